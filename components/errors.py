@@ -1,0 +1,89 @@
+"""The one error tree: every failure a user can mend is a `FovealError` that says how.
+
+    FovealError
+    ├── InputError            what the user gave cannot be used
+    │   ├── ConfigError         a parameter, a YAML file, a target
+    │   ├── DatasetError        labels, splits, class names
+    │   ├── ImageError          one image that cannot be read
+    │   └── ModelError          a model file that is missing, corrupt or of another kind
+    │       └── UntrustedModelError   loading it would execute code, and nobody allowed that
+    ├── UnavailableError      a backend, a device or an optional package is not here
+    ├── PassError             an optimization pass could not do what it was asked
+    ├── BundleError           a bundle is damaged or does not reproduce its golden outputs
+    ├── RegistryError         the model registry lacks what was asked for, or refused
+    └── IncompatibleError     two things that must agree (recipes, classes, columns) do not
+
+Third-party exceptions are translated where they enter (`raise … from error`), so callers
+catch this tree only.
+"""
+
+from __future__ import annotations
+
+
+class FovealError(Exception):
+    """A failure that names what was expected, what was found and what to do about it.
+
+    Arguments:
+        expected: what would have been right, e.g. ``"a folder of images"``.
+        found: what was there instead, e.g. ``"an empty folder: shots/"``.
+        mend: what the user can do, as an imperative, e.g. ``"pass --images"``.
+    """
+
+    def __init__(self, expected: str, *, found: str, mend: str = "") -> None:
+        self.expected, self.found, self.mend = expected, found, mend
+        super().__init__(expected, found, mend)
+
+    def __str__(self) -> str:
+        line = f"expected {self.expected}, found {self.found}"
+        return f"{line}; {self.mend}" if self.mend else line
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.expected, self.found, self.mend)
+
+
+def _rebuild(kind: type[FovealError], expected: str, found: str, mend: str) -> FovealError:
+    return kind(expected, found=found, mend=mend)
+
+
+class InputError(FovealError):
+    """What the user gave cannot be used."""
+
+
+class ConfigError(InputError):
+    """A parameter, a configuration file or a target is wrong."""
+
+
+class DatasetError(InputError):
+    """A labelled dataset is missing, has no labels, or contradicts itself."""
+
+
+class ImageError(InputError):
+    """One image cannot be read as a picture."""
+
+
+class ModelError(InputError):
+    """A model file is missing, corrupt or of an unsupported kind."""
+
+
+class UntrustedModelError(ModelError):
+    """Loading this model would execute code from the file, and that was not allowed."""
+
+
+class UnavailableError(FovealError):
+    """A backend, a device or an optional package is not on this machine."""
+
+
+class PassError(FovealError):
+    """An optimization pass could not produce what it was asked for."""
+
+
+class BundleError(FovealError):
+    """A bundle is damaged, or does not reproduce its own golden outputs."""
+
+
+class RegistryError(FovealError):
+    """The model registry lacks what was asked for, or refused the change."""
+
+
+class IncompatibleError(FovealError):
+    """Two things that must agree, such as statistics recipes or class names, do not."""

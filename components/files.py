@@ -1,0 +1,75 @@
+"""Files that are either whole or absent: atomic writes and content hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_tree(folder: Path) -> str:
+    """Hex sha256 over the sorted relative names and contents of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def sha256_path(path: Path) -> str:
+    """Content hash of a file or of a whole folder."""
+    return sha256_tree(path) if path.is_dir() else sha256_file(path)
+
+
+def sha256_json(value: Any) -> str:
+    """Hex sha256 of a JSON-serialisable value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write a file or a folder to; it takes its place on success.
+
+    On an exception what was written is removed and `target` stays as it was, so a reader sees the
+    old content or the whole new content, never a part. The yielded path keeps the target's suffix.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+    try:
+        yield aside
+        if target.is_dir():
+            old = target.with_name(f".{uuid.uuid4().hex[:8]}-old-{target.name}")
+            os.replace(target, old)
+            os.replace(aside, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(aside, target)
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> Path:
+    """Write `text` as UTF-8, whole or not at all."""
+    with replacing(target) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return target
+
+
+def write_json(target: Path, value: Any) -> Path:
+    """Write indented JSON, whole or not at all."""
+    return write_text(target, json.dumps(value, indent=2, sort_keys=True) + "\n")

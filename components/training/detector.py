@@ -1,0 +1,135 @@
+"""Train or fine-tune a YOLO detector with Ultralytics."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.backends.yolo import import_ultralytics, load_yolo
+from components.errors import ConfigError
+from components.files import replacing
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """What a training run is asked for.
+
+    Arguments:
+        architecture: an Ultralytics model name such as ``"yolo11n"``; unused when fine-tuning.
+        width: the architecture's width multiple (0.25 is YOLO's own ``n``), or None to keep it.
+        image_size: side of the square model input in pixels.
+        epochs: passes over the training split.
+        batch: images per step.
+        learning_rate: initial rate of AdamW.
+        augment: mosaic and scale augmentation; mirroring is always off, since it changes a digit or a text.
+        device: an Ultralytics device string.
+        seed: of weights and sampling.
+        extra: further Ultralytics training arguments, passed on as they are.
+    """
+
+    architecture: str = "yolo11n"
+    width: float | None = None
+    image_size: int = 256
+    epochs: int = 40
+    batch: int = 16
+    learning_rate: float = 0.002
+    augment: bool = True
+    device: str = "cpu"
+    seed: int = 0
+    extra: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training run: the best checkpoint, its validation metrics and its curve."""
+
+    checkpoint: Path
+    metrics: dict[str, float]
+    curve: Path
+
+
+def train_detector(
+    data: Path, output: Path, *, training: DetectorTraining | None = None, start_from: Path | None = None, trust: bool = False
+) -> TrainedModel:
+    """Train from scratch, or fine-tune `start_from`, and keep the best checkpoint by validation mAP50-95.
+
+    Arguments:
+        data: a YOLO `data.yaml` with `train` and `val` splits.
+        output: folder for `model.pt` and `curve.csv`; replaced as a whole when training has succeeded.
+        training: what is asked for.
+        start_from: a `.pt` checkpoint to fine-tune.
+        trust: the user's word that `start_from` may be unpickled.
+    """
+    training = training or DetectorTraining()
+    ultralytics = import_ultralytics()
+    with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
+        model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
+        result = model.train(data=str(_absolute_data(data, Path(scratch))), project=scratch, name="run", **_arguments(training))
+        run = Path(scratch) / "run"
+        with replacing(output) as aside:
+            aside.mkdir()
+            shutil.copy(run / "weights" / "best.pt", aside / "model.pt")
+            _write_curve(run / "results.csv", aside / "curve.csv")
+    metrics = {
+        "map50_95": float(result.box.map), "map50": float(result.box.map50),
+        "precision": float(result.box.mp), "recall": float(result.box.mr),
+    }
+    return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
+
+
+def _arguments(training: DetectorTraining) -> dict[str, Any]:
+    mosaic = 1.0 if training.augment else 0.0
+    arguments: dict[str, Any] = {
+        "imgsz": training.image_size, "epochs": training.epochs, "batch": training.batch, "device": training.device,
+        "seed": training.seed, "deterministic": True, "workers": 2, "pretrained": False, "optimizer": "AdamW",
+        "lr0": training.learning_rate, "lrf": 0.02, "cos_lr": True, "warmup_epochs": min(2.0, training.epochs / 10),
+        "mosaic": mosaic, "close_mosaic": max(1, training.epochs // 4), "fliplr": 0.0, "scale": 0.3 if training.augment else 0.0,
+        "translate": 0.1, "hsv_h": 0.3, "hsv_s": 0.5, "hsv_v": 0.3, "erasing": 0.0, "amp": False, "plots": False,
+        "verbose": False, "exist_ok": True,
+    }
+    return arguments | dict(training.extra)
+
+
+def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> Any:
+    """A model with random weights, built from the architecture file that Ultralytics ships."""
+    from ultralytics.nn.tasks import yaml_model_load
+
+    name = f"{training.architecture}.yaml"
+    if training.width is None:
+        return ultralytics.YOLO(name)
+    described = yaml_model_load(name)
+    scale = described["scale"]
+    if scale not in described.get("scales", {}):
+        raise ConfigError("an architecture with scales, such as yolo11n", found=training.architecture)
+    depth, _, limit = described["scales"][scale]
+    described["scales"] = {scale: [depth, training.width, limit]}
+    path = scratch / name
+    path.write_text(yaml.safe_dump({key: value for key, value in described.items() if key not in {"scale", "yaml_file"}}))
+    return ultralytics.YOLO(str(path))
+
+
+def _absolute_data(data: Path, scratch: Path) -> Path:
+    """A copy of data.yaml with an absolute `path`: Ultralytics resolves relative ones against its own settings."""
+    described = yaml.safe_load(data.read_text())
+    described["path"] = str((data.parent / described.get("path", "")).resolve())
+    copy = scratch / "data.yaml"
+    copy.write_text(yaml.safe_dump(described))
+    return copy
+
+
+def _write_curve(results: Path, target: Path) -> None:
+    """Keep the columns a person reads: epoch, losses and validation metrics."""
+    wanted = {"epoch": "epoch", "train/box_loss": "train_box_loss", "train/cls_loss": "train_class_loss",
+              "val/box_loss": "val_box_loss", "val/cls_loss": "val_class_loss",
+              "metrics/mAP50(B)": "map50", "metrics/mAP50-95(B)": "map50_95"}
+    with results.open() as source, target.open("w", newline="") as sink:
+        rows = [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(source)]
+        writer = csv.DictWriter(sink, wanted.values())
+        writer.writeheader()
+        writer.writerows({new: row.get(old, "") for old, new in wanted.items()} for row in rows)
