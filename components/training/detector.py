@@ -91,7 +91,7 @@ def _arguments(training: DetectorTraining) -> dict[str, Any]:
         "lr0": training.learning_rate, "lrf": 0.02, "cos_lr": True, "warmup_epochs": min(2.0, training.epochs / 10),
         "mosaic": mosaic, "close_mosaic": max(1, training.epochs // 4), "fliplr": 0.0, "scale": 0.3 if training.augment else 0.0,
         "translate": 0.1, "hsv_h": 0.3, "hsv_s": 0.5, "hsv_v": 0.3, "erasing": 0.0, "amp": False, "plots": False,
-        "verbose": False, "exist_ok": True,
+        "cache": "ram", "verbose": False, "exist_ok": True,
     }
     return arguments | dict(training.extra)
 
