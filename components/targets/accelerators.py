@@ -1,0 +1,27 @@
+"""What a device offers beside its processor, and the ONNX Runtime execution providers that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+EXECUTION_PROVIDERS = {
+    "coreml": ("CoreMLExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider",),
+    "directml": ("DmlExecutionProvider",),
+    "gpu": ("CUDAExecutionProvider", "WebGpuExecutionProvider"),
+    "nnapi": ("NnapiExecutionProvider",),
+    "openvino": ("OpenVINOExecutionProvider",),
+    "qnn": ("QNNExecutionProvider",),
+    "tensorrt": ("TensorrtExecutionProvider",),
+    "xnnpack": ("XnnpackExecutionProvider",),
+}
+
+
+def execution_providers(accelerators: Sequence[str]) -> tuple[str, ...]:
+    """The execution providers to try for these accelerators, in their order, without doubles; the CPU is last.
+
+    Arguments:
+        accelerators: keys of `EXECUTION_PROVIDERS`.
+    """
+    wanted = [provider for name in accelerators for provider in EXECUTION_PROVIDERS[name]]
+    return (*dict.fromkeys(wanted), "CPUExecutionProvider")
