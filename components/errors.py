@@ -8,6 +8,7 @@
     │   └── ModelError          a model file that is missing, corrupt or of another kind
     │       └── UntrustedModelError   loading it would execute code, and nobody allowed that
     ├── UnavailableError      a backend, a device or an optional package is not here
+    ├── BudgetError           no variant of a model meets the limits of its target
     ├── PassError             an optimization pass could not do what it was asked
     ├── BundleError           a bundle is damaged or does not reproduce its golden outputs
     ├── RegistryError         the model registry lacks what was asked for, or refused
@@ -71,6 +72,10 @@ class UntrustedModelError(ModelError):
 
 class UnavailableError(FovealError):
     """A backend, a device or an optional package is not on this machine."""
+
+
+class BudgetError(FovealError):
+    """No variant of a model meets the limits of its target."""
 
 
 class PassError(FovealError):

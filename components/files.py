@@ -19,10 +19,10 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_tree(folder: Path) -> str:
-    """Hex sha256 over the sorted relative names and contents of all files below `folder`."""
+def sha256_tree(folder: Path, pattern: str = "*") -> str:
+    """Hex sha256 over the sorted relative names and contents of the files below `folder` that match."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob(pattern) if p.is_file()):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest()
 

@@ -1,0 +1,9 @@
+"""The only room that knows Prefect: flows, their tasks, their parameters, and the `foveal` command.
+
+Importing it turns the telemetry of all dependencies off (docs/decisions/0003): Prefect reads those
+switches while it is imported, so no later moment would do.
+"""
+
+from components import telemetry
+
+telemetry.switch_off()

@@ -56,7 +56,12 @@ class TrainedModel:
 
 
 def train_detector(
-    data: Path, output: Path, *, training: DetectorTraining | None = None, start_from: Path | None = None, trust: bool = False
+    data: Path,
+    output: Path,
+    *,
+    training: DetectorTraining | None = None,
+    start_from: Path | None = None,
+    trust: bool = False,
 ) -> TrainedModel:
     """Train from scratch, or fine-tune `start_from`, and keep the best checkpoint by validation mAP50-95.
 
@@ -72,15 +77,19 @@ def train_detector(
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
         model.add_callback("on_train_start", lambda _: _use_all_cores())
-        result = model.train(data=str(_absolute_data(data, Path(scratch))), project=scratch, name="run", **_arguments(training))
+        result = model.train(
+            data=str(_absolute_data(data, Path(scratch))), project=scratch, name="run", **_arguments(training)
+        )
         run = Path(scratch) / "run"
         with replacing(output) as aside:
             aside.mkdir()
             shutil.copy(run / "weights" / "best.pt", aside / "model.pt")
             _write_curve(run / "results.csv", aside / "curve.csv")
     metrics = {
-        "map50_95": float(result.box.map), "map50": float(result.box.map50),
-        "precision": float(result.box.mp), "recall": float(result.box.mr),
+        "map50_95": float(result.box.map),
+        "map50": float(result.box.map50),
+        "precision": float(result.box.mp),
+        "recall": float(result.box.mr),
     }
     return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
 
@@ -95,12 +104,33 @@ def _use_all_cores() -> None:
 def _arguments(training: DetectorTraining) -> dict[str, Any]:
     mosaic = 1.0 if training.augment else 0.0
     arguments: dict[str, Any] = {
-        "imgsz": training.image_size, "epochs": training.epochs, "batch": training.batch, "device": training.device,
-        "seed": training.seed, "deterministic": True, "workers": 2, "pretrained": False, "optimizer": "AdamW",
-        "lr0": training.learning_rate, "lrf": 0.02, "cos_lr": True, "warmup_epochs": min(2.0, training.epochs / 10),
-        "mosaic": mosaic, "close_mosaic": max(1, training.epochs // 4), "fliplr": 0.0, "scale": 0.3 if training.augment else 0.0,
-        "translate": 0.1, "hsv_h": 0.3, "hsv_s": 0.5, "hsv_v": 0.3, "erasing": 0.0, "amp": False, "plots": False,
-        "cache": "ram", "verbose": False, "exist_ok": True,
+        "imgsz": training.image_size,
+        "epochs": training.epochs,
+        "batch": training.batch,
+        "device": training.device,
+        "seed": training.seed,
+        "deterministic": True,
+        "workers": 2,
+        "pretrained": False,
+        "optimizer": "AdamW",
+        "lr0": training.learning_rate,
+        "lrf": 0.02,
+        "cos_lr": True,
+        "warmup_epochs": min(2.0, training.epochs / 10),
+        "mosaic": mosaic,
+        "close_mosaic": max(1, training.epochs // 4),
+        "fliplr": 0.0,
+        "scale": 0.3 if training.augment else 0.0,
+        "translate": 0.1,
+        "hsv_h": 0.3,
+        "hsv_s": 0.5,
+        "hsv_v": 0.3,
+        "erasing": 0.0,
+        "amp": False,
+        "plots": False,
+        "cache": "ram",
+        "verbose": False,
+        "exist_ok": True,
     }
     return arguments | dict(training.extra)
 
@@ -119,7 +149,9 @@ def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> A
     depth, _, limit = described["scales"][scale]
     described["scales"] = {scale: [depth, training.width, limit]}
     path = scratch / name
-    path.write_text(yaml.safe_dump({key: value for key, value in described.items() if key not in {"scale", "yaml_file"}}))
+    path.write_text(
+        yaml.safe_dump({key: value for key, value in described.items() if key not in {"scale", "yaml_file"}})
+    )
     return ultralytics.YOLO(str(path))
 
 
@@ -134,9 +166,15 @@ def _absolute_data(data: Path, scratch: Path) -> Path:
 
 def _write_curve(results: Path, target: Path) -> None:
     """Keep the columns a person reads: epoch, losses and validation metrics."""
-    wanted = {"epoch": "epoch", "train/box_loss": "train_box_loss", "train/cls_loss": "train_class_loss",
-              "val/box_loss": "val_box_loss", "val/cls_loss": "val_class_loss",
-              "metrics/mAP50(B)": "map50", "metrics/mAP50-95(B)": "map50_95"}
+    wanted = {
+        "epoch": "epoch",
+        "train/box_loss": "train_box_loss",
+        "train/cls_loss": "train_class_loss",
+        "val/box_loss": "val_box_loss",
+        "val/cls_loss": "val_class_loss",
+        "metrics/mAP50(B)": "map50",
+        "metrics/mAP50-95(B)": "map50_95",
+    }
     with results.open() as source, target.open("w", newline="") as sink:
         rows = [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(source)]
         writer = csv.DictWriter(sink, wanted.values())

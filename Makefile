@@ -1,0 +1,42 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need, once.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench model clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[yolo,dev]'
+	touch $@
+
+install: $(STAMP)  ## the virtual environment with everything in it
+
+demo: $(STAMP)  ## the whole loop on real data
+	$(BIN)/foveal demo
+
+test: $(STAMP)  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+model: $(STAMP)  ## train the detector that the demo ships, again
+	$(BIN)/python -m benchmarks.model
+
+BENCHES := demo speed parity
+.PHONY: $(BENCHES:%=bench-%)
+$(BENCHES:%=bench-%): bench-%: $(STAMP)
+	@$(BIN)/python -m benchmarks.$*
+
+bench: $(STAMP)  ## every figure of docs/evidence.md, measured again
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the virtual environment and all results
+	rm -rf $(VENV) .foveal build *.egg-info

@@ -1,0 +1,204 @@
+"""The `foveal` command: every flow and the tools around it, for people and (`--json`) for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components.errors import ConfigError, FovealError, InputError
+from components.files import write_text
+from flows import screen
+from flows.settings import Settings
+
+app = typer.Typer(
+    name="foveal",
+    help="Take a trained computer-vision model to production and keep it healthy there.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+@app.command()
+def release(
+    config: Annotated[Path, typer.Argument(help="A YAML file; the README shows one of ten lines.")],
+    as_json: Json = False,
+) -> None:
+    """Optimize, benchmark, package, register, run and report on drift."""
+    from flows.config import ReleaseConfig, read_config
+
+    parameters = read_config(config, ReleaseConfig)
+    _check_release(parameters)
+    with _running(f"release {parameters.name}", as_json):
+        from flows.pipeline import release as flow
+
+        done = flow(parameters)
+    _show(done.to_json(), as_json, lambda: screen.release(done))
+
+
+@app.command()
+def monitor(
+    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
+    images: Annotated[str, typer.Option(help="A folder, a glob, a manifest or a URL of images.")],
+    confidence: Annotated[float, typer.Option(help="Detections below are dropped.")] = 0.25,
+    as_json: Json = False,
+) -> None:
+    """Run a registered model over images and say whether they drifted."""
+    from flows.config import MonitorConfig, validate_config
+
+    model, version = split_reference(name)
+    values = {"name": model, "version": version, "images": images, "thresholds": {"confidence": confidence}}
+    parameters = validate_config(values, MonitorConfig, source="the command line")
+    _require_images(images)
+    with _running(f"monitor {name}", as_json):
+        from flows.monitoring import monitor as flow
+
+        done = flow(parameters)
+    _show(done.to_json(), as_json, lambda: screen.monitor(done))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A registered model (NAME, NAME@alias, NAME/version) or a bundle.")],
+    images: Annotated[str, typer.Argument(help="A folder, a glob, a manifest, a URL or one image.")],
+    output: Annotated[Path, typer.Option(help="Where the Parquet files go.")] = Path("predictions"),
+    confidence: Annotated[float, typer.Option(help="Detections below are dropped.")] = 0.25,
+    as_json: Json = False,
+) -> None:
+    """Run a model over images and write Parquet: one row per image, one per detection."""
+    from flows.predicting import predict_images
+
+    with screen.progress(as_json):
+        run = predict_images(model, images, output, confidence=confidence)
+    from components.contracts import dump
+
+    _show(dump(run), as_json, lambda: screen.run(run))
+
+
+@app.command()
+def demo(
+    as_json: Json = False,
+    fresh: Annotated[bool, typer.Option(help="Forget finished steps of earlier demos first.")] = False,
+) -> None:
+    """The whole loop on real data: a digit detector from checkpoint to drift alarm, nothing to configure."""
+    from flows import demo as demonstration
+
+    settings = Settings.from_environment()
+    if fresh:
+        demonstration.forget(settings)
+    with _running("demo", as_json):
+        done = demonstration.run(settings)
+    _show(done.to_json(), as_json, lambda: screen.demo(done))
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")],
+    as_json: Json = False,
+) -> None:
+    """Check every checksum and rerun the golden set."""
+    from components.contracts import dump
+    from components.package import verify_bundle
+
+    with screen.progress(as_json):
+        verification = verify_bundle(path)
+    _show(dump(verification), as_json, lambda: screen.verification(path, verification))
+    if not verification.ok:
+        raise typer.Exit(1)
+
+
+@bundle_app.command("run")
+def bundle_run(
+    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")],
+    images: Annotated[list[Path], typer.Argument(help="Images to predict.")],
+    as_json: Json = False,
+) -> None:
+    """Predict images with a bundle, as the device would."""
+    from components.package import run_bundle
+
+    with screen.progress(as_json):
+        predictions = run_bundle(path, images)
+    _show(predictions, as_json, lambda: screen.predictions(predictions))
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """`NAME`, `NAME@alias` or `NAME/version` as (name, alias or version); the champion by default."""
+    for mark in "@/":
+        name, found, version = text.partition(mark)
+        if found:
+            return name, version
+    return text, "champion"
+
+
+def _check_release(parameters: Any) -> None:
+    """Find what is wrong with the input in a second, before a server is started."""
+    from components.images.datasets import load_dataset
+    from components.targets import load_target
+
+    load_target(parameters.target)
+    if not parameters.model.path.is_file():
+        raise ConfigError(
+            "a model file at model.path", found=f"nothing at {parameters.model.path}", mend="check the path"
+        )
+    data = parameters.data
+    for split in dict.fromkeys((data.validation_split, data.calibration_split, data.golden_split)):
+        load_dataset(data.labelled, split)
+    if data.images:
+        _require_images(data.images)
+
+
+def _require_images(source: str) -> None:
+    from components.images.sources import list_images
+
+    list_images(source)
+
+
+@contextmanager
+def _running(what: str, as_json: bool) -> Iterator[None]:
+    """A Prefect API for the block, and progress on the screen."""
+    from flows.server import prefect_api
+
+    settings = Settings.from_environment()
+    with screen.progress(as_json) as bars:
+        bars.phase("starting Prefect")
+        with prefect_api(settings):
+            bars.phase(what)
+            yield
+
+
+def _show(value: Any, as_json: bool, render: Any) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    else:
+        render()
+
+
+def main() -> None:
+    """Entry point: a failure is one line on stderr and a non-zero exit, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except FovealError as error:
+        screen.failure(str(error))
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        screen.failure("stopped; finished steps are kept, the same command resumes")
+        sys.exit(130)
+    except Exception as error:
+        report = Settings.from_environment().root / "crash.txt"
+        write_text(report, traceback.format_exc())
+        screen.failure(
+            f"a fault in Foveal or beneath it: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
+            f"details are in {report}"
+        )
+        sys.exit(70)

@@ -1,0 +1,13 @@
+"""How numbers are written for people, the same on the screen and in the Prefect UI."""
+
+from __future__ import annotations
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for people; a dash where nothing was measured."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def speedup(value: tuple[float, float, float] | None) -> str:
+    """A ratio with its 95 % interval."""
+    return "baseline" if value is None else f"{value[0]:.2f}× [{value[1]:.2f}, {value[2]:.2f}]"

@@ -1,0 +1,76 @@
+"""The whole chain: optimize → benchmark → package → register → batch inference → drift report.
+
+    release(ReleaseConfig(name="digits", model=…, data=…))
+
+Every step is a task of `flows.tasks`, cached by the content of its inputs: a rerun does only what
+changed, and a crashed run resumes.
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from components.contracts import BenchmarkReport, Bundle, DriftReport, InferenceRun, ModelVersion
+from components.images.datasets import load_dataset
+from components.targets import load_target
+from flows import publish, tasks
+from flows.config import ReleaseConfig
+from flows.settings import Settings
+from flows.steps import Images, Split
+from flows.summary import ReleaseSummary
+
+
+@flow(name="release", flow_run_name="{config.name}", validate_parameters=True)
+def release(config: ReleaseConfig) -> ReleaseSummary:
+    """Take a trained model to a registered, deployable, monitored version.
+
+    Arguments:
+        config: the model, the data, the target.
+
+    Raises:
+        FovealError: bad input, or no variant within the target's budget; nothing is registered then.
+    """
+    data, target = config.data, load_target(config.target)
+    validation = Split(data.labelled, data.validation_split)
+    calibration = Split(data.labelled, data.calibration_split)
+    golden = Split(data.labelled, data.golden_split)
+    hashes = {part.name: load_dataset(part.data, part.name).sha256 for part in (validation, calibration, golden)}
+
+    source = tasks.open_model(config.model)
+    variants = tasks.optimize(source, target, calibration, data.calibration_images)
+    report = tasks.benchmark(variants, target, validation, config.benchmark)
+    publish.variants(report)
+    tasks.require_choice(report)
+
+    bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, {"datasets": hashes})
+    chosen = report.of(report.chosen or "")
+    held_out = tasks.predict(
+        tasks.images_of(validation), chosen.artifact, chosen.backend, target, config.name, config.thresholds
+    )
+    reference = tasks.build_reference(held_out)
+
+    version = tasks.register(config.name, report, bundle, reference, hashes, config.model_dump(mode="json"))
+    if config.promote == "verified":
+        version = tasks.promote(version)
+
+    run, drift = None, None
+    if data.images:
+        label = f"{version.name}/{version.version}"
+        run = tasks.predict(Images(data.images), chosen.artifact, chosen.backend, target, label, config.thresholds)
+        drift = tasks.report_drift(run, reference)
+        tasks.log_drift(version, drift)
+        publish.drift(drift, version)
+    return _conclude(version, report, bundle, run, drift)
+
+
+def _conclude(
+    version: ModelVersion, report: BenchmarkReport, bundle: Bundle, run: InferenceRun | None, drift: DriftReport | None
+) -> ReleaseSummary:
+    """Put what a person opens into one folder, and say where it is."""
+    parts = {"bundle": bundle.folder, bundle.archive.name: bundle.archive}
+    if run and drift:
+        parts |= {"predictions": run.folder, "drift": drift.html.parent}
+    folder = tasks.keep(Settings.from_environment().releases / version.name / str(version.version), parts)
+    summary = ReleaseSummary.of(version, report, run, drift, folder=folder, archive=folder / bundle.archive.name)
+    publish.summary(summary)
+    return summary

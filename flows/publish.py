@@ -1,0 +1,64 @@
+"""What a flow leaves in the Prefect UI: tables, the decision, links."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from components.contracts import BenchmarkReport, DriftReport, ModelVersion
+from flows.formats import number, speedup
+from flows.summary import ReleaseSummary, VariantRow
+
+
+def variants(report: BenchmarkReport) -> None:
+    """The table of variants and why one was chosen."""
+    rows = [VariantRow.of(m, report.metric, chosen=m.variant == report.chosen) for m in report.measurements]
+    create_table_artifact(
+        key="variants",
+        table=[
+            {
+                "variant": row.variant,
+                "p50 ms": number(row.p50_ms),
+                "p95 ms": number(row.p95_ms),
+                "speed": row.error or speedup(row.speedup),
+                report.metric: number(row.accuracy, 4),
+                "size MB": number(row.size_mb),
+                "ships": "yes" if row.chosen else "",
+            }
+            for row in rows
+        ],
+        description="\n".join(f"- {reason}" for reason in report.reasons),
+    )
+
+
+def drift(report: DriftReport, version: ModelVersion) -> None:
+    """The decision on a window, with its reasons, and a link to the report."""
+    decision = report.decision
+    lines = [
+        f"# {decision.state.value}",
+        f"{version.name}, version {version.version}: {decision.window_samples} images "
+        f"against {decision.reference_samples} of the reference.",
+        "",
+    ]
+    lines += [f"- {reason}" for reason in decision.reasons]
+    lines += ["", "| column | distance | limit | drifted |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {c.column} | {c.distance:.3f} | {c.threshold:.3f} | {'yes' if c.drifted else ''} |"
+        for c in decision.columns
+    ]
+    create_markdown_artifact(key="drift-decision", markdown="\n".join(lines), description="The drift policy's decision")
+    create_link_artifact(key="drift-report", link=report.html.resolve().as_uri(), link_text="Drift report")
+
+
+def summary(done: ReleaseSummary) -> None:
+    """Where everything is."""
+    rows = [
+        ("version", f"{done.name}/{done.version} ({', '.join(done.aliases)})"),
+        ("folder", str(done.folder)),
+        ("bundle", str(done.bundle)),
+    ]
+    if done.window:
+        rows += [("predictions", str(done.window.predictions)), ("drift report", str(done.window.report))]
+    table = "\n".join(f"| {name} | `{value}` |" for name, value in rows)
+    create_markdown_artifact(
+        key="release", markdown=f"| what | where |\n| --- | --- |\n{table}", description="Where everything is"
+    )

@@ -1,0 +1,198 @@
+"""What the command prints: progress bars while it works, tables at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from components.contracts import InferenceRun
+from flows.formats import number, speedup
+from flows.progress import listening
+from flows.summary import MonitorSummary, ReleaseSummary, Window
+
+STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow"}
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+class Bars:
+    """A spinner for the phase, a bar for each kind of work that reports how far it is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+        self._phase = progress.add_task("", total=None)
+
+    def phase(self, what: str) -> None:
+        """Name what is going on."""
+        self._progress.update(self._phase, description=what)
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Move a bar, or make it; a finished one disappears."""
+        if what not in self._bars:
+            self._bars[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._bars[what], completed=done, total=total, visible=done < total)
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Bars]:
+    """Progress bars on stderr, gone when the block ends; none when `quiet` or not on a terminal."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True, disable=quiet or not _err.is_terminal) as shown:
+        bars = Bars(shown)
+        with listening(bars.advance):
+            yield bars
+
+
+def failure(line: str) -> None:
+    """One line on stderr."""
+    _err.print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True, highlight=False)
+
+
+def variants(done: ReleaseSummary) -> None:
+    """The table of variants, and the reasons."""
+    table = Table(title=f"{done.name}/{done.version} on target {done.target}", title_justify="left")
+    for heading, justify in (
+        ("variant", "left"),
+        ("p50 ms", "right"),
+        ("p95 ms", "right"),
+        ("speed [95 %]", "right"),
+        (done.metric, "right"),
+        ("size MB", "right"),
+        ("ships", "center"),
+    ):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for row in done.variants:
+        table.add_row(
+            row.variant,
+            number(row.p50_ms),
+            number(row.p95_ms),
+            row.error or speedup(row.speedup),
+            number(row.accuracy, 4),
+            number(row.size_mb),
+            "●" if row.chosen else "",
+            style="bold" if row.chosen else None,
+        )
+    _out.print(table)
+    for reason in done.reasons:
+        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim")
+    floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
+    _out.print(f"  measured on {done.measured_on}{floor}", highlight=False, soft_wrap=True, style="dim")
+
+
+def places(rows: Sequence[tuple[str, Any]]) -> None:
+    """Where everything is."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, _short(value) if isinstance(value, Path) else str(value))
+    _out.print(table)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def window(title: str, seen: Window) -> None:
+    """The drift policy's word on a batch."""
+    line = Text.assemble(
+        f"{title}: ",
+        (seen.state, STYLES.get(seen.state, "")),
+        f"  ({seen.images} images, {seen.failed} unreadable, {seen.images_per_s:.0f} images/s)",
+    )
+    _out.print(line)
+    for reason in seen.reasons[:5]:
+        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim")
+    if len(seen.reasons) > 5:
+        _out.print(f"  and {len(seen.reasons) - 5} more, in the report", style="dim", highlight=False)
+
+
+def release(done: ReleaseSummary) -> None:
+    """A finished release."""
+    variants(done)
+    if done.window:
+        window("batch", done.window)
+    _out.print()
+    places(release_places(done))
+
+
+def release_places(done: ReleaseSummary) -> list[tuple[str, Any]]:
+    """Rows of where a release's results are."""
+    rows: list[tuple[str, Any]] = [
+        ("version", f"{done.name}/{done.version} ({', '.join(done.aliases)})"),
+        ("bundle", done.bundle),
+    ]
+    if done.window:
+        rows += [("predictions", done.window.predictions), ("drift report", done.window.report)]
+    return rows
+
+
+def monitor(done: MonitorSummary) -> None:
+    """A finished look at a window."""
+    window(f"{done.name}/{done.version}", done.window)
+    places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+
+
+def run(done: InferenceRun) -> None:
+    """A finished batch."""
+    _out.print(
+        f"{done.processed} images predicted by {done.model} in {done.seconds:.1f} s, {len(done.failures)} failed",
+        highlight=False,
+    )
+    for failed in done.failures[:10]:
+        _out.print(
+            f"  {failed.image_id}: {failed.error}", highlight=False, soft_wrap=True, style="yellow", markup=False
+        )
+    if len(done.failures) > 10:
+        _out.print(f"  and {len(done.failures) - 10} more, in images.parquet", style="yellow")
+    places([("images", done.images), ("detections", done.detections)])
+
+
+def verification(path: Path, found: Any) -> None:
+    """What `bundle verify` found."""
+    for check in found.checks:
+        _out.print(
+            f"  {check.verdict.value}: {check.name} {check.reason}", highlight=False, soft_wrap=True, markup=False
+        )
+    state = Text("verified", style="green") if found.ok else Text("does not reproduce its golden set", style="bold red")
+    _out.print(Text.assemble(f"{path}: ", state), soft_wrap=True)
+
+
+def predictions(rows: Sequence[Any]) -> None:
+    """What `bundle run` predicted, one JSON line an image."""
+    for row in rows:
+        _out.print_json(data=row, indent=None)
+
+
+def demo(done: Any) -> None:
+    """A finished demo."""
+    variants(done.release)
+    window("day", done.release.window)
+    window("night", done.night.window)
+    _out.print()
+    places(
+        [
+            *release_places(done.release),
+            ("night's report", done.night.window.report),
+            ("MLflow", done.mlflow_command),
+            ("Prefect", done.prefect_command),
+        ]
+    )

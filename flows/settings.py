@@ -1,0 +1,51 @@
+"""Where things are kept: read from the environment, inside flow bodies and commands only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_ROOT = Path(".foveal")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The places a run reads from and writes to.
+
+    Arguments:
+        root: storage root; everything that is kept lies below it.
+        tracking_uri: MLflow's tracking and registry store.
+        embedded_tracking: MLflow runs in this process over SQLite, no server was named.
+    """
+
+    root: Path
+    tracking_uri: str
+    embedded_tracking: bool
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read `FOVEAL_HOME` (default `.foveal` in the working directory) and `MLFLOW_TRACKING_URI`."""
+        root = Path(os.environ.get("FOVEAL_HOME") or DEFAULT_ROOT).expanduser().resolve()
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        return cls(root, uri or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", embedded_tracking=not uri)
+
+    @property
+    def artifact_root(self) -> str | None:
+        """Where an embedded MLflow keeps artifacts; a server decides for itself."""
+        return (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
+
+    @property
+    def prefect_home(self) -> Path:
+        """Prefect's database, results and logs on the embedded default."""
+        return self.root / "prefect"
+
+    @property
+    def steps(self) -> Path:
+        """Results of steps, one folder per content key."""
+        return self.root / "steps"
+
+    @property
+    def releases(self) -> Path:
+        """What a person opens: one folder per model name and version."""
+        return self.root / "releases"

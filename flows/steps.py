@@ -1,0 +1,183 @@
+"""What makes a function a step: a Prefect task whose result is cached by the content of its inputs.
+
+A step's key is a hash of its name, of the source of the components, and of what its arguments hold:
+files by their bytes, datasets by images and labels, image sources by name, size and time. Its files
+go to a folder named by that key. So a rerun skips what is finished, a crashed run resumes where it
+stopped, and a changed file is never served from the cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+from uuid import UUID
+
+from prefect import Task, task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+from prefect.serializers import Serializer
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+from pydantic import BaseModel
+
+import components
+from components import contracts
+from components.contracts import ModelArtifact
+from components.errors import InputError
+from components.files import sha256_json, sha256_path, sha256_tree
+from flows.settings import Settings
+
+_keys: dict[UUID, str] = {}  # task run → content key, computed once per run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split of a labelled dataset: the path of the dataset and the split's name."""
+
+    data: Path
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Images to run on: a folder, a glob, a manifest or a URL."""
+
+    source: str
+
+
+class ContractSerializer(Serializer):
+    """Results as JSON that names the contract it holds; nothing in it is executed when it is read."""
+
+    type: Literal["foveal-contract"] = "foveal-contract"
+
+    def dumps(self, obj: Any) -> bytes:
+        """A contract, a tuple of contracts, a path or None as JSON."""
+        if isinstance(obj, tuple):
+            body = {"kind": "tuple", "items": [json.loads(self.dumps(item)) for item in obj]}
+        elif obj is None:
+            body = {"kind": "none"}
+        elif isinstance(obj, Path):
+            body = {"kind": "path", "value": str(obj)}
+        else:
+            body = {"kind": type(obj).__name__, "value": contracts.dump(obj)}
+        return json.dumps(body).encode()
+
+    def loads(self, blob: bytes) -> Any:
+        """What `dumps` was given."""
+        return self._revive(json.loads(blob))
+
+    def _revive(self, body: Any) -> Any:
+        match body["kind"]:
+            case "tuple":
+                return tuple(self._revive(item) for item in body["items"])
+            case "none":
+                return None
+            case "path":
+                return Path(body["value"])
+            case kind:
+                return contracts.load(getattr(contracts, kind), body["value"])
+
+
+@cache
+def _code_hash() -> str:
+    return sha256_tree(Path(components.__file__).parent, pattern="*.py")
+
+
+def _identity(value: Any) -> Any:
+    """What of an argument decides the result, as JSON values."""
+    from components.images.datasets import load_dataset
+    from components.images.sources import fingerprint, list_images
+
+    match value:
+        case Split():
+            return load_dataset(value.data, value.name).sha256
+        case Images():
+            return fingerprint(list_images(value.source))
+        case ModelArtifact():
+            return [value.sha256, contracts.dump(value.spec), contracts.dump(value.precision)]
+        case Path():
+            return sha256_path(value) if value.exists() else str(value)
+        case BaseModel():
+            return {name: _identity(getattr(value, name)) for name in type(value).model_fields}
+        case tuple() | list():
+            return [_identity(item) for item in value]
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {field.name: _identity(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        case dict():
+            return {str(key): _identity(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def step_key(name: str, arguments: dict[str, Any]) -> str:
+    """The content key of a step with these arguments: its name and a hash."""
+    identity = [name, str(Settings.from_environment().root), _code_hash(), _identity(arguments)]
+    return f"{name.replace(' ', '-')}-{sha256_json(identity)[:24]}"
+
+
+def workplace() -> Path:
+    """The folder that belongs to the running step, named by its content key. It may not exist yet.
+
+    Inside a step only.
+    """
+    run = TaskRunContext.get()
+    if run is None:
+        raise RuntimeError("workplace() is for the body of a step")
+    # Without a key, its computation failed and Prefect only logged that: computing it again raises the reason.
+    key = _keys.get(run.task_run.id) or step_key(run.task.name, run.parameters)
+    return Settings.from_environment().steps / key
+
+
+def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
+    """The step's key; a result whose files have been removed meanwhile is forgotten first."""
+    key = _keys[context.task_run.id] = step_key(context.task.name, arguments)
+    record = Path(PREFECT_LOCAL_STORAGE_PATH.value()) / key
+    if record.exists() and not (Settings.from_environment().steps / key).exists():
+        record.unlink()
+    return key
+
+
+def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
+    """Bad input stays bad; anything else may pass the next time."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, InputError)
+
+
+def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a step.
+
+    Arguments:
+        name: what people read; part of the key.
+        retries: how often to try again, with back-off, unless the input is at fault.
+        cached: keep the result by content; the function then writes its files to `workplace()`.
+    """
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        options: dict[str, Any] = {"persist_result": False}
+        if cached:
+            options = {
+                "persist_result": True,
+                "result_serializer": ContractSerializer(),
+                "cache_policy": CacheKeyFnPolicy(cache_key_fn=_cache_key),
+            }
+        if retries:
+            options |= {
+                "retries": retries,
+                "retry_delay_seconds": [2.0**n for n in range(1, retries + 1)],
+                "retry_condition_fn": _worth_a_retry,
+            }
+        return task(function, name=name, **options)
+
+    return decorate
+
+
+def threads_of(asked: int) -> int:
+    """Threads to use: as asked, or all cores for 0."""
+    return asked or os.cpu_count() or 1

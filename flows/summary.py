@@ -1,0 +1,147 @@
+"""What a flow says at its end: plain values for people (`flows.cli`) and for machines (`--json`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from components.contracts import BenchmarkReport, DriftReport, InferenceRun, Measurement, ModelVersion
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One line of the table of variants; None was not measured."""
+
+    variant: str
+    p50_ms: float | None
+    p95_ms: float | None
+    speedup: tuple[float, float, float] | None
+    accuracy: float | None
+    size_mb: float
+    chosen: bool
+    error: str = ""
+
+    @classmethod
+    def of(cls, measured: Measurement, metric: str, *, chosen: bool) -> Self:
+        """The row of a measurement."""
+        return cls(
+            measured.variant,
+            measured.latency.p50_ms,
+            measured.latency.p95_ms,
+            measured.speedup,
+            measured.accuracy.get(metric),
+            measured.size_mb,
+            chosen,
+            measured.error,
+        )
+
+
+@dataclass(frozen=True)
+class Window:
+    """A batch of images and the drift policy's word on it."""
+
+    images: int
+    failed: int
+    images_per_s: float
+    state: str
+    reasons: tuple[str, ...]
+    predictions: Path
+    report: Path
+
+    @classmethod
+    def of(cls, run: InferenceRun, drift: DriftReport, folder: Path) -> Self:
+        """The window of a finished batch whose files were kept in `folder`."""
+        total = run.processed + len(run.failures)
+        return cls(
+            total,
+            len(run.failures),
+            total / run.seconds if run.seconds else 0.0,
+            drift.decision.state.value,
+            drift.decision.reasons,
+            folder / "predictions" / run.images.name,
+            folder / "drift" / drift.html.name,
+        )
+
+
+@dataclass(frozen=True)
+class ReleaseSummary:
+    """A finished release."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    metric: str
+    target: str
+    variants: tuple[VariantRow, ...]
+    reasons: tuple[str, ...]
+    noise_floor: float | None
+    measured_on: str
+    folder: Path
+    bundle: Path
+    window: Window | None
+
+    @classmethod
+    def of(
+        cls,
+        version: ModelVersion,
+        report: BenchmarkReport,
+        run: InferenceRun | None,
+        drift: DriftReport | None,
+        *,
+        folder: Path,
+        archive: Path,
+    ) -> Self:
+        """Sum up what the chain produced."""
+        rows = tuple(
+            VariantRow.of(measured, report.metric, chosen=measured.variant == report.chosen)
+            for measured in report.measurements
+        )
+        target = report.target.name + (" (measured on host)" if report.target.measured_on_host else "")
+        machine = f"{report.environment.get('cpu', 'unknown CPU')}, {report.environment.get('cores', '?')} cores"
+        return cls(
+            version.name,
+            version.version,
+            version.aliases,
+            report.metric,
+            target,
+            rows,
+            report.reasons,
+            report.noise_floor,
+            machine,
+            folder,
+            archive,
+            Window.of(run, drift, folder) if run and drift else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; paths are strings."""
+        return _plain(self)
+
+
+@dataclass(frozen=True)
+class MonitorSummary:
+    """A finished look at a window."""
+
+    name: str
+    version: int
+    window: Window
+    folder: Path
+
+    @classmethod
+    def of(cls, version: ModelVersion, run: InferenceRun, drift: DriftReport, *, folder: Path) -> Self:
+        """Sum up a window."""
+        return cls(version.name, version.version, Window.of(run, drift, folder), folder)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; paths are strings."""
+        return _plain(self)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,265 @@
+"""Every component as a reusable Prefect task: one call each, cached by content where it is worth it."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.contracts import (
+    BenchmarkReport,
+    Bundle,
+    DriftDecision,
+    DriftReport,
+    InferenceRun,
+    ModelArtifact,
+    ModelVersion,
+    Target,
+)
+from components.errors import BudgetError, RegistryError
+from components.files import replacing
+from flows.config import BenchmarkInput, ModelInput, Thresholds
+from flows.progress import advance
+from flows.settings import Settings
+from flows.steps import Images, Split, step, workplace
+
+
+@step("open model")
+def open_model(model: ModelInput) -> ModelArtifact:
+    """Bring any model from outside to FP32 ONNX with its pre-processing inside."""
+    from components.optimize.source import open_model as open_source
+
+    return open_source(
+        model.path,
+        task=model.task,
+        class_names=model.class_names,
+        image_size=model.image_size,
+        trust_pickle=model.trust_pickle,
+        workdir=workplace(),
+    )
+
+
+@step("optimize")
+def optimize(
+    source: ModelArtifact, target: Target, calibration: Split, calibration_images: int
+) -> tuple[ModelArtifact, ...]:
+    """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.optimize import PassContext
+    from components.optimize.variants import make_variants
+    from components.vision import task_for
+
+    dataset = load_dataset(calibration.data, calibration.name)
+    chosen = evenly(dataset.images, calibration_images)
+    task = task_for(source.spec)
+    inputs = []
+    for done, image in enumerate(chosen, start=1):
+        inputs.append(task.preprocess(read_image(image.path))[0])
+        advance("reading calibration images", done, len(chosen))
+    context = PassContext(workplace(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False)
+    return make_variants(source, target.precisions, context)
+
+
+@step("benchmark")
+def benchmark(
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+) -> BenchmarkReport:
+    """Measure every variant on every backend of the target in one interleaved run, and choose."""
+    from components.benchmark import run_benchmark
+    from components.contracts import dump
+    from components.files import write_json
+    from components.images.datasets import load_dataset
+
+    report = run_benchmark(
+        variants,
+        target=target,
+        dataset=load_dataset(validation.data, validation.name),
+        rounds=settings.rounds,
+        calls=settings.calls,
+        batch=settings.batch,
+        progress=advance,
+    )
+    write_json(workplace() / "benchmark.json", dump(report))
+    return report
+
+
+def require_choice(report: BenchmarkReport) -> None:
+    """Stop a release whose target no variant meets.
+
+    Raises:
+        BudgetError: says which limit each variant misses, and by how much.
+    """
+    if report.chosen is None:
+        raise BudgetError(
+            f"a variant within the budget of target {report.target.name}",
+            found="; ".join(report.reasons),
+            mend="choose another target, raise its limits, or train a smaller model",
+        )
+
+
+@step("package")
+def package(
+    report: BenchmarkReport,
+    name: str,
+    golden: Split,
+    golden_images: int,
+    thresholds: Thresholds,
+    details: Mapping[str, Any],
+) -> Bundle:
+    """Pack the chosen variant, byte for byte, with its golden set and a runner."""
+    from components.images.datasets import load_dataset
+    from components.package import verify_bundle, write_bundle
+
+    dataset = load_dataset(golden.data, golden.name)
+    images = [image.path for image in evenly(dataset.images, golden_images)]
+    bundle = write_bundle(report, workplace(), name=name, golden=images, details={**details, **thresholds.model_dump()})
+    verify_bundle(bundle.folder)
+    return bundle
+
+
+@step("batch inference", retries=2)
+def predict(
+    images: Images, artifact: ModelArtifact, backend: str, target: Target, model: str, thresholds: Thresholds
+) -> InferenceRun:
+    """Run a model over images: one Parquet row per image, one per detection; a killed run resumes."""
+    from components.images.sources import list_images
+    from components.inference.batch import run_batch
+
+    return run_batch(
+        list_images(images.source),
+        artifact=artifact,
+        backend=backend,
+        device=target.device,
+        threads=target.threads,
+        model=model,
+        output=workplace(),
+        confidence=thresholds.confidence,
+        iou=thresholds.iou,
+        progress=lambda done, total: advance("batch inference", done, total),
+    )
+
+
+@step("build reference")
+def build_reference(run: InferenceRun) -> Path:
+    """Keep what drift is measured against: the statistics of held-out images."""
+    from components.monitoring import build_reference as build
+
+    return build(run, workplace() / "reference.parquet")
+
+
+@step("register", cached=False, retries=2)
+def register(
+    name: str,
+    report: BenchmarkReport,
+    bundle: Bundle,
+    reference: Path,
+    dataset_hashes: Mapping[str, str],
+    parameters: Mapping[str, Any],
+) -> ModelVersion:
+    """Register one version with its runs, plots, bundle and reference; alias `challenger`. Idempotent."""
+    from model_registry import Release
+
+    release = Release(
+        name=name,
+        report=report,
+        bundle=bundle,
+        reference=reference,
+        dataset_hashes=dataset_hashes,
+        parameters=parameters,
+    )
+    return registry().log_release(release)
+
+
+@step("promote", cached=False, retries=2)
+def promote(version: ModelVersion) -> ModelVersion:
+    """Make a version the champion."""
+    return registry().promote(version.name, version.version)
+
+
+@step("fetch model", cached=False, retries=2)
+def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Path | None]:
+    """A registered version, a copy of its bundle, and of its drift reference."""
+    store = registry()
+    found = store.get(name, version)
+    return found, store.download_bundle(found, output / "bundle"), store.download_reference(found, output)
+
+
+@step("drift report")
+def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
+    """Decide whether a window drifted, and show why: Evidently's report and our own page around it."""
+    from components.monitoring import assess, write_report
+
+    decision: DriftDecision = assess(run, reference)
+    return write_report(run, reference, decision, workplace())
+
+
+@step("log drift", cached=False, retries=2)
+def log_drift(version: ModelVersion, report: DriftReport) -> None:
+    """Keep the decision and the report with the version in MLflow."""
+    registry().log_drift(version, report)
+
+
+def registry() -> Any:
+    """The model registry that the environment names."""
+    from model_registry import Registry
+
+    settings = Settings.from_environment()
+    return Registry(settings.tracking_uri, settings.artifact_root)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a bundle says about running it."""
+
+    artifact: ModelArtifact
+    backend: str
+    target: Target
+
+
+def images_of(split: Split) -> Images:
+    """The images of a labelled split, as something to run on."""
+    from components.images.datasets import load_dataset
+
+    dataset = load_dataset(split.data, split.name)
+    manifest = Settings.from_environment().steps / f"manifest-{dataset.sha256[:24]}.csv"
+    if not manifest.exists():
+        with replacing(manifest) as aside, aside.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["image_id", "path"])
+            writer.writerows([image.image_id, image.path.resolve()] for image in dataset.images)
+    return Images(str(manifest))
+
+
+def require_reference(reference: Path | None, version: ModelVersion) -> Path:
+    """The reference, or the reason why drift cannot be measured.
+
+    Raises:
+        RegistryError: the version was logged without one.
+    """
+    if reference is None:
+        raise RegistryError(
+            f"a drift reference with {version.name}/{version.version}", found="none", mend="release the model again"
+        )
+    return reference
+
+
+def evenly(items: tuple[Any, ...], count: int) -> list[Any]:
+    """At most `count` of the items, spread evenly over their order, so that none is favoured."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def keep(folder: Path, parts: Mapping[str, Path]) -> Path:
+    """Copy finished files and folders to a place for people: name → file or folder."""
+    with replacing(folder) as aside:
+        aside.mkdir(parents=True)
+        for name, path in parts.items():
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, aside / name)
+    return folder

@@ -1,0 +1,119 @@
+"""The walls of the house, as tests: floors, light imports, no effects, one distribution."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import components
+import model_registry
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    "prefect",
+    "mlflow",
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "evidently",
+    "ultralytics",
+    "sklearn",
+    "skimage",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "tensorrt",
+}
+MODULES = [
+    name
+    for package in (components, model_registry)
+    for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not name.endswith((".run_template", ".worker", ".pyfunc_model"))
+]
+
+
+def test_imports_point_down_only():
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
+    """One fresh process imports every module: no heavy runtime, no file made, no environment changed."""
+    script = (
+        "import importlib, json, os, sys\n"
+        "before = dict(os.environ)\n"
+        "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
+        "print(json.dumps({'modules': sorted({name.partition('.')[0] for name in sys.modules}),\n"
+        "                  'environment': dict(os.environ) == before, 'files': os.listdir()}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(MODULES)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    seen = json.loads(done.stdout)
+    assert HEAVY & set(seen["modules"]) == set()
+    assert seen["environment"]
+    assert seen["files"] == []
+
+
+@pytest.mark.parametrize(
+    "package", [name for name in MODULES if name.startswith("components.") and name.count(".") == 1]
+)
+def test_importing_a_room_takes_under_half_a_second(package):
+    """Best of three fresh processes, less the time of a bare interpreter with numpy and OpenCV in the page cache."""
+
+    def seconds(code: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""})
+        return time.perf_counter() - started
+
+    bare = min(seconds("pass") for _ in range(3))
+    assert min(seconds(f"import {package}") for _ in range(3)) - bare < 0.5
+
+
+def test_the_import_packages_belong_to_this_distribution_alone():
+    owners = importlib.metadata.packages_distributions()
+    assert {name: set(owners[name]) for name in ("flows", "components", "model_registry")} == {
+        "flows": {"foveal"},
+        "components": {"foveal"},
+        "model_registry": {"foveal"},
+    }
+
+
+def test_constraints_name_exact_versions_and_no_registry():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines
+    assert all("==" in line for line in lines)
+    assert not any("://" in line or line.startswith("-") for line in lines)
+
+
+def test_the_pipeline_is_read_in_two_minutes():
+    assert len((ROOT / "flows" / "pipeline.py").read_text().splitlines()) < 150
+
+
+def test_style_is_clean():
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_types_are_clean():
+    done = subprocess.run([Path(sys.executable).parent / "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
