@@ -1,0 +1,291 @@
+"""Foveal's ONNX file: one file that holds its weights, its pre-processing and its own meaning.
+
+The input is ``images``, (batch, height, width, 3) uint8 BGR with a free batch axis; output 0 is the
+prediction. Two metadata entries describe it: ``foveal.spec`` (a `VisionSpec`) and ``foveal.history``
+(the passes that made it), both JSON. Reading such a file never executes code from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.backends.session import one_line
+from components.contracts import (
+    Format,
+    Head,
+    ModelArtifact,
+    PassRecord,
+    Precision,
+    TaskType,
+    TensorSpec,
+    VisionSpec,
+    dump,
+    load,
+)
+from components.errors import ModelError
+from components.files import replacing, sha256_file
+
+INPUT = "images"
+SPEC_KEY = "foveal.spec"
+HISTORY_KEY = "foveal.history"
+MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
+_TASK_OF = {
+    Head.YOLO: TaskType.DETECT,
+    Head.YOLO_END2END: TaskType.DETECT,
+    Head.LOGITS: TaskType.CLASSIFY,
+    Head.PROBABILITIES: TaskType.CLASSIFY,
+}
+_QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
+
+
+def describe_onnx(path: Path, *, spec: VisionSpec | None = None, history: Sequence[PassRecord] = ()) -> ModelArtifact:
+    """Describe an ONNX file that Foveal wrote.
+
+    Arguments:
+        path: the file.
+        spec: what it means; read from the file unless given.
+        history: the passes that made it; read from the file unless `spec` is given.
+
+    Raises:
+        ModelError: the file is missing, corrupt or incomplete, or the graph contradicts the spec.
+    """
+    model = read_onnx(path)
+    if spec is None:
+        spec, history = read_spec(model, path.name)
+    inputs, outputs = tensor_specs(model)
+    check_meaning(spec, inputs, outputs, path.name)
+    return ModelArtifact(
+        path=path,
+        format=Format.ONNX,
+        precision=precision_of(model),
+        sha256=sha256_file(path),
+        spec=spec,
+        inputs=inputs,
+        outputs=outputs,
+        history=tuple(history),
+    )
+
+
+def read_onnx(path: Path, *, inline: bool = False) -> Any:
+    """Read and check an ONNX model.
+
+    Arguments:
+        path: the file.
+        inline: take up weights that lie in other files of the same folder, instead of refusing them.
+
+    Returns:
+        An `onnx.ModelProto` that holds all its weights.
+
+    Raises:
+        ModelError: the file is missing or corrupt, or keeps weights elsewhere.
+    """
+    import onnx
+
+    if not path.is_file():
+        raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
+    try:
+        model = onnx.load(path, load_external_data=False)
+        _settle_external(model, path, inline)
+        onnx.checker.check_model(model)
+    except ModelError:
+        raise
+    except Exception as error:
+        found = f"{path.name}: {one_line(error)}"
+        raise ModelError("a whole ONNX model", found=found, mend="export it again") from error
+    return model
+
+
+def save_onnx(model: Any, target: Path, spec: VisionSpec, history: Sequence[PassRecord]) -> ModelArtifact:
+    """Write a model with its meaning to `target`, whole or not at all, and describe it.
+
+    Equal models give equal bytes: other metadata, which may hold dates, is dropped.
+
+    Raises:
+        ModelError: the graph contradicts the spec.
+    """
+    write_spec(model, spec, history)
+    with replacing(target) as aside:
+        aside.write_bytes(model.SerializeToString(deterministic=True))
+        describe_onnx(aside)
+    return describe_onnx(target)
+
+
+def write_spec(model: Any, spec: VisionSpec, history: Sequence[PassRecord]) -> None:
+    """Replace the metadata of an `onnx.ModelProto` by what the file means and the passes that made it."""
+    del model.metadata_props[:]
+    for key, value in describe_metadata(spec, history).items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def describe_metadata(spec: VisionSpec, history: Sequence[PassRecord]) -> dict[str, str]:
+    """The two metadata entries of a model file, as JSON text with sorted keys."""
+    return {
+        HISTORY_KEY: json.dumps([dump(record) for record in history], sort_keys=True),
+        SPEC_KEY: json.dumps(dump(spec), sort_keys=True),
+    }
+
+
+def has_spec(model: Any) -> bool:
+    """Whether Foveal wrote this `onnx.ModelProto`."""
+    return any(entry.key == SPEC_KEY for entry in model.metadata_props)
+
+
+def read_spec(model: Any, name: str) -> tuple[VisionSpec, tuple[PassRecord, ...]]:
+    """The meaning and the history that an `onnx.ModelProto` carries; `name` is for the error.
+
+    Raises:
+        ModelError: it carries none, or none that makes sense.
+    """
+    return parse_metadata({entry.key: entry.value for entry in model.metadata_props}, name)
+
+
+def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tuple[PassRecord, ...]]:
+    """The inverse of `describe_metadata`.
+
+    Raises:
+        ModelError: an entry is missing or malformed.
+    """
+    if SPEC_KEY not in entries:
+        raise ModelError(
+            f"a model that says what it means (metadata {SPEC_KEY})",
+            found=f"none in {name}",
+            mend="open it with open_model, which adds it",
+        )
+    try:
+        spec = load(VisionSpec, json.loads(entries[SPEC_KEY]))
+        history = load(tuple[PassRecord, ...], json.loads(entries.get(HISTORY_KEY, "[]")))
+    except ValueError as error:  # pydantic's and json's errors are both ValueErrors
+        raise ModelError(f"readable metadata {SPEC_KEY}", found=f"{name}: {one_line(error)}") from error
+    return spec, history
+
+
+def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], name: str) -> None:
+    """Refuse a spec that contradicts itself or the graph.
+
+    Raises:
+        ModelError: it does.
+    """
+    if not spec.class_names or _TASK_OF[spec.head] is not spec.task:
+        found = f"a {spec.head} head for {spec.task} with {len(spec.class_names)} classes"
+        raise ModelError("a spec with class names and a head of its task", found=f"{found} in {name}")
+    if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
+        raise ModelError(f"an input size of 1 to {MAX_SIDE} px", found=f"{spec.input_size} in {name}")
+    wanted = (*spec.input_size, 3)
+    if len(inputs) != 1 or inputs[0].name != INPUT or inputs[0].dtype != "uint8" or inputs[0].shape[1:] != wanted:
+        raise ModelError(
+            f"one input {INPUT!r}, uint8 (batch, {', '.join(map(str, wanted))})",
+            found=f"{'; '.join(f'{i.name} {i.dtype} {i.shape}' for i in inputs) or 'none'} in {name}",
+            mend="open it with open_model, which puts the pre-processing into the graph",
+        )
+    shape = outputs[0].shape if outputs else ()
+    if shape and not _fits(spec, shape):
+        raise ModelError(
+            f"an output of a {spec.head} head with {len(spec.class_names)} classes",
+            found=f"shape {shape} in {name}",
+            mend="give the class names that the model was trained with",
+        )
+
+
+def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:
+    """Whether an output shape, free axes aside, is that of the spec's head."""
+    wanted = output_shape(spec)
+    return len(shape) == len(wanted) and all(
+        isinstance(want, str) or isinstance(have, str) or want == have for want, have in zip(wanted, shape, strict=True)
+    )
+
+
+def output_shape(spec: VisionSpec) -> tuple[int | str, ...]:
+    """The shape of output 0 as the head defines it; strings are free axes."""
+    classes = len(spec.class_names)
+    shapes: dict[Head, tuple[int | str, ...]] = {
+        Head.YOLO: ("batch", 4 + classes, "anchors"),
+        Head.YOLO_END2END: ("batch", "detections", 6),
+        Head.LOGITS: ("batch", classes),
+        Head.PROBABILITIES: ("batch", classes),
+    }
+    return shapes[spec.head]
+
+
+def tensor_specs(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs (weights aside) and outputs of an `onnx.ModelProto`."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = tuple(_tensor_spec(value) for value in model.graph.input if value.name not in weights)
+    return inputs, tuple(_tensor_spec(value) for value in model.graph.output)
+
+
+def _tensor_spec(value: Any) -> TensorSpec:
+    import onnx
+
+    tensor = value.type.tensor_type
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
+    known = tensor.elem_type in onnx.helper.get_all_tensor_dtypes()
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "unknown"
+    return TensorSpec(value.name, shape, dtype)
+
+
+def precision_of(model: Any) -> Precision:
+    """The precision of an `onnx.ModelProto`, read from its nodes and weights."""
+    import onnx
+
+    if any(node.op_type in _QUANTIZED for graph in graphs(model) for node in graph.node):
+        return Precision.INT8
+    if any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in tensors(model)):
+        return Precision.FP16
+    return Precision.FP32
+
+
+def graphs(model: Any) -> Iterator[Any]:
+    """The graph of an `onnx.ModelProto`, the bodies of its branches and loops, and its local functions."""
+    waiting: list[Any] = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for attribute in _attributes([graph]):
+            waiting += [attribute.g] if attribute.HasField("g") else attribute.graphs
+
+
+def tensors(model: Any) -> Iterator[Any]:
+    """Every constant tensor of an `onnx.ModelProto`: weights, and those inside nodes."""
+    for graph in graphs(model):
+        for attribute in _attributes([graph]):
+            yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
+            sparse = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors
+            yield from (part for tensor in sparse for part in (tensor.values, tensor.indices))
+        if hasattr(graph, "initializer"):  # a local function has none
+            yield from graph.initializer
+            yield from (part for tensor in graph.sparse_initializer for part in (tensor.values, tensor.indices))
+
+
+def _attributes(bodies: Iterable[Any]) -> Iterator[Any]:
+    return (attribute for body in bodies for node in body.node for attribute in node.attribute)
+
+
+def _settle_external(model: Any, path: Path, inline: bool) -> None:
+    """Take up weights from other files, if that is allowed and they lie inside the model's own folder."""
+    import onnx
+    from onnx.external_data_helper import load_external_data_for_model
+
+    external = [tensor for tensor in tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    if not external:
+        return
+    places = {entry.value for tensor in external for entry in tensor.external_data if entry.key == "location"}
+    listed = ", ".join(sorted(places)[:3]) or "nowhere"
+    if not inline:
+        raise ModelError(
+            "an ONNX file that holds its own weights",
+            found=f"{path.name} keeps them in {listed}",
+            mend="open it with open_model, which takes them up",
+        )
+    folder = path.parent.resolve()
+    for place in places:
+        file = (folder / place).resolve()
+        if not file.is_relative_to(folder) or not file.is_file():
+            raise ModelError(
+                "weights in files beside the model",
+                found=f"{path.name} keeps them in {place!r}",
+                mend="put the .data file next to the model, or export into one file",
+            )
+    load_external_data_for_model(model, str(folder))

@@ -1,0 +1,101 @@
+"""What the sessions of all backends share: the checks before and the translation of errors after."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Format, ModelArtifact
+from components.errors import FovealError, ModelError
+from components.files import sha256_file
+
+Self = TypeVar("Self", bound="OpenSession")
+
+
+class OpenSession(ABC):
+    """A loaded model. A backend's session says how to infer and how to let go."""
+
+    def __init__(self, artifact: ModelArtifact, backend: str) -> None:
+        self._artifact = artifact
+        self._backend = backend
+        self._closed = False
+
+    @abstractmethod
+    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]: ...
+
+    @abstractmethod
+    def _release(self) -> None: ...
+
+    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+        if self._closed:
+            raise ModelError("an open session", found="one that was closed", mend="open the artifact again")
+        check_batch(batch, self._artifact.spec.input_size)
+        try:
+            return self._infer(batch)
+        except FovealError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{self._artifact.path.name} to run on {self._backend}", found=one_line(error)) from error
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_batch(batch: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> None:
+    """Refuse anything but a (n ≥ 1, height, width, 3) uint8 array of the model's input size.
+
+    Raises:
+        ModelError: it is of another shape or dtype.
+    """
+    wanted = (*input_size, 3)
+    if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
+        found = f"dtype {batch.dtype}" if isinstance(batch, np.ndarray) else type(batch).__name__
+        raise ModelError("a uint8 array", found=found, mend="pass pixels as they are: the model scales them itself")
+    if batch.ndim != 4 or batch.shape[1:] != wanted or not len(batch):
+        raise ModelError(
+            f"a batch of shape (n, {', '.join(map(str, wanted))})", found=str(batch.shape), mend="fit the images first"
+        )
+
+
+def check_artifact(artifact: ModelArtifact, formats: frozenset[Format], backend: str) -> None:
+    """Refuse a file that the backend cannot read, or that is not the one the artifact describes any more.
+
+    Raises:
+        ModelError: wrong format, missing file, or another sha256.
+    """
+    if artifact.format not in formats:
+        raise ModelError(
+            f"a model file in a format that {backend} runs ({', '.join(sorted(formats))})", found=artifact.format.value
+        )
+    if not artifact.path.is_file():
+        raise ModelError("a model file", found=f"nothing at {artifact.path}", mend="make or fetch it again")
+    found = sha256_file(artifact.path)
+    if found != artifact.sha256:
+        raise ModelError(
+            f"{artifact.path.name} with sha256 {artifact.sha256[:12]}…",
+            found=f"{found[:12]}…: the file has changed",
+            mend="describe it again if the change is meant, else restore it",
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """The gist of a library's error: our own text as it is, others' first line with the type's name."""
+    if isinstance(error, FovealError):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    gist = lines[0] if lines else "no message"
+    return f"{type(error).__name__}: {gist[:200]}"

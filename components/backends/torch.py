@@ -1,0 +1,76 @@
+"""The torch backend: runs TorchScript, as the yardstick that the optimized files are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from components import telemetry
+from components.backends.session import OpenSession, check_artifact, one_line
+from components.contracts import Format, ModelArtifact
+from components.errors import ModelError, UnavailableError
+
+
+def _import_torch() -> Any:
+    telemetry.switch_off()
+    try:
+        import torch
+    except ImportError as error:
+        raise UnavailableError("torch", found=one_line(error), mend="pip install torch") from error
+    return torch
+
+
+@dataclass(frozen=True)
+class TorchScript:
+    """Runs TorchScript files that Foveal traced.
+
+    torch has one thread pool per process: `threads` sets it for the whole process, and the session that was opened
+    last decides. A TorchScript file is a program: open only artifacts that you made or trust.
+    """
+
+    name: ClassVar[str] = "torch"
+    formats: ClassVar[frozenset[Format]] = frozenset({Format.TORCHSCRIPT})
+
+    def unavailable_reason(self) -> str | None:
+        try:
+            _import_torch()
+        except UnavailableError as error:
+            return str(error)
+        return None
+
+    def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> TorchSession:
+        check_artifact(artifact, self.formats, self.name)
+        torch = _import_torch()
+        place = "cuda" if device == "gpu" else device
+        if place.startswith("cuda") and not torch.cuda.is_available():
+            raise UnavailableError(f"the torch device {device!r}", found="no CUDA device", mend="choose the device cpu")
+        if threads:
+            torch.set_num_threads(threads)
+        try:
+            module = torch.jit.load(str(artifact.path), map_location=torch.device(place))
+        except Exception as error:
+            raise ModelError("a TorchScript file", found=f"{artifact.path.name}: {one_line(error)}") from error
+        return TorchSession(artifact, module, place)
+
+
+class TorchSession(OpenSession):
+    """A TorchScript module on its device."""
+
+    def __init__(self, artifact: ModelArtifact, module: Any, place: str) -> None:
+        super().__init__(artifact, TorchScript.name)
+        self._module: Any = module
+        self._place = place
+
+    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+        import torch
+
+        with torch.inference_mode():
+            outputs = self._module(torch.tensor(batch, device=self._place))
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        return tuple(output.cpu().numpy() for output in outputs)
+
+    def _release(self) -> None:
+        self._module = None
