@@ -1,0 +1,86 @@
+"""Bring an image to a model's input size, and remember how, so that boxes find their way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Fit, ImageFrame, VisionSpec
+from components.errors import ImageError
+
+Image = npt.NDArray[np.uint8]
+
+PADDING = (114, 114, 114)  # the grey that YOLO models are trained with
+
+
+def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFrame]:
+    """Resize an image to what a model takes, the way the model's training did.
+
+    Letterboxing is that of Ultralytics' `LetterBox` to the last pixel: bilinear, centred, the
+    padding's odd pixel below and to the right. Stretching and centre cropping are torchvision's
+    `Resize` and `CenterCrop` on a Pillow image: bilinear with antialiasing. OpenCV has no such
+    filter: on photographs its INTER_AREA is up to 44 grey levels away, this is at most 1.
+
+    Arguments:
+        image: (h, w, 3) uint8, BGR, upright.
+        spec: whose `input_size` and `fit` are wanted.
+
+    Returns:
+        The fitted image, (height, width, 3) uint8 BGR and writable, and its frame.
+
+    Raises:
+        ImageError: the array is not such an image.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(
+            "an image of shape (height, width, 3) and type uint8",
+            found=f"shape {image.shape} and type {image.dtype}",
+            mend="give a BGR picture: convert grey or transparent ones, and drop empty ones",
+        )
+    fitters = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CENTER_CROP: _center_crop}
+    return fitters[spec.fit](image, *spec.input_size)
+
+
+def _letterbox(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
+    rows, columns = image.shape[:2]
+    ratio = min(height / rows, width / columns)
+    inner_width, inner_height = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
+    if (inner_width, inner_height) != (columns, rows):
+        image = cv2.resize(image, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
+    spare_x, spare_y = width - inner_width, height - inner_height
+    left, top = spare_x // 2, spare_y // 2
+    fitted = cv2.copyMakeBorder(image, top, spare_y - top, left, spare_x - left, cv2.BORDER_CONSTANT, value=PADDING)
+    # Each side is rounded to whole pixels by itself, so the two scales differ a little.
+    return fitted, ImageFrame(columns, rows, inner_width / columns, inner_height / rows, left, top)
+
+
+def _stretch(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
+    rows, columns = image.shape[:2]
+    fitted = _resample(image, height, width, (0, 0, columns, rows))
+    return fitted, ImageFrame(columns, rows, width / columns, height / rows, 0.0, 0.0)
+
+
+def _center_crop(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
+    rows, columns = image.shape[:2]
+    if width / columns >= height / rows:
+        scaled_width, scaled_height = width, max(int(width * rows / columns), height)
+    else:
+        scaled_width, scaled_height = max(int(height * columns / rows), width), height
+    left, top = round((scaled_width - width) / 2), round((scaled_height - height) / 2)
+    scale_x, scale_y = scaled_width / columns, scaled_height / rows
+    # Only what survives the crop is resampled: a long thin image costs no more than a square one.
+    kept = (left / scale_x, top / scale_y, (left + width) / scale_x, (top + height) / scale_y)
+    return _resample(image, height, width, kept), ImageFrame(columns, rows, scale_x, scale_y, -left, -top)
+
+
+def _resample(image: Image, height: int, width: int, kept: tuple[float, float, float, float]) -> Image:
+    """The region `kept` (left, top, right, bottom in image pixels) at the wanted size, antialiased."""
+    from PIL import Image as pillow
+
+    rows, columns = image.shape[:2]
+    left, top, right, bottom = kept
+    box = (left, top, min(right, columns), min(bottom, rows))  # division may overshoot by a rounding error
+    return np.array(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR, box=box))
