@@ -7,6 +7,7 @@ Every split draws from digits of its own, so nothing that a model is judged on w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from components.errors import UnavailableError
+from components.errors import DatasetError, UnavailableError
 from components.files import replacing, sha256_json, write_json
 
 Image = npt.NDArray[np.uint8]
@@ -28,6 +29,15 @@ SCENE_SIZES = ((320, 240), (240, 320), (256, 256), (320, 320), (384, 256))  # wi
 RECIPE = 1  # raise when the composition changes: it is part of the dataset's key
 
 _SHARES = {"train": 0.60, "calibration": 0.08, "validation": 0.14, "golden": 0.04, "production": 0.14}
+# split of a dataset → the digits that it draws from
+_SPLITS = {
+    "train": "train",
+    "val": "validation",
+    "calibration": "calibration",
+    "golden": "golden",
+    "day": "production",
+    "night": "production",
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,15 @@ def _digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
 @cache
 def _photographs() -> tuple[Image, ...]:
     """The photographs inside the installed packages, BGR, in a fixed order."""
-    import skimage
-    import sklearn
+    try:
+        import skimage
+        import sklearn
+    except ImportError as error:
+        raise UnavailableError(
+            "scikit-image and scikit-learn, which ship the photographs",
+            found=str(error),
+            mend="pip install scikit-image scikit-learn",
+        ) from error
 
     shipped = Path(skimage.__file__).parent / "data"
     paths = [shipped / name for name in ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "camera.png",
@@ -93,7 +110,7 @@ def _render(digit: npt.NDArray[np.float32], size: int, rng: np.random.Generator)
     centre = np.full(2, (size - 1) / 2)
     matrix = np.hstack([turn, (centre - turn @ centre)[:, None]])
     mask = cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR)
-    return np.clip((mask - 0.25) / 0.35, 0, 1)
+    return np.asarray(np.clip((mask - 0.25) / 0.35, 0, 1), np.float32)
 
 
 def _tight_box(mask: npt.NDArray[np.float32]) -> tuple[int, int, int, int]:
@@ -110,7 +127,8 @@ def _background(width: int, height: int, rng: np.random.Generator) -> npt.NDArra
     x = int(rng.integers(photo.shape[1] - width + 1))
     y = int(rng.integers(photo.shape[0] - height + 1))
     crop = photo[y : y + height, x : x + width].astype(np.float32)
-    return (crop - 128) * np.float32(rng.uniform(0.6, 1.0)) + np.float32(128 + rng.uniform(-25, 25))
+    contrast, brightness = np.float32(rng.uniform(0.6, 1.0)), np.float32(128 + rng.uniform(-25, 25))
+    return np.asarray((crop - 128) * contrast + brightness, np.float32)
 
 
 def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -118,7 +136,8 @@ def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArra
     luminance = float(patch.mean())
     wanted = luminance + 85 if luminance < 128 else luminance - 85
     colour = rng.uniform(0, 255, 3)
-    return (0.35 * colour + 0.65 * np.clip(wanted * 1.25 if wanted > luminance else wanted * 0.6, 0, 255)).astype(np.float32)
+    base = np.clip(wanted * 1.25 if wanted > luminance else wanted * 0.6, 0, 255)
+    return np.asarray(0.35 * colour + 0.65 * base, np.float32)
 
 
 def compose_scene(
@@ -134,9 +153,26 @@ def compose_scene(
     Returns:
         image (height, width, 3) uint8 BGR; class ids (n,); boxes (n, 4) xyxy in pixels.
     """
-    images, targets = _digits()
     width, height = SCENE_SIZES[rng.integers(len(SCENE_SIZES))]
     scene = _background(width, height, rng)
+    classes, boxes = _write_digits(scene, pool, rng)
+    if boxes and rng.random() < 0.35:
+        _occlude(scene, boxes[int(rng.integers(len(boxes)))], rng)
+    ramp = np.linspace(rng.uniform(0.75, 1.15), rng.uniform(0.75, 1.15), width, dtype=np.float32)
+    scene *= ramp[None, :, None]
+    scene += rng.normal(0, 2.5, scene.shape).astype(np.float32)
+    if mood == "night":
+        scene = _nightfall(scene, rng)
+    image = np.clip(scene, 0, 255).astype(np.uint8)
+    return image, np.array(classes, np.int64), np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def _write_digits(
+    scene: npt.NDArray[np.float32], pool: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[list[int], list[tuple[int, int, int, int]]]:
+    """Write up to seven digits over a scene; none hides more than a quarter of another."""
+    images, targets = _digits()
+    height, width = scene.shape[:2]
     owner = np.full((height, width), -1, np.int64)  # which digit a pixel shows
     boxes: list[tuple[int, int, int, int]] = []
     classes: list[int] = []
@@ -157,14 +193,7 @@ def compose_scene(
         boxes.append((x + left, y + top, x + right, y + bottom))
         classes.append(int(targets[index]))
         areas.append(int(inked.sum()))
-    if boxes and rng.random() < 0.35:
-        _occlude(scene, boxes[int(rng.integers(len(boxes)))], rng)
-    ramp = np.linspace(rng.uniform(0.75, 1.15), rng.uniform(0.75, 1.15), width, dtype=np.float32)
-    scene *= ramp[None, :, None]
-    scene += rng.normal(0, 2.5, scene.shape).astype(np.float32)
-    if mood == "night":
-        scene = _nightfall(scene, rng)
-    return np.clip(scene, 0, 255).astype(np.uint8), np.array(classes, np.int64), np.array(boxes, np.float32).reshape(-1, 4)
+    return classes, boxes
 
 
 def _occlude(scene: npt.NDArray[np.float32], box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
@@ -194,7 +223,9 @@ def _write_scene(folder: Path, split: str, number: int, pool: npt.NDArray[np.int
     cv2.imwrite(str(folder / "images" / split / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / (width, height)
     extent = (boxes[:, 2:] - boxes[:, :2]) / (width, height)
-    rows = [f"{k} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}" for k, (cx, cy), (w, h) in zip(classes, centre, extent, strict=True)]
+    rows = [
+        f"{k} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}" for k, (cx, cy), (w, h) in zip(classes, centre, extent, strict=True)
+    ]
     (folder / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + ("\n" if rows else ""))
 
 
@@ -202,36 +233,40 @@ def write_detection_dataset(folder: Path, *, counts: SceneCounts | None = None, 
     """Write the scenes as a YOLO dataset and return its `data.yaml`.
 
     Splits: train, val, calibration, golden, and the production streams day and night. A folder that
-    already holds this dataset (same counts, seed and recipe) is left as it is.
+    already holds this dataset (same counts, seed and recipe) is left as it is; another one made here is replaced.
+
+    Raises:
+        DatasetError: the folder holds something else.
     """
     counts = counts or SceneCounts()
-    return _once(folder, {"kind": "detect", "seed": seed, **asdict(counts)}, lambda aside: _fill_scenes(aside, counts, seed))
+    key = {"kind": "detect", "seed": seed, **asdict(counts)}
+    _once(folder, key, lambda aside: _fill_scenes(aside, counts, seed))
+    return folder / "data.yaml"
 
 
-def _once(folder: Path, key: dict[str, Any], fill: Any) -> Path:
+def _once(folder: Path, key: dict[str, Any], fill: Callable[[Path], None]) -> None:
+    """Have `fill` make the folder, unless it already holds what `key` stands for."""
     key = {**key, "recipe": RECIPE}
     marker = folder / "digits.json"
-    described = folder / "data.yaml"
+    if folder.exists() and not marker.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError("a new or empty folder", found=f"{folder}, which holds something else", mend="name another")
     if not (marker.exists() and sha256_json(key) in marker.read_text()):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
             fill(aside)
             write_json(aside / "digits.json", {**key, "key": sha256_json(key)})
-    return described
 
 
 def _fill_scenes(folder: Path, counts: SceneCounts, seed: int) -> None:
-    sources = {"train": "train", "val": "validation", "calibration": "calibration", "golden": "golden",
-               "day": "production", "night": "production"}
     sizes = {**asdict(counts), "val": counts.validation}
-    for position, (split, source) in enumerate(sources.items()):
+    for position, (split, source) in enumerate(_SPLITS.items()):
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
         rng = np.random.default_rng([seed, position])
         pool = digits_of(source, seed)
         for number in range(sizes[split]):
             _write_scene(folder, split, number, pool, rng, "night" if split == "night" else "day")
-    described = {"names": dict(enumerate(CLASS_NAMES)), **{split: f"images/{split}" for split in sources}}
+    described = {"names": dict(enumerate(CLASS_NAMES)), **{split: f"images/{split}" for split in _SPLITS}}
     (folder / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
 
 
@@ -242,6 +277,9 @@ def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0)
         folder: where to write; splits train, val, calibration, golden, day and night.
         size: side of the square images in pixels.
         seed: of the split and of the composition.
+
+    Raises:
+        DatasetError: the folder holds something else.
     """
     _once(folder, {"kind": "classify", "seed": seed, "size": size}, lambda aside: _fill_crops(aside, size, seed))
     return folder
@@ -249,9 +287,7 @@ def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0)
 
 def _fill_crops(folder: Path, size: int, seed: int) -> None:
     images, targets = _digits()
-    sources = {"train": "train", "val": "validation", "calibration": "calibration", "golden": "golden",
-               "day": "production", "night": "production"}
-    for position, (split, source) in enumerate(sources.items()):
+    for position, (split, source) in enumerate(_SPLITS.items()):
         rng = np.random.default_rng([seed, 100 + position])
         for index in digits_of(source, seed):
             scene = _background(size, size, rng)

@@ -1,0 +1,8 @@
+"""Images and their labels: what every other room reads pictures through.
+
+- `reading`: `read_image`, one picture as a person sees it.
+- `sources`: `list_images` and `read_bytes`, over folders, globs, manifests and object stores.
+- `datasets`: `load_dataset`, pictures with their ground truth.
+- `statistics`: `image_statistics`, the numbers that drift is watched in.
+- `digits`: real labelled data for the demo and the tests, made without a download.
+"""

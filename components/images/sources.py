@@ -1,0 +1,214 @@
+"""Where images are: folders, globs, manifests and object stores, listed as names and read as bytes."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+from components.errors import DatasetError, FovealError, ImageError, UnavailableError
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
+)
+MANIFEST_SUFFIXES = frozenset({".txt", ".csv"})
+_CHECK_URL = "check the URL and your access to it"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """One image by name: `image_id` is unique within its listing, `uri` is an absolute path or a URL."""
+
+    image_id: str
+    uri: str
+
+
+def list_images(source: str | Path) -> tuple[ImageSource, ...]:
+    """List the images of a source, sorted by their ids; no image is opened.
+
+    Hidden files and folders are passed over. Ids are paths relative to the folder, or to the part of the glob before
+    its first wildcard. A manifest lists what it names whether it exists or not, so that a missing image is recorded as
+    a failure where it is read; its relative paths are relative to the manifest.
+
+    Arguments:
+        source: a folder (searched recursively), a glob, one image, a manifest (`.txt` with one path a line, or `.csv`
+            with a column `path` or `uri` and perhaps `image_id`), or the URL of any of these, such as
+            ``"s3://bucket/shots"`` or ``"memory://shots/*.jpg"``.
+
+    Raises:
+        DatasetError: nothing is there, there are no images, or an id comes twice.
+        UnavailableError: the URL's scheme needs a package that is not installed.
+    """
+    text = str(source)
+    found = sorted(_remote(text) if "://" in text else _local(text), key=lambda image: image.image_id)
+    if not found:
+        known = " ".join(sorted(IMAGE_SUFFIXES))
+        raise DatasetError("images", found=f"none in {text}", mend=f"known suffixes: {known}")
+    for one, other in pairwise(found):
+        if one.image_id == other.image_id:
+            raise DatasetError(
+                "unique image ids",
+                found=f"{one.image_id} twice in {text}",
+                mend="remove the repeated row, or add a column image_id",
+            )
+    return tuple(found)
+
+
+def read_bytes(uri: str) -> bytes:
+    """Read a whole file.
+
+    Arguments:
+        uri: a local path, or a URL that fsspec knows.
+
+    Raises:
+        ImageError: it is missing or cannot be read.
+        UnavailableError: the URL's scheme needs a package that is not installed.
+    """
+    if "://" not in uri:
+        try:
+            return Path(uri).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            detail = getattr(error, "strerror", None) or reason(error)
+            raise ImageError("a readable file", found=f"{uri}: {detail}", mend="check the path") from error
+    filesystem, path = _filesystem(uri)
+    try:
+        content: bytes = filesystem.cat_file(path)
+    except Exception as error:  # each store raises errors of its own
+        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=_CHECK_URL) from error
+    return content
+
+
+def _local(text: str) -> Iterator[ImageSource]:
+    path = os.path.abspath(os.path.expanduser(text))
+    if os.path.isdir(path):
+        yield from _visible(_walk(path), path)
+    elif os.path.isfile(path) and _suffix(path) in MANIFEST_SUFFIXES:
+        yield from _manifest(Path(path).read_bytes(), path)
+    elif os.path.isfile(path) and _suffix(path) in IMAGE_SUFFIXES:
+        yield ImageSource(os.path.basename(path), path)
+    elif glob.has_magic(path):
+        matches = glob.glob(path, recursive=True)
+        yield from _visible((match for match in matches if os.path.isfile(match)), _fixed_part(path))
+    else:
+        _nothing(text, exists=os.path.exists(path))
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """All files below a folder, through symbolic links but never twice, so that a loop of links ends."""
+
+    def unreadable(error: OSError) -> NoReturn:
+        raise DatasetError("a readable folder", found=f"{error.filename}: {error.strerror}") from error
+
+    seen = {os.path.realpath(folder)}
+    for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        yield from (os.path.join(parent, file) for file in files)
+        entered = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(parent, name))
+            if real not in seen and not name.startswith("."):
+                seen.add(real)
+                entered.append(name)
+        folders[:] = entered
+
+
+def _remote(url: str) -> Iterator[ImageSource]:
+    filesystem, path = _filesystem(url)
+    try:
+        filesystem.invalidate_cache()  # a listing that is a night old would hide the day's images
+        if filesystem.isfile(path):
+            yield from _remote_file(url, filesystem, path)
+            return
+        names = filesystem.glob(path) if glob.has_magic(path) else filesystem.find(path)
+        urls = {name: str(filesystem.unstrip_protocol(name)) for name in names}
+    except FovealError:
+        raise
+    except Exception as error:  # each store raises errors of its own
+        raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", mend=_CHECK_URL) from error
+    for image in _visible(names, _fixed_part(path)):
+        yield ImageSource(image.image_id, urls[image.uri])
+
+
+def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:
+    if _suffix(path) in MANIFEST_SUFFIXES:
+        yield from _manifest(filesystem.cat_file(path), filesystem.unstrip_protocol(path))
+    elif _suffix(path) in IMAGE_SUFFIXES:
+        yield ImageSource(path.rpartition("/")[2], filesystem.unstrip_protocol(path))
+    else:
+        _nothing(url, exists=True)
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    if "::" in url:
+        raise DatasetError("a URL of one store", found=url, mend="unpack the archive, or name a copy of it")
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise UnavailableError(f"a package that reads {url.partition('://')[0]}://", found=reason(error)) from error
+    except Exception as error:  # an unknown scheme, wrong credentials, an archive that is not there
+        raise DatasetError("a URL that fsspec can open", found=f"{url}: {reason(error)}", mend="check it") from error
+    return filesystem, str(path)
+
+
+def _visible(paths: Iterable[str], base: str) -> Iterator[ImageSource]:
+    """The images among `paths` that are not hidden, with ids relative to `base`."""
+    for path in paths:
+        name = path.removeprefix(base).replace(os.sep, "/").lstrip("/")
+        hidden = any(part.startswith(".") for part in name.split("/"))
+        if _suffix(name) in IMAGE_SUFFIXES and not hidden:
+            yield ImageSource(name, path)
+
+
+def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
+    try:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        rows = list(csv.DictReader(text)) if _suffix(manifest) == ".csv" else [{"path": line} for line in text]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError("a manifest as UTF-8 text", found=f"{manifest}: {error}", mend="save it again") from error
+    folder = manifest.rpartition("/" if "://" in manifest else os.sep)[0]
+    for number, row in enumerate(rows, 1):
+        path = (row.get("path") or row.get("uri") or "").strip()
+        if path:
+            yield ImageSource((row.get("image_id") or "").strip() or path, _beside(folder, path))
+        elif _suffix(manifest) == ".csv":
+            raise DatasetError(
+                "a column path or uri that is filled in every row",
+                found=f"row {number} of {manifest} with the columns {', '.join(map(str, row))}",
+            )
+
+
+def _beside(folder: str, path: str) -> str:
+    if "://" in path:
+        return path
+    return f"{folder}/{path}" if "://" in folder else os.path.normpath(os.path.join(folder, path))
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder of a glob before its first wildcard: ``a/b/*/c.jpg`` → ``a/b``."""
+    parts = pattern.split("/")
+    wild = next((position for position, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return "/".join(parts[:wild])
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def reason(error: Exception) -> str:
+    """An exception of another library as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _nothing(source: str, *, exists: bool) -> NoReturn:
+    raise DatasetError(
+        "a folder, a glob, an image, a manifest (.txt, .csv) or a URL of one",
+        found=f"{source}, a file of another kind" if exists else f"nothing at {source}",
+        mend="" if exists else "check the path",
+    )
