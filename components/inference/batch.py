@@ -1,0 +1,154 @@
+"""Batch inference over any number of images: bounded memory, a row for every image, and a killed run is picked up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from components.backends import get_backend
+from components.contracts import InferenceRun, ModelArtifact
+from components.errors import ConfigError, DatasetError
+from components.files import replacing, sha256_json
+from components.images.sources import ImageSource
+from components.images.statistics import STATISTICS_RECIPE
+from components.inference.lock import exclusive
+from components.inference.output import check_replaceable, finished_run, write_run
+from components.inference.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
+from components.inference.tables import table_schemas
+from components.inference.worker import Progress, ShardWorker, engine_fault
+from components.vision import task_for
+
+LAYOUT = 1  # raise when the tables' columns or their meaning change: earlier results are then made anew
+
+
+def run_batch(
+    sources: Sequence[ImageSource],
+    *,
+    artifact: ModelArtifact,
+    backend: str,
+    model: str,
+    output: Path,
+    device: str = "cpu",
+    threads: int = 0,
+    batch: int = 8,
+    decode_threads: int | None = None,
+    confidence: float = 0.25,
+    iou: float = 0.7,
+    progress: Progress | None = None,
+    shard_images: int = 256,
+) -> InferenceRun:
+    """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
+
+    Rows are in the order of the sources. An image that cannot be read, or that the engine fails on, is
+    a row with status ``"error"`` and its other columns null where they are not known.
+
+    A run is cut into shards. One that is killed leaves its finished shards in a hidden folder beside
+    `output`, and the same call made again does only the others; `output` appears once all are done.
+    Where `output` already holds the finished run of the same images and settings, that is returned as it
+    is, failures included: remove the folder to have it made again. "The same" is decided by the
+    artifact's hash, the settings that shape results, and each image's name and, for a file of this machine,
+    size and time of change.
+
+    Arguments:
+        sources: the images, as `components.images.sources.list_images` names them.
+        artifact: the model.
+        backend: name of what runs it.
+        model: name and version for the tables, e.g. ``"digits/3"``.
+        output: folder to write; it may not exist, be empty or hold an earlier run.
+        device: as the backend calls it.
+        threads: of the engine; 0 is all cores.
+        batch: images per engine call.
+        decode_threads: threads that read and fit images while the engine works; None is one per core, at most 8.
+        confidence: smallest score of a detection.
+        iou: overlap above which the weaker of two detections of a class is dropped.
+        progress: called in this thread as ``progress(done, total)``, in images.
+        shard_images: images per shard: what a killed run may lose.
+
+    Raises:
+        ConfigError: a number is out of range, `output` holds other things, or another run is writing to it.
+        DatasetError: two sources have one image id.
+        ModelError: the engine is at fault, not an image: it fails on everything it is given.
+    """
+    _check_positive(batch=batch, shard_images=shard_images, decode_threads=decode_threads)
+    _check_ids(sources)
+    task = task_for(artifact.spec, confidence=confidence, iou=iou)
+    provenance = {"model": model, "artifact_sha256": artifact.sha256, "backend": backend}
+    settings = {
+        **provenance, "device": device, "confidence": confidence, "iou": iou,
+        "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
+    }  # fmt: skip
+    key = sha256_json([settings, asdict(artifact.spec), [_fingerprint(source) for source in sources]])
+    output = Path(output).resolve()
+    with exclusive(output):
+        if finished := finished_run(output, key):
+            shutil.rmtree(work_root(output), ignore_errors=True)  # of a run that was killed while it cleaned up
+            return finished
+        check_replaceable(output)
+        work = WorkFolder(output, key, table_schemas(task))
+        shards = plan_shards(len(sources), shard_images)
+        if any(work.record(shard) is None for shard in shards):
+            with get_backend(backend).open(artifact, device=device, threads=threads) as session:
+                worker = ShardWorker(
+                    session, task, work, provenance=provenance, batch=batch, decode_threads=decode_threads
+                )
+                worker.finish(sources, shards, progress)
+        return _publish(work, shards, InferenceRun(output, model, 0, (), 0.0, STATISTICS_RECIPE), key, settings)
+
+
+def _check_positive(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} of at least 1", found=str(value))
+
+
+def _check_ids(sources: Sequence[ImageSource]) -> None:
+    seen: dict[str, str] = {}
+    for source in sources:
+        if source.image_id in seen:
+            raise DatasetError(
+                "a different image_id for every image",
+                found=f"{source.image_id!r} for both {seen[source.image_id]} and {source.uri}",
+            )
+        seen[source.image_id] = source.uri
+
+
+def _fingerprint(source: ImageSource) -> tuple[str | int | None, ...]:
+    """What tells that a source is still the same; size and time are known of files of this machine only."""
+    try:
+        stat = os.stat(source.uri.removeprefix("file://"))
+    except (OSError, ValueError):  # remote, or not there: then reading it will tell
+        return source.image_id, source.uri, None, None
+    return source.image_id, source.uri, stat.st_size, stat.st_mtime_ns
+
+
+def _publish(
+    work: WorkFolder, shards: Sequence[Shard], run: InferenceRun, key: str, settings: Mapping[str, Any]
+) -> InferenceRun:
+    """Put the finished run in place and remove the work folder."""
+    started = time.perf_counter()
+    records = [record for shard in shards if (record := work.record(shard)) is not None]
+    _check_engine(work, records)
+    merged = work.merge(shards)
+    run = replace(
+        run,
+        processed=sum(record.processed for record in records),
+        failures=tuple(failure for record in records for failure in record.failures),
+        seconds=sum(record.seconds for record in records) + time.perf_counter() - started,
+    )
+    write_run(merged, run, key, settings)
+    with replacing(run.folder) as aside:
+        os.replace(merged, aside)
+    work.remove()
+    return run
+
+
+def _check_engine(work: WorkFolder, records: Sequence[ShardRecord]) -> None:
+    errors = sorted({error for record in records for error in record.engine_errors})
+    if len(errors) == 1 and not any(record.processed for record in records):
+        work.remove()
+        raise engine_fault(errors[0], sum(len(record.failures) for record in records))

@@ -1,0 +1,80 @@
+"""Runs a batch through a model so that one image that the engine chokes on costs only itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from components.backends import Session
+from components.contracts import ImageFrame, Prediction
+from components.errors import FovealError, ModelError
+from components.vision import VisionTask
+
+Fitted = tuple[npt.NDArray[np.uint8], ImageFrame]  # the model's input (height, width, 3) BGR, and how it was fitted
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image of a batch; exactly one of `prediction` and `error` is set.
+
+    Arguments:
+        prediction: in pixels of the original image.
+        error: why there is none.
+        inference_ms: this image's share of the engine call.
+        postprocess_ms: its share of decoding the outputs.
+    """
+
+    prediction: Prediction | None
+    error: Exception | None
+    inference_ms: float
+    postprocess_ms: float
+
+
+def predict_inputs(session: Session, task: VisionTask, inputs: Sequence[Fitted]) -> list[Outcome]:
+    """Run fitted images as one batch; when that fails, one by one, so that only the offending image fails.
+
+    Arguments:
+        session: the open model.
+        task: what its outputs mean; it fitted the images.
+        inputs: the images.
+
+    Returns:
+        One outcome for each input, in order. Whatever the engine raises is kept in the outcome.
+    """
+    if not inputs:
+        return []
+    started = time.perf_counter()
+    try:
+        return _call(session, task, inputs)
+    except Exception as error:  # engines raise exceptions of many kinds, and any of them may be one image's fault
+        if len(inputs) == 1:
+            return [Outcome(None, error, (time.perf_counter() - started) * 1e3, 0.0)]
+    return [outcome for one in inputs for outcome in predict_inputs(session, task, [one])]
+
+
+def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted]) -> list[Outcome]:
+    started = time.perf_counter()
+    outputs = session.run(np.stack([image for image, _ in inputs]))
+    ran = time.perf_counter()
+    if not task.valid_outputs(outputs).all():
+        # NaN compares false with every threshold: the image would look empty instead of failed
+        raise ModelError(
+            "outputs that are finite and in range",
+            found="others",
+            mend="compare the model file with its unquantized original, on this image",
+        )
+    predictions = task.postprocess(outputs, [frame for _, frame in inputs])
+    finished = time.perf_counter()
+    inference_ms = (ran - started) * 1e3 / len(inputs)
+    postprocess_ms = (finished - ran) * 1e3 / len(inputs)
+    return [Outcome(prediction, None, inference_ms, postprocess_ms) for prediction in predictions]
+
+
+def describe(error: Exception) -> str:
+    """One line about a failure, for a table or a log."""
+    line = str(error) if isinstance(error, FovealError) else f"{type(error).__name__}: {error}"
+    return " ".join(line.split())

@@ -1,0 +1,84 @@
+"""What a finished batch run leaves on disk: two tables and `run.json`, put in place together or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from components.contracts import InferenceRun, dump, load
+from components.errors import ConfigError, DatasetError
+from components.inference.tables import DETECTIONS, IMAGES
+
+RUN_FILE = "run.json"
+FILES = frozenset({RUN_FILE, IMAGES, DETECTIONS})
+
+
+def load_run(folder: Path) -> InferenceRun:
+    """Read back a finished run from where it is now, moved or not.
+
+    Raises:
+        DatasetError: there is no finished run in `folder`.
+    """
+    missing = sorted(name for name in FILES if not (folder / name).is_file())
+    if missing:
+        raise DatasetError(
+            "the folder of a finished batch run", found=f"{folder} without {', '.join(missing)}", mend="run it again"
+        )
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[InferenceRun, str]:
+    path = folder / RUN_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return replace(load(InferenceRun, content["run"]), folder=folder), str(content["key"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"the {RUN_FILE} of a finished batch run", found=f"{path}: {error}", mend="run it again"
+        ) from error
+
+
+def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, Any]) -> None:
+    """Write `run.json`.
+
+    Arguments:
+        folder: where; it need not be where the run says that it is going to be.
+        run: what is told.
+        key: hash of everything that the results depend on.
+        details: what the run was made with, for people.
+    """
+    content = {"key": key, "made_with": dict(details), "run": dump(run)}
+    (folder / RUN_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def finished_run(folder: Path, key: str) -> InferenceRun | None:
+    """The run that `folder` holds when it is complete and has this very key, else None."""
+    if any(not (folder / name).is_file() for name in FILES):
+        return None
+    try:
+        run, found = _read(folder)
+    except DatasetError:
+        return None
+    return run if found == key else None
+
+
+def check_replaceable(output: Path) -> None:
+    """Make sure that nothing but an earlier run is lost when `output` is replaced.
+
+    Raises:
+        ConfigError: it is a file, or a folder that holds other things.
+    """
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise ConfigError("a folder to write the run to", found=f"a file: {output}", mend="give another output")
+    foreign = sorted(path.name for path in output.iterdir() if path.name not in FILES)
+    if foreign:
+        raise ConfigError(
+            "an output folder that is new, empty or holds an earlier batch run only",
+            found=f"{output} with {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",
+            mend="give another output: this one would be replaced",
+        )

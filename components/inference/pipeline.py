@@ -1,0 +1,308 @@
+"""The production pipeline: pre-process → one or more models → combine → results; one image, many, or async."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from components.backends import Session, get_backend
+from components.contracts import ModelArtifact, Prediction
+from components.errors import ConfigError, FovealError, IncompatibleError
+from components.images.reading import read_image
+from components.inference.combine import Combine, default_combine
+from components.inference.engine import Fitted, describe, predict_inputs
+from components.inference.metrics import Metrics
+from components.inference.results import PredictionResult
+from components.vision import VisionTask, task_for
+
+Picture = npt.NDArray[np.uint8] | Path | str | bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One model of a pipeline.
+
+    Arguments:
+        session: the open model; the pipeline calls it from one thread at a time, and closes it.
+        task: what its input and outputs mean.
+        weight: how much it counts against the others.
+        name: for messages.
+
+    Raises:
+        ConfigError: the weight is not a positive number.
+    """
+
+    session: Session
+    task: VisionTask
+    weight: float = 1.0
+    name: str = "model"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise ConfigError(f"a positive weight for {self.name}", found=str(self.weight))
+
+
+@dataclass
+class _Job:
+    """One image on its way through the pipeline."""
+
+    image_id: str
+    metadata: Mapping[str, Any]
+    image: npt.NDArray[np.uint8] | None = None
+    predictions: list[Prediction] = field(default_factory=list)
+    ms: float = 0.0
+    error: str = ""
+
+
+class InferencePipeline:
+    """Predicts images with one model, or with several whose predictions it combines.
+
+    A bad image never costs the others: its result says in `error` what is wrong with it. All methods
+    may be called from several threads; an engine runs one batch at a time and has its own threads.
+    Close the pipeline, or use it as a context manager.
+
+    Arguments:
+        members: the models; all of one task type with the same class names.
+        combine: how several predictions of an image become one; None is `nms` for detectors and
+            `average` for classifiers. It is not called for a single model.
+        batch: images per engine call at most.
+        workers: how many async calls are worked on at once; the others wait their turn.
+        metrics: where to count; None makes new ones.
+
+    Raises:
+        ConfigError: there is no member, or a number is below 1.
+        IncompatibleError: the members differ in task type or class names.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        *,
+        combine: Combine | None = None,
+        batch: int = 8,
+        workers: int = 2,
+        metrics: Metrics | None = None,
+    ) -> None:
+        _check_members(members)
+        for name, value in (("batch", batch), ("workers", workers)):
+            if value < 1:
+                raise ConfigError(f"{name} of at least 1", found=str(value))
+        spec = members[0].task.spec
+        self.class_names = spec.class_names
+        self.metrics = metrics or Metrics()
+        self._members = [(member, threading.Lock()) for member in members]
+        self._weights = [member.weight for member in members]
+        self._combine = combine or default_combine(spec.task)
+        self._batch = batch
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="foveal-predict")
+
+    @classmethod
+    def open(
+        cls,
+        artifacts: Sequence[ModelArtifact],
+        *,
+        backend: str,
+        device: str = "cpu",
+        threads: int = 0,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        weights: Sequence[float] | None = None,
+        combine: Combine | None = None,
+        batch: int = 8,
+    ) -> Self:
+        """Open models and make a pipeline of them.
+
+        Arguments:
+            artifacts: the models.
+            backend: name of what runs them.
+            device: as the backend calls it.
+            threads: of each engine; 0 is all cores.
+            confidence: detections must score more than this.
+            iou: within one model, of two detections of a class that overlap by more than this the weaker goes.
+            weights: of the models; None weighs them alike.
+            combine: see the class.
+            batch: see the class.
+
+        Raises:
+            ConfigError: there are not as many weights as models, or a number is out of range.
+            ModelError: a model cannot be opened.
+            UnavailableError: the backend or the device is not here.
+        """
+        weights = [1.0] * len(artifacts) if weights is None else weights
+        if len(weights) != len(artifacts):
+            raise ConfigError(f"{len(artifacts)} weights for as many models", found=str(len(weights)))
+        with ExitStack() as opened:
+            members = []
+            for artifact, weight in zip(artifacts, weights, strict=True):
+                session = get_backend(backend).open(artifact, device=device, threads=threads)
+                opened.callback(session.close)
+                task = task_for(artifact.spec, confidence=confidence, iou=iou)
+                members.append(Member(session, task, weight, artifact.path.name))
+            pipeline = cls(members, combine=combine, batch=batch)
+            opened.pop_all()
+        return pipeline
+
+    def predict(
+        self, image: Picture, *, image_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> PredictionResult:
+        """Predict one image.
+
+        Arguments:
+            image: (height, width, 3) uint8 BGR, or anything that `read_image` reads.
+            image_id: how the result names it; None is its path, or ``"0"`` for an image in memory.
+            metadata: handed through to the result.
+        """
+        ids = None if image_id is None else [image_id]
+        return self.predict_batch([image], image_ids=ids, metadata=[metadata or {}])[0]
+
+    def predict_batch(
+        self,
+        images: Sequence[Picture],
+        *,
+        image_ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[PredictionResult]:
+        """Predict many images.
+
+        Arguments:
+            images: as in `predict`.
+            image_ids: one each; None names them by their paths, those in memory by their position.
+            metadata: one each, handed through.
+
+        Returns:
+            One result for each image, in order.
+
+        Raises:
+            ConfigError: there are not as many ids or metadata as images.
+        """
+        ids = image_ids if image_ids is not None else [_name(image, k) for k, image in enumerate(images)]
+        about = metadata if metadata is not None else [{}] * len(images)
+        for what, values in (("image_ids", ids), ("metadata", about)):
+            if len(values) != len(images):
+                raise ConfigError(f"{len(images)} {what} for as many images", found=str(len(values)))
+        started = time.perf_counter()
+        results: list[PredictionResult] = []
+        for k in range(0, len(images), self._batch):
+            jobs = [_Job(*pair) for pair in zip(ids[k : k + self._batch], about[k : k + self._batch], strict=True)]
+            results += self._run(jobs, images[k : k + self._batch])
+        self.metrics.record(
+            started=started,
+            finished=time.perf_counter(),
+            latencies_ms=[result.ms for result in results if result.ok],
+            errors=sum(not result.ok for result in results),
+        )
+        return results
+
+    async def apredict(
+        self, image: Picture, *, image_id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> PredictionResult:
+        """`predict` on a thread, while the event loop goes on; at most `workers` calls run at once."""
+        call = partial(self.predict, image, image_id=image_id, metadata=metadata)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def apredict_batch(
+        self,
+        images: Sequence[Picture],
+        *,
+        image_ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[PredictionResult]:
+        """`predict_batch` on a thread, while the event loop goes on; at most `workers` calls run at once."""
+        call = partial(self.predict_batch, images, image_ids=image_ids, metadata=metadata)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def close(self) -> None:
+        """Wait for the calls that are running, drop those that wait, and close the models; twice is fine."""
+        self._pool.shutdown(cancel_futures=True)
+        for member, _ in self._members:
+            member.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, jobs: list[_Job], images: Sequence[Picture]) -> list[PredictionResult]:
+        for job, image in zip(jobs, images, strict=True):
+            _read(job, image)
+        for member, lock in self._members:
+            _predict(jobs, member, lock)
+        return [self._result(job) for job in jobs]
+
+    def _result(self, job: _Job) -> PredictionResult:
+        prediction = None
+        if not job.error:
+            started = time.perf_counter()
+            alone = len(job.predictions) == 1
+            prediction = job.predictions[0] if alone else self._combine(job.predictions, self._weights)
+            job.ms += (time.perf_counter() - started) * 1e3
+        return PredictionResult(job.image_id, prediction, self.class_names, job.ms, job.metadata, job.error)
+
+
+def _check_members(members: Sequence[Member]) -> None:
+    if not members:
+        raise ConfigError("at least one model", found="none")
+    first = members[0]
+    for other in members[1:]:
+        if other.task.spec.task is not first.task.spec.task:
+            raise IncompatibleError(
+                "models of one task type",
+                found=f"{first.name} to {first.task.spec.task} and {other.name} to {other.task.spec.task}",
+            )
+        if other.task.spec.class_names != first.task.spec.class_names:
+            raise IncompatibleError(
+                f"the class names of {first.name} in every model",
+                found=f"others, or in another order, in {other.name}",
+                mend="combine models that were trained on the same classes",
+            )
+
+
+def _name(image: Picture, position: int) -> str:
+    return str(image) if isinstance(image, Path | str) else str(position)
+
+
+def _read(job: _Job, image: Picture) -> None:
+    started = time.perf_counter()
+    try:
+        job.image = image if isinstance(image, np.ndarray) else read_image(image)
+    except FovealError as error:
+        job.error = describe(error)
+    job.ms += (time.perf_counter() - started) * 1e3
+
+
+def _predict(jobs: Sequence[_Job], member: Member, lock: threading.Lock) -> None:
+    """Add one model's predictions to the jobs that nothing has gone wrong with so far."""
+    ready: list[tuple[_Job, Fitted]] = []
+    for job in jobs:
+        if job.image is None or job.error:
+            continue
+        started = time.perf_counter()
+        try:
+            ready.append((job, member.task.preprocess(job.image)))
+        except FovealError as error:
+            job.error = describe(error)
+        job.ms += (time.perf_counter() - started) * 1e3
+    with lock:
+        outcomes = predict_inputs(member.session, member.task, [fitted for _, fitted in ready])
+    for (job, _), outcome in zip(ready, outcomes, strict=True):
+        job.ms += outcome.inference_ms + outcome.postprocess_ms
+        if outcome.prediction is not None:
+            job.predictions.append(outcome.prediction)
+        elif outcome.error is not None:
+            job.error = f"{member.name}: {describe(outcome.error)}"

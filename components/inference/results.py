@@ -1,0 +1,122 @@
+"""What a prediction looks like to whoever asked for it: named, timed and ready for JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Classification, Prediction
+
+TOP_CLASSES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One detected object, or one of the most probable classes of an image.
+
+    Arguments:
+        class_id: index into the model's class names.
+        class_name: its name.
+        confidence: in 0–1.
+        box: left, top, right, bottom in pixels of the original image; None for a classification.
+        mask: (height, width) bool, or None.
+    """
+
+    class_id: int
+    class_name: str
+    confidence: float
+    box: tuple[float, float, float, float] | None = None
+    mask: npt.NDArray[np.bool_] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; a mask becomes COCO's run lengths, see `run_lengths`."""
+        values: dict[str, Any] = {
+            "class_id": self.class_id, "class_name": self.class_name, "confidence": self.confidence,
+        }
+        if self.box is not None:
+            values["box"] = list(self.box)
+        if self.mask is not None:
+            values["mask"] = run_lengths(self.mask)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionResult:
+    """What the pipeline says about one image, or why it cannot say anything.
+
+    Arguments:
+        image_id: as the caller named the image.
+        prediction: what the models found; None when `error` says why not.
+        class_names: index is class id.
+        ms: processing time: reading and pre-processing, and this image's share of the batch that it went through.
+        metadata: the caller's own, handed through.
+        error: empty when all went well.
+    """
+
+    image_id: str
+    prediction: Prediction | None
+    class_names: tuple[str, ...]
+    ms: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a prediction."""
+        return self.prediction is not None
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The objects found or the most probable classes, as `items_of` lists them; none for a failed image."""
+        return () if self.prediction is None else items_of(self.prediction, self.class_names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, apart from what the caller put into `metadata`."""
+        return {
+            "image_id": self.image_id,
+            "items": [item.to_dict() for item in self.items],
+            "ms": self.ms,
+            "metadata": dict(self.metadata),
+            "error": self.error,
+        }
+
+    def to_json(self) -> str:
+        """As one line of JSON; metadata that JSON does not know is written as text."""
+        return json.dumps(self.to_dict(), default=str)
+
+
+def items_of(prediction: Prediction, class_names: tuple[str, ...]) -> tuple[Item, ...]:
+    """A prediction one item at a time: every detection in its own order, or the five most probable classes.
+
+    Arguments:
+        prediction: of one image.
+        class_names: index is class id.
+    """
+    if isinstance(prediction, Classification):
+        best = np.argsort(-prediction.probs, kind="stable")[:TOP_CLASSES]
+        return tuple(Item(int(k), class_names[k], float(prediction.probs[k])) for k in best)
+    masks = prediction.masks if prediction.masks is not None else [None] * len(prediction)
+    rows = zip(prediction.class_ids.tolist(), prediction.scores.tolist(), prediction.xyxy.tolist(), masks, strict=True)
+    return tuple(Item(k, class_names[k], score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows)
+
+
+def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, list[int]]:
+    """A mask in COCO's uncompressed run-length encoding, https://cocodataset.org/#format-data.
+
+    Arguments:
+        mask: (height, width) bool.
+
+    Returns:
+        ``size`` [height, width] and ``counts``: lengths of alternating runs down the columns, the first of them False.
+    """
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(np.concatenate(([0], edges, [flat.size]))).tolist()
+    if flat.size and flat[0]:
+        counts.insert(0, 0)
+    return {"size": list(mask.shape), "counts": counts}

@@ -1,0 +1,162 @@
+"""The two tables of a batch run: one row per image, one row per detection, with the same columns whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Prediction
+from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
+from components.inference.engine import Outcome, describe
+from components.inference.prepare import Prepared
+from components.inference.results import items_of
+from components.vision import VisionTask
+
+Row = dict[str, Any]
+Schemas = Mapping[str, Any]  # a table's file name → its pyarrow.Schema
+
+IMAGES, DETECTIONS = "images.parquet", "detections.parquet"
+ROW_GROUP = 65_536  # rows; a compromise between memory while writing and speed of reading
+
+
+def table_schemas(task: VisionTask) -> Schemas:
+    """The columns of both tables; they are the same for an empty run and for one in which every image failed."""
+    return {IMAGES: images_schema(task), DETECTIONS: detections_schema()}
+
+
+def images_schema(task: VisionTask) -> Any:
+    """The pyarrow.Schema of `images.parquet`.
+
+    What could not be known of an image is null: all but its name for one that could not be read.
+
+    Arguments:
+        task: names the ``prediction_…`` columns and gives their types.
+    """
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.float64()
+    predicted = {name: _arrow_type(values) for name, values in task.drift_columns([]).items()}
+    return pa.schema(
+        {
+            "image_id": text, "uri": text, "status": text, "error": text,
+            "file_bytes": pa.int64(), "sha256": text,
+            **dict.fromkeys(IMAGE_COLUMNS, number),
+            **predicted,
+            "model": text, "artifact_sha256": text, "backend": text, "statistics_recipe": pa.int32(),
+            "decode_ms": number, "preprocess_ms": number, "inference_ms": number, "postprocess_ms": number,
+            "predicted_at": pa.timestamp("us", tz="UTC"),
+        }
+    )  # fmt: skip
+
+
+def detections_schema() -> Any:
+    """The pyarrow.Schema of `detections.parquet`; `detection` counts from 0 within an image.
+
+    Boxes are in pixels of the upright original image; a classification has no box, and its rows are
+    the most probable classes.
+    """
+    import pyarrow as pa
+
+    corner = pa.float32()
+    return pa.schema(
+        {
+            "image_id": pa.string(), "detection": pa.int32(),
+            "class_id": pa.int64(), "class_name": pa.string(), "confidence": pa.float32(),
+            "x1": corner, "y1": corner, "x2": corner, "y2": corner,
+        }
+    )  # fmt: skip
+
+
+def _arrow_type(values: npt.NDArray[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.string() if values.dtype.kind in "OU" else pa.from_numpy_dtype(values.dtype)
+
+
+def image_rows(
+    prepared: Sequence[Prepared], outcomes: Sequence[Outcome | None], task: VisionTask, provenance: Mapping[str, Any]
+) -> list[Row]:
+    """One row for each image of a batch.
+
+    Arguments:
+        prepared: the images.
+        outcomes: what the model made of each; None for an image that never reached it.
+        task: whose columns describe the predictions.
+        provenance: what is the same in all rows of the run: model, artifact, backend.
+    """
+    predictions = [outcome.prediction for outcome in outcomes if outcome and outcome.prediction is not None]
+    described = _rows_of(task.drift_columns(predictions), len(predictions))
+    now = datetime.now(UTC)
+    rows = []
+    for image, outcome in zip(prepared, outcomes, strict=True):
+        row = {**provenance, "statistics_recipe": STATISTICS_RECIPE, "predicted_at": now, **_image_columns(image)}
+        if outcome is not None:
+            row |= {"inference_ms": outcome.inference_ms, "postprocess_ms": outcome.postprocess_ms}
+            if outcome.error is not None:
+                row |= {"status": "error", "error": describe(outcome.error)}
+            else:
+                row |= next(described)
+        rows.append(row)
+    return rows
+
+
+def _image_columns(image: Prepared) -> Row:
+    return {
+        "image_id": image.source.image_id, "uri": image.source.uri,
+        "status": "error" if image.error else "ok", "error": image.error or None,
+        "file_bytes": image.file_bytes, "sha256": image.sha256,
+        **image.statistics,
+        "decode_ms": image.decode_ms, "preprocess_ms": image.preprocess_ms,
+    }  # fmt: skip
+
+
+def _rows_of(columns: Mapping[str, npt.NDArray[Any]], count: int) -> Iterator[Row]:
+    lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
+    return iter([{name: values[k] for name, values in lists.items()} for k in range(count)])
+
+
+def detection_rows(image_id: str, prediction: Prediction, class_names: tuple[str, ...]) -> list[Row]:
+    """One row for each detection of an image, or for each of its most probable classes.
+
+    Arguments:
+        image_id: of the image.
+        prediction: what was found.
+        class_names: index is class id.
+    """
+    return [
+        {
+            "image_id": image_id, "detection": number,
+            "class_id": item.class_id, "class_name": item.class_name, "confidence": item.confidence,
+            **dict(zip(("x1", "y1", "x2", "y2"), item.box or (), strict=False)),
+        }
+        for number, item in enumerate(items_of(prediction, class_names))
+    ]  # fmt: skip
+
+
+def write_table(path: Path, rows: Sequence[Row], schema: Any) -> None:
+    """Write rows as Parquet; a value that a row lacks is null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path, compression="zstd")
+
+
+def merge_tables(parts: Sequence[Path], target: Path, schema: Any) -> None:
+    """Write the rows of all parts, in order, into one Parquet file, with memory for one row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        waiting: list[Any] = []
+        for part in parts:
+            waiting.append(pq.read_table(part, schema=schema))
+            if sum(map(len, waiting)) >= ROW_GROUP:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))

@@ -1,0 +1,130 @@
+"""Tiny real models: ONNX graphs whose predictions can be worked out by hand, and images to feed them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from components.backends import describe_onnx, save_onnx
+from components.contracts import Fit, Head, ModelArtifact, TaskType, VisionSpec
+
+SIDE, CELL = 32, 16
+COLOURS = ("blue", "green", "red")
+MakeModel = Callable[..., ModelArtifact]
+
+
+def _constant(name: str, values: object, dtype: type) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(values, dtype), name)
+
+
+def _guard(crash_above: float) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes that make onnxruntime fail when an image's mean exceeds `crash_above`, and give NaN when it is black."""
+    nodes = [
+        helper.make_node("ReduceMean", ["planes", "plane_axes"], ["mean"], keepdims=0),
+        helper.make_node("Greater", ["mean", "limit"], ["too_bright"]),
+        helper.make_node("Cast", ["too_bright"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["nothing", "index"], ["zero"]),  # index 1 is out of bounds
+        helper.make_node("Div", ["mean", "mean"], ["one"]),
+        helper.make_node("Add", ["zero", "one"], ["flat_factor"]),
+        helper.make_node("Unsqueeze", ["flat_factor", "tail_axes"], ["factor"]),
+    ]
+    constants = [
+        _constant("plane_axes", [1, 2, 3], np.int64),
+        _constant("limit", crash_above, np.float32),
+        _constant("nothing", [0], np.float32),
+        _constant("tail_axes", [1, 2], np.int64),
+    ]
+    return nodes, constants
+
+
+def _save(path: Path, nodes: list, constants: list, output_shape: list, spec: VisionSpec) -> ModelArtifact:
+    head = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+    ]
+    graph = helper.make_graph(
+        head + nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, output_shape)],
+        constants,
+    )
+    save_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path, spec, ())
+    return describe_onnx(path)
+
+
+@pytest.fixture(scope="session")
+def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """Sees a blue, green or red object in each quarter of the image; its score is the channel's mean / 255.
+
+    Fails on images whose mean exceeds `crash_above`; its output for a black image is NaN.
+    """
+
+    def make(crash_above: float = 250, class_names: tuple[str, ...] = COLOURS) -> ModelArtifact:
+        nodes, constants = _guard(crash_above)
+        centres = [(x, y) for y in (8, 24) for x in (8, 24)]
+        boxes = np.array([(x, y, CELL, CELL) for x, y in centres], np.float32).T[None]
+        nodes += [
+            helper.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
+            helper.make_node("Reshape", ["cells", "scores_shape"], ["sums"]),
+            helper.make_node("Div", ["sums", "white"], ["raw"]),
+            helper.make_node("Mul", ["raw", "factor"], ["scores"]),
+            helper.make_node("ReduceSum", ["raw", "class_axis"], ["any"], keepdims=1),
+            helper.make_node("Mul", ["any", "nil"], ["blank"]),
+            helper.make_node("Add", ["blank", "boxes"], ["batch_boxes"]),
+            helper.make_node("Concat", ["batch_boxes", "scores"], ["output"], axis=1),
+        ]
+        constants += [
+            _constant("scores_shape", [0, 3, 4], np.int64),
+            _constant("white", 255, np.float32),
+            _constant("class_axis", [1], np.int64),
+            _constant("nil", 0, np.float32),
+            numpy_helper.from_array(boxes, "boxes"),
+        ]
+        spec = VisionSpec(TaskType.DETECT, class_names, (SIDE, SIDE), Fit.LETTERBOX, Head.YOLO)
+        return _save(tmp_path_factory.mktemp("model") / "detector.onnx", nodes, constants, ["batch", 7, 4], spec)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_classifier(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """Says which channel of the image is brightest; its logits are the means / 255, times `sharpness`."""
+
+    def make(sharpness: float = 10, class_names: tuple[str, ...] = COLOURS) -> ModelArtifact:
+        nodes = [
+            helper.make_node("ReduceMean", ["planes", "axes"], ["means"], keepdims=0),
+            helper.make_node("Mul", ["means", "gain"], ["output"]),
+        ]
+        constants = [_constant("axes", [2, 3], np.int64), _constant("gain", sharpness / 255, np.float32)]
+        spec = VisionSpec(TaskType.CLASSIFY, class_names, (SIDE, SIDE), Fit.STRETCH, Head.LOGITS)
+        return _save(tmp_path_factory.mktemp("model") / "classifier.onnx", nodes, constants, ["batch", 3], spec)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def detector(make_detector: MakeModel) -> ModelArtifact:
+    return make_detector()
+
+
+@pytest.fixture(scope="session")
+def classifier(make_classifier: MakeModel) -> ModelArtifact:
+    return make_classifier()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Ten pictures of coarse colour patches, `00.png` to `09.png`, of three sizes."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    for number, (width, height) in zip(range(10), [(64, 48), (40, 40), (50, 90)] * 4, strict=False):
+        patches = rng.integers(20, 230, (4, 4, 3), np.uint8)
+        picture = cv2.resize(patches, (width, height), interpolation=cv2.INTER_LINEAR)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), picture)
+    return folder
