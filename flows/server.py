@@ -74,11 +74,23 @@ def prefect_api(settings: Settings) -> Iterator[str]:
     try:
         yield url
     finally:
+        _flush()
         del os.environ["PREFECT_API_URL"]
         with _locked(settings.prefect_home):
             note.unlink(missing_ok=True)
             if not _others(note.parent):
                 _stop(settings.prefect_home)
+
+
+def _flush() -> None:
+    """Let Prefect send what it holds back, logs and events, while the server is still there."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=10, at_exit=False)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,36 @@
+"""How good is the shipped detector on validation scenes whose handwriting it has never seen?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.figure import Figure, conclude
+from benchmarks.subject import Subject, scratch
+from components.backends import get_backend
+from components.vision import task_for
+
+BAR, SIZE_BAR_MB = 0.95, 6.0
+
+
+def measure() -> Figure:
+    """Evaluate the checkpoint's FP32 export over the whole validation split."""
+    from flows.demo import MODEL
+
+    with scratch() as folder:
+        subject = Subject(Path(folder))
+        judge = task_for(subject.source.spec).evaluation_settings()
+        found = []
+        with get_backend("onnxruntime").open(subject.source) as session:
+            for image in subject.images:
+                fitted, frame = judge.preprocess(image)
+                found += judge.postprocess(session.run(fitted[None]), [frame])
+        scores = judge.evaluate(found, [image.truth for image in subject.dataset.images])
+    size = MODEL.stat().st_size / 1e6
+    text = f"mAP50 {scores['map50']:.4f} on {len(found)} images, {size:.2f} MB"
+    details = tuple(f"{name}: {value:.4f}" for name, value in scores.items())
+    ok = scores["map50"] >= BAR and size <= SIZE_BAR_MB
+    return Figure("accuracy", text, f"≥ {BAR}, ≤ {SIZE_BAR_MB} MB", ok, details)
+
+
+if __name__ == "__main__":
+    conclude(measure)

@@ -1,0 +1,28 @@
+"""Does the small torchvision classifier train in under a minute, and how good is it then?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from benchmarks.figure import Figure, conclude
+from benchmarks.subject import scratch
+from components.images.digits import write_classification_dataset
+from components.training.classifier import train_classifier
+
+BAR_S = 60
+
+
+def measure() -> Figure:
+    """Train on the digit crops and read the validation accuracy of the best epoch."""
+    with scratch() as folder:
+        data = write_classification_dataset(Path(folder) / "crops")
+        started = time.perf_counter()
+        trained = train_classifier(data, Path(folder) / "model")
+        seconds = time.perf_counter() - started
+    text = f"trained in {seconds:.0f} s, top-1 {trained.metrics['top1']:.4f} on validation"
+    return Figure("classifier", text, f"< {BAR_S} s", seconds < BAR_S)
+
+
+if __name__ == "__main__":
+    conclude(measure)

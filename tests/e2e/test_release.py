@@ -1,0 +1,138 @@
+"""The chain, end to end, through the command line: what a user finds after `foveal release`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+def test_release_says_where_everything_is_and_it_is_there(released):
+    said = released.said
+    assert (said["name"], said["version"]) == ("digits", 1)
+    assert "champion" in said["aliases"]
+    assert sum(row["chosen"] for row in said["variants"]) == 1
+    for place in (said["bundle"], said["window"]["predictions"], said["window"]["report"]):
+        assert Path(place).is_file()
+
+
+def test_variants_cover_precisions_and_backends_with_measured_accuracy(released):
+    rows = {row["variant"]: row for row in released.said["variants"]}
+    assert {name.split(" · ")[1] for name in rows} == {"onnxruntime", "openvino"}
+    assert any(name.startswith("int8") for name in rows)
+    assert all(row["accuracy"] > 0.3 for row in rows.values() if not row["error"])
+
+
+def test_every_image_has_a_row_and_its_detections_add_up(released):
+    images = pd.read_parquet(released.said["window"]["predictions"])
+    detections = pd.read_parquet(Path(released.said["window"]["predictions"]).with_name("detections.parquet"))
+    assert len(images) == 80
+    assert (images.status == "ok").all()
+    assert images.prediction_count.sum() == len(detections)
+    assert images.model.unique().tolist() == ["digits/1"]
+
+
+def test_day_is_ok_and_night_is_drift(released):
+    assert released.said["window"]["state"] == "ok"
+    done = released.foveal("monitor", "digits", "--images", released.data / "images" / "night", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["window"]["state"] == "drift"
+    assert any("brightness" in reason for reason in said["window"]["reasons"])
+
+
+def test_unreadable_images_are_rows_and_the_run_goes_on(released, tmp_path):
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    for path in sorted((released.data / "images" / "day").iterdir())[:60]:
+        (shots / path.name).write_bytes(path.read_bytes())
+    (shots / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
+    (shots / "empty.png").write_bytes(b"")
+    done = released.foveal("monitor", "digits", "--images", shots, "--json")
+    assert done.returncode == 0, done.stderr
+    window = json.loads(done.stdout)["window"]
+    assert (window["images"], window["failed"]) == (62, 2)
+    images = pd.read_parquet(window["predictions"]).set_index("image_id")
+    assert set(images.index[images.status == "error"]) == {"broken.jpg", "empty.png"}
+    assert images.loc["empty.png", "error"]
+
+
+def test_the_same_release_again_repeats_nothing_and_registers_nothing_new(released):
+    done = released.foveal("release", released.config, "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert again["version"] == 1
+    assert again["variants"] == released.said["variants"]
+
+
+def test_the_champion_loads_as_pyfunc_in_a_fresh_process(released):
+    image = next((released.data / "images" / "day").iterdir())
+    script = (
+        "import sys, mlflow\n"
+        "mlflow.set_tracking_uri(sys.argv[1])\n"
+        "found = mlflow.pyfunc.load_model('models:/digits@champion').predict([sys.argv[2]])\n"
+        "print(found.to_json(orient='records'))\n"
+    )
+    uri = f"sqlite:///{released.root / 'mlflow' / 'mlflow.db'}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, uri, str(image)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=released.root.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout.strip().splitlines()[-1])) == 1
+
+
+def test_the_bundle_verifies_and_a_changed_byte_is_found(released, tmp_path):
+    import shutil
+
+    bundle = Path(released.said["folder"]) / "bundle"
+    assert released.foveal("bundle", "verify", bundle).returncode == 0
+    assert released.foveal("bundle", "verify", released.said["bundle"]).returncode == 0
+    damaged = tmp_path / "bundle"
+    shutil.copytree(bundle, damaged)
+    model = next(damaged.rglob("*.onnx"))
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(bytes(content))
+    done = released.foveal("bundle", "verify", damaged)
+    assert done.returncode != 0
+    assert model.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_agrees_between_registry_and_bundle(released, tmp_path):
+    images = released.data / "images" / "golden"
+    tables = []
+    for model, name in (("digits@champion", "one"), (str(Path(released.said["folder"]) / "bundle"), "two")):
+        done = released.foveal("predict", model, images, "--output", tmp_path / name, "--json")
+        assert done.returncode == 0, done.stderr
+        table = pd.read_parquet(tmp_path / name / "detections.parquet")
+        tables.append(table.drop(columns=[column for column in table if column == "model"]))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_prefect_kept_the_history_with_artifacts(released):
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
+        tasks = {row[0].rsplit("-", 1)[0] for row in database.execute("select name from task_run")}
+        artifacts = {row[0] for row in database.execute("select key from artifact")}
+    assert {"open model", "optimize", "benchmark", "package", "register", "batch inference", "drift report"} <= tasks
+    assert {"variants", "drift-decision", "release"} <= artifacts
+
+
+def test_nothing_lands_in_the_working_directory(released):
+    assert {path.name for path in released.root.parent.iterdir()} == {"home", "digits.yaml"}
+
+
+@pytest.mark.parametrize("part", ["README", "manifest.json", "SHA256SUMS"])
+def test_the_bundle_is_documented_and_summed(released, part):
+    assert list((Path(released.said["folder"]) / "bundle").glob(f"{part}*"))
