@@ -1,0 +1,9 @@
+"""Measured latency, throughput, memory and accuracy of every variant, with verdicts that say how sure they are.
+
+Each variant lives in a fresh process of its own. Rounds are interleaved, ratios are paired by round, an
+A/A pair of the baseline gives the noise floor, and a variant that is not really faster is rejected.
+"""
+
+from components.benchmark.run import LabelledImages, run_benchmark
+
+__all__ = ["LabelledImages", "run_benchmark"]

@@ -1,0 +1,136 @@
+"""What the parent and a worker say to each other: typed messages in frames of length and JSON."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from components.contracts import Classification, Detections, LabelledImage, ModelArtifact, Prediction, dump, load
+
+HEADER = struct.Struct(">Q")  # length of the JSON that follows, in bytes
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled image as JSON carries it; `xyxy` is None for a classification of `classes` classes."""
+
+    path: Path
+    class_ids: tuple[int, ...]
+    xyxy: tuple[tuple[float, float, float, float], ...] | None
+    classes: int = 0
+
+    @classmethod
+    def of(cls, image: LabelledImage) -> Example:
+        """The example that carries this image's path and truth; masks stay behind, no metric reads them."""
+        if isinstance(image.truth, Detections):
+            boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in image.truth.xyxy)
+            return cls(image.path, tuple(int(k) for k in image.truth.class_ids), boxes)
+        return cls(image.path, (image.truth.class_id,), None, len(image.truth.probs))
+
+    def truth(self) -> Prediction:
+        """The ground truth, equal to that of the image it was made of."""
+        if self.xyxy is None:
+            return Classification(np.eye(self.classes, dtype=np.float32)[self.class_ids[0]])
+        boxes = np.array(self.xyxy, np.float32).reshape(-1, 4)
+        return Detections(boxes, np.ones(len(boxes), np.float32), np.array(self.class_ids, np.int64))
+
+
+@dataclass(frozen=True)
+class Open:
+    """Load a model and a few images, and warm up; answered by `Opened`."""
+
+    artifact: ModelArtifact
+    backend: str
+    device: str
+    threads: int
+    images: tuple[Path, ...]
+    batch: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The worker is ready; `images` is how many it keeps decoded in memory."""
+
+    images: int
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Take a turn: time some calls at batch 1 and some at the full batch; answered by `Timings`."""
+
+    calls: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class Timings:
+    """The time of each call at batch 1 and at the full batch, and the process's peak memory so far."""
+
+    calls_ms: tuple[float, ...]
+    batches_ms: tuple[float, ...]
+    peak_rss_mb: float | None
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure the accuracy on these images; answered by `Evaluated`."""
+
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Metric → value."""
+
+    accuracy: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The request could not be done, and why; the worker stays."""
+
+    error: str
+
+
+Message = Open | Opened | Measure | Timings | Evaluate | Evaluated | Failed
+_KINDS: dict[str, type[Message]] = {
+    kind.__name__: kind for kind in (Open, Opened, Measure, Timings, Evaluate, Evaluated, Failed)
+}
+
+
+def encode(message: Message) -> bytes:
+    """The frame of a message."""
+    body = json.dumps([type(message).__name__, dump(message)]).encode()
+    return HEADER.pack(len(body)) + body
+
+
+def decode(read: Callable[[int], bytes]) -> Message | None:
+    """The next message, or None at a clean end of the stream.
+
+    Arguments:
+        read: gives exactly the number of bytes asked for, fewer only at the end.
+
+    Raises:
+        EOFError: the stream ends within a frame.
+    """
+    header = read(HEADER.size)
+    if not header:
+        return None
+    (length,) = HEADER.unpack(header) if len(header) == HEADER.size else (0,)
+    body = read(length)
+    if not length or len(body) < length:
+        raise EOFError("the stream ended within a message")
+    name, value = json.loads(body)
+    return load(_KINDS[name], value)
+
+
+def send(stream: BinaryIO, message: Message) -> None:
+    """Write a message and flush it."""
+    stream.write(encode(message))
+    stream.flush()

@@ -1,0 +1,94 @@
+"""Which artifact is measured on which backend, under which name, and against which baseline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.backends import get_backend
+from components.contracts import ModelArtifact, Precision, Target
+from components.errors import ConfigError, ModelError
+
+REFERENCE_BACKEND = "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One artifact on one backend; `name` is unique in a plan."""
+
+    name: str
+    artifact: ModelArtifact
+    backend: str
+
+
+def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[Variant, ...]:
+    """Every artifact on every backend of the target that runs its format, the baseline first.
+
+    The baseline is the first FP32 artifact, which is the model as it was given, on onnxruntime, the reference
+    implementation of ONNX, if the target allows that and else on the target's first backend that runs it.
+
+    Raises:
+        ModelError: no artifact is FP32, or one of them is missing or cannot be called with one image at a time.
+        ConfigError: a backend is unknown or runs none of the artifacts.
+    """
+    original = next((artifact for artifact in artifacts if artifact.precision is Precision.FP32), None)
+    if original is None:
+        found = ", ".join(artifact.path.name for artifact in artifacts) or "no artifact"
+        raise ModelError("an FP32 artifact as the baseline", found=found, mend="pass the unoptimized model, too")
+    for artifact in artifacts:
+        _require_usable(artifact)
+    labels = _labels(artifacts)
+    variants = []
+    for backend in dict.fromkeys(target.backends):
+        formats = get_backend(backend).formats
+        runnable = [k for k, artifact in enumerate(artifacts) if artifact.format in formats]
+        if not runnable:
+            raise ConfigError(
+                f"backends of target {target.name} that run {', '.join(sorted({a.format for a in artifacts}))} files",
+                found=f"{backend}, which runs {', '.join(sorted(formats))}",
+                mend=f"remove {backend} from the target's backends",
+            )
+        variants += [Variant(f"{labels[k]} · {backend}", artifacts[k], backend) for k in runnable]
+    of_original = [variant for variant in variants if variant.artifact is original]
+    if not of_original:
+        raise ConfigError(
+            f"a backend of target {target.name} that runs the original {original.path.name} ({original.format})",
+            found=", ".join(target.backends),
+        )
+    baseline = next((variant for variant in of_original if variant.backend == REFERENCE_BACKEND), of_original[0])
+    return (baseline, *(variant for variant in variants if variant is not baseline))
+
+
+def free_batch(artifact: ModelArtifact) -> bool:
+    """Whether the model takes any number of images in a call."""
+    return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
+
+
+def _require_usable(artifact: ModelArtifact) -> None:
+    if not artifact.path.is_file():
+        raise ModelError("a model file", found=f"nothing at {artifact.path}", mend="make it again")
+    if not free_batch(artifact) and artifact.inputs[0].shape[0] != 1:
+        raise ModelError(
+            f"{artifact.path.name} with a free batch axis, or one of 1",
+            found=f"a fixed batch of {artifact.inputs[0].shape[0]}",
+            mend="export it with a dynamic batch axis",
+        )
+
+
+def _labels(artifacts: Sequence[ModelArtifact]) -> list[str]:
+    """Precision, and the last pass where two artifacts share a precision, and a number where they share that, too.
+
+    The first FP32 artifact stays plain ``fp32``.
+    """
+    shared = Counter(artifact.precision for artifact in artifacts)
+    labels: list[str] = []
+    for artifact in artifacts:
+        label = precision = artifact.precision.value
+        original = artifact.precision is Precision.FP32 and label not in labels
+        if shared[artifact.precision] > 1 and artifact.history and not original:
+            last = artifact.history[-1].name
+            label = last if last.startswith(precision) else f"{precision} {last}"
+        alike = sum(known == label or known.startswith(f"{label} #") for known in labels)
+        labels.append(f"{label} #{alike + 1}" if alike else label)
+    return labels

@@ -1,0 +1,134 @@
+"""Measure every variant of a model in one interleaved run, judge it by the target's budget, and choose."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from components.benchmark.crew import Worker
+from components.benchmark.messages import Evaluate, Evaluated, Example, Open, Opened
+from components.benchmark.plan import free_batch, plan_variants
+from components.benchmark.report import build_report
+from components.benchmark.trial import Trial
+from components.contracts import BenchmarkReport, LabelledImage, ModelArtifact, Target
+from components.errors import ConfigError, DatasetError, ModelError
+
+Progress = Callable[[str, int, int], None]
+
+TIMED_IMAGES = 16  # enough to rotate through scenes, few enough to keep decoded in memory
+TURN = 5  # calls before the next process has its turn: so short that a busy second of the machine meets all of them
+
+
+class LabelledImages(Protocol):
+    """What the accuracy is measured on."""
+
+    @property
+    def images(self) -> Sequence[LabelledImage]:
+        """With their ground truth."""
+
+
+def run_benchmark(
+    artifacts: Sequence[ModelArtifact],
+    *,
+    target: Target,
+    dataset: LabelledImages,
+    rounds: int = 7,
+    calls: int = 20,
+    batch: int = 8,
+    reference_accuracy: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    seed: int = 0,
+    timeout_s: float = 600.0,
+) -> BenchmarkReport:
+    """Measure artifact × backend, each in a process of its own, and choose what ships on the target.
+
+    The processes take short turns in shuffled order, round after round, so that a busy moment of the machine meets
+    all of them. One of them is the baseline once more: how unlike itself it looks is the noise floor. A variant
+    that fails is reported with its error, and the others go on.
+
+    Arguments:
+        artifacts: the model as given, in FP32, and what was made of it.
+        target: backends, device, threads and limits.
+        dataset: labelled images; the accuracy is measured on all of them, the latency on a few.
+        rounds: at least 6 for an interval.
+        calls: timed calls at batch 1 per variant and round; rounds × calls must reach 130 for a p95.
+        batch: images per call for the throughput; 1 where a model's batch is fixed.
+        reference_accuracy: metric → value on the same images that a drop is counted from; None is the baseline's.
+        progress: called with what is being done, how much of it is done, and out of how much.
+        seed: of the order of turns.
+        timeout_s: a worker that has not answered by then is ended; an evaluation gets as much per 100 images.
+
+    Raises:
+        ConfigError: a count below 1, or backends that run none of the artifacts.
+        DatasetError: the dataset has no images.
+        ModelError: there is no FP32 artifact, or no variant could be measured.
+    """
+    if min(rounds, calls, batch) < 1:
+        raise ConfigError("rounds, calls and batch of 1 or more", found=f"{rounds}, {calls} and {batch}")
+    if not dataset.images:
+        raise DatasetError("labelled images to measure on", found="none")
+    advance = progress or (lambda what, done, total: None)
+    variants = plan_variants(artifacts, target)
+    with ExitStack() as stack:
+        *trials, twin = [
+            Trial(variant, batch if free_batch(variant.artifact) else 1, stack.enter_context(Worker()))
+            for variant in (*variants, variants[0])
+        ]
+        _open([*trials, twin], target, dataset.images, timeout_s, advance)
+        _measure([*trials, twin], rounds, calls, seed, timeout_s, advance)
+        twin.worker.close()
+        _evaluate(trials, dataset.images, timeout_s, advance)
+    if all(trial.error for trial in trials):
+        found = "; ".join(f"{trial.variant.name}: {trial.error}" for trial in trials)
+        raise ModelError("at least one variant that can be measured", found=found)
+    return build_report(trials, twin, target, len(dataset.images), reference_accuracy)
+
+
+def _open(
+    trials: Sequence[Trial], target: Target, images: Sequence[LabelledImage], timeout_s: float, advance: Progress
+) -> None:
+    """All load at the same time: nothing is timed yet."""
+    paths = _spread([image.path for image in images], TIMED_IMAGES)
+    for trial in trials:
+        variant = trial.variant
+        trial.tell(Open(variant.artifact, variant.backend, target.device, target.threads, paths, trial.batch))
+    for done, trial in enumerate(trials, start=1):
+        trial.hear(Opened, timeout_s)
+        advance("opening variants", done, len(trials))
+
+
+def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
+    """At most `count` of the paths, evenly spread over their order."""
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int))
+    return tuple(paths[k] for k in chosen)
+
+
+def _measure(trials: Sequence[Trial], rounds: int, calls: int, seed: int, timeout_s: float, advance: Progress) -> None:
+    """In each round every worker has several short turns, alone, in an order that is drawn anew each time."""
+    order = list(trials)
+    shuffle = random.Random(seed).shuffle  # noqa: S311
+    for done in range(1, rounds + 1):
+        for trial in trials:
+            trial.begin_round()
+        for start in range(0, calls, TURN):
+            shuffle(order)
+            for trial in order:
+                trial.measure(min(TURN, calls - start), 1 if start == 0 else 0, timeout_s)
+        advance("timing rounds", done, rounds)
+
+
+def _evaluate(trials: Sequence[Trial], images: Sequence[LabelledImage], timeout_s: float, advance: Progress) -> None:
+    """Accuracy of exactly the file that was timed, by the process that timed it."""
+    request = Evaluate(tuple(Example.of(image) for image in images))
+    patience_s = timeout_s * max(1.0, len(images) / 100)
+    for done, trial in enumerate(trials, start=1):
+        evaluated = trial.ask(request, Evaluated, patience_s)
+        if evaluated:
+            trial.accuracy = evaluated.accuracy
+        trial.worker.close()
+        advance("measuring accuracy", done, len(trials))

@@ -1,0 +1,84 @@
+"""What a measurement says about a target's limits: pass, fail, undecided, or not evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.benchmark.statistics import Estimate
+from components.contracts import Budget, Check, Verdict
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one variant; None where it was not measured.
+
+    Arguments:
+        p95_ms: with its 95 % interval.
+        noise_floor: of the run, as a share, e.g. 0.02.
+        size_mb: of the file.
+        peak_rss_mb: of the process.
+        accuracy: by the metric that decides.
+        reference_accuracy: what the accuracy is compared with, on the same images.
+        images: how many images both rest on.
+    """
+
+    p95_ms: Estimate | None
+    noise_floor: float | None
+    size_mb: float
+    peak_rss_mb: float | None
+    accuracy: float | None
+    reference_accuracy: float | None
+    images: int
+
+
+def check_budget(evidence: Evidence, budget: Budget, *, measured_on_host: bool) -> tuple[Check, ...]:
+    """One check per limit that the budget sets, in a fixed order.
+
+    Arguments:
+        evidence: of the variant.
+        budget: its limits.
+        measured_on_host: the target is another device than this machine, which every reason about time or
+            memory then says.
+    """
+    where = "measured on host" if measured_on_host else ""
+    checks = []
+    if budget.p95_ms is not None:
+        checks.append(_check_p95(evidence, budget.p95_ms, where))
+    if budget.size_mb is not None:
+        checks.append(_check_exact("size_mb", evidence.size_mb, budget.size_mb))
+    if budget.peak_rss_mb is not None:
+        checks.append(_check_exact("peak_rss_mb", evidence.peak_rss_mb, budget.peak_rss_mb, where))
+    if budget.max_accuracy_drop is not None:
+        checks.append(_check_drop(evidence, budget.max_accuracy_drop))
+    return tuple(checks)
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _check_p95(evidence: Evidence, limit: float, where: str) -> Check:
+    """The interval, widened by what the run cannot tell apart, must lie on one side of the limit."""
+    p95 = evidence.p95_ms
+    if p95 is None:
+        return Check("p95_ms", None, limit, Verdict.NOT_EVALUATED, _join("too few calls for a 95th percentile", where))
+    widening = 1 + (evidence.noise_floor or 0.0)
+    low, high = p95.low / widening, p95.high * widening
+    verdict = Verdict.PASS if high <= limit else Verdict.FAIL if low > limit else Verdict.UNDECIDED
+    return Check("p95_ms", p95.value, limit, verdict, _join(f"between {low:.1f} and {high:.1f} ms", where))
+
+
+def _check_exact(name: str, value: float | None, limit: float, where: str = "") -> Check:
+    if value is None:
+        return Check(name, None, limit, Verdict.NOT_EVALUATED, _join("not measured", where))
+    return Check(name, value, limit, Verdict.PASS if value <= limit else Verdict.FAIL, where)
+
+
+def _check_drop(evidence: Evidence, limit: float) -> Check:
+    if evidence.accuracy is None:
+        return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "no accuracy was measured")
+    if evidence.reference_accuracy is None:
+        return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "there is no accuracy to compare with")
+    drop = round(evidence.reference_accuracy - evidence.accuracy, 9)  # 0.90 − 0.88 is a drop of 0.02, not of more
+    reason = f"{evidence.accuracy:.4f} against {evidence.reference_accuracy:.4f} on the same {evidence.images} images"
+    return Check("accuracy_drop", drop, limit, Verdict.PASS if drop <= limit else Verdict.FAIL, reason)

@@ -1,0 +1,160 @@
+"""The process that measures one variant: `python -m components.benchmark.worker`, spoken to over its pipes.
+
+One process runs one model file on one backend and nothing else, so that its memory is its own and no
+other variant's threads, caches or allocator disturb it. It ends when its input ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.backends import Session, get_backend
+from components.benchmark.messages import (
+    Evaluate,
+    Evaluated,
+    Example,
+    Failed,
+    Measure,
+    Message,
+    Open,
+    Opened,
+    Timings,
+    decode,
+    send,
+)
+from components.contracts import ModelArtifact, Prediction
+from components.errors import FovealError
+from components.images.reading import read_image
+from components.vision import VisionTask, task_for
+
+Image = npt.NDArray[np.uint8]
+
+FIRST_WARM_UP = 10  # calls after opening: graph optimizations, memory pools, page faults
+WARM_UP = 2  # calls at the start of each turn: another process had the caches
+MAX_IMAGES = 16
+MAX_IMAGE_BYTES = 64_000_000  # decoded images in memory, so that they do not drown the model's own memory
+
+
+class Bench:
+    """One opened variant."""
+
+    def __init__(self, order: Open) -> None:
+        if order.threads:
+            cv2.setNumThreads(order.threads)
+        self._artifact: ModelArtifact = order.artifact
+        self._task: VisionTask = task_for(order.artifact.spec)
+        self._session: Session = get_backend(order.backend).open(
+            order.artifact, device=order.device, threads=order.threads
+        )
+        self._images = _load_some(order.images)
+        self._batch = [self._images[k % len(self._images)] for k in range(order.batch)]
+        self._next = 0
+        for _ in range(FIRST_WARM_UP):
+            self._predict(self._task, self._turn())
+        self._predict(self._task, self._batch)
+
+    @property
+    def images(self) -> int:
+        """How many images are decoded in memory."""
+        return len(self._images)
+
+    def measure(self, calls: int, batches: int) -> Timings:
+        """Time calls at batch 1, from the decoded image to the prediction, then calls at the full batch."""
+        for _ in range(WARM_UP):
+            self._predict(self._task, self._turn())
+        calls_ms = tuple(self._timed(self._turn()) for _ in range(calls))
+        return Timings(calls_ms, tuple(self._timed(self._batch) for _ in range(batches)), peak_rss_mb())
+
+    def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Accuracy with the thresholds of evaluation; a metric that is undefined on these images is left out."""
+        task = self._task.evaluation_settings()
+        predictions: list[Prediction] = []
+        for start in range(0, len(examples), len(self._batch)):
+            images = [read_image(example.path) for example in examples[start : start + len(self._batch)]]
+            predictions += self._predict(task, images)
+        accuracy = task.evaluate(predictions, [example.truth() for example in examples])
+        return {name: float(value) for name, value in accuracy.items() if np.isfinite(value)}
+
+    def _turn(self) -> list[Image]:
+        """The next image, in rotation."""
+        self._next = (self._next + 1) % len(self._images)
+        return [self._images[self._next]]
+
+    def _timed(self, images: Sequence[Image]) -> float:
+        start = time.perf_counter_ns()
+        self._predict(self._task, images)
+        return (time.perf_counter_ns() - start) / 1e6
+
+    def _predict(self, task: VisionTask, images: Sequence[Image]) -> list[Prediction]:
+        fitted = [task.preprocess(image) for image in images]
+        outputs = self._session.run(np.stack([pixels for pixels, _ in fitted]))
+        return task.postprocess(outputs, [frame for _, frame in fitted])
+
+
+def _load_some(paths: Sequence[Path]) -> list[Image]:
+    """The first images, as many as fit into the bounds, at least one."""
+    images: list[Image] = []
+    for path in paths[:MAX_IMAGES]:
+        images.append(read_image(path))
+        if sum(image.nbytes for image in images) > MAX_IMAGE_BYTES:
+            break
+    return images
+
+
+def peak_rss_mb() -> float | None:
+    """The largest resident memory that this process has had so far, in MB (10⁶ bytes).
+
+    It is the whole process: the interpreter, the runtime's libraries, the model and a few decoded images.
+    Linux tells it per program (VmHWM); `ru_maxrss` would include what the parent held when it started us.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def serve(read: Callable[[int], bytes], answer: Callable[[Message], None]) -> None:
+    """Answer requests until the stream ends; a failure is an answer, too."""
+    bench: Bench | None = None
+    while (request := decode(read)) is not None:
+        try:
+            if isinstance(request, Open):
+                bench = Bench(request)
+                answer(Opened(bench.images))
+            elif isinstance(request, Measure) and bench:
+                answer(bench.measure(request.calls, request.batches))
+            elif isinstance(request, Evaluate) and bench:
+                answer(Evaluated(bench.evaluate(request.examples)))
+            else:
+                answer(Failed(f"unexpected {type(request).__name__}"))
+        except FovealError as error:
+            answer(Failed(str(error)))
+        except Exception as error:  # whatever a runtime throws must reach the parent as this variant's error
+            answer(Failed(f"{type(error).__name__}: {error}"))
+
+
+def main() -> None:
+    """Serve on standard input and output; what libraries print goes to standard error."""
+    replies: Any = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(sys.stdin.buffer.read, lambda message: send(replies, message))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.benchmark.messages import Evaluate, Example, Failed, Message, Timings, decode, encode
+from components.contracts import Classification, Detections, LabelledImage, Prediction
+
+BOXES = Detections(
+    np.array([[0.1, 1 / 3, 20.7, 30], [5, 5, 9, 9]], np.float32), np.ones(2, np.float32), np.array([3, 0])
+)
+
+
+def received(message: Message) -> Message | None:
+    return decode(io.BytesIO(encode(message)).read)
+
+
+@pytest.mark.parametrize("truth", [BOXES, Detections.empty(), Classification(np.eye(7, dtype=np.float32)[4])])
+def test_ground_truth_arrives_unchanged(truth: Prediction) -> None:
+    example = Example.of(LabelledImage("a", Path("a.jpg"), truth))
+    arrived = received(Evaluate((example,)))
+    assert isinstance(arrived, Evaluate)
+    (found,) = arrived.examples
+    assert found.path == Path("a.jpg")
+    back = found.truth()
+    if isinstance(truth, Detections):
+        assert back == truth
+    else:
+        assert isinstance(back, Classification)
+        np.testing.assert_array_equal(back.probs, truth.probs)
+
+
+def test_messages_of_one_stream_arrive_in_order_until_its_end() -> None:
+    sent = [Timings((1.25, 1e-3), (), None), Failed("no – really\nnot")]
+    stream = io.BytesIO(b"".join(encode(message) for message in sent))
+    assert [decode(stream.read), decode(stream.read), decode(stream.read)] == [*sent, None]
+
+
+@pytest.mark.parametrize("kept", [3, 8, 20])
+def test_stream_that_ends_within_a_message_is_an_error(kept: int) -> None:
+    with pytest.raises(EOFError):
+        decode(io.BytesIO(encode(Failed("something longer than twenty bytes"))[:kept]).read)
