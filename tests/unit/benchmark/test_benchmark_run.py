@@ -52,7 +52,7 @@ def test_fast_and_right_variant_ships_and_fast_but_wrong_one_does_not(
     measure: Callable[..., BenchmarkReport], make_classifier: Any
 ) -> None:
     original = make_classifier("original", matmuls=12)
-    fast = make_classifier("fast", matmuls=1, precision=Precision.INT8)
+    fast = make_classifier("fast", precision=Precision.INT8)
     wrong = make_classifier("wrong", turned=True, precision=Precision.FP16)
     steps: list[tuple[str, int, int]] = []
     report = measure(original, wrong, fast, progress=lambda *step: steps.append(step))
@@ -103,8 +103,9 @@ def test_killed_workers_are_reported_and_the_others_go_on(
     third = make_classifier("third", precision=Precision.FP16)
 
     def kill_second_and_twin() -> None:
-        workers()[1].kill()
-        workers()[3].kill()
+        _, second, _, twin = workers()
+        second.kill()
+        twin.kill()
 
     report = measure(original, other, third, progress=after_first_round(kill_second_and_twin))
     killed = report.of("int8 · onnxruntime")
