@@ -18,9 +18,9 @@ from components.images.sources import ImageSource
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.lock import exclusive
 from components.inference.output import check_replaceable, finished_run, write_run
+from components.inference.shard_worker import Progress, ShardWorker, engine_fault
 from components.inference.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
 from components.inference.tables import table_schemas
-from components.inference.worker import Progress, ShardWorker, engine_fault
 from components.vision import task_for
 
 LAYOUT = 1  # raise when the tables' columns or their meaning change: earlier results are then made anew

@@ -12,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from components.backends import describe_onnx, save_onnx
 from components.contracts import Fit, Head, ModelArtifact, TaskType, VisionSpec
 
-SIDE, CELL = 32, 16
 COLOURS = ("blue", "green", "red")
 MakeModel = Callable[..., ModelArtifact]
 
@@ -49,7 +48,7 @@ def _save(path: Path, nodes: list, constants: list, output_shape: list, spec: Vi
     graph = helper.make_graph(
         head + nodes,
         "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *spec.input_size, 3])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, output_shape)],
         constants,
     )
@@ -64,12 +63,13 @@ def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     Fails on images whose mean exceeds `crash_above`; its output for a black image is NaN.
     """
 
-    def make(crash_above: float = 250, class_names: tuple[str, ...] = COLOURS) -> ModelArtifact:
+    def make(crash_above: float = 250, class_names: tuple[str, ...] = COLOURS, side: int = 32) -> ModelArtifact:
         nodes, constants = _guard(crash_above)
-        centres = [(x, y) for y in (8, 24) for x in (8, 24)]
-        boxes = np.array([(x, y, CELL, CELL) for x, y in centres], np.float32).T[None]
+        cell = side // 2
+        centres = [(x, y) for y in (cell / 2, 1.5 * cell) for x in (cell / 2, 1.5 * cell)]
+        boxes = np.array([(x, y, cell, cell) for x, y in centres], np.float32).T[None]
         nodes += [
-            helper.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
+            helper.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]),
             helper.make_node("Reshape", ["cells", "scores_shape"], ["sums"]),
             helper.make_node("Div", ["sums", "white"], ["raw"]),
             helper.make_node("Mul", ["raw", "factor"], ["scores"]),
@@ -85,7 +85,7 @@ def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             _constant("nil", 0, np.float32),
             numpy_helper.from_array(boxes, "boxes"),
         ]
-        spec = VisionSpec(TaskType.DETECT, class_names, (SIDE, SIDE), Fit.LETTERBOX, Head.YOLO)
+        spec = VisionSpec(TaskType.DETECT, class_names, (side, side), Fit.LETTERBOX, Head.YOLO)
         return _save(tmp_path_factory.mktemp("model") / "detector.onnx", nodes, constants, ["batch", 7, 4], spec)
 
     return make
@@ -101,7 +101,7 @@ def make_classifier(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             helper.make_node("Mul", ["means", "gain"], ["output"]),
         ]
         constants = [_constant("axes", [2, 3], np.int64), _constant("gain", sharpness / 255, np.float32)]
-        spec = VisionSpec(TaskType.CLASSIFY, class_names, (SIDE, SIDE), Fit.STRETCH, Head.LOGITS)
+        spec = VisionSpec(TaskType.CLASSIFY, class_names, (32, 32), Fit.STRETCH, Head.LOGITS)
         return _save(tmp_path_factory.mktemp("model") / "classifier.onnx", nodes, constants, ["batch", 3], spec)
 
     return make
