@@ -1,0 +1,73 @@
+"""A release as an MLflow model: any client of MLflow loads it by name and predicts."""
+
+from __future__ import annotations
+
+import base64
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from model_registry.release import Release
+
+_SCRIPT = Path(__file__).with_name("pyfunc_model.py")
+_BOX = ("x1", "y1", "x2", "y2")
+
+
+def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path:
+    """Write the MLflow model of a release: its bundle, and code that runs it; nothing is pickled.
+
+    Arguments:
+        release: whose bundle is served.
+        output: folder to be made.
+        model: MLflow's logged model that the files will belong to.
+        run_id: the release's run.
+    """
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import Model
+
+    grey = cv2.imencode(".png", np.full((32, 32, 3), 114, np.uint8))[1]
+    mlflow.pyfunc.save_model(
+        output,
+        mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
+        python_model=str(_SCRIPT),
+        artifacts={"bundle": str(release.bundle.folder)},
+        signature=_signature(),
+        input_example=pd.DataFrame({"image": [base64.b64encode(grey.tobytes()).decode()]}),
+        pip_requirements=_requirements(),  # given, or MLflow would run the model in a process of its own to find them
+        metadata={"bundle_sha256": release.bundle.sha256, "target": release.report.target.name},
+    )
+    return output
+
+
+def _signature() -> Any:
+    """What `pyfunc_model` takes and gives. The input has no name, so that lists of strings are accepted too."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array, Object, Property
+
+    prediction = Object(
+        [
+            Property("class_id", DataType.long),
+            Property("class_name", DataType.string),
+            Property("confidence", DataType.double),
+            *(Property(side, DataType.double, required=False) for side in _BOX),
+        ]
+    )
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string)]),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "image"),
+                ColSpec(Array(prediction), "predictions"),
+                ColSpec(DataType.string, "error", required=False),
+            ]
+        ),
+    )
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={metadata.version(name)}" for name in ("foveal", "mlflow", "numpy", "pandas")]

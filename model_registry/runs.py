@@ -1,0 +1,201 @@
+"""Runs of MLflow for a release: one for the release, a nested one for each variant, with all that belongs to them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contracts import dump
+from components.errors import RegistryError
+from components.files import write_json
+from model_registry.plot import draw_latency_accuracy
+from model_registry.release import (
+    Release,
+    metrics_of,
+    params_of,
+    release_metrics,
+    release_params,
+    run_tags,
+    verdict_tags,
+)
+from model_registry.store import Store
+
+BUNDLE_FOLDER, REFERENCE_FOLDER = "bundle", "reference"
+_PER_BATCH = 100  # parameters and tags that MLflow takes in one call
+_PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
+_DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all of it is in the version's tags
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """What MLflow calls a dataset: a name and a digest that metrics refer to."""
+
+    role: str
+    name: str
+    sha256: str
+
+    @property
+    def digest(self) -> str:
+        return self.sha256[:_DIGEST_LENGTH]
+
+
+def experiment_of(store: Store, name: str) -> str:
+    """Id of the experiment of a model, made on first use below the store's artifact root.
+
+    Raises:
+        RegistryError: an experiment of that name was deleted, so MLflow keeps the name.
+    """
+    from mlflow.exceptions import MlflowException
+
+    experiment = store.client.get_experiment_by_name(name)
+    if experiment is None:
+        location = f"{store.artifact_root.rstrip('/')}/{name}" if store.artifact_root else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens in its GenAI view otherwise
+        try:
+            return str(store.client.create_experiment(name, artifact_location=location, tags=kind))
+        except MlflowException as error:
+            experiment = store.client.get_experiment_by_name(name)
+            if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+    if experiment.lifecycle_stage != "active":
+        raise RegistryError(
+            f"an experiment {name}",
+            found="one that was deleted and whose name MLflow still holds",
+            mend=f"restore it (mlflow experiments restore -x {experiment.experiment_id}) or purge it (mlflow gc)",
+        )
+    return str(experiment.experiment_id)
+
+
+@contextmanager
+def open_run(
+    store: Store, experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None
+) -> Iterator[str]:
+    """Yield the id of a new run; it is FINISHED at the end, or FAILED when an exception passes."""
+    kin = {"mlflow.parentRunId": parent} if parent else {}
+    own = {"mlflow.source.name": "foveal", "mlflow.source.type": "LOCAL"}
+    run_id = store.client.create_run(experiment, run_name=name, tags={**tags, **own, **kin}).info.run_id
+    try:
+        yield run_id
+    except BaseException:
+        store.client.set_terminated(run_id, "FAILED")
+        raise
+    store.client.set_terminated(run_id)
+
+
+@contextmanager
+def open_model(store: Store, experiment: str, release: Release, run_id: str) -> Iterator[Any]:
+    """Yield a new logged model of a run; it is READY at the end, or FAILED when an exception passes."""
+    from mlflow.entities import LoggedModelOutput
+
+    model = store.client.create_logged_model(
+        experiment, name=release.name, source_run_id=run_id, params=_cut(params_of(release.chosen)), model_type="vision"
+    )
+    store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    try:
+        yield model
+    except BaseException:
+        store.client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    store.client.finalize_logged_model(model.model_id, "READY")
+
+
+def fail_abandoned(store: Store, experiment: str, key: str) -> None:
+    """Mark runs of a release that a killed process left open as FAILED."""
+    open_runs = f"tags.release_key = '{key}' and attributes.status = 'RUNNING'"
+    for run in store.client.search_runs([experiment], filter_string=open_runs):
+        store.client.set_terminated(run.info.run_id, "FAILED")
+
+
+def log_run(store: Store, run_id: str, release: Release, card: str, model_id: str) -> None:
+    """Log a release's parameters, metrics, data, files and plot to its run, and its metrics to its logged model."""
+    client, data = store.client, _datasets(release)
+    _log_inputs(client, run_id, data)
+    validation = next((d for d in data if d.role == "validation"), None)
+    _log_params(client, run_id, release_params(release))
+    log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
+    client.log_artifact(run_id, str(release.bundle.archive), BUNDLE_FOLDER)
+    if release.reference is not None:
+        client.log_artifact(run_id, str(release.reference), REFERENCE_FOLDER)
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        folder = Path(scratch)
+        (folder / "model_card.md").write_text(card, encoding="utf-8")
+        write_json(folder / "benchmark.json", dump(release.report))
+        write_json(folder / "parameters.json", json.loads(json.dumps(dict(release.parameters), default=str)))
+        draw_latency_accuracy(release.report, folder / "plots" / "latency_accuracy.png")
+        client.log_artifacts(run_id, scratch)
+
+
+def log_variants(store: Store, experiment: str, parent: str, release: Release) -> None:
+    """Log every variant of the benchmark as a run nested in the release's; one that failed is a FAILED run."""
+    report, tags = release.report, run_tags(release)
+    for measurement in report.measurements:
+        own = {
+            **tags,
+            **verdict_tags(measurement),
+            "foveal.kind": "variant",
+            "chosen": str(measurement.variant == report.chosen).lower(),
+            "baseline": str(measurement.variant == report.baseline).lower(),
+            "model_sha256": measurement.artifact.sha256,
+        }
+        if measurement.error:
+            own["error"] = measurement.error
+        with open_run(store, experiment, measurement.variant, own, parent) as run_id:
+            _log_params(store.client, run_id, {"target": report.target.name, **params_of(measurement)})
+            log_metrics(store.client, run_id, metrics_of(measurement))
+        if measurement.error:
+            store.client.set_terminated(run_id, "FAILED")
+
+
+def log_metrics(
+    client: Any,
+    run_id: str,
+    metrics: Mapping[str, float],
+    *,
+    step: int = 0,
+    model_id: str | None = None,
+    dataset: _Dataset | None = None,
+) -> None:
+    """Log metrics of one moment, tied to a logged model and to the data that they were measured on."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    named = {"dataset_name": dataset.name, "dataset_digest": dataset.digest} if dataset else {}
+    client.log_batch(
+        run_id, metrics=[Metric(key, value, now, step, model_id=model_id, **named) for key, value in metrics.items()]
+    )
+
+
+def _datasets(release: Release) -> list[_Dataset]:
+    return [_Dataset(role, f"{release.name}-{role}", digest) for role, digest in release.dataset_hashes.items()]
+
+
+def _log_inputs(client: Any, run_id: str, datasets: list[_Dataset]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(
+            Dataset(data.name, data.digest, source_type="sha256", source=json.dumps({"sha256": data.sha256})),
+            [InputTag("mlflow.data.context", data.role)],
+        )
+        for data in datasets
+    ]
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def _log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
+
+    rows = [Param(key, value) for key, value in _cut(params).items()]
+    for start in range(0, len(rows), _PER_BATCH):
+        client.log_batch(run_id, params=rows[start : start + _PER_BATCH])
+
+
+def _cut(params: Mapping[str, str]) -> dict[str, str]:
+    return {k: v if len(v) <= _PARAM_LENGTH else v[: _PARAM_LENGTH - 1] + "…" for k, v in params.items()}

@@ -1,0 +1,174 @@
+"""Opening MLflow's store, an embedded SQLite file or a server, with nothing in the working directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import telemetry
+from components.errors import ConfigError, RegistryError
+from components.files import replacing
+
+_SERVERS = ("http", "https")
+_DATABASES = ("postgresql", "mysql", "mssql")
+_CONNECT_S = 10
+_QUIET = {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store.
+
+    Arguments:
+        client: `mlflow.MlflowClient`, bound to this store for tracking and registry alike.
+        tracking_uri: as MLflow reads it; a SQLite path in it is absolute.
+        artifact_root: URI below which artifacts are written; None leaves it to the server.
+        remote: an MLflow server answers, rather than a database that this process opens.
+    """
+
+    client: Any
+    tracking_uri: str
+    artifact_root: str | None
+    remote: bool
+
+
+@contextmanager
+def mlflow_errors(doing: str) -> Iterator[None]:
+    """Translate MLflow's exceptions.
+
+    Arguments:
+        doing: what was expected of MLflow, e.g. ``"to log a release"``.
+
+    Raises:
+        RegistryError: MLflow refused or failed.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise RegistryError(
+            f"MLflow {doing}", found=str(error), mend="check the tracking URI, the server's log and its free disk space"
+        ) from error
+
+
+def sqlite_uri(database: Path) -> str:
+    """The tracking URI of a SQLite file, right for any path, e.g. one with a space or a percent sign."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(database.resolve())).render_as_string()
+
+
+def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> Store:
+    """Open a store; a SQLite database that is not there yet is made, by one process at a time.
+
+    Arguments:
+        tracking_uri: ``sqlite:////absolute/mlflow.db``, ``http://host:port``, or another database that MLflow knows.
+        artifact_root: folder or URI for artifacts; the default is ``artifacts`` beside the SQLite file, or
+            whatever the server uses.
+
+    Raises:
+        ConfigError: MLflow cannot use the URI, or would write to the working directory.
+        RegistryError: the server does not answer, or the database is of another MLflow.
+    """
+    telemetry.switch_off()
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    scheme = tracking_uri.partition(":")[0].partition("+")[0].lower()
+    if scheme == "sqlite":
+        return _open_sqlite(tracking_uri, artifact_root)
+    if scheme in _SERVERS:
+        _check_server(tracking_uri)
+    elif scheme not in _DATABASES:
+        raise ConfigError(
+            f"a tracking URI with sqlite:///, {', '.join(s + '://' for s in (*_SERVERS, *_DATABASES))}",
+            found=repr(tracking_uri),
+            mend="e.g. sqlite:////absolute/path/mlflow.db; MLflow has retired plain folders (mlruns)",
+        )
+    elif artifact_root is None:
+        raise ConfigError(
+            "an artifact root beside a database",
+            found=f"only {scheme}:, for which MLflow would write artifacts to the working directory",
+            mend="give artifact_root, a folder or a URI such as s3://bucket/foveal",
+        )
+    return _connect(tracking_uri, None if artifact_root is None else _as_uri(artifact_root), scheme in _SERVERS)
+
+
+def _as_uri(root: str | Path) -> str:
+    return str(root) if _URI.match(str(root)) else Path(root).resolve().as_uri()
+
+
+def _connect(uri: str, artifact_root: str | None, remote: bool) -> Store:
+    from mlflow import MlflowClient
+
+    with mlflow_errors("to open its store"):
+        return Store(MlflowClient(tracking_uri=uri, registry_uri=uri), uri, artifact_root, remote)
+
+
+def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import make_url
+
+    named = make_url(tracking_uri).database
+    if not named or named == ":memory:":
+        raise ConfigError(
+            "a SQLite file", found=repr(tracking_uri), mend="name one, e.g. sqlite:////absolute/path/mlflow.db"
+        )
+    database = Path(named).resolve()
+    uri = sqlite_uri(database)
+    root = _as_uri(artifact_root or database.parent / "artifacts")
+    _check_database(database)
+    # MLflow migrates a fresh database unguarded: processes that open one together break each other.
+    with _exclusive(database.with_name(f".{database.name}.lock")), mlflow_errors(f"to use the database {database}"):
+        if not database.exists():
+            with replacing(database) as aside:
+                SqlAlchemyStore(sqlite_uri(aside), root).engine.dispose()
+        SqlAlchemyStore(uri, root)
+    return _connect(uri, root, remote=False)
+
+
+@contextmanager
+def _exclusive(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _check_database(database: Path) -> None:
+    """Fail at once when it cannot be opened: MLflow itself keeps trying for minutes."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        if database.exists():
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA schema_version")
+    except (OSError, sqlite3.Error) as error:
+        raise RegistryError(
+            "a SQLite database that can be opened, or a place to make one",
+            found=f"{database}: {error}",
+            mend="check the path and its permissions; move a damaged file aside",
+        ) from error
+
+
+def _check_server(tracking_uri: str) -> None:
+    """Fail within seconds when nobody answers: MLflow itself keeps trying for minutes."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        http_request(get_default_host_creds(tracking_uri), "/health", "GET", max_retries=0, timeout=_CONNECT_S)
+    except MlflowException as error:
+        raise RegistryError(
+            f"an MLflow server at {tracking_uri}",
+            found=str(error),
+            mend="start it (mlflow server …), or unset MLFLOW_TRACKING_URI to use the embedded store",
+        ) from error

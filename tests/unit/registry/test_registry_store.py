@@ -1,0 +1,107 @@
+"""Opening MLflow's store."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError, RegistryError
+from model_registry.store import open_store, sqlite_uri
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+OPEN = """
+import sys
+from pathlib import Path
+from model_registry import Registry, sqlite_uri
+
+registry = Registry(sqlite_uri(Path(sys.argv[1])))
+print(len(registry.versions("nothing")))
+"""
+
+
+def test_processes_that_open_a_fresh_database_together_all_succeed_and_leave_the_working_directory_empty(tmp_path):
+    database, here = tmp_path / "made on demand" / "mlflow.db", tmp_path / "here"
+    here.mkdir()
+    command = [sys.executable, "-c", OPEN, str(database)]
+    crowd = [subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in crowd:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err.decode()
+        assert out == b"0\n"
+    assert list(here.iterdir()) == []
+    assert sorted(path.name for path in database.parent.iterdir()) == [".mlflow.db.lock", "mlflow.db"]
+
+
+def test_artifacts_go_beside_the_database_unless_told_otherwise(store_root, registry, tmp_path):
+    assert registry.tracking_uri == sqlite_uri(store_root / "mlflow.db")
+    beside = open_store(registry.tracking_uri)
+    elsewhere = open_store(registry.tracking_uri, tmp_path / "art 100%")
+    bucket = open_store(registry.tracking_uri, "s3://bucket/foveal")
+    assert beside.artifact_root == (store_root / "artifacts").as_uri()
+    assert elsewhere.artifact_root == (tmp_path / "art 100%").as_uri()
+    assert bucket.artifact_root == "s3://bucket/foveal"
+    assert not beside.remote
+
+
+def test_a_relative_sqlite_path_becomes_absolute(store_root, registry, monkeypatch):
+    monkeypatch.chdir(store_root)
+    assert open_store("sqlite:///mlflow.db").tracking_uri == registry.tracking_uri
+
+
+@pytest.mark.parametrize("name", ["a b.db", "100%.db", "a%20b.db", "what?.db", "a#b.db"])
+def test_the_uri_of_a_sqlite_file_leads_back_to_it(tmp_path, name):
+    from sqlalchemy import make_url
+
+    assert make_url(sqlite_uri(tmp_path / name)).database == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "", "databricks", "sqlite://", "sqlite:///:memory:"])
+def test_a_uri_that_cannot_be_used_is_refused(uri):
+    with pytest.raises(ConfigError, match="sqlite:///"):
+        open_store(uri)
+
+
+def test_a_database_without_artifact_root_is_refused_because_artifacts_would_land_in_the_working_directory():
+    with pytest.raises(ConfigError, match="artifact_root"):
+        open_store("postgresql://somewhere/mlflow")
+
+
+def test_a_file_that_is_no_database_is_refused_at_once_and_left_alone(tmp_path):
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"not a database, " * 100)
+    with pytest.raises(RegistryError, match="not a database"):
+        open_store(sqlite_uri(path))
+    assert path.read_bytes() == b"not a database, " * 100
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RegistryError, match="permissions"):
+        open_store(sqlite_uri(tmp_path / "file" / "mlflow.db"))
+
+
+def test_a_database_of_another_mlflow_is_refused(tmp_path, registry, store_root):
+    old = tmp_path / "old.db"
+    old.write_bytes((store_root / "mlflow.db").read_bytes())
+    with sqlite3.connect(old) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    connection.close()
+    with pytest.raises(RegistryError, match="mlflow db upgrade"):
+        open_store(sqlite_uri(old))
+
+
+def test_a_server_that_does_not_answer_is_named_within_seconds():
+    with pytest.raises(RegistryError, match=r"MLflow server at http://127\.0\.0\.1:9"):
+        open_store("http://127.0.0.1:9")
+
+
+def test_importing_the_room_does_not_import_mlflow():
+    code = "import model_registry, sys; print('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert Path("mlruns").exists() is False
