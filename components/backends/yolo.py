@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from components import telemetry
+from components.backends.session import one_line
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 
 
@@ -18,28 +24,47 @@ def import_ultralytics() -> ModuleType:
     Raises:
         UnavailableError: it is not installed.
     """
-    import cv2
-
     telemetry.switch_off()
     os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "foveal-ultralytics"))
     os.environ.setdefault("YOLO_VERBOSE", "false")
     Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
-    threads = cv2.getNumThreads()
     try:
-        import ultralytics
-        from ultralytics.utils import SETTINGS
+        with _undone_afterwards():
+            ultralytics = import_module("ultralytics")
+            settings = import_module("ultralytics.utils").SETTINGS
     except ImportError as error:
         raise UnavailableError(
             "Ultralytics, which YOLO training and .pt files need",
             found=str(error),
             mend="pip install 'foveal[yolo]' (AGPL-3.0: see the README), or start from an ONNX export",
         ) from error
-    finally:
-        cv2.setNumThreads(threads)
     for tracker in ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "sync", "tensorboard", "wandb"):
-        if SETTINGS.get(tracker):
-            dict.__setitem__(SETTINGS, tracker, False)
+        if settings.get(tracker):
+            dict.__setitem__(settings, tracker, False)
     return ultralytics
+
+
+@contextmanager
+def _undone_afterwards() -> Iterator[None]:
+    """Put back what importing Ultralytics changes for the whole process.
+
+    It limits OpenMP to one thread (also for child processes), turns off OpenCV's threads, sets how numpy prints,
+    and replaces `torch.save`. torch comes first, so that it still sees the user's own OpenMP setting.
+    """
+    import cv2
+    import torch
+
+    environment, threads, save = dict(os.environ), cv2.getNumThreads(), torch.save
+    printing = np.get_printoptions()
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
+        cv2.setNumThreads(threads)
+        np.set_printoptions(**printing)
+        torch.save = save
 
 
 def load_yolo(path: Path, *, trust: bool) -> Any:
@@ -62,10 +87,13 @@ def load_yolo(path: Path, *, trust: bool) -> Any:
             mend="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
             "an ONNX export needs no trust",
         )
+    if path.suffix.lower() != ".pt":
+        raise ModelError("an Ultralytics checkpoint, which ends in .pt", found=path.name, mend="rename it")
     ultralytics = import_ultralytics()
     try:
-        return ultralytics.YOLO(str(path))
+        with _undone_afterwards():
+            return ultralytics.YOLO(str(path))
     except Exception as error:
         raise ModelError(
-            "an Ultralytics checkpoint", found=f"{path}: {type(error).__name__}: {error}", mend="export it again"
+            "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", mend="export it again"
         ) from error

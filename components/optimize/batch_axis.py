@@ -1,0 +1,34 @@
+"""Exports with a fixed batch size become models for any batch, where the graph allows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def free_batch_axis(model: Any, fixed: int | None) -> None:
+    """Let reshapes of a tidy `onnx.ModelProto` copy the batch size from their input instead of stating it.
+
+    A shape that starts with the fixed batch size gets a 0 there, which copies that axis (ONNX Reshape, `allowzero`
+    unset). That repairs the usual export, made for one image; whoever calls must check the outcome on a batch of two.
+
+    Arguments:
+        model: changed in place.
+        fixed: the batch size that the model was exported for, or None when it is free.
+    """
+    from onnx import numpy_helper
+
+    if fixed is None:
+        return
+    shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in shapes:
+            continue
+        shape = shapes[node.input[1]]
+        literal_zeros = any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute)
+        if len(shape) and shape[0] == fixed and not literal_zeros:
+            freed = np.concatenate([[0], shape[1:]]).astype(np.int64)
+            name = f"{node.name}/free_batch_shape"
+            model.graph.initializer.append(numpy_helper.from_array(freed, name))
+            node.input[1] = name

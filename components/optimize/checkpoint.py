@@ -1,0 +1,220 @@
+"""What torch saves: Ultralytics checkpoints, Foveal's own classifiers, TorchScript archives."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components import telemetry
+from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
+from components.backends.session import one_line
+from components.backends.torchscript_file import read_extra_files
+from components.backends.yolo import load_yolo
+from components.contracts import Fit, Format, ModelArtifact, Precision, TaskType, TensorSpec
+from components.errors import ModelError, UntrustedModelError
+from components.files import sha256_file
+from components.optimize.meaning import UNIT, Claims, Normalisation, agree, settle
+from components.optimize.quiet import quiet
+from components.optimize.ultralytics_export import claims_of_metadata, supported_task
+
+CLASSIFIER_KEY = "foveal_classifier"
+_HEADS = {"Detect", "v10Detect", "Classify"}
+
+
+@dataclass(frozen=True, eq=False)
+class TorchNetwork:
+    """A loaded torch model, called with (n, 3, height, width) float32 RGB, and what its file says of it."""
+
+    module: Any
+    claims: Claims
+
+    def __call__(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+        import torch
+
+        with quiet(), torch.inference_mode():
+            outputs = self.module(torch.from_numpy(batch))
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        return [output.numpy() for output in outputs if isinstance(output, torch.Tensor)]
+
+
+def is_torch_file(path: Path) -> bool:
+    """Whether a file looks like something that `torch.save` or TorchScript wrote, seen without loading it."""
+    with path.open("rb") as file:
+        return file.read(2) in {b"PK", b"\x80\x02"}
+
+
+def describe_checkpoint(path: Path, user: Claims, *, trust: bool) -> tuple[ModelArtifact, Normalisation]:
+    """Describe a model that torch saved, as the artifact that `ExportOnnx` and `TraceTorchScript` start from.
+
+    Arguments:
+        path: the file.
+        user: what the user says about it.
+        trust: the user's word that it may be unpickled or executed.
+
+    Raises:
+        UntrustedModelError: it can only be loaded by executing code, and `trust` is false.
+        ModelError: it is not a model that Foveal supports, or contradicts what the user says.
+    """
+    network = load_torch(path, trust=trust)
+    spec, normalisation = settle(agree(user, network.claims, path.name), network, path.name)
+    artifact = ModelArtifact(
+        path=path,
+        format=Format.TORCH,
+        precision=Precision.FP32,
+        sha256=sha256_file(path),
+        spec=spec,
+        inputs=(TensorSpec(INPUT, ("batch", 3, *spec.input_size), "float32"),),
+        outputs=(TensorSpec("output0", output_shape(spec), "float32"),),
+    )
+    return artifact, normalisation
+
+
+def load_torch(path: Path, *, trust: bool) -> TorchNetwork:
+    """Load a model that torch saved; a weights-only checkpoint is recognised as such and needs no trust.
+
+    Raises:
+        UntrustedModelError: it can only be loaded by executing code, and `trust` is false.
+        ModelError: the file is damaged, or is no model that Foveal supports.
+    """
+    telemetry.switch_off()
+    if _entries(path) & {"constants.pkl"}:
+        return _torchscript(path, trust)
+    contents = _weights_only(path)
+    if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
+        return _classifier(contents, path.name)
+    if contents is not None and not _holds_module(contents):
+        raise ModelError(
+            "a checkpoint that says which network it is for",
+            found=f"bare weights in {path.name}",
+            mend="export the model to ONNX, or save it with Foveal's classifier training",
+        )
+    return _ultralytics(load_yolo(path, trust=trust), path.name)
+
+
+def _entries(path: Path) -> set[str]:
+    """Base names in a zip archive, none for a legacy pickle; archives that would grow on reading are refused."""
+    if not zipfile.is_zipfile(path):
+        return set()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}") from error
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ModelError(
+            "a checkpoint as torch saves it, uncompressed",
+            found=f"{path.name}, which unpacks to more than its size",
+            mend="load it with torch and save it again, if you trust it",
+        )
+    return {entry.filename.rpartition("/")[2] for entry in entries}
+
+
+def _weights_only(path: Path) -> Any:
+    """What the file holds if that is tensors and plain values only; None if reading it takes more than that."""
+    import torch
+
+    try:
+        with quiet():
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        return None
+    except Exception as error:
+        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}", mend="save it again") from error
+
+
+def _holds_module(contents: Any) -> bool:
+    """Whether Ultralytics, once imported, has taught torch to read its classes as plain values."""
+    import torch
+
+    return isinstance(contents, Mapping) and any(isinstance(value, torch.nn.Module) for value in contents.values())
+
+
+def _ultralytics(yolo: Any, name: str) -> TorchNetwork:
+    """The network of an Ultralytics checkpoint, fused and set to give plain predictions.
+
+    A YOLO26 or YOLOv10 gives its end-to-end predictions, which need no NMS: that is what its second head is for.
+    """
+    task = supported_task(str(yolo.task), name)
+    model = yolo.model
+    head = list(getattr(model, "model", [None]))[-1]
+    if type(head).__name__ not in _HEADS:
+        raise ModelError(
+            "a YOLO detector or classifier",
+            found=f"a {type(head).__name__} head in {name}",
+            mend="use YOLOv8, 10, 11, 12 or 26, or export the model to ONNX",
+        )
+    if getattr(head, "one2one_cv2", None) is not None:
+        model.end2end = True
+    with quiet():
+        model = model.float().eval().fuse(verbose=False)
+    for module in model.modules():
+        if hasattr(module, "export"):
+            module.export, module.format = True, "onnx"
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    size = yolo.overrides.get("imgsz") or 640
+    height, width = (size, size) if isinstance(size, int) else size
+    names = tuple(str(model.names[i]) for i in sorted(model.names))
+    fit = Fit.LETTERBOX if task is TaskType.DETECT else Fit.CENTER_CROP
+    return TorchNetwork(model, Claims(task, names, (int(height), int(width)), fit, UNIT))
+
+
+def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
+    """Foveal's own classifier: a torchvision architecture by name, and its weights."""
+    from torchvision import models
+
+    try:
+        architecture, names = str(contents["architecture"]), tuple(str(n) for n in contents["class_names"])
+        if architecture not in models.list_models(module=models):
+            raise ValueError(f"torchvision has no classifier {architecture!r}")
+        with quiet():
+            module = models.get_model(architecture, weights=None, num_classes=len(names))
+        module.load_state_dict(contents["state_dict"])
+        size = int(contents["image_size"])
+        normalisation = Normalisation(_triple(contents["mean"]), _triple(contents["std"]))
+        fit = Fit(contents.get("fit", Fit.STRETCH))
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            "a whole Foveal classifier", found=f"{name}: {one_line(error)}", mend="train it again"
+        ) from error
+    module.eval().requires_grad_(False)
+    return TorchNetwork(module, Claims(TaskType.CLASSIFY, names, (size, size), fit, normalisation))
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _torchscript(path: Path, trust: bool) -> TorchNetwork:
+    """A TorchScript archive: a program that takes (n, 3, height, width) float RGB."""
+    import torch
+
+    if not trust:
+        raise UntrustedModelError(
+            "your word that this file is trusted",
+            found=f"{path.name}, TorchScript: a program that runs when it is loaded",
+            mend="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
+            "an ONNX export needs no trust",
+        )
+    extra = read_extra_files(path, ("config.txt", SPEC_KEY))
+    if SPEC_KEY in extra:
+        raise ModelError(
+            "a model from outside", found=f"{path.name}, which Foveal traced", mend="open what it was traced from"
+        )
+    try:
+        with quiet():
+            module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        metadata = json.loads(extra.get("config.txt") or "{}")
+    except Exception as error:
+        raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error
+    claims = claims_of_metadata(metadata, path.name, resizable=False) if metadata else Claims()
+    return TorchNetwork(module, claims)

@@ -1,0 +1,98 @@
+"""INT8 by NNCF: weights and activations of all layers, ranges learned on the user's own images."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from components import telemetry
+from components.backends.onnx_file import INPUT, read_onnx, save_onnx
+from components.backends.session import one_line
+from components.contracts import Format, ModelArtifact, PassRecord, Precision
+from components.errors import PassError, UnavailableError
+from components.optimize.passes import PassContext, product_path, require
+from components.optimize.quiet import quiet
+from components.optimize.structure import decoding_nodes, preprocessing_nodes
+from components.optimize.verify import require_finite
+
+
+@dataclass(frozen=True)
+class QuantizeInt8:
+    """Post-training quantization to a Q/DQ ONNX file that onnxruntime, OpenVINO and TensorRT run.
+
+    The decoding of the outputs stays in float32, found from the graph's structure (see `decoding_nodes`).
+
+    Arguments:
+        samples: how many calibration images at most.
+        preset: ``"mixed"`` fits asymmetric ranges to activations, ``"performance"`` symmetric ones.
+        overflow_fix: where weights get 7 bits, so that 16-bit sums cannot overflow on CPUs without VNNI.
+    """
+
+    samples: int = 300
+    preset: Literal["mixed", "performance"] = "mixed"
+    overflow_fix: Literal["enable", "first_layer_only", "disable"] = "enable"
+    name: ClassVar[str] = "int8"
+    accepts: ClassVar[frozenset[Format]] = frozenset({Format.ONNX})
+    produces: ClassVar[Format] = Format.ONNX
+
+    def apply(self, artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
+        require(artifact, self, Precision.FP32)
+        samples = context.samples_for(artifact, self.samples)
+        source = read_onnx(artifact.path)
+        ignored = [*preprocessing_nodes(source), *decoding_nodes(source)]
+        try:
+            with quiet():
+                nncf = _import_nncf()
+                model = nncf.quantize(
+                    source,
+                    nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
+                    preset=nncf.QuantizationPreset(self.preset),
+                    subset_size=len(samples),
+                    ignored_scope=nncf.IgnoredScope(names=ignored),
+                    advanced_parameters=nncf.AdvancedQuantizationParameters(
+                        overflow_fix=nncf.OverflowFix(self.overflow_fix)
+                    ),
+                )
+        except UnavailableError:
+            raise
+        except Exception as error:
+            raise PassError("a model that NNCF quantizes", found=f"{artifact.path.name}: {one_line(error)}") from error
+        require_finite(model, artifact, Precision.INT8)
+        record = PassRecord(
+            self.name,
+            {
+                "samples": len(samples),
+                "calibration_sha256": context.calibration_hash(),
+                "preset": self.preset,
+                "overflow_fix": self.overflow_fix,
+                "float32_nodes": len(ignored),
+                "nncf": nncf.__version__,
+            },
+        )
+        return save_onnx(
+            model, product_path(artifact, context, "int8.onnx"), artifact.spec, (*artifact.history, record)
+        )
+
+
+def _import_nncf() -> Any:
+    """Import NNCF without its telemetry, which is on by default and keeps an id in the home folder.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    telemetry.switch_off()
+    reporter = "openvino_telemetry"
+    hidden = reporter not in sys.modules and "nncf" not in sys.modules
+    if hidden:
+        sys.modules[reporter] = None  # type: ignore[assignment]  # NNCF falls back to a stub, which sends nothing
+    try:
+        import nncf
+    except ImportError as error:
+        raise UnavailableError(
+            "NNCF, which quantizes to INT8", found=one_line(error), mend="pip install nncf"
+        ) from error
+    finally:
+        if hidden:
+            del sys.modules[reporter]
+    return nncf

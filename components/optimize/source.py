@@ -1,0 +1,117 @@
+"""The front door: any vision model from outside becomes an FP32 ONNX file with its pre-processing inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.backends.onnx_file import describe_onnx, has_spec, precision_of, read_onnx, tensor_specs
+from components.contracts import Fit, Format, ModelArtifact, TaskType
+from components.errors import ModelError
+from components.files import sha256_file
+from components.optimize.checkpoint import describe_checkpoint, is_torch_file
+from components.optimize.embed import EmbedPreprocessing
+from components.optimize.export import ExportOnnx
+from components.optimize.meaning import Claims, Normalisation, agree, settle
+from components.optimize.passes import PassContext
+from components.optimize.ultralytics_export import claims_of_metadata
+from components.optimize.verify import OnnxNetwork
+
+KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
+
+
+def open_model(
+    path: Path,
+    *,
+    task: TaskType | None = None,
+    class_names: Sequence[str] | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
+    normalisation: Normalisation | None = None,
+    trust_pickle: bool = False,
+    workdir: Path,
+) -> ModelArtifact:
+    """Open a model of any supported kind; the kind is seen from the contents, not from the name.
+
+    - Ultralytics ``.pt`` (YOLOv8, 10, 11, 12, 26; detect and classify) and TorchScript: `trust_pickle` needed,
+      since both execute code when they are loaded.
+    - Foveal's own classifier ``.pt``: weights only, no trust needed.
+    - ONNX from Ultralytics, or of any image classifier, float32 or float16, NCHW or NHWC, with a fixed or a free
+      batch axis; weights in a second file are taken up.
+    - Foveal's own ONNX: taken as it is.
+
+    Arguments:
+        path: the file.
+        task: for files that do not say; like the names and the size, it may not contradict what a file does say.
+        class_names: index is class id; class_0, class_1, … where neither the file nor you say.
+        image_size: side of a square, or (height, width), in pixels.
+        fit: how images are brought to that size, when that is not as usual: letterbox for detectors, centre crop
+            for classifiers.
+        normalisation: what the network expects, when that is not as usual: 0–1 for Ultralytics and for detectors,
+            ImageNet's mean and deviation for other classifiers.
+        trust_pickle: your word that the file may execute code.
+        workdir: folder that the product is written to.
+
+    Returns:
+        The FP32 ONNX artifact, proven to compute what the original computes on random images.
+
+    Raises:
+        UntrustedModelError: loading the file would execute code, and `trust_pickle` is false.
+        ModelError: the file is missing, damaged or not supported, or contradicts the arguments.
+        PassError: the product does not compute the same.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = f"a folder, {path}" if path.is_dir() else f"nothing at {path}"
+        raise ModelError(f"a model file ({KINDS})", found=found, mend="check the path")
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    user = Claims(task, tuple(class_names) if class_names else None, size, fit, normalisation)
+    context = PassContext(workdir, trust_pickle=trust_pickle)
+    if is_torch_file(path):
+        artifact, normalisation = describe_checkpoint(path, user, trust=trust_pickle)
+        return ExportOnnx(normalisation).apply(artifact, context)
+    return _open_onnx(path, user, context)
+
+
+def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
+    try:
+        model = read_onnx(path, inline=True)
+    except ModelError as error:
+        if path.suffix.lower() == ".onnx":
+            raise
+        raise ModelError(f"a model file ({KINDS})", found=path.name, mend="export it to ONNX") from error
+    if has_spec(model):
+        return _own(describe_onnx(path), user)
+    network = OnnxNetwork(model, path.name)
+    claims = agree(user, _claims_of(model, network, path.name), path.name)
+    spec, normalisation = settle(claims, network, path.name)
+    inputs, outputs = tensor_specs(model)
+    artifact = ModelArtifact(path, Format.ONNX, precision_of(model), sha256_file(path), spec, inputs, outputs)
+    return EmbedPreprocessing(normalisation).apply(artifact, context)
+
+
+def _claims_of(model: Any, network: OnnxNetwork, name: str) -> Claims:
+    """What an ONNX file from outside says: its fixed size, and the metadata of an Ultralytics export."""
+    fixed = network.form.input_size
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    if {"task", "names", "imgsz"} <= entries.keys():
+        claims = claims_of_metadata(entries, name, resizable=fixed is None)
+        return agree(Claims(input_size=fixed), claims, name)
+    return Claims(input_size=fixed, resizable=fixed is None)
+
+
+def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
+    """A file that Foveal wrote says everything itself.
+
+    Raises:
+        ModelError: the user says otherwise.
+    """
+    said = {"task": user.task, "class_names": user.class_names, "input_size": user.input_size, "fit": user.fit}
+    for name, value in said.items():
+        own = getattr(artifact.spec, name)
+        if value is not None and value != own:
+            raise ModelError(
+                f"{name} {own}, as {artifact.path.name} says itself", found=str(value), mend=f"leave {name} out"
+            )
+    return artifact

@@ -1,0 +1,77 @@
+"""From a torch checkpoint to a TorchScript file that takes the same images as all other variants."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from components.backends.onnx_file import describe_metadata
+from components.backends.session import one_line
+from components.backends.torchscript_file import describe_torchscript
+from components.contracts import Format, ModelArtifact, PassRecord
+from components.errors import PassError
+from components.files import replacing
+from components.optimize.checkpoint import load_torch
+from components.optimize.embed import network_input
+from components.optimize.meaning import UNIT, Normalisation
+from components.optimize.passes import PassContext, product_path, require
+from components.optimize.quiet import quiet
+from components.optimize.verify import noise, require_same
+
+
+@dataclass(frozen=True)
+class TraceTorchScript:
+    """Trace a torch model together with its pre-processing, for the torch backend.
+
+    Arguments:
+        normalisation: what the network expects of RGB in 0–1.
+    """
+
+    normalisation: Normalisation = UNIT
+    name: ClassVar[str] = "trace_torchscript"
+    accepts: ClassVar[frozenset[Format]] = frozenset({Format.TORCH})
+    produces: ClassVar[Format] = Format.TORCHSCRIPT
+
+    def apply(self, artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
+        import torch
+
+        require(artifact, self)
+        network = load_torch(artifact.path, trust=context.trust_pickle)
+        images = noise(2, artifact.spec)
+        expected = network(network_input(images, self.normalisation))
+        module = _with_preprocessing(network.module, self.normalisation)
+        try:
+            with quiet(), torch.no_grad():
+                example = torch.from_numpy(images[:1])
+                module(example)  # a YOLO head keeps its anchors for this shape
+                traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+                found = traced(torch.from_numpy(images))
+        except Exception as error:
+            raise PassError("a network that torch traces", found=f"{artifact.path.name}: {one_line(error)}") from error
+        found = found if isinstance(found, tuple | list) else (found,)
+        require_same(expected, [output.numpy() for output in found], artifact.spec.head, artifact.path.name, 1e-3)
+        record = PassRecord(self.name, {"source_sha256": artifact.sha256, **asdict(self.normalisation)})
+        target = product_path(artifact, context, "fp32.torchscript")
+        with replacing(target) as aside:
+            extra = describe_metadata(artifact.spec, (*artifact.history, record))
+            with quiet():
+                torch.jit.save(traced, str(aside), _extra_files=extra)
+        return describe_torchscript(target)
+
+
+def _with_preprocessing(network: Any, normalisation: Normalisation) -> Any:
+    """A module that takes (n, height, width, 3) uint8 BGR."""
+    import torch
+
+    class WithPreprocessing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1))
+            self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1))
+
+        def forward(self, images: Any) -> Any:
+            pixels = images.permute(0, 3, 1, 2).flip(1).float() / 255
+            return self.network((pixels - self.mean) / self.std)
+
+    return WithPreprocessing().eval()

@@ -1,0 +1,62 @@
+"""What the metadata of an Ultralytics export says; read as data, so Ultralytics itself is not needed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from components.backends.session import one_line
+from components.contracts import Fit, TaskType
+from components.errors import ModelError
+from components.optimize.meaning import UNIT, Claims
+
+MAX_TEXT = 4_000_000  # characters; a thousand class names take a few ten thousand
+
+
+def supported_task(task: str, name: str) -> TaskType:
+    """The task of an Ultralytics model.
+
+    Raises:
+        ModelError: Foveal does not support it.
+    """
+    if task not in {known.value for known in TaskType}:
+        raise ModelError(
+            f"an Ultralytics model for {' or '.join(TaskType)}",
+            found=f"one for {task} in {name}",
+            mend="use its detection or classification variant",
+        )
+    return TaskType(task)
+
+
+def claims_of_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> Claims:
+    """What an export's `task`, `names` and `imgsz` say.
+
+    Arguments:
+        metadata: values as they are (TorchScript) or as Python literals in text (ONNX).
+        name: of the file, for errors.
+        resizable: the network takes other sizes than `imgsz` as well.
+
+    Raises:
+        ModelError: an entry is missing or malformed, or the task is not supported.
+    """
+    try:
+        task = supported_task(str(metadata["task"]), name)
+        names = _value(metadata["names"])
+        size = _value(metadata["imgsz"])
+        labels = tuple(str(names[key]) for key in sorted(names, key=int)) if isinstance(names, dict) else tuple(names)
+        height, width = (size, size) if isinstance(size, int) else size
+        fit = Fit.LETTERBOX if task is TaskType.DETECT else Fit.CENTER_CROP
+        return Claims(task, labels, (int(height), int(width)), fit, UNIT, resizable)
+    except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ModelError(
+            "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", mend="export it again"
+        ) from error
+
+
+def _value(entry: Any) -> Any:
+    if not isinstance(entry, str):
+        return entry
+    if len(entry) > MAX_TEXT:
+        raise ValueError(f"an entry of {len(entry)} characters")
+    return ast.literal_eval(entry)
