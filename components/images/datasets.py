@@ -136,7 +136,8 @@ def _read_description(file: Path) -> _Description:
 
 
 def _is_place(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
+    places = value if isinstance(value, list) else [value]
+    return bool(places) and all(isinstance(place, str) and place for place in places)
 
 
 def _class_names(names: Any, file: Path) -> tuple[str, ...]:
@@ -210,7 +211,7 @@ def _parse_row(fields: list[str], where: str, description: _Description) -> tupl
     try:
         class_id, *values = map(float, fields)
     except ValueError as error:
-        raise DatasetError("numbers in a label file", found=f"{' '.join(fields)!r} in {where}") from error
+        raise DatasetError("numbers in a label file", found=f"{' '.join(fields)[:60]!r} in {where}") from error
     is_box = len(fields) in description.row_lengths
     if not is_box and (len(fields) < 7 or len(fields) % 2 == 0):
         raise DatasetError(
@@ -224,10 +225,12 @@ def _parse_row(fields: list[str], where: str, description: _Description) -> tupl
         )
     if is_box:
         values = values[:4]
-    if not all(-_TOLERANCE <= value <= 1 + _TOLERANCE for value in values) or (is_box and min(values[2:]) < 0):
+    wrong = [value for value in values if not -_TOLERANCE <= value <= 1 + _TOLERANCE]
+    wrong += [extent for extent in values[2:] if is_box and extent < 0]
+    if wrong:
         raise DatasetError(
             "coordinates from 0 to 1",
-            found=f"{' '.join(fields[1:])} in {where}",
+            found=f"{wrong[0]:g} in {where}",
             mend="divide x and width by the image's width, y and height by its height",
         )
     return (class_id, *(_box_edges(*values) if is_box else _bounds(values)))

@@ -161,7 +161,7 @@ def test_boxes_are_cut_at_the_edge_and_repeated_rows_count_once(tmp_path: Path) 
         ("0.5 0.5 0.5 0.5 0.5", "class id"),
         ("nan 0.5 0.5 0.5 0.5", "class id"),
         ("0 0.5 0.5 0.5 1.02", "coordinates from 0 to 1.*in line 2"),
-        ("0 20 10 5 5", "divide x and width"),
+        ("0 20 10 5 5", "found 20 in line 2.*divide x and width"),
         ("0 0.5 -0.02 0.5 0.5", "coordinates from 0 to 1"),
         ("0 0.5 0.5 -0.001 0.5", "coordinates from 0 to 1"),
         ("0 0.5 0.5 nan 0.5", "coordinates from 0 to 1"),
@@ -182,7 +182,7 @@ def test_a_split_without_any_object_is_an_error(tmp_path: Path, labels: dict[str
 
 
 def test_a_missing_split_lists_those_that_exist(tmp_path: Path) -> None:
-    file = write_yolo(tmp_path / "yolo", train="images/gone", license="MIT", download="https://example.org")
+    file = write_yolo(tmp_path / "yolo", train="images/gone", test="", minival=[], license="MIT", download="https://example.org")
     with pytest.raises(DatasetError, match=r"the split test in .*found val;"):
         load_dataset(file, "test")
     folder = write_folder(tmp_path / "folder", "train/cat/a.jpg", "day/cat/a.jpg")
