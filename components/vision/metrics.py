@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ def average_precision(
         print_function=_say_nothing,
     )
     evaluation.params.maxDets = [max_detections]
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, math.inf]], ["all"]
     evaluation.evaluate()
     evaluation.accumulate()
     # (IoU thresholds, recall levels, classes); −1 where a class has no ground truth.

@@ -7,7 +7,8 @@ from components.vision.boxes import to_original
 from components.vision.fit import fit_image
 
 # height, width: ordinary, tiny, already right, odd paddings, and very long ones
-SIZES = [(480, 640), (640, 480), (1080, 1920), (7, 5), (1, 1), (64, 96), (333, 501), (97, 61), (2, 900), (1500, 3), (65, 96)]
+SIZES = [(480, 640), (640, 480), (1080, 1920), (333, 501), (97, 61), (7, 5), (1, 1)]
+SIZES += [(64, 96), (65, 96), (2, 900), (1500, 3)]
 INPUTS = [(64, 96), (320, 320), (97, 131)]
 
 
