@@ -76,12 +76,19 @@ def read_bytes(uri: str) -> bytes:
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             detail = getattr(error, "strerror", None) or reason(error)
             raise ImageError("a readable file", found=f"{uri}: {detail}", mend="check the path") from error
-    filesystem, path = _filesystem(uri)
     try:
+        filesystem, path = _filesystem(uri)
         content: bytes = filesystem.cat_file(path)
+    except UnavailableError:
+        raise
     except Exception as error:  # each store raises errors of its own
         raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=_CHECK_URL) from error
     return content
+
+
+def reason(error: Exception) -> str:
+    """An exception of another library as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _local(text: str) -> Iterator[ImageSource]:
@@ -89,7 +96,11 @@ def _local(text: str) -> Iterator[ImageSource]:
     if os.path.isdir(path):
         yield from _visible(_walk(path), path)
     elif os.path.isfile(path) and _suffix(path) in MANIFEST_SUFFIXES:
-        yield from _manifest(Path(path).read_bytes(), path)
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise DatasetError("a readable manifest", found=f"{path}: {error.strerror}") from error
+        yield from _manifest(content, path)
     elif os.path.isfile(path) and _suffix(path) in IMAGE_SUFFIXES:
         yield ImageSource(os.path.basename(path), path)
     elif glob.has_magic(path):
@@ -118,19 +129,22 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _remote(url: str) -> Iterator[ImageSource]:
-    filesystem, path = _filesystem(url)
+    if "::" in url:  # names inside an archive do not say which archive they are in
+        raise DatasetError("a URL of one store", found=url, mend="unpack the archive, or name a copy of it")
     try:
+        filesystem, path = _filesystem(url)
         filesystem.invalidate_cache()  # a listing that is a night old would hide the day's images
         if filesystem.isfile(path):
             yield from _remote_file(url, filesystem, path)
             return
-        names = filesystem.glob(path) if glob.has_magic(path) else filesystem.find(path)
+        pattern = glob.has_magic(path) and not filesystem.isdir(path)
+        names = filesystem.glob(path) if pattern else filesystem.find(path)
         urls = {name: str(filesystem.unstrip_protocol(name)) for name in names}
     except FovealError:
         raise
     except Exception as error:  # each store raises errors of its own
         raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", mend=_CHECK_URL) from error
-    for image in _visible(names, _fixed_part(path)):
+    for image in _visible(names, _fixed_part(path) if pattern else path):
         yield ImageSource(image.image_id, urls[image.uri])
 
 
@@ -144,16 +158,13 @@ def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
+    """The store behind a URL and the path in it; other failures than a missing package are the caller's to name."""
     import fsspec
 
-    if "::" in url:
-        raise DatasetError("a URL of one store", found=url, mend="unpack the archive, or name a copy of it")
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise UnavailableError(f"a package that reads {url.partition('://')[0]}://", found=reason(error)) from error
-    except Exception as error:  # an unknown scheme, wrong credentials, an archive that is not there
-        raise DatasetError("a URL that fsspec can open", found=f"{url}: {reason(error)}", mend="check it") from error
     return filesystem, str(path)
 
 
@@ -199,11 +210,6 @@ def _fixed_part(pattern: str) -> str:
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
-
-
-def reason(error: Exception) -> str:
-    """An exception of another library as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _nothing(source: str, *, exists: bool) -> NoReturn:

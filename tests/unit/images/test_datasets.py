@@ -175,6 +175,13 @@ def test_a_wrong_row_is_named_by_file_and_line(tmp_path: Path, row: str, complai
     assert "data.yaml" in str(caught.value) or str(tmp_path / "labels" / "val" / "b.txt") in str(caught.value)
 
 
+def test_a_label_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = write_yolo(tmp_path)
+    (tmp_path / "labels" / "val" / "c.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match=r"c\.txt"):
+        load_dataset(file, "val")
+
+
 @pytest.mark.parametrize("labels", [{}, {"a": "", "b": "\n"}])
 def test_a_split_without_any_object_is_an_error(tmp_path: Path, labels: dict[str, str]) -> None:
     with pytest.raises(DatasetError, match=r"labels for at least one.*labels/val/a\.txt"):

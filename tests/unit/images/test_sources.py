@@ -170,6 +170,8 @@ def test_file_urls_name_local_files(tmp_path: Path) -> None:
     found = list_images(tmp_path.as_uri())
     assert [image.image_id for image in found] == ["a.jpg", "sub/b.jpg"]
     assert [read_bytes(image.uri) for image in found] == [b"a.jpg", b"sub/b.jpg"]
+    fill(tmp_path, "shots [2024]/c.jpg")
+    assert ids(f"file://{tmp_path}/shots [2024]") == ["c.jpg"]
 
 
 def test_urls_that_lead_nowhere_are_errors(store: str) -> None:
@@ -191,7 +193,7 @@ def test_a_store_whose_package_is_missing_says_what_to_install() -> None:
         read_bytes("s3://bucket/shots/a.jpg")
 
 
-@pytest.mark.parametrize("uri", ["{folder}/gone.jpg", "{folder}", "memory://gone.jpg", "file://{folder}/gone.jpg"])
+@pytest.mark.parametrize("uri", ["{folder}/gone.jpg", "{folder}", "memory://gone.jpg", "nosuch://b/a.jpg"])
 def test_a_file_that_cannot_be_read_is_an_image_error_with_its_name(tmp_path: Path, uri: str) -> None:
     uri = uri.format(folder=tmp_path)
     for read in (read_bytes, read_image):
