@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from components.errors import DatasetError, FovealError, ImageError, UnavailableError
+from components.files import sha256_json
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
@@ -60,6 +61,18 @@ def list_images(source: str | Path) -> tuple[ImageSource, ...]:
     return tuple(found)
 
 
+def fingerprint(source: ImageSource) -> tuple[str | int | None, ...]:
+    """What tells cheaply that an image is still the same: its names and, for a file of this machine, size and time.
+
+    Of a remote image the names are all that is known; it is taken for the same as long as they are.
+    """
+    try:
+        stat = os.stat(source.uri.removeprefix("file://"))
+    except (OSError, ValueError):  # remote, or not there: then reading it will tell
+        return source.image_id, source.uri, None, None
+    return source.image_id, source.uri, stat.st_size, stat.st_mtime_ns
+
+
 def read_bytes(uri: str) -> bytes:
     """Read a whole file.
 
@@ -84,6 +97,31 @@ def read_bytes(uri: str) -> bytes:
     except Exception as error:  # each store raises errors of its own
         raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=_CHECK_URL) from error
     return content
+
+
+def fingerprint(sources: Iterable[ImageSource]) -> str:
+    """Hex sha256 that changes when the listing or an image in it does, without reading an image.
+
+    An image counts as the same while its id, place, size and time of change are; in a store, while what the store
+    says of it is. An image that is not there counts as missing.
+
+    Raises:
+        UnavailableError: a URL's scheme needs a package that is not installed.
+    """
+    return sha256_json([[source.image_id, source.uri, _version(source.uri)] for source in sources])
+
+
+def _version(uri: str) -> list[int] | str | None:
+    try:
+        if "://" not in uri:
+            status = os.stat(uri)
+            return [status.st_size, status.st_mtime_ns]
+        filesystem, path = _filesystem(uri)
+        return str(filesystem.ukey(path))
+    except UnavailableError:
+        raise
+    except Exception:  # each store raises errors of its own; reading the image is what tells its user
+        return None
 
 
 def reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from components.errors import DatasetError, ImageError, UnavailableError
 from components.images.reading import read_image
-from components.images.sources import ImageSource, list_images, read_bytes
+from components.images.sources import ImageSource, fingerprint, list_images, read_bytes
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -201,6 +201,34 @@ def test_a_file_that_cannot_be_read_is_an_image_error_with_its_name(tmp_path: Pa
             read(uri)
         assert uri in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_fingerprint_follows_the_listing_and_every_image_in_it(tmp_path: Path) -> None:
+    fill(tmp_path, "a.jpg", "b.jpg")
+    first = fingerprint(list_images(tmp_path))
+    assert fingerprint(list_images(tmp_path)) == first
+    seen = [first]
+    for change in (
+        lambda: (tmp_path / "a.jpg").write_bytes(b"longer than before"),
+        lambda: os.utime(tmp_path / "b.jpg", ns=(0, 1)),
+        lambda: fill(tmp_path, "c.jpg"),
+        lambda: (tmp_path / "c.jpg").rename(tmp_path / "d.jpg"),
+    ):
+        change()
+        seen.append(fingerprint(list_images(tmp_path)))
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_fingerprint_follows_stores_and_tells_missing_images(store: str) -> None:
+    import fsspec
+
+    listing = (*list_images(store), ImageSource("gone", "memory://shots/gone.jpg"), ImageSource("lost", "/lost.jpg"))
+    first = fingerprint(listing)
+    assert fingerprint(listing) == first
+    fsspec.filesystem("memory").pipe("/shots/a.jpg", b"other bytes")
+    second = fingerprint(listing)
+    fsspec.filesystem("memory").pipe("/shots/gone.jpg", b"found again")
+    assert len({first, second, fingerprint(listing)}) == 3
 
 
 def test_local_paths_do_not_import_fsspec(tmp_path: Path) -> None:
