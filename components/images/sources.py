@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from components.errors import DatasetError, FovealError, ImageError, UnavailableError
-from components.files import sha256_json
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
@@ -97,31 +96,6 @@ def read_bytes(uri: str) -> bytes:
     except Exception as error:  # each store raises errors of its own
         raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=_CHECK_URL) from error
     return content
-
-
-def fingerprint(sources: Iterable[ImageSource]) -> str:
-    """Hex sha256 that changes when the listing or an image in it does, without reading an image.
-
-    An image counts as the same while its id, place, size and time of change are; in a store, while what the store
-    says of it is. An image that is not there counts as missing.
-
-    Raises:
-        UnavailableError: a URL's scheme needs a package that is not installed.
-    """
-    return sha256_json([[source.image_id, source.uri, _version(source.uri)] for source in sources])
-
-
-def _version(uri: str) -> list[int] | str | None:
-    try:
-        if "://" not in uri:
-            status = os.stat(uri)
-            return [status.st_size, status.st_mtime_ns]
-        filesystem, path = _filesystem(uri)
-        return str(filesystem.ukey(path))
-    except UnavailableError:
-        raise
-    except Exception:  # each store raises errors of its own; reading the image is what tells its user
-        return None
 
 
 def reason(error: Exception) -> str:
