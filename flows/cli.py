@@ -56,6 +56,7 @@ def monitor(
 ) -> None:
     """Run a registered model over images and say whether they drifted."""
     from flows.config import MonitorConfig, validate_config
+    from flows.predicting import split_reference
 
     model, version = split_reference(name)
     values = {"name": model, "version": version, "images": images, "thresholds": {"confidence": confidence}}
@@ -130,15 +131,6 @@ def bundle_run(
     with screen.progress(as_json):
         predictions = run_bundle(path, images)
     _show(predictions, as_json, lambda: screen.predictions(predictions))
-
-
-def split_reference(text: str) -> tuple[str, str]:
-    """`NAME`, `NAME@alias` or `NAME/version` as (name, alias or version); the champion by default."""
-    for mark in "@/":
-        name, found, version = text.partition(mark)
-        if found:
-            return name, version
-    return text, "champion"
 
 
 def _check_release(parameters: Any) -> None:

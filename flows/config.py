@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from components.contracts import TaskType
+from components.contracts import Fit, TaskType
 from components.errors import ConfigError
 
 C = TypeVar("C", bound=BaseModel)
@@ -25,6 +25,13 @@ class Parameters(BaseModel):
     """Common ground: a name that is not known is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NormalisationInput(Parameters):
+    """RGB values in 0-1 become (value - mean) / std."""
+
+    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="Per channel, RGB.", json_schema_extra=_at(0))
+    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="Per channel, RGB.", json_schema_extra=_at(1))
 
 
 class ModelInput(Parameters):
@@ -51,6 +58,17 @@ class ModelInput(Parameters):
     )
     class_names: list[str] | None = Field(
         None, description="Names in the order of class ids, where the file does not say.", json_schema_extra=_at(4)
+    )
+    fit: Fit | None = Field(
+        None,
+        description="How images are brought to the input size, when not as usual: letterbox for detectors, "
+        "center_crop for classifiers.",
+        json_schema_extra=_at(5),
+    )
+    normalisation: NormalisationInput | None = Field(
+        None,
+        description="What the network expects, when not as usual: 0-1 for detectors, ImageNet's for classifiers.",
+        json_schema_extra=_at(6),
     )
 
 

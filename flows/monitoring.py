@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows import publish, tasks
 from flows.config import MonitorConfig
+from flows.predicting import read_bundle
 from flows.settings import Settings
 from flows.steps import Images
 from flows.summary import MonitorSummary
@@ -27,10 +28,9 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
     settings = Settings.from_environment()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         version, bundle, reference = tasks.fetch(config.name, config.version, Path(scratch))
-        served = tasks.unpack(bundle, settings.steps)
-        label = f"{version.name}/{version.version}"
+        served = read_bundle(bundle, f"{version.name}/{version.version}")
         run = tasks.predict(
-            Images(config.images), served.artifact, served.backend, served.target, label, config.thresholds
+            Images(config.images), served.artifact, served.backend, served.target, served.label, config.thresholds
         )
         drift = tasks.report_drift(run, tasks.require_reference(reference, version))
     tasks.log_drift(version, drift)

@@ -37,7 +37,7 @@ def configure(settings: Settings) -> None:
     defaults = {
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_LOCAL_STORAGE_PATH": str(settings.prefect_home / "results"),
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the command says what failed, in one line
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLI_PROMPT": "false",
     }

@@ -58,11 +58,13 @@ class ContractSerializer(Serializer):
     type: Literal["foveal-contract"] = "foveal-contract"
 
     def dumps(self, obj: Any) -> bytes:
-        """A contract, a tuple of contracts, a path or None as JSON."""
+        """A contract, a tuple of contracts, a path, None, or the words of an error as JSON."""
         if isinstance(obj, tuple):
             body = {"kind": "tuple", "items": [json.loads(self.dumps(item)) for item in obj]}
         elif obj is None:
             body = {"kind": "none"}
+        elif isinstance(obj, BaseException):
+            body = {"kind": "error", "value": f"{type(obj).__name__}: {obj}"}
         elif isinstance(obj, Path):
             body = {"kind": "path", "value": str(obj)}
         else:
@@ -70,7 +72,7 @@ class ContractSerializer(Serializer):
         return json.dumps(body).encode()
 
     def loads(self, blob: bytes) -> Any:
-        """What `dumps` was given."""
+        """What `dumps` was given; an error comes back as a RuntimeError with its words."""
         return self._revive(json.loads(blob))
 
     def _revive(self, body: Any) -> Any:
@@ -79,6 +81,8 @@ class ContractSerializer(Serializer):
                 return tuple(self._revive(item) for item in body["items"])
             case "none":
                 return None
+            case "error":
+                return RuntimeError(body["value"])
             case "path":
                 return Path(body["value"])
             case kind:
@@ -99,7 +103,7 @@ def _identity(value: Any) -> Any:
         case Split():
             return load_dataset(value.data, value.name).sha256
         case Images():
-            return fingerprint(list_images(value.source))
+            return [fingerprint(source) for source in list_images(value.source)]
         case ModelArtifact():
             return [value.sha256, contracts.dump(value.spec), contracts.dump(value.precision)]
         case Path():

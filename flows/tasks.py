@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,17 @@ from flows.steps import Images, Split, step, workplace
 @step("open model")
 def open_model(model: ModelInput) -> ModelArtifact:
     """Bring any model from outside to FP32 ONNX with its pre-processing inside."""
-    from components.optimize.source import open_model as open_source
+    from components.optimize import Normalisation
+    from components.optimize import open_model as open_source
 
+    given = model.normalisation
     return open_source(
         model.path,
         task=model.task,
         class_names=model.class_names,
         image_size=model.image_size,
+        fit=model.fit,
+        normalisation=Normalisation(given.mean, given.std) if given else None,
         trust_pickle=model.trust_pickle,
         workdir=workplace(),
     )
@@ -51,8 +54,7 @@ def optimize(
     """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
     from components.images.datasets import load_dataset
     from components.images.reading import read_image
-    from components.optimize import PassContext
-    from components.optimize.variants import make_variants
+    from components.optimize import PassContext, make_variants
     from components.vision import task_for
 
     dataset = load_dataset(calibration.data, calibration.name)
@@ -114,13 +116,11 @@ def package(
 ) -> Bundle:
     """Pack the chosen variant, byte for byte, with its golden set and a runner."""
     from components.images.datasets import load_dataset
-    from components.package import verify_bundle, write_bundle
+    from components.package import write_bundle
 
     dataset = load_dataset(golden.data, golden.name)
     images = [image.path for image in evenly(dataset.images, golden_images)]
-    bundle = write_bundle(report, workplace(), name=name, golden=images, details={**details, **thresholds.model_dump()})
-    verify_bundle(bundle.folder)
-    return bundle
+    return write_bundle(report, workplace(), name=name, golden=images, details={**details, **thresholds.model_dump()})
 
 
 @step("batch inference", retries=2)
@@ -211,15 +211,6 @@ def registry() -> Any:
 
     settings = Settings.from_environment()
     return Registry(settings.tracking_uri, settings.artifact_root)
-
-
-@dataclass(frozen=True)
-class Served:
-    """What a bundle says about running it."""
-
-    artifact: ModelArtifact
-    backend: str
-    target: Target
 
 
 def images_of(split: Split) -> Images:
