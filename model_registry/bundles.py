@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from components.errors import BundleError, ConfigError
-from components.files import replacing, sha256_file
+from components.files import sha256_file
+from components.package.archive import unpack as unpack_zip
 
 
 def unpack(archive: Path, sha256: str, output: Path) -> Path:
@@ -24,6 +24,4 @@ def unpack(archive: Path, sha256: str, output: Path) -> Path:
             found=f"{archive.name} with {found}",
             mend="the store's files were changed: restore them from a backup, or release the model again",
         )
-    with replacing(output) as aside, zipfile.ZipFile(archive) as file:
-        file.extractall(aside)
-    return output
+    return unpack_zip(archive, output)

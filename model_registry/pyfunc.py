@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,16 @@ def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path
     import pandas as pd
     from mlflow.models import Model
 
-    grey = cv2.imencode(".png", np.full((32, 32, 3), 114, np.uint8))[1]
+    grey = cv2.imencode(".png", np.full((32, 32, 3), 114, np.uint8))[1].tobytes()
     mlflow.pyfunc.save_model(
         output,
         mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
         python_model=str(_SCRIPT),
         artifacts={"bundle": str(release.bundle.folder)},
         signature=_signature(),
-        input_example=pd.DataFrame({"image": [base64.b64encode(grey.tobytes()).decode()]}),
-        pip_requirements=_requirements(),  # given, or MLflow would run the model in a process of its own to find them
+        input_example=pd.DataFrame({"image": [base64.b64encode(grey).decode()]}),
+        # Given, or MLflow would run the model in a process of its own to find them.
+        pip_requirements=_requirements(release.chosen.backend),
         metadata={"bundle_sha256": release.bundle.sha256, "target": release.report.target.name},
     )
     return output
@@ -69,5 +71,24 @@ def _signature() -> Any:
     )
 
 
-def _requirements() -> list[str]:
-    return [f"{name}=={metadata.version(name)}" for name in ("foveal", "mlflow", "numpy", "pandas")]
+def _requirements(backend: str) -> list[str]:
+    """What the bundle's runner and its caller need, in the releases that are installed here."""
+    wanted = [
+        ("mlflow",),
+        ("numpy",),
+        ("pandas",),
+        ("pillow",),
+        ("opencv-python-headless", "opencv-python"),
+        ("onnxruntime", "onnxruntime-gpu"),
+    ]
+    if backend == "openvino":
+        wanted.append(("openvino",))
+    return [_installed(names) for names in wanted]
+
+
+def _installed(names: tuple[str, ...]) -> str:
+    """The first of some distributions of one package that is installed, pinned; the first, unpinned, if none is."""
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            return f"{name}=={metadata.version(name)}"
+    return names[0]

@@ -14,6 +14,7 @@ from typing import Any
 from components.contracts import dump
 from components.errors import RegistryError
 from components.files import write_json
+from components.package.manifest import MANIFEST
 from model_registry.plot import draw_latency_accuracy
 from model_registry.release import (
     Release,
@@ -94,7 +95,11 @@ def open_model(store: Store, experiment: str, release: Release, run_id: str) -> 
     from mlflow.entities import LoggedModelOutput
 
     model = store.client.create_logged_model(
-        experiment, name=release.name, source_run_id=run_id, params=_cut(params_of(release.chosen)), model_type="vision"
+        experiment,
+        name=release.name.replace(".", "-"),  # MLflow allows no dot here
+        source_run_id=run_id,
+        params=_cut(params_of(release.chosen)),
+        model_type="vision",
     )
     store.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     try:
@@ -119,7 +124,8 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     validation = next((d for d in data if d.role == "validation"), None)
     _log_params(client, run_id, release_params(release))
     log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
-    client.log_artifact(run_id, str(release.bundle.archive), BUNDLE_FOLDER)
+    for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
+        client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
     if release.reference is not None:
         client.log_artifact(run_id, str(release.reference), REFERENCE_FOLDER)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:

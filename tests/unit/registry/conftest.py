@@ -28,6 +28,7 @@ from components.contracts import (
     Verdict,
     VisionSpec,
 )
+from components.package import write_bundle
 from model_registry import Registry, Release, sqlite_uri
 
 SPEC = VisionSpec(TaskType.DETECT, ("cat", "dog"), (64, 64), Fit.LETTERBOX, Head.YOLO)
@@ -115,8 +116,6 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    from components.package import write_bundle
-
     return write_bundle(report, tmp_path_factory.mktemp("bundle"), name="tiny", golden=[photo], details={})
 
 
