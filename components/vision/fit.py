@@ -65,10 +65,10 @@ def _stretch(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
 
 def _center_crop(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
     rows, columns = image.shape[:2]
-    if width / columns >= height / rows:
-        scaled_width, scaled_height = width, max(int(width * rows / columns), height)
+    if width * rows >= height * columns:
+        scaled_width, scaled_height = width, width * rows // columns
     else:
-        scaled_width, scaled_height = max(int(height * columns / rows), width), height
+        scaled_width, scaled_height = height * columns // rows, height
     left, top = round((scaled_width - width) / 2), round((scaled_height - height) / 2)
     scale_x, scale_y = scaled_width / columns, scaled_height / rows
     # Only what survives the crop is resampled: a long thin image costs no more than a square one.

@@ -77,14 +77,15 @@ def test_anchor_that_is_not_finite_is_left_out_and_the_image_reported(wrong, row
     assert task.valid_outputs([output]).tolist() == [True, False]
 
 
-def test_box_turned_inside_out_is_no_detection():
-    assert len(found_in(yolo_head((30, 30, -10, 10, 0.9, 0, 0)))) == 0
+def test_box_turned_inside_out_is_no_detection_and_hides_none():
+    found = found_in(yolo_head((30, 30, -40, 40, 0.9, 0, 0), (30, 30, 10, 10, 0.6, 0, 0)))
+    assert found.scores.tolist() == pytest.approx([0.6])
 
 
 def test_wild_box_does_not_disturb_the_others():
-    neighbours = [(20, 30, 10, 10, 0.8, 0, 0), (40, 30, 10, 10, 0.7, 0, 0)]
+    neighbours = [(20, 30, 10, 10, 0, 0.8, 0), (40, 30, 10, 10, 0, 0.7, 0)]
     found = found_in(yolo_head((1e30, 1e30, 1e30, 1e30, 0, 0, 0.9), *neighbours))
-    assert found.scores[found.class_ids == 0].tolist() == pytest.approx([0.8, 0.7])
+    assert found.scores[found.class_ids == 1].tolist() == pytest.approx([0.8, 0.7])
 
 
 def test_half_precision_output_is_read_like_single_precision():
