@@ -91,12 +91,12 @@ def run_batch(
         check_replaceable(output)
         work = WorkFolder(output, key, table_schemas(task))
         shards = plan_shards(len(sources), shard_images)
-        if any(work.record(shard) is None for shard in shards):
+        if todo := [shard for shard in shards if not work.holds(shard)]:
             with get_backend(backend).open(artifact, device=device, threads=threads) as session:
                 worker = ShardWorker(
                     session, task, work, provenance=provenance, batch=batch, decode_threads=decode_threads
                 )
-                worker.finish(sources, shards, progress)
+                worker.finish(sources, todo, progress)
         return _publish(work, shards, InferenceRun(output, model, 0, (), 0.0, STATISTICS_RECIPE), key, settings)
 
 
@@ -131,7 +131,7 @@ def _publish(
 ) -> InferenceRun:
     """Put the finished run in place and remove the work folder."""
     started = time.perf_counter()
-    records = [record for shard in shards if (record := work.record(shard)) is not None]
+    records = [work.record(shard) for shard in shards]
     _check_engine(work, records)
     merged = work.merge(shards)
     run = replace(

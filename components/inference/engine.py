@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from components.backends import Session
 from components.contracts import ImageFrame, Prediction
 from components.errors import FovealError, ModelError
 from components.vision import VisionTask
+
+_LOG = logging.getLogger(__name__)
 
 Fitted = tuple[npt.NDArray[np.uint8], ImageFrame]  # the model's input (height, width, 3) BGR, and how it was fitted
 
@@ -53,6 +56,7 @@ def predict_inputs(session: Session, task: VisionTask, inputs: Sequence[Fitted])
     except Exception as error:  # engines raise exceptions of many kinds, and any of them may be one image's fault
         if len(inputs) == 1:
             return [Outcome(None, error, (time.perf_counter() - started) * 1e3, 0.0)]
+        _LOG.warning("a batch of %d failed and is run image by image: %s", len(inputs), describe(error))
     return [outcome for one in inputs for outcome in predict_inputs(session, task, [one])]
 
 
@@ -64,7 +68,7 @@ def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted]) -> list[
         # NaN compares false with every threshold: the image would look empty instead of failed
         raise ModelError(
             "outputs that are finite and in range",
-            found="others",
+            found="NaN, an infinity or scores beyond 0–1",
             mend="compare the model file with its unquantized original, on this image",
         )
     predictions = task.postprocess(outputs, [frame for _, frame in inputs])

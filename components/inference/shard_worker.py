@@ -63,18 +63,17 @@ class ShardWorker:
         self._decode_threads = decode_threads or min(os.cpu_count() or 1, MOST_DECODE_THREADS)
         self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
 
-    def finish(self, sources: Sequence[ImageSource], shards: Sequence[Shard], progress: Progress | None) -> None:
-        """Do every shard that the work folder lacks.
+    def finish(self, sources: Sequence[ImageSource], todo: Sequence[Shard], progress: Progress | None) -> None:
+        """Do shards, in order, and keep each when it is finished.
 
         Arguments:
             sources: all images of the run.
-            shards: of them all, in order.
-            progress: called as ``progress(done, total)``.
+            todo: the shards that are not finished yet.
+            progress: called as ``progress(done, total)``, in images of the whole run.
 
         Raises:
             ModelError: the engine fails on everything it is given; shards that were finished before stay.
         """
-        todo = [shard for shard in shards if self._work.record(shard) is None]
         done = len(sources) - sum(map(len, todo))
         images = (source for shard in todo for source in sources[shard.start : shard.stop])
         prepared = ahead(partial(prepare, task=self._task), images, threads=self._decode_threads, limit=2 * self._batch)

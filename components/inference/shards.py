@@ -76,13 +76,14 @@ class WorkFolder:
         if self._root.exists() and not self._folder.exists():
             shutil.rmtree(self._root)
 
-    def record(self, shard: Shard) -> ShardRecord | None:
-        """What a shard amounts to; None when it is still to be done."""
-        folder = self._folder / shard.name
-        # a removal that was killed may have taken part of a shard
-        if not all((folder / name).is_file() for name in (*self._schemas, RECORD_FILE)):
-            return None
-        return load(ShardRecord, json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")))
+    def holds(self, shard: Shard) -> bool:
+        """Whether a shard is finished."""
+        # All of its files, as a removal that was killed may have taken a part of it.
+        return all((self._folder / shard.name / name).is_file() for name in (*self._schemas, RECORD_FILE))
+
+    def record(self, shard: Shard) -> ShardRecord:
+        """What a finished shard amounts to."""
+        return load(ShardRecord, json.loads((self._folder / shard.name / RECORD_FILE).read_text(encoding="utf-8")))
 
     def write(self, shard: Shard, rows: Mapping[str, Sequence[Row]], record: ShardRecord) -> None:
         """Keep a finished shard.

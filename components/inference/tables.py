@@ -40,7 +40,7 @@ def images_schema(task: VisionTask) -> Any:
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
-    predicted = {name: _arrow_type(values) for name, values in task.drift_columns([]).items()}
+    predicted = {name: pa.from_numpy_dtype(values.dtype) for name, values in task.drift_columns([]).items()}
     return pa.schema(
         {
             "image_id": text, "uri": text, "status": text, "error": text,
@@ -70,12 +70,6 @@ def detections_schema() -> Any:
             "x1": corner, "y1": corner, "x2": corner, "y2": corner,
         }
     )  # fmt: skip
-
-
-def _arrow_type(values: npt.NDArray[Any]) -> Any:
-    import pyarrow as pa
-
-    return pa.string() if values.dtype.kind in "OU" else pa.from_numpy_dtype(values.dtype)
 
 
 def image_rows(

@@ -280,6 +280,13 @@ def test_the_same_call_again_returns_the_finished_run(photos, detector, tmp_path
     assert (tmp_path / "out" / "run.json").stat().st_mtime_ns == stamp
 
 
+def test_work_that_a_kill_left_beside_a_finished_run_is_removed(photos, detector, tmp_path):
+    first = run(photos, detector, tmp_path / "out")
+    (tmp_path / ".out.work" / "key" / "000000000-000000004").mkdir(parents=True)
+    assert run(photos, detector, tmp_path / "out") == first
+    assert leftovers(tmp_path / "out") == []
+
+
 def test_a_finished_run_that_lost_a_table_is_made_again(photos, detector, tmp_path):
     first = run(photos, detector, tmp_path / "out")
     expected = steady(first)

@@ -1,0 +1,55 @@
+import pyarrow.parquet as pq
+import pytest
+
+from components.contracts import FailedImage, Fit, Head, TaskType, VisionSpec
+from components.inference.shards import Shard, ShardRecord, WorkFolder, work_root
+from components.inference.tables import DETECTIONS, IMAGES, table_schemas
+from components.vision import task_for
+
+TASK = task_for(VisionSpec(TaskType.DETECT, ("thing",), (32, 32), Fit.LETTERBOX, Head.YOLO))
+FIRST, SECOND = Shard(0, 2), Shard(2, 3)
+RECORD = ShardRecord(1, (FailedImage("b", "expected an image, found soup"),), (), 0.5)
+
+
+@pytest.fixture
+def work(tmp_path):
+    return WorkFolder(tmp_path / "out", "key", table_schemas(TASK))
+
+
+def rows(*image_ids):
+    return {IMAGES: [{"image_id": one, "status": "ok"} for one in image_ids], DETECTIONS: []}
+
+
+def test_a_shard_is_held_once_it_is_written_and_tells_what_it_amounts_to(work):
+    assert not work.holds(FIRST)
+    work.write(FIRST, rows("a", "b"), RECORD)
+    assert work.holds(FIRST) and not work.holds(SECOND)
+    assert work.record(FIRST) == RECORD
+
+
+def test_nothing_is_on_disk_before_the_first_shard(work, tmp_path):
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_that_cannot_be_written_is_not_held_and_leaves_nothing(work, tmp_path):
+    with pytest.raises(KeyError):
+        work.write(FIRST, {IMAGES: []}, RECORD)
+    assert not work.holds(FIRST)
+    assert list((work_root(tmp_path / "out") / "key").iterdir()) == []
+
+
+def test_merging_joins_the_rows_in_order_and_may_be_repeated_after_a_kill(work):
+    work.write(SECOND, rows("c"), RECORD)
+    work.write(FIRST, rows("a", "b"), RECORD)
+    for _ in range(2):
+        merged = work.merge([FIRST, SECOND])
+        assert pq.read_table(merged / IMAGES)["image_id"].to_pylist() == ["a", "b", "c"]
+        assert pq.read_table(merged / DETECTIONS).num_rows == 0
+        (merged / "half-written").touch()
+
+
+def test_shards_of_another_key_are_removed_and_of_the_same_key_kept(work, tmp_path):
+    work.write(FIRST, rows("a", "b"), RECORD)
+    assert WorkFolder(tmp_path / "out", "key", table_schemas(TASK)).holds(FIRST)
+    assert not WorkFolder(tmp_path / "out", "other", table_schemas(TASK)).holds(FIRST)
+    assert not work.holds(FIRST)
