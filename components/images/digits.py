@@ -137,7 +137,7 @@ def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArra
     wanted = luminance + 85 if luminance < 128 else luminance - 85
     colour = rng.uniform(0, 255, 3)
     base = np.clip(wanted * 1.25 if wanted > luminance else wanted * 0.6, 0, 255)
-    return np.asarray(0.35 * colour + 0.65 * base, np.float32)
+    return np.asarray(0.25 * colour + 0.75 * base, np.float32)
 
 
 def compose_scene(
@@ -179,12 +179,12 @@ def _write_digits(
     areas: list[int] = []
     for _ in range(int(rng.integers(1, 8))):
         index = int(pool[rng.integers(len(pool))])
-        size = int(np.exp(rng.uniform(np.log(34), np.log(130))))
+        size = int(np.exp(rng.uniform(np.log(52), np.log(150))))
         mask = _render(images[index], size, rng)
         x, y = int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
         inked = mask > 0.4
         covered = np.bincount(owner[y : y + size, x : x + size][inked] + 1, minlength=len(areas) + 1)[1:]
-        if any(covered[k] > 0.25 * areas[k] for k in range(len(areas))):
+        if any(covered[k] > 0.1 * areas[k] for k in range(len(areas))):
             continue
         patch = scene[y : y + size, x : x + size]
         patch += mask[..., None] * (_ink(patch, rng) - patch)
