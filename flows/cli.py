@@ -33,12 +33,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 @app.command()
 def release(
     config: Annotated[Path, typer.Argument(help="A YAML file; the README shows one of ten lines.")],
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="You trust who made the .pt file: loading it can run any code.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
     from flows.config import ReleaseConfig, read_config
 
     parameters = read_config(config, ReleaseConfig)
+    if trust_pickle:
+        parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
     _check_release(parameters)
     with _running(f"release {parameters.name}", as_json):
         from flows.pipeline import release as flow

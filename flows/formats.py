@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number for people; a dash where nothing was measured."""
@@ -11,3 +13,11 @@ def number(value: float | None, digits: int = 2) -> str:
 def speedup(value: tuple[float, float, float] | None) -> str:
     """A ratio with its 95 % interval."""
     return "baseline" if value is None else f"{value[0]:.2f}× [{value[1]:.2f}, {value[2]:.2f}]"
+
+
+def short(path: Path) -> str:
+    """A path as a person in the working directory would type it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from components.contracts import InferenceRun
-from flows.formats import number, speedup
+from flows.formats import number, short, speedup
 from flows.progress import listening
 from flows.summary import MonitorSummary, ReleaseSummary, Window
 
@@ -65,50 +66,37 @@ def failure(line: str) -> None:
 
 def variants(done: ReleaseSummary) -> None:
     """The table of variants, and the reasons."""
-    table = Table(title=f"{done.name}/{done.version} on target {done.target}", title_justify="left")
-    for heading, justify in (
-        ("variant", "left"),
-        ("p50 ms", "right"),
-        ("p95 ms", "right"),
-        ("speed [95 %]", "right"),
-        (done.metric, "right"),
-        ("size MB", "right"),
-        ("ships", "center"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("variant", no_wrap=True)
+    for heading in ("p50 ms", "p95 ms", "speed [95 %]", done.metric, "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in done.variants:
         table.add_row(
-            row.variant,
+            f"{'●' if row.chosen else ' '} {row.variant}",
             number(row.p50_ms),
             number(row.p95_ms),
-            row.error or speedup(row.speedup),
+            "failed" if row.error else speedup(row.speedup),
             number(row.accuracy, 4),
             number(row.size_mb),
-            "●" if row.chosen else "",
             style="bold" if row.chosen else None,
         )
+    _out.print(f"{done.name}/{done.version} on target {done.target}; ● ships", highlight=False)
     _out.print(table)
     for reason in done.reasons:
-        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim")
+        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)
     floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
-    _out.print(f"  measured on {done.measured_on}{floor}", highlight=False, soft_wrap=True, style="dim")
+    _out.print(f"  measured on {done.measured_on}{floor}", highlight=False, soft_wrap=True, style="dim", markup=False)
+    _out.print()
 
 
 def places(rows: Sequence[tuple[str, Any]]) -> None:
     """Where everything is."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
-    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
     for name, value in rows:
-        table.add_row(name, _short(value) if isinstance(value, Path) else str(value))
-    _out.print(table)
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+        table.add_row(name, short(value) if isinstance(value, Path) else str(value))
+    _out.print(table, soft_wrap=True)
 
 
 def window(title: str, seen: Window) -> None:
@@ -193,6 +181,7 @@ def demo(done: Any) -> None:
             *release_places(done.release),
             ("night's report", done.night.window.report),
             ("MLflow", done.mlflow_command),
+            ("", done.mlflow_page),
             ("Prefect", done.prefect_command),
         ]
     )

@@ -1,0 +1,80 @@
+"""Parameters: one model for YAML, the UI's form and Python; wrong ones are named in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.errors import ConfigError
+from flows.config import MonitorConfig, ReleaseConfig, read_config, validate_config
+
+MINIMAL = "name: parts\nmodel: {path: best.onnx}\ndata: {labelled: parts/data.yaml}\n"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "parts.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    config = read_config(written(tmp_path, MINIMAL), ReleaseConfig)
+    assert config.model.path == tmp_path / "best.onnx"
+    assert config.data.labelled == tmp_path / "parts" / "data.yaml"
+
+
+def test_urls_and_absolute_paths_stay_as_they_are(tmp_path):
+    text = MINIMAL.replace("parts/data.yaml", "/data/parts.yaml, images: 's3://bucket/shots'")
+    config = read_config(written(tmp_path, text), ReleaseConfig)
+    assert config.data.labelled == Path("/data/parts.yaml")
+    assert config.data.images == "s3://bucket/shots"
+
+
+def test_a_target_file_is_relative_to_the_configuration_and_a_built_in_name_is_not(tmp_path):
+    assert read_config(written(tmp_path, MINIMAL + "target: mobile\n"), ReleaseConfig).target == "mobile"
+    config = read_config(written(tmp_path, MINIMAL + "target: mine.toml\n"), ReleaseConfig)
+    assert config.target == str(tmp_path / "mine.toml")
+
+
+def test_defaults_need_no_configuration(tmp_path):
+    config = read_config(written(tmp_path, MINIMAL), ReleaseConfig)
+    assert config.benchmark.rounds * config.benchmark.calls >= 130  # enough for a p95
+    assert not config.model.trust_pickle
+    assert config.promote == "verified"
+
+
+@pytest.mark.parametrize(
+    ("addition", "words"),
+    [
+        ("benchmark: {round: 7}\n", ["benchmark.round", "did you mean rounds"]),
+        ("benchmark: {rounds: many}\n", ["benchmark.rounds", "'many'"]),
+        ("thresholds: {iou: 2}\n", ["thresholds.iou", "less than or equal to 1"]),
+        ("promote: always\n", ["promote", "verified"]),
+        ("colour: red\n", ["colour is unknown", "known are name, model"]),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_place(tmp_path, addition, words):
+    with pytest.raises(ConfigError) as caught:
+        read_config(written(tmp_path, MINIMAL + addition), ReleaseConfig)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_all_problems_are_named_at_once():
+    with pytest.raises(ConfigError, match=r"name is missing.*images is missing"):
+        validate_config({}, MonitorConfig, source="here")
+
+
+def test_the_form_describes_every_field():
+    def undescribed(schema: dict) -> list[str]:
+        return [
+            f"{name}.{field}"
+            for name, definition in schema["$defs"].items()
+            for field, body in definition.get("properties", {}).items()
+            if "description" not in body
+        ]
+
+    assert undescribed(ReleaseConfig.model_json_schema()) == []
