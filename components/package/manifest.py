@@ -1,0 +1,177 @@
+"""What a bundle says about itself: the model, how it was measured, and the hash of every file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from components.contracts import (
+    BenchmarkReport,
+    Check,
+    Latency,
+    Measurement,
+    ModelArtifact,
+    Precision,
+    Target,
+    load,
+)
+from components.errors import BundleError
+from components.files import sha256_file
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+RUNNER = "run.py"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What counts as a detection."""
+
+    confidence: float
+    iou: float
+    max_detections: int
+
+
+@dataclass(frozen=True)
+class BundledFile:
+    """One file of the bundle; `path` is relative, with forward slashes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One variant's row of the benchmark, without its file."""
+
+    variant: str
+    precision: Precision
+    backend: str
+    sha256: str
+    size_mb: float
+    latency: Latency
+    throughput_per_s: float | None
+    batch: int
+    peak_rss_mb: float | None
+    accuracy: Mapping[str, float]
+    images: int
+    speedup: tuple[float, float, float] | None
+    checks: tuple[Check, ...]
+    error: str
+
+    @classmethod
+    def of(cls, measurement: Measurement) -> Measured:
+        """The row of a measurement."""
+        m = measurement
+        return cls(
+            variant=m.variant,
+            precision=m.artifact.precision,
+            backend=m.backend,
+            sha256=m.artifact.sha256,
+            size_mb=m.size_mb,
+            latency=m.latency,
+            throughput_per_s=m.throughput_per_s,
+            batch=m.batch,
+            peak_rss_mb=m.peak_rss_mb,
+            accuracy=m.accuracy,
+            images=m.images,
+            speedup=m.speedup,
+            checks=m.checks,
+            error=m.error,
+        )
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Why this variant ships, and what was measured where."""
+
+    variant: str
+    baseline: str
+    metric: str
+    reasons: tuple[str, ...]
+    noise_floor: float | None
+    environment: Mapping[str, str]
+    measured: tuple[Measured, ...]
+
+    @classmethod
+    def of(cls, report: BenchmarkReport, variant: str) -> Benchmark:
+        """The report as the bundle of `variant` keeps it."""
+        return cls(
+            variant=variant,
+            baseline=report.baseline,
+            metric=report.metric,
+            reasons=report.reasons,
+            noise_floor=report.noise_floor,
+            environment=report.environment,
+            measured=tuple(Measured.of(measurement) for measurement in report.measurements),
+        )
+
+    @property
+    def chosen(self) -> Measured:
+        """The row of the variant that ships."""
+        return next(row for row in self.measured if row.variant == self.variant)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A bundle's `manifest.json`.
+
+    Arguments:
+        schema: of this file.
+        name: of the model.
+        model: its path is relative to the bundle.
+        backend: what it was measured on and is to be run by.
+        target: where it is to run.
+        thresholds: of the predictions.
+        benchmark: numbers and reasons.
+        details: what the caller wanted kept, such as hashes of the datasets.
+        files: every file but this one and SHA256SUMS.
+    """
+
+    schema: int
+    name: str
+    model: ModelArtifact
+    backend: str
+    target: Target
+    thresholds: Thresholds
+    benchmark: Benchmark
+    details: Mapping[str, Any]
+    files: tuple[BundledFile, ...]
+
+    def artifact(self, folder: Path) -> ModelArtifact:
+        """The model as a file of the bundle in `folder`."""
+        return replace(self.model, path=folder / self.model.path)
+
+
+def list_files(folder: Path) -> tuple[BundledFile, ...]:
+    """All files below a folder, sorted by name."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple(BundledFile(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size) for p in paths)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an unpacked bundle; its files are not checked, see `verify_bundle`.
+
+    Raises:
+        BundleError: it is missing, malformed, or of another schema.
+    """
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        schema = values["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError("a bundle's manifest", found=f"{path}: {error}", mend="pass a bundle's folder") from error
+    if schema != SCHEMA:
+        raise BundleError(f"a bundle of schema {SCHEMA}", found=f"{schema} in {path}", mend="use the matching Foveal")
+    try:
+        manifest = load(Manifest, values)
+    except ValueError as error:
+        raise BundleError("a bundle's manifest", found=f"{path}: {error}", mend="package it again") from error
+    if manifest.model.path != Path(MODEL):
+        raise BundleError(f"the model as {MODEL}", found=f"{manifest.model.path} in {path}")
+    return manifest

@@ -1,0 +1,121 @@
+"""The bundle's README, which is its model card, and its requirements."""
+
+from __future__ import annotations
+
+from components.contracts import Latency
+from components.package.manifest import Manifest, Measured
+
+_FILES = (
+    ("model.onnx", "the model; it takes uint8 images, scaling and normalisation are part of its graph"),
+    ("run.py", "the runner: numpy, Pillow or OpenCV, and onnxruntime are all it needs"),
+    ("config.json", "backend, threads, batch size, execution providers, thresholds"),
+    ("preprocessing.json", "how an image becomes the model's input"),
+    ("manifest.json", "model, history, measurements, hashes"),
+    ("golden/", "images with the inputs, outputs and predictions that this model gave for them"),
+    ("requirements.txt", "what to install on the device"),
+    ("SHA256SUMS", "`sha256sum -c SHA256SUMS`"),
+)
+
+
+def describe_bundle(manifest: Manifest) -> str:
+    """README.md: how to run the bundle, what the model is, how it was measured, and what that does not say."""
+    sections = (_usage(manifest), _model(manifest), _measurements(manifest), _limits(manifest))
+    return "\n\n".join(sections) + "\n"
+
+
+def _usage(manifest: Manifest) -> str:
+    files = "\n".join(f"| `{name}` | {what} |" for name, what in _FILES)
+    return f"""# {manifest.name}
+
+A {manifest.model.spec.task} model for the target {manifest.target.name}.
+
+```
+pip install -r requirements.txt
+python run.py --verify           # checksums, then the golden set again
+python run.py IMAGE... --json    # one line of JSON an image
+```
+
+| file | what it is |
+| --- | --- |
+{files}"""
+
+
+def _model(manifest: Manifest) -> str:
+    model, spec = manifest.model, manifest.model.spec
+    height, width = spec.input_size
+    names = ", ".join(spec.class_names[:50]) + (", …" if len(spec.class_names) > 50 else "")
+    passes = " → ".join(record.name for record in model.history) or "none recorded"
+    return f"""## Model
+
+- Classes ({len(spec.class_names)}): {names}
+- Input: {width} × {height} px, {spec.fit.value.replace("_", " ")}
+- Precision: {model.precision}; passes: {passes}
+- sha256: `{model.sha256}`"""
+
+
+def _measurements(manifest: Manifest) -> str:
+    benchmark = manifest.benchmark
+    heads = ("variant", benchmark.metric, "p50 ms", "p95 ms", "speed", "size MB", "peak memory MB")
+    rows = [_row(row, benchmark.metric, ships=row.variant == benchmark.variant) for row in benchmark.measured]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ("---",) * len(heads), *rows))
+    reasons = "\n".join(f"- {reason}" for reason in benchmark.reasons)
+    noise = "unknown" if benchmark.noise_floor is None else f"{benchmark.noise_floor:.1%}"
+    machine = "; ".join(f"{key} {value}" for key, value in sorted(benchmark.environment.items()))
+    return f"""## Measurements
+
+{table}
+
+Latency is of one image in memory, from fitting to prediction. Speed is relative to {benchmark.baseline}, with its 95 %
+interval; the noise floor of the run was {noise}. Accuracy is measured on {benchmark.chosen.images} images.
+
+{reasons}
+
+Measured on: {machine}"""
+
+
+def _row(row: Measured, metric: str, *, ships: bool) -> tuple[str, ...]:
+    name = f"**{row.variant}**" if ships else row.variant
+    if row.error:
+        return (name, f"not measured: {row.error.replace('|', '/')}", "", "", "", "", "")
+    speed = "" if row.speedup is None else "{:.2f} [{:.2f}, {:.2f}]".format(*row.speedup)
+    accuracy = _number(row.accuracy.get(metric), 4)
+    return (
+        name,
+        accuracy,
+        _p50(row.latency),
+        _number(row.latency.p95_ms, 2),
+        speed,
+        _number(row.size_mb, 2),
+        _number(row.peak_rss_mb, 0),
+    )
+
+
+def _p50(latency: Latency) -> str:
+    if latency.p50_low_ms is None or latency.p50_high_ms is None:
+        return _number(latency.p50_ms, 2)
+    return f"{_number(latency.p50_ms, 2)} [{latency.p50_low_ms:.2f}, {latency.p50_high_ms:.2f}]"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _limits(manifest: Manifest) -> str:
+    target = manifest.target
+    device = (
+        f"Time and memory were measured on the host, not on a device of the target {target.name}."
+        if target.measured_on_host
+        else "Time and memory hold for the machine above."
+    )
+    return f"""## What these numbers do not say
+
+{device} The accuracy holds for images like those that it was measured on; confidences below
+{manifest.thresholds.confidence:g} are dropped. Weights and training images have licences of their own."""
+
+
+def list_requirements(manifest: Manifest) -> str:
+    """requirements.txt: the runtime that was measured, if the device has it, and an image reader."""
+    environment = manifest.benchmark.environment
+    runtimes = ["onnxruntime", *(["openvino"] if manifest.backend == "openvino" else [])]
+    lines = [f"{name}  # measured with {environment[name]}" if name in environment else name for name in runtimes]
+    return "\n".join(["numpy", "opencv-python-headless", "pillow", *lines]) + "\n"

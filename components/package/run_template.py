@@ -1,0 +1,536 @@
+"""Run this bundle's model on images. It needs Python 3.10, numpy, Pillow or OpenCV, and onnxruntime.
+
+    python run.py IMAGE...           predictions, one line each
+    python run.py IMAGE... --json    the same as JSON, one line an image
+    python run.py --verify           checksums of every file, then the golden set again
+
+The model takes a (batch, height, width, 3) uint8 BGR tensor: the rest of the pre-processing is part of its graph.
+config.json says how to run it, preprocessing.json how to bring an image to its size, manifest.json what it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    import cv2
+except ImportError:
+    cv2 = None  # type: ignore[assignment]
+try:
+    from PIL import Image, ImageOps
+except ImportError:
+    Image = ImageOps = None  # type: ignore[assignment]
+
+Pixels = npt.NDArray[np.uint8]
+Arrays = Sequence[npt.NDArray[Any]]
+Item = dict[str, Any]
+
+SUMS = "SHA256SUMS"
+MAX_CANDIDATES = 30_000  # boxes that compete in one image
+FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
+TOP_CLASSES = 5
+FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
+
+
+class Frame(NamedTuple):
+    """A point x of the image is at x * scale_x + left of the model's input, likewise y."""
+
+    width: int
+    height: int
+    scale_x: float
+    scale_y: float
+    left: float
+    top: float
+
+
+class Finding(NamedTuple):
+    """One thing that was verified; `value` must not exceed `limit`."""
+
+    name: str
+    value: float
+    limit: float
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds; a NaN does not."""
+        return self.value <= self.limit
+
+
+# Reading and fitting images
+
+
+def read_image(path: Path) -> Pixels:
+    """An image as (height, width, 3) BGR, upright, on white where it is transparent."""
+    if Image is None:
+        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError("not an image")
+        return np.asarray(image, np.uint8)
+    with Image.open(path) as opened:
+        picture: Any = ImageOps.exif_transpose(opened)
+        if picture.mode in ("I", "F"):
+            raise ValueError("32 bits a channel")
+        if picture.mode.startswith("I;16"):
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture.convert("RGBA"))
+        return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
+
+
+def fit_image(image: Pixels, fit: str, height: int, width: int, padding: int) -> tuple[Pixels, Frame]:
+    """Bring an image to the model's input size: letterbox, stretch or center_crop."""
+    rows, columns = image.shape[:2]
+    if fit == "letterbox":
+        ratio = min(height / rows, width / columns)
+        inner_width, inner_height = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        canvas = np.full((height, width, 3), padding, np.uint8)
+        canvas[top : top + inner_height, left : left + inner_width] = _bilinear(image, inner_width, inner_height)
+        return canvas, Frame(columns, rows, inner_width / columns, inner_height / rows, left, top)
+    if fit == "stretch":
+        fitted = _antialiased(image, (0, 0, columns, rows), width, height)
+        return fitted, Frame(columns, rows, width / columns, height / rows, 0, 0)
+    if width / columns >= height / rows:
+        wide, high = width, max(int(width * rows / columns), height)
+    else:
+        wide, high = max(int(height * columns / rows), width), height
+    x, y = round((wide - width) / 2), round((high - height) / 2)
+    scale_x, scale_y = wide / columns, high / rows
+    kept = (x / scale_x, y / scale_y, min((x + width) / scale_x, columns), min((y + height) / scale_y, rows))
+    return _antialiased(image, kept, width, height), Frame(columns, rows, scale_x, scale_y, -x, -y)
+
+
+def _bilinear(image: Pixels, width: int, height: int) -> Pixels:
+    """Plain bilinear, as YOLO is trained with; OpenCV and Pillow agree within one grey level."""
+    rows, columns = image.shape[:2]
+    if (columns, rows) == (width, height):
+        return image
+    if cv2 is not None:
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    coefficients = (columns / width, 0, 0, 0, rows / height, 0)
+    turned: Any = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, coefficients, 2)
+    return np.asarray(turned, np.uint8)
+
+
+def _antialiased(image: Pixels, box: tuple[float, float, float, float], width: int, height: int) -> Pixels:
+    """Bilinear with antialiasing, as classifiers are trained with; both ways agree within one grey level."""
+    if Image is not None:
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box), np.uint8)
+    rows, columns = image.shape[:2]
+    down, across = _triangles(height, box[1], box[3], rows), _triangles(width, box[0], box[2], columns)
+    blended = np.einsum("hr,rcx->hcx", down, image.astype(np.float32), optimize=True)
+    blended = np.einsum("wc,hcx->hwx", across, blended, optimize=True)
+    return np.asarray(np.clip(np.rint(blended), 0, 255), np.uint8)
+
+
+def _triangles(size: int, start: float, stop: float, available: int) -> npt.NDArray[np.float32]:
+    """Weights (size, available) of the source pixels of each target pixel."""
+    scale = (stop - start) / size
+    centres = start + (np.arange(size) + 0.5) * scale
+    distances = np.abs(np.arange(available) + 0.5 - centres[:, None]) / max(scale, 1.0)
+    weights = np.clip(1 - distances, 0, None)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+# From outputs to predictions
+
+
+def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config: dict[str, Any]) -> list[Item]:
+    """What one image shows, best first: detections with a box, or the five most probable classes.
+
+    Arguments:
+        output: the first output of the model for this image, without the batch axis.
+        frame: how the image was fitted.
+        spec: of manifest.json's model: class names and head.
+        config: thresholds.
+    """
+    values = output.astype(np.float32)
+    names = spec["class_names"]
+    if spec["head"] in ("logits", "probabilities"):
+        return _classes(values.astype(np.float64), names, softmax=spec["head"] == "logits")
+    find = _yolo if spec["head"] == "yolo" else _end_to_end
+    boxes, scores, classes = find(values, config)
+    shift, scale = np.array([frame.left, frame.top] * 2), np.array([frame.scale_x, frame.scale_y] * 2)
+    boxes = np.clip((boxes - shift) / scale, 0, np.array([frame.width, frame.height] * 2, np.float64))
+    boxes = boxes.astype(np.float32)
+    return [
+        {"class_id": int(k), "class_name": names[k], "confidence": min(float(score), 1.0), "box": box.tolist()}
+        for box, score, k in zip(boxes, scores, classes, strict=True)
+        if box[2] > box[0] and box[3] > box[1]
+    ]
+
+
+def _classes(values: npt.NDArray[np.float64], names: Sequence[str], *, softmax: bool) -> list[Item]:
+    probabilities = np.clip(values, 0, 1)
+    if softmax:
+        probabilities = np.exp(values - values.max())
+        probabilities /= probabilities.sum()
+    probabilities = probabilities.astype(np.float32)
+    best = np.argsort(-probabilities, kind="stable")[:TOP_CLASSES]
+    return [{"class_id": int(k), "class_name": names[k], "confidence": float(probabilities[k])} for k in best]
+
+
+def _yolo(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray[Any], ...]:
+    """Decode (4 + classes, anchors): centre, size and class scores."""
+    rows = values.T[values[4:].max(axis=0) > config["confidence"]]
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    centres, halves = rows[:, :2].astype(np.float64), rows[:, 2:4].astype(np.float64) / 2
+    real = (halves > 0).all(axis=1)
+    boxes = np.concatenate([centres - halves, centres + halves], axis=1)[real]
+    classes = rows[real, 4:].argmax(axis=1)
+    scores = rows[real, 4:].max(axis=1)
+    kept = _suppress(boxes, scores, classes, config["iou"], config["max_detections"])
+    return boxes[kept], scores[kept], classes[kept]
+
+
+def _end_to_end(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray[Any], ...]:
+    """Decode (detections, 6): corners, score and class, duplicates already removed."""
+    rows = values[(values[:, 4] > config["confidence"]) & np.isfinite(values).all(axis=1)]
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")[: config["max_detections"]]]
+    return rows[:, :4].astype(np.float64), rows[:, 4], np.rint(rows[:, 5]).astype(np.int64)
+
+
+def _suppress(
+    boxes: npt.NDArray[Any], scores: npt.NDArray[Any], classes: npt.NDArray[Any], iou: float, limit: int
+) -> list[int]:
+    """Greedy non-maximum suppression per class: indices of the kept boxes, best first."""
+    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    if not len(order):
+        return []
+    boxes = np.clip(boxes, -FAR, FAR)
+    apart = boxes + (classes * (boxes.max() - boxes.min() + 1))[:, None]  # boxes of two classes never meet
+    areas = (apart[:, 2:] - apart[:, :2]).prod(axis=1)
+    kept: list[int] = []
+    while len(order) and len(kept) < limit:
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        low, high = np.maximum(apart[order, :2], apart[best, :2]), np.minimum(apart[order, 2:], apart[best, 2:])
+        shared = np.clip(high - low, 0, None).prod(axis=1)
+        order = order[shared <= iou * (areas[order] + areas[best] - shared)]
+    return kept
+
+
+# Running the model
+
+
+def open_model(folder: Path, config: dict[str, Any], *, accelerate: bool) -> tuple[Callable[[Pixels], Arrays], str]:
+    """The model as a function of a batch, and what runs it.
+
+    The backend of config.json is taken if it is installed, else onnxruntime, which every bundle runs on.
+
+    Arguments:
+        folder: of the bundle.
+        config: of the bundle.
+        accelerate: use the first of the configured execution providers that works here, not the CPU that the
+            bundle's numbers were measured on.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    path = str(folder / config["model"])
+    if config["backend"] == "openvino" and not accelerate:
+        try:
+            import openvino
+        except ImportError:
+            pass
+        else:
+            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+            settings.update({"INFERENCE_NUM_THREADS": config["threads"]} if config["threads"] else {})
+            request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+            return (lambda batch: list(request.infer([batch]).values())), f"openvino {openvino.__version__}"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = config["threads"]
+    options.log_severity_level = 3
+    wanted = config["execution_providers"] if accelerate else ["CPUExecutionProvider"]
+    here = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+    session = onnxruntime.InferenceSession(path, options, providers=here)
+    name = session.get_inputs()[0].name
+    ran_by = f"onnxruntime {onnxruntime.__version__}, {session.get_providers()[0]}"
+    return (lambda batch: session.run(None, {name: batch})), ran_by
+
+
+class Bundle:
+    """The model of a folder, ready to predict."""
+
+    def __init__(self, folder: Path, *, accelerate: bool = False) -> None:
+        self.folder = folder
+        self.config = _load(folder, "config.json")
+        self.fitting = _load(folder, "preprocessing.json")
+        self.spec = _load(folder, "manifest.json")["model"]["spec"]
+        self.infer, self.ran_by = open_model(folder, self.config, accelerate=accelerate)
+
+    def prepare(self, path: Path) -> tuple[Pixels, Frame]:
+        """An image file as the model's input, and how it was fitted."""
+        height, width = self.spec["input_size"]
+        return fit_image(read_image(path), self.spec["fit"], height, width, self.fitting["padding"])
+
+    def decode(self, outputs: Arrays, frame: Frame) -> list[Item]:
+        """The predictions of a batch of one."""
+        return decode(outputs[0][0], frame, self.spec, self.config)
+
+    def predict(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        """Predictions for each image, or why there are none."""
+        results: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
+        ready: list[tuple[int, Pixels, Frame]] = []
+        for k, path in enumerate(paths):
+            try:
+                ready.append((k, *self.prepare(path)))
+            except Exception as error:  # one damaged image must not cost the others
+                results[k]["error"] = f"{type(error).__name__}: {error}"
+        if ready:
+            rows = self.infer(np.stack([pixels for _, pixels, _ in ready]))[0]
+            for row, (k, _, frame) in zip(rows, ready, strict=True):
+                results[k]["items"] = decode(row, frame, self.spec, self.config)
+        return results
+
+
+def _load(folder: Path, name: str) -> dict[str, Any]:
+    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+
+
+# Verifying
+
+
+def damaged_files(folder: Path) -> list[str]:
+    """What is wrong with the bundle's files, one line each: changed, missing, or not listed in SHA256SUMS."""
+    listing = folder / SUMS
+    if not listing.is_file():
+        return [f"{SUMS}: missing"]
+    lines = [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines or any(len(line) != 2 or len(line[0]) != 64 for line in lines):
+        return [f"{SUMS}: not a list of sha256 sums"]
+    sums = {name: value for value, name in lines}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    problems = [f"{name}: missing" for name in sums if name not in found]
+    for name, path in found.items():
+        if name == SUMS:
+            continue
+        if path.is_symlink() or name not in sums:
+            problems.append(f"{name}: not a file of this bundle")
+        elif _sha256(path) != sums[name]:
+            problems.append(f"{name}: its content has changed")
+    return sorted(problems)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_golden(
+    folder: Path,
+    prepare: Callable[[Path], tuple[Pixels, Any]],
+    infer: Callable[[Pixels], Arrays],
+    decode: Callable[[Arrays, Any], list[Item]],
+) -> tuple[list[Finding], float]:
+    """Run the golden set again and compare it with what the bundle recorded.
+
+    Arguments:
+        folder: of the bundle.
+        prepare: image file → model input and frame.
+        infer: batch of inputs → outputs.
+        decode: outputs of a batch of one and its frame → predictions.
+
+    Returns:
+        Three findings, and the largest absolute difference of any output value.
+    """
+    golden = _load(folder, "golden/golden.json")
+    tolerance = golden["tolerance"]
+    seen = [_compare_image(folder, entry, golden, prepare, infer, decode) for entry in golden["images"]]
+    pixels, outputs = max(row.pixels for row in seen), max(row.outputs for row in seen)
+    complaints = [row.complaint for row in seen if row.complaint]
+    findings = [
+        Finding("golden_inputs", pixels, tolerance["pixels"], "mean difference of fitted images in grey levels"),
+        Finding("golden_outputs", outputs, tolerance["outputs"], "relative difference of the predicting output"),
+        Finding("golden_predictions", len(complaints), 0, complaints[0] if complaints else f"{len(seen)} images agree"),
+    ]
+    return findings, max(row.largest for row in seen)
+
+
+class _Difference(NamedTuple):
+    """How far one golden image is from what was recorded; `complaint` is empty while its predictions agree."""
+
+    pixels: float
+    outputs: float
+    largest: float
+    complaint: str
+
+
+def _compare_image(
+    folder: Path,
+    entry: dict[str, Any],
+    golden: dict[str, Any],
+    prepare: Callable[[Path], tuple[Pixels, Any]],
+    infer: Callable[[Pixels], Arrays],
+    decode: Callable[[Arrays, Any], list[Item]],
+) -> _Difference:
+    with np.load(folder / entry["arrays"], allow_pickle=False) as arrays:
+        recorded = arrays["input"]
+        wanted = [arrays[f"output_{k}"] for k in range(len(arrays.files) - 1)]
+    try:
+        fitted, frame = prepare(folder / entry["image"])
+        got = infer(recorded[None])
+        items = decode(infer(fitted[None]), frame)
+    except Exception as error:  # a runtime that fails on the golden set is a finding, not a crash
+        return _Difference(np.inf, np.inf, np.inf, f"{entry['image']}: {type(error).__name__}: {error}")
+    different = disagreement(entry["items"], items, golden["tolerance"], golden["confidence"])
+    return _Difference(
+        _pixel_difference(fitted, recorded),
+        _relative_difference(got[0], wanted[0], golden["head"]),
+        max(_largest_difference(one, other) for one, other in zip(got, wanted, strict=True)),
+        f"{entry['image']}: {different}" if different else "",
+    )
+
+
+def _pixel_difference(got: Pixels, wanted: Pixels) -> float:
+    if got.shape != wanted.shape:
+        return float("inf")
+    return float(np.abs(got.astype(np.int16) - wanted.astype(np.int16)).mean())
+
+
+def _relative_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any], head: str) -> float:
+    """Length of the difference over the length of what was recorded, the larger one of boxes and scores."""
+    if got.shape != wanted.shape or not np.isfinite(got).all():
+        return float("inf")
+    pairs = zip(_parts(got.astype(np.float64), head), _parts(wanted.astype(np.float64), head), strict=True)
+    return max(float(np.linalg.norm(one - other)) / max(float(np.linalg.norm(other)), FAINT) for one, other in pairs)
+
+
+def _parts(output: npt.NDArray[np.float64], head: str) -> list[npt.NDArray[np.float64]]:
+    """What is compared as a whole: pixels would drown scores, and equal scores may come in any order."""
+    if head == "yolo":
+        return [output[:, :4], output[:, 4:]]
+    return [np.sort(output[:, :, 4])] if head == "yolo_end2end" else [output]
+
+
+def _largest_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
+    if got.shape != wanted.shape:
+        return float("inf")
+    return float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
+
+
+def disagreement(
+    expected: Sequence[Item], found: Sequence[Item], tolerance: dict[str, float], confidence: float
+) -> str:
+    """How two lists of predictions of one image differ by more than the tolerance; empty when they do not.
+
+    Every prediction must have one of the same class in the other list, with a confidence and (for detections) a box
+    that are close. One whose confidence is within the tolerance of the threshold may be missing.
+
+    Arguments:
+        expected: what was recorded.
+        found: what came out now.
+        tolerance: `confidence`, the largest difference, and `iou`, the least overlap.
+        confidence: the threshold of detections.
+    """
+    if expected and "box" not in expected[0]:
+        return _other_class(expected, found, tolerance["confidence"])
+    free = list(found)
+    for item in expected:
+        twins = [other for other in free if _alike(item, other, tolerance)]
+        if twins:
+            free.remove(min(twins, key=lambda other: abs(other["confidence"] - item["confidence"])))
+        elif item["confidence"] > confidence + tolerance["confidence"]:
+            return f"no {item['class_name']} like the expected one of confidence {item['confidence']:.3f}"
+    extra = [item for item in free if item["confidence"] > confidence + tolerance["confidence"]]
+    return f"an unexpected {extra[0]['class_name']} of confidence {extra[0]['confidence']:.3f}" if extra else ""
+
+
+def _other_class(expected: Sequence[Item], found: Sequence[Item], tolerance: float) -> str:
+    """Whether the best class or its probability has changed; two classes as probable as each other may swap."""
+    probabilities = {item["class_id"]: item["confidence"] for item in found}
+    best = expected[0]
+    now = probabilities.get(best["class_id"], 0.0)
+    if not found or abs(now - best["confidence"]) > tolerance or found[0]["confidence"] - now > tolerance:
+        return f"{best['class_name']} has confidence {now:.3f} in place of {best['confidence']:.3f}"
+    return ""
+
+
+def _alike(one: Item, other: Item, tolerance: dict[str, float]) -> bool:
+    close = abs(one["confidence"] - other["confidence"]) <= tolerance["confidence"]
+    return one["class_id"] == other["class_id"] and close and overlap(one["box"], other["box"]) >= tolerance["iou"]
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes (left, top, right, bottom)."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    total = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / (total - shared) if total > shared else 0.0
+
+
+# The command
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _verify(bundle: Bundle) -> int:
+    findings, _ = check_golden(bundle.folder, bundle.prepare, bundle.infer, bundle.decode)
+    for finding in findings:
+        bound = f"{finding.value:.3g}, at most {finding.limit:g}"
+        _say(f"{'pass' if finding.ok else 'FAIL'}: {finding.name} {bound} ({finding.text})")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _predict(bundle: Bundle, paths: Sequence[Path], *, as_json: bool) -> int:
+    failed = False
+    step = bundle.config["batch_size"]
+    for start in range(0, len(paths), step):
+        for result in bundle.predict(paths[start : start + step]):
+            failed = failed or "error" in result
+            if as_json:
+                _say(json.dumps(result))
+                continue
+            _say(f"{result['image']}: {result.get('error') or ('' if result['items'] else 'nothing found')}")
+            for item in result.get("items", []):
+                box = " ".join(f"{side:.1f}" for side in item.get("box", []))
+                _say(f"  {item['class_name']} {item['confidence']:.3f} {box}".rstrip())
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """The command line: exit code 0 when all went well, 1 when something failed."""
+    parser = argparse.ArgumentParser(description="Run this bundle's model on images.")
+    parser.add_argument("images", nargs="*", type=Path)
+    parser.add_argument("--json", action="store_true", help="one line of JSON an image")
+    parser.add_argument("--verify", action="store_true", help="check every file, then run the golden set again")
+    parser.add_argument("--accelerate", action="store_true", help="use the accelerator that config.json names")
+    parser.add_argument("--confidence", type=float, help="in place of the threshold in config.json")
+    arguments = parser.parse_args()
+    folder = Path(__file__).resolve().parent
+    if arguments.verify:
+        problems = damaged_files(folder)
+        _say("\n".join(f"FAIL: {line}" for line in problems) or "pass: files are as they were packed")
+        if problems:
+            return 1
+    elif not arguments.images:
+        parser.error("name some images, or --verify")
+    bundle = Bundle(folder, accelerate=arguments.accelerate)
+    sys.stderr.write(f"run by {bundle.ran_by}\n")
+    if arguments.verify:
+        return _verify(bundle)
+    if arguments.confidence is not None:
+        bundle.config["confidence"] = arguments.confidence
+    return _predict(bundle, arguments.images, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The runner as the device has it: a process of its own that knows nothing of Foveal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.contracts import Bundle
+from components.package import run_bundle
+from components.package.run_template import disagreement
+
+TOLERANCE = {"confidence": 0.02, "iou": 0.9}
+
+
+def run(folder: Path, *arguments: str | Path, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Start run.py in a Python that finds neither Foveal nor the packages in `without`."""
+    missing = ("components", "flows", "model_registry", "onnx", "torch", *without)
+    code = (
+        "import runpy, sys\n"
+        f"sys.modules.update(dict.fromkeys({missing!r}))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code, folder / "run.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder.parent,
+    )
+
+
+def predictions(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["detector_bundle", "classifier_bundle"])
+@pytest.mark.parametrize("without", [(), ("cv2",), ("PIL",)], ids=["both", "no-opencv", "no-pillow"])
+def test_runner_verifies_its_bundle_and_agrees_with_foveal(
+    request: pytest.FixtureRequest, photos: tuple[Path, ...], kind: str, without: tuple[str, ...]
+) -> None:
+    bundle: Bundle = request.getfixturevalue(kind)
+    verified = run(bundle.folder, "--verify", without=without)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert [line.split(":")[0] for line in verified.stdout.splitlines()] == ["pass"] * 4
+    expected = run_bundle(bundle.folder, photos)
+    found = predictions(run(bundle.folder, "--json", *photos, without=without))
+    for one, other in zip(expected, found, strict=True):
+        assert one["image"] == other["image"]
+        assert disagreement(one["items"], other["items"], TOLERANCE, 0.25) == ""
+        assert len(one["items"]) == len(other["items"])
+
+
+def test_runner_leaves_its_bundle_as_it_was(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
+    run(detector_bundle.folder, photos[0])
+    assert run(detector_bundle.folder, "--verify").returncode == 0
+
+
+def test_runner_turns_photographs_upright(classifier_bundle: Bundle, detector_bundle: Bundle, tmp_path: Path) -> None:
+    picture = np.zeros((120, 160, 3), np.uint8)
+    picture[:, :80] = (0, 0, 230)
+    upright, turned = tmp_path / "upright.png", tmp_path / "turned.png"
+    cv2.imwrite(str(upright), picture)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to see it as it was taken
+    Image.fromarray(np.rot90(picture)[..., ::-1].copy()).save(turned, exif=exif)
+    one, other = predictions(run(detector_bundle.folder, "--json", upright, turned))
+    assert one["items"]
+    assert one["items"] == other["items"]
+
+
+def test_damaged_image_is_reported_and_the_others_are_predicted(
+    detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photos[0].read_bytes()[:200])
+    done = run(detector_bundle.folder, "--json", broken, tmp_path / "none.png", photos[0])
+    assert done.returncode == 1
+    damaged, missing, fine = (json.loads(line) for line in done.stdout.splitlines())
+    assert "error" in damaged
+    assert "FileNotFoundError" in missing["error"]
+    assert fine["items"]
+
+
+def test_text_output_is_for_people(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
+    done = run(detector_bundle.folder, photos[0], photos[1])
+    first, detection, *_ = done.stdout.splitlines()
+    assert first == f"{photos[0]}: "
+    assert detection.split()[0] in {"red", "blue"}
+    assert len(detection.split()) == 6
+    assert f"{photos[1]}: nothing found" in done.stdout.splitlines()
+    assert "run by onnxruntime" in done.stderr
+
+
+def test_threshold_can_be_raised(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
+    (result,) = predictions(run(detector_bundle.folder, "--json", "--confidence", "0.999", photos[0]))
+    assert result["items"] == []
+
+
+def test_damage_is_named_and_nothing_is_run(detector_bundle: Bundle, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    (copy / "model.onnx").write_bytes(b"not a model")
+    done = run(copy, "--verify")
+    assert done.returncode == 1
+    assert done.stdout == "FAIL: model.onnx: its content has changed\n"
+
+
+def test_runner_without_images_says_what_it_wants(detector_bundle: Bundle) -> None:
+    done = run(detector_bundle.folder)
+    assert done.returncode == 2
+    assert "name some images, or --verify" in done.stderr
+
+
+def test_accelerated_run_names_the_provider_that_ran(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
+    done = run(detector_bundle.folder, "--accelerate", photos[0])
+    assert done.returncode == 0
+    assert "ExecutionProvider" in done.stderr
+
+
+def test_bundle_measured_on_openvino_runs_on_it_and_on_onnxruntime_where_it_is_missing(
+    detector_bundle: Bundle, tmp_path: Path, reseal: Any
+) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"backend": "openvino"}))
+    reseal(copy)
+    here, elsewhere = run(copy, "--verify"), run(copy, "--verify", without=("openvino",))
+    assert (here.returncode, elsewhere.returncode) == (0, 0), here.stdout + elsewhere.stdout
+    assert "run by openvino" in here.stderr
+    assert "run by onnxruntime" in elsewhere.stderr

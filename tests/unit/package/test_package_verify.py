@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from components.contracts import Bundle, Verdict
+from components.errors import BundleError
+from components.files import sha256_file, write_json
+from components.package import read_manifest, run_bundle, verify_bundle
+
+Change = Callable[[Path], None]
+
+
+@pytest.fixture
+def copied(detector_bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    values = json.loads(path.read_text())
+    change(values)
+    write_json(path, values)
+
+
+def test_fresh_bundle_reproduces_itself_as_folder_and_as_zip(detector_bundle: Bundle) -> None:
+    for path in (detector_bundle.folder, detector_bundle.archive):
+        verification = verify_bundle(path)
+        assert verification.ok
+        names = [check.name for check in verification.checks]
+        assert names == ["files", "golden_inputs", "golden_outputs", "golden_predictions"]
+        assert {check.verdict for check in verification.checks} == {Verdict.PASS}
+        assert verification.max_abs_difference == 0
+        assert verification.images == 3
+        assert verification.checks[-1].reason == "3 images agree; on onnxruntime"
+
+
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "run.py", "golden/0001.png", "golden/0002.npz", "config.json", "manifest.json", "README.md"]
+)
+def test_changed_byte_is_found_and_its_file_named(copied: Path, name: str) -> None:
+    content = bytearray((copied / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / name).write_bytes(bytes(content))
+    with pytest.raises(BundleError, match=f"{name}: its content has changed"):
+        verify_bundle(copied)
+    with pytest.raises(BundleError, match=name):
+        run_bundle(copied, [])
+
+
+def test_missing_and_extra_files_are_found_and_named(copied: Path) -> None:
+    (copied / "golden" / "0003.png").unlink()
+    (copied / "golden" / "extra.txt").write_text("?")
+    (copied / "link").symlink_to(copied / "model.onnx")
+    with pytest.raises(BundleError) as caught:
+        verify_bundle(copied)
+    for line in ("golden/0003.png: missing", "golden/extra.txt: not a file", "link: not a file"):
+        assert line in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "", "abc model.onnx\n", "\0\n"])
+def test_bundle_without_sums_is_refused(copied: Path, text: str | None) -> None:
+    (copied / "SHA256SUMS").unlink()
+    if text is not None:
+        (copied / "SHA256SUMS").write_text(text)
+    with pytest.raises(BundleError, match="SHA256SUMS: "):
+        verify_bundle(copied)
+
+
+def test_nothing_and_anything_else_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="check the path"):
+        verify_bundle(tmp_path / "none")
+    with pytest.raises(BundleError, match="SHA256SUMS: missing"):
+        verify_bundle(tmp_path)
+    (tmp_path / "some.zip").write_bytes(b"PK")
+    with pytest.raises(BundleError, match=r"some\.zip"):
+        verify_bundle(tmp_path / "some.zip")
+
+
+def test_sums_that_agree_do_not_hide_a_manifest_that_does_not(copied: Path) -> None:
+    listing = (copied / "SHA256SUMS").read_text()
+    (copied / "README.md").write_text("changed")
+    rows = [row for row in listing.splitlines() if not row.endswith("README.md")]
+    rows.append(f"{sha256_file(copied / 'README.md')}  README.md")
+    (copied / "SHA256SUMS").write_text("\n".join(rows) + "\n")
+    with pytest.raises(BundleError, match=r"README\.md as manifest\.json describes it"):
+        verify_bundle(copied)
+
+
+def test_other_schema_is_refused(copied: Path, reseal: Change) -> None:
+    edit(copied / "manifest.json", lambda values: values.update(schema=2))
+    reseal(copied)
+    with pytest.raises(BundleError, match=r"schema 1.*found 2"):
+        verify_bundle(copied)
+
+
+@pytest.mark.parametrize("key", ["model", "target", "benchmark"])
+def test_malformed_manifest_is_refused(copied: Path, reseal: Change, key: str) -> None:
+    edit(copied / "manifest.json", lambda values: values.update({key: "?"}))
+    reseal(copied)
+    with pytest.raises(BundleError, match="a bundle's manifest"):
+        verify_bundle(copied)
+
+
+def test_manifest_that_points_out_of_the_bundle_is_refused(copied: Path, reseal: Change) -> None:
+    edit(copied / "manifest.json", lambda values: values["model"].update(path="/etc/passwd"))
+    reseal(copied)
+    with pytest.raises(BundleError, match=r"model\.onnx, found /etc/passwd"):
+        verify_bundle(copied)
+
+
+def test_other_predictions_than_the_golden_ones_fail_without_being_damage(copied: Path, reseal: Change) -> None:
+    def move_first_box(values: Any) -> None:
+        values["images"][0]["items"][0]["box"] = [0, 0, 5, 5]
+
+    edit(copied / "golden" / "golden.json", move_first_box)
+    reseal(copied)
+    verification = verify_bundle(copied)
+    assert not verification.ok
+    (failed,) = verification.failed
+    assert failed.name == "golden_predictions"
+    assert "golden/0001.png: no red like the expected one" in failed.reason
+
+
+@pytest.mark.parametrize(
+    ("factor", "failed"),
+    [
+        (0.8, {"golden_outputs", "golden_predictions"}),
+        (np.nan, {"golden_outputs", "golden_predictions"}),
+        (3, {"golden_inputs", "golden_outputs", "golden_predictions"}),  # its scores make decoding give up
+    ],
+)
+def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, factor: float, failed: set[str]) -> None:
+    model = onnx.load(copied / "model.onnx")
+    (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "scale")
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * factor, "scale"))
+    onnx.save(model, copied / "model.onnx")
+    sha256 = sha256_file(copied / "model.onnx")
+    edit(copied / "manifest.json", lambda values: values["model"].update(sha256=sha256))
+    reseal(copied)
+    verification = verify_bundle(copied)
+    assert {check.name for check in verification.failed} == failed
+    assert not verification.max_abs_difference <= 0.1
+
+
+def test_backend_that_is_missing_here_is_replaced_by_onnxruntime_and_that_is_said(copied: Path, reseal: Change) -> None:
+    edit(copied / "manifest.json", lambda values: values.update(backend="tensorrt"))
+    reseal(copied)
+    verification = verify_bundle(copied)
+    assert verification.ok
+    assert "on onnxruntime, as tensorrt on cpu is not on this machine" in verification.checks[-1].reason
+
+
+def test_bundle_reproduces_on_another_backend_within_its_tolerance(copied: Path, reseal: Change) -> None:
+    edit(copied / "manifest.json", lambda values: values.update(backend="openvino"))
+    reseal(copied)
+    verification = verify_bundle(copied)
+    assert verification.ok
+    assert verification.checks[-1].reason.endswith("on openvino")
+
+
+def test_run_gives_predictions_in_pixels_and_records_an_image_that_cannot_be_read(
+    detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    red, failed, grey = run_bundle(detector_bundle.archive, [photos[0], broken, photos[1]])
+    assert red["image"] == str(photos[0])
+    best = red["items"][0]
+    assert best["class_name"] in {"red", "blue"}
+    assert 0.25 < best["confidence"] <= 1
+    left, top, right, bottom = best["box"]
+    assert 0 <= left < right <= 160
+    assert 0 <= top < bottom <= 120
+    assert grey == {"image": str(photos[1]), "items": []}
+    assert set(failed) == {"image", "error"}
+
+
+def test_run_of_a_classifier_gives_the_most_probable_classes(
+    classifier_bundle: Bundle, photos: tuple[Path, ...]
+) -> None:
+    (result,) = run_bundle(classifier_bundle.folder, photos[:1])
+    confidences = [item["confidence"] for item in result["items"]]
+    assert len(confidences) == 3
+    assert confidences == sorted(confidences, reverse=True)
+    assert sum(confidences) == pytest.approx(1, abs=1e-6)
+    assert "box" not in result["items"][0]
+
+
+def test_manifest_is_typed(detector_bundle: Bundle) -> None:
+    manifest = read_manifest(detector_bundle.folder)
+    assert manifest.target.name == "mobile"
+    assert manifest.benchmark.chosen.latency.p50_ms == 10.0
+    assert manifest.benchmark.chosen.checks[0].verdict is Verdict.PASS
+    assert manifest.model.history[0].name == "export"
