@@ -15,6 +15,7 @@ import yaml
 from components.backends.yolo import import_ultralytics, load_yolo
 from components.errors import ConfigError
 from components.files import replacing
+from components.training.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,6 @@ class DetectorTraining:
     device: str = "cpu"
     seed: int = 0
     extra: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A finished training run: the best checkpoint, its validation metrics and its curve."""
-
-    checkpoint: Path
-    metrics: dict[str, float]
-    curve: Path
 
 
 def train_detector(
@@ -95,10 +87,11 @@ def train_detector(
 
 
 def _use_all_cores() -> None:
-    """Ultralytics leaves one core idle on a CPU, which halves the speed on a machine of two."""
+    """Ultralytics leaves one core of the machine idle; a process has a right to all that it may run on."""
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    torch.set_num_threads(len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 def _arguments(training: DetectorTraining) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""How far two samples of one column lie apart, and which distance chance alone would explain.
+
+Both distances are between 0 (the same) and 1 (nothing in common), whatever the unit of the column,
+so one limit can hold for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_PERMUTATIONS = 4999  # the smallest p-value is then 0.0002
+_MEAN = float(np.sqrt(np.pi / 2) * np.log(2))  # of Kolmogorov's distribution
+_ROUNDING = 1e-6  # numbers that differ by less, relative to their size, are the same number
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two samples of one column.
+
+    Arguments:
+        distance: 0–1.
+        p_value: of a distance at least this large when nothing has changed; None when the column is one
+            and the same constant in both, so that there was nothing to test.
+        by_chance: the mean distance when nothing has changed; it shrinks as samples grow.
+        critical: level → the smallest distance whose p-value is at most this level.
+    """
+
+    distance: float
+    p_value: float | None
+    by_chance: float
+    critical: Callable[[float], float]
+
+
+_SAME_CONSTANT = Comparison(0.0, None, 0.0, lambda level: 0.0)
+
+
+def compare_numbers(reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> Comparison:
+    """The largest gap between two cumulative distributions (Kolmogorov–Smirnov).
+
+    The p-value is Smirnov's asymptotic one (Ann. Math. Statist. 19, 1948): too large rather than too
+    small for few samples and for values with ties, so it does not alarm too often.
+
+    Arguments:
+        reference: (m,) finite values.
+        window: (n,) finite values.
+    """
+    from scipy.special import kolmogi, kolmogorov
+
+    pooled = np.sort(np.concatenate([reference, window]))
+    if pooled[-1] - pooled[0] <= _ROUNDING * max(abs(pooled[0]), abs(pooled[-1])):
+        return _SAME_CONSTANT
+    below = [np.searchsorted(np.sort(sample), pooled, side="right") / len(sample) for sample in (reference, window)]
+    distance = float(np.abs(below[0] - below[1]).max())
+    root = float(np.sqrt(len(reference) * len(window) / (len(reference) + len(window))))
+    return Comparison(
+        distance,
+        p_value=float(kolmogorov(distance * root)),
+        by_chance=_MEAN / root,
+        critical=lambda level: float(kolmogi(level)) / root,
+    )
+
+
+def compare_categories(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> Comparison:
+    """Half the summed difference of the categories' shares (total variation), with a permutation test.
+
+    Rows are dealt anew to reference and window many times, which is exact also for rare categories;
+    only the counts of each category matter, so they are drawn instead of the rows.
+
+    Arguments:
+        reference: (m,) names.
+        window: (n,) names.
+    """
+    m, n = len(reference), len(window)
+    names, rows = np.unique(np.concatenate([reference, window]), return_inverse=True)
+    if len(names) == 1:
+        return _SAME_CONSTANT
+    pooled = np.bincount(rows)
+
+    def total_variation(in_window: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        return np.asarray(np.abs(in_window / n - (pooled - in_window) / m).sum(axis=-1) / 2)
+
+    distance = float(total_variation(np.bincount(rows[m:], minlength=len(names))))
+    dealt = np.random.default_rng(0).multivariate_hypergeometric(pooled, n, size=_PERMUTATIONS, method="marginals")
+    null = np.sort(total_variation(dealt))[::-1]
+    as_far = int(np.count_nonzero(null >= distance - 1e-12))
+
+    def critical(level: float) -> float:
+        allowed = int(level * (_PERMUTATIONS + 1))
+        farthest = null[allowed - 1] if allowed else 1.0
+        return float(farthest) + 1e-9
+
+    return Comparison(distance, (1 + as_far) / (_PERMUTATIONS + 1), float(null.mean()), critical)

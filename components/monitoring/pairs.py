@@ -1,0 +1,123 @@
+"""Bring the columns of reference and window together, so that each can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import IncompatibleError
+from components.monitoring.distances import Comparison, compare_categories, compare_numbers
+from components.monitoring.tables import NOTHING, DriftTable
+
+MISSING = " (missing)"  # ends the name of the column that says where another one has no value
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One column in both tables: (m,) and (n,) finite float64, or both str."""
+
+    column: str
+    reference: npt.NDArray[Any]
+    window: npt.NDArray[Any]
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the column holds names instead of numbers."""
+        return self.reference.dtype.kind == "U"
+
+    def compare(self) -> Comparison:
+        """How far the two lie apart."""
+        compare = compare_categories if self.is_category else compare_numbers
+        return compare(self.reference, self.window)
+
+    def shares(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The categories (k,), and the share (k,) that each has in the reference and in the window."""
+        names, rows = np.unique(np.concatenate([self.reference, self.window]), return_inverse=True)
+        m = len(self.reference)
+        before, after = (np.bincount(part, minlength=len(names)) / len(part) for part in (rows[:m], rows[m:]))
+        return names, before, after
+
+    def describe(self) -> str:
+        """What changed, in the unit of the column, such as ``"median 112 → 31"``."""
+        if self.is_category:
+            names, before, after = self.shares()
+            k = int(np.abs(after - before).argmax())
+            return f"{names[k]} {before[k]:.0%} → {after[k]:.0%}"
+        quartiles = [np.quantile(values, (0.25, 0.5, 0.75)) for values in (self.reference, self.window)]
+        (low, middle, high), (new_low, new_middle, new_high) = ([f"{value:.3g}" for value in row] for row in quartiles)
+        if middle != new_middle:
+            return f"median {middle} → {new_middle}"
+        return f"median stays {middle}, middle half {low}–{high} → {new_low}–{new_high}"
+
+
+def aligned(reference: DriftTable, window: DriftTable) -> tuple[DriftTable, DriftTable]:
+    """The two tables with the same columns of the same kinds.
+
+    A column without any value takes the kind of the other table's: nothing was detected in a whole window,
+    say, so that no top class tells whether classes are names or numbers.
+
+    Raises:
+        IncompatibleError: the columns differ, or one holds names in one table and numbers in the other.
+    """
+    _require_same_columns(reference, window)
+    before, after = dict(reference.columns), dict(window.columns)
+    for column in before:
+        if reference.is_category(column) != window.is_category(column):
+            side = after if reference.is_category(column) else before
+            if np.isfinite(side[column]).any():
+                raise IncompatibleError(
+                    f"names in {column}, or numbers, in both tables",
+                    found="names in one of them and numbers in the other",
+                    mend="build a new reference",
+                )
+            side[column] = np.full(len(side[column]), NOTHING)
+    return replace(reference, columns=before), replace(window, columns=after)
+
+
+def pair_columns(
+    reference: DriftTable, window: DriftTable, *, minimum_values: int
+) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """Every column that can be compared, and why others cannot.
+
+    A column of numbers in which some rows have no value (no detections, no confidence) gives two pairs:
+    the values that there are, and the share of rows without one.
+
+    Arguments:
+        reference: the accepted rows.
+        window: the rows to judge; both as `aligned` gave them.
+        minimum_values: a column with fewer values than this in either is not compared.
+
+    Returns:
+        The pairs, in the order of the reference; one line for each column that the reference knows and
+        of which the window has too few values.
+    """
+    pairs: list[Pair] = []
+    unknown: list[str] = []
+    for column, before in reference.columns.items():
+        after = window.columns[column]
+        if reference.is_category(column):
+            pairs.append(Pair(column, before, after))
+            continue
+        gaps = [~np.isfinite(values) for values in (before, after)]
+        if gaps[0].any() or gaps[1].any():
+            pairs.append(Pair(column + MISSING, *(np.where(gap, "no value", "value") for gap in gaps)))
+        values = [array[~gap] for array, gap in zip((before, after), gaps, strict=True)]
+        if min(len(array) for array in values) >= minimum_values:
+            pairs.append(Pair(column, *values))
+        elif len(values[0]) >= minimum_values:
+            unknown.append(f"{column} has {len(values[1])} values in the window, {minimum_values} are needed")
+    return tuple(pairs), tuple(unknown)
+
+
+def _require_same_columns(reference: DriftTable, window: DriftTable) -> None:
+    gone = [name for name in reference.columns if name not in window.columns]
+    new = [name for name in window.columns if name not in reference.columns]
+    if gone or new:
+        raise IncompatibleError(
+            "the same columns in reference and window",
+            found=f"only in the reference: {', '.join(gone) or 'none'}; only in the window: {', '.join(new) or 'none'}",
+            mend="build a new reference",
+        )

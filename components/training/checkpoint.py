@@ -1,0 +1,99 @@
+"""The classifier checkpoint: tensors and plain values, so that loading it never executes code.
+
+A checkpoint is a dict with `foveal_classifier` (the version of this layout), `architecture` (a torchvision
+name), `class_names`, `image_size` (side in pixels), `fit` (how an image is brought to that size), `mean` and
+`std` (of RGB values in 0–1), `state_dict` and `metrics`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.errors import ConfigError, ModelError
+
+LAYOUT = 1
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
+_TWO_OUTPUTS = {"googlenet", "inception_v3"}  # auxiliary classifiers while they train
+
+
+def build_network(architecture: str, classes: int, image_size: int) -> Any:
+    """A torchvision classifier with random weights, in evaluation mode.
+
+    Raises:
+        ConfigError: torchvision has no such classifier, or it does not take images of that size.
+    """
+    import torch
+    from torchvision import models
+
+    known = sorted(set(models.list_models(module=models)) - _TWO_OUTPUTS)
+    if architecture not in known:
+        close = difflib.get_close_matches(architecture, known)
+        raise ConfigError(
+            "a classifier of torchvision, such as resnet18",
+            found=repr(architecture),
+            mend=f"did you mean {' or '.join(close)}?" if close else "",
+        )
+    network = models.get_model(architecture, weights=None, num_classes=classes).eval()
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"an image size that {architecture} takes", found=f"{image_size} px: {reason}", mend="try 224"
+        ) from error
+    return network
+
+
+def save_checkpoint(
+    path: Path,
+    network: Any,
+    *,
+    architecture: str,
+    class_names: Sequence[str],
+    image_size: int,
+    metrics: Mapping[str, float],
+) -> None:
+    """Write a network's weights and all that is needed to use them."""
+    import torch
+
+    contents = {
+        "foveal_classifier": LAYOUT,
+        "architecture": architecture,
+        "class_names": list(class_names),
+        "image_size": image_size,
+        "fit": "stretch",
+        "mean": list(MEAN),
+        "std": list(STD),
+        "state_dict": {name: tensor.cpu() for name, tensor in network.state_dict().items()},
+        "metrics": dict(metrics),
+    }
+    torch.save(contents, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; its `network` is built, with its weights, in evaluation mode.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another kind.
+    """
+    import torch
+
+    expected, mend = "a classifier checkpoint that Foveal wrote", "train one with train_classifier"
+    if not path.is_file():
+        raise ModelError(expected, found=f"nothing at {path}", mend="check the path")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(contents, dict) or contents.get("foveal_classifier") != LAYOUT:
+            raise ModelError(expected, found=f"another kind of file: {path}", mend=mend)
+        names = contents["class_names"]
+        network = build_network(contents["architecture"], len(names), contents["image_size"])
+        network.load_state_dict(contents["state_dict"])
+    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError, ConfigError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(expected, found=f"{path}: {reason}", mend=mend) from error
+    return {**contents, "network": network}
