@@ -48,7 +48,9 @@ class BundleModel(PythonModel):  # type: ignore[misc]
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predict a column of images; one that cannot be read has an `error` and costs no other."""
         images = list(model_input.iloc[:, 0] if isinstance(model_input, pd.DataFrame) else model_input)
-        rows = [{"image": _name(image, k), "predictions": [], "error": None} for k, image in enumerate(images)]
+        rows: list[dict[str, Any]] = [
+            {"image": _name(image, k), "predictions": [], "error": None} for k, image in enumerate(images)
+        ]
         step = self._bundle.config["batch_size"]
         for start in range(0, len(rows), step):
             self._predict_batch(images[start : start + step], rows[start : start + step])

@@ -28,6 +28,7 @@ from model_registry.release import (
 from model_registry.store import Store
 
 BUNDLE_FOLDER, REFERENCE_FOLDER = "bundle", "reference"
+_VALIDATION = ("validation", "val")  # roles of the data that accuracy is measured on
 _PER_BATCH = 100  # parameters and tags that MLflow takes in one call
 _PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
 _DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all of it is in the version's tags
@@ -121,7 +122,7 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     """Log a release's parameters, metrics, data, files and plot to its run, and its metrics to its logged model."""
     client, data = store.client, _datasets(release)
     _log_inputs(client, run_id, data)
-    validation = next((d for d in data if d.role == "validation"), None)
+    validation = next((d for d in data if d.role in _VALIDATION), None)
     _log_params(client, run_id, release_params(release))
     log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from components.backends.onnx_file import save_onnx
@@ -37,32 +38,39 @@ TARGET = Target(
 )
 
 
+CLASSIFIER = VisionSpec(TaskType.CLASSIFY, ("cat", "dog", "owl"), (64, 64), Fit.CENTER_CROP, Head.LOGITS)
+
+
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> ModelArtifact:
-    """Sees one dog in the middle of the input, whatever the image: box 16–48 px, score 0.9."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
+    """A detector that sees one dog in the middle of its input, whatever the image: box 16–48 px, score 0.9."""
     anchors = np.zeros((1, 6, 2), np.float32)
     anchors[0, :, 0] = (32, 32, 32, 32, 0.0, 0.9)
-    weights = {"zero": np.zeros(1, np.float32), "column": np.array([-1, 1, 1]), "anchors": anchors}
+    return constant_model(tmp_path_factory.mktemp("model") / "detector.onnx", SPEC, anchors)
+
+
+def constant_model(path: Path, spec: VisionSpec, output: npt.NDArray[np.float32]) -> ModelArtifact:
+    """An ONNX file of Foveal's that gives `output` (1, …) for every image."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    column = np.array([-1] + [1] * (output.ndim - 1))
+    weights = {"zero": np.zeros(1, np.float32), "column": column, "constant": output}
     nodes = [
         helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
         helper.make_node("Reshape", ["nothing", "column"], ["shaped"]),
-        helper.make_node("Add", ["shaped", "anchors"], ["output"]),
+        helper.make_node("Add", ["shaped", "constant"], ["output"]),
     ]
     graph = helper.make_graph(
         nodes,
-        "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 64, 64, 3])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 6, 2])],
+        "constant",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *spec.input_size, 3])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", *output.shape[1:]])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return save_onnx(model, tmp_path_factory.mktemp("model") / "tiny.onnx", SPEC, [PassRecord("export", {"opset": 17})])
+    return save_onnx(model, path, spec, [PassRecord("export", {"opset": 17})])
 
 
 def measurement(
@@ -117,6 +125,17 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bundle(report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return write_bundle(report, tmp_path_factory.mktemp("bundle"), name="tiny", golden=[photo], details={})
+
+
+@pytest.fixture(scope="session")
+def classifier(report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """A classifier that is nearly sure of an owl, packed but not logged."""
+    folder = tmp_path_factory.mktemp("classifier")
+    logits = np.array([[0.0, 1.0, 5.0]], np.float32)
+    found = measurement(constant_model(folder / "c.onnx", CLASSIFIER, logits), "fp32 · onnxruntime", 5.0, None)
+    found = replace(found, accuracy={"top1": 0.9})
+    own = replace(report, measurements=(found,), chosen="fp32 · onnxruntime", metric="top1")
+    return Release("owls", own, write_bundle(own, folder / "bundle", name="owls", golden=[photo], details={}))
 
 
 @pytest.fixture(scope="session")

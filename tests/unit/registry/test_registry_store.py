@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,27 +16,57 @@ from model_registry.store import open_store, sqlite_uri
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
-OPEN = """
+WRITE = """
 import sys
 from pathlib import Path
-from model_registry import Registry, sqlite_uri
+import mlflow
+from model_registry.store import open_store, sqlite_uri
 
-registry = Registry(sqlite_uri(Path(sys.argv[1])))
-print(len(registry.versions("nothing")))
+print("ready", flush=True)
+sys.stdin.readline()
+store = open_store(sqlite_uri(Path(sys.argv[1])))
+store.client.create_registered_model(sys.argv[2])
 """
 
 
-def test_processes_that_open_a_fresh_database_together_all_succeed_and_leave_the_working_directory_empty(tmp_path):
+def test_processes_that_open_a_fresh_database_together_lose_nothing_and_leave_the_working_directory_empty(tmp_path):
     database, here = tmp_path / "made on demand" / "mlflow.db", tmp_path / "here"
     here.mkdir()
-    command = [sys.executable, "-c", OPEN, str(database)]
-    crowd = [subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITE, str(database), name],
+            cwd=here,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
     for process in crowd:
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err.decode()
-        assert out == b"0\n"
+        assert process.stdout.readline() == "ready\n"
+    for process in crowd:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in crowd:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    models = open_store(sqlite_uri(database)).client.search_registered_models()
+    assert sorted(model.name for model in models) == ["one", "two"]
     assert list(here.iterdir()) == []
     assert sorted(path.name for path in database.parent.iterdir()) == [".mlflow.db.lock", "mlflow.db"]
+
+
+def test_a_fresh_database_is_made_by_one_process_at_a_time(tmp_path, registry):
+    database = tmp_path / "mlflow.db"
+    with (tmp_path / ".mlflow.db.lock").open("w") as another, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        opening = pool.submit(open_store, sqlite_uri(database))
+        with pytest.raises(TimeoutError):
+            opening.result(timeout=2)
+        assert [path.name for path in tmp_path.iterdir()] == [".mlflow.db.lock"]
+        fcntl.flock(another, fcntl.LOCK_UN)
+        assert opening.result(timeout=240).client.search_registered_models() == []
 
 
 def test_artifacts_go_beside_the_database_unless_told_otherwise(store_root, registry, tmp_path):

@@ -56,7 +56,12 @@ def module_release(report, bundle, reference):
         bundle=bundle,
         reference=reference,
         dataset_hashes={"validation": "a" * 64, "golden": "c" * 64},
-        parameters={"data": {"labelled": "digits/data.yaml"}, "seed": 7, "backend": "shadowed", "long": "x" * 9000},
+        parameters={
+            "data": {"labelled": "digits/data.yaml"},
+            "backend": "shadowed",
+            "long": "x" * 9000,
+            "many": {f"p{number}": number for number in range(150)},
+        },
         tags={"team": "vision"},
     )
 
@@ -78,6 +83,7 @@ def test_the_run_holds_the_chosen_variants_numbers_and_the_machine(released, reg
     assert run.data.params["data.labelled"] == "digits/data.yaml"
     assert run.data.params["backend"] == "onnxruntime"
     assert len(run.data.params["long"]) == 6000
+    assert run.data.params["many.p149"] == "149"
     assert run.data.tags["environment.cpu"] == "Test CPU"
 
 
@@ -241,9 +247,11 @@ def test_a_release_that_fails_half_way_leaves_no_version_and_no_open_run(registr
     assert registry.log_release(make_release("broken")).version == 1
 
 
-def test_runs_that_a_killed_process_left_open_are_failed_when_the_release_is_made_again(registry, client, make_release):
+def test_runs_that_a_killed_release_left_open_are_failed_when_it_is_made_again(
+    registry, client, make_release, tmp_path
+):
     release = make_release("killed")
-    experiment = client.create_experiment("killed")
+    experiment = client.create_experiment("killed", artifact_location=tmp_path.as_uri())
     left = client.create_run(experiment, tags={"release_key": release.key}).info.run_id
     registry.log_release(release)
     assert client.get_run(left).info.status == "FAILED"
@@ -266,8 +274,8 @@ def test_a_card_of_ones_own_is_used(registry, client, make_release):
     assert client.get_model_version("carded", "1").description == "# My own words\n"
 
 
-def test_an_experiment_that_was_deleted_is_named_with_the_way_back(registry, client, make_release):
-    client.delete_experiment(client.create_experiment("gone"))
+def test_an_experiment_that_was_deleted_is_named_with_the_way_back(registry, client, make_release, tmp_path):
+    client.delete_experiment(client.create_experiment("gone", artifact_location=tmp_path.as_uri()))
     with pytest.raises(RegistryError, match="mlflow experiments restore"):
         registry.log_release(make_release("gone"))
 
