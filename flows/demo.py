@@ -10,6 +10,7 @@ from typing import Any
 
 from components.images.digits import SceneCounts, write_detection_dataset
 from flows.config import DataInput, ModelInput, MonitorConfig, ReleaseConfig
+from flows.formats import short
 from flows.progress import advance
 from flows.settings import Settings
 from flows.summary import MonitorSummary, ReleaseSummary
@@ -26,6 +27,7 @@ class DemoSummary:
     release: ReleaseSummary
     night: MonitorSummary
     mlflow_command: str
+    mlflow_page: str
     prefect_command: str
 
     def to_json(self) -> dict[str, Any]:
@@ -34,6 +36,7 @@ class DemoSummary:
             "release": self.release.to_json(),
             "night": self.night.to_json(),
             "mlflow_command": self.mlflow_command,
+            "mlflow_page": self.mlflow_page,
             "prefect_command": self.prefect_command,
         }
 
@@ -72,12 +75,16 @@ def run(settings: Settings) -> DemoSummary:
     advance("composing scenes", 1, 1)
     released = release(release_config(settings))
     night = monitor(MonitorConfig(name=NAME, images=str(data_folder(settings) / "images" / "night")))
-    programs = Path(sys.executable).parent
+    programs = f"DO_NOT_TRACK=true {short(Path(sys.prefix) / 'bin')}"
+    store = (
+        f"sqlite:///{short(settings.root)}/mlflow/mlflow.db" if settings.embedded_tracking else settings.tracking_uri
+    )
     return DemoSummary(
         released,
         night,
-        mlflow_command=f"{programs / 'mlflow'} ui --backend-store-uri {settings.tracking_uri}",
-        prefect_command=f"PREFECT_HOME={settings.prefect_home} {programs / 'prefect'} server start",
+        mlflow_command=f"{programs}/mlflow ui --backend-store-uri {store}",
+        mlflow_page=f"http://127.0.0.1:5000/#/models/{NAME}?workflowType=machine_learning",
+        prefect_command=f"PREFECT_HOME={short(settings.prefect_home)} {programs}/prefect server start",
     )
 
 
