@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,13 @@ def describe_onnx(path: Path, *, spec: VisionSpec | None = None, history: Sequen
     )
 
 
-def read_onnx(path: Path, *, inline: bool = False) -> Any:
+def read_onnx(path: Path, *, outside: bool = False) -> Any:
     """Read and check an ONNX model.
 
     Arguments:
         path: the file.
-        inline: take up weights that lie in other files of the same folder, instead of refusing them.
+        outside: the file comes from elsewhere, so take up weights that lie in other files of the same folder, and
+            accept nodes in any order, as some converters write them, instead of refusing both.
 
     Returns:
         An `onnx.ModelProto` that holds all its weights.
@@ -88,7 +90,9 @@ def read_onnx(path: Path, *, inline: bool = False) -> Any:
         raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
     try:
         model = onnx.load(path, load_external_data=False)
-        _settle_external(model, path, inline)
+        _settle_external(model, path, outside)
+        if outside:
+            _sort_nodes(model.graph)
         onnx.checker.check_model(model)
     except ModelError:
         raise
@@ -263,7 +267,28 @@ def _attributes(bodies: Iterable[Any]) -> Iterator[Any]:
     return (attribute for body in bodies for node in body.node for attribute in node.attribute)
 
 
-def _settle_external(model: Any, path: Path, inline: bool) -> None:
+def _sort_nodes(graph: Any) -> None:
+    """Put the nodes of a graph behind those that they read from, if they are not."""
+    producers = {output: position for position, node in enumerate(graph.node) for output in node.output if output}
+    needs = [{producers[name] for name in _read_by(node) if name in producers} for node in graph.node]
+    if all(position > max(needed, default=-1) for position, needed in enumerate(needs)):
+        return
+    order = TopologicalSorter(dict(enumerate(needs))).static_order()
+    nodes = [type(graph.node[position]).FromString(graph.node[position].SerializeToString()) for position in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _read_by(node: Any) -> Iterator[str]:
+    """Names that a node reads, those inside its branches and loops included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                yield from _read_by(inner)
+
+
+def _settle_external(model: Any, path: Path, allowed: bool) -> None:
     """Take up weights from other files, if that is allowed and they lie inside the model's own folder."""
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
@@ -273,7 +298,7 @@ def _settle_external(model: Any, path: Path, inline: bool) -> None:
         return
     places = {entry.value for tensor in external for entry in tensor.external_data if entry.key == "location"}
     listed = ", ".join(sorted(places)[:3]) or "nowhere"
-    if not inline:
+    if not allowed:
         raise ModelError(
             "an ONNX file that holds its own weights",
             found=f"{path.name} keeps them in {listed}",

@@ -51,26 +51,39 @@ class OpenVino:
         if wanted == "CPU":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
             settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
-        try:
-            compiled = core.compile_model(str(artifact.path), wanted, settings)
-        except Exception as error:
-            raise ModelError(
-                "a model that OpenVINO compiles", found=f"{artifact.path.name}: {one_line(error)}"
-            ) from error
-        return OpenVinoSession(artifact, compiled)
+        return OpenVinoSession(artifact, core, wanted, settings)
 
 
 class OpenVinoSession(OpenSession):
-    """An ONNX model that OpenVINO has compiled."""
+    """An ONNX model that OpenVINO has compiled.
 
-    def __init__(self, artifact: ModelArtifact, compiled: Any) -> None:
+    It is compiled twice: for single images with a fixed shape, which takes 12 to 16 % less processor time than a free
+    batch axis (measured on YOLO11n at 256 px, FP32 and INT8), and, once one comes, for batches of any size.
+    """
+
+    def __init__(self, artifact: ModelArtifact, core: Any, device: str, settings: dict[str, Any]) -> None:
         super().__init__(artifact, OpenVino.name)
-        self._request: Any = compiled.create_infer_request()
-        self._outputs: Any = [compiled.output(output.name) for output in artifact.outputs]
+        self._core, self._device, self._settings = core, device, settings
+        self._requests: dict[bool, Any] = {True: self._compile(single=True)}
+
+    def _compile(self, *, single: bool) -> Any:
+        name = self._artifact.path.name
+        try:
+            model = self._core.read_model(str(self._artifact.path))
+            if single:
+                model.reshape([1, *self._artifact.spec.input_size, 3])
+            return self._core.compile_model(model, self._device, self._settings).create_infer_request()
+        except Exception as error:
+            raise ModelError("a model that OpenVINO compiles", found=f"{name}: {one_line(error)}") from error
 
     def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
-        results = self._request.infer([batch], share_inputs=True, share_outputs=False)
-        return tuple(results[output] for output in self._outputs)
+        single = len(batch) == 1
+        if single not in self._requests:
+            self._requests[single] = self._compile(single=single)
+        request = self._requests[single]
+        results = request.infer([batch], share_inputs=True, share_outputs=False)
+        return tuple(results[output.name] for output in self._artifact.outputs)
 
     def _release(self) -> None:
-        self._request = self._outputs = None
+        self._requests.clear()
+        self._core = None

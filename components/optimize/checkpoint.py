@@ -26,6 +26,7 @@ from components.optimize.quiet import quiet
 from components.optimize.ultralytics_export import claims_of_metadata, supported_task
 
 CLASSIFIER_KEY = "foveal_classifier"
+MAX_GROWTH = 100_000_000  # bytes that a checkpoint may gain by unpacking; torch compresses source code only
 _HEADS = {"Detect", "v10Detect", "Classify"}
 
 
@@ -108,10 +109,11 @@ def _entries(path: Path) -> set[str]:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError) as error:
         raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}") from error
-    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+    unpacked, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if unpacked > size + MAX_GROWTH:
         raise ModelError(
-            "a checkpoint as torch saves it, uncompressed",
-            found=f"{path.name}, which unpacks to more than its size",
+            "a checkpoint as torch saves it, with its weights uncompressed",
+            found=f"{path.name}, which unpacks from {size / 1e6:.0f} to {unpacked / 1e6:.0f} MB",
             mend="load it with torch and save it again, if you trust it",
         )
     return {entry.filename.rpartition("/")[2] for entry in entries}

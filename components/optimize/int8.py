@@ -49,7 +49,7 @@ class QuantizeInt8:
                     nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
                     preset=nncf.QuantizationPreset(self.preset),
                     subset_size=len(samples),
-                    ignored_scope=nncf.IgnoredScope(names=ignored),
+                    ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
                     advanced_parameters=nncf.AdvancedQuantizationParameters(
                         overflow_fix=nncf.OverflowFix(self.overflow_fix)
                     ),
@@ -59,6 +59,7 @@ class QuantizeInt8:
         except Exception as error:
             raise PassError("a model that NNCF quantizes", found=f"{artifact.path.name}: {one_line(error)}") from error
         require_finite(model, artifact, Precision.INT8)
+        _require_float(model, set(ignored))
         record = PassRecord(
             self.name,
             {
@@ -73,6 +74,18 @@ class QuantizeInt8:
         return save_onnx(
             model, product_path(artifact, context, "int8.onnx"), artifact.spec, (*artifact.history, record)
         )
+
+
+def _require_float(model: Any, names: set[str]) -> None:
+    """Refuse a product in which a node that was to stay in float32 reads quantized numbers.
+
+    Raises:
+        PassError: there is one.
+    """
+    quantized = {output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    for node in model.graph.node:
+        if node.name in names and node.op_type != "Shape" and quantized.intersection(node.input):
+            raise PassError("a decoding of the outputs in float32", found=f"INT8 in front of {node.name}")
 
 
 def _import_nncf() -> Any:

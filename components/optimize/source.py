@@ -76,7 +76,7 @@ def open_model(
 
 def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
     try:
-        model = read_onnx(path, inline=True)
+        model = read_onnx(path, outside=True)
     except ModelError as error:
         if path.suffix.lower() == ".onnx":
             raise
