@@ -326,7 +326,8 @@ class Measurement:
         peak_rss_mb: of the process that measured it, or None.
         accuracy: metric → value on the validation images, e.g. ``{"map50_95": 0.83, "map50": 0.97}``.
         images: how many images the accuracy rests on.
-        speedup: baseline p50 / this p50, median over rounds, with its 95 % interval; None for the baseline.
+        speedup: baseline p50 / this p50, median over rounds, with its 95 % interval; None for the baseline, and for
+            too few rounds.
         checks: this variant against the target's budget.
         error: why the variant could not be measured; then the numbers are empty.
     """

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from components.errors import BundleError
+from components.errors import BundleError, ConfigError
 from components.files import replacing
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can say
@@ -37,12 +37,15 @@ def write_zip(folder: Path, target: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Unpack a bundle's zip into a new folder, whole or not at all.
+    """Unpack a bundle's zip into a new or empty folder, whole or not at all.
 
     Raises:
+        ConfigError: something is in the folder.
         BundleError: it is no zip, is damaged, would write outside the folder, or is unreasonably large; the message
             names the file.
     """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError("a new or empty folder", found=f"something at {folder}", mend="choose another place")
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(opened, archive)
@@ -57,7 +60,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
     """The entries that are files, all of them harmless by what they declare."""
-    entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+    entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
     total = sum(entry.file_size for entry in entries)
     bound = min(MAX_BYTES, max(FREE_BYTES, MAX_EXPANSION * archive.stat().st_size))
     if len(entries) > MAX_FILES or total > bound:

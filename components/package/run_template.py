@@ -308,11 +308,13 @@ def damaged_files(folder: Path) -> list[str]:
     listing = folder / SUMS
     if not listing.is_file():
         return [f"{SUMS}: missing"]
-    lines = [line.split(maxsplit=1) for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = listing.read_text(encoding="utf-8", errors="replace")
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
     if not lines or any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         return [f"{SUMS}: not a list of sha256 sums"]
     sums = {name: value for value, name in lines}
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = {path.relative_to(folder).as_posix(): path for path in paths}
     problems = [f"{name}: missing" for name in sums if name not in found]
     for name, path in found.items():
         if name == SUMS:

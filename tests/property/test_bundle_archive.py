@@ -7,12 +7,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import BundleError
 from components.package.archive import unpack, write_zip
 
+FAST = settings(max_examples=100, deadline=None)  # a busy machine is no bug
 FILES = {"model.onnx": bytes(range(200)), "golden/0001.png": b"PNG" * 30, "SHA256SUMS": b"0" * 64}
 
 
@@ -42,6 +43,7 @@ def _unpacked(content: bytes) -> dict[str, bytes] | None:
         return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+@FAST
 @given(position=st.integers(0, len(PACKED) - 1), flip=st.integers(1, 255))
 def test_changed_byte_is_refused_or_shows_in_the_names_or_changes_nothing(position: int, flip: int) -> None:
     changed = bytearray(PACKED)
@@ -50,6 +52,7 @@ def test_changed_byte_is_refused_or_shows_in_the_names_or_changes_nothing(positi
     assert found is None or found == FILES or set(found) != set(FILES)
 
 
+@FAST
 @given(st.dictionaries(st.text(min_size=1, max_size=12), st.binary(max_size=50), max_size=4))
 def test_any_names_unpack_inside_or_not_at_all(entries: dict[str, bytes]) -> None:
     buffer = io.BytesIO()

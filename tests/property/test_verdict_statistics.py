@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.benchmark.selection import choose
@@ -36,12 +36,14 @@ from components.contracts import (
     VisionSpec,
 )
 
+FAST = settings(max_examples=100, deadline=None)  # a busy machine is no bug
 milliseconds = st.floats(0.01, 1e5)
 ROUNDS = st.lists(st.lists(milliseconds, min_size=1, max_size=8), min_size=6, max_size=14)
 SPEC = VisionSpec(TaskType.CLASSIFY, ("a",), (8, 8), Fit.STRETCH, Head.LOGITS)
 ARTIFACT = ModelArtifact(Path("model.onnx"), Format.ONNX, Precision.FP32, "0", SPEC, (), ())
 
 
+@FAST
 @given(n=st.integers(1, 400), quantile=st.sampled_from([0.5, 0.9, 0.95]), confidence=st.sampled_from([0.9, 0.95, 0.99]))
 def test_order_statistics_cover_the_quantile_at_least_as_often_as_they_say(
     n: int, quantile: float, confidence: float
@@ -55,6 +57,7 @@ def test_order_statistics_cover_the_quantile_at_least_as_often_as_they_say(
         assert sum(chances[low + 1 : high + 1]) >= confidence - 1e-9
 
 
+@FAST
 @given(ROUNDS)
 def test_median_lies_in_its_interval(rounds: list[list[float]]) -> None:
     latency = summarise_latency(rounds)
@@ -64,12 +67,14 @@ def test_median_lies_in_its_interval(rounds: list[list[float]]) -> None:
         assert latency.p50_low_ms <= latency.p50_ms <= latency.p50_high_ms
 
 
+@FAST
 @given(st.lists(milliseconds, min_size=6, max_size=40), st.permutations(range(6)))
 def test_interval_of_a_median_does_not_depend_on_the_order(samples: list[float], order: list[int]) -> None:
     turned = [samples[k] for k in order] + samples[6:]
     assert median_interval(samples) == median_interval(turned)
 
 
+@FAST
 @given(ROUNDS, st.floats(0.1, 10))
 def test_speedup_of_a_uniformly_faster_variant_is_its_factor(rounds: list[list[float]], factor: float) -> None:
     gain = speedup(rounds, [[call / factor for call in calls] for calls in rounds])
@@ -78,11 +83,13 @@ def test_speedup_of_a_uniformly_faster_variant_is_its_factor(rounds: list[list[f
     assert gain.high == pytest.approx(factor)
 
 
+@FAST
 @given(ROUNDS)
 def test_a_file_against_itself_has_no_noise(rounds: list[list[float]]) -> None:
     assert noise_floor(rounds, rounds) == 0
 
 
+@FAST
 @given(
     low=milliseconds,
     widths=st.tuples(st.floats(1, 2), st.floats(1, 2)),
@@ -114,6 +121,7 @@ def _measurements(draw: st.DrawFn) -> list[Measurement]:
     return found
 
 
+@FAST
 @given(_measurements(), st.none() | st.floats(0, 0.2))
 def test_what_ships_fails_nothing_and_beats_the_baseline_or_is_it(
     measurements: list[Measurement], noise: float | None

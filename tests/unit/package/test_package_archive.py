@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import BundleError
+from components.errors import BundleError, ConfigError
 from components.package.archive import unpack, write_zip
 
 
@@ -87,6 +87,14 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "x.zip", [(f"{k}", b"") for k in range(10_001)])
     with pytest.raises(BundleError, match="10001 files"):
         unpack(archive, tmp_path / "out")
+
+
+def test_folder_that_holds_something_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("1")
+    archive = zipped(tmp_path / "x.zip", [("a", b"1")])
+    with pytest.raises(ConfigError, match="new or empty folder"):
+        unpack(archive, tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "1"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])

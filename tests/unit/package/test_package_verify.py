@@ -59,9 +59,10 @@ def test_missing_and_extra_files_are_found_and_named(copied: Path) -> None:
     (copied / "golden" / "0003.png").unlink()
     (copied / "golden" / "extra.txt").write_text("?")
     (copied / "link").symlink_to(copied / "model.onnx")
+    (copied / "elsewhere").symlink_to("/")
     with pytest.raises(BundleError) as caught:
         verify_bundle(copied)
-    for line in ("golden/0003.png: missing", "golden/extra.txt: not a file", "link: not a file"):
+    for line in ("golden/0003.png: missing", "golden/extra.txt: not a file", "link: not a file", "elsewhere: not a"):
         assert line in str(caught.value)
 
 
