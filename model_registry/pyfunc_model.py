@@ -11,6 +11,8 @@ or without a ``data:`` prefix. In process a row may also be the encoded bytes, o
 Out: one row per image, in the same order. ``image`` is the path, or ``row N``; ``predictions`` is a list of objects,
 best first, with class_id, class_name, confidence and, of detections, x1, y1, x2, y2 in pixels of the image; ``error``
 says why there are none, or is None.
+
+Paths are opened where the model runs: behind a server, its callers can have any image there read.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ class BundleModel(PythonModel):  # type: ignore[misc]
         step = self._bundle.config["batch_size"]
         for start in range(0, len(rows), step):
             self._predict_batch(images[start : start + step], rows[start : start + step])
-        return pd.DataFrame(rows, columns=["image", "predictions", "error"])
+        # As objects: pandas would make None a NaN among strings, which is no JSON.
+        return pd.DataFrame(rows, columns=["image", "predictions", "error"], dtype=object)
 
     def _predict_batch(self, images: Iterable[Any], rows: list[dict[str, Any]]) -> None:
         ready = []

@@ -138,10 +138,23 @@ def test_the_table_has_one_row_an_image_in_order_over_many_batches(model, photo,
 )
 def test_a_bad_image_has_an_error_and_costs_no_other(model, photo, bad, why):
     table = model.unwrap_python_model().predict(None, [str(photo), bad, str(photo)])
-    assert table["error"].isna().tolist() == [True, False, True]
-    assert why in table["error"][1]
+    first, error, last = table["error"]
+    assert first is last is None
+    assert why in error
     assert table["predictions"][1] == []
     assert len(table["predictions"][0]) == len(table["predictions"][2]) == 1
+
+
+def test_a_served_model_answers_in_strict_json(model, encoded):
+    from mlflow.pyfunc.scoring_server import invocations
+
+    body = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[encoded], ["nowhere.jpg"]]}})
+    answer = invocations(body, "application/json", model, model.metadata.get_input_schema())
+    assert answer.status == 200
+    good, bad = json.loads(answer.response, parse_constant=pytest.fail)["predictions"]
+    assert good["error"] is None
+    assert good["predictions"][0]["class_name"] == "dog"
+    assert "nowhere.jpg" in bad["error"]
 
 
 def test_no_image_at_all_is_an_empty_table(model):
