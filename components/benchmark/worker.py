@@ -31,7 +31,7 @@ from components.benchmark.messages import (
     decode,
     send,
 )
-from components.contracts import ModelArtifact, Prediction
+from components.contracts import Prediction
 from components.errors import FovealError
 from components.images.reading import read_image
 from components.vision import VisionTask, task_for
@@ -40,7 +40,6 @@ Image = npt.NDArray[np.uint8]
 
 FIRST_WARM_UP = 10  # calls after opening: graph optimizations, memory pools, page faults
 WARM_UP = 2  # calls at the start of each turn: another process had the caches
-MAX_IMAGES = 16
 MAX_IMAGE_BYTES = 64_000_000  # decoded images in memory, so that they do not drown the model's own memory
 
 
@@ -50,7 +49,6 @@ class Bench:
     def __init__(self, order: Open) -> None:
         if order.threads:
             cv2.setNumThreads(order.threads)
-        self._artifact: ModelArtifact = order.artifact
         self._task: VisionTask = task_for(order.artifact.spec)
         self._session: Session = get_backend(order.backend).open(
             order.artifact, device=order.device, threads=order.threads
@@ -101,9 +99,9 @@ class Bench:
 
 
 def _load_some(paths: Sequence[Path]) -> list[Image]:
-    """The first images, as many as fit into the bounds, at least one."""
+    """The first images, as many as memory is set aside for, at least one."""
     images: list[Image] = []
-    for path in paths[:MAX_IMAGES]:
+    for path in paths:
         images.append(read_image(path))
         if sum(image.nbytes for image in images) > MAX_IMAGE_BYTES:
             break

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from components.contracts import Latency
+from components.contracts import Latency, TaskType
 from components.package.manifest import Manifest, Measured
 
+_KINDS = {TaskType.DETECT: "An object detector", TaskType.CLASSIFY: "An image classifier"}
 _FILES = (
     ("model.onnx", "the model; it takes uint8 images, scaling and normalisation are part of its graph"),
     ("run.py", "the runner: numpy, Pillow or OpenCV, and onnxruntime are all it needs"),
@@ -27,7 +28,7 @@ def _usage(manifest: Manifest) -> str:
     files = "\n".join(f"| `{name}` | {what} |" for name, what in _FILES)
     return f"""# {manifest.name}
 
-A {manifest.model.spec.task} model for the target {manifest.target.name}.
+{_KINDS[manifest.model.spec.task]} for the target {manifest.target.name}.
 
 ```
 pip install -r requirements.txt
@@ -65,8 +66,8 @@ def _measurements(manifest: Manifest) -> str:
 
 {table}
 
-Latency is of one image in memory, from fitting to prediction. Speed is relative to {benchmark.baseline}, with its 95 %
-interval; the noise floor of the run was {noise}. Accuracy is measured on {benchmark.chosen.images} images.
+Latency is of one image in memory, from fitting to prediction. Speed is relative to {benchmark.baseline}, with its
+95 % interval; the noise floor of the run was {noise}. Accuracy is measured on {benchmark.chosen.images} images.
 
 {reasons}
 
@@ -105,12 +106,13 @@ def _limits(manifest: Manifest) -> str:
     device = (
         f"Time and memory were measured on the host, not on a device of the target {target.name}."
         if target.measured_on_host
-        else "Time and memory hold for the machine above."
+        else "Time and memory hold for the machine above, not for another."
     )
     return f"""## What these numbers do not say
 
-{device} The accuracy holds for images like those that it was measured on; confidences below
-{manifest.thresholds.confidence:g} are dropped. Weights and training images have licences of their own."""
+- {device}
+- The accuracy holds for images like those that it was measured on.
+- Weights and training images have licences of their own, which this bundle does not know."""
 
 
 def list_requirements(manifest: Manifest) -> str:

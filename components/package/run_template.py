@@ -501,7 +501,8 @@ def _predict(bundle: Bundle, paths: Sequence[Path], *, as_json: bool) -> int:
             if as_json:
                 _say(json.dumps(result))
                 continue
-            _say(f"{result['image']}: {result.get('error') or ('' if result['items'] else 'nothing found')}")
+            remark = result.get("error") or ("" if result["items"] else "nothing found")
+            _say(f"{result['image']}: {remark}" if remark else result["image"])
             for item in result.get("items", []):
                 box = " ".join(f"{side:.1f}" for side in item.get("box", []))
                 _say(f"  {item['class_name']} {item['confidence']:.3f} {box}".rstrip())
