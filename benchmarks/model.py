@@ -11,7 +11,7 @@ from components.images.digits import SceneCounts, write_detection_dataset
 from components.training.detector import DetectorTraining, train_detector
 from flows.demo import MODEL
 
-TRAINING = DetectorTraining(architecture="yolo11n", width=0.125, image_size=256, epochs=24, extra=(("mosaic", 0.0),))
+TRAINING = DetectorTraining(architecture="yolo11n", width=0.125, image_size=256, epochs=20, extra=(("mosaic", 0.0),))
 CURVE = Path(__file__).parents[1] / "docs" / "training-curve.png"
 SCENES = SceneCounts(train=3000)
 

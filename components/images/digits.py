@@ -179,7 +179,7 @@ def _write_digits(
     areas: list[int] = []
     for _ in range(int(rng.integers(1, 8))):
         index = int(pool[rng.integers(len(pool))])
-        size = int(np.exp(rng.uniform(np.log(52), np.log(150))))
+        size = int(np.exp(rng.uniform(np.log(72), np.log(170))))
         mask = _render(images[index], size, rng)
         x, y = int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
         inked = mask > 0.4
