@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -50,7 +51,10 @@ class TorchScript:
         if threads:
             torch.set_num_threads(threads)
         try:
-            module = torch.jit.load(str(artifact.path), map_location=torch.device(place))
+            with warnings.catch_warnings():  # torch calls TorchScript deprecated at every load
+                warnings.simplefilter("ignore", FutureWarning)
+                warnings.simplefilter("ignore", DeprecationWarning)
+                module = torch.jit.load(str(artifact.path), map_location=torch.device(place))
         except Exception as error:
             raise ModelError("a TorchScript file", found=f"{artifact.path.name}: {one_line(error)}") from error
         return TorchSession(artifact, module, place)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from components.backends.onnx_file import describe_metadata
@@ -17,6 +20,8 @@ from components.optimize.meaning import UNIT, Normalisation
 from components.optimize.passes import PassContext, product_path, require
 from components.optimize.quiet import quiet
 from components.optimize.verify import noise, require_same
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip archive can hold
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,21 @@ class TraceTorchScript:
         record = PassRecord(self.name, {"source_sha256": artifact.sha256, **asdict(self.normalisation)})
         target = product_path(artifact, context, "fp32.torchscript")
         with replacing(target) as aside:
-            extra = describe_metadata(artifact.spec, (*artifact.history, record))
-            with quiet():
-                torch.jit.save(traced, str(aside), _extra_files=extra)
+            _save(traced, aside, describe_metadata(artifact.spec, (*artifact.history, record)))
         return describe_torchscript(target)
+
+
+def _save(traced: Any, target: Path, metadata: dict[str, str]) -> None:
+    """Write the archive without the debugging tables, which hold the paths of this machine's source files."""
+    import torch
+
+    sink = io.BytesIO()
+    with quiet():
+        torch.jit.save(traced, sink, _extra_files=metadata)
+    with zipfile.ZipFile(sink) as complete, zipfile.ZipFile(target, "w") as lean:
+        for entry in complete.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                lean.writestr(zipfile.ZipInfo(entry.filename, _EPOCH), complete.read(entry))
 
 
 def _with_preprocessing(network: Any, normalisation: Normalisation) -> Any:
