@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.benchmark.environment import describe_environment
+from components.benchmark.environment import describe_machine
 from components.files import write_text
 
 ORDER = ("accuracy", "parity", "speed", "demo", "classifier", "tests")
@@ -49,7 +49,7 @@ def main() -> None:
         sections.append(f"## {name}\n\n`make bench-{name}`\n\n```\n{output}\n```\n")
         if done.returncode:
             failed.append(name)
-    machine = describe_environment()
+    machine = describe_machine()
     head = (
         "# Evidence\n\nWritten by `make bench`: every figure was measured in that run, on the machine named here. "
         "Times are ratios of interleaved rounds where they compare.\n\n"

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_registry import sqlite_uri
+
 DEFAULT_ROOT = Path(".foveal")
 
 
@@ -28,7 +30,7 @@ class Settings:
         """Read `FOVEAL_HOME` (default `.foveal` in the working directory) and `MLFLOW_TRACKING_URI`."""
         root = Path(os.environ.get("FOVEAL_HOME") or DEFAULT_ROOT).expanduser().resolve()
         uri = os.environ.get("MLFLOW_TRACKING_URI")
-        return cls(root, uri or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", embedded_tracking=not uri)
+        return cls(root, uri or sqlite_uri(root / "mlflow" / "mlflow.db"), embedded_tracking=not uri)
 
     @property
     def artifact_root(self) -> str | None:

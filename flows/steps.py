@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect import Task, task
@@ -177,11 +176,6 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
                 "retry_delay_seconds": [2.0**n for n in range(1, retries + 1)],
                 "retry_condition_fn": _worth_a_retry,
             }
-        return task(function, name=name, **options)
+        return cast("Task[P, R]", task(name=name, **options)(function))
 
     return decorate
-
-
-def threads_of(asked: int) -> int:
-    """Threads to use: as asked, or all cores for 0."""
-    return asked or os.cpu_count() or 1

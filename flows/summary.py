@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from components.contracts import BenchmarkReport, DriftReport, InferenceRun, Measurement, ModelVersion
+from flows.formats import plain
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class ReleaseSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
-        return _plain(self)
+        return plain(self)
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,4 @@ class MonitorSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
-        return _plain(self)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+        return plain(self)

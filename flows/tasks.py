@@ -26,6 +26,7 @@ from flows.config import BenchmarkInput, ModelInput, Thresholds
 from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Images, Split, step, workplace
+from model_registry import Registry, Release
 
 
 @step("open model")
@@ -163,8 +164,6 @@ def register(
     parameters: Mapping[str, Any],
 ) -> ModelVersion:
     """Register one version with its runs, plots, bundle and reference; alias `challenger`. Idempotent."""
-    from model_registry import Release
-
     release = Release(
         name=name,
         report=report,
@@ -205,10 +204,8 @@ def log_drift(version: ModelVersion, report: DriftReport) -> None:
     registry().log_drift(version, report)
 
 
-def registry() -> Any:
+def registry() -> Registry:
     """The model registry that the environment names."""
-    from model_registry import Registry
-
     settings = Settings.from_environment()
     return Registry(settings.tracking_uri, settings.artifact_root)
 

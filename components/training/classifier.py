@@ -105,11 +105,11 @@ def train_classifier(
         about, network = _network(training, start_from, train.class_names)
         network.to(_device(training.device))
         spec = VisionSpec(TaskType.CLASSIFY, train.class_names, (about["image_size"],) * 2, Fit.STRETCH, Head.LOGITS)
-        splits = [_fitted(dataset, spec, Path(scratch)) for dataset in (train, val)]
+        learned, judged = (_fitted(dataset, spec, Path(scratch)) for dataset in (train, val))
         with replacing(output) as aside:
             aside.mkdir()
             curve, best = [], {"top1": -1.0}
-            for row in _epochs(network, *splits, training):
+            for row in _epochs(network, learned, judged, training):
                 curve.append(row)
                 if row["top1"] > best["top1"]:
                     best = {"top1": row["top1"], "top5": row["top5"]}
@@ -186,7 +186,7 @@ def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraini
             logits = network(_normalised(inputs))
             loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=_LABEL_SMOOTHING)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             losses.append(loss.item())

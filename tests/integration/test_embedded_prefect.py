@@ -6,9 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
+import httpx
 import psutil
 
 SCRIPT = """
@@ -32,15 +32,16 @@ with prefect_api(Settings.from_environment()) as url:
 def start(root: Path, name: str) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, name], env=environment | {"FOVEAL_HOME": str(root)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", SCRIPT, name],
+        env=environment | {"FOVEAL_HOME": str(root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
 def flow_runs(url: str) -> set[str]:
-    request = urllib.request.Request(f"{url}/flows/filter", b"{}", {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return {row["name"] for row in json.load(answer)}
+    return {row["name"] for row in httpx.post(f"{url}/flows/filter", json={}, timeout=20).json()}
 
 
 def test_overlapping_commands_share_one_server_that_ends_with_the_last_and_keeps_its_history(tmp_path):
