@@ -70,7 +70,7 @@ def train_detector(
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
         model.add_callback("on_train_start", lambda _: _use_all_cores())
         result = model.train(
-            data=str(_absolute_data(data, Path(scratch))), project=scratch, name="run", **_arguments(training)
+            data=str(_absolute_data(data, Path(scratch))), project=scratch, name="run", **_arguments(training, pretrained=start_from is not None)
         )
         run = Path(scratch) / "run"
         with replacing(output) as aside:
@@ -94,7 +94,7 @@ def _use_all_cores() -> None:
     torch.set_num_threads(len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _arguments(training: DetectorTraining) -> dict[str, Any]:
+def _arguments(training: DetectorTraining, *, pretrained: bool) -> dict[str, Any]:
     mosaic = 1.0 if training.augment else 0.0
     arguments: dict[str, Any] = {
         "imgsz": training.image_size,
@@ -104,7 +104,7 @@ def _arguments(training: DetectorTraining) -> dict[str, Any]:
         "seed": training.seed,
         "deterministic": True,
         "workers": 2,
-        "pretrained": False,
+        "pretrained": pretrained,
         "optimizer": "AdamW",
         "lr0": training.learning_rate,
         "lrf": 0.02,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import pkgutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -76,15 +74,13 @@ def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
     "package", [name for name in MODULES if name.startswith("components.") and name.count(".") == 1]
 )
 def test_importing_a_room_takes_under_half_a_second(package):
-    """Best of three fresh processes, less the time of a bare interpreter with numpy and OpenCV in the page cache."""
-
-    def seconds(code: str) -> float:
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""})
-        return time.perf_counter() - started
-
-    bare = min(seconds("pass") for _ in range(3))
-    assert min(seconds(f"import {package}") for _ in range(3)) - bare < 0.5
+    """Processor time of the import alone, the best of three fresh processes: the machine may be busy."""
+    script = f"import time; before = time.process_time(); import {package}; print(time.process_time() - before)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(times) < 0.5
 
 
 def test_the_import_packages_belong_to_this_distribution_alone():
