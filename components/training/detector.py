@@ -70,7 +70,10 @@ def train_detector(
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
         model.add_callback("on_train_start", lambda _: _use_all_cores())
         result = model.train(
-            data=str(_absolute_data(data, Path(scratch))), project=scratch, name="run", **_arguments(training, pretrained=start_from is not None)
+            data=str(_absolute_data(data, Path(scratch))),
+            project=scratch,
+            name="run",
+            **_arguments(training, pretrained=start_from is not None),
         )
         run = Path(scratch) / "run"
         with replacing(output) as aside:

