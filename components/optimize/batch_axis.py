@@ -22,8 +22,9 @@ def free_batch_axis(model: Any, fixed: int | None) -> None:
     if fixed is None:
         return
     shapes = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    batched = _values_with_batch_axis(model, fixed)
     for node in model.graph.node:
-        if node.op_type != "Reshape" or node.input[1] not in shapes:
+        if node.op_type != "Reshape" or node.input[0] not in batched or node.input[1] not in shapes:
             continue
         shape = shapes[node.input[1]]
         literal_zeros = any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute)
@@ -32,3 +33,16 @@ def free_batch_axis(model: Any, fixed: int | None) -> None:
             name = f"{node.name}/free_batch_shape"
             model.graph.initializer.append(numpy_helper.from_array(freed, name))
             node.input[1] = name
+
+
+def _values_with_batch_axis(model: Any, fixed: int) -> set[str]:
+    """Values whose first axis is as long as a batch, or of a length that only running would tell."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    found = set()
+    for value in (*graph.input, *graph.value_info):
+        axes = value.type.tensor_type.shape.dim
+        if axes and (not axes[0].HasField("dim_value") or axes[0].dim_value == fixed):
+            found.add(value.name)
+    return found

@@ -21,7 +21,8 @@ from components.optimize.verify import require_finite
 class QuantizeInt8:
     """Post-training quantization to a Q/DQ ONNX file that onnxruntime, OpenVINO and TensorRT run.
 
-    The decoding of the outputs stays in float32, found from the graph's structure (see `decoding_nodes`).
+    The decoding of the outputs stays in float32, found from the graph's structure (see `decoding_nodes`). A network
+    with layer normalisation gets NNCF's settings for transformers.
 
     Arguments:
         samples: how many calibration images at most.
@@ -40,6 +41,7 @@ class QuantizeInt8:
         require(artifact, self, Precision.FP32)
         samples = context.samples_for(artifact, self.samples)
         source = read_onnx(artifact.path)
+        transformer = any(node.op_type == "LayerNormalization" for node in source.graph.node)
         ignored = [*preprocessing_nodes(source), *decoding_nodes(source)]
         try:
             with quiet():
@@ -49,6 +51,7 @@ class QuantizeInt8:
                     nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
                     preset=nncf.QuantizationPreset(self.preset),
                     subset_size=len(samples),
+                    model_type=nncf.ModelType.TRANSFORMER if transformer else None,
                     ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
                     advanced_parameters=nncf.AdvancedQuantizationParameters(
                         overflow_fix=nncf.OverflowFix(self.overflow_fix)
@@ -68,6 +71,7 @@ class QuantizeInt8:
                 "preset": self.preset,
                 "overflow_fix": self.overflow_fix,
                 "float32_nodes": len(ignored),
+                "transformer": transformer,
                 "nncf": nncf.__version__,
             },
         )

@@ -18,13 +18,16 @@ from components.contracts import Format, ModelArtifact, PassRecord, Precision
 from components.errors import PassError
 from components.optimize.passes import PassContext, product_path, require
 from components.optimize.quiet import quiet
-from components.optimize.structure import decoding_nodes
+from components.optimize.structure import decoding_nodes, last_layers
 from components.optimize.verify import require_finite
 
 
 @dataclass(frozen=True)
 class QuantizeConvolutions:
     """Post-training quantization of the convolutions only, to a Q/DQ ONNX file.
+
+    The last convolutions stay in float32 with the decoding: this quantizer rounds outputs too, and 256 steps over all
+    logits of an image would leave a handful of different scores.
 
     Arguments:
         samples: how many calibration images at most.
@@ -82,7 +85,7 @@ class QuantizeConvolutions:
                 Reader(),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                nodes_to_exclude=list(decoding_nodes(source)),
+                nodes_to_exclude=[*decoding_nodes(source), *last_layers(source)],
                 per_channel=True,
                 reduce_range=self.reduce_range,
                 activation_type=quantization.QuantType.QUInt8,

@@ -117,10 +117,10 @@ def _task_of(prediction: npt.NDArray[Any]) -> TaskType:
 def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
     """Which detection head gave this output."""
     shape = prediction.shape
+    if len(shape) == 3 and names and shape[2] == 6:  # first: no input size gives 6 anchors, but k may be 4 + classes
+        return Head.YOLO_END2END, names
     if len(shape) == 3 and names and shape[1] == 4 + len(names):
         return Head.YOLO, names
-    if len(shape) == 3 and shape[2] == 6 and names:
-        return Head.YOLO_END2END, names
     if len(shape) == 3 and not names and 4 < shape[1] < shape[2]:
         return Head.YOLO, default_names(shape[1] - 4)
     raise ModelError(

@@ -33,6 +33,18 @@ def decoding_nodes(model: Any) -> tuple[str, ...]:
     return tuple(reversed(decoding))
 
 
+def last_layers(model: Any) -> tuple[str, ...]:
+    """Names of the layers with weights whose outputs are decoded, a head's final convolutions for instance."""
+    decoding = set(decoding_nodes(model))
+    decoded = {name for node in model.graph.node if node.name in decoding for name in node.input}
+    results = {value.name for value in model.graph.output}
+    return tuple(
+        node.name
+        for node in model.graph.node
+        if node.op_type in _WEIGHTED and node.name not in decoding and (decoded | results).intersection(node.output)
+    )
+
+
 def _is_box_integral(node: Any, producers: dict[str, Any]) -> bool:
     """Whether a convolution reads a softmax, directly or through nodes that only move numbers."""
     if node.op_type != "Conv":

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from components.backends import get_backend
+from components.errors import PassError
+from components.optimize import PassContext, get_pass, open_model
+
+
+@pytest.mark.parametrize("detector", ["yolo11", "yolo26"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_half_the_size_and_nearly_the_same_outputs(detector, backend, photos, tmp_path, request):
+    source = request.getfixturevalue(detector)
+    product = get_pass("fp16").apply(source, PassContext(tmp_path))
+    assert product.size_mb < 0.55 * source.size_mb
+    assert product.outputs[0].dtype == "float32"
+    batch = np.stack(photos[:2])
+    with get_backend(backend).open(source) as before, get_backend(backend).open(product) as after:
+        a, b = before.run(batch)[0], after.run(batch)[0]
+    scores = (
+        (lambda out: np.sort(out[:, 4:].ravel()))
+        if detector == "yolo11"
+        else (lambda out: np.sort(out[..., 4].ravel()))
+    )
+    np.testing.assert_allclose(scores(a), scores(b), atol=0.05)
+
+
+def test_a_weight_beyond_float16_is_an_error_not_an_infinity(write_network, tmp_path):
+    path = write_network()
+    model = onnx.load(path)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "bias")
+    bias.CopyFrom(numpy_helper.from_array(np.array([1e5, 0, 0], np.float32), "bias"))
+    onnx.save(model, path)
+    source = open_model(path, workdir=tmp_path / "work")
+    with pytest.raises(PassError, match="float16's range"):
+        get_pass("fp16").apply(source, PassContext(tmp_path / "work"))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from components.contracts import Head, TaskType
+from components.errors import ModelError
+from components.optimize.meaning import Claims, settle
+
+
+def _settle(shape, **claims):
+    def network(_):
+        return [np.random.default_rng(0).normal(size=shape).astype(np.float32)]
+
+    return settle(Claims(input_size=(64, 64), **claims), network, "m.onnx")[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "head"),
+    [
+        ((1, 84, 8400), 80, Head.YOLO),
+        ((1, 6, 84), 2, Head.YOLO),
+        ((1, 300, 6), 80, Head.YOLO_END2END),
+        ((1, 84, 6), 80, Head.YOLO_END2END),
+    ],
+)
+def test_a_detectors_head_is_seen_from_its_output(shape, classes, head):
+    spec = _settle(shape, class_names=tuple(map(str, range(classes))))
+    assert (spec.task, spec.head) == (TaskType.DETECT, head)
+
+
+def test_a_detectors_classes_are_counted_when_nobody_names_them():
+    assert _settle((1, 7, 84)).class_names == ("class_0", "class_1", "class_2")
+
+
+@pytest.mark.parametrize("shape", [(1, 25200, 85), (1, 84), (1, 2, 3, 4), (1, 90, 8400)])
+def test_outputs_of_no_known_detector_are_refused(shape):
+    with pytest.raises(ModelError, match="detector's output"):
+        _settle(shape, task=TaskType.DETECT, class_names=tuple(map(str, range(80))))
+
+
+def test_a_network_that_fails_at_the_size_asks_for_another():
+    def network(_):
+        raise RuntimeError("sizes of tensors must match\nmore")
+
+    with pytest.raises(ModelError, match="another image size") as caught:
+        settle(Claims(input_size=(50, 50)), network, "m.onnx")
+    assert "more" not in str(caught.value)

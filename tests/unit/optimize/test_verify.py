@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from components.contracts import Head
+from components.errors import PassError
+from components.optimize.verify import deviation, require_same
+
+
+def _rows(scores):
+    scores = np.asarray(scores, np.float32)
+    boxes = np.arange(len(scores) * 4, dtype=np.float32).reshape(-1, 4)
+    return np.hstack([boxes, scores[:, None], np.zeros((len(scores), 1), np.float32)])[None]
+
+
+def test_end_to_end_rows_may_come_in_any_order():
+    rows = _rows([0.9, 0.8, 0.7, 0.1])
+    assert deviation(rows, rows[:, ::-1], Head.YOLO_END2END) == 0
+
+
+def test_an_end_to_end_box_that_moved_is_seen():
+    rows = _rows([0.9, 0.8, 0.7, 0.1])
+    moved = rows.copy()
+    moved[0, 1, 0] += 5
+    assert deviation(rows, moved, Head.YOLO_END2END) > 0.1
+
+
+def test_which_of_the_tied_last_rows_make_the_list_does_not_matter():
+    rows = _rows([0.9, 0.1, 0.1])
+    other = rows.copy()
+    other[0, 2, :4] = 77
+    assert deviation(rows, other, Head.YOLO_END2END) == 0
+
+
+def test_a_small_change_of_the_scores_is_not_hidden_by_large_coordinates():
+    expected = np.concatenate([np.full((1, 4, 10), 640.0), np.full((1, 2, 10), 0.01)], axis=1)
+    found = expected.copy()
+    found[0, 5] = 0.005
+    assert deviation(expected, found, Head.YOLO) == pytest.approx(0.5)
+
+
+def test_what_is_not_a_number_is_never_the_same():
+    good, bad = np.ones((1, 3)), np.array([[1.0, np.nan, 1.0]])
+    with pytest.raises(PassError):
+        require_same([good], [bad], Head.LOGITS, "model.onnx", 1e9)
+
+
+def test_another_shape_is_never_the_same():
+    with pytest.raises(PassError, match="shape"):
+        require_same([np.ones((2, 3))], [np.ones((1, 3))], Head.LOGITS, "model.onnx", 1)
