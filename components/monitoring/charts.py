@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from components.monitoring.pairs import Pair
+from components.monitoring.pairs import Pair, short
 
 _WIDTH, _HEIGHT, _FLOOR = 320, 130, 108  # drawing units; the floor is where the bars stand
 _BINS = 24
@@ -61,7 +61,7 @@ def _histogram(pair: Pair) -> tuple[Ticks, Shares, Shares]:
     before, after = (
         np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (pair.reference, pair.window)
     )
-    return [(0.0, f"{low:.3g}"), (0.5, f"{(low + high) / 2:.3g}"), (1.0, f"{high:.3g}")], before, after
+    return [(0.0, short(low)), (0.5, short((low + high) / 2)), (1.0, short(high))], before, after
 
 
 def _axis(ticks: Ticks) -> str:

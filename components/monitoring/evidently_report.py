@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,18 @@ def write_evidently(
         Evidently's results as plain JSON values.
     """
     telemetry.switch_off()
+    limits = {column.column: column.threshold for column in columns if column.column in reference.columns}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Evidently's use of what pandas and NumPy deprecate is not for our users
+        results = _run(_dataset(reference, list(limits)), _dataset(window, list(limits)), limits, html)
+    return results
+
+
+def _run(reference: Any, window: Any, limits: dict[str, float], html: Path) -> dict[str, Any]:
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
 
     _register_distances()
-    limits = {column.column: column.threshold for column in columns if column.column in reference.columns}
     drift = DataDriftPreset(
         columns=list(limits),
         drift_share=1 / len(limits),  # one drifted column is a drift, as in our policy
@@ -43,8 +51,7 @@ def write_evidently(
         cat_method=_CATEGORIES,
         per_column_threshold=limits,
     )
-    report = Report([drift, DataSummaryPreset(columns=list(limits))])
-    snapshot = report.run(_dataset(window, list(limits)), _dataset(reference, list(limits)))
+    snapshot = Report([drift, DataSummaryPreset(columns=list(limits))]).run(window, reference)
     snapshot.save_html(str(html))
     results: dict[str, Any] = json.loads(snapshot.json(), parse_constant=lambda _: None)
     return results

@@ -81,7 +81,7 @@ def _facts(run: InferenceRun, decision: DriftDecision, now: datetime) -> str:
         "Images in this window": f"{decision.window_samples:,}",
         "Images in the reference": f"{decision.reference_samples:,}",
         "Images that failed": f"{len(run.failures):,}",
-        "Made": f"{now:%Y-%m-%d %H:%M} UTC",
+        "Made (UTC)": f"{now:%Y-%m-%d %H:%M}",
     }
     return "\n".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
 
@@ -116,8 +116,9 @@ def _columns(columns: Sequence[ColumnDrift], pairs: dict[str, Pair]) -> str:
         '<p class="soft">The distance is 0 when window and reference are alike and 1 when they have nothing in '
         "common: the largest gap between the cumulative distributions of numbers, half the summed difference of the "
         "shares of classes. The mark on a bar is the limit; it is higher where few images leave more to chance. "
-        "p is the chance of such a distance without any change, corrected for the number of columns.</p>\n"
-        '<div class="wide">\n<table>\n<thead><tr><th>Column</th><th>About</th><th>Distance and limit</th><th></th>'
+        "p is the chance of such a distance without any change, adjusted for the number of columns.</p>\n"
+        '<div class="wide">\n<table class="columns">\n<thead><tr><th>Column</th><th>About</th>'
+        "<th>Distance and limit</th><th></th>"
         f"<th>Reference → window</th><th>p</th></tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n</section>"
     )
 
@@ -132,10 +133,10 @@ def _row(column: ColumnDrift, change: str) -> str:
     fill, mark = (f"{min(value, 1):.1%}" for value in (column.distance, column.threshold))
     return (
         f'<tr{moved}><td title="{escape(column.column)}">'
-        f"{escape(label(column.column))}</td><td>{about}</td>"
-        f'<td><span class="bar"><i style="width:{fill}"></i><b style="left:{mark}"></b></span></td>'
-        f'<td class="number">{column.distance:.2f} / {column.threshold:.2f}</td>'
-        f'<td>{escape(change)}</td><td class="number">{escape(chance)}</td></tr>'
+        f'{escape(label(column.column))}</td><td class="about">{about}</td>'
+        f'<td class="meter"><span class="bar"><i style="width:{fill}"></i><b style="left:{mark}"></b></span></td>'
+        f'<td class="number size">{column.distance:.2f} / {column.threshold:.2f}</td>'
+        f'<td class="change">{escape(change)}</td><td class="number p">{escape(chance)}</td></tr>'
     )
 
 

@@ -44,13 +44,20 @@ class Pair:
         """What changed, in the unit of the column, such as ``"median 112 → 31"``."""
         if self.is_category:
             names, before, after = self.shares()
-            k = int(np.abs(after - before).argmax())
-            return f"{names[k]} {before[k]:.0%} → {after[k]:.0%}"
+            k = int(np.abs(after - before).round(9).argmax())  # rounded: of two categories both change alike
+            return f"{names[k]}: {before[k]:.0%} → {after[k]:.0%}"
         quartiles = [np.quantile(values, (0.25, 0.5, 0.75)) for values in (self.reference, self.window)]
-        (low, middle, high), (new_low, new_middle, new_high) = ([f"{value:.3g}" for value in row] for row in quartiles)
+        (low, middle, high), (new_low, new_middle, new_high) = ([short(value) for value in row] for row in quartiles)
         if middle != new_middle:
             return f"median {middle} → {new_middle}"
-        return f"median stays {middle}, middle half {low}–{high} → {new_low}–{new_high}"
+        if (low, high) != (new_low, new_high):
+            return f"median stays {middle}, middle half {low}–{high} → {new_low}–{new_high}"
+        return f"median stays {middle}"
+
+
+def short(value: float) -> str:
+    """A number as people read it: three digits that matter, thousands in full."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def aligned(reference: DriftTable, window: DriftTable) -> tuple[DriftTable, DriftTable]:
@@ -83,7 +90,8 @@ def pair_columns(
     """Every column that can be compared, and why others cannot.
 
     A column of numbers in which some rows have no value (no detections, no confidence) gives two pairs:
-    the values that there are, and the share of rows without one.
+    the values that there are, and the share of rows without one; the latter only once, where several
+    columns lack a value in the same rows.
 
     Arguments:
         reference: the accepted rows.
@@ -96,13 +104,16 @@ def pair_columns(
     """
     pairs: list[Pair] = []
     unknown: list[str] = []
+    patterns: set[bytes] = set()
     for column, before in reference.columns.items():
         after = window.columns[column]
         if reference.is_category(column):
             pairs.append(Pair(column, before, after))
             continue
         gaps = [~np.isfinite(values) for values in (before, after)]
-        if gaps[0].any() or gaps[1].any():
+        pattern = gaps[0].tobytes() + gaps[1].tobytes()
+        if (gaps[0].any() or gaps[1].any()) and pattern not in patterns:
+            patterns.add(pattern)
             pairs.append(Pair(column + MISSING, *(np.where(gap, "no value", "value") for gap in gaps)))
         values = [array[~gap] for array, gap in zip((before, after), gaps, strict=True)]
         if min(len(array) for array in values) >= minimum_values:

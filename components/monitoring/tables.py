@@ -130,4 +130,7 @@ def _array(column: Any) -> npt.NDArray[Any]:
         return np.full(len(column), np.nan)
     if pa.types.is_floating(kind):
         return np.array(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-    return np.array([NOTHING if value is None else str(value) for value in column.to_pylist()], np.str_)
+    values = column.to_pylist()
+    if pa.types.is_integer(kind):  # class ids count from 0; a negative one says that there is no class
+        values = [value if value is not None and value >= 0 else None for value in values]
+    return np.array([NOTHING if value is None else str(value) for value in values], np.str_)

@@ -1,0 +1,241 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.contracts import DriftDecision, DriftState, dump, load
+from components.errors import ConfigError, IncompatibleError
+from components.monitoring import DriftPolicy, assess, build_reference
+
+
+@pytest.fixture
+def judge(tmp_path, write_run, ordinary):
+    """Judge columns against others, ordinary ones unless said otherwise."""
+
+    def decide(window, reference=None, *, policy=None, **window_is):
+        path = build_reference(write_run(reference or ordinary(200, seed=1)), tmp_path / "reference.parquet")
+        return assess(write_run(window, **window_is), path, policy)
+
+    return decide
+
+
+def of(decision, column):
+    return next(found for found in decision.columns if found.column == column)
+
+
+def test_an_ordinary_window_is_ok_and_says_what_came_nearest(judge, ordinary):
+    decision = judge(ordinary(100, seed=2))
+    assert decision.state is DriftState.OK
+    assert decision.reasons == (
+        f"no column moved beyond its limit; the nearest to it is {decision.columns[0].column}, "
+        f"D={decision.columns[0].distance:.2f} (limit {decision.columns[0].threshold:.2f})",
+    )
+    assert (decision.reference_samples, decision.window_samples) == (200, 100)
+    assert len(decision.columns) == len(ordinary(1))
+
+
+def test_a_column_that_moved_is_drift_with_its_medians(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, brightness=np.full(100, 30.0) + np.arange(100) / 1e3))
+    assert decision.state is DriftState.DRIFT
+    assert [column.column for column in decision.columns if column.drifted] == ["brightness"]
+    (reason,) = decision.reasons
+    assert reason.startswith("brightness moved by D=1.00 (limit 0.31): median ")
+    assert reason.endswith("→ 30")
+
+
+def test_a_wider_spread_around_the_same_median_is_told_as_such(judge, ordinary):
+    steady = np.tile([100.0, 99, 101, 100], 50)
+    wide = np.tile([100.0, 60, 140, 60, 140], 40)
+    decision = judge(ordinary(200, seed=2, contrast=wide), ordinary(200, contrast=steady))
+    assert decision.reasons[0].endswith("median stays 100, middle half 99.8–100 → 60–140")
+
+
+def test_columns_are_sorted_by_how_far_they_are_beyond_their_limits(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, blue=np.full(100, 7.0), red=np.random.default_rng(0).normal(115, 15, 100)))
+    assert [column.column for column in decision.columns[:2]] == ["blue", "red"]
+    excess = [column.distance / column.threshold for column in decision.columns]
+    assert excess == sorted(excess, reverse=True)
+
+
+def test_another_mix_of_classes_is_drift_and_names_the_class(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, prediction_top_class=np.full(100, 3)))
+    assert decision.state is DriftState.DRIFT
+    assert decision.reasons[0].startswith("prediction_top_class moved by D=0.7")
+    assert decision.reasons[0].endswith("→ 100%") and " 3: " in decision.reasons[0]
+
+
+def test_a_class_never_seen_before_is_compared_too(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, prediction_top_class=np.full(100, 77)))
+    assert decision.reasons[0].endswith("77: 0% → 100%")
+
+
+def test_values_that_go_missing_are_drift(judge, ordinary):
+    gaps = np.where(np.arange(100) < 60, np.nan, 0.9)
+    decision = judge(ordinary(100, seed=2, prediction_confidence_mean=gaps))
+    assert any(
+        reason.startswith("prediction_confidence_mean (missing) moved by D=0.60")
+        and reason.endswith("no value: 0% → 60%")
+        for reason in decision.reasons
+    )
+
+
+def test_columns_that_lack_values_in_the_same_rows_count_once(judge, ordinary):
+    gaps = np.where(np.arange(100) < 60, np.nan, np.linspace(0.5, 1, 100))
+    decision = judge(ordinary(100, prediction_count=gaps, prediction_confidence_mean=gaps / 2))
+    assert [column.column for column in decision.columns if column.column.endswith("(missing)")] == [
+        "prediction_count (missing)"
+    ]
+
+
+def test_too_few_values_of_a_column_are_a_warning_and_not_a_pass(judge, ordinary):
+    def with_values(count):
+        return np.where(np.arange(100) < count, np.random.default_rng(5).beta(12, 2, 100), np.nan)
+
+    reference = ordinary(100, seed=1, prediction_confidence_mean=with_values(22))
+    decision = judge(ordinary(100, seed=2, prediction_confidence_mean=with_values(15)), reference)
+    assert decision.state is DriftState.WARN
+    assert decision.reasons == ("prediction_confidence_mean has 15 values in the window, 20 are needed",)
+
+
+def test_a_column_of_which_the_reference_knows_nothing_is_not_held_against_the_window(judge, ordinary):
+    nothing = pa.nulls(100)
+    decision = judge(
+        ordinary(100, seed=2, prediction_confidence_mean=nothing),
+        ordinary(100, seed=1, prediction_confidence_mean=nothing),
+    )
+    assert decision.state is DriftState.OK
+    assert "prediction_confidence_mean" not in {column.column for column in decision.columns}
+
+
+def test_a_window_in_which_nothing_was_found_lacks_a_top_class(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, prediction_top_class=pa.nulls(100)))
+    assert decision.reasons[0].endswith("none: 0% → 100%")
+
+
+def test_a_constant_column_has_no_p_value_and_cannot_drift(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, width=np.full(100, 640.0)), ordinary(200, seed=1, width=np.full(200, 640.0)))
+    assert decision.state is DriftState.OK
+    assert (of(decision, "width").distance, of(decision, "width").p_value) == (0, None)
+
+
+def test_rounding_errors_of_a_constant_are_not_a_change(judge, ordinary):
+    decision = judge(
+        ordinary(100, seed=2, aspect=np.full(100, 0.1 + 0.2)), ordinary(200, seed=1, aspect=np.full(200, 0.3))
+    )
+    assert of(decision, "aspect").distance == 0
+
+
+def test_another_constant_is_drift(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, width=np.full(100, 641.0)), ordinary(200, seed=1, width=np.full(200, 640.0)))
+    assert decision.reasons[0].startswith("width moved by D=1.00")
+    assert decision.reasons[0].endswith("median 640 → 641")
+
+
+def test_a_significant_but_small_move_of_many_images_is_no_drift(judge, ordinary):
+    rng = np.random.default_rng(3)
+    reference = ordinary(4000, seed=1, brightness=rng.normal(100, 15, 4000))
+    decision = judge(ordinary(4000, seed=2, brightness=rng.normal(103, 15, 4000)), reference)
+    assert of(decision, "brightness").p_value < 1e-6
+    assert decision.state is DriftState.OK
+
+
+def test_a_mild_move_is_a_warning(judge, ordinary):
+    rng = np.random.default_rng(3)
+    reference = ordinary(2000, seed=1, brightness=rng.normal(100, 15, 2000))
+    decision = judge(ordinary(2000, seed=2, brightness=rng.normal(107.5, 15, 2000)), reference)
+    assert decision.state is DriftState.WARN
+    assert decision.reasons[0].startswith("brightness moved a little, by D=")
+
+
+@pytest.mark.parametrize(
+    ("window", "reference", "line"),
+    [
+        (49, 200, "the window has 49 images with a prediction, 50 are needed"),
+        (200, 49, "the reference has 49 images with a prediction, 50 are needed"),
+        (0, 200, "the window has 0 images with a prediction, 50 are needed"),
+    ],
+)
+def test_too_few_images_are_never_judged(judge, ordinary, window, reference, line):
+    decision = judge(ordinary(window, width=np.full(window, 1e6)), ordinary(reference))
+    assert decision.state is DriftState.INSUFFICIENT_DATA
+    assert decision.reasons == (line,)
+    assert decision.columns == ()
+
+
+def test_the_policy_says_how_many_images_are_enough(judge, ordinary):
+    decision = judge(ordinary(20, seed=2), ordinary(20), policy=DriftPolicy(minimum_samples=20, minimum_values=5))
+    assert decision.state is DriftState.OK
+
+
+def test_many_failed_images_are_a_warning(judge, ordinary):
+    decision = judge(ordinary(90, seed=2), failed=10)
+    assert decision.state is DriftState.WARN
+    assert decision.reasons == ("10 of 100 images (10%) have no prediction (limit 5%): see the failures of the run",)
+
+
+def test_few_failed_images_are_not(judge, ordinary):
+    assert judge(ordinary(95, seed=2), failed=5).state is DriftState.OK
+
+
+def test_failed_images_are_told_also_when_nothing_can_be_judged(judge, ordinary):
+    decision = judge(ordinary(10), failed=90)
+    assert decision.state is DriftState.INSUFFICIENT_DATA
+    assert len(decision.reasons) == 2
+
+
+def test_another_statistics_recipe_is_incompatible(judge, ordinary):
+    with pytest.raises(IncompatibleError, match="the statistics recipe of the reference, 1, found 2"):
+        judge(ordinary(), recipe=2)
+
+
+@pytest.mark.parametrize("model", ["digits/4", "cats/3", "cats"])
+def test_another_model_is_incompatible(judge, ordinary, model):
+    with pytest.raises(IncompatibleError, match="the model of the reference, digits/3"):
+        judge(ordinary(), model=model)
+
+
+def test_a_reference_made_before_its_version_had_a_number_is_compatible(tmp_path, write_run, ordinary):
+    path = build_reference(write_run(ordinary(seed=1), model="digits"), tmp_path / "reference.parquet")
+    assert assess(write_run(ordinary(seed=2), model="digits/3"), path).state is DriftState.OK
+
+
+def test_columns_on_one_side_only_are_incompatible_and_named(judge, ordinary):
+    window = ordinary(prediction_novelty=np.zeros(100))
+    del window["prediction_count"]
+    with pytest.raises(IncompatibleError) as raised:
+        judge(window)
+    assert "only in the reference: prediction_count; only in the window: prediction_novelty" in str(raised.value)
+
+
+def test_numbers_here_and_names_there_are_incompatible(judge, ordinary):
+    with pytest.raises(IncompatibleError, match="names in prediction_count"):
+        judge(ordinary(prediction_count=["many"] * 100))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("minimum_samples", 1),
+        ("false_discovery_rate", 0),
+        ("distance", 1.5),
+        ("failed_share", -0.1),
+        ("mild_distance", 0.3),
+    ],
+)
+def test_a_policy_outside_its_range_is_refused_by_name(setting, value):
+    with pytest.raises(ConfigError, match=setting):
+        DriftPolicy(**{setting: value})
+
+
+def test_a_decision_survives_strict_json(judge, ordinary):
+    decision = judge(ordinary(100, seed=2, width=np.full(100, 7.0), prediction_top_class=np.full(100, 9)))
+    text = json.dumps(dump(decision), allow_nan=False)
+    assert load(DriftDecision, json.loads(text)) == decision
+
+
+def test_scenes_by_day_are_ok_and_by_night_are_drift(judge, accepted_scenes, day_scenes, night_scenes):
+    assert judge(day_scenes, accepted_scenes).state is DriftState.OK
+    night = judge(night_scenes, accepted_scenes)
+    assert night.state is DriftState.DRIFT
+    assert {"brightness", "contrast", "edge_density"} <= {c.column for c in night.columns if c.drifted}

@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.errors import DatasetError, IncompatibleError
+from components.images.statistics import IMAGE_COLUMNS
+from components.monitoring import build_reference
+from components.monitoring.tables import read_reference, read_window
+
+
+def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(tmp_path, write_run, ordinary):
+    run = write_run(ordinary(60, uri=["x"] * 60, decode_ms=np.ones(60)), failed=7)
+    path = build_reference(run, tmp_path / "deep" / "reference.parquet")
+    table = pq.read_table(path)
+    assert set(table.column_names) == {
+        *IMAGE_COLUMNS, "prediction_count", "prediction_confidence_mean", "prediction_top_class",
+    }  # fmt: skip
+    assert len(table) == 60
+    about = json.loads(table.schema.metadata[b"foveal.reference"])
+    assert about == {"model": "digits/3", "statistics_recipe": 1, "samples": 60, "failed": 7}
+
+
+def test_reading_a_reference_gives_what_the_window_gave(tmp_path, write_run, ordinary):
+    run = write_run(ordinary(60), failed=2)
+    window, reference = read_window(run), read_reference(build_reference(run, tmp_path / "reference.parquet"))
+    assert (reference.model, reference.statistics_recipe, reference.failed) == ("digits/3", 1, 2)
+    assert list(reference.columns) == list(window.columns)
+    for name, values in window.columns.items():
+        np.testing.assert_array_equal(values, reference.columns[name])
+
+
+def test_floats_are_numbers_and_everything_else_is_a_category(write_run, ordinary):
+    columns = {
+        "prediction_top_class": np.array([3, -1, 0]),
+        "prediction_label": ["cat", None, "dog"],
+        "prediction_sure": [True, False, None],
+        "prediction_score": [0.5, None, 0.25],
+    }
+    table = read_window(write_run(ordinary(3) | columns))
+    assert table.columns["prediction_top_class"].tolist() == ["3", "none", "0"]
+    assert table.columns["prediction_label"].tolist() == ["cat", "none", "dog"]
+    assert table.columns["prediction_sure"].tolist() == ["True", "False", "none"]
+    np.testing.assert_array_equal(table.columns["prediction_score"], [0.5, np.nan, 0.25])
+
+
+def test_several_runs_are_pooled(tmp_path, write_run, ordinary):
+    runs = [write_run(ordinary(60, seed=seed), failed=seed) for seed in (1, 2)]
+    reference = read_reference(build_reference(runs, tmp_path / "reference.parquet"))
+    assert (reference.samples, reference.failed) == (120, 3)
+
+
+@pytest.mark.parametrize("other", [{"model": "cats/1"}, {"recipe": 2}])
+def test_runs_of_another_model_or_recipe_are_not_pooled(tmp_path, write_run, ordinary, other):
+    runs = [write_run(ordinary()), write_run(ordinary(), **other)]
+    with pytest.raises(IncompatibleError, match="one model with one statistics recipe"):
+        build_reference(runs, tmp_path / "reference.parquet")
+    assert not (tmp_path / "reference.parquet").exists()
+
+
+def test_a_run_without_any_prediction_makes_no_reference(tmp_path, write_run, ordinary):
+    with pytest.raises(DatasetError, match="at least one image with a prediction"):
+        build_reference(write_run(ordinary(0), failed=3), tmp_path / "reference.parquet")
+    assert not (tmp_path / "reference.parquet").exists()
+
+
+@pytest.mark.parametrize("lost", ["status", "brightness"])
+def test_a_table_without_a_needed_column_is_refused_by_its_name(tmp_path, write_run, ordinary, lost):
+    run = write_run(ordinary())
+    pq.write_table(pq.read_table(run.images).drop_columns([lost]), run.images)
+    with pytest.raises(IncompatibleError, match=f"without {lost}"):
+        build_reference(run, tmp_path / "reference.parquet")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 no more", "another"])
+def test_what_is_no_reference_is_refused(tmp_path, write_run, ordinary, content):
+    path = tmp_path / "reference.parquet"
+    if content == "another":
+        path = write_run(ordinary()).images
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DatasetError, match="a drift reference"):
+        read_reference(path)
