@@ -13,9 +13,13 @@ from typing import Any
 import yaml
 
 from components.backends.yolo import import_ultralytics, load_yolo
-from components.errors import ConfigError
+from components.contracts import TaskType
+from components.errors import ConfigError, DatasetError
 from components.files import replacing
+from components.images.datasets import load_dataset
 from components.training.trained import TrainedModel
+
+_STRIDE = 32  # Ultralytics would round another image size up without being asked
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class DetectorTraining:
         device: an Ultralytics device string.
         seed: of weights and sampling.
         extra: further Ultralytics training arguments, passed on as they are.
+
+    Raises:
+        ConfigError: a value is out of its range.
     """
 
     architecture: str = "yolo11n"
@@ -45,6 +52,17 @@ class DetectorTraining:
     device: str = "cpu"
     seed: int = 0
     extra: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, right, expected in (
+            ("image_size", self.image_size > 0 and self.image_size % _STRIDE == 0, f"a multiple of {_STRIDE}"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("batch", self.batch >= 1, "at least 1"),
+            ("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1"),
+            ("width", self.width is None or self.width > 0, "above 0"),
+        ):
+            if not right:
+                raise ConfigError(f"{name} {expected}", found=str(getattr(self, name)))
 
 
 def train_detector(
@@ -63,8 +81,16 @@ def train_detector(
         training: what is asked for.
         start_from: a `.pt` checkpoint to fine-tune.
         trust: the user's word that `start_from` may be unpickled.
+
+    Raises:
+        ConfigError: Ultralytics has no such architecture.
+        DatasetError: a split is missing, or its labels are wrong.
+        ModelError: `start_from` is missing or is no Ultralytics checkpoint.
+        UntrustedModelError: `start_from` is given without `trust`.
+        UnavailableError: Ultralytics is not installed.
     """
     training = training or DetectorTraining()
+    _require_detection(data)
     ultralytics = import_ultralytics()
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
@@ -87,6 +113,15 @@ def train_detector(
         "recall": float(result.box.mr),
     }
     return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
+
+
+def _require_detection(data: Path) -> None:
+    """Look at every label before the first epoch, and not where Ultralytics comes across it."""
+    if not data.is_file():
+        raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", mend="check the path")
+    for split in ("train", "val"):
+        if load_dataset(data, split).task is not TaskType.DETECT:
+            raise DatasetError("labels for detection", found=f"an image folder for classification: {data}")
 
 
 def _use_all_cores() -> None:
@@ -136,9 +171,14 @@ def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> A
     from ultralytics.nn.tasks import yaml_model_load
 
     name = f"{training.architecture}.yaml"
+    try:
+        described = yaml_model_load(name)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            "a model of Ultralytics, such as yolo11n", found=repr(training.architecture), mend="check its spelling"
+        ) from error
     if training.width is None:
         return ultralytics.YOLO(name)
-    described = yaml_model_load(name)
     scale = described["scale"]
     if scale not in described.get("scales", {}):
         raise ConfigError("an architecture with scales, such as yolo11n", found=training.architecture)
