@@ -106,5 +106,5 @@ def test_a_budget_that_no_variant_meets_says_which_limit_and_registers_nothing(r
     config = tmp_path / "config.yaml"
     config.write_text(released.config.read_text().replace("name: digits", "name: tiny") + f"target: {target}\n")
     done = released.foveal("release", config)
-    assert_one_clear_line(done, "size_mb", "0.1")
+    assert_one_clear_line(done, "3.34 MB exceeds the limit of 0.10 MB")
     assert not (released.root / "releases" / "tiny").exists()

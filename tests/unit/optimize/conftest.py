@@ -84,6 +84,7 @@ def _yolo(name: str, folder: Path) -> ModelArtifact:
         head = model.model.model[-1]
         for branch in [*head.cv3, *(getattr(head, "one2one_cv3", None) or [])]:
             branch[-1].bias.fill_(-3)
+            branch[-1].weight.normal_(std=0.1)  # else classes tie, and the last bit of a sum decides between them
     model.save(str(folder / f"{name}.pt"))
     return open_model(folder / f"{name}.pt", image_size=128, trust_pickle=True, workdir=folder)
 
