@@ -90,13 +90,10 @@ def variants(done: ReleaseSummary) -> None:
 
 
 def places(rows: Sequence[tuple[str, Any]]) -> None:
-    """Where everything is."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column(no_wrap=True)
+    """Where everything is, each in one line that can be copied."""
     for name, value in rows:
-        table.add_row(name, short(value) if isinstance(value, Path) else str(value))
-    _out.print(table, soft_wrap=True)
+        shown = short(value) if isinstance(value, Path) else str(value)
+        _out.print(Text.assemble((f"{name:<16}", "dim"), shown), soft_wrap=True, highlight=False)
 
 
 def window(title: str, seen: Window) -> None:

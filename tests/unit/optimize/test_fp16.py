@@ -6,26 +6,29 @@ import pytest
 from onnx import numpy_helper
 
 from components.backends import get_backend
+from components.contracts import Head
 from components.errors import PassError
 from components.optimize import PassContext, get_pass, open_model
 
 
 @pytest.mark.parametrize("detector", ["yolo11", "yolo26"])
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_half_the_size_and_nearly_the_same_outputs(detector, backend, photos, tmp_path, request):
+def test_half_the_size_and_nearly_the_same_outputs(detector, photos, tmp_path, request):
     source = request.getfixturevalue(detector)
     product = get_pass("fp16").apply(source, PassContext(tmp_path))
     assert product.size_mb < 0.55 * source.size_mb
     assert product.outputs[0].dtype == "float32"
     batch = np.stack(photos[:2])
-    with get_backend(backend).open(source) as before, get_backend(backend).open(product) as after:
-        a, b = before.run(batch)[0], after.run(batch)[0]
-    scores = (
-        (lambda out: np.sort(out[:, 4:].ravel()))
-        if detector == "yolo11"
-        else (lambda out: np.sort(out[..., 4].ravel()))
-    )
-    np.testing.assert_allclose(scores(a), scores(b), atol=0.05)
+    with get_backend("onnxruntime").open(source) as session:
+        expected = scores_of(session.run(batch)[0], source)
+    for backend in ("onnxruntime", "openvino"):
+        with get_backend(backend).open(product) as session:
+            np.testing.assert_allclose(scores_of(session.run(batch)[0], source), expected, atol=0.05)
+
+
+def scores_of(output, artifact):
+    """All scores in ascending order: equal ones may come in any order from an end-to-end detector."""
+    end_to_end = artifact.spec.head is Head.YOLO_END2END
+    return np.sort((output[..., 4] if end_to_end else output[:, 4:]).ravel())
 
 
 def test_a_weight_beyond_float16_is_an_error_not_an_infinity(write_network, tmp_path):

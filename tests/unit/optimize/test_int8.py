@@ -3,35 +3,39 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.backends import get_backend, read_onnx
-from components.contracts import Precision
+from components.backends import get_backend
+from components.contracts import Head, Precision
 from components.errors import PassError
 from components.optimize import PassContext, get_pass
-from components.optimize.structure import decoding_nodes
+
+
+def _scores(output, artifact):
+    """All scores in ascending order: equal ones may come in any order from an end-to-end detector."""
+    end_to_end = artifact.spec.head is Head.YOLO_END2END
+    return np.sort((output[..., 4] if end_to_end else output[:, 4:]).ravel())
 
 
 @pytest.mark.parametrize("name", ["int8", "int8_conv"])
 @pytest.mark.parametrize("detector", ["yolo11", "yolo26"])
-def test_a_detectors_scores_survive_int8(name, detector, photos, tmp_path, request):
+def test_a_detectors_scores_survive_int8_alike_on_both_cpu_backends(name, detector, photos, tmp_path, request):
+    """OpenVINO was far off where activations were stored as int8 and the CPU lacks VNNI."""
     source = request.getfixturevalue(detector)
     product = get_pass(name).apply(source, PassContext(tmp_path, photos, "abc"))
     assert product.precision is Precision.INT8
     assert product.size_mb < 0.4 * source.size_mb
     assert product.history[-1].parameters["samples"] == len(photos)
     assert product.history[-1].parameters["calibration_sha256"] == "abc"
-    kept = set(decoding_nodes(read_onnx(source.path)))
-    layers = [n for n in read_onnx(product.path).graph.node if n.op_type == "DequantizeLinear"]
-    assert layers and kept
     batch = np.stack(photos[:2])
-    with get_backend("onnxruntime").open(source) as before, get_backend("onnxruntime").open(product) as after:
-        a, b = before.run(batch)[0], after.run(batch)[0]
-    scores = (
-        (lambda out: np.sort(out[:, 4:].ravel()))
-        if detector == "yolo11"
-        else (lambda out: np.sort(out[..., 4].ravel()))
-    )
-    assert np.corrcoef(scores(a), scores(b))[0, 1] > 0.8
-    assert len(np.unique(scores(b))) > 100, "one scale for pixels and scores would leave a handful of values"
+    with get_backend("onnxruntime").open(source) as session:
+        expected = _scores(session.run(batch)[0], source)
+    found = {}
+    for backend in ("onnxruntime", "openvino"):
+        with get_backend(backend).open(product) as session:
+            found[backend] = _scores(session.run(batch)[0], source)
+        assert np.corrcoef(expected, found[backend])[0, 1] > 0.8
+        assert len(np.unique(found[backend])) > 100, "one scale for pixels and scores would leave a handful of values"
+    rounding = np.abs(found["onnxruntime"] - expected).mean()
+    assert np.abs(found["onnxruntime"] - found["openvino"]).mean() < 2 * rounding
 
 
 def test_calibration_samples_are_spread_over_the_whole_set(yolo11, photos, tmp_path):
