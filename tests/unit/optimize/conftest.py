@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from components.contracts import ModelArtifact
@@ -74,7 +75,11 @@ def _yolo(name: str, folder: Path) -> ModelArtifact:
     from components.optimize import open_model
 
     torch.manual_seed(0)
-    model = import_ultralytics().YOLO(f"{name}.yaml")
+    ultralytics = import_ultralytics()
+    described = ultralytics.YOLO(f"{name}.yaml").model.yaml
+    narrow = folder / f"{name}.yaml"  # half as wide as the smallest: a quarter of the work
+    narrow.write_text(yaml.safe_dump({**described, "scales": {"n": [0.5, 0.125, 1024]}, "yaml_file": str(narrow)}))
+    model = ultralytics.YOLO(str(narrow))
     for module in model.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
