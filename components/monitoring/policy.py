@@ -7,6 +7,11 @@ A column has drifted when its distance is both more than chance explains and lar
   families are the image statistics and the predictions, so that a drift of one does not lower the bar
   of the other;
 * matter: a limit on the distance itself, since with thousands of images chance explains nothing.
+
+The defaults were chosen by measurement on the demo's scenes, with references of 300 and 1,000 images: of
+1,600 windows of 50 to 600 scenes from the reference's own source none was called drift and 0.25 % a warning;
+all of 800 windows of 50 to 500 scenes by night, darker by a quarter, blurred (σ = 1 px) or noisier (σ = 8 grey
+levels) were drift. Recompression (JPEG quality 20) is mostly let pass: it moves no statistic that far.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ NOTHING = "none"  # the category of a row without one, such as the top class of 
 class DriftTable:
     """One row per image that has a prediction; a column is either numbers or categories.
 
-    In a file floating-point columns are numbers; class ids, text and truth values are categories.
+    In a file image statistics and floating-point predictions are numbers; class ids, text and truth values
+    are categories.
 
     Arguments:
         columns: name → (n,) float64, NaN where there is no value, or (n,) str.
@@ -66,9 +67,13 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
     """
     import pyarrow.compute as pc
 
-    table = _read_parquet(run.images, "the images.parquet of a finished run", "run batch inference again")
-    wanted = ("status", *IMAGE_COLUMNS)
-    missing = [name for name in wanted if name not in table.column_names]
+    table = _read_parquet(
+        run.images,
+        "the images.parquet of a finished run",
+        "run batch inference again",
+        wanted=lambda name: name == "status" or name in IMAGE_COLUMNS or is_prediction(name),
+    )
+    missing = [name for name in ("status", *IMAGE_COLUMNS) if name not in table.column_names]
     if missing:
         raise IncompatibleError(
             "a table of images with status and every image statistic",
@@ -106,29 +111,29 @@ def read_reference(path: Path) -> DriftTable:
     return DriftTable(_arrays(table), about["model"], about["statistics_recipe"], about["failed"])
 
 
-def _read_parquet(path: Path, expected: str, mend: str) -> Any:
+def _read_parquet(path: Path, expected: str, mend: str, wanted: Callable[[str], bool] = bool) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise DatasetError(expected, found=f"nothing at {path}", mend=mend)
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, columns=[name for name in pq.read_schema(path).names if wanted(name)])
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(expected, found=f"{path}: {error}", mend=mend) from error
 
 
 def _arrays(table: Any) -> dict[str, npt.NDArray[Any]]:
-    return {name: _array(table[name]) for name in table.column_names}
+    return {name: _array(name, table[name]) for name in table.column_names}
 
 
-def _array(column: Any) -> npt.NDArray[Any]:
+def _array(name: str, column: Any) -> npt.NDArray[Any]:
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_null(kind):  # no row has a value; which kind it would be, the other table knows
         return np.full(len(column), np.nan)
-    if pa.types.is_floating(kind):
+    if name in IMAGE_COLUMNS or pa.types.is_floating(kind):
         return np.array(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     values = column.to_pylist()
     if pa.types.is_integer(kind):  # class ids count from 0; a negative one says that there is no class

@@ -48,7 +48,7 @@ class ClassifierTraining:
 
     architecture: str = "resnet18"
     image_size: int = 64
-    epochs: int = 12
+    epochs: int = 10
     batch: int = 32
     learning_rate: float = 0.002
     augment: bool = True
@@ -171,7 +171,7 @@ def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraini
     import torch
 
     generator = torch.Generator().manual_seed(training.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=_WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
     # A rest of one image would have no variance to normalise by.
     starts = [k for k in range(0, len(train.labels), training.batch) if len(train.labels) - k > 1]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
