@@ -1,4 +1,4 @@
-"""Measure every figure, or those named as arguments, one after another, and write docs/evidence.md."""
+"""Measure every figure, or those named as arguments, one after another, and bring docs/evidence.md up to date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from pathlib import Path
 from components.benchmark.environment import describe_machine
 from components.files import write_text
 
-ORDER = ("accuracy", "parity", "speed", "demo", "classifier", "tests")
+ORDER = (
+    "accuracy",
+    "parity",
+    "speed",
+    "demo",
+    "classifier",
+    "statistics",
+    "alarms",
+    "power",
+    "store",
+    "report",
+    "tests",
+)
 PACKAGES = (
     "torch",
     "ultralytics-opencv-headless",
@@ -24,6 +36,10 @@ PACKAGES = (
     "prefect",
     "evidently",
 )
+HEAD = """# Evidence
+
+Written by `make bench`: every figure was measured by the command beside it, at the time and on the machine named there.
+Times are ratios of interleaved rounds where they compare."""
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence.md"
 
 
@@ -37,26 +53,37 @@ def _versions() -> str:
     return ", ".join(found)
 
 
+def _sections(page: str) -> dict[str, str]:
+    """Bench → its section of the page."""
+    parts = ("\n" + page).split("\n## ")[1:]
+    return {part.partition("\n")[0].strip(): part.strip() for part in parts}
+
+
+def _section(name: str, output: str) -> str:
+    machine = f"{describe_machine()['cpu']}, {os.cpu_count()} cores"
+    when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{name}\n\n`make bench-{name}`, {when}, {machine}; {_versions()}\n\n```\n{output}\n```"
+
+
+def _record(name: str, output: str) -> None:
+    """Put the bench's section in its place and leave the others as they were measured."""
+    page = EVIDENCE.read_text(encoding="utf-8") if EVIDENCE.exists() else ""
+    sections = _sections(page) | {name: _section(name, output)}
+    write_text(EVIDENCE, "\n\n## ".join([HEAD, *(sections[k] for k in ORDER if k in sections)]) + "\n")
+
+
 def main() -> None:
-    """Each bench in a process of its own; the page is written whatever falls short."""
-    sections, failed = [], []
+    """Each bench in a process of its own; its section is written whatever falls short."""
+    failed = []
     for name in sys.argv[1:] or ORDER:
         done = subprocess.run(  # noqa: S603 - our own modules
             [sys.executable, "-m", f"benchmarks.{name}"], capture_output=True, text=True, check=False
         )
         output = (done.stdout or done.stderr).strip()
         sys.stdout.write(output + "\n")
-        sections.append(f"## {name}\n\n`make bench-{name}`\n\n```\n{output}\n```\n")
+        _record(name, output)
         if done.returncode:
             failed.append(name)
-    machine = describe_machine()
-    head = (
-        "# Evidence\n\nWritten by `make bench`: every figure was measured in that run, on the machine named here. "
-        "Times are ratios of interleaved rounds where they compare.\n\n"
-        f"- date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC\n"
-        f"- machine: {machine['cpu']}, {os.cpu_count()} cores\n- versions: {_versions()}\n\n"
-    )
-    write_text(EVIDENCE, head + "\n".join(sections))
     sys.exit(1 if failed else 0)
 
 

@@ -74,6 +74,7 @@ class DriftState(StrEnum):
     WARN = "warn"
     DRIFT = "drift"
     INSUFFICIENT_DATA = "insufficient_data"
+    DATA_FAULT = "data_fault"  # the images are broken, not different: nothing to learn from
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,16 @@ class PassRecord:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+EMBEDDING = "embedding"  # the name of a model's output and of a batch run's column
+
+
 @dataclass(frozen=True)
 class ModelArtifact:
     """A model file and all that is known of it.
 
     An ONNX artifact takes a (batch, height, width, 3) uint8 BGR tensor: pre-processing is part of
-    the graph. `history` is the ordered list of passes that made it.
+    the graph. Its first output is the prediction; a further one called ``embedding``, if there is one, is what the
+    backbone saw, (batch, c) float32. `history` is the ordered list of passes that made it.
     """
 
     path: Path
@@ -133,6 +138,14 @@ class ModelArtifact:
     def size_mb(self) -> float:
         """Size on disk in MB (10⁶ bytes)."""
         return self.path.stat().st_size / 1e6
+
+    @property
+    def embedding(self) -> int | None:
+        """Which of `outputs` is the embedding; None if there is none."""
+        for position, output in enumerate(self.outputs):
+            if output.name == EMBEDDING and len(output.shape) == 2 and output.dtype == "float32":
+                return position
+        return None
 
 
 @dataclass(frozen=True)
@@ -447,13 +460,25 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class DriftDecision:
-    """What the policy says about a window, and why."""
+    """What the policy says about a window, and why.
+
+    Arguments:
+        state: the verdict.
+        reasons: one line each, the weightiest first.
+        columns: what was compared, the farthest beyond its limit first.
+        reference_samples: images of the reference.
+        window_samples: images of the window that have a prediction.
+        raised: some column moved beyond its limit in this window; it takes more than one such window to be a drift.
+        fires: this drift is news, and what waits for drift should be told; false while an earlier one cools down.
+    """
 
     state: DriftState
     reasons: tuple[str, ...]
     columns: tuple[ColumnDrift, ...]
     reference_samples: int
     window_samples: int
+    raised: bool = False
+    fires: bool = False
 
 
 @dataclass(frozen=True)

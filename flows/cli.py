@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
+drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
+app.add_typer(drift_app, name="drift")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -55,18 +58,20 @@ def release(
 @app.command()
 def monitor(
     name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
-    images: Annotated[str, typer.Option(help="A folder, a glob, a manifest or a URL of images.")],
-    confidence: Annotated[float, typer.Option(help="Detections below are dropped.")] = 0.25,
+    images: Annotated[str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Judge what was kept from this moment on.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Judge what was kept before this moment.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a registered model over images and say whether they drifted."""
+    """Run a registered model over images, or look at a time range, and say whether they drifted."""
     from flows.config import MonitorConfig, validate_config
     from flows.predicting import split_reference
 
     model, version = split_reference(name)
-    values = {"name": model, "version": version, "images": images, "thresholds": {"confidence": confidence}}
+    values = {"name": model, "version": version, "images": images, "since": since, "until": until}
     parameters = validate_config(values, MonitorConfig, source="the command line")
-    _require_images(images)
+    if images:
+        _require_images(images)
     with _running(f"monitor {name}", as_json):
         from flows.monitoring import monitor as flow
 
@@ -75,11 +80,52 @@ def monitor(
 
 
 @app.command()
+def nightly(
+    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
+    images: Annotated[str, typer.Option(help="Where images arrive: a folder, a glob, a manifest or a URL.")],
+    labels: Annotated[Path | None, typer.Option(help="Labels as they arrive: a data.yaml or an image folder.")] = None,
+    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
+    keep_days: Annotated[int | None, typer.Option(help="Remove stored rows that are older.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the images that came since the last night: predict, keep, judge, report, tell."""
+    from flows.config import NightlyConfig, validate_config
+    from flows.predicting import split_reference
+
+    model, version = split_reference(name)
+    values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
+    parameters = validate_config({**values, "keep_days": keep_days}, NightlyConfig, source="the command line")
+    _require_images(images)
+    with _running(f"nightly {name}", as_json):
+        from flows.nightly import nightly as flow
+
+        done = flow(parameters)
+    _show(done.to_json(), as_json, lambda: screen.nightly(done))
+
+
+@drift_app.command("calibrate")
+def drift_calibrate(
+    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
+    images: Annotated[str | None, typer.Option(help="Ordinary images to damage, for the alarm's power.")] = None,
+    windows: Annotated[int, typer.Option(min=20, help="Windows to draw for each share of false alarms.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Measure on your own reference how often the drift alarm cries wolf, and what it sees."""
+    from flows.calibrating import calibrate
+
+    with screen.progress(as_json):
+        done = calibrate(name, images, windows=windows)
+    _show(done.to_json(), as_json, lambda: screen.calibration(done))
+
+
+@app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="A registered model (NAME, NAME@alias, NAME/version) or a bundle.")],
     images: Annotated[str, typer.Argument(help="A folder, a glob, a manifest, a URL or one image.")],
     output: Annotated[Path, typer.Option(help="Where the Parquet files go.")] = Path("predictions"),
-    confidence: Annotated[float, typer.Option(help="Detections below are dropped.")] = 0.25,
+    confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Detections below are dropped; by default as released.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""

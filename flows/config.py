@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.contracts import Fit, TaskType
 from components.errors import ConfigError
+from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def _at(position: int) -> dict[str, Any]:
@@ -95,7 +95,9 @@ class DataInput(Parameters):
 class BenchmarkInput(Parameters):
     """How long to measure."""
 
-    rounds: int = Field(7, ge=3, le=100, description="Interleaved rounds.", json_schema_extra=_at(0))
+    rounds: int = Field(
+        7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval.", json_schema_extra=_at(0)
+    )
     calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.", json_schema_extra=_at(1))
     batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.", json_schema_extra=_at(2))
 
@@ -131,20 +133,95 @@ class ReleaseConfig(Parameters):
 
 
 class MonitorConfig(Parameters):
-    """Which model, which images."""
+    """Which model, and which images: those at a place, or those that nightly monitoring has kept of a time range."""
 
     name: str = Field(description="Name of the registered model.", json_schema_extra=_at(0))
-    images: str = Field(description="A folder, a glob, a manifest or a URL.", json_schema_extra=_at(1))
+    images: str | None = Field(
+        None, description="A folder, a glob, a manifest or a URL; none for a time range.", json_schema_extra=_at(1)
+    )
     version: str = Field("champion", description="An alias or a version number.", json_schema_extra=_at(2))
-    thresholds: Thresholds = Field(default_factory=Thresholds, json_schema_extra=_at(3))
+    since: datetime | None = Field(None, description="First moment of the time range.", json_schema_extra=_at(3))
+    until: datetime | None = Field(None, description="Moment after its last.", json_schema_extra=_at(4))
+
+    _name = field_validator("name")(lambda value: _model_name(value))
+    _aware = field_validator("since", "until")(lambda value: _in_utc(value))
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.images is None) == (self.since is None and self.until is None):
+            raise ValueError("expected either images or a time range (since, until)")
+        return self
+
+
+class DriftInput(Parameters):
+    """What counts as drift."""
+
+    minimum_samples: int = Field(
+        50, ge=4, description="Images with a prediction that a window needs.", json_schema_extra=_at(0)
+    )
+    false_discovery_rate: float = Field(
+        0.01, gt=0, lt=1, description="Share of false alarms among the columns that moved.", json_schema_extra=_at(1)
+    )
+    distance: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="How much farther than by chance a column must move, until 20 accepted windows have taught it.",
+        json_schema_extra=_at(2),
+    )
+    fault_share: float = Field(
+        0.02, gt=0, lt=1, description="Share of broken images beyond the usual.", json_schema_extra=_at(3)
+    )
+    cooldown_hours: float = Field(
+        72, ge=0, description="How long after a drift another one is not told.", json_schema_extra=_at(4)
+    )
+
+
+class AlertInput(Parameters):
+    """When somebody is told; each holds for the bound of an interval and not for a point."""
+
+    accuracy_drop: float = Field(0.05, gt=0, lt=1, description="Of the deciding metric.", json_schema_extra=_at(0))
+    latency_p95_increase: float = Field(0.30, ge=0.01, description="As a share.", json_schema_extra=_at(1))
+    error_rate: float = Field(0.02, gt=0, lt=1, description="Share of failed images.", json_schema_extra=_at(2))
+    minimum_images: int = Field(50, ge=2, description="That a rate needs.", json_schema_extra=_at(3))
+
+
+class NightlyConfig(Parameters):
+    """Which model, where its images arrive, and what is worth telling."""
+
+    name: str = Field(description="Name of the registered model.", json_schema_extra=_at(0))
+    images: str = Field(
+        description="Where images arrive: a folder, a glob, a manifest or a URL.", json_schema_extra=_at(1)
+    )
+    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=_at(2))
+    most_images: int | None = Field(
+        None, ge=1, description="Of one window; the others wait for the next run.", json_schema_extra=_at(3)
+    )
+    labels: Path | None = Field(
+        None,
+        description="Labels as they arrive: a YOLO data.yaml or an image folder; images are matched by id.",
+        json_schema_extra=_at(4),
+    )
+    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=_at(5))
+    keep_days: int | None = Field(
+        None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=_at(6)
+    )
+    drift: DriftInput = Field(default_factory=DriftInput, json_schema_extra=_at(7))
+    alerts: AlertInput = Field(default_factory=AlertInput, json_schema_extra=_at(8))
 
     _name = field_validator("name")(lambda value: _model_name(value))
 
 
+def _in_utc(value: datetime | None) -> datetime | None:
+    """A time without a zone is meant in this machine's."""
+    return value.astimezone(UTC) if value else None
+
+
 def _model_name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError("expected letters, digits, '-', '_' and '.', beginning with a letter or a digit")
-    return value
+    try:
+        return check_name(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_config(path: Path, kind: type[C]) -> C:

@@ -28,12 +28,14 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
     settings = Settings.from_environment()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         version, bundle, reference = tasks.fetch(config.name, config.version, Path(scratch))
-        served = read_bundle(bundle, f"{version.name}/{version.version}")
-        run = tasks.predict(
-            Images(config.images), served.artifact, served.backend, served.target, served.label, config.thresholds
-        )
-        drift = tasks.report_drift(run, tasks.require_reference(reference, version))
-    tasks.log_drift(version, drift)
+        if config.images is None:
+            run = tasks.stored_run(version, config.since, config.until)
+        else:
+            served = read_bundle(bundle, f"{version.name}/{version.version}")
+            run = tasks.predict(Images(config.images), served)
+        held_out = tasks.require_reference(reference, version)
+        drift = tasks.report_drift(run, tasks.pool_reference(held_out, version))
+    tasks.log_drift(version, drift, drift.html.parent.name)
     publish.drift(drift, version)
     stamp = run.folder.name.rsplit("-", 1)[-1][:8]
     folder = tasks.keep(

@@ -8,6 +8,8 @@ changed, and a crashed run resumes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect import flow
 
 from components.contracts import BenchmarkReport, Bundle, DriftReport, InferenceRun, ModelVersion
@@ -15,6 +17,7 @@ from components.images.datasets import load_dataset
 from components.targets import load_target
 from flows import publish, tasks
 from flows.config import ReleaseConfig
+from flows.predicting import Served
 from flows.settings import Settings
 from flows.steps import Images, Split
 from flows.summary import ReleaseSummary
@@ -44,10 +47,9 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
 
     bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, {"datasets": hashes})
     chosen = report.of(report.chosen or "")
-    held_out = tasks.predict(
-        tasks.images_of(validation), chosen.artifact, chosen.backend, target, config.name, config.thresholds
-    )
-    reference = tasks.build_reference(held_out)
+    served = Served(chosen.artifact, chosen.backend, target, config.name, config.thresholds)
+    held_out = tasks.predict(tasks.images_of(validation), served)
+    reference = tasks.build_reference(held_out, validation, chosen.artifact)
 
     version = tasks.register(config.name, report, bundle, reference, hashes, config.model_dump(mode="json"))
     if config.promote == "verified":
@@ -55,10 +57,10 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
 
     run, drift = None, None
     if data.images:
-        label = f"{version.name}/{version.version}"
-        run = tasks.predict(Images(data.images), chosen.artifact, chosen.backend, target, label, config.thresholds)
+        numbered = replace(served, label=f"{version.name}/{version.version}")
+        run = tasks.predict(Images(data.images), numbered)
         drift = tasks.report_drift(run, reference)
-        tasks.log_drift(version, drift)
+        tasks.log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version)
     return _conclude(version, report, bundle, run, drift)
 

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.contracts import InferenceRun, ModelArtifact, Target
-from components.images.sources import list_images
+from components.images.sources import ImageSource, list_images
+from flows.config import Thresholds
 from flows.progress import advance
 from flows.settings import Settings
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model as its bundle says it is to be run; `label` is what the tables call it."""
+    """A model as it was released: how it is to be run, what counts as a detection, and what the tables call it."""
 
     artifact: ModelArtifact
     backend: str
     target: Target
     label: str
+    thresholds: Thresholds
+
+    def run(
+        self, sources: Sequence[ImageSource], output: Path, progress: Callable[[int, int], None] | None = None
+    ) -> InferenceRun:
+        """Batch inference over images into a folder.
+
+        Raises:
+            FovealError: as `run_batch` does.
+        """
+        from components.inference.batch import run_batch
+
+        return run_batch(
+            sources,
+            artifact=self.artifact,
+            backend=self.backend,
+            device=self.target.device,
+            threads=self.target.threads,
+            model=self.label,
+            output=output,
+            confidence=self.thresholds.confidence,
+            iou=self.thresholds.iou,
+            progress=progress,
+        )
 
 
 def read_bundle(folder: Path, label: str = "") -> Served:
@@ -33,7 +58,8 @@ def read_bundle(folder: Path, label: str = "") -> Served:
     from components.package import read_manifest
 
     manifest = read_manifest(folder)
-    return Served(manifest.artifact(folder), manifest.backend, manifest.target, label or manifest.name)
+    thresholds = Thresholds(confidence=manifest.thresholds.confidence, iou=manifest.thresholds.iou)
+    return Served(manifest.artifact(folder), manifest.backend, manifest.target, label or manifest.name, thresholds)
 
 
 def split_reference(text: str) -> tuple[str, str]:
@@ -46,7 +72,7 @@ def split_reference(text: str) -> tuple[str, str]:
 
 
 def predict_images(
-    model: str, images: str, output: Path, *, confidence: float = 0.25, iou: float = 0.7
+    model: str, images: str, output: Path, *, confidence: float | None = None, iou: float | None = None
 ) -> InferenceRun:
     """Run a model over images and write Parquet to a folder; a killed run resumes.
 
@@ -54,28 +80,17 @@ def predict_images(
         model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
         images: a folder, a glob, a manifest, a URL or one image.
         output: folder for `images.parquet`, `detections.parquet` and `run.json`.
-        confidence: detections below are dropped.
-        iou: overlap above which NMS keeps one box.
+        confidence: detections below are dropped; by default as released.
+        iou: overlap above which NMS keeps one box; by default as released.
 
     Raises:
         FovealError: no such model, a damaged bundle, or no images.
     """
-    from components.inference.batch import run_batch
-
     sources = list_images(images)
+    wanted = {name: value for name, value in (("confidence", confidence), ("iou", iou)) if value is not None}
     with _serving(model) as served:
-        return run_batch(
-            sources,
-            artifact=served.artifact,
-            backend=served.backend,
-            device=served.target.device,
-            threads=served.target.threads,
-            model=served.label,
-            output=output,
-            confidence=confidence,
-            iou=iou,
-            progress=lambda done, total: advance("batch inference", done, total),
-        )
+        asked = replace(served, thresholds=served.thresholds.model_copy(update=wanted))
+        return asked.run(sources, output, lambda done, total: advance("batch inference", done, total))
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
 
 from components.contracts import BenchmarkReport, DriftReport, ModelVersion
 from flows.formats import number, speedup
-from flows.summary import ReleaseSummary, VariantRow
+from flows.summary import ReleaseSummary, Seen, VariantRow
 
 
 def variants(report: BenchmarkReport) -> None:
@@ -61,4 +65,27 @@ def summary(done: ReleaseSummary) -> None:
     table = "\n".join(f"| {name} | `{value}` |" for name, value in rows)
     create_markdown_artifact(
         key="release", markdown=f"| what | where |\n| --- | --- |\n{table}", description="Where everything is"
+    )
+
+
+def announce(version: ModelVersion, window: str, seen: Seen) -> None:
+    """Tell Prefect, so that automations can act: a drift that is news, and alerts that begin or end.
+
+    An event's id follows from the window, so one that a resumed run emits again is the same event.
+    """
+    decision = seen.report.decision
+    about = {"model_name": version.name, "model_version": version.version, "window": window}
+    if decision.fires:
+        _emit("foveal.drift.detected", version, f"{window} drift", {**about, "reasons": list(decision.reasons[:10])})
+    for alert in seen.alerts:
+        payload = {**about, "rule": alert.rule, "reason": alert.reason, "since": alert.since.isoformat()}
+        _emit(f"foveal.alert.{alert.status.value}", version, f"{window} {alert.rule} {alert.status.value}", payload)
+
+
+def _emit(event: str, version: ModelVersion, identity: str, payload: dict[str, Any]) -> None:
+    emit_event(
+        event,
+        resource={"prefect.resource.id": f"foveal.model.{version.name}", "prefect.resource.name": version.name},
+        payload=payload,
+        id=uuid5(NAMESPACE_URL, f"foveal:{version.name}:{identity}"),
     )

@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from components.contracts import InferenceRun
+from components.contracts import InferenceRun, Verdict
 from flows.formats import number, short, speedup
 from flows.progress import listening
-from flows.summary import MonitorSummary, ReleaseSummary, Window
+from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
 
-STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow"}
+STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
+CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECIDED: "yellow"}
 
 _out = Console()
 _err = Console(stderr=True)
@@ -134,6 +135,40 @@ def monitor(done: MonitorSummary) -> None:
     """A finished look at a window."""
     window(f"{done.name}/{done.version}", done.window)
     places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+
+
+def nightly(done: NightlySummary) -> None:
+    """A finished night."""
+    if done.window is None or done.folder is None:
+        _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
+        return
+    window(f"{done.name}/{done.version}", done.window)
+    for check in done.checks:
+        style = CHECK_STYLES.get(check.verdict, "dim")
+        line = f"  {check.verdict}: {check.name}: {check.reason}"
+        _out.print(line, highlight=False, soft_wrap=True, style=style, markup=False)
+    for alert in done.alerts:
+        _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
+    places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+
+
+def calibration(done: Calibration) -> None:
+    """What a calibration found: the alarm's errors of both kinds."""
+    table = Table("images", "windows", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
+    for rate in done.false_alarms:
+        shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
+        table.add_row(str(rate.images), str(rate.windows), *shares)
+    _out.print(f"{done.model}: windows in which nothing has changed, called …", highlight=False)
+    _out.print(table)
+    if done.power:
+        seen = Table("damage", "severity", "damaged", "drift", "median delay", box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in done.power:
+            delay = "not seen" if row.delay_windows is None else f"{row.delay_windows:g} windows"
+            seen.add_row(
+                row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay
+            )
+        _out.print(f"windows of {done.power_images} images, a share of them damaged, called drift", highlight=False)
+        _out.print(seen)
 
 
 def run(done: InferenceRun) -> None:

@@ -48,6 +48,16 @@ class Settings:
         return self.root / "steps"
 
     @property
+    def store(self) -> str:
+        """The monitoring store: `FOVEAL_STORE`, a folder or a URL, or one below the root."""
+        return os.environ.get("FOVEAL_STORE") or str(self.root / "store")
+
+    @property
+    def evidently(self) -> Path:
+        """Evidently's workspace, in which drift is seen over time."""
+        return self.root / "evidently"
+
+    @property
     def releases(self) -> Path:
         """What a person opens: one folder per model name and version."""
         return self.root / "releases"

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from components.contracts import BenchmarkReport, DriftReport, InferenceRun, Measurement, ModelVersion
+from components.contracts import BenchmarkReport, Check, DriftReport, InferenceRun, Measurement, ModelVersion
+from components.monitoring.alert_book import Alert
+from components.monitoring.calibration import AlarmPower, AlarmRate
 from flows.formats import plain
 
 
@@ -136,4 +138,58 @@ class MonitorSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
+        return plain(self)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A judged window: the report, the checks of its health, and the alerts that began or ended with it."""
+
+    report: DriftReport
+    checks: tuple[Check, ...]
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class NightlySummary:
+    """A finished night; without new images there is no window."""
+
+    name: str
+    version: int
+    window: Window | None
+    fires: bool
+    checks: tuple[Check, ...]
+    alerts: tuple[str, ...]
+    folder: Path | None
+
+    @classmethod
+    def of(cls, version: ModelVersion, window: Window | None, seen: Seen | None, folder: Path | None) -> Self:
+        """Sum up a night."""
+        told = tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in seen.alerts) if seen else ()
+        fires = bool(seen and seen.report.decision.fires)
+        return cls(version.name, version.version, window, fires, seen.checks if seen else (), told, folder)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; paths are strings."""
+        return plain(self)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the drift policy does on a model's own reference.
+
+    Arguments:
+        model: name and version.
+        false_alarms: by window size.
+        power: by damage; empty when no images to damage were given.
+        power_images: per window of `power`.
+    """
+
+    model: str
+    false_alarms: tuple[AlarmRate, ...]
+    power: tuple[AlarmPower, ...]
+    power_images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
         return plain(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from components.contracts import (
     Target,
 )
 from components.errors import BudgetError, RegistryError
-from components.files import replacing
+from components.files import replacing, sha256_json, sha256_path
+from components.monitoring import MonitoringStore
 from flows.config import BenchmarkInput, ModelInput, Thresholds
+from flows.predicting import Served
 from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Images, Split, step, workplace
@@ -125,33 +128,23 @@ def package(
 
 
 @step("batch inference", retries=2)
-def predict(
-    images: Images, artifact: ModelArtifact, backend: str, target: Target, model: str, thresholds: Thresholds
-) -> InferenceRun:
+def predict(images: Images, served: Served) -> InferenceRun:
     """Run a model over images: one Parquet row per image, one per detection; a killed run resumes."""
     from components.images.sources import list_images
-    from components.inference.batch import run_batch
 
-    return run_batch(
-        list_images(images.source),
-        artifact=artifact,
-        backend=backend,
-        device=target.device,
-        threads=target.threads,
-        model=model,
-        output=workplace(),
-        confidence=thresholds.confidence,
-        iou=thresholds.iou,
-        progress=lambda done, total: advance("batch inference", done, total),
-    )
+    sources = list_images(images.source)
+    return served.run(sources, workplace(), lambda done, total: advance("batch inference", done, total))
 
 
 @step("build reference")
-def build_reference(run: InferenceRun) -> Path:
-    """Keep what drift is measured against: the statistics of held-out images."""
+def build_reference(run: InferenceRun, held_out: Split, artifact: ModelArtifact) -> Path:
+    """Keep what drift is measured against: the statistics of held-out images, and how right the model was on them."""
+    from components.images.datasets import load_dataset
     from components.monitoring import build_reference as build
+    from components.monitoring.health import label_reference
 
-    return build(run, workplace() / "reference.parquet")
+    labels = label_reference(run, load_dataset(held_out.data, held_out.name), artifact.spec)
+    return build(run, workplace() / "reference.parquet", labels=labels)
 
 
 @step("register", cached=False, retries=2)
@@ -189,6 +182,31 @@ def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Pa
     return found, store.download_bundle(found, output / "bundle"), store.download_reference(found, output)
 
 
+@step("stored run", cached=False, retries=2)
+def stored_run(version: ModelVersion, start: datetime | None, end: datetime | None) -> InferenceRun:
+    """What a version saw in a time range, from the monitoring store."""
+    from components.monitoring.stored import stored_run as export
+
+    asked = sha256_json([version.name, version.version, str(start), str(end)])
+    output = Settings.from_environment().steps / f"stored-run-{asked[:24]}"
+    return export(store(), version.name, version.version, output, start=start, end=end)
+
+
+@step("pool reference", cached=False, retries=2)
+def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
+    """The held-out reference with the windows that were accepted since, but for the window of that key."""
+    from components.monitoring.reference import pool_reference as pool
+    from components.monitoring.stored import accepted_batches, judged_windows
+
+    name, number = version.name, version.version
+    earlier = [past for past in judged_windows(store(), name, number) if past.accepted and past.key != window]
+    if not earlier:
+        return held_out
+    made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
+    pooled = Settings.from_environment().steps / f"pooled-reference-{made_of[:24]}.parquet"
+    return pooled if pooled.exists() else pool(held_out, accepted_batches(store(), name, number, earlier), pooled)
+
+
 @step("drift report")
 def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
     """Decide whether a window drifted, and show why: Evidently's report and our own page around it."""
@@ -199,15 +217,20 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
 
 
 @step("log drift", cached=False, retries=2)
-def log_drift(version: ModelVersion, report: DriftReport) -> None:
+def log_drift(version: ModelVersion, report: DriftReport, window: str) -> None:
     """Keep the decision and the report with the version in MLflow."""
-    registry().log_drift(version, report)
+    registry().log_drift(version, report, window)
 
 
 def registry() -> Registry:
     """The model registry that the environment names."""
     settings = Settings.from_environment()
     return Registry(settings.tracking_uri, settings.artifact_root)
+
+
+def store() -> MonitoringStore:
+    """The monitoring store that the environment names."""
+    return MonitoringStore(Settings.from_environment().store)
 
 
 def images_of(split: Split) -> Images:

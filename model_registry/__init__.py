@@ -13,7 +13,16 @@ MLflow is imported when a `Registry` is opened, never before.
 """
 
 from model_registry.registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, MetricPair, Registry
-from model_registry.release import Release
+from model_registry.release import Release, check_name
 from model_registry.store import sqlite_uri
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS_CHAMPION", "MetricPair", "Registry", "Release", "sqlite_uri"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS_CHAMPION",
+    "MetricPair",
+    "Registry",
+    "Release",
+    "check_name",
+    "sqlite_uri",
+]

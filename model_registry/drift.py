@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion, dump
-from components.files import sha256_file
+from components.files import sha256_json
 from model_registry import runs
 from model_registry.store import Store
 
@@ -15,14 +15,14 @@ _LEVELS = {DriftState.OK: 0.0, DriftState.WARN: 1.0, DriftState.DRIFT: 2.0}  # a
 _COLUMN = re.compile(r"[^\w\-. ]", re.ASCII)
 
 
-def log_drift(store: Store, version: ModelVersion, report: DriftReport) -> None:
-    """Add a window to the version's drift run, unless it is there already.
+def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: str) -> None:
+    """Add a window to the version's drift run, unless one of that name is there already.
 
     The run's metrics are charts over windows: ``drift_level`` (0 ok, 1 warn, 2 drift), ``drifted_columns``, sample
     counts, and ``distance.COLUMN``; the reports are under ``windows/NUMBER``.
     """
     run = _drift_run(store, version)
-    key = f"window.{sha256_file(report.json)[:32]}"
+    key = f"window.{sha256_json(window)[:32]}"
     if key in run.data.tags:
         return
     client, run_id = store.client, run.info.run_id

@@ -200,14 +200,14 @@ class Registry:
                 shutil.copyfile(stored, aside)
         return output / "reference.parquet"
 
-    def log_drift(self, version: ModelVersion, report: DriftReport) -> None:
-        """Keep a drift report with the version that it judges; the same report is kept once.
+    def log_drift(self, version: ModelVersion, report: DriftReport, window: str) -> None:
+        """Keep a drift report with the version that it judges; a window is kept once, by its name.
 
         Raises:
             RegistryError: the version's run is gone, or MLflow failed.
         """
         with mlflow_errors("to log a drift report"):
-            drift.log_drift(self._store, version, report)
+            drift.log_drift(self._store, version, report, window)
 
     def _log(self, release: Release, tags: dict[str, str]) -> ModelVersion:
         store, card = self._store, release.description or model_card(release)

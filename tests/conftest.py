@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ def foveal(*arguments: str | Path, root: Path, cwd: Path | None = None) -> subpr
 
 @dataclass(frozen=True)
 class Released:
-    """A finished release of the shipped detector over small splits.
+    """A finished release over small splits.
 
     Arguments:
         root: the storage root.
@@ -60,6 +62,40 @@ class Released:
         return foveal(*arguments, root=self.root, cwd=self.root.parent)
 
 
+_SERVE = """
+import sys
+from flows.server import prefect_api
+from flows.settings import Settings
+
+with prefect_api(Settings.from_environment()):
+    print("serving", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def prefect_server(root: Path) -> Iterator[None]:
+    """Keep the Prefect server of a storage root up, so that the commands of many tests share it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE],
+        env=clean_environment(root),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "serving\n"
+    yield
+    process.communicate(timeout=60)
+
+
+def release(root: Path, config: Path, data: Path) -> Iterator[Released]:
+    """Release through the command line, and keep the root's Prefect server up as long as somebody looks."""
+    with prefect_server(root):
+        done = foveal("release", config, "--json", root=root, cwd=root.parent)
+        assert done.returncode == 0, done.stderr
+        yield Released(root, data, config, json.loads(done.stdout))
+
+
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory) -> Path:
     """A small digit dataset; returns its data.yaml."""
@@ -70,7 +106,7 @@ def scenes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory, scenes) -> Released:
+def released(tmp_path_factory, scenes) -> Iterator[Released]:
     """The shipped detector, released once for the whole session."""
     folder = tmp_path_factory.mktemp("released")
     config = folder / "digits.yaml"
@@ -86,9 +122,36 @@ def released(tmp_path_factory, scenes) -> Released:
         "  golden_images: 3\n"
         "benchmark: {rounds: 7, calls: 20}\n"
     )
-    done = foveal("release", config, "--json", root=folder / "home", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return Released(folder / "home", scenes.parent, config, json.loads(done.stdout))
+    yield from release(folder / "home", config, scenes.parent)
+
+
+@pytest.fixture(scope="session")
+def trained_classifier(tmp_path_factory) -> Any:
+    """A small network, trained for a few seconds on digit crops; its folder holds `crops` too."""
+    from components.images.digits import write_classification_dataset
+    from components.training import ClassifierTraining, train_classifier
+
+    folder = tmp_path_factory.mktemp("classifier")
+    data = write_classification_dataset(folder / "crops", size=32)
+    return train_classifier(data, folder / "trained", training=ClassifierTraining(image_size=32, epochs=4))
+
+
+@pytest.fixture(scope="session")
+def released_classifier(trained_classifier) -> Iterator[Released]:
+    """The small classifier, released once for the whole session."""
+    folder = trained_classifier.checkpoint.parents[1]
+    (folder / "target.toml").write_text(
+        'description = "one backend, two precisions"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = 0\n'
+        'precisions = ["fp32", "int8"]\n'
+    )
+    config = folder / "crops.yaml"
+    config.write_text(
+        "name: crops\n"
+        "model: {path: trained/model.pt}\n"
+        "data: {labelled: crops, images: crops/day, calibration_split: calibration, calibration_images: 64}\n"
+        "target: target.toml\nbenchmark: {rounds: 6, calls: 22}\n"
+    )
+    yield from release(folder / "home", config, folder / "crops")
 
 
 @pytest.fixture
@@ -97,3 +160,27 @@ def command(tmp_path):
     folder = tmp_path / "cwd"
     folder.mkdir()
     return lambda *arguments: foveal(*arguments, root=tmp_path / "home", cwd=folder)
+
+
+@pytest.fixture
+def start():
+    """Start `foveal` and go on: ``start("nightly", "digits", …, root=…)``; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str | Path, root: Path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
+            env=clean_environment(root),
+            cwd=root.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -1,7 +1,8 @@
 """Foveal's ONNX file: one file that holds its weights, its pre-processing and its own meaning.
 
 The input is ``images``, (batch, height, width, 3) uint8 BGR with a free batch axis; output 0 is the
-prediction. Two metadata entries describe it: ``foveal.spec`` (a `VisionSpec`) and ``foveal.history``
+prediction, and the output ``embedding``, where there is one, what the backbone saw, (batch, c) float32.
+Two metadata entries describe it: ``foveal.spec`` (a `VisionSpec`) and ``foveal.history``
 (the passes that made it), both JSON. Reading such a file never executes code from it.
 """
 

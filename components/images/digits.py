@@ -7,7 +7,7 @@ Every split draws from digits of its own, so nothing that a model is judged on w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -85,6 +85,11 @@ def _photographs() -> tuple[Image, ...]:
     return tuple(image for image in images if image is not None)
 
 
+def photograph_count() -> int:
+    """How many photographs the scenes are composed over."""
+    return len(_photographs())
+
+
 def digits_of(split: str, seed: int) -> npt.NDArray[np.int64]:
     """Indices of the digits that belong to a split; the splits of one seed are disjoint.
 
@@ -118,8 +123,11 @@ def _tight_box(mask: npt.NDArray[np.float32]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _background(width: int, height: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    photo = _photographs()[rng.integers(len(_photographs()))]
+def _background(
+    width: int, height: int, rng: np.random.Generator, photographs: Sequence[int] | None = None
+) -> npt.NDArray[np.float32]:
+    choice = range(photograph_count()) if photographs is None else photographs
+    photo = _photographs()[choice[int(rng.integers(len(choice)))]]
     zoom = max(width / photo.shape[1], height / photo.shape[0], rng.uniform(0.5, 1.3))
     photo = cv2.resize(photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     photo = cv2.copyMakeBorder(photo, 0, max(0, height - photo.shape[0]), 0, max(0, width - photo.shape[1]),
@@ -141,7 +149,10 @@ def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArra
 
 
 def compose_scene(
-    pool: npt.NDArray[np.int64], rng: np.random.Generator, mood: Mood = "day"
+    pool: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+    mood: Mood = "day",
+    photographs: Sequence[int] | None = None,
 ) -> tuple[Image, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """One labelled scene.
 
@@ -149,12 +160,13 @@ def compose_scene(
         pool: indices of the digits to draw from.
         rng: source of all randomness.
         mood: ``"day"``, or ``"night"`` for a dark, noisy, partly blurred scene.
+        photographs: which of the `photograph_count` photographs may lie behind the digits; all by default.
 
     Returns:
         image (height, width, 3) uint8 BGR; class ids (n,); boxes (n, 4) xyxy in pixels.
     """
     width, height = SCENE_SIZES[rng.integers(len(SCENE_SIZES))]
-    scene = _background(width, height, rng)
+    scene = _background(width, height, rng, photographs)
     classes, boxes = _write_digits(scene, pool, rng)
     if boxes and rng.random() < 0.35:
         _occlude(scene, boxes[int(rng.integers(len(boxes)))], rng)

@@ -7,7 +7,7 @@ import glob
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -23,10 +23,17 @@ _CHECK_URL = "check the URL and your access to it"
 
 @dataclass(frozen=True)
 class ImageSource:
-    """One image by name: `image_id` is unique within its listing, `uri` is an absolute path or a URL."""
+    """One image by name.
+
+    Arguments:
+        image_id: unique within its listing.
+        uri: an absolute path or a URL.
+        state: what the listing of a remote store said of the content (size, time, ETag, …), or nothing.
+    """
 
     image_id: str
     uri: str
+    state: str = field(default="", compare=False)
 
 
 def list_images(source: str | Path) -> tuple[ImageSource, ...]:
@@ -60,15 +67,15 @@ def list_images(source: str | Path) -> tuple[ImageSource, ...]:
     return tuple(found)
 
 
-def fingerprint(source: ImageSource) -> tuple[str | int | None, ...]:
-    """What tells cheaply that an image is still the same: its names and, for a file of this machine, size and time.
+def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
+    """What tells cheaply that an image is still the same: its names and its size and time, or what its store listed.
 
-    Of a remote image the names are all that is known; it is taken for the same as long as they are.
+    A remote image that a manifest names was not listed; it is taken for the same as long as its names are.
     """
     try:
         stat = os.stat(source.uri.removeprefix("file://"))
     except (OSError, ValueError):  # remote, or not there: then reading it will tell
-        return source.image_id, source.uri, None, None
+        return source.image_id, source.uri, source.state
     return source.image_id, source.uri, stat.st_size, stat.st_mtime_ns
 
 
@@ -150,14 +157,14 @@ def _remote(url: str) -> Iterator[ImageSource]:
             yield from _remote_file(url, filesystem, path)
             return
         pattern = glob.has_magic(path) and not filesystem.isdir(path)
-        names = filesystem.glob(path) if pattern else filesystem.find(path)
-        urls = {name: str(filesystem.unstrip_protocol(name)) for name in names}
+        listed = filesystem.glob(path, detail=True) if pattern else filesystem.find(path, detail=True)
+        urls = {name: str(filesystem.unstrip_protocol(name)) for name in listed}
     except FovealError:
         raise
     except Exception as error:  # each store raises errors of its own
         raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", mend=_CHECK_URL) from error
-    for image in _visible(names, _fixed_part(path) if pattern else path):
-        yield ImageSource(image.image_id, urls[image.uri])
+    for image in _visible(listed, _fixed_part(path) if pattern else path):
+        yield ImageSource(image.image_id, urls[image.uri], repr(sorted(listed[image.uri].items())))
 
 
 def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:

@@ -2,16 +2,19 @@
 
 Tone and colour come from the image reduced to 256 px; sharpness and edges from a crop at native resolution, since
 reducing hides blur (a blur of σ = 1 at 1080p takes the Laplacian's variance to 8 % in the crop and to 87 % at
-256 px). A change to either makes old and new numbers incomparable: it raises `STATISTICS_RECIPE`.
+256 px). A change to either, or to what a column of the predictions means, makes old and new numbers incomparable: it
+raises `STATISTICS_RECIPE`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-STATISTICS_RECIPE = 1
+STATISTICS_RECIPE = 2
 
 IMAGE_COLUMNS = (
     "width",
@@ -28,12 +31,13 @@ IMAGE_COLUMNS = (
     "entropy",
     "sharpness",
     "edge_density",
+    "blockiness",
 )
 
 _SIDE = 256
 _CANNY = (100, 200)
-# BGR → the opponent axes red–green and yellow–blue of Hasler & Süsstrunk
-_OPPONENT = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)
+_BLOCK = 8  # side of JPEG's blocks in px
+_LEAST_STEP = 0.1  # grey levels; keeps the ratio of two flat areas at 1
 
 
 def image_statistics(image: npt.NDArray[np.uint8]) -> dict[str, float]:
@@ -46,44 +50,54 @@ def image_statistics(image: npt.NDArray[np.uint8]) -> dict[str, float]:
         The columns of `IMAGE_COLUMNS`, in that order: width and height in pixels; aspect, width / height; megapixels;
         brightness and contrast, mean and standard deviation of the grey values (0–255); blue, green and red, the
         channels' means (0–255); saturation, the mean of HSV's S (0–1); colourfulness; entropy of the grey values in
-        bits (0–8); sharpness, the variance of the Laplacian; edge_density, the share of Canny edge pixels (0–1).
+        bits (0–8); sharpness, the variance of the Laplacian; edge_density, the share of Canny edge pixels (0–1);
+        blockiness, how much stronger the steps are on the grid of 8 px that JPEG leaves than off it (1 is no grid).
     """
     height, width = image.shape[:2]
     small = _reduced(image)
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
     detail = cv2.cvtColor(_centre(image), cv2.COLOR_BGR2GRAY)
-    brightness, contrast = _mean_and_deviation(grey)
-    blue, green, red, _ = cv2.mean(small)
+    brightness, contrast = cv2.meanStdDev(grey)
+    planes = cv2.split(small)
+    blue, green, red = means = [cv2.mean(plane)[0] for plane in planes]
     return {
         "width": float(width),
         "height": float(height),
         "aspect": width / height,
         "megapixels": width * height / 1e6,
-        "brightness": float(brightness[0]),
-        "contrast": float(contrast[0]),
+        "brightness": float(brightness[0, 0]),
+        "contrast": float(contrast[0, 0]),
         "blue": blue,
         "green": green,
         "red": red,
         "saturation": cv2.mean(cv2.cvtColor(small, cv2.COLOR_BGR2HSV))[1] / 255,
-        "colourfulness": _colourfulness(small),
+        "colourfulness": _colourfulness(planes, means),
         "entropy": _entropy(grey),
-        "sharpness": float(_mean_and_deviation(cv2.Laplacian(detail, cv2.CV_32F))[1][0] ** 2),
+        "sharpness": _sharpness(detail),
         "edge_density": cv2.countNonZero(cv2.Canny(detail, *_CANNY)) / detail.size,
+        "blockiness": _blockiness(detail),
     }
 
 
 def _reduced(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The image with its longer side reduced to `_SIDE` by averaging areas; a smaller one as it is."""
+    """The image with its longer side reduced to `_SIDE`; a smaller one as it is.
+
+    It is halved by averaging as often as that goes, then interpolated: over less than a factor of two that skips
+    hardly anything, and averaging areas that share pixels would take as long as all the statistics together.
+    """
     height, width = image.shape[:2]
-    while max(height, width) >= 2 * _SIDE and min(height, width) >= 2:  # exact halves are four times as fast
+    while max(height, width) >= 2 * _SIDE and min(height, width) >= 2:
         height, width = height // 2, width // 2
-        image = _area(image[: 2 * height, : 2 * width], width, height)
+        image = _resized(image[: 2 * height, : 2 * width], width, height, cv2.INTER_AREA)
     scale = _SIDE / max(height, width)
-    return image if scale >= 1 else _area(image, max(1, round(width * scale)), max(1, round(height * scale)))
+    if scale >= 1:
+        return image
+    interpolation = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA  # a line of pixels is not halved
+    return _resized(image, max(1, round(width * scale)), max(1, round(height * scale)), interpolation)
 
 
-def _area(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+def _resized(image: npt.NDArray[np.uint8], width: int, height: int, interpolation: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
 def _centre(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -92,16 +106,46 @@ def _centre(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(image[top : top + _SIDE, left : left + _SIDE])
 
 
-def _mean_and_deviation(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation of each channel, both of shape (channels,)."""
-    mean, deviation = cv2.meanStdDev(values)
-    return mean.ravel(), deviation.ravel()
+def _colourfulness(planes: Sequence[npt.NDArray[np.uint8]], means: Sequence[float]) -> float:
+    """M of Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003: 0 is grey, 109 very colourful.
+
+    Their opponent axes are r − g and (r + g) / 2 − b. The mean squares of both follow from those of the planes'
+    differences, by the parallelogram law for the second: a tenth of the time that making the axes takes.
+    """
+    blue, green, red = planes
+    mean_blue, mean_green, mean_red = means
+    red_green, red_blue, green_blue = (
+        cv2.norm(one, other, cv2.NORM_L2SQR) / one.size for one, other in ((red, green), (red, blue), (green, blue))
+    )
+    centre = mean_red - mean_green, (mean_red + mean_green) / 2 - mean_blue
+    squares = red_green, (2 * red_blue + 2 * green_blue - red_green) / 4
+    spread = sum(square - mean**2 for square, mean in zip(squares, centre, strict=True))
+    return float(max(spread, 0.0) ** 0.5 + 0.3 * np.hypot(*centre))  # max: of one colour, rounding gives below 0
 
 
-def _colourfulness(image: npt.NDArray[np.uint8]) -> float:
-    """M of Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003: 0 is grey, 109 very colourful."""
-    mean, deviation = _mean_and_deviation(cv2.transform(image.astype(np.float32), _OPPONENT))
-    return float(np.hypot(*deviation) + 0.3 * np.hypot(*mean))
+def _sharpness(grey: npt.NDArray[np.uint8]) -> float:
+    """The variance of the Laplacian; its values are whole numbers, so 16 bits hold them exactly."""
+    laplacian = cv2.Laplacian(grey, cv2.CV_16S)
+    square, mean = cv2.norm(laplacian, cv2.NORM_L2SQR) / laplacian.size, cv2.mean(laplacian)[0]
+    return float(max(square - mean**2, 0.0))
+
+
+def _blockiness(grey: npt.NDArray[np.uint8]) -> float:
+    """The mean step across the strongest of the eight possible grids by that across the others, of both directions.
+
+    The idea of Wang, Bovik and Evans, "Blind measurement of blocking artifacts in images", 2000; the grid is searched
+    for, since a crop or a turn moves it.
+    """
+    ratios = []
+    for image in (grey, cv2.transpose(grey)):
+        if image.shape[1] <= 2 * _BLOCK:  # too narrow to tell a grid from one step
+            continue
+        steps = cv2.reduce(cv2.absdiff(image[:, 1:], image[:, :-1]), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[0]
+        means = steps[: len(steps) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(axis=0)
+        strongest = means.max()
+        others = (means.sum() - strongest) / (_BLOCK - 1)
+        ratios.append((strongest + _LEAST_STEP) / (others + _LEAST_STEP))
+    return float(np.mean(ratios)) if ratios else 1.0
 
 
 def _entropy(grey: npt.NDArray[np.uint8]) -> float:

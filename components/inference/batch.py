@@ -14,7 +14,7 @@ from components.backends import get_backend
 from components.contracts import InferenceRun, ModelArtifact
 from components.errors import ConfigError, DatasetError
 from components.files import replacing, sha256_json
-from components.images.sources import ImageSource
+from components.images.sources import ImageSource, fingerprint
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.lock import exclusive
 from components.inference.output import check_replaceable, finished_run, write_run
@@ -23,7 +23,7 @@ from components.inference.shards import Shard, ShardRecord, WorkFolder, plan_sha
 from components.inference.tables import table_schemas
 from components.vision import task_for
 
-LAYOUT = 1  # raise when the tables' columns or their meaning change: earlier results are then made anew
+LAYOUT = 2  # raise when the tables' columns or their meaning change: earlier results are then made anew
 
 
 def run_batch(
@@ -51,8 +51,7 @@ def run_batch(
     `output`, and the same call made again does only the others; `output` appears once all are done.
     Where `output` already holds the finished run of the same images and settings, that is returned as it
     is, failures included: remove the folder to have it made again. "The same" is decided by the
-    artifact's hash, the settings that shape results, and each image's name and, for a file of this machine,
-    size and time of change.
+    artifact's hash, the settings that shape results, and each image's `fingerprint`.
 
     Arguments:
         sources: the images, as `components.images.sources.list_images` names them.
@@ -82,7 +81,7 @@ def run_batch(
         **provenance, "device": device, "confidence": confidence, "iou": iou,
         "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
     }  # fmt: skip
-    key = sha256_json([settings, asdict(artifact.spec), [_fingerprint(source) for source in sources]])
+    key = sha256_json([settings, asdict(artifact.spec), [fingerprint(source) for source in sources]])
     output = Path(output).resolve()
     with exclusive(output):
         if finished := finished_run(output, key):
@@ -94,7 +93,13 @@ def run_batch(
         if todo := [shard for shard in shards if not work.holds(shard)]:
             with get_backend(backend).open(artifact, device=device, threads=threads) as session:
                 worker = ShardWorker(
-                    session, task, work, provenance=provenance, batch=batch, decode_threads=decode_threads
+                    session,
+                    task,
+                    work,
+                    provenance=provenance,
+                    batch=batch,
+                    decode_threads=decode_threads,
+                    embedding=artifact.embedding,
                 )
                 worker.finish(sources, todo, progress)
         return _publish(work, shards, InferenceRun(output, model, 0, (), 0.0, STATISTICS_RECIPE), key, settings)
@@ -115,15 +120,6 @@ def _check_ids(sources: Sequence[ImageSource]) -> None:
                 found=f"{source.image_id!r} for both {seen[source.image_id]} and {source.uri}",
             )
         seen[source.image_id] = source.uri
-
-
-def _fingerprint(source: ImageSource) -> tuple[str | int | None, ...]:
-    """What tells that a source is still the same; size and time are known of files of this machine only."""
-    try:
-        stat = os.stat(source.uri.removeprefix("file://"))
-    except (OSError, ValueError):  # remote, or not there: then reading it will tell
-        return source.image_id, source.uri, None, None
-    return source.image_id, source.uri, stat.st_size, stat.st_mtime_ns
 
 
 def _publish(

@@ -29,21 +29,27 @@ class Outcome:
         error: why there is none.
         inference_ms: this image's share of the engine call.
         postprocess_ms: its share of decoding the outputs.
+        embedding: what the model's backbone saw, (c,) float32; None if the model does not say, or not in finite
+            numbers.
     """
 
     prediction: Prediction | None
     error: Exception | None
     inference_ms: float
     postprocess_ms: float
+    embedding: npt.NDArray[np.float32] | None = None
 
 
-def predict_inputs(session: Session, task: VisionTask, inputs: Sequence[Fitted]) -> list[Outcome]:
+def predict_inputs(
+    session: Session, task: VisionTask, inputs: Sequence[Fitted], *, embedding: int | None = None
+) -> list[Outcome]:
     """Run fitted images as one batch; when that fails, one by one, so that only the offending image fails.
 
     Arguments:
         session: the open model.
         task: what its outputs mean; it fitted the images.
         inputs: the images.
+        embedding: which output is the embedding; None keeps none.
 
     Returns:
         One outcome for each input, in order. Whatever the engine raises is kept in the outcome.
@@ -52,15 +58,15 @@ def predict_inputs(session: Session, task: VisionTask, inputs: Sequence[Fitted])
         return []
     started = time.perf_counter()
     try:
-        return _call(session, task, inputs)
+        return _call(session, task, inputs, embedding)
     except Exception as error:  # engines raise exceptions of many kinds, and any of them may be one image's fault
         if len(inputs) == 1:
             return [Outcome(None, error, (time.perf_counter() - started) * 1e3, 0.0)]
         _LOG.warning("a batch of %d failed and is run image by image: %s", len(inputs), describe(error))
-    return [outcome for one in inputs for outcome in predict_inputs(session, task, [one])]
+    return [outcome for one in inputs for outcome in predict_inputs(session, task, [one], embedding=embedding)]
 
 
-def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted]) -> list[Outcome]:
+def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted], embedding: int | None) -> list[Outcome]:
     started = time.perf_counter()
     outputs = session.run(np.stack([image for image, _ in inputs]))
     ran = time.perf_counter()
@@ -75,7 +81,16 @@ def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted]) -> list[
     finished = time.perf_counter()
     inference_ms = (ran - started) * 1e3 / len(inputs)
     postprocess_ms = (finished - ran) * 1e3 / len(inputs)
-    return [Outcome(prediction, None, inference_ms, postprocess_ms) for prediction in predictions]
+    seen = [None] * len(inputs) if embedding is None else [_whole(vector) for vector in outputs[embedding]]
+    return [
+        Outcome(prediction, None, inference_ms, postprocess_ms, vector)
+        for prediction, vector in zip(predictions, seen, strict=True)
+    ]
+
+
+def _whole(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    """A copy, so that no batch is kept for the sake of a row; None where a number is NaN or infinite."""
+    return vector.copy() if np.isfinite(vector).all() else None
 
 
 def describe(error: Exception) -> str:

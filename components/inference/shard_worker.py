@@ -46,6 +46,7 @@ class ShardWorker:
         provenance: what is the same in all rows.
         batch: images per engine call.
         decode_threads: None is one per core, at most 8.
+        embedding: which of the model's outputs is the embedding, or None.
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class ShardWorker:
         provenance: Mapping[str, Any],
         batch: int,
         decode_threads: int | None,
+        embedding: int | None,
     ) -> None:
         self._session, self._task, self._work = session, task, work
-        self._provenance, self._batch = provenance, batch
+        self._provenance, self._batch, self._embedding = provenance, batch, embedding
         self._decode_threads = decode_threads or min(os.cpu_count() or 1, MOST_DECODE_THREADS)
         self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
 
@@ -99,7 +101,7 @@ class ShardWorker:
     def _predict(self, chunk: Sequence[Prepared], rows: dict[str, list[Row]]) -> list[str]:
         """Add a batch's rows; return what the engine complained about."""
         ready = [image.fitted for image in chunk if image.fitted is not None]
-        found = predict_inputs(self._session, self._task, ready)
+        found = predict_inputs(self._session, self._task, ready, embedding=self._embedding)
         remaining = iter(found)
         outcomes: list[Outcome | None] = [None if image.fitted is None else next(remaining) for image in chunk]
         rows[IMAGES] += image_rows(chunk, outcomes, self._task, self._provenance)

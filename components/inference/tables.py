@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Prediction
+from components.contracts import EMBEDDING, Prediction
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.inference.engine import Outcome, describe
 from components.inference.prepare import Prepared
@@ -32,7 +32,8 @@ def table_schemas(task: VisionTask) -> Schemas:
 def images_schema(task: VisionTask) -> Any:
     """The pyarrow.Schema of `images.parquet`.
 
-    What could not be known of an image is null: all but its name for one that could not be read.
+    What could not be known of an image is null: all but its name for one that could not be read. `embedding` is null
+    throughout for a model without one.
 
     Arguments:
         task: names the ``prediction_…`` columns and gives their types.
@@ -40,13 +41,14 @@ def images_schema(task: VisionTask) -> Any:
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
-    predicted = {name: pa.from_numpy_dtype(values.dtype) for name, values in task.drift_columns([]).items()}
+    predicted = {name: pa.from_numpy_dtype(values.dtype) for name, values in task.drift_columns([], []).items()}
     return pa.schema(
         {
             "image_id": text, "uri": text, "status": text, "error": text,
             "file_bytes": pa.int64(), "sha256": text,
             **dict.fromkeys(IMAGE_COLUMNS, number),
             **predicted,
+            EMBEDDING: pa.list_(pa.float32()),  # not of fixed size: pyarrow cannot read back a null among those
             "model": text, "artifact_sha256": text, "backend": text, "statistics_recipe": pa.int32(),
             "decode_ms": number, "preprocess_ms": number, "inference_ms": number, "postprocess_ms": number,
             "predicted_at": pa.timestamp("us", tz="UTC"),
@@ -83,8 +85,12 @@ def image_rows(
         task: whose columns describe the predictions.
         provenance: what is the same in all rows of the run: model, artifact, backend.
     """
-    predictions = [outcome.prediction for outcome in outcomes if outcome and outcome.prediction is not None]
-    described = _rows_of(task.drift_columns(predictions), len(predictions))
+    found = [
+        (outcome.prediction, image.fitted[1])
+        for image, outcome in zip(prepared, outcomes, strict=True)
+        if image.fitted is not None and outcome is not None and outcome.prediction is not None
+    ]
+    described = _rows_of(task.drift_columns([one for one, _ in found], [frame for _, frame in found]), len(found))
     now = datetime.now(UTC)
     rows = []
     for image, outcome in zip(prepared, outcomes, strict=True):
@@ -94,7 +100,7 @@ def image_rows(
             if outcome.error is not None:
                 row |= {"status": "error", "error": describe(outcome.error)}
             else:
-                row |= next(described)
+                row |= {**next(described), EMBEDDING: outcome.embedding}
         rows.append(row)
     return rows
 

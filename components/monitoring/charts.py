@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+from components.monitoring.embeddings import reduced
 from components.monitoring.pairs import Pair, short
 
 _WIDTH, _HEIGHT, _FLOOR = 320, 130, 108  # drawing units; the floor is where the bars stand
@@ -19,7 +20,7 @@ Ticks = list[tuple[float, str]]  # where on the axis, 0–1, and what is written
 
 def draw(pair: Pair) -> str:
     """Both distributions of a column over each other; shares of the images, so that sizes do not matter."""
-    ticks, before, after = _categories(pair) if pair.is_category else _histogram(pair)
+    ticks, before, after = _categories(pair) if pair.is_category else _histogram(*_numbers(pair))
     highest = max(float(before.max()), float(after.max()), 1e-9)
     step = _WIDTH / len(before)
     bars = []
@@ -51,15 +52,25 @@ def _categories(pair: Pair) -> tuple[Ticks, Shares, Shares]:
     return [((k + 0.5) / len(labels), name) for k, name in enumerate(short)], before, after
 
 
-def _histogram(pair: Pair) -> tuple[Ticks, Shares, Shares]:
+def _numbers(pair: Pair) -> tuple[Shares, Shares]:
+    """A column's values; vectors as their position on the way from the reference's middle to the window's."""
+    if not pair.is_vector:
+        return pair.reference, pair.window
+    before, after = reduced(pair.reference, pair.window)
+    way = after.mean(axis=0) - before.mean(axis=0)
+    length = float(np.linalg.norm(way)) or 1.0
+    return before @ way / length, after @ way / length
+
+
+def _histogram(reference: Shares, window: Shares) -> tuple[Ticks, Shares, Shares]:
     """Shares in equal bins between the extremes that matter; what lies outside is in the outermost bins."""
-    pooled = np.concatenate([pair.reference, pair.window])
+    pooled = np.concatenate([reference, window])
     low, high = np.quantile(pooled, (0.005, 0.995))
     if low == high:
         low, high = pooled.min(), pooled.max()
     edges = np.linspace(low, high, _BINS + 1)
     before, after = (
-        np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (pair.reference, pair.window)
+        np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (reference, window)
     )
     return [(0.0, short(low)), (0.5, short((low + high) / 2)), (1.0, short(high))], before, after
 

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import IncompatibleError
-from components.monitoring.distances import Comparison, compare_categories, compare_numbers
-from components.monitoring.tables import NOTHING, DriftTable
+from components.monitoring.distances import Comparison, compare_categories, compare_numbers, compare_vectors
+from components.monitoring.embeddings import outlying, reduced
+from components.monitoring.tables import NOTHING, PREDICTION_PREFIX, DriftTable
 
 MISSING = " (missing)"  # ends the name of the column that says where another one has no value
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """One column in both tables: (m,) and (n,) finite float64, or both str."""
+    """One column in both tables: (m,) and (n,) finite float64, or both str, or (m, d) and (n, d) float64."""
 
     column: str
     reference: npt.NDArray[Any]
@@ -28,8 +29,15 @@ class Pair:
         """Whether the column holds names instead of numbers."""
         return self.reference.dtype.kind == "U"
 
+    @property
+    def is_vector(self) -> bool:
+        """Whether the column holds a vector in each row."""
+        return self.reference.ndim == 2
+
     def compare(self) -> Comparison:
         """How far the two lie apart."""
+        if self.is_vector:
+            return compare_vectors(*reduced(self.reference, self.window))
         compare = compare_categories if self.is_category else compare_numbers
         return compare(self.reference, self.window)
 
@@ -42,6 +50,9 @@ class Pair:
 
     def describe(self) -> str:
         """What changed, in the unit of the column, such as ``"median 112 → 31"``."""
+        if self.is_vector:
+            far = outlying(self.reference, self.window)
+            return f"{far:.0%} of the images lie farther out than 99% of the reference"
         if self.is_category:
             names, before, after = self.shares()
             k = int(np.abs(after - before).round(9).argmax())  # rounded: of two categories both change alike
@@ -53,6 +64,13 @@ class Pair:
         if (low, high) != (new_low, new_high):
             return f"median stays {middle}, middle half {low}–{high} → {new_low}–{new_high}"
         return f"median stays {middle}"
+
+
+def label(column: str) -> str:
+    """A column's name as people say it, such as ``"confidence mean"`` for ``prediction_confidence_mean``."""
+    if column == "prediction_count":
+        return "detections in an image"
+    return column.removeprefix(PREDICTION_PREFIX).replace("_", " ")
 
 
 def short(value: float) -> str:
@@ -107,7 +125,7 @@ def pair_columns(
     patterns: set[bytes] = set()
     for column, before in reference.columns.items():
         after = window.columns[column]
-        if reference.is_category(column):
+        if reference.is_category(column) or reference.is_vector(column):
             pairs.append(Pair(column, before, after))
             continue
         gaps = [~np.isfinite(values) for values in (before, after)]

@@ -1,29 +1,33 @@
 """Turn a window and its reference into one decision, with a rule that does not cry wolf.
 
-A column has drifted when its distance is both more than chance explains and large enough to matter:
+A column has moved when its distance is both more than chance explains and large enough to matter:
 
-* chance: Smirnov's test for numbers, a permutation test for categories, with the false discovery rate
-  controlled over each family of columns (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995); the two
-  families are the image statistics and the predictions, so that a drift of one does not lower the bar
-  of the other;
-* matter: a limit on the distance itself, since with thousands of images chance explains nothing.
+* chance: Smirnov's test for numbers, permutation tests for categories and vectors, with the false discovery rate
+  controlled over each family of columns (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995); the families are the
+  image statistics, the embedding and the predictions, so that a drift of one does not lower the bar of another;
+* matter: a limit on the distance itself, since with thousands of images chance explains nothing. Where the reference
+  pools enough accepted batches, they have taught how far each column moves when nothing is wrong.
 
-The defaults were chosen by measurement on the demo's scenes, with references of 300 and 1,000 images: of
-1,600 windows of 50 to 600 scenes from the reference's own source none was called drift and 0.25 % a warning;
-all of 800 windows of 50 to 500 scenes by night, darker by a quarter, blurred (σ = 1 px) or noisier (σ = 8 grey
-levels) were drift. Recompression (JPEG quality 20) is mostly let pass: it moves no statistic that far.
+One such window is a warning; it takes two of three to be a drift. A window that is judged without a history has to
+show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to learn from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from components.contracts import ColumnDrift, DriftDecision, DriftState, InferenceRun
-from components.errors import ConfigError, IncompatibleError
+from components.errors import IncompatibleError
+from components.monitoring.faults import data_faults
+from components.monitoring.history import PastWindow, confirmed, cools_down
 from components.monitoring.pairs import Pair, aligned, pair_columns
-from components.monitoring.tables import DriftTable, is_prediction, read_reference, read_window
+from components.monitoring.ranges import check_ranges
+from components.monitoring.tables import DriftTable, family_of, read_reference, read_window
+
+_FAMILIES = ("image", "embedding", "prediction")
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,10 @@ class DriftPolicy:
         minimum_samples: images with a prediction that window and reference each need.
         minimum_values: values that a column needs in each, where some images have none.
         false_discovery_rate: share of false alarms among the alarms of one family of columns.
-        distance: how much farther (0–1) than chance alone brings it a column must move to have drifted.
-        mild_distance: how much farther is worth a warning.
-        failed_share: largest share of images without a prediction that passes without a warning.
+        distance: how much farther (0–1) than chance alone brings it a column must move, where too few accepted batches
+            have taught otherwise.
+        fault_share: how much larger than in the reference the share of broken images may be.
+        cooldown_hours: how long after a drift another one is not told.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -46,66 +51,99 @@ class DriftPolicy:
     minimum_values: int = 20
     false_discovery_rate: float = 0.01
     distance: float = 0.2
-    mild_distance: float = 0.15
-    failed_share: float = 0.05
+    fault_share: float = 0.02
+    cooldown_hours: float = 72.0
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if setting.name.startswith("minimum_"):
-                right, expected = value >= 2, "at least 2"
-            else:
-                right, expected = 0 < value < 1, "between 0 and 1"
-            if not right:
-                raise ConfigError(f"{setting.name} {expected}", found=str(value), mend="change the drift policy")
-        if self.mild_distance > self.distance:
-            raise ConfigError(
-                f"mild_distance up to distance ({self.distance})", found=str(self.mild_distance), mend="lower it"
-            )
+        check_ranges(self, "drift policy", {"minimum_samples": 4, "minimum_values": 4, "cooldown_hours": 0})
 
 
-def assess(run: InferenceRun, reference: Path, policy: DriftPolicy | None = None) -> DriftDecision:
+def assess(
+    run: InferenceRun,
+    reference: Path,
+    policy: DriftPolicy | None = None,
+    *,
+    history: Sequence[PastWindow] | None = None,
+    now: datetime | None = None,
+) -> DriftDecision:
     """Judge the images of a finished run against a reference.
 
     Arguments:
         run: the window.
         reference: what `build_reference` wrote.
         policy: what counts as drift.
+        history: earlier windows of the same model version, the latest last; None to judge the run on its own.
+        now: when it is judged; by default the present time.
 
     Raises:
         DatasetError: a file is missing or is not what it should be.
         IncompatibleError: the two were not made by the same model, statistics recipe and columns.
     """
-    return compare_tables(read_reference(reference), read_window(run), policy)
+    return compare_tables(read_reference(reference), read_window(run), policy, history=history, now=now)
 
 
-def compare_tables(reference: DriftTable, window: DriftTable, policy: DriftPolicy | None = None) -> DriftDecision:
+def compare_tables(
+    reference: DriftTable,
+    window: DriftTable,
+    policy: DriftPolicy | None = None,
+    *,
+    history: Sequence[PastWindow] | None = None,
+    now: datetime | None = None,
+) -> DriftDecision:
     """Judge a window against a reference, both in memory; see `assess`."""
     policy = policy or DriftPolicy()
     _require_same_origin(reference, window)
     reference, window = aligned(reference, window)
-    pairs, unknown = pair_columns(reference, window, minimum_values=policy.minimum_values)
-    failures = _failures(window, policy)
+    faults = data_faults(reference, window, share=policy.fault_share)
     scarce = [
         f"the {name} has {table.samples} images with a prediction, {policy.minimum_samples} are needed"
         for name, table in (("window", window), ("reference", reference))
         if table.samples < policy.minimum_samples
     ]
     if scarce:
-        reasons = (*scarce, *failures)
-        return DriftDecision(DriftState.INSUFFICIENT_DATA, reasons, (), reference.samples, window.samples)
+        state = DriftState.DATA_FAULT if faults else DriftState.INSUFFICIENT_DATA
+        return DriftDecision(state, (*faults, *scarce), (), reference.samples, window.samples)
+    columns, moves, unknown = _compare(reference, window, policy)
+    raised = bool(moves)
+    state, fires, note = DriftState.WARN if unknown else DriftState.OK, False, []
+    if faults:
+        state = DriftState.DATA_FAULT
+    elif raised and _agrees(reference, window, policy, history):
+        state, fires = DriftState.DRIFT, not cools_down(history or (), now or datetime.now(UTC), policy.cooldown_hours)
+    elif raised:
+        state, note = DriftState.WARN, [_alone(history)]
+    reasons = (*faults, *note, *moves, *unknown) or (_all_clear(columns),)
+    return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires)
+
+
+def _compare(
+    reference: DriftTable, window: DriftTable, policy: DriftPolicy
+) -> tuple[tuple[ColumnDrift, ...], list[str], tuple[str, ...]]:
+    """The columns, farthest first; a line for each that moved; a line for each that could not be compared."""
+    pairs, unknown = pair_columns(reference, window, minimum_values=policy.minimum_values)
     found = [
         column
-        for family in (False, True)
-        for column in _judge([pair for pair in pairs if is_prediction(pair.column) is family], policy)
+        for family in _FAMILIES
+        for column in _judge([pair for pair in pairs if family_of(pair.column) == family], reference, policy)
     ]
     columns = tuple(sorted(found, key=_excess, reverse=True))
-    reasons = (*_moves(columns, pairs, policy), *unknown, *failures)
-    if any(column.drifted for column in columns):
-        state = DriftState.DRIFT
-    else:
-        state = DriftState.WARN if reasons else DriftState.OK
-    return DriftDecision(state, reasons or (_all_clear(columns),), columns, reference.samples, window.samples)
+    return columns, _moves(columns, pairs), unknown
+
+
+def _agrees(
+    reference: DriftTable, window: DriftTable, policy: DriftPolicy, history: Sequence[PastWindow] | None
+) -> bool:
+    """Whether another window says so too: an earlier one, or each half of one that stands alone."""
+    if history is not None:
+        return confirmed(history)
+    half = window.samples // 2
+    return all(_compare(reference, window.rows(part), policy)[1] for part in (slice(half), slice(half, None)))
+
+
+def _alone(history: Sequence[PastWindow] | None) -> str:
+    if history is None:
+        return "not in both halves of the window, so not called a drift"
+    return "the first such window: a drift when one of the next two agrees"
 
 
 def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
@@ -128,7 +166,7 @@ def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
             )
 
 
-def _judge(family: Sequence[Pair], policy: DriftPolicy) -> list[ColumnDrift]:
+def _judge(family: Sequence[Pair], reference: DriftTable, policy: DriftPolicy) -> list[ColumnDrift]:
     """Compare the columns of one family and control its false discovery rate."""
     from scipy.stats import false_discovery_control
 
@@ -138,7 +176,8 @@ def _judge(family: Sequence[Pair], policy: DriftPolicy) -> list[ColumnDrift]:
     level = _level(tested, policy.false_discovery_rate)
     columns = []
     for name, comparison in compared:
-        threshold = max(comparison.by_chance + policy.distance, comparison.critical(level))
+        tolerance = reference.tolerances.get(name, policy.distance)
+        threshold = max(comparison.by_chance + tolerance, comparison.critical(level))
         p_value = None if comparison.p_value is None else float(next(adjusted))
         columns.append(
             ColumnDrift(name, comparison.distance, threshold, p_value, drifted=comparison.distance >= threshold)
@@ -157,29 +196,14 @@ def _excess(column: ColumnDrift) -> float:
     return column.distance / column.threshold
 
 
-def _moves(columns: Sequence[ColumnDrift], pairs: Sequence[Pair], policy: DriftPolicy) -> list[str]:
-    """One line for each column that drifted or moved mildly, the farthest first."""
+def _moves(columns: Sequence[ColumnDrift], pairs: Sequence[Pair]) -> list[str]:
+    """One line for each column that moved, the farthest first."""
     by_name = {pair.column: pair for pair in pairs}
-    lines = []
-    for column in columns:
-        significant = column.p_value is not None and column.p_value <= policy.false_discovery_rate
-        mild = column.threshold - (policy.distance - policy.mild_distance)
-        if column.drifted or (significant and column.distance >= mild):
-            verb = "moved" if column.drifted else "moved a little,"
-            lines.append(
-                f"{column.column} {verb} by D={column.distance:.2f} (limit {column.threshold:.2f}): "
-                f"{by_name[column.column].describe()}"
-            )
-    return lines
-
-
-def _failures(window: DriftTable, policy: DriftPolicy) -> list[str]:
-    total = window.samples + window.failed
-    if not window.failed or window.failed <= policy.failed_share * total:
-        return []
     return [
-        f"{window.failed} of {total} images ({window.failed / total:.0%}) have no prediction "
-        f"(limit {policy.failed_share:.0%}): see the failures of the run"
+        f"{column.column} moved by D={column.distance:.2f} (limit {column.threshold:.2f}): "
+        f"{by_name[column.column].describe()}"
+        for column in columns
+        if column.drifted
     ]
 
 

@@ -1,34 +1,42 @@
-"""Make the reference that later windows are compared with."""
+"""Make the reference that later windows are compared with: held-out images, and batches of production since."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from components.contracts import InferenceRun
+from components.contracts import EMBEDDING, InferenceRun
 from components.errors import DatasetError, IncompatibleError
-from components.files import replacing
-from components.monitoring.tables import METADATA_KEY, accepted_rows
+from components.files import replacing, sha256_json
+from components.monitoring.health import ReferenceLabels
+from components.monitoring.pictures import kept_pictures
+from components.monitoring.tables import BATCH, METADATA_KEY, accepted_rows, read_rows, window_of
+from components.monitoring.tolerance import learn_tolerances
+
+_LEAST_IMAGES = 50  # of a batch that others are compared with
+_LEAST_VALUES = 20  # of a column in it
 
 
-def build_reference(runs: InferenceRun | Sequence[InferenceRun], output: Path) -> Path:
+def build_reference(
+    runs: InferenceRun | Sequence[InferenceRun], output: Path, *, labels: ReferenceLabels | None = None
+) -> Path:
     """Write the drift columns of accepted runs as one Parquet file.
 
     Arguments:
         runs: one finished run, or several that are pooled; images without a prediction are left out.
-        output: the file to write; it carries the model, the statistics recipe and the sample count.
+        output: the file to write; it carries the model, the statistics recipe, the counts, a hash of the rows and a
+            dozen thumbnails where the runs say where their images are.
+        labels: what is known of the accuracy on them.
 
     Returns:
-        `output`.
+        `output`; from 20 runs of at least 50 images on it also says how far each column may move.
 
     Raises:
         DatasetError: a run has no readable table, or no image has a prediction.
         IncompatibleError: the runs differ in model, statistics recipe or columns.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     pooled = (runs,) if isinstance(runs, InferenceRun) else tuple(runs)
     made_by = {(run.model, run.statistics_recipe) for run in pooled}
     if len(made_by) > 1:
@@ -38,15 +46,88 @@ def build_reference(runs: InferenceRun | Sequence[InferenceRun], output: Path) -
             mend="build one reference for each",
         )
     parts = [accepted_rows(run) for run in pooled]
-    samples = sum(len(rows) for rows, _ in parts)
-    if not samples:
+    if not any(len(rows) for rows, _ in parts):
         raise DatasetError("at least one image with a prediction", found="none", mend="see the failures of the run")
     model, recipe = made_by.pop()
-    about = {"model": model, "statistics_recipe": recipe, "samples": samples, "failed": sum(f for _, f in parts)}
+    about = {
+        "model": model,
+        "statistics_recipe": recipe,
+        "failed": sum(failed for _, failed in parts),
+        "labels": labels and labels.to_record(),
+    }
+    return _write([rows for rows, _ in parts], about, output)
+
+
+def read_labels(path: Path) -> ReferenceLabels | None:
+    """What a reference knows of the accuracy on its held-out images, if anything.
+
+    Raises:
+        DatasetError: there is no such file, or it is no reference.
+    """
+    record = read_rows(path)[1]["labels"]
+    return ReferenceLabels.from_record(record) if record else None
+
+
+def pool_reference(held_out: Path, accepted: Sequence[Any], output: Path) -> Path:
+    """Pool a reference with batches of production that were accepted since.
+
+    Arguments:
+        held_out: what `build_reference` wrote.
+        accepted: for each batch a pyarrow.Table with the rows of its `images.parquet`.
+        output: the file to write.
+
+    Returns:
+        `output`.
+
+    Raises:
+        DatasetError: `held_out` is no reference.
+        IncompatibleError: a batch was made with another statistics recipe or lacks a column.
+    """
+    import pyarrow.compute as pc
+
+    rows, about = read_rows(held_out)
+    wanted = [name for name in rows.column_names if name != BATCH]
+    parts = [rows.filter(pc.equal(rows[BATCH], k)).select(wanted) for k in range(about["batches"])]
+    for batch in accepted:
+        ok = batch.filter(pc.equal(batch["status"], "ok"))
+        recipes = set(pc.unique(ok["statistics_recipe"]).to_pylist())
+        if missing := [name for name in wanted if name not in batch.column_names]:
+            raise IncompatibleError("batches with the columns of the reference", found=f"none of {', '.join(missing)}")
+        if recipes - {about["statistics_recipe"]}:
+            raise IncompatibleError(
+                f"batches made with statistics recipe {about['statistics_recipe']}",
+                found=", ".join(map(str, sorted(recipes))),
+                mend="build a new reference",
+            )
+        parts.append(ok.select(wanted))
+    return _write(parts, about, output)
+
+
+def _write(parts: Sequence[Any], about: Mapping[str, Any], output: Path) -> Path:
+    """Write the rows of all parts, each marked with its number, and what is known of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        table = pa.concat_tables([rows for rows, _ in parts], promote_options="default")
+        marked = [rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32())) for k, rows in enumerate(parts)]
+        table = pa.concat_tables(marked, promote_options="default")
     except pa.ArrowException as error:
         raise IncompatibleError("runs with the same columns", found=str(error), mend="run inference again") from error
+    model, recipe = about["model"], about["statistics_recipe"]
+    batches = [window_of(rows, model, recipe) for rows in parts if len(rows) >= _LEAST_IMAGES]
+    known = {
+        **about,
+        "samples": len(table),
+        "batches": len(parts),
+        "sha256": _content_hash(table),
+        "tolerances": learn_tolerances(batches, minimum_values=_LEAST_VALUES),
+        "pictures": kept_pictures(table),
+    }
     with replacing(output) as aside:
-        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), aside)
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(known)}), aside)
     return output
+
+
+def _content_hash(table: Any) -> str:
+    """What the reference holds, whatever way Parquet writes it down."""
+    return sha256_json({name: table[name].to_pylist() for name in table.column_names if name != EMBEDDING})

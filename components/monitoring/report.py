@@ -2,52 +2,101 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.contracts import DriftDecision, DriftReport, InferenceRun, dump
+from components.contracts import Check, DriftDecision, DriftReport, InferenceRun, dump, load
 from components.files import replacing, write_json, write_text
-from components.monitoring.evidently_report import write_evidently
+from components.monitoring.accuracy import AccuracyReport
+from components.monitoring.evidently_report import shown_by_evidently, write_evidently
+from components.monitoring.evidently_workspace import add_to_workspace
+from components.monitoring.findings import Findings, Sides, find
 from components.monitoring.page import render_page
-from components.monitoring.pairs import aligned, pair_columns
-from components.monitoring.tables import read_reference, read_window
+from components.monitoring.trends import TrendPoint
 
 PAGE, EVIDENTLY, RESULTS = "report.html", "evidently.html", "report.json"
 
 
-def write_report(run: InferenceRun, reference: Path, decision: DriftDecision, output: Path) -> DriftReport:
+def write_report(
+    run: InferenceRun,
+    reference: Path,
+    decision: DriftDecision,
+    output: Path,
+    *,
+    trend: Sequence[TrendPoint] = (),
+    checks: Sequence[Check] = (),
+    accuracy: AccuracyReport | None = None,
+    workspace: Path | None = None,
+) -> DriftReport:
     """Show a decision to people and to programs.
 
-    The folder holds `report.html`, which needs no other file, `evidently.html`, which it links to, and
-    `report.json`: the decision, where it comes from, and Evidently's results. A window with too few images
-    has no Evidently report, since Evidently would judge it all the same.
+    The folder holds `report.html`, which needs no other file, `evidently.html`, which it links to, and `report.json`:
+    the decision, where it comes from, this window's `trend_point` for later reports, the advice, and Evidently's
+    results. A window with too few images has no Evidently report, since Evidently would judge it all the same.
 
     Arguments:
         run: the window that was judged.
         reference: what it was compared with.
         decision: what `assess` said.
         output: folder to write, replaced as a whole.
+        trend: earlier windows, in time order.
+        checks: what the alerts said.
+        accuracy: of the window, measured or estimated.
+        workspace: folder of an Evidently workspace to which its report is added; a window that is reported again
+            replaces its earlier one there.
 
     Raises:
         DatasetError: a file of the run or the reference is missing or is not what it should be.
         IncompatibleError: run and reference differ in their columns.
+        UnavailableError: the workspace cannot be written.
     """
-    before, after = aligned(read_reference(reference), read_window(run))
-    pairs, _ = pair_columns(before, after, minimum_values=1)
+    sides = Sides.read(run, reference)
+    findings = find(run, sides, decision, trend=trend, checks=checks, accuracy=accuracy)
     with replacing(output) as aside:
         aside.mkdir()
-        results: dict[str, Any] | None = None
-        if any(column.column in before.columns for column in decision.columns):
-            results = write_evidently(before, after, decision.columns, aside / EVIDENTLY)
-        write_text(aside / PAGE, render_page(run, decision, pairs, evidently=EVIDENTLY if results else None))
+        results = _evidently(findings, sides, aside / EVIDENTLY, workspace)
+        write_text(aside / PAGE, render_page(findings, evidently=EVIDENTLY if results else None))
         write_json(
             aside / RESULTS,
             {
                 "decision": dump(decision),
                 "run": dump(run),
-                "reference": {"path": str(reference), "model": before.model, "samples": before.samples},
-                "statistics_recipe": before.statistics_recipe,
+                "reference": {
+                    "path": str(reference), "model": sides.reference.model, "samples": sides.reference.samples
+                },
+                "statistics_recipe": sides.reference.statistics_recipe,
+                "trend_point": dump(findings.trend[-1]),
+                "advice": [dump(one) for one in findings.advice],
                 "evidently": results,
             },
-        )
+        )  # fmt: skip
     return DriftReport(output / PAGE, output / RESULTS, decision)
+
+
+def read_trend_point(report: DriftReport) -> TrendPoint:
+    """What later reports are to show of this one's window."""
+    return load(TrendPoint, json.loads(report.json.read_text(encoding="utf-8"))["trend_point"])
+
+
+def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | None) -> dict[str, Any] | None:
+    """Evidently's page and its run in the workspace; None when there is no column that it could judge."""
+    run, quality = findings.run, findings.quality
+    columns = [column for column in findings.decision.columns if shown_by_evidently(sides.window, column.column)]
+    if not columns:
+        return None
+    name, _, version = run.model.partition("/")
+    snapshot, results = write_evidently(
+        sides.reference,
+        sides.window,
+        columns,
+        html,
+        at=findings.trend[-1].at,
+        tags=[tag for tag in (version, findings.decision.state.value) if tag],
+    )
+    if workspace is not None:
+        when = f"{quality.first} to {quality.last}" if quality.first else run.folder.name
+        window = f"{run.model}, {quality.rows} images, {when}"
+        add_to_workspace(workspace, name, window, snapshot, sorted(column.column for column in columns))
+    return results

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import InferenceRun
+from components.contracts import EMBEDDING, InferenceRun
 from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import IMAGE_COLUMNS
 
 METADATA_KEY = b"foveal.reference"
 PREDICTION_PREFIX = "prediction_"
+NAMES = ("image_id", "uri")
+MOST_ROWS = 40_000  # of a window
+BATCH = "batch"  # of a reference: which of the pooled runs a row is from
+PIECE = 65_536  # rows that are read at a time
 NOTHING = "none"  # the category of a row without one, such as the top class of an image without detections
 
 
 @dataclass(frozen=True, eq=False)
 class DriftTable:
-    """One row per image that has a prediction; a column is either numbers or categories.
+    """One row per image that has a prediction; a column is numbers, categories or vectors.
 
     In a file image statistics and floating-point predictions are numbers; class ids, text and truth values
-    are categories.
+    are categories; embeddings are vectors.
 
     Arguments:
-        columns: name → (n,) float64, NaN where there is no value, or (n,) str.
+        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64.
         model: name and version of the model that made the predictions.
         statistics_recipe: version of the image statistics.
         failed: images of the same run without a prediction; they have no row.
+        tolerances: column → how much farther than by chance it may move, where accepted batches have taught it.
+        names: `image_id` and `uri` of each row, (n,) objects, where they are known.
     """
 
     columns: Mapping[str, npt.NDArray[Any]]
     model: str
     statistics_recipe: int
     failed: int
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    names: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -48,41 +57,100 @@ class DriftTable:
         """Whether a column holds names instead of numbers."""
         return self.columns[column].dtype.kind == "U"
 
+    def is_vector(self, column: str) -> bool:
+        """Whether a column holds a vector in each row."""
+        return self.columns[column].ndim == 2
+
+    def rows(self, which: npt.NDArray[Any] | slice) -> DriftTable:
+        """Some of the rows, as a window of their own."""
+        columns, names = (
+            {name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names)
+        )
+        return replace(self, columns=columns, names=names)
+
+
+def joined(tables: Sequence[DriftTable]) -> DriftTable:
+    """The rows of windows of one model, one after the other."""
+    first = tables[0]
+    columns = {name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns}
+    names = {name: np.concatenate([table.names[name] for table in tables]) for name in first.names}
+    return replace(first, columns=columns, names=names)
+
 
 def is_prediction(column: str) -> bool:
     """Whether a column describes what the model said, and not the image."""
     return column.startswith(PREDICTION_PREFIX)
 
 
+def family_of(column: str) -> str:
+    """Which family a column belongs to: the images' own properties, their embedding, or the predictions."""
+    if column == EMBEDDING:
+        return EMBEDDING
+    return "prediction" if is_prediction(column) else "image"
+
+
+def window_of(rows: Any, model: str, statistics_recipe: int, failed: int = 0) -> DriftTable:
+    """Rows that `accepted_rows` gave, as a window."""
+    columns = {name: _array(name, rows[name]) for name in rows.column_names if name not in NAMES}
+    names = {name: np.array(rows[name].to_pylist(), object) for name in NAMES if name in rows.column_names}
+    return DriftTable(columns, model, statistics_recipe, failed, names=names)
+
+
 def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
-    """The rows with a prediction, reduced to the drift columns.
+    """The rows with a prediction, reduced to what drift is judged and shown by.
+
+    Of more than 40,000, as many are taken, evenly: with so many a distance is known to a hundredth. The file is
+    read piece by piece, so memory does not grow with it.
 
     Returns:
-        A pyarrow.Table with the image statistics in their usual order, then the prediction columns;
-        the number of rows without a prediction.
+        A pyarrow.Table with the images' names where the run has them, the image statistics in their usual order, the
+        prediction columns and, where the model gives one, the embedding; the number of rows without a prediction.
 
     Raises:
         DatasetError: the run has no readable table.
         IncompatibleError: the table lacks an image statistic.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = _read_parquet(
-        run.images,
-        "the images.parquet of a finished run",
-        "run batch inference again",
-        wanted=lambda name: name == "status" or name in IMAGE_COLUMNS or is_prediction(name),
-    )
-    missing = [name for name in ("status", *IMAGE_COLUMNS) if name not in table.column_names]
-    if missing:
-        raise IncompatibleError(
-            "a table of images with status and every image statistic",
-            found=f"{run.images} without {', '.join(missing)}",
-            mend="run batch inference again with this version",
-        )
-    accepted = table.filter(pc.equal(table["status"], "ok"))
-    columns = [*IMAGE_COLUMNS, *(name for name in table.column_names if is_prediction(name))]
-    return accepted.select(columns), len(table) - len(accepted)
+    with opened(run.images, "the images.parquet of a finished run", "run batch inference again") as file:
+        present = file.schema_arrow.names
+        if missing := [name for name in ("status", *IMAGE_COLUMNS) if name not in present]:
+            raise IncompatibleError(
+                "a table of images with status and every image statistic",
+                found=f"{run.images} without {', '.join(missing)}",
+                mend="run batch inference again with this version",
+            )
+        predictions = [name for name in present if is_prediction(name)]
+        wanted = [*IMAGE_COLUMNS, *predictions, *(name for name in (*NAMES, EMBEDDING) if name in present)]
+        total = file.metadata.num_rows
+        accepted = sum(pc.sum(pc.equal(part["status"], "ok")).as_py() or 0 for part in file.iter_batches(
+            columns=["status"]))  # fmt: skip
+        step, seen, parts = max(1, -(-accepted // MOST_ROWS)), 0, []
+        for part in file.iter_batches(columns=["status", *wanted], batch_size=PIECE):
+            rows = pa.Table.from_batches([part]).filter(pc.equal(part["status"], "ok"))
+            chosen = pa.array(range(-seen % step, len(rows), step), pa.int64())
+            parts.append(rows.take(chosen).select(wanted))
+            seen += len(rows)
+        table = pa.concat_tables(parts) if parts else file.schema_arrow.empty_table().select(wanted)
+    if EMBEDDING in wanted and table[EMBEDDING].null_count:
+        table = table.drop_columns([EMBEDDING])
+    return table, total - accepted
+
+
+@contextmanager
+def opened(path: Path, expected: str, mend: str) -> Iterator[Any]:
+    """A Parquet file; what is wrong with it becomes an error of ours."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise DatasetError(expected, found=f"nothing at {path}", mend=mend)
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # or all that is to be read would be held
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(expected, found=f"{path}: {error}", mend=mend) from error
 
 
 def read_window(run: InferenceRun) -> DriftTable:
@@ -93,7 +161,7 @@ def read_window(run: InferenceRun) -> DriftTable:
         IncompatibleError: the table lacks an image statistic.
     """
     rows, failed = accepted_rows(run)
-    return DriftTable(_arrays(rows), run.model, run.statistics_recipe, failed)
+    return window_of(rows, run.model, run.statistics_recipe, failed)
 
 
 def read_reference(path: Path) -> DriftTable:
@@ -102,34 +170,31 @@ def read_reference(path: Path) -> DriftTable:
     Raises:
         DatasetError: there is no such file, or it is no reference.
     """
-    mend = "build one from an accepted run"
-    table = _read_parquet(path, "a drift reference", mend)
-    metadata = (table.schema.metadata or {}).get(METADATA_KEY)
-    if metadata is None:
-        raise DatasetError("a drift reference", found=f"another Parquet file: {path}", mend=mend)
-    about = json.loads(metadata)
-    return DriftTable(_arrays(table), about["model"], about["statistics_recipe"], about["failed"])
+    rows, about = read_rows(path)
+    found = window_of(rows.drop_columns([BATCH]), about["model"], about["statistics_recipe"], about["failed"])
+    return replace(found, tolerances=about["tolerances"])
 
 
-def _read_parquet(path: Path, expected: str, mend: str, wanted: Callable[[str], bool] = bool) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def read_rows(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The rows of a reference as a pyarrow.Table, and what it says of itself.
 
-    if not path.is_file():
-        raise DatasetError(expected, found=f"nothing at {path}", mend=mend)
-    try:
-        return pq.read_table(path, columns=[name for name in pq.read_schema(path).names if wanted(name)])
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(expected, found=f"{path}: {error}", mend=mend) from error
-
-
-def _arrays(table: Any) -> dict[str, npt.NDArray[Any]]:
-    return {name: _array(name, table[name]) for name in table.column_names}
+    Raises:
+        DatasetError: there is no such file, or it is no reference.
+    """
+    expected, mend = "a drift reference", "build one from an accepted run"
+    with opened(path, expected, mend) as file:
+        metadata = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
+        if metadata is None:
+            raise DatasetError(expected, found=f"another Parquet file: {path}", mend=mend)
+        return file.read(), json.loads(metadata)
 
 
 def _array(name: str, column: Any) -> npt.NDArray[Any]:
     import pyarrow as pa
 
+    if name == EMBEDDING:
+        flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, np.float64).reshape(len(column), -1)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_null(kind):  # no row has a value; which kind it would be, the other table knows
         return np.full(len(column), np.nan)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from components.backends.onnx_file import INPUT, precision_of, read_onnx, save_onnx
 from components.contracts import Format, ModelArtifact, PassRecord, Precision, VisionSpec
 from components.optimize.batch_axis import free_batch_axis
+from components.optimize.features import add_embedding
 from components.optimize.meaning import UNIT, Network, Normalisation
 from components.optimize.passes import PassContext, product_path, require
 from components.optimize.structure import PREFIX
@@ -80,6 +81,9 @@ def embed(
         network: the original, which the product is compared with on random images.
         form: how the export takes its input.
 
+    Returns:
+        The product; besides the prediction it gives an embedding, see `add_embedding`.
+
     Raises:
         ModelError: the model does not work with a free batch axis.
         PassError: the product's outputs differ from the original's.
@@ -93,6 +97,7 @@ def embed(
     found = settle_outputs(product, spec, name, images)
     expected = network(network_input(images, normalisation))
     require_same(expected, found, spec.head, name, 2e-2 if rounded else 1e-3)
+    add_embedding(product, spec.task, images)
     return product
 
 

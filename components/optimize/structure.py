@@ -34,9 +34,17 @@ def decoding_nodes(model: Any) -> tuple[str, ...]:
 
 
 def last_layers(model: Any) -> tuple[str, ...]:
-    """Names of the layers with weights whose outputs are decoded, a head's final convolutions for instance."""
+    """Names of the layers with weights whose outputs are decoded, a head's final convolutions for instance.
+
+    To be pooled into the embedding is not to be decoded.
+    """
     decoding = set(decoding_nodes(model))
-    decoded = {name for node in model.graph.node if node.name in decoding for name in node.input}
+    decoded = {
+        name
+        for node in model.graph.node
+        if node.name in decoding and not node.name.startswith(EMBEDDING_PREFIX)
+        for name in node.input
+    }
     results = {value.name for value in model.graph.output}
     return tuple(
         node.name
@@ -60,4 +68,6 @@ def preprocessing_nodes(model: Any) -> tuple[str, ...]:
     return tuple(node.name for node in model.graph.node if node.name.startswith(PREFIX))
 
 
+# before the names of nodes that Foveal adds: pre-processing, and the output `embedding`
 PREFIX = "foveal/"
+EMBEDDING_PREFIX = "foveal_embedding/"

@@ -16,6 +16,7 @@ from components.errors import ModelError, PassError
 from components.optimize.meaning import Outputs
 
 TIE = 1e-3  # scores closer than this, relative to the best, may swap places
+_BOX = 4  # numbers of a box; a detector's scores follow them
 MAX_ROWS = 300  # of an end-to-end detector that are looked for among the product's
 
 
@@ -153,6 +154,8 @@ def require_same(expected: Outputs, found: Outputs, head: Head, name: str, toler
 def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: Head) -> float:
     """Largest difference of two predictions, relative to each channel's largest magnitude; NaN if any is.
 
+    Scores of a detector count as they are, in 0–1: a well-trained one gives random pixels scores of a millionth, whose
+    last digits say nothing.
     The rows of an end-to-end detector are compared as a set, since equal scores may come in any order; rows whose
     score is as low as the last one's are left out, since the last bit may decide which of them make the list.
     """
@@ -161,14 +164,17 @@ def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: Head) -
         return max(_row_deviation(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs)
     axes = (0, 2) if head is Head.YOLO else None
     scale = np.maximum(np.abs(expected).max(axis=axes, keepdims=True), 1e-9)
+    if head is Head.YOLO:
+        scale[:, _BOX:] = np.maximum(scale[:, _BOX:], 1.0)
     return float((np.abs(expected - found) / scale).max())
 
 
 def _row_deviation(expected: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
     """The same for the (k, 6) rows of one image: how far the farthest row is from its nearest counterpart."""
     scale = np.maximum(np.abs(expected).max(axis=0), 1e-9)
-    scores = np.abs(np.sort(expected[:, 4]) - np.sort(found[:, 4])).max() / scale[4]
-    clear = expected[expected[:, 4] > expected[:, 4].min() + TIE * scale[4]][:MAX_ROWS]
+    clear = expected[expected[:, _BOX] > expected[:, _BOX].min() + TIE * scale[_BOX]][:MAX_ROWS]
+    scale[_BOX] = max(scale[_BOX], 1.0)
+    scores = np.abs(np.sort(expected[:, _BOX]) - np.sort(found[:, _BOX])).max()
     distances = (np.abs(clear[:, None] - found[None]) / scale).max(axis=2).min(axis=1)
     return float(max(scores, distances.max(initial=0.0)))
 

@@ -43,7 +43,9 @@ class VisionTask(Protocol):
     def evaluation_settings(self) -> "VisionTask":
         """The same task with the thresholds that accuracy is measured with."""
 
-    def drift_columns(self, predictions: Sequence[Prediction]) -> dict[str, npt.NDArray[Any]]:
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, npt.NDArray[Any]]:
         """One value an image: float64 columns are quantities, int64 columns are categories."""
 
 

@@ -44,6 +44,15 @@ def has_area(xyxy: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
 
 
+def iou_matrix(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
+    """Intersection over union of each of (n, 4) boxes with each of (m, 4), as (n, m); all corners, in pixels."""
+    a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = sides.clip(0).prod(axis=-1)
+    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
 def non_max_suppression(
     xyxy: npt.NDArray[Any],
     scores: npt.NDArray[Any],

@@ -99,8 +99,10 @@ class Classify:
         """The same task: a classifier has no thresholds."""
         return self
 
-    def drift_columns(self, predictions: Sequence[Prediction]) -> dict[str, npt.NDArray[Any]]:
-        """How sure the model was of each image, one value an image.
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """How sure the model was of each image, one value an image; the frames do not matter.
 
         float64 columns are quantities: `prediction_confidence` (of the best class), `prediction_margin` (its lead
         over the second, or all of it where there is one class), `prediction_entropy` (in nats). int64 columns are

@@ -18,6 +18,16 @@ Candidates = tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray
 
 EVALUATION_CONFIDENCE = 0.001  # low enough for the whole precision-recall curve
 SCORE_SLACK = 0.05  # a score of a quantized model may overshoot 1 by a step
+_QUANTITIES = (
+    "count",
+    "confidence_mean",
+    "confidence_min",
+    "confidence_max",
+    "box_side_px",
+    "box_x",
+    "box_y",
+    "class_entropy",
+)
 
 
 @dataclass(frozen=True)
@@ -176,18 +186,26 @@ class Detect:
         """The same task with the thresholds that accuracy is measured with, which are those of `YOLO.val()`."""
         return replace(self, confidence=EVALUATION_CONFIDENCE, multi_label=True)
 
-    def drift_columns(self, predictions: Sequence[Prediction]) -> dict[str, npt.NDArray[Any]]:
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, npt.NDArray[Any]]:
         """What each image's detections look like, one value an image.
 
         float64 columns are quantities, NaN where an image has no detection: `prediction_count` (never NaN),
-        `prediction_confidence_mean`, `prediction_confidence_min`, `prediction_box_side_px` (mean square root of
-        the area), `prediction_class_entropy` (of the mix of classes, in nats). int64 columns are categories:
-        `prediction_top_class` is the class id of the best detection, −1 where there is none.
+        `prediction_confidence_mean`, `prediction_confidence_min`, `prediction_confidence_max`,
+        `prediction_box_side_px` (mean square root of the area), `prediction_box_x` and `prediction_box_y` (mean
+        centre, as a share of the image's width and height), `prediction_class_entropy` (of the mix of classes, in
+        nats). int64 columns are categories: `prediction_top_class` is the class id of the best detection, −1 where
+        there is none.
+
+        Arguments:
+            predictions: of any number of images.
+            frames: of the same images: their sizes.
         """
         images = metrics.only(Detections, predictions)
-        rows = np.array([_summary(detections) for detections in images], np.float64).reshape(-1, 5)
-        names = ("count", "confidence_mean", "confidence_min", "box_side_px", "class_entropy")
-        columns: dict[str, npt.NDArray[Any]] = {f"prediction_{name}": rows[:, k] for k, name in enumerate(names)}
+        pairs = zip(images, frames, strict=True)
+        rows = np.array([_summary(*pair) for pair in pairs], np.float64).reshape(-1, len(_QUANTITIES))
+        columns: dict[str, npt.NDArray[Any]] = {f"prediction_{name}": rows[:, k] for k, name in enumerate(_QUANTITIES)}
         best = [int(found.class_ids[found.scores.argmax()]) if len(found) else -1 for found in images]
         columns["prediction_top_class"] = np.array(best, np.int64)
         return columns
@@ -199,10 +217,13 @@ def _within(values: npt.NDArray[np.float32], high: float) -> npt.NDArray[np.bool
     return np.asarray(low & (values.max(axis=(1, 2), initial=0) <= high + SCORE_SLACK))
 
 
-def _summary(detections: Detections) -> tuple[float, float, float, float, float]:
+def _summary(detections: Detections, frame: ImageFrame) -> tuple[float, ...]:
+    """The values of `_QUANTITIES` for one image."""
     if not len(detections):
-        return 0.0, np.nan, np.nan, np.nan, np.nan
-    sides = np.sqrt((detections.xyxy[:, 2:] - detections.xyxy[:, :2]).prod(axis=1))
+        return 0.0, *[np.nan] * (len(_QUANTITIES) - 1)
+    scores, corners = detections.scores, detections.xyxy
+    sides = np.sqrt((corners[:, 2:] - corners[:, :2]).prod(axis=1))
+    x, y = (corners[:, :2] + corners[:, 2:]).mean(axis=0, dtype=np.float64) / (2 * frame.width, 2 * frame.height)
     shares = np.unique_counts(detections.class_ids).counts / len(detections)
     entropy = -(shares * np.log(shares)).sum()
-    return len(detections), detections.scores.mean(), detections.scores.min(), sides.mean(), entropy
+    return len(detections), scores.mean(), scores.min(), scores.max(), sides.mean(), x, y, entropy

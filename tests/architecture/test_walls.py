@@ -75,13 +75,13 @@ def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
     "package", [name for name in MODULES if name.startswith("components.") and name.count(".") == 1]
 )
 def test_importing_a_room_takes_under_half_a_second(package):
-    """Processor time of the import alone, the best of six fresh processes: the machine may be busy."""
+    """Processor time of the import alone, in one of up to six fresh processes: the machine may be busy."""
     script = f"import time; before = time.process_time(); import {package}; print(time.process_time() - before)"
-    times = [
+    times = (
         float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
         for _ in range(6)
-    ]
-    assert min(times) < 0.5
+    )
+    assert any(seconds < 0.5 for seconds in times)
 
 
 def test_the_import_packages_belong_to_this_distribution_alone():

@@ -120,7 +120,7 @@ def test_further_outputs_of_the_model_are_ignored(task):
 def test_no_images_give_no_predictions_and_empty_columns(task):
     assert task.postprocess([output_of(task, 3)[:0]], []) == []
     assert task.valid_outputs([output_of(task, 3)[:0]]).shape == (0,)
-    assert {len(column) for column in task.drift_columns([]).values()} == {0}
+    assert {len(column) for column in task.drift_columns([], []).values()} == {0}
 
 
 def test_accuracy_without_ground_truth_is_refused(task):
@@ -136,11 +136,12 @@ def test_primary_metric_is_one_for_predictions_that_are_right(task):
 
 
 def test_predictions_of_the_other_task_are_refused(task):
+    _, frames, _ = predicted(task)
     other = Classification([1.0]) if task.spec.task is TaskType.DETECT else Detections.empty()
     with pytest.raises(IncompatibleError, match=type(other).__name__):
         task.evaluate([other], [other])
     with pytest.raises(IncompatibleError, match=type(other).__name__):
-        task.drift_columns([other])
+        task.drift_columns([other], frames[:1])
 
 
 def test_evaluation_settings_are_of_the_same_model_and_settle(task):
@@ -150,14 +151,14 @@ def test_evaluation_settings_are_of_the_same_model_and_settle(task):
 
 
 def test_drift_columns_have_one_value_an_image_as_quantity_or_category(task):
-    _, _, predictions = predicted(task)
-    columns = task.drift_columns(predictions)
+    _, frames, predictions = predicted(task)
+    columns = task.drift_columns(predictions, frames)
     assert all(name.startswith("prediction_") for name in columns)
     assert {column.shape for column in columns.values()} == {(3,)}
     assert {column.dtype for column in columns.values()} == {np.dtype(np.float64), np.dtype(np.int64)}
-    assert columns.keys() == task.drift_columns([]).keys()
+    assert columns.keys() == task.drift_columns([], []).keys()
     dtypes = {name: column.dtype for name, column in columns.items()}
-    assert dtypes == {name: column.dtype for name, column in task.drift_columns([]).items()}
+    assert dtypes == {name: column.dtype for name, column in task.drift_columns([], []).items()}
 
 
 def test_sound_outputs_are_told_from_unsound_ones(task):

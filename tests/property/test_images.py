@@ -74,6 +74,7 @@ def test_statistics_stay_in_their_ranges_and_do_not_know_left_from_right(image):
     assert 0 <= found["saturation"] <= 1
     assert 0 <= found["edge_density"] <= 1
     assert 0 <= found["entropy"] <= 8
+    assert found["blockiness"] >= 1 - 1e-6
     assert found["sharpness"] >= 0 and found["colourfulness"] >= 0
     if max(image.shape) <= 256:
         mirrored = image_statistics(np.ascontiguousarray(image[:, ::-1]))

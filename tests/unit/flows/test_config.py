@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from components.errors import ConfigError
-from flows.config import MonitorConfig, ReleaseConfig, read_config, validate_config
+from flows.config import MonitorConfig, NightlyConfig, ReleaseConfig, read_config, validate_config
 
 MINIMAL = "name: parts\nmodel: {path: best.onnx}\ndata: {labelled: parts/data.yaml}\n"
 
@@ -65,7 +66,18 @@ def test_a_wrong_field_is_named_with_its_place(tmp_path, addition, words):
 
 def test_all_problems_are_named_at_once():
     with pytest.raises(ConfigError, match=r"name is missing.*images is missing"):
-        validate_config({}, MonitorConfig, source="here")
+        validate_config({}, NightlyConfig, source="here")
+
+
+@pytest.mark.parametrize("values", [{}, {"images": "shots", "since": "2026-11-01"}])
+def test_monitoring_takes_images_or_a_time_range_and_not_both(values):
+    with pytest.raises(ConfigError, match="either images or a time range"):
+        validate_config({"name": "digits", **values}, MonitorConfig, source="here")
+
+
+def test_a_time_without_a_zone_is_meant_here_and_kept_in_utc():
+    config = validate_config({"name": "digits", "since": "2026-11-01T12:00:00"}, MonitorConfig, source="here")
+    assert config.since == datetime(2026, 11, 1, 12).astimezone() and config.since.tzinfo is UTC
 
 
 def test_the_form_describes_every_field():
@@ -78,3 +90,4 @@ def test_the_form_describes_every_field():
         ]
 
     assert undescribed(ReleaseConfig.model_json_schema()) == []
+    assert undescribed(NightlyConfig.model_json_schema()) == []

@@ -219,8 +219,22 @@ def test_a_fingerprint_follows_name_size_and_time_of_an_image(tmp_path: Path) ->
     assert len(set(seen)) == len(seen)
 
 
-def test_a_fingerprint_of_a_remote_image_is_its_names() -> None:
-    assert fingerprint(ImageSource("a", "memory://x/a.jpg")) == ("a", "memory://x/a.jpg", None, None)
+def test_a_fingerprint_of_a_listed_remote_image_follows_its_content() -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    seen = []
+    for content in (b"day", b"day and night"):
+        store.pipe("/shots/a.jpg", content)
+        for url in ("memory://shots", "memory://shots/*.jpg"):
+            (source,) = list_images(url)
+            seen.append(fingerprint(source))
+    store.rm("/shots", recursive=True)
+    assert seen[0] == seen[1] != seen[2] == seen[3]
+
+
+def test_a_fingerprint_of_a_remote_image_that_was_not_listed_is_its_names() -> None:
+    assert fingerprint(ImageSource("a", "memory://x/a.jpg")) == ("a", "memory://x/a.jpg", "")
 
 
 def test_local_paths_do_not_import_fsspec(tmp_path: Path) -> None:

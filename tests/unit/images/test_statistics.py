@@ -24,7 +24,7 @@ def test_a_plain_image_has_the_numbers_of_its_colour() -> None:
     opponents = 0.3 * np.hypot(200 - 110, 0.5 * (200 + 110) - 0)
     wanted = {"width": 600, "height": 300, "aspect": 2, "megapixels": 0.18, "brightness": grey, "contrast": 0}
     wanted |= {"blue": 0, "green": 110, "red": 200, "saturation": 1, "colourfulness": opponents, "entropy": 0}
-    wanted |= {"sharpness": 0, "edge_density": 0}
+    wanted |= {"sharpness": 0, "edge_density": 0, "blockiness": 1}
     assert found == pytest.approx(wanted, abs=0.01)
 
 
@@ -101,3 +101,10 @@ def test_the_image_is_left_as_it_was() -> None:
     image.setflags(write=False)
     image_statistics(image)
     assert np.array_equal(image, before)
+
+
+def test_recompression_leaves_a_grid_wherever_the_crop_begins() -> None:
+    image = scene(400, 330)
+    again = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 15])[1], cv2.IMREAD_COLOR)
+    before, after, moved = (image_statistics(x)["blockiness"] for x in (image, again, again[3:, 5:]))
+    assert before < 1.2 < 1.5 < min(after, moved)

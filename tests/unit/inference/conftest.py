@@ -40,7 +40,9 @@ def _guard(crash_above: float) -> tuple[list[onnx.NodeProto], list[onnx.TensorPr
     return nodes, constants
 
 
-def _save(path: Path, nodes: list, constants: list, output_shape: list, spec: VisionSpec) -> ModelArtifact:
+def _save(
+    path: Path, nodes: list, constants: list, output_shape: list, spec: VisionSpec, *, embedding: bool = False
+) -> ModelArtifact:
     head = [
         helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
@@ -49,7 +51,10 @@ def _save(path: Path, nodes: list, constants: list, output_shape: list, spec: Vi
         head + nodes,
         "tiny",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *spec.input_size, 3])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, output_shape)],
+        [
+            helper.make_tensor_value_info("output", TensorProto.FLOAT, output_shape),
+            *([helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3])] if embedding else []),
+        ],
         constants,
     )
     save_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path, spec, ())
@@ -93,16 +98,21 @@ def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 
 @pytest.fixture(scope="session")
 def make_classifier(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
-    """Says which channel of the image is brightest; its logits are the means / 255, times `sharpness`."""
+    """Says which channel of the image is brightest; its logits are the means / 255, times `sharpness`.
 
-    def make(sharpness: float = 10, class_names: tuple[str, ...] = COLOURS) -> ModelArtifact:
+    Its `embedding`, if wanted, is the logarithm of the means: minus infinity for a black image.
+    """
+
+    def make(sharpness: float = 10, class_names: tuple[str, ...] = COLOURS, embedding: bool = False) -> ModelArtifact:
         nodes = [
             helper.make_node("ReduceMean", ["planes", "axes"], ["means"], keepdims=0),
             helper.make_node("Mul", ["means", "gain"], ["output"]),
+            *([helper.make_node("Log", ["means"], ["embedding"])] if embedding else []),
         ]
         constants = [_constant("axes", [2, 3], np.int64), _constant("gain", sharpness / 255, np.float32)]
         spec = VisionSpec(TaskType.CLASSIFY, class_names, (32, 32), Fit.STRETCH, Head.LOGITS)
-        return _save(tmp_path_factory.mktemp("model") / "classifier.onnx", nodes, constants, ["batch", 3], spec)
+        path = tmp_path_factory.mktemp("model") / "classifier.onnx"
+        return _save(path, nodes, constants, ["batch", 3], spec, embedding=embedding)
 
     return make
 

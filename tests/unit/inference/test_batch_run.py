@@ -97,7 +97,7 @@ def test_rows_hold_what_the_model_says_of_each_image_alone(photos, detector, tmp
             assert rows["class_id"].tolist() == alone.class_ids.tolist()
             assert rows["class_name"].tolist() == [detector.spec.class_names[k] for k in alone.class_ids]
             row = images[images["image_id"] == path.name].iloc[0]
-            for name, value in task.drift_columns([alone]).items():
+            for name, value in task.drift_columns([alone], [frame]).items():
                 np.testing.assert_equal(row[name], value[0])
     assert 0 < len(detections) < 40
 
@@ -110,6 +110,25 @@ def test_a_classifier_gives_its_best_classes_without_boxes(photos, make_classifi
     assert first["class_id"].tolist() == images["prediction_class"].tolist()
     assert detections.groupby("image_id")["confidence"].sum().tolist() == pytest.approx([1] * len(images))
     assert detections[["x1", "y1", "x2", "y2"]].isna().all(axis=None)
+
+
+def test_each_row_holds_the_embedding_of_its_image(photos, make_classifier, tmp_path):
+    artifact = make_classifier(embedding=True)
+    (photos / "02.png").write_bytes(b"no image")
+    cv2.imwrite(str(photos / "05.png"), np.zeros((40, 40, 3), np.uint8))
+    images, _ = tables(run(photos, artifact, tmp_path / "out"))
+    assert images.loc[images["embedding"].isna(), "image_id"].tolist() == ["02.png", "05.png"]
+    assert images.loc[5, "status"] == "ok", "an embedding that is no number costs nothing else"
+    task = task_for(artifact.spec)
+    with get_backend("onnxruntime").open(artifact) as session:
+        for _, row in images.dropna(subset="embedding").iterrows():
+            fitted, _ = task.preprocess(read_image(row["uri"]))
+            np.testing.assert_allclose(row["embedding"], session.run(fitted[None])[1][0], rtol=1e-5)
+
+
+def test_a_model_without_embedding_has_an_empty_column(photos, detector, tmp_path):
+    images = pq.read_table(run(photos, detector, tmp_path / "out").images)
+    assert str(images.schema.field("embedding").type).startswith("list<") and images["embedding"].null_count == 10
 
 
 def test_an_unreadable_image_is_a_row_and_a_failure_and_costs_nothing_else(photos, detector, tmp_path):

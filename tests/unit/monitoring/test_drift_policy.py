@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -6,16 +7,18 @@ import pytest
 
 from components.contracts import DriftDecision, DriftState, dump, load
 from components.errors import ConfigError, IncompatibleError
-from components.monitoring import DriftPolicy, assess, build_reference
+from components.monitoring import DriftPolicy, PastWindow, assess, build_reference
+
+NIGHT = datetime(2026, 11, 23, 2, tzinfo=UTC)
 
 
 @pytest.fixture
 def judge(tmp_path, write_run, ordinary):
     """Judge columns against others, ordinary ones unless said otherwise."""
 
-    def decide(window, reference=None, *, policy=None, **window_is):
+    def decide(window, reference=None, *, policy=None, history=None, **window_is):
         path = build_reference(write_run(reference or ordinary(200, seed=1)), tmp_path / "reference.parquet")
-        return assess(write_run(window, **window_is), path, policy)
+        return assess(write_run(window, **window_is), path, policy, history=history, now=NIGHT)
 
     return decide
 
@@ -127,9 +130,10 @@ def test_rounding_errors_of_a_constant_are_not_a_change(judge, ordinary):
 
 
 def test_another_constant_is_drift(judge, ordinary):
-    decision = judge(ordinary(100, seed=2, width=np.full(100, 641.0)), ordinary(200, seed=1, width=np.full(200, 640.0)))
-    assert decision.reasons[0].startswith("width moved by D=1.00")
-    assert decision.reasons[0].endswith("median 640 → 641")
+    before, after = (ordinary(n, seed=n, aspect=np.full(n, value)) for n, value in ((200, 1.5), (100, 1.6)))
+    decision = judge(after, before)
+    assert decision.reasons[0].startswith("aspect moved by D=1.00")
+    assert decision.reasons[0].endswith("median 1.5 → 1.6")
 
 
 def test_a_significant_but_small_move_of_many_images_is_no_drift(judge, ordinary):
@@ -140,12 +144,42 @@ def test_a_significant_but_small_move_of_many_images_is_no_drift(judge, ordinary
     assert decision.state is DriftState.OK
 
 
-def test_a_mild_move_is_a_warning(judge, ordinary):
-    rng = np.random.default_rng(3)
-    reference = ordinary(2000, seed=1, brightness=rng.normal(100, 15, 2000))
-    decision = judge(ordinary(2000, seed=2, brightness=rng.normal(107.5, 15, 2000)), reference)
-    assert decision.state is DriftState.WARN
-    assert decision.reasons[0].startswith("brightness moved a little, by D=")
+def test_a_move_in_one_half_of_a_window_is_a_warning(judge, ordinary):
+    late = np.concatenate([np.random.default_rng(0).normal(100, 15, 100), np.full(100, 220.0)])
+    decision = judge(ordinary(200, seed=2, brightness=late))
+    assert (decision.state, decision.raised) == (DriftState.WARN, True)
+    assert decision.reasons[0] == "not in both halves of the window, so not called a drift"
+    assert decision.reasons[1].startswith("brightness moved by D=")
+
+
+def nights(*raised: bool, fired: int | None = None) -> list[PastWindow]:
+    """Earlier windows, one a day; the one that is `fired` days old told a drift."""
+    days = range(len(raised), 0, -1)
+    return [PastWindow(NIGHT - timedelta(days=age), up, age == fired) for age, up in zip(days, raised, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("history", "state", "fires"),
+    [
+        (nights(), DriftState.WARN, False),
+        (nights(False, False), DriftState.WARN, False),
+        (nights(True, False, False), DriftState.WARN, False),
+        (nights(False, True), DriftState.DRIFT, True),
+        (nights(True, False), DriftState.DRIFT, True),
+        (nights(True, True, fired=1), DriftState.DRIFT, False),
+        (nights(True, True, True, True, fired=4), DriftState.DRIFT, True),
+    ],
+)
+def test_a_drift_takes_two_of_three_windows_and_is_told_once_until_it_has_cooled_down(
+    judge, ordinary, history, state, fires
+):
+    decision = judge(ordinary(100, seed=2, brightness=np.full(100, 220.0)), history=history)
+    assert (decision.state, decision.fires, decision.raised) == (state, fires, True)
+
+
+def test_an_ordinary_window_is_ok_whatever_came_before(judge, ordinary):
+    decision = judge(ordinary(100, seed=2), history=nights(True, True))
+    assert (decision.state, decision.fires, decision.raised) == (DriftState.OK, False, False)
 
 
 @pytest.mark.parametrize(
@@ -164,29 +198,45 @@ def test_too_few_images_are_never_judged(judge, ordinary, window, reference, lin
 
 
 def test_the_policy_says_how_many_images_are_enough(judge, ordinary):
-    decision = judge(ordinary(20, seed=2), ordinary(20), policy=DriftPolicy(minimum_samples=20, minimum_values=5))
+    decision = judge(ordinary(20, seed=2), ordinary(200), policy=DriftPolicy(minimum_samples=20, minimum_values=5))
     assert decision.state is DriftState.OK
 
 
-def test_many_failed_images_are_a_warning(judge, ordinary):
+def test_many_failed_images_are_a_data_fault(judge, ordinary):
     decision = judge(ordinary(90, seed=2), failed=10)
-    assert decision.state is DriftState.WARN
-    assert decision.reasons == ("10 of 100 images (10%) have no prediction (limit 5%): see the failures of the run",)
+    assert decision.state is DriftState.DATA_FAULT
+    assert decision.reasons == ("10 of 100 images (10%) cannot be read or predicted: data fault",)
 
 
 def test_few_failed_images_are_not(judge, ordinary):
     assert judge(ordinary(95, seed=2), failed=5).state is DriftState.OK
 
 
-def test_failed_images_are_told_also_when_nothing_can_be_judged(judge, ordinary):
+def test_a_window_of_failures_is_a_data_fault_and_not_merely_too_small(judge, ordinary):
     decision = judge(ordinary(10), failed=90)
-    assert decision.state is DriftState.INSUFFICIENT_DATA
+    assert decision.state is DriftState.DATA_FAULT
     assert len(decision.reasons) == 2
 
 
+def test_blank_frames_are_a_data_fault_and_never_fire(judge, ordinary):
+    contrast = np.where(np.arange(100) < 15, 0.0, 100.0 + np.arange(100) / 10)
+    decision = judge(ordinary(100, seed=2, contrast=contrast), history=nights(True, True))
+    assert (decision.state, decision.fires) == (DriftState.DATA_FAULT, False)
+    assert decision.reasons[0] == "15 of 100 images (15%) are blank: data fault"
+
+
+def test_frames_of_a_new_size_are_a_data_fault_where_sizes_are_few(judge, ordinary):
+    def sized(count, width, seed):
+        return ordinary(count, seed=seed, width=np.full(count, width), height=np.full(count, 480.0))
+
+    decision = judge(sized(100, 320.0, 2), sized(200, 640.0, 1))
+    assert decision.state is DriftState.DATA_FAULT
+    assert decision.reasons[0].startswith("100 of 100 images (100%) have a size that the reference does not know")
+
+
 def test_another_statistics_recipe_is_incompatible(judge, ordinary):
-    with pytest.raises(IncompatibleError, match="the statistics recipe of the reference, 1, found 2"):
-        judge(ordinary(), recipe=2)
+    with pytest.raises(IncompatibleError, match="the statistics recipe of the reference, 2, found 1"):
+        judge(ordinary(), recipe=1)
 
 
 @pytest.mark.parametrize("model", ["digits/4", "cats/3", "cats"])
@@ -219,8 +269,8 @@ def test_numbers_here_and_names_there_are_incompatible(judge, ordinary):
         ("minimum_samples", 1),
         ("false_discovery_rate", 0),
         ("distance", 1.5),
-        ("failed_share", -0.1),
-        ("mild_distance", 0.3),
+        ("fault_share", -0.1),
+        ("cooldown_hours", -1),
     ],
 )
 def test_a_policy_outside_its_range_is_refused_by_name(setting, value):

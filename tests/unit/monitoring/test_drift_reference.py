@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.errors import DatasetError, IncompatibleError
-from components.images.statistics import IMAGE_COLUMNS
-from components.monitoring import build_reference
+from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
+from components.monitoring import assess, build_reference
 from components.monitoring.tables import read_reference, read_window
 
 
@@ -15,17 +15,21 @@ def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(tmp_pat
     path = build_reference(run, tmp_path / "deep" / "reference.parquet")
     table = pq.read_table(path)
     assert set(table.column_names) == {
-        *IMAGE_COLUMNS, "prediction_count", "prediction_confidence_mean", "prediction_top_class",
+        *IMAGE_COLUMNS, "batch", "uri", "prediction_count", "prediction_confidence_mean", "prediction_top_class",
     }  # fmt: skip
     assert len(table) == 60
     about = json.loads(table.schema.metadata[b"foveal.reference"])
-    assert about == {"model": "digits/3", "statistics_recipe": 1, "samples": 60, "failed": 7}
+    assert len(about.pop("sha256")) == 64
+    assert about == {
+        "model": "digits/3", "statistics_recipe": STATISTICS_RECIPE, "samples": 60, "failed": 7, "batches": 1,
+        "tolerances": {}, "pictures": [], "labels": None,
+    }  # fmt: skip
 
 
 def test_reading_a_reference_gives_what_the_window_gave(tmp_path, write_run, ordinary):
     run = write_run(ordinary(60), failed=2)
     window, reference = read_window(run), read_reference(build_reference(run, tmp_path / "reference.parquet"))
-    assert (reference.model, reference.statistics_recipe, reference.failed) == ("digits/3", 1, 2)
+    assert (reference.model, reference.statistics_recipe, reference.failed) == ("digits/3", STATISTICS_RECIPE, 2)
     assert list(reference.columns) == list(window.columns)
     for name, values in window.columns.items():
         np.testing.assert_array_equal(values, reference.columns[name])
@@ -51,7 +55,34 @@ def test_several_runs_are_pooled(tmp_path, write_run, ordinary):
     assert (reference.samples, reference.failed) == (120, 3)
 
 
-@pytest.mark.parametrize("other", [{"model": "cats/1"}, {"recipe": 2}])
+def test_the_hash_of_a_reference_follows_its_rows(tmp_path, write_run, ordinary):
+    def digest(seed):
+        path = build_reference(write_run(ordinary(60, seed=seed)), tmp_path / "reference.parquet")
+        return json.loads(pq.read_schema(path).metadata[b"foveal.reference"])["sha256"]
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_accepted_batches_teach_how_far_a_column_may_move(tmp_path, write_run, ordinary):
+    rng = np.random.default_rng(0)
+    runs = [write_run(ordinary(60, seed=k, red=rng.normal(100 + rng.normal(0, 10), 15, 60))) for k in range(20)]
+    tolerances = read_reference(build_reference(runs, tmp_path / "reference.parquet")).tolerances
+    others = [value for name, value in tolerances.items() if name != "red"]
+    assert tolerances["red"] > 2 * max(others)
+    assert read_reference(build_reference(runs[:19], tmp_path / "reference.parquet")).tolerances == {}
+
+
+def test_embeddings_are_kept_and_compared_as_vectors(tmp_path, write_run, ordinary):
+    rng = np.random.default_rng(0)
+    near, far = (list(rng.normal(middle, 1, (100, 40)).astype(np.float32)) for middle in (0.0, 0.7))
+    path = build_reference(write_run(ordinary(100, seed=1, embedding=near)), tmp_path / "reference.parquet")
+    again = list(rng.normal(0, 1, (100, 40)).astype(np.float32))
+    same, moved = (assess(write_run(ordinary(100, seed=2, embedding=vectors)), path) for vectors in (again, far))
+    assert not [column for column in same.columns if column.drifted]
+    assert [column.column for column in moved.columns if column.drifted] == ["embedding"]
+
+
+@pytest.mark.parametrize("other", [{"model": "cats/1"}, {"recipe": 1}])
 def test_runs_of_another_model_or_recipe_are_not_pooled(tmp_path, write_run, ordinary, other):
     runs = [write_run(ordinary()), write_run(ordinary(), **other)]
     with pytest.raises(IncompatibleError, match="one model with one statistics recipe"):

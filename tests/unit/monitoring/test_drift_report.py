@@ -1,16 +1,25 @@
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import ColumnDrift, DriftDecision, DriftState, FailedImage, InferenceRun
+from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, FailedImage, InferenceRun, Verdict
 from components.errors import DatasetError
-from components.monitoring import assess, build_reference, write_report
+from components.monitoring import TrendPoint, assess, build_reference, write_report
+from components.monitoring.advice import Advice
 from components.monitoring.charts import draw
+from components.monitoring.findings import Findings, Worst
 from components.monitoring.page import render_page
 from components.monitoring.pairs import Pair
+from components.monitoring.pictures import Picture
+from components.monitoring.quality import Quality, group_errors
+
+QUALITY = Quality(60, 0, {}, 0, {}, 0, None, None)
+POINT = TrendPoint(datetime(2026, 5, 1, tzinfo=UTC), DriftState.OK, 60, 0.0, 0.9, 0.5)
 
 
 class Page(HTMLParser):
@@ -29,7 +38,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [value for name, value in attrs if name in {"href", "src"}]
-        if tag != "meta":
+        if tag not in {"meta", "img"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -61,7 +70,7 @@ def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, or
     assert sorted(path.name for path in folder.iterdir()) == ["evidently.html", "report.html", "report.json"]
     page = Page(done.html.read_text())
     assert page.words[1:3] == [
-        "Drift", "2 of 17 columns moved beyond their limits: these images are not like the accepted ones."
+        "Drift", "2 of 18 columns moved beyond their limits: these images are not like the accepted ones."
     ]  # fmt: skip
     for reason in done.decision.reasons:
         assert reason in page.words
@@ -78,6 +87,9 @@ def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, or
         for metric in results["evidently"]["metrics"]
         if metric["config"]["type"].endswith("ValueDrift")
     }
+    assert [test["name"].partition(":")[0] for test in results["evidently"]["tests"]] == [
+        "Duplicated row count in dataset", "Count of empty rows in dataset", "Count of empty columns in dataset"
+    ]  # fmt: skip
     ours = {column.column: (column.distance, column.threshold) for column in done.decision.columns}
     assert scores.keys() == ours.keys()
     for column, (distance, threshold) in ours.items():
@@ -111,8 +123,11 @@ def test_too_few_images_give_a_page_without_evidently(report, ordinary):
 
 def test_a_window_without_any_prediction_has_a_report_too(report, ordinary):
     done = report(ordinary(0), failed=60)
-    assert done.decision.state is DriftState.INSUFFICIENT_DATA
-    assert "… and 10 more, in the run's table." in Page(done.html.read_text()).words
+    assert done.decision.state is DriftState.DATA_FAULT
+    words = Page(done.html.read_text()).words
+    place = words.index("expected an image & found a text")
+    assert words[place - 1] == "60"
+    assert "and 57 more" in words
 
 
 def test_a_failing_report_leaves_the_last_one_untouched(tmp_path, write_run, ordinary):
@@ -131,18 +146,31 @@ def test_a_failing_report_leaves_the_last_one_untouched(tmp_path, write_run, ord
 def test_names_from_outside_are_shown_and_never_executed(tmp_path):
     nasty = "<script>alert('x')</script>&amp;\"$state"
     run = InferenceRun(tmp_path, nasty, 1, (FailedImage(nasty, nasty),), 1.0, 1)
-    pair = Pair(nasty, np.array(["a", nasty]), np.array([nasty, "b"]))
     column = ColumnDrift(nasty, 0.5, 0.2, 0.001, drifted=True)
-    decision = DriftDecision(DriftState.DRIFT, (nasty,), (column,), 2, 2)
-    page = Page(render_page(run, decision, [pair], evidently="evidently.html"))
+    picture = Picture(nasty, nasty)
+    findings = Findings(
+        run,
+        DriftDecision(DriftState.DRIFT, (nasty,), (column,), 2, 2),
+        {name: Pair(name, np.array(["a", nasty]), np.array([nasty, "b"])) for name in (nasty, "prediction_class")},
+        replace(QUALITY, sizes={nasty: 1}, missing={nasty: 1}),
+        errors=group_errors([FailedImage("other", nasty), FailedImage(nasty, "other")]),
+        representative=(picture,),
+        ordinary=(picture,),
+        unusual=(Worst(nasty, nasty, picture),),
+        advice=(Advice(nasty, nasty),),
+        trend=(POINT, POINT),
+        checks=(Check(nasty, 1.0, 1.0, Verdict.FAIL, nasty),),
+    )
+    page = Page(render_page(findings, evidently="evidently.html"))
     assert "script" not in page.tags
-    assert page.words.count(nasty) >= 4
+    assert page.words.count(nasty) >= 14
 
 
 @pytest.mark.parametrize("state", list(DriftState))
 def test_every_state_has_a_page_that_starts_with_its_verdict(tmp_path, state):
     run = InferenceRun(tmp_path, "digits/3", 60, (), 1.0, 1)
-    page = Page(render_page(run, DriftDecision(state, ("because",), (), 60, 60), [], evidently=None))
+    decision = DriftDecision(state, ("because",), (), 60, 60)
+    page = Page(render_page(Findings(run, decision, {}, QUALITY), evidently=None))
     assert page.words[0].startswith(page.words[1])
     assert "because" in page.words
 

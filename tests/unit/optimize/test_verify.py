@@ -37,7 +37,7 @@ def test_a_small_change_of_the_scores_is_not_hidden_by_large_coordinates():
     expected = np.concatenate([np.full((1, 4, 10), 640.0), np.full((1, 2, 10), 0.01)], axis=1)
     found = expected.copy()
     found[0, 5] = 0.005
-    assert deviation(expected, found, Head.YOLO) == pytest.approx(0.5)
+    assert deviation(expected, found, Head.YOLO) == pytest.approx(0.005)
 
 
 def test_what_is_not_a_number_is_never_the_same():
@@ -49,3 +49,11 @@ def test_what_is_not_a_number_is_never_the_same():
 def test_another_shape_is_never_the_same():
     with pytest.raises(PassError, match="shape"):
         require_same([np.ones((2, 3))], [np.ones((1, 3))], Head.LOGITS, "model.onnx", 1)
+
+
+def test_the_last_digits_of_tiny_scores_say_nothing():
+    expected = np.full((1, 6, 5), 100.0)
+    expected[:, 4:] = 1e-6
+    found = expected.copy()
+    found[:, 4:] = 2e-6
+    assert deviation(expected, found, Head.YOLO) < 1e-5

@@ -64,7 +64,8 @@ def test_model_without_outputs_is_refused():
 
 
 def test_drift_columns_describe_how_sure_the_model_was():
-    columns = Classify(LOGITS).drift_columns([Classification([0.25, 0.5, 0.25]), Classification([0, 0, 1])])
+    predictions = [Classification([0.25, 0.5, 0.25]), Classification([0, 0, 1])]
+    columns = Classify(LOGITS).drift_columns(predictions, [FRAME, FRAME])
     np.testing.assert_allclose(columns["prediction_confidence"], [0.5, 1])
     np.testing.assert_allclose(columns["prediction_margin"], [0.25, 1])
     np.testing.assert_allclose(columns["prediction_entropy"], [1.5 * np.log(2), 0])
@@ -73,4 +74,4 @@ def test_drift_columns_describe_how_sure_the_model_was():
 
 def test_model_of_one_class_has_drift_columns():
     spec = VisionSpec(TaskType.CLASSIFY, ("ant",), (32, 32), Fit.CENTER_CROP, Head.PROBABILITIES)
-    assert Classify(spec).drift_columns([Classification([0.75])])["prediction_margin"].tolist() == [0.75]
+    assert Classify(spec).drift_columns([Classification([0.75])], [FRAME])["prediction_margin"].tolist() == [0.75]

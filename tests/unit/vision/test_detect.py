@@ -159,11 +159,14 @@ def test_drift_columns_describe_each_image():
     crowd = Detections(
         [[0, 0, 10, 40], [0, 0, 30, 30], [5, 5, 15, 15], [0, 0, 1, 1]], [0.4, 0.9, 0.5, 0.6], [0, 2, 2, 0]
     )
-    columns = Detect(SPEC).drift_columns([crowd, Detections.empty()])
+    columns = Detect(SPEC).drift_columns([crowd, Detections.empty()], [FRAME, FRAME])
     assert columns["prediction_count"].tolist() == [4, 0]
     assert columns["prediction_confidence_mean"][0] == pytest.approx(0.6)
     assert columns["prediction_confidence_min"][0] == pytest.approx(0.4)
+    assert columns["prediction_confidence_max"][0] == pytest.approx(0.9)
     assert columns["prediction_box_side_px"][0] == pytest.approx((20 + 30 + 10 + 1) / 4)
+    assert columns["prediction_box_x"][0] == pytest.approx((5 + 15 + 10 + 0.5) / 4 / 200)
+    assert columns["prediction_box_y"][0] == pytest.approx((20 + 15 + 10 + 0.5) / 4 / 100)
     assert columns["prediction_class_entropy"][0] == pytest.approx(np.log(2))
     assert columns["prediction_top_class"].tolist() == [2, -1]
     undefined = set(columns) - {"prediction_count", "prediction_top_class"}

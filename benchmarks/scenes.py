@@ -1,0 +1,79 @@
+"""Scenes with the shipped model's predictions on them, by the photograph behind: what windows are drawn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import InferenceRun, Target
+from components.images.digits import compose_scene, digits_of, photograph_count
+from components.images.sources import list_images
+from components.monitoring.tables import DriftTable, joined, read_window
+from components.optimize.source import open_model
+from components.targets import load_target
+from flows.calibrating import Predict
+from flows.config import Thresholds
+from flows.demo import MODEL
+from flows.predicting import Served
+
+PHOTOGRAPHS = photograph_count()
+
+
+def shipped(folder: Path) -> Predict:
+    """Batch inference with the shipped detector, FP32 on onnxruntime."""
+    artifact = open_model(MODEL, trust_pickle=True, workdir=folder / "model")
+    target: Target = load_target("workstation")
+    return Served(artifact, "onnxruntime", target, "digits/1", Thresholds()).run
+
+
+def write_scenes(folder: Path, split: str, count: int, seed: int, photographs: tuple[int, ...] | None = None) -> Path:
+    """Compose scenes over some of the photographs as JPEG files; returns the folder."""
+    folder.mkdir(parents=True)
+    rng, pool = np.random.default_rng([seed, *(photographs or ())]), digits_of(split, 0)
+    for number in range(count):
+        image = compose_scene(pool, rng, photographs=photographs)[0]
+        cv2.imwrite(str(folder / f"{number:05d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return folder
+
+
+def predicted(predict: Predict, folder: Path) -> InferenceRun:
+    """Run the model over a folder of scenes."""
+    return predict(list(list_images(folder)), folder.with_name(f"{folder.name}-run"))
+
+
+class Mixture:
+    """Windows whose share of each photograph may differ from one to the next, as the places of a day's work do.
+
+    Arguments:
+        tables: rows of the scenes over each photograph.
+        concentration: of the Dirichlet distribution of the shares; None keeps them equal. 5 gives each of 11
+            photographs a share of 9 ± 4 %.
+    """
+
+    def __init__(self, tables: list[DriftTable], concentration: float | None) -> None:
+        self._tables, self._concentration = tables, concentration
+
+    def __call__(self, images: int, rng: np.random.Generator) -> DriftTable:
+        """Draw a window of that many images, in random order."""
+        kinds = len(self._tables)
+        shares = np.full(kinds, 1 / kinds)
+        if self._concentration is not None:
+            shares = rng.dirichlet(np.full(kinds, self._concentration))
+        counts = rng.multinomial(images, shares)
+        parts = [table.rows(_rows(rng, table.samples, n)) for table, n in zip(self._tables, counts, strict=True)]
+        window = joined(parts)
+        return window.rows(rng.permutation(images))
+
+
+def scenes_by_photograph(predict: Predict, folder: Path, split: str, each: int, seed: int) -> list[DriftTable]:
+    """So many scenes over each photograph, predicted."""
+    folders = [write_scenes(folder / f"{k:02d}", split, each, seed, (k,)) for k in range(PHOTOGRAPHS)]
+    return [read_window(predicted(predict, one)) for one in folders]
+
+
+def _rows(rng: np.random.Generator, rows: int, wanted: int) -> npt.NDArray[Any]:
+    return rng.choice(rows, wanted, replace=wanted > rows)

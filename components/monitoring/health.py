@@ -1,0 +1,183 @@
+"""What may be wrong with a window besides drift: accuracy, latency, errors, and what is out of the usual."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import (
+    Check,
+    Classification,
+    DriftDecision,
+    DriftState,
+    InferenceRun,
+    TaskType,
+    Verdict,
+    VisionSpec,
+    dump,
+    load,
+)
+from components.images.datasets import LabelledDataset
+from components.monitoring.accuracy import AccuracyReport, measure_accuracy
+from components.monitoring.alerts import AlertPolicy, check_alerts, read_health
+from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, summarise_window
+from components.monitoring.estimate import LabelledConfidence, estimate_accuracy
+from components.monitoring.intervals import wilson
+from components.monitoring.labels import match_ids
+from components.monitoring.tables import DriftTable, read_window
+
+_CONFIDENCE = "prediction_confidence"  # of a classifier's best class
+_ORDINARY = 0.01  # share of unusual images that is no news; half as many are expected
+
+
+@dataclass(frozen=True)
+class ReferenceLabels:
+    """What labels say of the held-out images: the accuracy, and of a classifier how sure it was and whether right."""
+
+    accuracy: AccuracyReport
+    confidence: tuple[float, ...] = ()
+    correct: tuple[bool, ...] = ()
+
+    def to_record(self) -> Any:
+        """As plain JSON values."""
+        return dump(self)
+
+    @classmethod
+    def from_record(cls, record: Any) -> ReferenceLabels:
+        """From what `to_record` gave."""
+        return load(cls, record)
+
+
+@dataclass(frozen=True)
+class Health:
+    """A window's checks, the numbers that it is remembered by, and its accuracy, measured or estimated."""
+
+    checks: tuple[Check, ...]
+    summary: Mapping[str, float]
+    accuracy: AccuracyReport | None
+
+
+def label_reference(run: InferenceRun, dataset: LabelledDataset, spec: VisionSpec) -> ReferenceLabels:
+    """Measure the held-out run whose rows become the reference.
+
+    Arguments:
+        run: over the images of the dataset.
+        dataset: with their labels.
+        spec: of the model.
+
+    Raises:
+        DatasetError: labels fit images ambiguously.
+    """
+    import pyarrow.parquet as pq
+
+    accuracy = measure_accuracy(run.images, run.detections, dataset, spec)
+    if spec.task is not TaskType.CLASSIFY:
+        return ReferenceLabels(accuracy)
+    table = pq.read_table(run.images, columns=["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
+    truths = {image.image_id: image.truth for image in dataset.images}
+    places = match_ids(sorted(truths), [row["image_id"] for row in table])
+    known = [(table[place], truths[label]) for label, place in places.items() if table[place]["status"] == "ok"]
+    return ReferenceLabels(
+        accuracy,
+        tuple(row[_CONFIDENCE] for row, _ in known),
+        tuple(isinstance(truth, Classification) and row["prediction_class"] == truth.class_id for row, truth in known),
+    )
+
+
+def check_health(
+    run: InferenceRun,
+    reference: DriftTable,
+    decision: DriftDecision,
+    *,
+    labels: ReferenceLabels | None = None,
+    accuracy: AccuracyReport | None = None,
+    accepted: Sequence[Any] = (),
+    summaries: Sequence[Mapping[str, float]] = (),
+    policy: AlertPolicy | None = None,
+) -> Health:
+    """Everything that may be told about a window, as checks of one kind.
+
+    Arguments:
+        run: the window.
+        reference: what its images are compared with.
+        decision: what the drift policy said.
+        labels: what is known of the reference's accuracy.
+        accuracy: of the model of late, where labels have come.
+        accepted: earlier windows in which nothing was amiss, the rows of each as a pyarrow.Table; latency is compared
+            with theirs.
+        summaries: what these windows are remembered by.
+        policy: the limits of the alerts.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(run.images, columns=["status", "inference_ms"])
+    window = read_window(run)
+    accuracy = accuracy or _estimated(labels, window)
+    columns = ["status", "inference_ms"]
+    before = pa.concat_tables([table.select(columns) for table in accepted]) if accepted else rows.slice(0, 0)
+    known = labels.accuracy if labels else None
+    numbers = {name: values for name, values in window.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
+    summary = summarise_window(numbers, images=max(1, len(rows)), failed=window.failed)
+    anomalies = _anomalies(reference, window, numbers)
+    checks = (
+        *check_alerts(read_health(before, known), read_health(rows, accuracy), policy),
+        _drift(decision),
+        _fault(decision),
+        _unusual_images(anomalies, window.samples),
+        _unusual_window(summary, summaries),
+    )
+    return Health(checks, summary, accuracy)
+
+
+def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyReport | None:
+    if labels is None or not labels.correct or _CONFIDENCE not in window.columns:
+        return None
+    reference = LabelledConfidence(np.array(labels.confidence, np.float64), np.array(labels.correct, np.bool_))
+    return estimate_accuracy(TaskType.CLASSIFY, reference, window.columns[_CONFIDENCE])
+
+
+def _anomalies(reference: DriftTable, window: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> Anomalies:
+    names = window.names.get("image_id", np.arange(window.samples).astype(str))
+    known = {name: values for name, values in reference.columns.items() if name in numbers}
+    return find_anomalies(known, numbers, [str(name) for name in names])
+
+
+def _drift(decision: DriftDecision) -> Check:
+    verdict = {DriftState.DRIFT: Verdict.FAIL, DriftState.OK: Verdict.PASS}.get(decision.state, Verdict.UNDECIDED)
+    return Check("drift", None, None, verdict, decision.reasons[0])
+
+
+def _fault(decision: DriftDecision) -> Check:
+    if decision.state is DriftState.DATA_FAULT:
+        return Check("data_fault", None, None, Verdict.FAIL, decision.reasons[0])
+    if decision.state is DriftState.INSUFFICIENT_DATA:
+        return Check("data_fault", None, None, Verdict.NOT_EVALUATED, decision.reasons[0])
+    return Check("data_fault", None, None, Verdict.PASS, "no more broken images than in the reference")
+
+
+def _unusual_images(anomalies: Anomalies, images: int) -> Check:
+    name = "unusual_images"
+    if anomalies.limit is None or not images:
+        return Check(name, None, _ORDINARY, Verdict.NOT_EVALUATED, anomalies.reason or "no images")
+    share = len(anomalies.found) / images
+    low = wilson(share, images, 0.99).low
+    reason = f"{len(anomalies.found)} of {images} images ({share:.1%}) are unlike nearly all of the reference"
+    if anomalies.found:
+        reason += f": {', '.join(anomaly.image_id for anomaly in anomalies.found[:3])}"
+    verdict = Verdict.FAIL if low > _ORDINARY else Verdict.PASS
+    return Check(name, share, _ORDINARY, verdict, reason)
+
+
+def _unusual_window(summary: Mapping[str, float], summaries: Sequence[Mapping[str, float]]) -> Check:
+    found, reason = check_window(summary, summaries)
+    if reason:
+        return Check("unusual_window", None, None, Verdict.NOT_EVALUATED, reason)
+    if not found:
+        return Check("unusual_window", None, None, Verdict.PASS, "every column is within its usual range")
+    words = ", ".join(f"{one.column} {one.value:.3g} (z {one.z:+.1f})" for one in found[:3])
+    return Check("unusual_window", abs(found[0].z), None, Verdict.FAIL, f"unlike the accepted windows: {words}")

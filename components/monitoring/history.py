@@ -1,0 +1,33 @@
+"""From a window that looks different to a drift: it takes two of three windows, and one drift is told once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+WATCHED = 3  # windows, the present one included
+AGREEING = 2
+
+
+@dataclass(frozen=True)
+class PastWindow:
+    """An earlier window of the same model version: when it was judged, whether it was raised and whether it fired."""
+
+    at: datetime
+    raised: bool
+    fired: bool = False
+
+
+def confirmed(history: Sequence[PastWindow]) -> bool:
+    """Whether a raised window makes two of the last three.
+
+    Arguments:
+        history: earlier windows, the latest last.
+    """
+    return 1 + sum(window.raised for window in history[-(WATCHED - 1) :]) >= AGREEING
+
+
+def cools_down(history: Sequence[PastWindow], now: datetime, hours: float) -> bool:
+    """Whether a drift fired so recently that another one is no news."""
+    return any(window.fired and now - window.at < timedelta(hours=hours) for window in history)

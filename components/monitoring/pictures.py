@@ -1,0 +1,177 @@
+"""Small pictures for the report: the images that represent a drift, and ordinary ones to hold beside them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import FovealError
+from components.images.reading import read_image
+from components.monitoring.embeddings import projected
+from components.monitoring.pairs import MISSING, Pair
+from components.monitoring.tables import METADATA_KEY, NAMES, DriftTable
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+_SIDE = 160  # px
+_QUALITY = 70
+_KEPT = 12  # pictures in a reference
+_TRIES = 3  # images that are looked for, for each that is shown: some are gone
+_LEARNT_FROM = 2000  # rows of each side
+_SHARE = 0.2  # of the window, the most drifted, among which pictures are chosen
+_FARTHEST = 10.0  # standard deviations; beyond this one image is no more unusual than another
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A thumbnail: the image's name, and a JPEG of at most 160 px as a data URI."""
+
+    name: str
+    source: str
+
+
+def picture_of(name: str, uri: str | None) -> Picture | None:
+    """The thumbnail of an image; None for one that is gone, unreadable or nowhere known to be."""
+    if uri is None:
+        return None
+    try:
+        image = read_image(uri)
+    except FovealError:
+        return None
+    height, width = image.shape[:2]
+    scale = min(1.0, _SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+    return Picture(name, f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")
+
+
+def pictures_of(table: DriftTable, rows: Iterable[int], count: int) -> list[Picture]:
+    """The first `count` images among `rows` that can be shown; of thrice as many."""
+    found: list[Picture] = []
+    for row in list(rows)[: _TRIES * count]:
+        if len(found) < count and (picture := row_picture(table, row)):
+            found.append(picture)
+    return found
+
+
+def row_picture(table: DriftTable, row: int) -> Picture | None:
+    """The thumbnail of one row."""
+    uris = table.names.get("uri")
+    return None if uris is None else picture_of(row_name(table, row), uris[row])
+
+
+def row_name(table: DriftTable, row: int) -> str:
+    """What a row's image is called, or its place where names are not known."""
+    names = table.names.get("image_id")
+    return f"image {row + 1}" if names is None or names[row] is None else str(names[row])
+
+
+def kept_pictures(rows: Any) -> list[dict[str, Any]]:
+    """Thumbnails of a few evenly spread rows, as a reference keeps them: the images may be gone later, or elsewhere.
+
+    Arguments:
+        rows: the reference's pyarrow.Table; without `image_id` and `uri` nothing is kept.
+    """
+    if not set(NAMES) <= set(rows.column_names):
+        return []
+    places = np.unique(np.linspace(0, len(rows) - 1, _KEPT).round().astype(int)).tolist()
+    named = rows.select(NAMES).take(places).to_pylist()
+    found = ((place, picture_of(str(row["image_id"]), row["uri"])) for place, row in zip(places, named, strict=True))
+    return [{"row": place, "name": picture.name, "source": picture.source} for place, picture in found if picture]
+
+
+def reference_pictures(path: Path) -> list[tuple[int, Picture]]:
+    """What `kept_pictures` put into a reference: rows and their pictures; none for one that was made before."""
+    import pyarrow.parquet as pq
+
+    kept = json.loads(pq.read_schema(path).metadata[METADATA_KEY]).get("pictures", ())
+    return [(entry["row"], Picture(entry["name"], entry["source"])) for entry in kept]
+
+
+def drift_scores(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats, Floats]:
+    """How much each image looks like the window and not like the reference, by what drifted.
+
+    The score is that of a logistic regression which tells the two apart (a classifier two-sample test ranks what is
+    unlike the other sample best; Rabanser, Günnemann and Lipton, "Failing Loudly", NeurIPS 2019).
+
+    Arguments:
+        reference: the accepted rows.
+        window: the rows to rank; both as `aligned` gave them.
+        columns: those that drifted, at least one.
+
+    Returns:
+        (m,) and (n,) scores, and the window's features (n, k).
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    before, after = _features(reference, window, columns)
+    x, y = (sample[_spread(len(sample), _LEARNT_FROM)] for sample in (before, after))
+    labels = np.repeat([0, 1], [len(x), len(y)])
+    model = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000).fit(np.concatenate([x, y]), labels)
+    return model.decision_function(before), model.decision_function(after), after
+
+
+def representatives(scores: Floats, features: Floats, count: int) -> Rows:
+    """A few different images among the most drifted ones: the next is always the one farthest from those before it.
+
+    Arguments:
+        scores: (n,) of the window.
+        features: (n, k) likewise.
+        count: how many, at most.
+    """
+    ranked = np.argsort(-scores, kind="stable")[: max(count, round(_SHARE * len(scores)))]
+    chosen = [0]
+    gaps = np.linalg.norm(features[ranked] - features[ranked[0]], axis=1)
+    while len(chosen) < min(count, len(ranked)):
+        gaps[chosen[-1]] = -1
+        chosen.append(int(gaps.argmax()))
+        gaps = np.minimum(gaps, np.linalg.norm(features[ranked] - features[ranked[chosen[-1]]], axis=1))
+        gaps[chosen] = -1
+    return ranked[chosen]
+
+
+def thinned(table: DriftTable, most: int) -> DriftTable:
+    """As many rows as `most`, evenly spread; all of a smaller table."""
+    return table if table.samples <= most else table.rows(_spread(table.samples, most))
+
+
+def _spread(count: int, most: int) -> Rows:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
+
+
+def _features(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats]:
+    """The drifted columns as numbers on one scale: (m, k) and (n, k)."""
+    m = reference.samples
+    both = np.concatenate([np.concatenate(_numbers(reference, window, column)) for column in columns], axis=1)
+    spread = both.std(axis=0)
+    scaled = (both - both.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
+    scaled = np.clip(scaled, -_FARTHEST, _FARTHEST)
+    return scaled[:m], scaled[m:]
+
+
+def _numbers(reference: DriftTable, window: DriftTable, column: str) -> tuple[Floats, Floats]:
+    """One column in both tables: (m, k) and (n, k) finite numbers."""
+    name = column.removesuffix(MISSING)
+    before, after = reference.columns[name], window.columns[name]
+    if reference.is_vector(name):
+        return projected(before, before), projected(before, after)
+    if reference.is_category(name):
+        names, was, now = Pair(name, before, after).shares()
+        gained = names[int((now - was).argmax())]
+        before, after = before == gained, after == gained
+    elif column != name:
+        before, after = np.isnan(before), np.isnan(after)
+    else:
+        middle = float(np.nanmedian(before))
+        before, after = (np.where(np.isfinite(values), values, middle) for values in (before, after))
+    return before[:, None].astype(np.float64), after[:, None].astype(np.float64)

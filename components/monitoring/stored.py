@@ -1,0 +1,142 @@
+"""Windows of the past, from the monitoring store: as runs to report on, and as a memory of what was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from components.contracts import DriftDecision, DriftState, FailedImage, InferenceRun, dump, load
+from components.errors import DatasetError, IncompatibleError
+from components.files import replacing
+from components.monitoring.history import PastWindow
+from components.monitoring.store import MonitoringStore
+from components.monitoring.trends import TrendPoint
+
+KIND = "drift"  # of the records
+_STAGES = ("inference_ms", "postprocess_ms")
+MOST_BATCHES = 30  # that a reference pools: what was accepted long ago says little of today
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A window of the past and what was said of it."""
+
+    key: str
+    at: datetime
+    decision: DriftDecision
+    summary: Mapping[str, float]
+    trend_point: TrendPoint
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing was amiss."""
+        return self.decision.state is DriftState.OK
+
+    @property
+    def past(self) -> PastWindow:
+        """As the policy wants to know it."""
+        return PastWindow(self.at, self.decision.raised, self.decision.fires)
+
+
+def remember(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    key: str,
+    decision: DriftDecision,
+    summary: Mapping[str, float],
+    trend_point: TrendPoint,
+    *,
+    at: datetime,
+) -> bool:
+    """Keep what was said of a window; the first word counts.
+
+    Arguments:
+        store: where.
+        name: of the model.
+        version: of the model.
+        key: of the window, as in the store.
+        decision: what the policy said.
+        summary: what the window is remembered by, as `summarise_window` gives it.
+        trend_point: what later reports show of it.
+        at: when it was judged.
+
+    Returns:
+        Whether it was not known before.
+    """
+    content = {"decision": dump(decision), "summary": dict(summary), "trend_point": dump(trend_point)}
+    return store.put_record(name, version, KIND, key, content, at=at)
+
+
+def judged_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[Judged, ...]:
+    """The windows of a version that were judged, the latest last."""
+    return tuple(
+        Judged(
+            record.key,
+            record.at,
+            load(DriftDecision, record.content["decision"]),
+            dict(record.content["summary"]),
+            load(TrendPoint, record.content["trend_point"]),
+        )
+        for record in store.records(name, KIND, version)
+    )
+
+
+def accepted_batches(store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]) -> list[Any]:
+    """The rows of the latest windows in which nothing was amiss, one pyarrow.Table each."""
+    import pyarrow.compute as pc
+
+    wanted = [window.key for window in judged if window.accepted][-MOST_BATCHES:]
+    if not wanted:
+        return []
+    chosen = [window for window in store.windows(name, version) if window.key in wanted]
+    if not chosen:
+        return []
+    rows = store.images(name, version, start=min(window.first for window in chosen))
+    return [rows.filter(pc.equal(rows["window"], window.key)) for window in chosen]
+
+
+def stored_run(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    output: Path,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> InferenceRun:
+    """What a version saw in a time range, as one finished run.
+
+    Arguments:
+        store: where to look.
+        name: of the model.
+        version: of the model.
+        output: folder to write.
+        start: first moment.
+        end: moment after the last.
+
+    Raises:
+        DatasetError: nothing in this range.
+        IncompatibleError: its images were described by more than one statistics recipe.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    images = store.images(name, version, start=start, end=end)
+    if not len(images):
+        raise DatasetError(f"images of {name}/{version} in this time range", found="none", mend="widen the range")
+    recipes = pc.unique(images["statistics_recipe"]).to_pylist()
+    if len(recipes) > 1:
+        raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", mend="narrow the range")
+    with replacing(output) as aside:
+        aside.mkdir(parents=True)
+        pq.write_table(images, aside / "images.parquet")
+        pq.write_table(store.detections(name, version, start=start, end=end), aside / "detections.parquet")
+    failed = images.filter(pc.not_equal(images["status"], "ok")).select(["image_id", "error"]).to_pylist()
+    failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
+    seconds = sum(pc.sum(images[name]).as_py() or 0.0 for name in _STAGES) / 1e3
+    return InferenceRun(output, f"{name}/{version}", len(images) - len(failed), failures, seconds, recipes[0])
+

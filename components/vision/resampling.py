@@ -1,0 +1,142 @@
+"""Average precision of any resample of the images, after a single matching of boxes.
+
+How sure a mean average precision is can only be told by resampling, and a full COCO evaluation for each
+resample takes minutes; faster-coco-eval keeps what it matched to itself. Which detection hits which object depends
+on its own image alone, so here it is found once, and a resample is a weight for each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Detections
+from components.vision.boxes import iou_matrix
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0, 1, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassHits:
+    """What became of the detections of one class, best score first, and how many objects there were.
+
+    Arguments:
+        images: (d,) which image each detection is in.
+        hits: (d, 10) bool, whether it hits an object, by IoU threshold.
+        objects: (n,) objects in each image.
+    """
+
+    images: npt.NDArray[np.int64]
+    hits: npt.NDArray[np.bool_]
+    objects: npt.NDArray[np.int64]
+
+    def average_precision(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """COCO's 101-point average precision (https://cocodataset.org/#detection-eval).
+
+        Arguments:
+            weights: (n,) how often each image counts.
+
+        Returns:
+            (10,) by IoU threshold; NaN where no weighted image holds an object.
+        """
+        objects = int(self.objects @ weights)
+        if not objects:
+            return np.full(len(IOU_THRESHOLDS), np.nan)
+        counts = weights[self.images]
+        kept = counts > 0
+        counts, hits = counts[kept], self.hits[kept]
+        if not len(counts):
+            return np.zeros(len(IOU_THRESHOLDS))
+        true = np.cumsum(hits * counts[:, None], axis=0)
+        precision = true / np.cumsum(counts)[:, None]
+        envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        padded = np.vstack([envelope, np.zeros((1, len(IOU_THRESHOLDS)))])
+        recall = true / objects
+        return np.array([padded[np.searchsorted(recall[:, k], _RECALLS), k].mean() for k in range(len(IOU_THRESHOLDS))])
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """The matched detections of n images: one `ClassHits` for each class id."""
+
+    images: int
+    classes: tuple[ClassHits, ...]
+
+    def average_precision(self, weights: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float64]:
+        """Average precision by class and IoU threshold, (classes, 10); NaN for a class without objects.
+
+        Arguments:
+            weights: (n,) how often each image counts; by default once.
+        """
+        counts = np.ones(self.images, np.int64) if weights is None else weights
+        return np.array([of_class.average_precision(counts) for of_class in self.classes])
+
+    def bootstrap(
+        self, chosen: npt.NDArray[np.bool_], *, rounds: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.float64]:
+        """Average precision of resamples of the chosen images, drawn with replacement, (rounds, classes, 10).
+
+        Costs 1–2 ms a round for ten classes and 1,500 detections.
+
+        Arguments:
+            chosen: (n,) which images are drawn from, at least one.
+            rounds: resamples; 200 are enough for a standard error (Efron and Tibshirani, 1993, section 6.4).
+            rng: source of chance.
+        """
+        which = np.flatnonzero(chosen)
+        drawn = rng.multinomial(len(which), np.full(len(which), 1 / len(which)), size=rounds)
+        weights = np.zeros((rounds, self.images), np.int64)
+        weights[:, which] = drawn
+        return np.array([self.average_precision(row) for row in weights])
+
+
+def find_hits(predictions: Sequence[Detections], truths: Sequence[Detections], *, classes: int) -> Hits:
+    """Match detections to objects as COCO does: best score first, each to the free object that it overlaps most.
+
+    Arguments:
+        predictions: one an image.
+        truths: ground truth of the same images, in the same order.
+        classes: how many classes there are; others are passed over.
+
+    Raises:
+        ValueError: the two differ in length.
+    """
+    pairs = list(zip(predictions, truths, strict=True))
+    return Hits(len(pairs), tuple(_hits_of_class(pairs, class_id) for class_id in range(classes)))
+
+
+def _hits_of_class(pairs: Sequence[tuple[Detections, Detections]], class_id: int) -> ClassHits:
+    scores, images = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
+    hits = [np.zeros((0, len(IOU_THRESHOLDS)), np.bool_)]
+    objects = np.zeros(len(pairs), np.int64)
+    for number, (found, truth) in enumerate(pairs):
+        true = truth.xyxy[truth.class_ids == class_id]
+        objects[number] = len(true)
+        of_class = np.flatnonzero(found.class_ids == class_id)
+        if not len(of_class):
+            continue
+        ranked = of_class[np.argsort(-found.scores[of_class], kind="stable")]
+        scores.append(found.scores[ranked])
+        images.append(np.full(len(ranked), number, np.int64))
+        hits.append(_match(iou_matrix(found.xyxy[ranked], true)))
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return ClassHits(np.concatenate(images)[order], np.concatenate(hits)[order], objects)
+
+
+def _match(overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of d detections hit one of m objects, (d, 10), from their (d, m) overlaps."""
+    hits = np.zeros((len(overlaps), len(IOU_THRESHOLDS)), np.bool_)
+    if not overlaps.size:
+        return hits
+    for column, threshold in enumerate(IOU_THRESHOLDS):
+        free = overlaps.copy()
+        for row in np.flatnonzero((overlaps >= threshold).any(axis=1)):
+            best = free.shape[1] - 1 - int(free[row, ::-1].argmax())  # of equal ones the last, as in COCO's own code
+            if free[row, best] >= threshold:
+                hits[row, column] = True
+                free[:, best] = -1
+    return hits

@@ -1,0 +1,66 @@
+"""Nightly monitoring: what is new since the last night, predicted, kept, judged, reported and told.
+
+A window is planned, then worked on under its key, then committed. Every step between is idempotent under that key, so
+a night that fails anywhere is picked up by the next run: no image is skipped, none counts twice.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from prefect import flow
+
+from components.contracts import InferenceRun, ModelVersion, VisionSpec
+from components.monitoring import PlannedWindow
+from flows import publish, tasks, watching
+from flows.config import NightlyConfig
+from flows.predicting import read_bundle
+from flows.settings import Settings
+from flows.summary import NightlySummary, Window
+
+
+@flow(name="nightly monitoring", flow_run_name="{config.name}", validate_parameters=True)
+def nightly(config: NightlyConfig) -> NightlySummary:
+    """Look at the images that came since the last run.
+
+    Arguments:
+        config: the registered name and where its images arrive.
+
+    Raises:
+        FovealError: no such version, no images at all, or a version without a reference.
+    """
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
+        reference = tasks.require_reference(held_out, version)
+        window = watching.plan_window(config.name, config.images, config.most_images)
+        if window is None:
+            return NightlySummary.of(version, None, None, None)
+        served = read_bundle(bundle, f"{version.name}/{version.version}")
+        run = tasks.predict(watching.images_of(window), served)
+        return _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch))
+
+
+def _judge(
+    config: NightlyConfig,
+    version: ModelVersion,
+    spec: VisionSpec,
+    window: PlannedWindow,
+    run: InferenceRun,
+    held_out: Path,
+    scratch: Path,
+) -> NightlySummary:
+    """Everything after inference; the window is committed last but for what people keep."""
+    watching.keep_window(run, window.key)
+    reference = tasks.pool_reference(held_out, version, window.key)
+    seen = watching.judge_window(config, version, spec, window, run, reference, scratch / "drift")
+    tasks.log_drift(version, seen.report, window.key)
+    publish.drift(seen.report, version)
+    publish.announce(version, window.key, seen)
+    watching.commit_window(config, window)
+    stamp = f"{window.planned_at:%Y-%m-%d-%H%M}-{window.key[:8]}"
+    folder = tasks.keep(
+        Settings.from_environment().root / "monitoring" / version.name / f"{version.version}-{stamp}",
+        {"predictions": run.folder, "drift": seen.report.html.parent},
+    )
+    return NightlySummary.of(version, Window.of(run, seen.report, folder), seen, folder)

@@ -1,0 +1,143 @@
+"""The tasks of nightly monitoring; none is cached, each does its work once under the window's key."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.contracts import Check, InferenceRun, ModelVersion, VisionSpec
+from components.files import replacing
+from components.monitoring import PlannedWindow
+from components.monitoring.accuracy import AccuracyReport
+from components.monitoring.alert_book import Alert, AlertBook
+from components.monitoring.alerts import AlertPolicy
+from flows.config import NightlyConfig
+from flows.settings import Settings
+from flows.steps import Images, step
+from flows.summary import Seen
+from flows.tasks import store
+
+CHANNELS = "FOVEAL_ALERT_URLS"  # the environment's name for Apprise URLs, separated by white space; they are secrets
+_ALERTS = "alerts"
+
+
+@step("plan window", cached=False, retries=2)
+def plan_window(name: str, source: str, most_images: int | None) -> PlannedWindow | None:
+    """The images that no earlier window had; the window that an earlier run left unfinished comes first."""
+    from components.images.sources import list_images
+    from components.monitoring import Watermark
+
+    watermark = Watermark(Settings.from_environment().store, name, source)
+    return watermark.next_window(list_images(source), at=datetime.now(UTC), limit=most_images)
+
+
+def images_of(window: PlannedWindow) -> Images:
+    """The images of a window, as something to run on."""
+    manifest = Settings.from_environment().steps / f"window-{window.key[:24]}.csv"
+    if not manifest.exists():
+        with replacing(manifest) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["image_id", "uri"])
+            writer.writerows([image.image_id, image.uri] for image in window.images)
+    return Images(str(manifest))
+
+
+@step("keep window", cached=False, retries=2)
+def keep_window(run: InferenceRun, key: str) -> None:
+    """Add a window's rows to the monitoring store, once."""
+    store().append(run, key=key)
+
+
+@step("judge window", cached=False, retries=2)
+def judge_window(
+    config: NightlyConfig,
+    version: ModelVersion,
+    spec: VisionSpec,
+    window: PlannedWindow,
+    run: InferenceRun,
+    reference: Path,
+    output: Path,
+) -> Seen:
+    """Decide on a window with the memory of those before it, look at its health, write the report, tell people."""
+    from components.monitoring import DriftPolicy, assess, write_report
+    from components.monitoring.health import check_health
+    from components.monitoring.reference import read_labels
+    from components.monitoring.report import read_trend_point
+    from components.monitoring.stored import accepted_batches, judged_windows, remember
+    from components.monitoring.tables import read_reference
+
+    name, number, memory = version.name, version.version, store()
+    earlier = [past for past in judged_windows(memory, name, number) if past.key != window.key]
+    batches = accepted_batches(memory, name, number, earlier)
+    decision = assess(
+        run,
+        reference,
+        DriftPolicy(**config.drift.model_dump()),
+        history=[past.past for past in earlier] or None,
+        now=window.planned_at,
+    )
+    health = check_health(
+        run,
+        read_reference(reference),
+        decision,
+        labels=read_labels(reference),
+        accuracy=_accuracy(config, version, spec),
+        accepted=batches,
+        summaries=[past.summary for past in earlier if past.accepted],
+        policy=AlertPolicy(**config.alerts.model_dump()),
+    )
+    report = write_report(
+        run,
+        reference,
+        decision,
+        output,
+        trend=[past.trend_point for past in earlier],
+        checks=health.checks,
+        accuracy=health.accuracy,
+        workspace=Settings.from_environment().evidently,
+    )
+    alerts = _tell(version, window, health.checks)
+    point = read_trend_point(report)
+    remember(memory, name, number, window.key, decision, health.summary, point, at=window.planned_at)
+    return Seen(report, health.checks, alerts)
+
+
+@step("commit window", cached=False, retries=2)
+def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
+    """Enter the window's images into the ledger: they are done. Then forget what is too old."""
+    from components.monitoring import Watermark
+
+    Watermark(Settings.from_environment().store, config.name, config.images).commit(window)
+    if config.keep_days:
+        store().retain(config.name, before=config.keep_days)
+
+
+def _accuracy(config: NightlyConfig, version: ModelVersion, spec: VisionSpec) -> AccuracyReport | None:
+    """Accuracy of all stored predictions of this version that labels have come for, however late."""
+    from components.images.datasets import load_dataset
+    from components.monitoring.accuracy import measure_accuracy
+
+    if config.labels is None:
+        return None
+    images = store().images(version.name, version.version)
+    detections = store().detections(version.name, version.version)
+    return measure_accuracy(images, detections, load_dataset(config.labels, config.labels_split), spec)
+
+
+def _tell(version: ModelVersion, window: PlannedWindow, checks: Sequence[Check]) -> tuple[Alert, ...]:
+    """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
+    from components.monitoring.notify import send_alerts
+
+    books = store().records(version.name, _ALERTS)
+    if told := [record for record in books if record.key == window.key]:
+        return AlertBook.from_records(told[0].content["sent"]).firing
+    before = AlertBook.from_records(books[-1].content["firing"] if books else [])
+    book, alerts = before.update(version.name, checks, now=window.planned_at)
+    delivery = send_alerts(alerts, os.environ.get(CHANNELS, "").split())
+    kept = book if delivery.reached else before
+    content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
+    store().put_record(version.name, version.version, _ALERTS, window.key, content, at=window.planned_at)
+    return alerts

@@ -1,0 +1,102 @@
+"""Nights of monitoring by command line: what is new is judged once, drift takes two nights, failures resume."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from components.monitoring import MonitoringStore
+
+
+@pytest.fixture(scope="module")
+def camera(released, tmp_path_factory):
+    """A folder that images arrive in: ``camera("monday", "day", 50)``."""
+    place = tmp_path_factory.mktemp("camera")
+
+    def arrive(name: str, split: str, count: int) -> Path:
+        for image in sorted((released.data / "images" / split).iterdir())[:count]:
+            shutil.copy(image, place / f"{name}-{image.name}")
+        return place
+
+    return arrive
+
+
+def night(released, images: Path, *options: str | Path) -> dict:
+    done = released.foveal("nightly", "digits", "--images", images, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def events(released, event: str) -> int:
+    """How many of these events Prefect has kept; it writes them down some seconds after it has taken them."""
+    deadline = time.monotonic() + 60
+    while True:
+        with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
+            (found,) = database.execute("select count(*) from events where event = ?", [event]).fetchone()
+        if found or time.monotonic() > deadline:
+            return int(found)
+        time.sleep(0.5)
+
+
+def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
+    """One story, since each night has a memory of those before it."""
+    place = camera("monday", "day", 60)
+    first = night(released, place)
+    assert (first["window"]["images"], first["window"]["state"]) == (60, "ok")
+    assert Path(first["window"]["report"]).is_file()
+    assert night(released, place)["window"] is None
+
+    dark = night(released, camera("tuesday", "night", 55))
+    assert (dark["window"]["images"], dark["window"]["state"], dark["fires"]) == (55, "warn", False)
+    darker = night(released, camera("wednesday", "night", 55))
+    assert (darker["window"]["state"], darker["fires"]) == ("drift", True)
+    assert any(alert.startswith("firing: drift") for alert in darker["alerts"])
+
+    assert events(released, "foveal.drift.detected") == 1
+    stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()
+    assert len(stored) == len(set(stored)) == 60 + 2 * 55
+
+    judged = released.foveal("monitor", "digits", "--since", "2020-01-01", "--json")
+    assert judged.returncode == 0, judged.stderr
+    assert json.loads(judged.stdout)["window"]["images"] == len(stored)
+
+
+def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released, camera, tmp_path, start):
+    place = tmp_path / "camera"
+    place.mkdir()
+    for image in sorted((released.data / "images" / "day").iterdir())[:60]:
+        shutil.copy(image, place / image.name)
+    process = start("nightly", "digits", "--images", place, root=released.root)
+    plans = released.root / "store" / "digits" / "_watermarks"
+    deadline = time.monotonic() + 120
+    before = set(plans.rglob("plans/*"))
+    while not set(plans.rglob("plans/*")) - before and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (place / "late.jpg").write_bytes(next(place.iterdir()).read_bytes())
+    resumed = night(released, place, "--labels", released.data / "data.yaml", "--labels-split", "day")
+    assert resumed["window"]["images"] == 60, "the window is the one that was planned"
+    checks = {check["name"]: check for check in resumed["checks"]}
+    assert checks["accuracy_drop"]["verdict"] in {"pass", "undecided"}, checks["accuracy_drop"]
+    assert checks["latency_p95_increase"]["verdict"] == "not_evaluated"
+    stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()
+    planned = [name for name in stored if name.startswith("day_")]
+    assert len(planned) == len(set(planned)) == 60
+
+
+def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(released_classifier):
+    done = released_classifier.foveal("drift", "calibrate", "crops", "--windows", "20", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["model"] == "crops/1"
+    assert [rate["windows"] for rate in said["false_alarms"]] == [20] * len(said["false_alarms"]) != []
+    assert all(rate["drifted"] <= 0.1 for rate in said["false_alarms"])
