@@ -164,9 +164,7 @@ def calibration(done: Calibration) -> None:
         seen = Table("damage", "severity", "damaged", "drift", "median delay", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in done.power:
             delay = "not seen" if row.delay_windows is None else f"{row.delay_windows:g} windows"
-            seen.add_row(
-                row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay
-            )
+            seen.add_row(row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay)
         _out.print(f"windows of {done.power_images} images, a share of them damaged, called drift", highlight=False)
         _out.print(seen)
 

@@ -5,19 +5,6 @@ file takes the same (batch, height, width, 3) uint8 BGR tensor, so backends can 
 A new backend is one file with one class and one line in `BACKENDS`.
 """
 
-from components.backends.onnx_file import describe_onnx, read_onnx, save_onnx, write_spec
-from components.backends.protocol import BACKENDS, Backend, Session, available_backends, get_backend
-from components.backends.torchscript_file import describe_torchscript
+import lazy_loader
 
-__all__ = [
-    "BACKENDS",
-    "Backend",
-    "Session",
-    "available_backends",
-    "describe_onnx",
-    "describe_torchscript",
-    "get_backend",
-    "read_onnx",
-    "save_onnx",
-    "write_spec",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,6 +4,6 @@ Each variant lives in a fresh process of its own. Rounds are interleaved, ratios
 A/A pair of the baseline gives the noise floor, and a variant that is not really faster is rejected.
 """
 
-from components.benchmark.run import LabelledImages, run_benchmark
+import lazy_loader
 
-__all__ = ["LabelledImages", "run_benchmark"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -78,8 +78,20 @@ def _photographs() -> tuple[Image, ...]:
         ) from error
 
     shipped = Path(skimage.__file__).parent / "data"
-    paths = [shipped / name for name in ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "camera.png",
-                                         "grass.png", "gravel.png", "brick.png", "motorcycle_left.png")]
+    paths = [
+        shipped / name
+        for name in (
+            "astronaut.png",
+            "coffee.png",
+            "chelsea.png",
+            "rocket.jpg",
+            "camera.png",
+            "grass.png",
+            "gravel.png",
+            "brick.png",
+            "motorcycle_left.png",
+        )
+    ]
     paths += [Path(sklearn.__file__).parent / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
     images = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths if path.exists()]
     return tuple(image for image in images if image is not None)
@@ -130,8 +142,9 @@ def _background(
     photo = _photographs()[choice[int(rng.integers(len(choice)))]]
     zoom = max(width / photo.shape[1], height / photo.shape[0], rng.uniform(0.5, 1.3))
     photo = cv2.resize(photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-    photo = cv2.copyMakeBorder(photo, 0, max(0, height - photo.shape[0]), 0, max(0, width - photo.shape[1]),
-                               cv2.BORDER_REFLECT_101)
+    photo = cv2.copyMakeBorder(
+        photo, 0, max(0, height - photo.shape[0]), 0, max(0, width - photo.shape[1]), cv2.BORDER_REFLECT_101
+    )
     x = int(rng.integers(photo.shape[1] - width + 1))
     y = int(rng.integers(photo.shape[0] - height + 1))
     crop = photo[y : y + height, x : x + width].astype(np.float32)
@@ -227,8 +240,9 @@ def _nightfall(scene: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.
     return scene + rng.normal(0, rng.uniform(5, 11), scene.shape).astype(np.float32)
 
 
-def _write_scene(folder: Path, split: str, number: int, pool: npt.NDArray[np.int64], rng: np.random.Generator,
-                 mood: Mood) -> None:
+def _write_scene(
+    folder: Path, split: str, number: int, pool: npt.NDArray[np.int64], rng: np.random.Generator, mood: Mood
+) -> None:
     image, classes, boxes = compose_scene(pool, rng, mood)
     height, width = image.shape[:2]
     name = f"{split}_{number:05d}"

@@ -4,23 +4,6 @@
 - `run_batch`: a table row for every image, in bounded memory; a killed run goes on where it was. `load_run` reads one.
 """
 
-from components.inference.batch import run_batch
-from components.inference.combine import Combine, average, nms
-from components.inference.metrics import Metrics, MetricsSnapshot
-from components.inference.output import load_run
-from components.inference.pipeline import InferencePipeline, Member
-from components.inference.results import Item, PredictionResult
+import lazy_loader
 
-__all__ = [
-    "Combine",
-    "InferencePipeline",
-    "Item",
-    "Member",
-    "Metrics",
-    "MetricsSnapshot",
-    "PredictionResult",
-    "average",
-    "load_run",
-    "nms",
-    "run_batch",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

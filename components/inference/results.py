@@ -36,7 +36,9 @@ class Item:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; a mask becomes COCO's run lengths, see `run_lengths`."""
         values: dict[str, Any] = {
-            "class_id": self.class_id, "class_name": self.class_name, "confidence": self.confidence,
+            "class_id": self.class_id,
+            "class_name": self.class_name,
+            "confidence": self.confidence,
         }
         if self.box is not None:
             values["box"] = list(self.box)

@@ -69,9 +69,7 @@ def _histogram(reference: Shares, window: Shares) -> tuple[Ticks, Shares, Shares
     if low == high:
         low, high = pooled.min(), pooled.max()
     edges = np.linspace(low, high, _BINS + 1)
-    before, after = (
-        np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (reference, window)
-    )
+    before, after = (np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (reference, window))
     return [(0.0, short(low)), (0.5, short((low + high) / 2)), (1.0, short(high))], before, after
 
 

@@ -139,4 +139,3 @@ def stored_run(
     failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
     seconds = sum(pc.sum(images[name]).as_py() or 0.0 for name in _STAGES) / 1e3
     return InferenceRun(output, f"{name}/{version}", len(images) - len(failed), failures, seconds, recipes[0])
-

@@ -63,9 +63,7 @@ class DriftTable:
 
     def rows(self, which: npt.NDArray[Any] | slice) -> DriftTable:
         """Some of the rows, as a window of their own."""
-        columns, names = (
-            {name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names)
-        )
+        columns, names = ({name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names))
         return replace(self, columns=columns, names=names)
 
 

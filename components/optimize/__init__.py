@@ -5,20 +5,6 @@ inside; `make_variants` makes the other precisions from it. Every pass is one fr
 takes a model file and writes another, and says in the file's history what it did. `PASSES` lists them.
 """
 
-from components.optimize.meaning import IMAGENET, UNIT, Normalisation
-from components.optimize.passes import PASSES, OptimizationPass, PassContext, get_pass
-from components.optimize.source import open_model
-from components.optimize.variants import RECIPES, make_variants
+import lazy_loader
 
-__all__ = [
-    "IMAGENET",
-    "PASSES",
-    "RECIPES",
-    "UNIT",
-    "Normalisation",
-    "OptimizationPass",
-    "PassContext",
-    "get_pass",
-    "make_variants",
-    "open_model",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

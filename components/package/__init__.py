@@ -4,9 +4,6 @@ A bundle is a folder and a reproducible zip of it: the measured model file byte 
 gave for real images, checksums of everything, and a runner that needs numpy, an image reader and onnxruntime.
 """
 
-from components.package.archive import unpack
-from components.package.manifest import Manifest, read_manifest
-from components.package.verify import Verification, run_bundle, verify_bundle
-from components.package.write import write_bundle
+import lazy_loader
 
-__all__ = ["Manifest", "Verification", "read_manifest", "run_bundle", "unpack", "verify_bundle", "write_bundle"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

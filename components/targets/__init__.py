@@ -1,5 +1,5 @@
 """Where a model is to run and what it may cost there: built-in targets and the user's own, as TOML."""
 
-from components.targets.loader import BUILT_IN, load_target
+import lazy_loader
 
-__all__ = ["BUILT_IN", "load_target"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,8 +4,6 @@ Training reads images, resizes and normalises them exactly as inference does. No
 would change a digit, a text or a traffic sign into something else.
 """
 
-from components.training.classifier import ClassifierTraining, train_classifier
-from components.training.detector import DetectorTraining, train_detector
-from components.training.trained import TrainedModel
+import lazy_loader
 
-__all__ = ["ClassifierTraining", "DetectorTraining", "TrainedModel", "train_classifier", "train_detector"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

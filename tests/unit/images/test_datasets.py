@@ -189,7 +189,9 @@ def test_a_split_without_any_object_is_an_error(tmp_path: Path, labels: dict[str
 
 
 def test_a_missing_split_lists_those_that_exist(tmp_path: Path) -> None:
-    file = write_yolo(tmp_path / "yolo", train="images/gone", test="", minival=[], license="MIT", download="https://example.org")
+    file = write_yolo(
+        tmp_path / "yolo", train="images/gone", test="", minival=[], license="MIT", download="https://example.org"
+    )
     with pytest.raises(DatasetError, match=r"the split test in .*found val;"):
         load_dataset(file, "test")
     folder = write_folder(tmp_path / "folder", "train/cat/a.jpg", "day/cat/a.jpg")

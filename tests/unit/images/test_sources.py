@@ -124,9 +124,7 @@ def test_a_csv_manifest_may_name_ids(tmp_path: Path, column: str) -> None:
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
     ],
 )
-def test_a_manifest_that_cannot_be_meant_is_an_error(
-    tmp_path: Path, name: str, content: bytes, complaint: str
-) -> None:
+def test_a_manifest_that_cannot_be_meant_is_an_error(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=complaint):
         list_images(tmp_path / name)

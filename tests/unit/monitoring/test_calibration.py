@@ -38,8 +38,6 @@ def test_a_reference_is_split_to_find_false_alarms_and_must_be_large_enough():
 def test_a_strong_damage_is_seen_in_two_windows_and_a_rare_one_is_not():
     clean, dark = draw_from(table(300, 2)), draw_from(table(300, 3, brightness=-60))
     full = measure_power(REFERENCE, clean, dark, kind="dark", severity=3, images=100, windows=5)
-    rare = measure_power(
-        REFERENCE, clean, dark, kind="dark", severity=3, contamination=0.02, images=100, windows=5
-    )
+    rare = measure_power(REFERENCE, clean, dark, kind="dark", severity=3, contamination=0.02, images=100, windows=5)
     assert (full.raised, full.drifted, full.delay_windows) == (1, 1, 2)
     assert rare.drifted == 0 and rare.delay_windows is None

@@ -1,0 +1,3 @@
+from .run import LabelledImages, run_benchmark
+
+__all__ = ["LabelledImages", "run_benchmark"]

@@ -1,0 +1,17 @@
+from .meaning import IMAGENET, UNIT, Normalisation
+from .passes import PASSES, OptimizationPass, PassContext, get_pass
+from .source import open_model
+from .variants import RECIPES, make_variants
+
+__all__ = [
+    "IMAGENET",
+    "PASSES",
+    "RECIPES",
+    "UNIT",
+    "Normalisation",
+    "OptimizationPass",
+    "PassContext",
+    "get_pass",
+    "make_variants",
+    "open_model",
+]

@@ -1,0 +1,3 @@
+from .loader import BUILT_IN, load_target
+
+__all__ = ["BUILT_IN", "load_target"]
