@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -445,6 +446,120 @@ class InferenceRun:
     def detections(self) -> Path:
         """Table of detections."""
         return self.folder / "detections.parquet"
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """A labelled dataset as it was trained on: named by what it holds.
+
+    Arguments:
+        data: its YOLO `data.yaml`, or the folder `split/class/*.jpg` of a classifier.
+        sha256: of images and labels of all splits.
+        images: split → number of images.
+        sources: where the images of all splits came from, e.g. ``{"original": 400, "replay": 0, "new": 180}``.
+        dropped: reason → number of images left out, e.g. ``{"near_duplicate": 3, "in_golden_set": 1}``.
+    """
+
+    data: Path
+    sha256: str
+    images: Mapping[str, int]
+    sources: Mapping[str, int]
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of a promotion: the challenger against the champion on the same images.
+
+    Arguments:
+        name: e.g. ``golden``, ``recent``, ``class 7``, ``p95_ms``, ``size_mb``, ``bundle``.
+        champion: its value, or None where there is none.
+        challenger: likewise.
+        difference: challenger − champion (latency: the ratio) with its 95 % interval, as (value, low, high).
+        limit: what the interval's bound is compared with.
+        achievable: the smallest margin that this many images could have shown, or None.
+        images: what it rests on.
+        verdict: only `pass` lets a required gate through; missing is not passing.
+        reason: one line for people.
+        required: whether anything but a pass keeps the challenger from being promoted.
+    """
+
+    name: str
+    champion: float | None
+    challenger: float | None
+    difference: tuple[float, float, float] | None
+    limit: float | None
+    achievable: float | None
+    images: int
+    verdict: Verdict
+    reason: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """All gates of one challenger; `champion` and `challenger` are NAME/VERSION."""
+
+    champion: str
+    challenger: str
+    gates: tuple[Gate, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every required gate was passed, and there was at least one."""
+        required = [gate for gate in self.gates if gate.required]
+        return bool(required) and all(gate.verdict is Verdict.PASS for gate in required)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What kept the challenger from being promoted, one line each; what it passed when nothing did."""
+        held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
+        return tuple(f"{gate.name}: {gate.verdict.value}, {gate.reason}" for gate in held or self.gates)
+
+
+class Outcome(StrEnum):
+    """What a decision did."""
+
+    PROMOTED = "promoted"
+    REJECTED = "rejected"
+    ROLLED_BACK = "rolled_back"
+    ADOPTED = "adopted"  # somebody had moved the alias outside of Foveal; the record follows
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One entry of a model's append-only record.
+
+    Arguments:
+        outcome: what happened.
+        version: the version that was decided on.
+        champion_before: the champion's version at that moment, or None.
+        trigger: why, e.g. ``drift``, ``accuracy``, ``schedule``, ``by hand``, ``release``.
+        who: a person or a flow.
+        reasons: one line each.
+        event: id of the event that started it, or empty.
+        gates: what it rests on, where there were gates.
+        hashes: what was used by role, e.g. ``{"dataset": …, "reference": …}``.
+    """
+
+    outcome: Outcome
+    version: int
+    champion_before: int | None
+    trigger: str
+    who: str
+    reasons: tuple[str, ...] = ()
+    event: str = ""
+    gates: GateReport | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision with its place in the record: `number` counts from 1, `at` is the registry's clock in UTC."""
+
+    number: int
+    at: datetime
+    decision: Decision
 
 
 @dataclass(frozen=True)

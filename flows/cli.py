@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +13,7 @@ import typer
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
+from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
 app = typer.Typer(
@@ -29,8 +27,6 @@ bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_
 app.add_typer(bundle_app, name="bundle")
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
 @app.command()
@@ -48,11 +44,11 @@ def release(
     if trust_pickle:
         parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
     _check_release(parameters)
-    with _running(f"release {parameters.name}", as_json):
+    with running(f"release {parameters.name}", as_json):
         from flows.pipeline import release as flow
 
         done = flow(parameters)
-    _show(done.to_json(), as_json, lambda: screen.release(done))
+    show(done.to_json(), as_json, lambda: screen.release(done))
 
 
 @app.command()
@@ -71,12 +67,12 @@ def monitor(
     values = {"name": model, "version": version, "images": images, "since": since, "until": until}
     parameters = validate_config(values, MonitorConfig, source="the command line")
     if images:
-        _require_images(images)
-    with _running(f"monitor {name}", as_json):
+        require_images(images)
+    with running(f"monitor {name}", as_json):
         from flows.monitoring import monitor as flow
 
         done = flow(parameters)
-    _show(done.to_json(), as_json, lambda: screen.monitor(done))
+    show(done.to_json(), as_json, lambda: screen.monitor(done))
 
 
 @app.command()
@@ -95,12 +91,12 @@ def nightly(
     model, version = split_reference(name)
     values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
     parameters = validate_config({**values, "keep_days": keep_days}, NightlyConfig, source="the command line")
-    _require_images(images)
-    with _running(f"nightly {name}", as_json):
+    require_images(images)
+    with running(f"nightly {name}", as_json):
         from flows.nightly import nightly as flow
 
         done = flow(parameters)
-    _show(done.to_json(), as_json, lambda: screen.nightly(done))
+    show(done.to_json(), as_json, lambda: screen.nightly(done))
 
 
 @drift_app.command("calibrate")
@@ -115,7 +111,7 @@ def drift_calibrate(
 
     with screen.progress(as_json):
         done = calibrate(name, images, windows=windows)
-    _show(done.to_json(), as_json, lambda: screen.calibration(done))
+    show(done.to_json(), as_json, lambda: screen.calibration(done))
 
 
 @app.command()
@@ -135,7 +131,7 @@ def predict(
         run = predict_images(model, images, output, confidence=confidence)
     from components.contracts import dump
 
-    _show(dump(run), as_json, lambda: screen.run(run))
+    show(dump(run), as_json, lambda: screen.run(run))
 
 
 @app.command()
@@ -149,9 +145,9 @@ def demo(
     settings = Settings.from_environment()
     if fresh:
         demonstration.forget(settings)
-    with _running("demo", as_json):
+    with running("demo", as_json):
         done = demonstration.run(settings)
-    _show(done.to_json(), as_json, lambda: screen.demo(done))
+    show(done.to_json(), as_json, lambda: screen.demo(done))
 
 
 @bundle_app.command("verify")
@@ -165,7 +161,7 @@ def bundle_verify(
 
     with screen.progress(as_json):
         verification = verify_bundle(path)
-    _show(dump(verification), as_json, lambda: screen.verification(path, verification))
+    show(dump(verification), as_json, lambda: screen.verification(path, verification))
     if not verification.ok:
         raise typer.Exit(1)
 
@@ -181,7 +177,7 @@ def bundle_run(
 
     with screen.progress(as_json):
         predictions = run_bundle(path, images)
-    _show(predictions, as_json, lambda: screen.predictions(predictions))
+    show(predictions, as_json, lambda: screen.predictions(predictions))
 
 
 def _check_release(parameters: Any) -> None:
@@ -198,33 +194,7 @@ def _check_release(parameters: Any) -> None:
     for split in dict.fromkeys((data.validation_split, data.calibration_split, data.golden_split)):
         load_dataset(data.labelled, split)
     if data.images:
-        _require_images(data.images)
-
-
-def _require_images(source: str) -> None:
-    from components.images.sources import list_images
-
-    list_images(source)
-
-
-@contextmanager
-def _running(what: str, as_json: bool) -> Iterator[None]:
-    """A Prefect API for the block, and progress on the screen."""
-    from flows.server import prefect_api
-
-    settings = Settings.from_environment()
-    with screen.progress(as_json) as bars:
-        bars.phase("starting Prefect")
-        with prefect_api(settings):
-            bars.phase(what)
-            yield
-
-
-def _show(value: Any, as_json: bool, render: Any) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
-    else:
-        render()
+        require_images(data.images)
 
 
 def main() -> None:

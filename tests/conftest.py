@@ -101,7 +101,7 @@ def scenes(tmp_path_factory) -> Path:
     """A small digit dataset; returns its data.yaml."""
     from components.images.digits import SceneCounts, write_detection_dataset
 
-    counts = SceneCounts(train=24, calibration=32, validation=80, golden=6, day=80, night=80)
+    counts = SceneCounts(train=24, calibration=32, validation=80, golden=6, day=80, night=80, next_night=2)
     return write_detection_dataset(tmp_path_factory.mktemp("scenes") / "digits", counts=counts, seed=3)
 
 

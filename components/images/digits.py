@@ -26,7 +26,7 @@ Mood = Literal["day", "night"]
 
 CLASS_NAMES = tuple("0123456789")
 SCENE_SIZES = ((320, 240), (240, 320), (256, 256), (320, 320), (384, 256))  # width, height in px
-RECIPE = 1  # raise when the composition changes: it is part of the dataset's key
+RECIPE = 2  # raise when the composition changes: it is part of the dataset's key
 
 _SHARES = {"train": 0.60, "calibration": 0.08, "validation": 0.14, "golden": 0.04, "production": 0.14}
 # split of a dataset → the digits that it draws from
@@ -36,8 +36,10 @@ _SPLITS = {
     "calibration": "calibration",
     "golden": "golden",
     "day": "production",
-    "night": "production",
+    "night": "tonight",
+    "next_night": "next_night",
 }
+_HALVES = {"tonight": 0, "next_night": 1}  # of production: a model that learns from one night is judged on another
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class SceneCounts:
     golden: int = 16
     day: int = 240
     night: int = 240
+    next_night: int = 240
 
 
 @cache
@@ -106,9 +109,12 @@ def digits_of(split: str, seed: int) -> npt.NDArray[np.int64]:
     """Indices of the digits that belong to a split; the splits of one seed are disjoint.
 
     Arguments:
-        split: one of train, calibration, validation, golden, production.
+        split: one of train, calibration, validation, golden, production; or a half of the last, tonight or next_night.
         seed: the dataset's seed.
     """
+    if split in _HALVES:
+        production = digits_of("production", seed)
+        return np.array_split(production, 2)[_HALVES[split]]
     order = np.random.default_rng(seed).permutation(len(_digits()[1]))
     start = 0
     for name, share in _SHARES.items():
@@ -258,7 +264,7 @@ def _write_scene(
 def write_detection_dataset(folder: Path, *, counts: SceneCounts | None = None, seed: int = 0) -> Path:
     """Write the scenes as a YOLO dataset and return its `data.yaml`.
 
-    Splits: train, val, calibration, golden, and the production streams day and night. A folder that
+    Splits: train, val, calibration, golden, and the production streams day, night and next_night. A folder that
     already holds this dataset (same counts, seed and recipe) is left as it is; another one made here is replaced.
 
     Raises:
@@ -283,6 +289,10 @@ def _once(folder: Path, key: dict[str, Any], fill: Callable[[Path], None]) -> No
             write_json(aside / "digits.json", {**key, "key": sha256_json(key)})
 
 
+def _mood(split: str) -> Mood:
+    return "night" if split.endswith("night") else "day"
+
+
 def _fill_scenes(folder: Path, counts: SceneCounts, seed: int) -> None:
     sizes = {**asdict(counts), "val": counts.validation}
     for position, (split, source) in enumerate(_SPLITS.items()):
@@ -291,7 +301,7 @@ def _fill_scenes(folder: Path, counts: SceneCounts, seed: int) -> None:
         rng = np.random.default_rng([seed, position])
         pool = digits_of(source, seed)
         for number in range(sizes[split]):
-            _write_scene(folder, split, number, pool, rng, "night" if split == "night" else "day")
+            _write_scene(folder, split, number, pool, rng, _mood(split))
     described = {"names": dict(enumerate(CLASS_NAMES)), **{split: f"images/{split}" for split in _SPLITS}}
     (folder / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
 
@@ -300,7 +310,7 @@ def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0)
     """Write every digit over a photograph as an image folder `split/class/name.jpg`; return the folder.
 
     Arguments:
-        folder: where to write; splits train, val, calibration, golden, day and night.
+        folder: where to write; splits train, val, calibration, golden, day, night and next_night.
         size: side of the square images in pixels.
         seed: of the split and of the composition.
 
@@ -319,7 +329,7 @@ def _fill_crops(folder: Path, size: int, seed: int) -> None:
             scene = _background(size, size, rng)
             mask = _render(images[index], size, rng)
             scene += mask[..., None] * (_ink(scene, rng) - scene)
-            if split == "night":
+            if _mood(split) == "night":
                 scene = _nightfall(scene, rng)
             target = folder / split / str(targets[index])
             target.mkdir(parents=True, exist_ok=True)

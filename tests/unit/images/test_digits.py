@@ -25,7 +25,7 @@ from components.images.digits import (
 from components.images.reading import read_image
 
 SPLITS = ("train", "val", "calibration", "golden", "day", "night")
-COUNTS = SceneCounts(train=3, calibration=2, validation=3, golden=1, day=6, night=6)
+COUNTS = SceneCounts(train=3, calibration=2, validation=3, golden=1, day=6, night=6, next_night=2)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,12 @@ def test_splits_share_no_digit(seed: int) -> None:
     assert all(one.isdisjoint(other) for one, other in combinations(pools, 2))
 
 
+def test_no_digit_of_one_night_comes_back_in_the_next() -> None:
+    tonight, next_night = (set(digits_of(name, 0).tolist()) for name in ("tonight", "next_night"))
+    assert tonight.isdisjoint(next_night)
+    assert tonight | next_night == set(digits_of("production", 0).tolist())
+
+
 def test_a_split_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(KeyError):
         digits_of("test", 0)
@@ -67,7 +73,7 @@ def test_the_seed_decides_every_byte(scenes: Path, tmp_path: Path) -> None:
 
 
 def test_a_dataset_that_is_there_is_left_untouched(tmp_path: Path) -> None:
-    counts = SceneCounts(1, 1, 1, 1, 1, 1)
+    counts = SceneCounts(1, 1, 1, 1, 1, 1, 1)
     data = write_detection_dataset(tmp_path / "scenes", counts=counts)
     mark = tmp_path / "scenes" / "images" / "train" / "train_00000.jpg"
     before = mark.stat()
@@ -113,5 +119,5 @@ def test_night_is_darker_than_day(scenes: Path, crops: Path) -> None:
 def test_every_crop_is_in_the_folder_of_its_class(crops: Path) -> None:
     counts = {split: len(load_dataset(crops, split).images) for split in SPLITS}
     assert counts["train"] == len(digits_of("train", 5))
-    assert counts["day"] == counts["night"] == len(digits_of("production", 5))
+    assert counts["day"] == counts["night"] + counts["next_night"] == len(digits_of("production", 5))
     assert load_dataset(crops, "golden").class_names == CLASS_NAMES

@@ -1,0 +1,1 @@
+"""The commands of `foveal`, one file for each thing that people do."""

@@ -1,0 +1,44 @@
+"""What the commands have in common: JSON for machines, a Prefect API while a flow runs, early checks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from flows import screen
+from flows.settings import Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+@contextmanager
+def running(what: str, as_json: bool) -> Iterator[None]:
+    """A Prefect API for the block, and progress on the screen."""
+    from flows.server import prefect_api
+
+    settings = Settings.from_environment()
+    with screen.progress(as_json) as bars:
+        bars.phase("starting Prefect")
+        with prefect_api(settings):
+            bars.phase(what)
+            yield
+
+
+def show(value: Any, as_json: bool, render: Callable[[], None]) -> None:
+    """Print one JSON document, or have the tables drawn."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    else:
+        render()
+
+
+def require_images(source: str) -> None:
+    """Find in a second that there are no images, before a server is started."""
+    from components.images.sources import list_images
+
+    list_images(source)
