@@ -24,7 +24,7 @@ from components.images.digits import (
 )
 from components.images.reading import read_image
 
-SPLITS = ("train", "val", "calibration", "golden", "day", "night")
+SPLITS = ("train", "val", "calibration", "golden", "day", "night", "next_night")
 COUNTS = SceneCounts(train=3, calibration=2, validation=3, golden=1, day=6, night=6, next_night=2)
 
 
