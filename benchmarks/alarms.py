@@ -11,7 +11,7 @@ from benchmarks.figure import Figure, conclude
 from benchmarks.scenes import Mixture, predicted, scenes_by_photograph, shipped, write_scenes
 from benchmarks.subject import scratch
 from components.monitoring.calibration import AlarmRate, measure_false_alarms
-from components.monitoring.tables import DriftTable, joined, read_window
+from components.monitoring.tables import HELD_OUT, DriftTable, joined, read_window
 from components.monitoring.tolerance import learn_tolerances
 
 SIZES = (100, 200, 1000)
@@ -30,7 +30,7 @@ def settings(folder: Path) -> dict[str, tuple[DriftTable, Mixture, bool]]:
     rng = np.random.default_rng(0)
     batches = [Mixture(accepted, CONCENTRATION)(BATCH_IMAGES, rng) for _ in range(BATCHES)]
     pooled = joined([held_out, *batches])
-    learnt = replace(pooled, tolerances=learn_tolerances([held_out, *batches], minimum_values=20))
+    learnt = replace(pooled, tolerances={HELD_OUT: learn_tolerances([held_out, *batches], minimum_values=20)})
     return {
         "held-out reference, same mix": (held_out, Mixture(fresh, None), False),
         "held-out reference, mix changes": (held_out, Mixture(fresh, CONCENTRATION), False),

@@ -585,6 +585,7 @@ class DriftDecision:
         window_samples: images of the window that have a prediction.
         raised: some column moved beyond its limit in this window; it takes more than one such window to be a drift.
         fires: this drift is news, and what waits for drift should be told; false while an earlier one cools down.
+        condition: which of the conditions that the reference knows, such as day and night, the window is nearest to.
     """
 
     state: DriftState
@@ -594,6 +595,7 @@ class DriftDecision:
     window_samples: int
     raised: bool = False
     fires: bool = False
+    condition: str = ""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def judge_window(
         decision,
         labels=read_labels(reference),
         accuracy=_accuracy(config, version, spec),
-        accepted=batches,
+        accepted=[rows for _, rows in batches],
         summaries=[past.summary for past in earlier if past.accepted],
         policy=AlertPolicy(**config.alerts.model_dump()),
     )

@@ -98,14 +98,15 @@ class Sides:
     path: Path
 
     @classmethod
-    def read(cls, run: InferenceRun, reference: Path) -> Sides:
-        """Both tables.
+    def read(cls, run: InferenceRun, reference: Path, condition: str) -> Sides:
+        """Both tables; of a reference that knows several conditions the part of the one that was decided on.
 
         Raises:
             DatasetError: a file is missing or is not what it should be.
             IncompatibleError: the columns differ.
         """
         before, after = aligned(read_reference(reference), read_window(run))
+        before = before.by_condition(0).get(condition, before)
         return cls(before, after, reference)
 
 

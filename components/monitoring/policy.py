@@ -8,13 +8,16 @@ A column has moved when its distance is both more than chance explains and large
 * matter: a limit on the distance itself, since with thousands of images chance explains nothing. Where the reference
   pools enough accepted batches, they have taught how far each column moves when nothing is wrong.
 
+A reference may know several conditions, such as day and night. A window is compared with each of them and with all
+together, and judged by the one that it is nearest to: what a model was accepted on is no drift, whenever it comes.
+
 One such window is a warning; it takes two of three to be a drift. A window that is judged without a history has to
 show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to learn from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,7 +106,8 @@ def compare_tables(
     if scarce:
         state = DriftState.DATA_FAULT if faults else DriftState.INSUFFICIENT_DATA
         return DriftDecision(state, (*faults, *scarce), (), reference.samples, window.samples)
-    columns, moves, unknown = _compare(reference, window, policy)
+    nearest = _nearest(reference, window, policy)
+    columns, moves, unknown = nearest.columns, nearest.moves, nearest.unknown
     raised = bool(moves)
     state, fires, note = DriftState.WARN if unknown else DriftState.OK, False, []
     if faults:
@@ -112,22 +116,56 @@ def compare_tables(
         state, fires = DriftState.DRIFT, not cools_down(history or (), now or datetime.now(UTC), policy.cooldown_hours)
     elif raised:
         state, note = DriftState.WARN, [_alone(history)]
-    reasons = (*faults, *note, *moves, *unknown) or (_all_clear(columns),)
-    return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires)
+    reasons = (*faults, *note, *nearest.named, *moves, *unknown) or (_all_clear(columns),)
+    condition = nearest.condition
+    return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires, condition)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A window against one condition of the reference.
+
+    Arguments:
+        condition: which.
+        columns: the farthest first.
+        moves: a line for each that moved.
+        unknown: a line for each that could not be compared.
+        named: a line that names the condition, where there are several.
+    """
+
+    condition: str
+    columns: tuple[ColumnDrift, ...]
+    moves: tuple[str, ...]
+    unknown: tuple[str, ...]
+    named: tuple[str, ...]
+
+    @property
+    def distance(self) -> tuple[int, float]:
+        """How far the window is from this condition, to be compared with others."""
+        return len(self.moves), _excess(self.columns[0]) if self.columns else 0.0
+
+
+def _nearest(reference: DriftTable, window: DriftTable, policy: DriftPolicy) -> _Compared:
+    """The window against the condition that it is nearest to."""
+    known = reference.by_condition(policy.minimum_samples)
+    compared = [_compare(name, part, window, policy, several=len(known) > 1) for name, part in known.items()]
+    return min(compared, key=lambda one: one.distance)
 
 
 def _compare(
-    reference: DriftTable, window: DriftTable, policy: DriftPolicy
-) -> tuple[tuple[ColumnDrift, ...], list[str], tuple[str, ...]]:
-    """The columns, farthest first; a line for each that moved; a line for each that could not be compared."""
+    condition: str, reference: DriftTable, window: DriftTable, policy: DriftPolicy, *, several: bool
+) -> _Compared:
     pairs, unknown = pair_columns(reference, window, minimum_values=policy.minimum_values)
+    learnt = reference.tolerances.get(condition, {})
     found = [
         column
         for family in _FAMILIES
-        for column in _judge([pair for pair in pairs if family_of(pair.column) == family], reference, policy)
+        for column in _judge([pair for pair in pairs if family_of(pair.column) == family], learnt, policy)
     ]
     columns = tuple(sorted(found, key=_excess, reverse=True))
-    return columns, _moves(columns, pairs), unknown
+    moves = _moves(columns, pairs)
+    named = (f"of the known conditions it is nearest to {condition}",) if several and moves else ()
+    return _Compared(condition, columns, moves, unknown, named)
 
 
 def _agrees(
@@ -137,7 +175,7 @@ def _agrees(
     if history is not None:
         return confirmed(history)
     half = window.samples // 2
-    return all(_compare(reference, window.rows(part), policy)[1] for part in (slice(half), slice(half, None)))
+    return all(_nearest(reference, window.rows(part), policy).moves for part in (slice(half), slice(half, None)))
 
 
 def _alone(history: Sequence[PastWindow] | None) -> str:
@@ -166,7 +204,7 @@ def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
             )
 
 
-def _judge(family: Sequence[Pair], reference: DriftTable, policy: DriftPolicy) -> list[ColumnDrift]:
+def _judge(family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPolicy) -> list[ColumnDrift]:
     """Compare the columns of one family and control its false discovery rate."""
     from scipy.stats import false_discovery_control
 
@@ -176,7 +214,7 @@ def _judge(family: Sequence[Pair], reference: DriftTable, policy: DriftPolicy) -
     level = _level(tested, policy.false_discovery_rate)
     columns = []
     for name, comparison in compared:
-        tolerance = reference.tolerances.get(name, policy.distance)
+        tolerance = learnt.get(name, policy.distance)
         threshold = max(comparison.by_chance + tolerance, comparison.critical(level))
         p_value = None if comparison.p_value is None else float(next(adjusted))
         columns.append(
@@ -196,15 +234,15 @@ def _excess(column: ColumnDrift) -> float:
     return column.distance / column.threshold
 
 
-def _moves(columns: Sequence[ColumnDrift], pairs: Sequence[Pair]) -> list[str]:
+def _moves(columns: Sequence[ColumnDrift], pairs: Sequence[Pair]) -> tuple[str, ...]:
     """One line for each column that moved, the farthest first."""
     by_name = {pair.column: pair for pair in pairs}
-    return [
+    return tuple(
         f"{column.column} moved by D={column.distance:.2f} (limit {column.threshold:.2f}): "
         f"{by_name[column.column].describe()}"
         for column in columns
         if column.drifted
-    ]
+    )
 
 
 def _all_clear(columns: Sequence[ColumnDrift]) -> str:

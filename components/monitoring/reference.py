@@ -12,7 +12,7 @@ from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_json
 from components.monitoring.health import ReferenceLabels
 from components.monitoring.pictures import kept_pictures
-from components.monitoring.tables import BATCH, METADATA_KEY, accepted_rows, read_rows, window_of
+from components.monitoring.tables import BATCH, HELD_OUT, METADATA_KEY, DriftTable, accepted_rows, read_rows, window_of
 from components.monitoring.tolerance import learn_tolerances
 
 _LEAST_IMAGES = 50  # of a batch that others are compared with
@@ -20,7 +20,11 @@ _LEAST_VALUES = 20  # of a column in it
 
 
 def build_reference(
-    runs: InferenceRun | Sequence[InferenceRun], output: Path, *, labels: ReferenceLabels | None = None
+    runs: InferenceRun | Sequence[InferenceRun],
+    output: Path,
+    *,
+    conditions: Sequence[str] | None = None,
+    labels: ReferenceLabels | None = None,
 ) -> Path:
     """Write the drift columns of accepted runs as one Parquet file.
 
@@ -28,10 +32,12 @@ def build_reference(
         runs: one finished run, or several that are pooled; images without a prediction are left out.
         output: the file to write; it carries the model, the statistics recipe, the counts, a hash of the rows and a
             dozen thumbnails where the runs say where their images are.
+        conditions: of each run, such as day or night: a window is accepted that is like one of them; None is one for
+            all.
         labels: what is known of the accuracy on them.
 
     Returns:
-        `output`; from 20 runs of at least 50 images on it also says how far each column may move.
+        `output`; from 20 runs of at least 50 images of one condition on it also says how far each column may move.
 
     Raises:
         DatasetError: a run has no readable table, or no image has a prediction.
@@ -55,7 +61,8 @@ def build_reference(
         "failed": sum(failed for _, failed in parts),
         "labels": labels and labels.to_record(),
     }
-    return _write([rows for rows, _ in parts], about, output)
+    names = list(conditions) if conditions else [HELD_OUT] * len(parts)
+    return _write(list(zip(names, (rows for rows, _ in parts), strict=True)), about, output)
 
 
 def read_labels(path: Path) -> ReferenceLabels | None:
@@ -68,12 +75,12 @@ def read_labels(path: Path) -> ReferenceLabels | None:
     return ReferenceLabels.from_record(record) if record else None
 
 
-def pool_reference(held_out: Path, accepted: Sequence[Any], output: Path) -> Path:
+def pool_reference(held_out: Path, accepted: Sequence[tuple[str, Any]], output: Path) -> Path:
     """Pool a reference with batches of production that were accepted since.
 
     Arguments:
         held_out: what `build_reference` wrote.
-        accepted: for each batch a pyarrow.Table with the rows of its `images.parquet`.
+        accepted: for each batch its condition, and a pyarrow.Table with the rows of its `images.parquet`.
         output: the file to write.
 
     Returns:
@@ -87,8 +94,9 @@ def pool_reference(held_out: Path, accepted: Sequence[Any], output: Path) -> Pat
 
     rows, about = read_rows(held_out)
     wanted = [name for name in rows.column_names if name != BATCH]
-    parts = [rows.filter(pc.equal(rows[BATCH], k)).select(wanted) for k in range(about["batches"])]
-    for batch in accepted:
+    named = enumerate(about["conditions"])
+    parts = [(condition, rows.filter(pc.equal(rows[BATCH], k)).select(wanted)) for k, condition in named]
+    for condition, batch in accepted:
         ok = batch.filter(pc.equal(batch["status"], "ok"))
         recipes = set(pc.unique(ok["statistics_recipe"]).to_pylist())
         if missing := [name for name in wanted if name not in batch.column_names]:
@@ -99,28 +107,32 @@ def pool_reference(held_out: Path, accepted: Sequence[Any], output: Path) -> Pat
                 found=", ".join(map(str, sorted(recipes))),
                 mend="build a new reference",
             )
-        parts.append(ok.select(wanted))
+        parts.append((condition, ok.select(wanted)))
     return _write(parts, about, output)
 
 
-def _write(parts: Sequence[Any], about: Mapping[str, Any], output: Path) -> Path:
-    """Write the rows of all parts, each marked with its number, and what is known of them."""
+def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: Path) -> Path:
+    """Write the rows of all parts, each with its condition, marked with their number, and what is known of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        marked = [rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32())) for k, rows in enumerate(parts)]
+        marked = [rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32())) for k, (_, rows) in enumerate(parts)]
         table = pa.concat_tables(marked, promote_options="default")
     except pa.ArrowException as error:
         raise IncompatibleError("runs with the same columns", found=str(error), mend="run inference again") from error
     model, recipe = about["model"], about["statistics_recipe"]
-    batches = [window_of(rows, model, recipe) for rows in parts if len(rows) >= _LEAST_IMAGES]
+    batches: dict[str, list[DriftTable]] = {}
+    for condition, rows in parts:
+        if len(rows) >= _LEAST_IMAGES:
+            batches.setdefault(condition, []).append(window_of(rows, model, recipe))
+    learnt = {name: learn_tolerances(tables, minimum_values=_LEAST_VALUES) for name, tables in batches.items()}
     known = {
         **about,
         "samples": len(table),
-        "batches": len(parts),
+        "conditions": [condition for condition, _ in parts],
         "sha256": _content_hash(table),
-        "tolerances": learn_tolerances(batches, minimum_values=_LEAST_VALUES),
+        "tolerances": {name: tolerances for name, tolerances in learnt.items() if tolerances},
         "pictures": kept_pictures(table),
     }
     with replacing(output) as aside:

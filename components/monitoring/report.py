@@ -52,7 +52,7 @@ def write_report(
         IncompatibleError: run and reference differ in their columns.
         UnavailableError: the workspace cannot be written.
     """
-    sides = Sides.read(run, reference)
+    sides = Sides.read(run, reference, decision.condition)
     findings = find(run, sides, decision, trend=trend, checks=checks, accuracy=accuracy)
     with replacing(output) as aside:
         aside.mkdir()

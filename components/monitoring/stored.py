@@ -85,18 +85,21 @@ def judged_windows(store: MonitoringStore, name: str, version: int | str) -> tup
     )
 
 
-def accepted_batches(store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]) -> list[Any]:
-    """The rows of the latest windows in which nothing was amiss, one pyarrow.Table each."""
+def accepted_batches(
+    store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]
+) -> list[tuple[str, Any]]:
+    """The latest windows in which nothing was amiss: the condition of each, and its rows as a pyarrow.Table."""
     import pyarrow.compute as pc
 
-    wanted = [window.key for window in judged if window.accepted][-MOST_BATCHES:]
+    accepted = [window for window in judged if window.accepted][-MOST_BATCHES:]
+    wanted = {window.key: window.decision.condition for window in accepted}
     if not wanted:
         return []
     chosen = [window for window in store.windows(name, version) if window.key in wanted]
     if not chosen:
         return []
     rows = store.images(name, version, start=min(window.first for window in chosen))
-    return [rows.filter(pc.equal(rows["window"], window.key)) for window in chosen]
+    return [(wanted[window.key], rows.filter(pc.equal(rows["window"], window.key))) for window in chosen]
 
 
 def stored_run(

@@ -22,6 +22,8 @@ NAMES = ("image_id", "uri")
 MOST_ROWS = 40_000  # of a window
 BATCH = "batch"  # of a reference: which of the pooled runs a row is from
 PIECE = 65_536  # rows that are read at a time
+HELD_OUT = "held out"  # the condition of a reference that knows only one
+MIXED = "mixed"  # the condition of what is like all of them together
 NOTHING = "none"  # the category of a row without one, such as the top class of an image without detections
 
 
@@ -37,7 +39,9 @@ class DriftTable:
         model: name and version of the model that made the predictions.
         statistics_recipe: version of the image statistics.
         failed: images of the same run without a prediction; they have no row.
-        tolerances: column → how much farther than by chance it may move, where accepted batches have taught it.
+        tolerances: condition → column → how much farther than by chance it may move, where accepted batches have
+            taught it.
+        conditions: of a reference, the condition that each row was taken in, (n,) str; None is one for all.
         names: `image_id` and `uri` of each row, (n,) objects, where they are known.
     """
 
@@ -45,8 +49,9 @@ class DriftTable:
     model: str
     statistics_recipe: int
     failed: int
-    tolerances: Mapping[str, float] = field(default_factory=dict)
+    tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     names: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    conditions: npt.NDArray[np.str_] | None = None
 
     @property
     def samples(self) -> int:
@@ -64,7 +69,18 @@ class DriftTable:
     def rows(self, which: npt.NDArray[Any] | slice) -> DriftTable:
         """Some of the rows, as a window of their own."""
         columns, names = ({name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names))
-        return replace(self, columns=columns, names=names)
+        conditions = None if self.conditions is None else self.conditions[which]
+        return replace(self, columns=columns, names=names, conditions=conditions)
+
+    def by_condition(self, least: int) -> dict[str, DriftTable]:
+        """What a window may be like: each condition that has at least `least` rows, and all of them together."""
+        if self.conditions is None:
+            return {HELD_OUT: self}
+        known = [str(name) for name in np.unique(self.conditions)]
+        if len(known) == 1:
+            return {known[0]: self}
+        parts = {name: self.rows(self.conditions == name) for name in known if name != MIXED}
+        return {name: part for name, part in parts.items() if part.samples >= least} | {MIXED: self}
 
 
 def joined(tables: Sequence[DriftTable]) -> DriftTable:
@@ -170,7 +186,8 @@ def read_reference(path: Path) -> DriftTable:
     """
     rows, about = read_rows(path)
     found = window_of(rows.drop_columns([BATCH]), about["model"], about["statistics_recipe"], about["failed"])
-    return replace(found, tolerances=about["tolerances"])
+    conditions = np.array(about["conditions"], np.str_)[rows[BATCH].to_numpy()]
+    return replace(found, tolerances=about["tolerances"], conditions=conditions)
 
 
 def read_rows(path: Path) -> tuple[Any, dict[str, Any]]:

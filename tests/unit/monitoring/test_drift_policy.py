@@ -289,3 +289,32 @@ def test_scenes_by_day_are_ok_and_by_night_are_drift(judge, accepted_scenes, day
     night = judge(night_scenes, accepted_scenes)
     assert night.state is DriftState.DRIFT
     assert {"brightness", "contrast", "edge_density"} <= {c.column for c in night.columns if c.drifted}
+
+
+def test_a_window_like_one_of_two_known_conditions_is_ok(tmp_path, write_run, ordinary):
+    day, night = ordinary(200, seed=1), ordinary(120, seed=2, brightness=np.random.default_rng(2).normal(20, 4, 120))
+    runs = [write_run(day), write_run(night)]
+    path = build_reference(runs, tmp_path / "reference.parquet", conditions=["day", "night"])
+    dark = assess(write_run(ordinary(150, seed=3, brightness=np.random.default_rng(3).normal(20, 4, 150))), path)
+    bright = assess(write_run(ordinary(150, seed=4)), path)
+    assert (dark.state, dark.condition) == (DriftState.OK, "night")
+    assert (bright.state, bright.condition) == (DriftState.OK, "day")
+    only_day = build_reference(runs[0], tmp_path / "day.parquet")
+    assert assess(write_run(ordinary(150, seed=3, brightness=np.full(150, 20.0))), only_day).state is DriftState.DRIFT
+
+
+def test_a_window_of_both_known_conditions_is_ok_and_one_between_them_is_not(tmp_path, write_run, ordinary):
+    def of(brightness, seed):
+        return write_run(ordinary(len(brightness), seed=seed, brightness=brightness))
+
+    def around(*means):
+        return np.concatenate([np.random.default_rng(mean).normal(mean, 4, 100) for mean in means])
+
+    runs = [of(around(100), 1), of(around(20), 2)]
+    path = build_reference(runs, tmp_path / "reference.parquet", conditions=["day", "night"])
+    both = np.random.default_rng(5).permutation(around(101, 21))
+    mixed = assess(of(both, 3), path)
+    assert (mixed.state, mixed.condition) == (DriftState.OK, "mixed")
+    dusk = assess(of(around(60, 61), 4), path)
+    assert dusk.state is DriftState.DRIFT
+    assert dusk.reasons[0].startswith("of the known conditions it is nearest to")

@@ -21,7 +21,8 @@ def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(tmp_pat
     about = json.loads(table.schema.metadata[b"foveal.reference"])
     assert len(about.pop("sha256")) == 64
     assert about == {
-        "model": "digits/3", "statistics_recipe": STATISTICS_RECIPE, "samples": 60, "failed": 7, "batches": 1,
+        "model": "digits/3", "statistics_recipe": STATISTICS_RECIPE, "samples": 60, "failed": 7,
+        "conditions": ["held out"],
         "tolerances": {}, "pictures": [], "labels": None,
     }  # fmt: skip
 
@@ -66,7 +67,7 @@ def test_the_hash_of_a_reference_follows_its_rows(tmp_path, write_run, ordinary)
 def test_accepted_batches_teach_how_far_a_column_may_move(tmp_path, write_run, ordinary):
     rng = np.random.default_rng(0)
     runs = [write_run(ordinary(60, seed=k, red=rng.normal(100 + rng.normal(0, 10), 15, 60))) for k in range(20)]
-    tolerances = read_reference(build_reference(runs, tmp_path / "reference.parquet")).tolerances
+    tolerances = read_reference(build_reference(runs, tmp_path / "reference.parquet")).tolerances["held out"]
     others = [value for name, value in tolerances.items() if name != "red"]
     assert tolerances["red"] > 2 * max(others)
     assert read_reference(build_reference(runs[:19], tmp_path / "reference.parquet")).tolerances == {}

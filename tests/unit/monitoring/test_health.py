@@ -91,11 +91,11 @@ def test_accepted_batches_are_pooled_with_the_held_out_images(kept, tmp_path):
             decision = replace(decision, state=DriftState.WARN)
         remember(store, "digits", 3, key, decision, {"error_share": 0.0}, POINT, at=MONDAY + timedelta(days=night))
     batches = accepted_batches(store, "digits", 3, judged_windows(store, "digits", 3))
-    assert [len(batch) for batch in batches] == [60, 60], "the night that was warned of is left out"
+    assert [len(batch) for _, batch in batches] == [60, 60], "the night that was warned of is left out"
     pooled = pool_reference(held_out, batches, tmp_path / "pooled.parquet")
     assert read_reference(pooled).samples == 220
     about = json.loads(pq.read_schema(pooled).metadata[b"foveal.reference"])
-    assert about["batches"] == 3 and about["model"] == "digits/3"
+    assert about["conditions"] == ["held out"] * 3 and about["model"] == "digits/3"
     assert read_labels(pooled) is None
 
 
@@ -107,7 +107,7 @@ def test_a_batch_of_another_recipe_or_without_a_column_is_not_pooled(kept, tmp_p
     )
     for wrong, line in ((old, "statistics recipe 2, found 1"), (batch.drop_columns(["brightness"]), "brightness")):
         with pytest.raises(IncompatibleError, match=line):
-            pool_reference(held_out, [wrong], tmp_path / "pooled.parquet")
+            pool_reference(held_out, [("held out", wrong)], tmp_path / "pooled.parquet")
     assert not (tmp_path / "pooled.parquet").exists()
 
 

@@ -153,7 +153,7 @@ def test_unusual_and_unsure_images_are_named_with_their_values(tmp_path, write_r
     odd["prediction_confidence_mean"][9] = 0.11
     run = write_run(odd)
     decision = DriftDecision(DriftState.OK, ("alike",), (), 300, 60)
-    found = find(run, Sides.read(run, path), decision)
+    found = find(run, Sides.read(run, path, ""), decision)
     assert found.unusual[0].name == "7.jpg"
     assert re.fullmatch(r"brightness 900, far above the usual (99|100|101)(\.\d)?.*", found.unusual[0].why)
     assert (found.unsure[0].name, found.unsure[0].why) == ("9.jpg", "confidence 0.11")
