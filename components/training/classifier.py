@@ -118,6 +118,21 @@ def train_classifier(
     return TrainedModel(output / "model.pt", best, output / "curve.csv")
 
 
+def measure_classifier(network: Any, dataset: LabelledDataset, image_size: int, batch: int = 32) -> dict[str, float]:
+    """How often a network is right on a split: `top1` and `top5`.
+
+    Arguments:
+        network: of torchvision, in the form that `train_classifier` makes.
+        dataset: a split of an image folder, with the network's classes.
+        image_size: side of the network's square input in pixels.
+        batch: images per step.
+    """
+    spec = VisionSpec(TaskType.CLASSIFY, dataset.class_names, (image_size, image_size), Fit.STRETCH, Head.LOGITS)
+    with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
+        found = _validate(network, _fitted(dataset, spec, Path(scratch)), batch)
+    return {name: found[name] for name in ("top1", "top5")}
+
+
 def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
     if dataset.task is not TaskType.CLASSIFY:
         raise DatasetError("an image folder split/class/*.jpg", found=f"a detection dataset: {dataset.root}")

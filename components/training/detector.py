@@ -96,7 +96,7 @@ def train_detector(
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
         model.add_callback("on_train_start", lambda _: _use_all_cores())
         result = model.train(
-            data=str(_absolute_data(data, Path(scratch))),
+            data=str(absolute_data(data, Path(scratch))),
             project=scratch,
             name="run",
             **_arguments(training, pretrained=start_from is not None),
@@ -191,7 +191,7 @@ def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> A
     return ultralytics.YOLO(str(path))
 
 
-def _absolute_data(data: Path, scratch: Path) -> Path:
+def absolute_data(data: Path, scratch: Path) -> Path:
     """A copy of data.yaml with an absolute `path`: Ultralytics resolves relative ones against its own settings."""
     described = yaml.safe_load(data.read_text())
     described["path"] = str((data.parent / described.get("path", "")).resolve())

@@ -1,0 +1,126 @@
+"""Fine-tune a model in production on new data without losing what it knew."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.backends.yolo import load_yolo
+from components.contracts import TaskType
+from components.errors import ConfigError
+from components.files import replacing
+from components.images.datasets import load_dataset
+from components.training.checkpoint import load_checkpoint, save_checkpoint
+from components.training.classifier import ClassifierTraining, measure_classifier, train_classifier
+from components.training.detector import DetectorTraining, absolute_data, train_detector
+from components.training.trained import TrainedModel
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a model is to learn from new data.
+
+    Arguments:
+        epochs: passes over the training split.
+        learning_rate: highest rate of AdamW; a tenth to a half of what training from scratch takes.
+        batch: images per step.
+        blend: share of the way from the old weights to the new ones at which the model is taken; 1 is all of it.
+        device: as torch calls it.
+        seed: of the sampling.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    epochs: int = 6
+    learning_rate: float = 0.0005
+    batch: int = 16
+    blend: float = 0.7
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.blend <= 1:
+            raise ConfigError("a blend above 0 and up to 1", found=str(self.blend))
+
+
+def fine_tune(
+    start_from: Path,
+    data: Path,
+    output: Path,
+    *,
+    image_size: int,
+    training: FineTuning | None = None,
+    trust: bool = False,
+) -> TrainedModel:
+    """Continue the training of a checkpoint, then go back part of the way to where it started.
+
+    Averaging the weights of a model before and after fine-tuning keeps most of what was gained on the new data and
+    most of what would be lost on the old (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+
+    Arguments:
+        start_from: an Ultralytics `.pt`, or a classifier that `train_classifier` wrote.
+        data: a YOLO `data.yaml` or an image folder, with `train` and `val` splits and the classes of the checkpoint.
+        output: folder for `model.pt` and `curve.csv`; replaced as a whole when all has succeeded.
+        image_size: side of the square model input in pixels, as the checkpoint was trained with.
+        training: how.
+        trust: the user's word that an Ultralytics checkpoint may be unpickled.
+
+    Returns:
+        The blended checkpoint with its own metrics on the validation split, and the curve of the fine-tuning.
+
+    Raises:
+        FovealError: as `train_detector` and `train_classifier` do.
+    """
+    asked = training or FineTuning()
+    same: dict[str, Any] = {
+        name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch", "device", "seed")
+    }
+    with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
+        folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
+        if load_dataset(data, "train").task is TaskType.DETECT:
+            detector = DetectorTraining(image_size=image_size, augment=False, **same)
+            trained = train_detector(data, folder, training=detector, start_from=start_from, trust=trust)
+            metrics = _blend_detectors(start_from, trained.checkpoint, asked, blended, data, image_size)
+        else:
+            classifier = ClassifierTraining(image_size=image_size, **same)
+            trained = train_classifier(data, folder, training=classifier, start_from=start_from)
+            metrics = _blend_classifiers(start_from, trained.checkpoint, asked, blended, data)
+        with replacing(output) as aside:
+            aside.mkdir()
+            shutil.copy(blended, aside / "model.pt")
+            shutil.copy(trained.curve, aside / "curve.csv")
+    return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
+
+
+def _blend_detectors(
+    before: Path, after: Path, asked: FineTuning, output: Path, data: Path, image_size: int
+) -> dict[str, float]:
+    old, new = load_yolo(before, trust=True), load_yolo(after, trust=True)
+    new.model.float().load_state_dict(_between(old.model.float().state_dict(), new.model.state_dict(), asked.blend))
+    new.save(str(output))
+    with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
+        settings = {"imgsz": image_size, "batch": asked.batch, "device": asked.device, "workers": 0, "plots": False}
+        file = str(absolute_data(data, Path(scratch)))
+        found = new.val(data=file, project=scratch, name="run", verbose=False, **settings).box
+    return {"map50_95": float(found.map), "map50": float(found.map50)}
+
+
+def _blend_classifiers(before: Path, after: Path, asked: FineTuning, output: Path, data: Path) -> dict[str, float]:
+    old, new = load_checkpoint(before), load_checkpoint(after)
+    new["network"].load_state_dict(_between(old["state_dict"], new["state_dict"], asked.blend))
+    metrics = measure_classifier(new["network"], load_dataset(data, "val"), new["image_size"], asked.batch)
+    about = {name: new[name] for name in ("architecture", "class_names", "image_size")}
+    save_checkpoint(output, new["network"], **about, metrics=metrics)
+    return metrics
+
+
+def _between(old: Mapping[str, Any], new: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Tensors on the way from old to new; what is counted, such as the batches seen, is the new one's."""
+    return {
+        name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor for name, tensor in new.items()
+    }

@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from components.backends.yolo import load_yolo
+from components.errors import ConfigError, IncompatibleError, UntrustedModelError
+from components.training import ClassifierTraining, FineTuning, fine_tune, train_classifier
+from components.training.checkpoint import load_checkpoint
+from tests.conftest import MODEL
+
+
+@pytest.mark.parametrize("blend", [0.0, -0.1, 1.1])
+def test_a_blend_outside_its_range_is_refused(blend):
+    with pytest.raises(ConfigError, match="blend"):
+        FineTuning(blend=blend)
+
+
+@pytest.fixture
+def champion(image_folder, tmp_path):
+    data = image_folder()
+    training = ClassifierTraining("mobilenet_v3_small", image_size=32, epochs=1, batch=8)
+    return data, train_classifier(data, tmp_path / "champion", training=training).checkpoint
+
+
+def test_a_small_blend_stays_near_the_old_weights(champion, tmp_path):
+    data, checkpoint = champion
+    old = load_checkpoint(checkpoint)["state_dict"]
+
+    def moved(blend: float) -> float:
+        asked = FineTuning(epochs=1, learning_rate=0.01, batch=8, blend=blend)
+        tuned = fine_tune(checkpoint, data, tmp_path / f"tuned{blend}", image_size=32, training=asked)
+        new = load_checkpoint(tuned.checkpoint)
+        assert set(tuned.metrics) == {"top1", "top5"} and tuned.curve.is_file()
+        assert new["metrics"] == tuned.metrics
+        return sum(float((new["state_dict"][name] - old[name]).norm()) for name in old if name.endswith("weight"))
+
+    whole, part = moved(1.0), moved(0.25)
+    assert whole > 0
+    assert part == pytest.approx(0.25 * whole, rel=0.02)
+
+
+def test_fine_tuning_on_other_classes_is_refused(champion, image_folder, tmp_path):
+    other = image_folder(("blue", "green"), name="other")
+    with pytest.raises(IncompatibleError, match="green"):
+        fine_tune(champion[1], other, tmp_path / "tuned", image_size=32)
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_a_detector_is_fine_tuned_on_the_users_word_and_blended(scenes, tmp_path):
+    asked = FineTuning(epochs=1, blend=0.5)
+    with pytest.raises(UntrustedModelError):
+        fine_tune(MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked)
+    tuned = fine_tune(MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked, trust=True)
+    old, new = (load_yolo(path, trust=True).model.float().state_dict() for path in (MODEL, tuned.checkpoint))
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+    assert set(tuned.metrics) == {"map50_95", "map50"}
