@@ -90,6 +90,12 @@ class DataInput(Parameters):
     )
     golden_split: str = Field("val", description="The bundle's golden set is drawn here.", json_schema_extra=_at(5))
     golden_images: int = Field(8, ge=1, le=64, description="How many of them.", json_schema_extra=_at(6))
+    conditions: list[str] = Field(
+        default_factory=list,
+        description="Splits that are each a condition of their own for drift, such as day and night; "
+        "none is the validation split alone.",
+        json_schema_extra=_at(7),
+    )
 
 
 class BenchmarkInput(Parameters):

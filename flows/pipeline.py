@@ -48,10 +48,13 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, {"datasets": hashes})
     chosen = report.of(report.chosen or "")
     served = Served(chosen.artifact, chosen.backend, target, config.name, config.thresholds)
-    held_out = tasks.predict(tasks.images_of(validation), served)
-    reference = tasks.build_reference(held_out, validation, chosen.artifact)
+    held_out = tuple(Split(data.labelled, name) for name in data.conditions or [data.validation_split])
+    accepted = tuple(tasks.predict(tasks.images_of(split), served) for split in held_out)
+    reference = tasks.build_reference(accepted, held_out, chosen.artifact)
 
-    version = tasks.register(config.name, report, bundle, reference, hashes, config.model_dump(mode="json"))
+    version = tasks.register(
+        config.name, report, bundle, reference, config.model.path, hashes, config.model_dump(mode="json")
+    )
     if config.promote == "verified":
         version = tasks.promote(version)
 

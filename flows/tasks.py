@@ -137,14 +137,16 @@ def predict(images: Images, served: Served) -> InferenceRun:
 
 
 @step("build reference")
-def build_reference(run: InferenceRun, held_out: Split, artifact: ModelArtifact) -> Path:
-    """Keep what drift is measured against: the statistics of held-out images, and how right the model was on them."""
+def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact) -> Path:
+    """Keep what drift is measured against, by condition, and how right the model was on it."""
     from components.images.datasets import load_dataset
     from components.monitoring import build_reference as build
     from components.monitoring.health import label_reference
 
-    labels = label_reference(run, load_dataset(held_out.data, held_out.name), artifact.spec)
-    return build(run, workplace() / "reference.parquet", labels=labels)
+    datasets = [load_dataset(split.data, split.name) for split in held_out]
+    labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
+    conditions = [split.name for split in held_out]
+    return build(runs, workplace() / "reference.parquet", conditions=conditions, labels=labels)
 
 
 @step("register", cached=False, retries=2)
@@ -153,6 +155,7 @@ def register(
     report: BenchmarkReport,
     bundle: Bundle,
     reference: Path,
+    source: Path,
     dataset_hashes: Mapping[str, str],
     parameters: Mapping[str, Any],
 ) -> ModelVersion:
@@ -162,6 +165,7 @@ def register(
         report=report,
         bundle=bundle,
         reference=reference,
+        source=source,
         dataset_hashes=dataset_hashes,
         parameters=parameters,
     )

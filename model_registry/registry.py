@@ -200,6 +200,33 @@ class Registry:
                 shutil.copyfile(stored, aside)
         return output / "reference.parquet"
 
+    def download_source(self, version: ModelVersion, output: Path) -> Path | None:
+        """Copy the model file that a version was made from into the folder `output`; None when it was not kept."""
+        with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+            stored = self._download(version, runs.SOURCE_FOLDER, "", Path(scratch))
+            if stored is None:
+                return None
+            with replacing(output / stored.name) as aside:
+                shutil.copyfile(stored, aside)
+        return output / stored.name
+
+    def parameters(self, version: ModelVersion) -> dict[str, Any]:
+        """How a version was made: the parameters of its release, as they were given.
+
+        Raises:
+            RegistryError: they were not kept.
+        """
+        with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+            stored = self._download(version, "", runs.PARAMETERS, Path(scratch))
+            if stored is None:
+                raise RegistryError(
+                    "a version that Foveal released",
+                    found=f"{version.name}/{version.version} without {runs.PARAMETERS}",
+                    mend="release the model again",
+                )
+            found: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
+            return found
+
     def log_drift(self, version: ModelVersion, report: DriftReport, window: str) -> None:
         """Keep a drift report with the version that it judges; a window is kept once, by its name.
 

@@ -27,6 +27,7 @@ class Release:
         report: the benchmark that chose the variant.
         bundle: the deployable folder and zip of the chosen variant.
         reference: Parquet file that drift is measured against, or None.
+        source: the model file that came in, from which training can go on, or None.
         dataset_hashes: role → sha256 of the data, for the roles validation, calibration, golden, …
         parameters: how the release was made; nested mappings become dotted names.
         description: the model card as Markdown; built from the report when None.
@@ -40,6 +41,7 @@ class Release:
     report: BenchmarkReport
     bundle: Bundle
     reference: Path | None = None
+    source: Path | None = None
     dataset_hashes: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     description: str | None = None

@@ -27,7 +27,8 @@ from model_registry.release import (
 )
 from model_registry.store import Store
 
-BUNDLE_FOLDER, REFERENCE_FOLDER = "bundle", "reference"
+BUNDLE_FOLDER, REFERENCE_FOLDER, SOURCE_FOLDER = "bundle", "reference", "source"
+PARAMETERS = "parameters.json"
 _VALIDATION = ("validation", "val")  # roles of the data that accuracy is measured on
 _PER_BATCH = 100  # parameters and tags that MLflow takes in one call
 _PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
@@ -129,11 +130,13 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
         client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
     if release.reference is not None:
         client.log_artifact(run_id, str(release.reference), REFERENCE_FOLDER)
+    if release.source is not None:
+        client.log_artifact(run_id, str(release.source), SOURCE_FOLDER)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         folder = Path(scratch)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         write_json(folder / "benchmark.json", dump(release.report))
-        write_json(folder / "parameters.json", json.loads(json.dumps(dict(release.parameters), default=str)))
+        write_json(folder / PARAMETERS, json.loads(json.dumps(dict(release.parameters), default=str)))
         draw_latency_accuracy(release.report, folder / "plots" / "latency_accuracy.png")
         client.log_artifacts(run_id, scratch)
 

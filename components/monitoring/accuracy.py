@@ -123,20 +123,29 @@ def measure_accuracy(
 
 
 def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
-    if not isinstance(truths, LabelledDataset):
-        labels = truths
-    elif truths.class_names == spec.class_names:
-        labels = {image.image_id: image.truth for image in truths.images}
+    if isinstance(truths, LabelledDataset):
+        require_classes(truths, spec)
+        labels: Mapping[str, Prediction] = {image.image_id: image.truth for image in truths.images}
     else:
-        raise IncompatibleError(
-            f"labels of the model's classes, {', '.join(spec.class_names)}",
-            found=", ".join(truths.class_names),
-            mend="label with the class names that the model was trained with, in their order",
-        )
+        labels = truths
     largest = max((_largest_class(label) for label in labels.values()), default=-1)
     if largest >= len(spec.class_names):
         raise IncompatibleError(f"labels of the model's {len(spec.class_names)} classes", found=f"class id {largest}")
     return labels
+
+
+def require_classes(labels: LabelledDataset, spec: VisionSpec) -> None:
+    """Make sure that labels speak of the model's classes.
+
+    Raises:
+        IncompatibleError: they do not, or in another order.
+    """
+    if labels.class_names != spec.class_names:
+        raise IncompatibleError(
+            f"labels of the model's classes, {', '.join(spec.class_names)}",
+            found=", ".join(labels.class_names),
+            mend="label with the class names that the model was trained with, in their order",
+        )
 
 
 def _largest_class(label: Prediction) -> int:

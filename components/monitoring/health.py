@@ -22,7 +22,7 @@ from components.contracts import (
     load,
 )
 from components.images.datasets import LabelledDataset
-from components.monitoring.accuracy import AccuracyReport, measure_accuracy
+from components.monitoring.accuracy import AccuracyReport, measure_accuracy, require_classes
 from components.monitoring.alerts import AlertPolicy, check_alerts, read_health
 from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, summarise_window
 from components.monitoring.estimate import LabelledConfidence, estimate_accuracy
@@ -61,24 +61,28 @@ class Health:
     accuracy: AccuracyReport | None
 
 
-def label_reference(run: InferenceRun, dataset: LabelledDataset, spec: VisionSpec) -> ReferenceLabels:
-    """Measure the held-out run whose rows become the reference.
+def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], spec: VisionSpec) -> ReferenceLabels:
+    """Measure the held-out runs whose rows become the reference, all together.
 
     Arguments:
-        run: over the images of the dataset.
-        dataset: with their labels.
+        held_out: each run with the labels of its images.
         spec: of the model.
 
     Raises:
         DatasetError: labels fit images ambiguously.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    accuracy = measure_accuracy(run.images, run.detections, dataset, spec)
+    images = pa.concat_tables([_of_part(pq.read_table(run.images), k) for k, (run, _) in enumerate(held_out)])
+    boxes = pa.concat_tables([_of_part(pq.read_table(run.detections), k) for k, (run, _) in enumerate(held_out)])
+    truths = {f"{k}/{image.image_id}": image.truth for k, (_, part) in enumerate(held_out) for image in part.images}
+    for _, part in held_out:
+        require_classes(part, spec)
+    accuracy = measure_accuracy(images, boxes, truths, spec)
     if spec.task is not TaskType.CLASSIFY:
         return ReferenceLabels(accuracy)
-    table = pq.read_table(run.images, columns=["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
-    truths = {image.image_id: image.truth for image in dataset.images}
+    table = images.select(["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
     places = match_ids(sorted(truths), [row["image_id"] for row in table])
     known = [(table[place], truths[label]) for label, place in places.items() if table[place]["status"] == "ok"]
     return ReferenceLabels(
@@ -86,6 +90,14 @@ def label_reference(run: InferenceRun, dataset: LabelledDataset, spec: VisionSpe
         tuple(row[_CONFIDENCE] for row, _ in known),
         tuple(isinstance(truth, Classification) and row["prediction_class"] == truth.class_id for row, truth in known),
     )
+
+
+def _of_part(table: Any, part: int) -> Any:
+    """A run's table whose image ids cannot be taken for those of another run."""
+    import pyarrow as pa
+
+    ids = pa.array([f"{part}/{image_id}" for image_id in table["image_id"].to_pylist()], pa.string())
+    return table.set_column(table.column_names.index("image_id"), "image_id", ids)
 
 
 def check_health(
