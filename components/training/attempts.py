@@ -1,0 +1,51 @@
+"""When a model may be retrained: each event once, and ever more rarely while challengers are rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import takewhile
+
+_MOST_DOUBLINGS = 10
+
+
+class Ending(StrEnum):
+    """How a retraining ended."""
+
+    PROMOTED = "promoted"
+    REJECTED = "rejected"
+    NEEDS_LABELS = "needs_labels"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A retraining that came to an end.
+
+    Arguments:
+        event: id of what started it.
+        at: when it ended, with a time zone.
+        ending: how.
+    """
+
+    event: str
+    at: datetime
+    ending: Ending
+
+
+def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime | None:
+    """When the next automatic retraining may begin; None is now.
+
+    The wait after a rejected challenger doubles with each further one: data that taught nothing yesterday is unlikely
+    to teach more today. A promotion ends it. An attempt that lacked labels has trained nothing and does not count.
+
+    Arguments:
+        attempts: in time order.
+        cooldown: after the first rejection.
+    """
+    trained = [attempt for attempt in attempts if attempt.ending is not Ending.NEEDS_LABELS]
+    rejected = list(takewhile(lambda attempt: attempt.ending is Ending.REJECTED, reversed(trained)))
+    if not rejected:
+        return None
+    return rejected[0].at + cooldown * 2 ** min(len(rejected) - 1, _MOST_DOUBLINGS)
