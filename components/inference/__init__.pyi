@@ -1,4 +1,4 @@
-from .ab import Arm, ArmResult, Shadowed, ShadowPipeline, SplitPipeline, assign_arm
+from .ab import Arm, ArmResult, SplitPipeline, assign_arm
 from .batch import run_batch
 from .combine import Combine, average, nms
 from .experiment import Design, Experiment
@@ -6,6 +6,7 @@ from .metrics import Metrics, MetricsSnapshot
 from .output import load_run
 from .pipeline import InferencePipeline, Member
 from .results import Item, PredictionResult
+from .shadow import Shadowed, ShadowPipeline
 
 __all__ = [
     "Arm",
