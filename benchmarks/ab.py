@@ -178,7 +178,7 @@ def real_runs(scenes: int) -> tuple[bool, list[str]]:
     first = stopped_at(rows, AbPlan(DELTA, sequential=True))
     lines = [
         f"shadow, the shipped detector (A) and one with {DAMAGE:.0%} noise on its weights (B), {len(rows)} scenes: "
-        f"{worse.verdict.value}, {worse.reason}, decided after {first}",
+        f"{worse.verdict.value}, {worse.reason}" + (f", decided after {first}" if _decided(worse) else ""),
         f"shadow, the shipped detector against itself: {same.verdict.value}, {same.reason}",
     ]
     return worse.verdict is AbVerdict.A and not _picks(same), lines

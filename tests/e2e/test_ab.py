@@ -29,7 +29,7 @@ def days(released, tmp_path_factory) -> list[Path]:
 
 
 def test_a_version_against_itself_shows_no_difference_over_two_days(released, days):
-    """One story: no labels decide nothing; labels may come late; each image counts once; the plan stays."""
+    """One story: no labels decide nothing; labels may come late; each image counts once."""
     plan = ("--sequential", "--delta", "0.3", "--experiment", "itself")
     labels = ("--labels", released.data / "data.yaml", "--labels-split", "day")
     first = ab(released, "--images", days[0], *plan)
@@ -52,32 +52,12 @@ def test_a_version_against_itself_shows_no_difference_over_two_days(released, da
         assert [len(table) for table in tables] == [60, 20]
         assert sum(table["inference_ms"].null_count for table in tables) == 0
 
-    changed = released.foveal("ab", "digits", "1", "1", "--images", days[1], *plan[:-3], "0.1", *plan[-2:])
-    assert changed.returncode == 2
-    assert "delta 0.3" in changed.stderr and "delta 0.1" in changed.stderr
 
-
-def test_a_split_gives_every_image_to_one_arm_and_says_how_many_images_the_plan_misses(released, days):
+def test_a_split_gives_every_image_to_one_arm_and_says_how_many_the_plan_misses(released, days):
     labels = ("--labels", released.data / "data.yaml", "--labels-split", "day")
-    done = released.foveal(
-        "ab", "digits", "1", "1", "--images", days[0], *labels, "--mode", "split", "--samples", "400"
-    )
-    assert done.returncode == 0, done.stderr
-    assert "340 are missing" in done.stdout and "planned: 400 scored images" in done.stdout
     said = ab(released, "--images", days[0], *labels, "--mode", "split", "--samples", "400")
-    assert said["new"] == 0 and said["agreement"] is None
     counts = [arm["images"] for arm in said["arms"]]
     assert sum(counts) == 60 and min(counts) > 10
-    assert said["result"]["verdict"] == "undecided"
-
-
-def test_what_cannot_be_tested_is_said_in_one_line(released, days):
-    for arguments, words in (
-        (("1", "7", "--images", days[0]), "7"),
-        (("1", "1", "--images", days[0] / "none"), "nothing at"),
-        (("1", "1", "--images", days[0], "--sequential", "--samples", "200"), "not both"),
-        (("1", "1", "--images", days[0], "--share", "1"), "share"),
-    ):
-        done = released.foveal("ab", "digits", *arguments)
-        assert done.returncode in (1, 2) and words in done.stderr, done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    assert (said["result"]["verdict"], said["result"]["planned"]) == ("undecided", 400)
+    assert "340 are missing" in said["result"]["reason"]
+    assert said["agreement"] is None
