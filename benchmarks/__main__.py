@@ -23,6 +23,7 @@ ORDER = (
     "power",
     "store",
     "report",
+    "ab",
     "tests",
 )
 PACKAGES = (

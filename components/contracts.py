@@ -562,6 +562,47 @@ class Decided:
     decision: Decision
 
 
+class AbMode(StrEnum):
+    """Who sees an image in an A/B test."""
+
+    SHADOW = "shadow"  # both versions
+    SPLIT = "split"  # one of them, by the hash of its id
+
+
+class AbVerdict(StrEnum):
+    """What an A/B test says of two versions."""
+
+    A = "A"  # A scores higher
+    B = "B"  # B scores higher
+    NO_DIFFERENCE = "no difference ≥ δ"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class AbResult:
+    """The outcome of an A/B test.
+
+    Arguments:
+        verdict: what it says.
+        value: mean score of B − mean score of A; None where it is not known, or not to be looked at yet.
+        interval: what the data do not contradict of that difference, at 95 %; None likewise.
+        samples: scored images that it rests on; an image that both versions saw counts once.
+        planned: of a fixed sample size: how many images it needs; None for a sequential test, or before it is known.
+        delta: δ, the smallest difference that matters.
+        method: ``"fixed sample size"`` or ``"always-valid sequential"``.
+        reason: one line for people.
+    """
+
+    verdict: AbVerdict
+    value: float | None
+    interval: tuple[float, float] | None
+    samples: int
+    planned: int | None
+    delta: float
+    method: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class ColumnDrift:
     """How far one column moved: its distance, its threshold, and the p-value after control of the family."""

@@ -88,14 +88,21 @@ def predict_images(
     """
     sources = list_images(images)
     wanted = {name: value for name, value in (("confidence", confidence), ("iou", iou)) if value is not None}
-    with _serving(model) as served:
+    with serving(model) as served:
         asked = replace(served, thresholds=served.thresholds.model_copy(update=wanted))
         return asked.run(sources, output, lambda done, total: advance("batch inference", done, total))
 
 
 @contextmanager
-def _serving(model: str) -> Iterator[Served]:
-    """The model unpacked in a place of its own, for as long as it runs."""
+def serving(model: str) -> Iterator[Served]:
+    """A model unpacked in a place of its own, for as long as it runs.
+
+    Arguments:
+        model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
+
+    Raises:
+        FovealError: no such model, or a damaged bundle.
+    """
     from components.package import unpack
     from model_registry import Registry
 

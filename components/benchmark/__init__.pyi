@@ -1,3 +1,4 @@
+from .ab_verdict import AbPlan, judge, undecided
 from .run import LabelledImages, run_benchmark
 
-__all__ = ["LabelledImages", "run_benchmark"]
+__all__ = ["AbPlan", "LabelledImages", "judge", "run_benchmark", "undecided"]

@@ -93,7 +93,7 @@ def _whole(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
     return vector.copy() if np.isfinite(vector).all() else None
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """One line about a failure, for a table or a log."""
     line = str(error) if isinstance(error, FovealError) else f"{type(error).__name__}: {error}"
     return " ".join(line.split())

@@ -105,7 +105,7 @@ def measure_accuracy(
         true = np.array([label.class_id for label in only(Classification, matched_labels)], np.int64)
         judge = TopOne(found, true, spec.class_names, minimum)
     else:
-        boxes = _stored_boxes(detections, [ids[row] for row in rows])
+        boxes = stored_boxes(detections, [ids[row] for row in rows])
         judge = BoxPrecision(boxes, only(Detections, matched_labels), spec.class_names, minimum, seed)
     scores = judge.overall(np.ones(len(rows), np.bool_))
     metric = next(iter(scores))
@@ -180,8 +180,17 @@ def _predicted(table: Any) -> npt.NDArray[np.bool_]:
     return np.array([status == "ok" for status in table["status"].to_pylist()], np.bool_)
 
 
-def _stored_boxes(detections: Any, ids: Sequence[str]) -> list[Detections]:
-    """The stored detections of these images, in their order."""
+def stored_boxes(detections: Any, ids: Sequence[str]) -> list[Detections]:
+    """The stored detections of these images, in their order.
+
+    Arguments:
+        detections: the table of detections of a run or a store, a pyarrow.Table or the path of a Parquet file.
+        ids: of the images.
+
+    Raises:
+        ConfigError: the table lacks a column.
+        DatasetError: it cannot be read.
+    """
     table = _read(detections, ["image_id", "class_id", "confidence", "x1", "y1", "x2", "y2"])
     order = {image_id: place for place, image_id in enumerate(ids)}
     place = np.array([order.get(image_id, -1) for image_id in table["image_id"].to_pylist()], np.int64)

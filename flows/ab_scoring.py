@@ -1,0 +1,151 @@
+"""What two arms of a test did: how right they were where labels came, how alike, how fast, how often they failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components.benchmark.statistics import summarise_latency
+from components.contracts import Classification, InferenceRun, Prediction, TaskType, VisionSpec
+from components.errors import IncompatibleError
+from components.images.datasets import LabelledDataset
+from components.inference import Arm
+from components.monitoring.accuracy import stored_boxes
+from components.monitoring.labels import match_ids
+from components.vision.image_score import score_image
+
+Batch = Mapping[Arm, InferenceRun]
+
+
+@dataclass(frozen=True)
+class ArmFigures:
+    """One arm over all of a test.
+
+    Arguments:
+        arm: A or B.
+        model: its version.
+        images: that it was given.
+        failed: those of them without a prediction.
+        score: mean score of the labelled ones, or None.
+        scored: how many these are.
+        p50_ms: from the image in memory to the prediction, of this arm's batch runs; None below its floor of samples.
+        p95_ms: likewise.
+    """
+
+    arm: str
+    model: str
+    images: int
+    failed: int
+    score: float | None
+    scored: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+def score_batches(
+    batches: Sequence[Batch], truths: Mapping[str, Prediction], spec: VisionSpec
+) -> dict[str, tuple[float, float]]:
+    """Scores of A and B for every labelled image, NaN for an arm that did not see it.
+
+    An image that a version's engine failed on scores 0: no answer is a wrong one. An image that cannot be read is no
+    version's fault and has no score.
+
+    Arguments:
+        batches: runs of both arms.
+        truths: labels; they are matched by id, as `match_ids` says.
+        spec: of both versions.
+
+    Raises:
+        DatasetError: labels fit images ambiguously.
+    """
+    if not truths:
+        return {}
+    answers = {arm: _answers(batches, arm, spec) for arm in Arm}
+    ids = sorted(answers[Arm.A].keys() | answers[Arm.B].keys())
+    found = {}
+    for label, place in match_ids(sorted(truths), ids).items():
+        image_id = ids[place]
+        a, b = (_score(answers[arm], image_id, truths[label]) for arm in Arm)
+        if not (np.isnan(a) and np.isnan(b)):
+            found[image_id] = (a, b)
+    return found
+
+
+def labels_of(dataset: LabelledDataset, spec: VisionSpec) -> dict[str, Prediction]:
+    """Labels by image id.
+
+    Raises:
+        IncompatibleError: they are of other classes than the model's.
+    """
+    if dataset.class_names != spec.class_names:
+        raise IncompatibleError(
+            f"labels of the model's classes, {', '.join(spec.class_names)}",
+            found=", ".join(dataset.class_names),
+            mend="label with the class names that the model was trained with, in their order",
+        )
+    return {image.image_id: image.truth for image in dataset.images}
+
+
+def agreement(batches: Sequence[Batch], spec: VisionSpec) -> float | None:
+    """Mean score of B's answers with A's taken for the truth, over images that both answered; None without any."""
+    a, b = (_answers(batches, arm, spec) for arm in Arm)
+    pairs = [(b[image_id], answer) for image_id, answer in a.items() if image_id in b]
+    both = [score_image(one, other) for one, other in pairs if one is not None and other is not None]
+    return float(np.mean(both)) if both else None
+
+
+def figures(arm: Arm, batches: Sequence[Batch], scores: Sequence[float], model: str) -> ArmFigures:
+    """Sum an arm up.
+
+    Arguments:
+        arm: which one.
+        batches: all of the test.
+        scores: of the images that it saw and that were labelled.
+        model: its version.
+    """
+    rows = [row for batch in batches for row in _rows(batch[arm], ["status", *_TIMES])]
+    times = [sum(row[name] for name in _TIMES) for row in rows if row["status"] == "ok"]
+    latency = summarise_latency([times])
+    failed = sum(row["status"] != "ok" for row in rows)
+    mean = float(np.mean(scores)) if len(scores) else None
+    return ArmFigures(arm.value, model, len(rows), failed, mean, len(scores), latency.p50_ms, latency.p95_ms)
+
+
+_TIMES = ("preprocess_ms", "inference_ms", "postprocess_ms")
+
+
+def _rows(run: InferenceRun, columns: Sequence[str]) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(run.images, columns=list(columns)).to_pylist()
+    return rows
+
+
+def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, Prediction | None]:
+    """By image id: the prediction, or None where the engine failed; images that could not be read are left out."""
+    return {image_id: answer for batch in batches for image_id, answer in _predictions(batch[arm], spec).items()}
+
+
+def _predictions(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction | None]:
+    classify = spec.task is TaskType.CLASSIFY
+    columns = ["image_id", "status", "inference_ms", *(["prediction_class"] if classify else [])]
+    rows = [row for row in _rows(run, columns) if row["inference_ms"] is not None]
+    answered = [row for row in rows if row["status"] == "ok"]
+    found: list[Prediction]
+    if classify:
+        one_hot = np.eye(len(spec.class_names), dtype=np.float32)
+        found = [Classification(one_hot[row["prediction_class"]]) for row in answered]
+    else:
+        found = list(stored_boxes(run.detections, [row["image_id"] for row in answered]))
+    known = {row["image_id"]: answer for row, answer in zip(answered, found, strict=True)}
+    return {row["image_id"]: known.get(row["image_id"]) for row in rows}
+
+
+def _score(answers: Mapping[str, Prediction | None], image_id: str, truth: Prediction) -> float:
+    if image_id not in answers:
+        return float("nan")
+    answer = answers[image_id]
+    return 0.0 if answer is None else score_image(answer, truth)
