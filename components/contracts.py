@@ -524,6 +524,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     ROLLED_BACK = "rolled_back"
     ADOPTED = "adopted"  # somebody had moved the alias outside of Foveal; the record follows
+    WITHDRAWN = "withdrawn"  # somebody had removed the alias, or the version: nothing is in production since
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
 from flows.commands import ab
+from flows.commands import comparing, promotion
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(promotion.app)
+app.add_typer(comparing.app)
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift")
 app.add_typer(ab.app)

@@ -58,6 +58,11 @@ class Settings:
         return self.root / "evidently"
 
     @property
+    def user(self) -> str:
+        """Who decides: `FOVEAL_USER`, or empty for whoever runs the process, as user@host."""
+        return os.environ.get("FOVEAL_USER", "")
+
+    @property
     def releases(self) -> Path:
         """What a person opens: one folder per model name and version."""
         return self.root / "releases"

@@ -29,7 +29,7 @@ from flows.predicting import Served
 from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Images, Split, step, workplace
-from model_registry import Registry, Release
+from model_registry import RELEASE, Grounds, Registry, Release
 
 
 @step("open model")
@@ -172,10 +172,20 @@ def register(
     return registry().log_release(release)
 
 
-@step("promote", cached=False, retries=2)
+@step("promote", cached=False)
 def promote(version: ModelVersion) -> ModelVersion:
-    """Make a version the champion."""
-    return registry().promote(version.name, version.version)
+    """Make a released version the champion by the rule `promote: verified`; the record says that it was this rule.
+
+    One that was decided on before, e.g. rolled back, stays what it is when its release is run again.
+    """
+    store = registry()
+    record = store.history(version.name)
+    if record.last_about(version.version):
+        return store.get(version.name, version.version)
+    rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
+    how = "first version of its name" if record.champion is None else "not compared with the champion before it"
+    grounds = Grounds(RELEASE, Settings.from_environment().user, (rule, how))
+    return store.promote(version.name, version.version, grounds)
 
 
 @step("fetch model", cached=False, retries=2)

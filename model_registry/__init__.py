@@ -2,7 +2,8 @@
 
     registry = Registry("sqlite:////srv/foveal/mlflow.db", "/srv/foveal/artifacts")
     version = registry.log_release(Release(name="digits", report=report, bundle=bundle))
-    registry.promote("digits", version.version)
+    registry.promote("digits", version.version, Grounds(reasons=("looks right on the device",)))
+    registry.champion_at("digits", datetime(2026, 3, 1, tzinfo=UTC))
 
 Any client of MLflow can use what is registered, without knowing Foveal's own code paths:
 
@@ -12,17 +13,6 @@ Any client of MLflow can use what is registered, without knowing Foveal's own co
 MLflow is imported when a `Registry` is opened, never before.
 """
 
-from model_registry.registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, MetricPair, Registry
-from model_registry.release import Release, check_name
-from model_registry.store import sqlite_uri
+import lazy_loader
 
-__all__ = [
-    "CHALLENGER",
-    "CHAMPION",
-    "PREVIOUS_CHAMPION",
-    "MetricPair",
-    "Registry",
-    "Release",
-    "check_name",
-    "sqlite_uri",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from components.contracts import BenchmarkReport, Check, Measurement, Verdict
+from model_registry.markdown import number, table, text
 from model_registry.release import Release, foveal_version
 
 DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps of a version's description
@@ -35,18 +34,18 @@ def _summary(release: Release) -> str:
     names = ", ".join(spec.class_names[:_CLASSES_SHOWN])
     more = len(spec.class_names) - _CLASSES_SHOWN
     lines = (
-        f"# {_text(release.name)}",
+        f"# {text(release.name)}",
         "",
-        f"**{chosen.variant}** for target **{_text(report.target.name)}**.",
+        f"**{chosen.variant}** for target **{text(report.target.name)}**.",
         "",
-        f"- Task: {spec.task.value}, {len(spec.class_names)} classes: {_text(names)}"
+        f"- Task: {spec.task.value}, {len(spec.class_names)} classes: {text(names)}"
         + (f" and {more} more" if more > 0 else ""),
         f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {spec.fit.value};"
         " the rest of the pre-processing is part of the model",
         f"- Passes: {' → '.join(record.name for record in chosen.artifact.history) or 'none'}",
         f"- Model sha256: `{chosen.artifact.sha256}`",
         f"- Bundle sha256: `{release.bundle.sha256}`",
-        f"- Why this variant: {_text('; '.join(report.reasons)) or 'not said'}",
+        f"- Why this variant: {text('; '.join(report.reasons)) or 'not said'}",
     )
     return "\n".join(lines)
 
@@ -56,16 +55,16 @@ def _variants(report: BenchmarkReport) -> str:
     rows = [
         (
             f"**{m.variant}**" if m.variant == report.chosen else m.variant,
-            *((_text(m.error), *("–",) * 5) if m.error else _numbers(m, report.metric)),
+            *((text(m.error), *("–",) * 5) if m.error else _numbers(m, report.metric)),
         )
         for m in report.measurements
     ]
-    return "## Measured\n\n" + _table(header, rows)
+    return "## Measured\n\n" + table(header, rows)
 
 
 def _numbers(measurement: Measurement, metric: str) -> tuple[str, ...]:
     latency = measurement.latency
-    middle = _number(latency.p50_ms)
+    middle = number(latency.p50_ms)
     if latency.p50_low_ms is not None and latency.p50_high_ms is not None:
         middle += f" [{latency.p50_low_ms:.1f}, {latency.p50_high_ms:.1f}]"
     speedup = "baseline"
@@ -73,24 +72,24 @@ def _numbers(measurement: Measurement, metric: str) -> tuple[str, ...]:
         speedup = "{:.2f}× [{:.2f}, {:.2f}]".format(*measurement.speedup)
     return (
         middle,
-        _number(latency.p95_ms),
+        number(latency.p95_ms),
         speedup,
-        _number(measurement.size_mb),
-        _number(measurement.peak_rss_mb, 0),
-        _number(measurement.accuracy.get(metric), 4),
+        number(measurement.size_mb),
+        number(measurement.peak_rss_mb, 0),
+        number(measurement.accuracy.get(metric), 4),
     )
 
 
 def _checks(release: Release) -> str:
-    rows = [(c.name, _number(c.value, 3), _number(c.limit, 3), _verdict(c)) for c in release.chosen.checks]
+    rows = [(c.name, number(c.value, 3), number(c.limit, 3), _verdict(c)) for c in release.chosen.checks]
     if not rows:
         return ""
-    return "## Against the target's budget\n\n" + _table(("limit", "measured", "allowed", "verdict"), rows)
+    return "## Against the target's budget\n\n" + table(("limit", "measured", "allowed", "verdict"), rows)
 
 
 def _verdict(check: Check) -> str:
     mark = _MARKS.get(check.verdict, "not evaluated")
-    return f"{mark}: {_text(check.reason)}" if check.reason else mark
+    return f"{mark}: {text(check.reason)}" if check.reason else mark
 
 
 def _data(release: Release) -> str:
@@ -108,19 +107,5 @@ def _limits(report: BenchmarkReport) -> str:
     if report.noise_floor is not None:
         lines.append(f"- Noise floor: the baseline against itself differed by up to {report.noise_floor:.1%}")
     lines.append("- Latency and accuracy hold for the machine and the images named here, and for no others")
-    machine = (f"- {_text(key)}: {_text(value)}" for key, value in report.environment.items())
+    machine = (f"- {text(key)}: {text(value)}" for key, value in report.environment.items())
     return "\n".join(("## Limits", "", *lines, "", f"## Measured on (Foveal {foveal_version()})", "", *machine))
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _number(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _text(value: str) -> str:
-    """Plain text for Markdown: no table cell, heading or HTML can begin in it."""
-    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from components.contracts import DriftReport, ModelVersion
-from components.errors import RegistryError
+from components.contracts import DatasetVersion, Decided, DriftReport, ModelVersion
+from components.errors import ConfigError, RegistryError
 from components.files import replacing
-from model_registry import drift, runs
+from model_registry import aliases, datasets, deciding, drift, runs
+from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 from model_registry.bundles import unpack
-from model_registry.model_card import description, model_card
-from model_registry.pyfunc import save_pyfunc
-from model_registry.release import Release, check_files, check_name, run_tags, version_tags
+from model_registry.comparison import UI, Comparison, compare, comparison_url
+from model_registry.history import Grounds, History, Reign
+from model_registry.record import Record
+from model_registry.release import RECORD_SUFFIX, Release, check_files, check_name, version_tags
+from model_registry.releasing import log_release
 from model_registry.store import mlflow_errors, open_store
-
-CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
-_NOTE_LENGTH = 8000  # characters of a run's tag
-
-
-@dataclass(frozen=True)
-class MetricPair:
-    """One metric of two versions; None where a version lacks it."""
-
-    metric: str
-    first: float | None
-    second: float | None
 
 
 class Registry:
@@ -66,23 +56,25 @@ class Registry:
             BundleError: the bundle is not the one that was packed.
             RegistryError: the reference is missing, or MLflow failed.
         """
-        tags = version_tags(release)
         check_files(release)
+        tags = version_tags(release)
         with mlflow_errors("to log a release"):
-            version = self._find(release) or self._log(release, tags)
+            number = self._find(release) or log_release(self._store, release, tags)
+            version = self.get(release.name, number)
             run_name = f"v{version.version} · {release.chosen.variant}"
             self._store.client.update_run(version.run_id, name=run_name)
             newest = version.version == self.versions(release.name)[-1].version
-            if newest and not version.aliases:
+            decided = self.history(release.name).last_about(version.version)
+            if newest and not version.aliases and not decided:
                 return self.set_alias(release.name, CHALLENGER, version.version)
             return version
 
     def versions(self, name: str) -> tuple[ModelVersion, ...]:
         """All versions of a model, oldest first; none for a name that is not registered."""
+        self.history(name)
         with mlflow_errors("to list versions"):
-            found = self._search(f"name = '{check_name(name)}'")
-            aliases = self._aliases(name) if found else {}
-            return tuple(sorted((_version(row, aliases) for row in found), key=lambda version: version.version))
+            named = self._record(name).aliases()
+            return tuple(_version(row, named) for row in self._record(name).rows())
 
     def get(self, name: str, which: str | int) -> ModelVersion:
         """A version by its number or by an alias such as `champion`.
@@ -105,37 +97,86 @@ class Registry:
         """Give an alias to a version; it leaves the version that had it.
 
         Raises:
+            ConfigError: the alias is one that only a decision moves.
             RegistryError: no such version, or MLflow refuses the alias.
         """
+        if alias in (CHAMPION, PREVIOUS_CHAMPION):
+            raise ConfigError("an alias of your own", found=alias, mend="promote or roll back, which keeps the record")
         self.get(name, version)
         with mlflow_errors(f"to set alias {alias}"):
-            self._store.client.set_registered_model_alias(name, alias, str(version))
+            self._record(name).set_alias(alias, version)
         return self.get(name, version)
 
-    def promote(self, name: str, version: int) -> ModelVersion:
+    def promote(self, name: str, version: int, grounds: Grounds | None = None) -> ModelVersion:
         """Make a version the champion; the one before it becomes `previous_champion`.
 
+        The decision is appended to the record, then the aliases follow; a kill at any moment leaves one champion, and
+        whoever opens the model next finishes what is half done. Nothing happens if it is the champion already.
+
         Raises:
-            RegistryError: no such version.
+            RegistryError: no such version; no gates that it passed, where nobody decides by hand or by the rule
+                for releases; or somebody changed the champion since it was compared with, or since this began.
         """
-        chosen = self.get(name, version)
-        if CHAMPION not in chosen.aliases:
-            for other in self.versions(name):
-                if CHAMPION in other.aliases:
-                    self.set_alias(name, PREVIOUS_CHAMPION, other.version)
-            self.set_alias(name, CHAMPION, version)
-        if CHALLENGER in chosen.aliases:
-            with mlflow_errors("to remove an alias"):
-                self._store.client.delete_registered_model_alias(name, CHALLENGER)
+        self.get(name, version)
+        with mlflow_errors(f"to promote {name}/{version}"):
+            deciding.promote(self._record(name), version, grounds or Grounds())
         return self.get(name, version)
 
-    def rollback(self, name: str) -> ModelVersion:
+    def rollback(self, name: str, grounds: Grounds | None = None) -> ModelVersion:
         """Make the previous champion the champion again, and the other way round.
 
         Raises:
-            RegistryError: there is no previous champion.
+            RegistryError: there is no previous champion, or somebody changed the champion meanwhile.
         """
-        return self.promote(name, self.get(name, PREVIOUS_CHAMPION).version)
+        self.versions(name)
+        with mlflow_errors(f"to roll {name} back"):
+            deciding.roll_back(self._record(name), grounds or Grounds())
+        return self.get(name, CHAMPION)
+
+    def reject(self, name: str, version: int, grounds: Grounds | None = None) -> ModelVersion:
+        """Record that a version was not promoted, and why; it is no challenger any more.
+
+        Raises:
+            RegistryError: no such version, or it is the champion.
+        """
+        self.get(name, version)
+        with mlflow_errors(f"to reject {name}/{version}"):
+            deciding.reject(self._record(name), version, grounds or Grounds())
+        return self.get(name, version)
+
+    def history(self, name: str) -> History:
+        """The decision record of a model, replayed; empty for one that was never decided on."""
+        with mlflow_errors("to read the decision record"):
+            return aliases.settle(self._record(check_name(name)))
+
+    def decisions(self, name: str) -> tuple[Decided, ...]:
+        """All decisions on a model, oldest first. A number is missing where another one was first."""
+        return self.history(name).decisions
+
+    def champion_at(self, name: str, time: datetime) -> Reign | None:
+        """Which version was in production at a moment, since when, until when, and by which decisions; None for none.
+
+        Raises:
+            ConfigError: the time has no zone.
+        """
+        if time.tzinfo is None:
+            raise ConfigError("a time with its zone", found=str(time), mend="e.g. datetime.now(UTC)")
+        return self.history(name).champion_at(time)
+
+    def log_dataset(self, name: str, dataset: DatasetVersion, run_id: str | None = None) -> str:
+        """Log a dataset version to a model's experiment, once by its content; returns the id of its run.
+
+        Arguments:
+            name: of the registered model.
+            dataset: what was composed.
+            run_id: a run that used it, e.g. that of a version; the dataset becomes an input of it too.
+
+        Raises:
+            DatasetError: the dataset is not there any more.
+            RegistryError: MLflow failed.
+        """
+        with mlflow_errors("to log a dataset"):
+            return datasets.log_dataset(self._store, check_name(name), dataset, run_id)
 
     def tags(self, version: ModelVersion) -> dict[str, str]:
         """What is known of a version by name: hashes, target, variant, precision, backend and more."""
@@ -147,18 +188,17 @@ class Registry:
         with mlflow_errors("to read a run"):
             return dict(self._store.client.get_run(version.run_id).data.metrics)
 
-    def compare(self, name: str, first: int, second: int) -> tuple[MetricPair, ...]:
-        """The metrics of two versions side by side, by name.
-
-        Each was measured in its own run: latencies compare only when both ran on the same idle machine.
+    def compare(self, name: str, first: str | int, second: str | int) -> Comparison:
+        """Two versions, by number or alias, side by side.
 
         Raises:
             RegistryError: no such version.
         """
-        one, two = (self.metrics(self.get(name, number)) for number in (first, second))
-        return tuple(MetricPair(metric, one.get(metric), two.get(metric)) for metric in sorted(one.keys() | two.keys()))
+        one, two = self.get(name, first), self.get(name, second)
+        with mlflow_errors("to compare two versions"):
+            return compare(self._store, one, two)
 
-    def comparison_url(self, name: str, first: int, second: int, ui: str = "http://127.0.0.1:5000") -> str:
+    def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = UI) -> str:
         """Where MLflow's UI shows two versions side by side.
 
         `ui` is the address of the UI over an embedded store (`mlflow ui --backend-store-uri …`); a server has its own.
@@ -166,10 +206,7 @@ class Registry:
         Raises:
             RegistryError: no such version.
         """
-        base = self._store.tracking_uri if self._store.remote else ui
-        runs_by_version = {str(number): self.get(name, number).run_id for number in (first, second)}
-        query = f"name={_query(name)}&runs={_query(runs_by_version)}&workflowType=machine_learning"
-        return f"{base.rstrip('/')}/#/compare-model-versions?{query}"
+        return comparison_url(self._store, self.get(name, first), self.get(name, second), ui)
 
     def download_bundle(self, version: ModelVersion, output: Path) -> Path:
         """Unpack a copy of a version's bundle to the folder `output`.
@@ -236,60 +273,18 @@ class Registry:
         with mlflow_errors("to log a drift report"):
             drift.log_drift(self._store, version, report, window)
 
-    def _log(self, release: Release, tags: dict[str, str]) -> ModelVersion:
-        store, card = self._store, release.description or model_card(release)
-        experiment = runs.experiment_of(store, release.name)
-        runs.fail_abandoned(store, experiment, release.key)
-        own = {**run_tags(release), "foveal.kind": "release", "mlflow.note.content": card[:_NOTE_LENGTH]}
-        with runs.open_run(store, experiment, f"release · {release.chosen.variant}", own) as run_id:
-            with runs.open_model(store, experiment, release, run_id) as model:
-                runs.log_run(store, run_id, release, card, model.model_id)
-                runs.log_variants(store, experiment, run_id, release)
-                with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-                    saved = save_pyfunc(release, Path(scratch) / "model", model, run_id)
-                    store.client.log_model_artifacts(model.model_id, str(saved))
-            return self._register(release, tags, card, run_id, model)
+    def _find(self, release: Release) -> int | None:
+        same = f"name = '{release.name}' and tags.release_key = '{release.key}'"
+        found = self._store.client.search_model_versions(same)
+        return int(found[0].version) if found else None
 
-    def _register(self, release: Release, tags: dict[str, str], card: str, run_id: str, model: Any) -> ModelVersion:
-        from mlflow.exceptions import MlflowException
-
-        client = self._store.client
-        try:
-            client.create_registered_model(release.name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        # `models:/ID` would be resolved by MLflow's global tracking URI in this process; a server resolves its own.
-        source = f"models:/{model.model_id}" if self._store.remote else model.artifact_location
-        row = client.create_model_version(
-            release.name,
-            source,
-            run_id=run_id,
-            tags=tags,
-            description=description(card),
-            model_id=model.model_id,
-        )
-        return _version(row, {})
-
-    def _find(self, release: Release) -> ModelVersion | None:
-        found = self._search(f"name = '{release.name}' and tags.release_key = '{release.key}'")
-        return self.get(release.name, int(found[0].version)) if found else None
-
-    def _search(self, query: str) -> list[Any]:
-        rows, token = [], None
-        while True:
-            page = self._store.client.search_model_versions(query, page_token=token)
-            rows += page
-            token = page.token
-            if not token:
-                return rows
-
-    def _aliases(self, name: str) -> dict[str, str]:
-        return dict(self._store.client.get_registered_model(name).aliases)
+    def _record(self, name: str) -> Record:
+        return Record(self._store, name)
 
     def _names(self) -> str:
         with mlflow_errors("to list models"):
-            return ", ".join(sorted(model.name for model in self._store.client.search_registered_models()))
+            names = (model.name for model in self._store.client.search_registered_models())
+            return ", ".join(sorted(name for name in names if not name.endswith(RECORD_SUFFIX)))
 
     def _download(self, version: ModelVersion, folder: str, suffix: str, scratch: Path) -> Path | None:
         with mlflow_errors("to download an artifact"):
@@ -300,10 +295,10 @@ class Registry:
             return Path(self._store.client.download_artifacts(version.run_id, stored, str(scratch)))
 
 
-def _version(row: Any, aliases: dict[str, str]) -> ModelVersion:
-    number = str(row.version)
-    mine = tuple(sorted(alias for alias, version in aliases.items() if str(version) == number))
-    return ModelVersion(row.name, int(row.version), row.run_id or "", mine)
+def _version(row: Any, aliases: Mapping[str, int]) -> ModelVersion:
+    number = int(row.version)
+    mine = tuple(sorted(alias for alias, version in aliases.items() if version == number))
+    return ModelVersion(row.name, number, row.run_id or "", mine)
 
 
 def _listing(versions: tuple[ModelVersion, ...]) -> str:
@@ -311,7 +306,3 @@ def _listing(versions: tuple[ModelVersion, ...]) -> str:
         f"{version.version} ({', '.join(version.aliases)})" if version.aliases else str(version.version)
         for version in versions
     )
-
-
-def _query(value: Any) -> str:
-    return quote(json.dumps(value, separators=(",", ":")), safe="")

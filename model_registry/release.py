@@ -14,8 +14,9 @@ from components.contracts import BenchmarkReport, Bundle, Measurement, dump
 from components.errors import BudgetError, BundleError, ConfigError, RegistryError
 from components.files import sha256_file, sha256_json
 
+RECORD_SUFFIX = ".decisions"  # beside the model NAME, MLflow holds its decision record as NAME.decisions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_KEY_CHARACTERS = re.compile(r"[^\w\-. /]", re.ASCII)  # what MLflow refuses in the key of a metric or a parameter
+KEY_CHARACTERS = re.compile(r"[^\w\-. /]", re.ASCII)  # what MLflow refuses in the key of a metric or a parameter
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ def check_name(name: str) -> str:
     Raises:
         ConfigError: it is not.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name.endswith(RECORD_SUFFIX):
         raise ConfigError(
-            "a model name of up to 100 letters, digits, '-', '_' and '.', starting with a letter or a digit",
+            "a model name of up to 100 letters, digits, '-', '_' and '.', starting with a letter or a digit"
+            f" and not ending in {RECORD_SUFFIX}",
             found=repr(name),
             mend="choose another name",
         )
@@ -128,7 +130,7 @@ def metrics_of(measurement: Measurement) -> dict[str, float]:
     if measurement.speedup is not None:
         values |= dict(zip(("speedup", "speedup_low", "speedup_high"), measurement.speedup, strict=True))
     return {
-        _KEY_CHARACTERS.sub("_", name): float(value)
+        KEY_CHARACTERS.sub("_", name): float(value)
         for name, value in values.items()
         if value is not None and math.isfinite(value)
     }
@@ -178,7 +180,7 @@ def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested parameters as dotted names, e.g. ``{"a": {"b": 1}}`` → ``{"a.b": "1"}``."""
     flat: dict[str, str] = {}
     for key, value in parameters.items():
-        name = prefix + _KEY_CHARACTERS.sub("_", str(key))
+        name = prefix + KEY_CHARACTERS.sub("_", str(key))
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{name}.")
         else:
@@ -188,6 +190,8 @@ def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def version_tags(release: Release) -> dict[str, str]:
     """What a person filters versions by, and what proves which files a version consists of.
+
+    The files are there: `check_files` has seen them.
 
     Raises:
         ConfigError: the user's tags contain one of these.
@@ -206,6 +210,8 @@ def version_tags(release: Release) -> dict[str, str]:
         "metric": report.metric,
         "foveal_version": foveal_version(),
     }
+    if release.reference is not None:
+        tags["reference_sha256"] = sha256_file(release.reference)
     if clash := sorted(tags.keys() & release.tags.keys()):
         raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", mend="rename them")
     return {**release.tags, **tags}

@@ -36,8 +36,8 @@ _DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all 
 
 
 @dataclass(frozen=True)
-class _Dataset:
-    """What MLflow calls a dataset: a name and a digest that metrics refer to."""
+class DatasetName:
+    """What MLflow calls a dataset: a name and a digest that metrics refer to, and the role it plays in a run."""
 
     role: str
     name: str
@@ -122,7 +122,7 @@ def fail_abandoned(store: Store, experiment: str, key: str) -> None:
 def log_run(store: Store, run_id: str, release: Release, card: str, model_id: str) -> None:
     """Log a release's parameters, metrics, data, files and plot to its run, and its metrics to its logged model."""
     client, data = store.client, _datasets(release)
-    _log_inputs(client, run_id, data)
+    log_inputs(client, run_id, data)
     validation = next((d for d in data if d.role in _VALIDATION), None)
     _log_params(client, run_id, release_params(release))
     log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
@@ -169,7 +169,7 @@ def log_metrics(
     *,
     step: int = 0,
     model_id: str | None = None,
-    dataset: _Dataset | None = None,
+    dataset: DatasetName | None = None,
 ) -> None:
     """Log metrics of one moment, tied to a logged model and to the data that they were measured on."""
     from mlflow.entities import Metric
@@ -181,11 +181,12 @@ def log_metrics(
     )
 
 
-def _datasets(release: Release) -> list[_Dataset]:
-    return [_Dataset(role, f"{release.name}-{role}", digest) for role, digest in release.dataset_hashes.items()]
+def _datasets(release: Release) -> list[DatasetName]:
+    return [DatasetName(role, f"{release.name}-{role}", digest) for role, digest in release.dataset_hashes.items()]
 
 
-def _log_inputs(client: Any, run_id: str, datasets: list[_Dataset]) -> None:
+def log_inputs(client: Any, run_id: str, datasets: list[DatasetName]) -> None:
+    """Name the data that a run used; what was named before is not named twice."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = [

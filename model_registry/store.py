@@ -72,6 +72,16 @@ def sqlite_uri(database: Path) -> str:
     return URL.create("sqlite", database=str(database.resolve())).render_as_string()
 
 
+def sqlite_file(store: Store) -> Path | None:
+    """The file of an embedded store; None for a server and for other databases."""
+    from sqlalchemy import make_url
+
+    if store.remote:
+        return None
+    url = make_url(store.tracking_uri)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
 def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> Store:
     """Open a store; a SQLite database that is not there yet is made, by one process at a time.
 

@@ -225,10 +225,13 @@ def test_two_versions_are_compared_metric_by_metric(registry, report, make_relea
     registry.log_release(make_release("pair"))
     other = replace(report, measurements=(report.measurements[0], replace(report.measurements[1], peak_rss_mb=210.0)))
     registry.log_release(make_release("pair", report=other))
-    rows = {row.metric: row for row in registry.compare("pair", 1, 2)}
+    found = registry.compare("pair", 1, "challenger")
+    rows = {row.metric: row for row in found.metrics}
     assert rows["p50_ms"] == MetricPair("p50_ms", 11.7, 11.7)
     assert rows["peak_rss_mb"] == MetricPair("peak_rss_mb", None, 210.0)
+    assert (rows["p50_ms"].difference, rows["peak_rss_mb"].difference) == (0.0, None)
     url = registry.comparison_url("pair", 1, 2)
+    assert found.url == url
     one, two = registry.versions("pair")
     assert url == (
         "http://127.0.0.1:5000/#/compare-model-versions?name=%22pair%22&runs=%7B%221%22%3A%22"

@@ -1,0 +1,42 @@
+"""`foveal compare`: two versions side by side, here and in MLflow's own comparison."""
+
+from __future__ import annotations
+
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from components.contracts import dump
+from flows.commands import comparing_screen as printed
+from flows.commands.shared import Json, show
+from flows.mlflow_ui import mlflow_ui
+from flows.settings import Settings
+from model_registry import Registry
+
+app = typer.Typer()
+Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
+
+
+@app.command()
+def compare(
+    model: Annotated[str, typer.Argument(help="NAME of a registered model.")],
+    first: Which,
+    second: Which,
+    open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show two versions side by side: metrics, and the parameters and hashes that differ."""
+    settings = Settings.from_environment()
+    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    found = registry.compare(model, first, second)
+    show(dump(found), as_json, lambda: printed.comparison(found))
+    if not open_ui:
+        return
+    if not settings.embedded_tracking:
+        webbrowser.open(found.url)
+        return
+    with mlflow_ui(settings) as ui:
+        webbrowser.open(registry.comparison_url(model, first, second, ui.address))
+        printed.serving(ui.address)
+        ui.wait()

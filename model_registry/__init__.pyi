@@ -1,0 +1,24 @@
+from .aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from .comparison import Comparison, MetricPair, TextPair
+from .history import BY_HAND, RELEASE, Grounds, History, Reign
+from .registry import Registry
+from .release import Release, check_name
+from .store import sqlite_uri
+
+__all__ = [
+    "BY_HAND",
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS_CHAMPION",
+    "RELEASE",
+    "Comparison",
+    "Grounds",
+    "History",
+    "MetricPair",
+    "Registry",
+    "Reign",
+    "Release",
+    "TextPair",
+    "check_name",
+    "sqlite_uri",
+]

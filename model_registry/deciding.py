@@ -1,0 +1,139 @@
+"""Promote, roll back, reject: each one entry of the record, and refused when the champion is another one by then."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+
+from components.contracts import Decision, GateReport, Outcome
+from components.errors import RegistryError
+from model_registry.aliases import PREVIOUS_CHAMPION, decide, settle, settle_alone
+from model_registry.history import BY_HAND, RELEASE, Grounds, History
+from model_registry.record import Record
+
+_HASH = "_sha256"
+
+
+def promote(record: Record, version: int, grounds: Grounds) -> None:
+    """Make a version the champion, unless it is.
+
+    Raises:
+        RegistryError: the grounds do not carry it, or the champion is another one than they rest on.
+    """
+    champion = settle(record).champion
+    if champion == version:
+        return
+    if grounds.gates is not None:
+        champion = _compared(record, version, grounds.gates)
+    _require_gates(record, version, grounds)
+    _change(record, _decision(record, Outcome.PROMOTED, version, champion, grounds))
+
+
+def roll_back(record: Record, grounds: Grounds) -> None:
+    """Let champion and previous champion change places.
+
+    Raises:
+        RegistryError: there is no previous champion, or somebody changed the champion meanwhile.
+    """
+    champion = settle(record).champion
+    previous = record.aliases().get(PREVIOUS_CHAMPION)
+    if previous is None or previous == champion:
+        raise RegistryError(
+            f"a version of {record.model} with alias {PREVIOUS_CHAMPION}, to go back to",
+            found="none",
+            mend=f"promote the version that you want: foveal promote {record.model}/VERSION",
+        )
+    _change(record, _decision(record, Outcome.ROLLED_BACK, previous, champion, grounds))
+
+
+def reject(record: Record, version: int, grounds: Grounds) -> None:
+    """Record that a version was not promoted; it is no challenger any more. Saying it again changes nothing.
+
+    Raises:
+        RegistryError: it is the champion.
+    """
+    with record.alone():
+        history = settle_alone(record)
+        if history.champion == version:
+            raise RegistryError(
+                "a challenger to reject",
+                found=f"the champion, {record.model}/{version}",
+                mend=f"foveal rollback {record.model} takes it out of production",
+            )
+        decision = _decision(record, Outcome.REJECTED, version, history.champion, grounds)
+        last = history.last_about(version)
+        if last is None or last.decision != decision:
+            decide(record, decision)
+
+
+def _change(record: Record, decision: Decision) -> None:
+    """Append a decision if the champion is the one it rests on, read again under the lock, and by replay after it."""
+    with record.alone():
+        history, counts = settle_alone(record), False
+        if history.champion == decision.champion_before:
+            history, counts = decide(record, decision)
+    same = decision.outcome is Outcome.PROMOTED and history.champion == decision.version
+    if not counts and not same:
+        raise _lost(record, decision, history)
+
+
+def _decision(record: Record, outcome: Outcome, version: int, champion: int | None, grounds: Grounds) -> Decision:
+    tags = record.store.client.get_model_version(record.model, str(version)).tags
+    hashes = {key.removesuffix(_HASH): value for key, value in tags.items() if key.endswith(_HASH)}
+    return Decision(
+        outcome,
+        version,
+        champion,
+        grounds.trigger,
+        grounds.who or _this_user(),
+        tuple(grounds.reasons),
+        grounds.event,
+        grounds.gates,
+        {**hashes, **grounds.hashes},
+    )
+
+
+def _compared(record: Record, version: int, gates: GateReport) -> int | None:
+    """The champion that the gates compared with, if they are about this version at all."""
+    if gates.challenger != f"{record.model}/{version}":
+        raise RegistryError(
+            f"gates of {record.model}/{version}", found=f"gates of {gates.challenger}", mend="evaluate its own"
+        )
+    _, _, champion = gates.champion.rpartition("/")
+    return int(champion) if champion else None
+
+
+def _require_gates(record: Record, version: int, grounds: Grounds) -> None:
+    """Nothing but a person, or the rule for releases, promotes without gates that were passed."""
+    if grounds.trigger in (BY_HAND, RELEASE) or (grounds.gates is not None and grounds.gates.passed):
+        return
+    raise RegistryError(
+        f"gates that {record.model}/{version} passed, to promote it by trigger {grounds.trigger}",
+        found="; ".join(grounds.gates.reasons) if grounds.gates else "none evaluated",
+        mend=f"look at them, and promote it by hand if you are sure: foveal promote {record.model}/{version}",
+    )
+
+
+def _lost(record: Record, decision: Decision, history: History) -> RegistryError:
+    model = record.model
+    expected = "no champion yet" if decision.champion_before is None else f"{model}/{decision.champion_before}"
+    now = "no champion" if history.champion is None else f"{model}/{history.champion}"
+    last = history.last_change()
+    how = ""
+    if last is not None:
+        what = last.decision.outcome.value.replace("_", " ")
+        how = f", {what} by {last.decision.who} at {last.at:%Y-%m-%d %H:%M:%S} UTC in decision {last.number}"
+    return RegistryError(
+        f"{expected} as champion of {model}, as when this began",
+        found=f"{now}{how}",
+        mend=f"see foveal history {model}, then run it again if it is still wanted",
+    )
+
+
+def _this_user() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"

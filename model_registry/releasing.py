@@ -1,0 +1,50 @@
+"""Log a release: its runs first, then its logged model, and the version last."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from model_registry import runs
+from model_registry.model_card import description, model_card
+from model_registry.pyfunc import save_pyfunc
+from model_registry.release import Release, run_tags
+from model_registry.store import Store
+
+_NOTE_LENGTH = 8000  # characters of a run's tag
+
+
+def log_release(store: Store, release: Release, tags: dict[str, str]) -> int:
+    """Log a release with all that belongs to it and register it; returns the version's number.
+
+    What fails before the version is registered leaves runs marked FAILED.
+    """
+    card = release.description or model_card(release)
+    experiment = runs.experiment_of(store, release.name)
+    runs.fail_abandoned(store, experiment, release.key)
+    own = {**run_tags(release), "foveal.kind": "release", "mlflow.note.content": card[:_NOTE_LENGTH]}
+    with runs.open_run(store, experiment, f"release · {release.chosen.variant}", own) as run_id:
+        with runs.open_model(store, experiment, release, run_id) as model:
+            runs.log_run(store, run_id, release, card, model.model_id)
+            runs.log_variants(store, experiment, run_id, release)
+            with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+                saved = save_pyfunc(release, Path(scratch) / "model", model, run_id)
+                store.client.log_model_artifacts(model.model_id, str(saved))
+        return _register(store, release, tags, card, run_id, model)
+
+
+def _register(store: Store, release: Release, tags: dict[str, str], card: str, run_id: str, model: Any) -> int:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.create_registered_model(release.name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # `models:/ID` would be resolved by MLflow's global tracking URI in this process; a server resolves its own.
+    source = f"models:/{model.model_id}" if store.remote else model.artifact_location
+    row = store.client.create_model_version(
+        release.name, source, run_id=run_id, tags=tags, description=description(card), model_id=model.model_id
+    )
+    return int(row.version)
