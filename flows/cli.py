@@ -13,8 +13,7 @@ import typer
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
-from flows.commands import ab
-from flows.commands import comparing, promotion
+from flows.commands import ab, comparing, gates, promotion
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -32,6 +31,7 @@ app.add_typer(comparing.app)
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift")
 app.add_typer(ab.app)
+app.add_typer(gates.app)
 
 
 @app.command()

@@ -1,4 +1,17 @@
 from .ab_verdict import AbPlan, judge, undecided
+from .contest import Contender
+from .gate_policy import GatePolicy
+from .gates import Exam, run_gates
 from .run import LabelledImages, run_benchmark
 
-__all__ = ["AbPlan", "LabelledImages", "judge", "run_benchmark", "undecided"]
+__all__ = [
+    "AbPlan",
+    "Contender",
+    "Exam",
+    "GatePolicy",
+    "LabelledImages",
+    "judge",
+    "run_benchmark",
+    "run_gates",
+    "undecided",
+]

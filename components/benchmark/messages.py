@@ -11,7 +11,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from components.contracts import Classification, Detections, LabelledImage, ModelArtifact, Prediction, dump, load
+from components.contracts import (
+    Classification,
+    Detections,
+    LabelledImage,
+    ModelArtifact,
+    Prediction,
+    TaskType,
+    dump,
+    load,
+)
 
 HEADER = struct.Struct(">Q")  # length of the JSON that follows, in bytes
 
@@ -51,6 +60,8 @@ class Open:
     threads: int
     images: tuple[Path, ...]
     batch: int
+    confidence: float = 0.25
+    iou: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -92,15 +103,53 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """Predict these images with the thresholds of evaluation; answered by `Predicted`."""
+
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A prediction as JSON carries it: rows of x0, y0, x1, y1, score, class id; or one row of probabilities."""
+
+    task: TaskType
+    rows: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Found:
+        """The rows of a prediction; masks stay behind, no metric reads them."""
+        if isinstance(prediction, Classification):
+            return cls(TaskType.CLASSIFY, (tuple(prediction.probs.tolist()),))
+        table = np.column_stack([prediction.xyxy, prediction.scores, prediction.class_ids])
+        return cls(TaskType.DETECT, tuple(map(tuple, table.tolist())))
+
+    def prediction(self) -> Prediction:
+        """The prediction that it was made of, to the last bit."""
+        if self.task is TaskType.CLASSIFY:
+            return Classification(np.array(self.rows[0], np.float32))
+        table = np.array(self.rows, np.float64).reshape(-1, 6)
+        scored = table[:, :5].astype(np.float32)
+        return Detections(scored[:, :4], scored[:, 4], table[:, 5].astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One prediction an image, in the order of the request."""
+
+    found: tuple[Found, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     """The request could not be done, and why; the worker stays."""
 
     error: str
 
 
-Message = Open | Opened | Measure | Timings | Evaluate | Evaluated | Failed
+Message = Open | Opened | Measure | Timings | Evaluate | Evaluated | Predict | Predicted | Failed
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Open, Opened, Measure, Timings, Evaluate, Evaluated, Failed)
+    kind.__name__: kind for kind in (Open, Opened, Measure, Timings, Evaluate, Evaluated, Predict, Predicted, Failed)
 }
 
 

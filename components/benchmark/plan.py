@@ -15,11 +15,13 @@ REFERENCE_BACKEND = "onnxruntime"
 
 @dataclass(frozen=True)
 class Variant:
-    """One artifact on one backend; `name` is unique in a plan."""
+    """One artifact on one backend with the thresholds of its predictions; `name` is unique in a plan."""
 
     name: str
     artifact: ModelArtifact
     backend: str
+    confidence: float = 0.25
+    iou: float = 0.7
 
 
 def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[Variant, ...]:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from components.benchmark.crew import Worker
-from components.benchmark.messages import Evaluate, Evaluated, Example, Open, Opened
+from components.benchmark.messages import Evaluate, Evaluated, Example
 from components.benchmark.plan import free_batch, plan_variants
 from components.benchmark.report import build_report
+from components.benchmark.rounds import Progress, open_trials, time_rounds
 from components.benchmark.trial import Trial
 from components.contracts import BenchmarkReport, LabelledImage, ModelArtifact, Target
 from components.errors import ConfigError, DatasetError, ModelError
-
-Progress = Callable[[str, int, int], None]
-
-TIMED_IMAGES = 16  # enough to rotate through scenes, few enough to keep decoded in memory
-TURN = 5  # calls before the next process has its turn: so short that a busy second of the machine meets all of them
 
 
 class LabelledImages(Protocol):
@@ -79,47 +71,14 @@ def run_benchmark(
             Trial(variant, batch if free_batch(variant.artifact) else 1, stack.enter_context(Worker()))
             for variant in (*variants, variants[0])
         ]
-        _open([*trials, twin], target, dataset.images, timeout_s, advance)
-        _measure([*trials, twin], rounds, calls, seed, timeout_s, advance)
+        open_trials([*trials, twin], target, dataset.images, timeout_s, advance)
+        time_rounds([*trials, twin], rounds, calls, seed, timeout_s, advance)
         twin.worker.close()
         _evaluate(trials, dataset.images, timeout_s, advance)
     if all(trial.error for trial in trials):
         found = "; ".join(f"{trial.variant.name}: {trial.error}" for trial in trials)
         raise ModelError("at least one variant that can be measured", found=found)
     return build_report(trials, twin, target, len(dataset.images), reference_accuracy)
-
-
-def _open(
-    trials: Sequence[Trial], target: Target, images: Sequence[LabelledImage], timeout_s: float, advance: Progress
-) -> None:
-    """All load at the same time: nothing is timed yet."""
-    paths = _spread([image.path for image in images], TIMED_IMAGES)
-    for trial in trials:
-        variant = trial.variant
-        trial.tell(Open(variant.artifact, variant.backend, target.device, target.threads, paths, trial.batch))
-    for done, trial in enumerate(trials, start=1):
-        trial.hear(Opened, timeout_s)
-        advance("opening variants", done, len(trials))
-
-
-def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
-    """At most `count` of the paths, evenly spread over their order."""
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int))
-    return tuple(paths[k] for k in chosen)
-
-
-def _measure(trials: Sequence[Trial], rounds: int, calls: int, seed: int, timeout_s: float, advance: Progress) -> None:
-    """In each round every worker has several short turns, alone, in an order that is drawn anew each time."""
-    order = list(trials)
-    shuffle = random.Random(seed).shuffle  # noqa: S311
-    for done in range(1, rounds + 1):
-        for trial in trials:
-            trial.begin_round()
-        for start in range(0, calls, TURN):
-            shuffle(order)
-            for trial in order:
-                trial.measure(min(TURN, calls - start), 1 if start == 0 else 0, timeout_s)
-        advance("timing rounds", done, rounds)
 
 
 def _evaluate(trials: Sequence[Trial], images: Sequence[LabelledImage], timeout_s: float, advance: Progress) -> None:

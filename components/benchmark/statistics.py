@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
+import numpy.typing as npt
 
 from components.contracts import Latency
 
@@ -25,6 +26,7 @@ CONFIDENCE = 0.95
 P50_FLOOR = 10
 P95_FLOOR = 130
 ROUNDS_FLOOR = 6
+RESAMPLES = 1000
 
 Rounds = Sequence[Sequence[float]]  # per round, the time of each call in milliseconds
 
@@ -111,3 +113,34 @@ def noise_floor(baseline: Rounds, twin: Rounds) -> float | None:
     """
     ratio = speedup(baseline, twin)
     return None if ratio is None else max(abs(ratio.low - 1), abs(ratio.high - 1))
+
+
+def p95_ratio(baseline: Rounds, variant: Rounds) -> Estimate | None:
+    """The variant's 95th percentile as a multiple of the baseline's, with its 95 % interval.
+
+    Rounds are resampled, for both the same ones, since the calls of a round share the state of the machine
+    (bootstrap percentiles; Efron and Tibshirani, 1993, chapter 13). None below `ROUNDS_FLOOR` rounds or `P95_FLOOR`
+    calls.
+
+    Arguments:
+        baseline: what the variant is compared with.
+        variant: measured in the same rounds, with equally many calls in each.
+
+    Raises:
+        ValueError: they were not.
+    """
+    one, other = np.array(baseline, np.float64), np.array(variant, np.float64)
+    if one.shape != other.shape:
+        raise ValueError(f"expected the same rounds of both, found {one.shape} and {other.shape}")
+    if len(one) < ROUNDS_FLOOR or one.size < P95_FLOOR:
+        return None
+    drawn = np.random.default_rng(0).integers(len(one), size=(RESAMPLES, len(one)))
+    resampled = _p95(other[drawn]) / _p95(one[drawn])
+    value = float(np.percentile(other, 95) / np.percentile(one, 95))
+    low, high = np.percentile(resampled, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
+
+
+def _p95(resamples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n,) from (n, rounds, calls)."""
+    return np.asarray(np.percentile(resamples.reshape(len(resamples), -1), 95, axis=1))

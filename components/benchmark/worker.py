@@ -23,10 +23,13 @@ from components.benchmark.messages import (
     Evaluated,
     Example,
     Failed,
+    Found,
     Measure,
     Message,
     Open,
     Opened,
+    Predict,
+    Predicted,
     Timings,
     decode,
     send,
@@ -49,7 +52,7 @@ class Bench:
     def __init__(self, order: Open) -> None:
         if order.threads:
             cv2.setNumThreads(order.threads)
-        self._task: VisionTask = task_for(order.artifact.spec)
+        self._task: VisionTask = task_for(order.artifact.spec, confidence=order.confidence, iou=order.iou)
         self._session: Session = get_backend(order.backend).open(
             order.artifact, device=order.device, threads=order.threads
         )
@@ -74,13 +77,17 @@ class Bench:
 
     def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
         """Accuracy with the thresholds of evaluation; a metric that is undefined on these images is left out."""
+        predictions = self.predict([example.path for example in examples])
+        accuracy = self._task.evaluation_settings().evaluate(predictions, [example.truth() for example in examples])
+        return {name: float(value) for name, value in accuracy.items() if np.isfinite(value)}
+
+    def predict(self, paths: Sequence[Path]) -> list[Prediction]:
+        """Predictions with the thresholds of evaluation."""
         task = self._task.evaluation_settings()
         predictions: list[Prediction] = []
-        for start in range(0, len(examples), len(self._batch)):
-            images = [read_image(example.path) for example in examples[start : start + len(self._batch)]]
-            predictions += self._predict(task, images)
-        accuracy = task.evaluate(predictions, [example.truth() for example in examples])
-        return {name: float(value) for name, value in accuracy.items() if np.isfinite(value)}
+        for start in range(0, len(paths), len(self._batch)):
+            predictions += self._predict(task, [read_image(path) for path in paths[start : start + len(self._batch)]])
+        return predictions
 
     def _turn(self) -> list[Image]:
         """The next image, in rotation."""
@@ -139,6 +146,8 @@ def serve(read: Callable[[int], bytes], answer: Callable[[Message], None]) -> No
                 answer(bench.measure(request.calls, request.batches))
             elif isinstance(request, Evaluate) and bench:
                 answer(Evaluated(bench.evaluate(request.examples)))
+            elif isinstance(request, Predict) and bench:
+                answer(Predicted(tuple(Found.of(prediction) for prediction in bench.predict(request.images))))
             else:
                 answer(Failed(f"unexpected {type(request).__name__}"))
         except FovealError as error:

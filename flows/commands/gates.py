@@ -1,0 +1,45 @@
+"""`foveal gates`: would this version be promoted? Nothing changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.shared import Json, running, show
+
+app = typer.Typer()
+
+
+@app.command()
+def gates(
+    model: Annotated[str, typer.Argument(help="Name of a registered model.")],
+    challenger: Annotated[str, typer.Argument(help="The version to judge: a number or an alias.")],
+    data: Annotated[Path, typer.Option(help="Labelled images: a data.yaml or an image folder.")],
+    against: Annotated[str, typer.Option(help="The version to compare with: a number or an alias.")] = "champion",
+    golden_split: Annotated[str, typer.Option(help="The split that is never trained on.")] = "golden",
+    recent_split: Annotated[
+        str | None, typer.Option(help="A split of recent images, on which the challenger must be better.")
+    ] = None,
+    recent_data: Annotated[Path | None, typer.Option(help="Where that split is, if elsewhere.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
+    from components.contracts import dump
+    from components.images.datasets import load_dataset
+    from flows.config import validate_config
+    from flows.config_gates import GatesConfig
+    from flows.gates_screen import show_gates
+    from flows.gating import check_gates, splits
+
+    values = {"name": model, "challenger": challenger, "against": against, "data": data}
+    values |= {"golden_split": golden_split, "recent_split": recent_split, "recent_data": recent_data}
+    config = validate_config(values, GatesConfig, source="the command line")
+    for split in filter(None, splits(config)):
+        load_dataset(split.data, split.name)
+    with running(f"gates {model}", as_json):
+        report = check_gates(config)
+    show({**dump(report), "passed": report.passed, "reasons": report.reasons}, as_json, lambda: show_gates(report))
+    if not report.passed:
+        raise typer.Exit(1)

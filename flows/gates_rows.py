@@ -1,0 +1,40 @@
+"""A gate in words: the same rows on the screen and in the Prefect UI."""
+
+from __future__ import annotations
+
+from components.contracts import Gate, GateReport
+from flows.formats import number
+
+HEADINGS = ("gate", "champion", "challenger", "difference [95 %]", "limit", "n", "verdict")
+_RATIOS = ("p95_ms", "size_mb", "peak_rss_mb")
+
+
+def headline(report: GateReport) -> str:
+    """What came of it, in one line."""
+    against = f" against {report.champion}" if report.champion else ", without a champion"
+    return f"{report.challenger}{against}: {'passed' if report.passed else 'not passed'}"
+
+
+def cells(gate: Gate) -> tuple[str, ...]:
+    """One row, in the order of `HEADINGS`."""
+    ratio = gate.name in _RATIOS
+    digits = 2 if ratio or gate.name.startswith("budget ") else 3
+    limit = "–" if gate.limit is None else f"{gate.limit:.2f}×" if ratio else f"{gate.limit:g}"
+    return (
+        gate.name,
+        number(gate.champion, digits),
+        number(gate.challenger, digits),
+        _difference(gate.difference, ratio),
+        limit,
+        str(gate.images) if gate.images else "–",
+        gate.verdict.value if gate.required else f"{gate.verdict.value} (not required)",
+    )
+
+
+def _difference(difference: tuple[float, float, float] | None, ratio: bool) -> str:
+    if difference is None:
+        return "–"
+    value, low, high = difference
+    if not ratio:
+        return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{value:.2f}×" if low == high else f"{value:.2f}× [{low:.2f}, {high:.2f}]"

@@ -1,0 +1,163 @@
+"""Champion against challenger: the gates as a step, and a flow that runs them by hand and changes nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from prefect import flow
+
+from components.benchmark import Contender, Exam, run_gates
+from components.contracts import Check, GateReport, Verdict, dump
+from components.files import write_json
+from flows import tasks
+from flows.config_gates import GatesConfig, GatesInput
+from flows.gates_publish import publish_gates
+from flows.predicting import Served, read_bundle
+from flows.progress import advance
+from flows.steps import Split, step, workplace
+
+QUERIES = 3  # golden images that a bundle is asked about
+
+
+@step("gates")
+def gates(
+    champion: Served | None,
+    challenger: Served,
+    bundle: Path,
+    golden: Split,
+    recent: Split | None,
+    *,
+    golden_sha256_of_champion: str | None,
+    require_improvement: bool,
+    settings: GatesInput,
+) -> GateReport:
+    """Run every gate of a challenger.
+
+    Arguments:
+        champion: what is in production, or None.
+        challenger: what is to take its place.
+        bundle: the challenger's, as a folder or a zip.
+        golden: the frozen set.
+        recent: labelled images since the drift, or None.
+        golden_sha256_of_champion: of the golden set that the champion was released with, see `golden_hash`.
+        require_improvement: drift was the cause.
+        settings: limits and effort.
+    """
+    exam = _exam(golden, settings.slices)
+    queries = [image.path for image in tasks.evenly(exam.dataset.images, QUERIES)]
+    report = run_gates(
+        _contender(champion) if champion else None,
+        _contender(challenger),
+        golden=exam,
+        recent=_exam(recent, settings.slices) if recent else None,
+        golden_sha256_of_champion=golden_sha256_of_champion,
+        require_improvement=require_improvement,
+        target=challenger.target,
+        smoke=lambda: load_and_query(bundle, queries),
+        policy=settings.policy(),
+        rounds=settings.rounds,
+        calls=settings.calls,
+        progress=advance,
+    )
+    write_json(workplace() / "gates.json", dump(report))
+    return report
+
+
+@flow(name="gates", flow_run_name="{config.name}", validate_parameters=True)
+def check_gates(config: GatesConfig) -> GateReport:
+    """Run the gates of one registered version against another; no alias moves.
+
+    Arguments:
+        config: the versions and the labelled images.
+
+    Raises:
+        FovealError: no such version, or no such images.
+    """
+    golden, recent = splits(config)
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        before, champion, _ = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
+        after, challenger, _ = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
+        report = gates(
+            read_bundle(champion, f"{before.name}/{before.version}"),
+            read_bundle(challenger, f"{after.name}/{after.version}"),
+            challenger,
+            golden,
+            recent,
+            golden_sha256_of_champion=golden_hash(champion, golden.name),
+            require_improvement=recent is not None,
+            settings=config.gates,
+        )
+    publish_gates(report)
+    return report
+
+
+def splits(config: GatesConfig) -> tuple[Split, Split | None]:
+    """The golden split, and the recent one where one was named."""
+    golden = Split(config.data, config.golden_split)
+    if config.recent_data is None and config.recent_split is None:
+        return golden, None
+    return golden, Split(config.recent_data or config.data, config.recent_split or "val")
+
+
+def golden_hash(bundle: Path, split: str) -> str | None:
+    """Content hash of the split that a version was released with; None where its bundle does not say."""
+    from components.package import read_manifest
+
+    known: Any = read_manifest(bundle).details.get("datasets")
+    return known.get(split) if isinstance(known, dict) else None
+
+
+def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:
+    """Use a bundle as whoever deploys it would: check every file, rerun its own golden set, ask about some images.
+
+    Raises:
+        FovealError: it is damaged or does not load.
+    """
+    from components.package import run_bundle, verify_bundle
+
+    verification = verify_bundle(bundle)
+    answers = run_bundle(bundle, images)
+    failures = [f"{check.name}: {check.reason}" for check in verification.failed]
+    failures += [f"{answer['image']}: {answer['error']}" for answer in answers if "error" in answer]
+    if failures:
+        return Check("bundle", None, None, Verdict.FAIL, "; ".join(failures[:3]))
+    reason = f"its {verification.images} golden images reproduced, {len(answers)} images answered"
+    return Check("bundle", None, None, Verdict.PASS, reason)
+
+
+def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Slices of images by a number: name → which of the n images, (n,) bool; equal numbers stay together."""
+    low, high = np.quantile(values, (1 / 3, 2 / 3))
+    parts = {
+        f"{column} ≤ {low:.4g}": values <= low,
+        f"{column} {low:.4g}–{high:.4g}": (values > low) & (values <= high),
+        f"{column} > {high:.4g}": values > high,
+    }
+    return {name: mask for name, mask in parts.items() if mask.any()}
+
+
+def _contender(served: Served) -> Contender:
+    thresholds = served.thresholds
+    return Contender(served.label, served.artifact, served.backend, thresholds.confidence, thresholds.iou)
+
+
+def _exam(split: Split, columns: Sequence[str]) -> Exam:
+    """A labelled split and its slices."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.images.statistics import image_statistics
+
+    dataset = load_dataset(split.data, split.name)
+    if not columns:
+        return Exam(dataset)
+    rows = []
+    for done, image in enumerate(dataset.images, start=1):
+        rows.append(image_statistics(read_image(image.path)))
+        advance("describing images", done, len(dataset.images))
+    values = {column: np.array([row[column] for row in rows]) for column in columns}
+    return Exam(dataset, {name: mask for column in columns for name, mask in thirds(column, values[column]).items()})
