@@ -13,6 +13,7 @@ import typer
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
+from flows.commands import labels
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -27,6 +28,7 @@ bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_
 app.add_typer(bundle_app, name="bundle")
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift")
+app.add_typer(labels.app, name="labels")
 
 
 @app.command()
