@@ -38,11 +38,16 @@ _MOST_ROWS = 40_000  # of the latest windows, among which images are chosen
 
 @dataclass(frozen=True)
 class Labelled:
-    """A registered version whose labels are asked for, what its labels are about, and its reference."""
+    """A registered version whose labels are asked for, what it is, and its reference."""
 
     version: ModelVersion
-    about: LabelTask
+    spec: VisionSpec
     reference: Path
+
+    @property
+    def about(self) -> LabelTask:
+        """What its labels are about."""
+        return about_of(self.spec)
 
 
 @step("fill labelling queue", cached=False, retries=2)
@@ -119,7 +124,7 @@ def labelled_model(model: str) -> Iterator[Labelled]:
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         served = read_bundle(known.download_bundle(version, Path(scratch) / "bundle"))
         reference = require_reference(known.download_reference(version, Path(scratch)), version)
-        yield Labelled(version, about_of(served.artifact.spec), reference)
+        yield Labelled(version, served.artifact.spec, reference)
 
 
 def queue_images(version: ModelVersion, reference: Path, size: int) -> int:

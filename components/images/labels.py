@@ -51,7 +51,7 @@ class QueuedImage:
         height: likewise.
         window: the key of the run that it came with.
         model: NAME/VERSION of the model that made `prelabels`.
-        drift: share of the reference that looks less like this window, in 0–1.
+        drift: how probably it is of this window and not of the reference, in 0–1.
         uncertainty: of the model, in 0–1.
         score: drift × uncertainty × how different it is from what was queued before it.
         prelabels: what the model sees in it.

@@ -33,8 +33,8 @@ def rank_for_labels(
 ) -> tuple[QueuedImage, ...]:
     """Order the images of a model by what a label of each would teach: drift × uncertainty × diversity.
 
-    Drift is the share of the reference's images that look less like this window than the image does, by a classifier
-    that tells the two apart in the columns that moved (all of them where none did). Uncertainty is 1 − margin of a
+    Drift is the probability that an image is of the window and not of the reference, by a classifier that tells equally
+    many of both apart in the columns that moved (in all of them where none did). Uncertainty is 1 − margin of a
     classifier and 1 − mean confidence of a detector's detections. Diversity is the distance to the nearest image that
     was chosen before, greedily (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; as core
     sets for labelling: Sener and Savarese, ICLR 2018); copies of one scene are left out.
@@ -59,7 +59,7 @@ def rank_for_labels(
     before, after = _tables(rows, reference)
     drift, uncertainty = _drift(before, after), _uncertainty(after)
     taken = np.array([sha256 in known for sha256 in rows["sha256"].to_pylist()], np.bool_)
-    chosen, gaps = _spread_out(drift * uncertainty, _features(before, after), taken, size)
+    chosen, gaps = _spread_out(drift * uncertainty, *_features(before, after), taken, size)
     values = rows.take(chosen).select([*_FIELDS, WINDOW]).to_pylist()
     seen = _prelabels(detections, values)
     return tuple(
@@ -74,11 +74,12 @@ def rank_for_labels(
 
 def _unique(images: Any) -> Any:
     """The rows with a prediction, the latest of each image."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     rows = images.filter(pc.equal(images["status"], "ok"))
     latest = {sha256: place for place, sha256 in enumerate(rows["sha256"].to_pylist())}
-    return rows.take(sorted(latest.values()))
+    return rows.take(pa.array(sorted(latest.values()), pa.int64()))
 
 
 def _tables(rows: Any, reference: Path) -> tuple[DriftTable, DriftTable]:
@@ -95,13 +96,13 @@ def _tables(rows: Any, reference: Path) -> tuple[DriftTable, DriftTable]:
 
 
 def _drift(reference: DriftTable, window: DriftTable) -> Floats:
-    """In 0–1: the share of the reference whose images look less like the window."""
+    """In 0–1: how probably each image is not one of the reference."""
     decision = compare_tables(reference, window)
     moved = [column.column for column in decision.columns if column.drifted]
     if decision.state is DriftState.INSUFFICIENT_DATA or not moved:
         moved = list(reference.columns)
-    ours, theirs, _ = drift_scores(reference, window, moved)
-    return np.asarray(np.searchsorted(np.sort(ours), theirs, side="right") / len(ours), np.float64)
+    odds = drift_scores(reference, window, moved)[1]
+    return np.asarray(1 / (1 + np.exp(-odds.clip(-50, 50))))
 
 
 def _uncertainty(window: DriftTable) -> Floats:
@@ -113,28 +114,32 @@ def _uncertainty(window: DriftTable) -> Floats:
     return np.ones(window.samples)
 
 
-def _features(reference: DriftTable, window: DriftTable) -> Floats:
-    """What images look like on one scale, that of the window: (n, k)."""
-    parts = []
-    for name, values in window.columns.items():
+def _features(reference: DriftTable, window: DriftTable) -> tuple[Floats, float]:
+    """What images look like on one scale, (n, k), and how far two images of the reference usually are apart."""
+    m, parts = reference.samples, []
+    for name, after in window.columns.items():
+        before = reference.columns[name]
         if window.is_vector(name):
-            parts.append(projected(reference.columns[name], values))
+            parts.append(np.concatenate([projected(before, before), projected(before, after)]))
         elif not window.is_category(name):
-            parts.append(np.where(np.isfinite(values), values, np.nanmedian(reference.columns[name]))[:, None])
+            values = np.concatenate([before, after])
+            middle = np.nanmedian(before) if np.isfinite(before).any() else 0.0
+            parts.append(np.where(np.isfinite(values), values, middle)[:, None])
     both = np.concatenate(parts, axis=1)
     spread = both.std(axis=0)
-    scaled = (both - both.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    return np.asarray(np.clip(scaled, -_FARTHEST, _FARTHEST))
+    scaled = ((both - both.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)).clip(-_FARTHEST, _FARTHEST)
+    one, other = np.random.default_rng(0).integers(0, m, (2, _PAIRS))
+    usual = float(np.median(np.linalg.norm(scaled[one] - scaled[other], axis=1)))
+    return scaled[m:], max(usual, 1e-9)
 
 
 def _spread_out(
-    scores: Floats, features: Floats, taken: npt.NDArray[np.bool_], size: int
+    scores: Floats, features: Floats, usual: float, taken: npt.NDArray[np.bool_], size: int
 ) -> tuple[list[int], list[float]]:
     """Take image by image that with the largest score × distance to those taken before; rows and these distances.
 
     A distance is a share of the usual one between two images, and 1 at most: being an outlier is no merit.
     """
-    usual = _usual_distance(features)
     gaps = np.ones(len(scores))
     for row in np.flatnonzero(taken).tolist():
         gaps = np.minimum(gaps, np.linalg.norm(features - features[row], axis=1) / usual)
@@ -151,13 +156,6 @@ def _spread_out(
         gaps = np.minimum(gaps, np.linalg.norm(features - features[best], axis=1) / usual)
         gaps[best] = 0
     return chosen, at
-
-
-def _usual_distance(features: Floats) -> float:
-    """The median distance of two images."""
-    one, other = np.random.default_rng(0).integers(0, len(features), (2, _PAIRS))
-    apart = np.linalg.norm(features[one] - features[other], axis=1)[one != other]
-    return max(float(np.median(apart)), 1e-9) if len(apart) else 1.0
 
 
 def _prelabels(detections: Any, rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Label, ...]]:
