@@ -45,7 +45,7 @@ class LabelledDataset:
 
 
 @dataclass(frozen=True)
-class _Description:
+class Description:
     """What a YOLO `data.yaml` says."""
 
     file: Path
@@ -80,11 +80,10 @@ def load_dataset(path: Path, split: str) -> LabelledDataset:
         DatasetError: the split, its images or its labels are missing, damaged or contradict themselves.
     """
     path = Path(os.path.abspath(os.path.expanduser(path)))
+    if description := description_file(path):
+        return _load_yolo(description, split)
     if path.is_dir():
-        description = next((path / name for name in _DESCRIPTIONS if (path / name).is_file()), None)
-        return _load_yolo(description, split) if description else _load_folder(path, split)
-    if path.is_file() and path.suffix.lower() in {".yaml", ".yml"}:
-        return _load_yolo(path, split)
+        return _load_folder(path, split)
     raise DatasetError(
         "a YOLO data.yaml, a folder that holds one, or an image folder split/class/*.jpg",
         found=f"{path}, a file of another kind" if path.exists() else f"nothing at {path}",
@@ -92,29 +91,41 @@ def load_dataset(path: Path, split: str) -> LabelledDataset:
     )
 
 
+def description_file(path: Path) -> Path | None:
+    """The `data.yaml` that a path is, or that the folder holds; None where there is none."""
+    if path.is_dir():
+        return next((path / name for name in _DESCRIPTIONS if (path / name).is_file()), None)
+    return path if path.is_file() and path.suffix.lower() in {".yaml", ".yml"} else None
+
+
 def _load_yolo(file: Path, split: str) -> LabelledDataset:
-    description = _read_description(file)
-    places = _places(description, split)
+    description = read_description(file)
+    places = split_places(description, split)
     base = os.path.commonpath([place if place.is_dir() else place.parent for place in places])
     files = {Path(image.uri) for place in places for image in list_images(place)}
     named = sorted((Path(os.path.relpath(image, base)).as_posix(), image) for image in files)
     digest, images = _digest(TaskType.DETECT, description.names), []
     for name, image in named:
-        rows = _read_rows(_label_file(image), description)
+        rows = read_rows(label_file(image), description)
         images.append(LabelledImage(name, image, _detections(image, rows)))
         digest.update(sha256_json([name, _sha256(image), rows]).encode())
     if not any(len(image.truth) for image in images if isinstance(image.truth, Detections)):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(images)} of {split} in {file}",
-            mend=f"the label of the first belongs in {_label_file(images[0].path)}",
+            mend=f"the label of the first belongs in {label_file(images[0].path)}",
         )
     return LabelledDataset(
         description.root, split, TaskType.DETECT, description.names, tuple(images), digest.hexdigest()
     )
 
 
-def _read_description(file: Path) -> _Description:
+def read_description(file: Path) -> Description:
+    """Read a YOLO `data.yaml`.
+
+    Raises:
+        DatasetError: it is no such file, or its class names have gaps.
+    """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -132,7 +143,7 @@ def _read_description(file: Path) -> _Description:
         for key, value in content.items()
         if key not in {"path", "names"} and _is_place(value)
     }
-    return _Description(file, Path(os.path.abspath(root)), names, frozenset(row_lengths), splits)
+    return Description(file, Path(os.path.abspath(root)), names, frozenset(row_lengths), splits)
 
 
 def _is_place(value: Any) -> bool:
@@ -153,8 +164,12 @@ def _class_names(names: Any, file: Path) -> tuple[str, ...]:
     return tuple(by_id[key] for key in range(len(by_id)))
 
 
-def _places(description: _Description, split: str) -> list[Path]:
-    """The folders of images, or `.txt` lists of them, that make up a split."""
+def split_places(description: Description, split: str) -> list[Path]:
+    """The folders of images, or `.txt` lists of them, that make up a split.
+
+    Raises:
+        DatasetError: there is no such split, or nothing where it should be.
+    """
     candidates = {
         name: [description.candidates(place) for place in places] for name, places in description.splits.items()
     }
@@ -184,15 +199,20 @@ def _no_split(split: str, where: Path, known: Iterable[str]) -> DatasetError:
     )
 
 
-def _label_file(image: Path) -> Path:
+def label_file(image: Path) -> Path:
+    """Where the label of an image belongs: under `labels` where it is under `images`, or else beside it."""
     parts = list(image.parts)
     if "images" in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     return Path(*parts).with_suffix(".txt")
 
 
-def _read_rows(label: Path, description: _Description) -> tuple[tuple[float, ...], ...]:
-    """The rows of a label file, if there is one, as (class id, left, top, right, bottom), normalised."""
+def read_rows(label: Path, description: Description) -> tuple[tuple[float, ...], ...]:
+    """The rows of a label file, if there is one, as (class id, left, top, right, bottom), normalised.
+
+    Raises:
+        DatasetError: the file is damaged, or a row is wrong.
+    """
     if not label.is_file():
         return ()
     try:
@@ -207,7 +227,7 @@ def _read_rows(label: Path, description: _Description) -> tuple[tuple[float, ...
     return tuple(dict.fromkeys(rows))
 
 
-def _parse_row(fields: list[str], where: str, description: _Description) -> tuple[float, ...]:
+def _parse_row(fields: list[str], where: str, description: Description) -> tuple[float, ...]:
     try:
         class_id, *values = map(float, fields)
     except ValueError as error:

@@ -4,8 +4,12 @@ from .alerts import AlertPolicy, Health, check_alerts, read_health
 from .anomalies import check_window, find_anomalies, summarise_window
 from .estimate import LabelledConfidence, estimate_accuracy
 from .history import PastWindow
+from .label_book import BookedLabel, LabelBook
+from .label_import import KnownImage, LabelImport, import_labels
+from .labelled import LabelledData, LabelStatus, label_status, pseudo_labels, write_labelled
 from .notify import Delivery, send_alerts
 from .policy import DriftPolicy, assess
+from .queue import rank_for_labels
 from .reference import build_reference
 from .report import write_report
 from .store import MonitoringStore
@@ -18,10 +22,16 @@ __all__ = [
     "AlertBook",
     "AlertPolicy",
     "AlertStatus",
+    "BookedLabel",
     "Delivery",
     "DriftPolicy",
     "Health",
+    "KnownImage",
+    "LabelBook",
+    "LabelImport",
+    "LabelStatus",
     "LabelledConfidence",
+    "LabelledData",
     "MonitoringStore",
     "PastWindow",
     "PlannedWindow",
@@ -33,9 +43,14 @@ __all__ = [
     "check_window",
     "estimate_accuracy",
     "find_anomalies",
+    "import_labels",
+    "label_status",
     "measure_accuracy",
+    "pseudo_labels",
+    "rank_for_labels",
     "read_health",
     "send_alerts",
     "summarise_window",
+    "write_labelled",
     "write_report",
 ]

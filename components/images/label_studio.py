@@ -1,0 +1,157 @@
+"""Label Studio: tasks with pre-labels to import there, and the JSON that it exports.
+
+Formats: https://labelstud.io/guide/predictions and https://labelstud.io/guide/task_format. Boxes are in per cent of the
+upright image; annotations are kept apart from predictions, so what a person has not looked at is never a label.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from components.contracts import TaskType
+from components.errors import DatasetError
+from components.files import write_json, write_text
+from components.images.labels import Box, Found, Label, LabelTask, QueuedImage
+
+TASKS, CONFIG = "tasks.json", "labels.xml"
+_HASH = "foveal_sha256"  # a field of a task's data, which Label Studio hands through
+_LOCAL = "/data/local-files/?d="
+_MEND = "in Label Studio choose Export, then JSON"
+
+
+def write_tasks(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+    """Write tasks to import and the labelling configuration beside them.
+
+    Arguments:
+        images: the queue.
+        places: sha256 → a URL, or a path relative to `folder`, which is to be Label Studio's document root.
+        folder: where to write.
+        about: the model's task and classes.
+
+    Returns:
+        The file of tasks.
+    """
+    write_text(folder / CONFIG, _config(about))
+    tasks = [_task(image, places[image.sha256], about) for image in images if image.sha256 in places]
+    return write_json(folder / TASKS, tasks)
+
+
+def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, Any]:
+    url = place if "://" in place else _LOCAL + quote(place)
+    data = {"image": url, _HASH: image.sha256, "image_id": image.image_id, "score": round(image.score, 4)}
+    confidences = [label.confidence for label in image.prelabels if label.confidence is not None]
+    prediction = {
+        "model_version": image.model,
+        "score": float(np.mean(confidences)) if confidences else 0.0,
+        "result": [_region(k, label, image, about) for k, label in enumerate(image.prelabels)],
+    }
+    return {"data": data, "predictions": [prediction]}
+
+
+def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, Any]:
+    common = {"id": f"prelabel-{number}", "from_name": "label", "to_name": "image", "score": label.confidence}
+    if about.task is TaskType.CLASSIFY or label.box is None:
+        return {**common, "type": "choices", "value": {"choices": [label.class_name]}}
+    left, top, right, bottom = (100 * side for side in label.box)
+    value = {"x": left, "y": top, "width": right - left, "height": bottom - top, "rotation": 0}
+    return {
+        **common,
+        "type": "rectanglelabels",
+        "original_width": image.width,
+        "original_height": image.height,
+        "image_rotation": 0,
+        "value": {**value, "rectanglelabels": [label.class_name]},
+    }
+
+
+def _config(about: LabelTask) -> str:
+    kind, extra, one = ("RectangleLabels", "", "Label")
+    if about.task is TaskType.CLASSIFY:
+        kind, extra, one = "Choices", ' choice="single" showInLine="true"', "Choice"
+    names = "".join(f"    <{one} value={quoteattr(name)}/>\n" for name in about.class_names)
+    return (
+        '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'
+        f'  <{kind} name="label" toName="image"{extra}>\n{names}  </{kind}>\n</View>\n'
+    )
+
+
+def read_tasks(file: Path) -> tuple[Found, ...]:
+    """Read what Label Studio exported as JSON; of several annotations of a task the latest that was not skipped counts.
+
+    Raises:
+        DatasetError: it is another kind of file, or holds other labels than rectangles and choices.
+    """
+    try:
+        tasks = json.loads(file.read_text(encoding="utf-8-sig"))
+        return tuple(_found(task, file) for task in tasks)
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        detail = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise DatasetError("the JSON export of Label Studio", found=f"{file}: {detail}", mend=_MEND) from error
+
+
+def _found(task: dict[str, Any], file: Path) -> Found:
+    data = task["data"]
+    image = str(data["image"])
+    name = str(data.get("image_id") or unquote(image.partition("?d=")[2] or image))
+    sha256 = str(data.get(_HASH) or "")
+    valid = [one for one in task["annotations"] if not one.get("was_cancelled")]
+    if not valid:
+        return Found(name, None, sha256=sha256)
+    last = max(valid, key=lambda one: _time(one) or datetime.min.replace(tzinfo=UTC))
+    labels = tuple(label for region in last["result"] if (label := _label(region, f"{name} in {file}")))
+    return Found(name, labels, stated=True, sha256=sha256, at=_time(last), who=_person(last.get("completed_by")))
+
+
+def _label(region: dict[str, Any], where: str) -> Label | None:
+    value = region.get("value", {})
+    match region["type"]:
+        case "rectanglelabels" if len(value.get("rectanglelabels", ())) == 1:
+            return Label(str(value["rectanglelabels"][0]), _box(region, value))
+        case "choices" if len(value.get("choices", ())) == 1:
+            return Label(str(value["choices"][0]))
+        case "rectangle" | "textarea" | "rating" | "relation":  # a region before its label, remarks
+            return None
+        case kind:
+            raise DatasetError(
+                "rectangles or a single choice, each with one class",
+                found=f"{kind} with {value} of {where}"[:200],
+                mend=f"label with the configuration {CONFIG} that was exported",
+            )
+
+
+def _box(region: dict[str, Any], value: dict[str, Any]) -> Box:
+    """A rectangle in shares of the image; of a turned one the box around it.
+
+    Label Studio turns clockwise about the left upper corner, and in pixels, not in per cent.
+    """
+    width, height = float(region.get("original_width") or 1), float(region.get("original_height") or 1)
+    x, y = value["x"] / 100 * width, value["y"] / 100 * height
+    w, h = value["width"] / 100 * width, value["height"] / 100 * height
+    angle = np.radians(float(value.get("rotation") or 0))
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    corners = np.array([x, y]) + np.array([0 * along, w * along, h * across, w * along + h * across])
+    corners = (corners / (width, height)).clip(0, 1)
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return left, top, right, bottom
+
+
+def _time(annotation: dict[str, Any]) -> datetime | None:
+    text = annotation.get("updated_at") or annotation.get("created_at")
+    if not text:
+        return None
+    found = datetime.fromisoformat(str(text))
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _person(completed_by: Any) -> str:
+    if isinstance(completed_by, dict):
+        completed_by = completed_by.get("email") or completed_by.get("id")
+    return "" if completed_by is None else str(completed_by)

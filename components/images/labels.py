@@ -1,0 +1,100 @@
+"""What people are asked to label, and what they said: the types that queues, exports and imports share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from components.contracts import TaskType
+
+Box = tuple[float, float, float, float]
+
+HASH_IN_NAME = 16  # hex digits of an image's hash at the start of its exported name
+_UNSAFE = re.compile(r"[^\w.-]+")
+_LONGEST = 80
+
+
+@dataclass(frozen=True)
+class Label:
+    """One object of an image, or the class of a whole one.
+
+    Arguments:
+        class_name: as the model calls it.
+        box: left, top, right, bottom as shares of the upright image's width and height; None for a whole image.
+        confidence: of a prediction; None for what a person said.
+    """
+
+    class_name: str
+    box: Box | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """What is labelled: detect or classify, and with which classes."""
+
+    task: TaskType
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class QueuedImage:
+    """An image that is worth a person's time, and why.
+
+    Arguments:
+        image_id: as inference stored it.
+        uri: where it is.
+        sha256: of its bytes.
+        width: of the upright image in pixels.
+        height: likewise.
+        window: the key of the run that it came with.
+        model: NAME/VERSION of the model that made `prelabels`.
+        drift: how probably it is of this window and not of the reference, in 0–1.
+        uncertainty: of the model, in 0–1.
+        score: drift × uncertainty × how different it is from what was queued before it.
+        prelabels: what the model sees in it.
+    """
+
+    image_id: str
+    uri: str
+    sha256: str
+    width: int
+    height: int
+    window: str
+    model: str
+    drift: float
+    uncertainty: float
+    score: float
+    prelabels: tuple[Label, ...]
+
+    @property
+    def name(self) -> str:
+        """A file name that is safe everywhere and tells by its first 16 hex digits which image it is."""
+        path = PurePosixPath(self.image_id.replace("\\", "/"))
+        stem = _UNSAFE.sub("_", path.stem)[:_LONGEST]
+        return f"{self.sha256[:HASH_IN_NAME]}-{stem}{path.suffix.lower()}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file of labels says of one image.
+
+    Arguments:
+        name: what the file calls the image.
+        labels: what is in it; None where nobody has labelled it.
+        stated: a person has said so; else the same labels as the exported ones may only have been left alone.
+        sha256: of the image, where the file tells.
+        at: when it was labelled, where the file tells.
+        who: who labelled it, where the file tells.
+        file: the image's copy that lies with the labels, if it does.
+    """
+
+    name: str
+    labels: tuple[Label, ...] | None
+    stated: bool = False
+    sha256: str = ""
+    at: datetime | None = None
+    who: str = ""
+    file: Path | None = None

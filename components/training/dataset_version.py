@@ -1,0 +1,218 @@
+"""Compose the dataset of a retraining from the original one, a replay of it, and newly labelled images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from components.contracts import (
+    Classification,
+    DatasetVersion,
+    Detections,
+    LabelledImage,
+    Prediction,
+    TaskType,
+    dump,
+    load,
+)
+from components.errors import IncompatibleError
+from components.files import replacing, sha256_json, write_json
+from components.images.datasets import LabelledDataset, description_file, label_file, load_dataset
+from components.images.reading import image_size
+from components.images.writing import link_or_copy, write_description, yolo_text
+from components.training.selection import Chosen, Entry, Material, Role, Selection, choose, classes_of
+
+_RECORD = "dataset.json"
+_LAYOUT = 1  # raise when what is written for the same choice changes
+
+
+@dataclass(frozen=True)
+class SplitNames:
+    """What the splits of the original dataset are called; two may be the same, as in a release."""
+
+    train: str = "train"
+    val: str = "val"
+    calibration: str = "train"
+    golden: str = "val"
+
+
+def compose_dataset(
+    original: Path,
+    new: Sequence[LabelledDataset],
+    output: Path,
+    *,
+    splits: SplitNames | None = None,
+    pseudo: Sequence[LabelledImage] = (),
+    selection: Selection | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DatasetVersion:
+    """Write the dataset that a retraining learns from and is judged on.
+
+    Its splits: `train`; `val`, the original one and the held-out part of the new images; `recent`, that part alone,
+    where there is any; `golden`, the original's byte for byte under its own names; and `calibration`, where the
+    original has one of its own. No image of one split is in another by content, but that `recent` is a part of `val`,
+    and `golden` where the original's is its validation split.
+
+    Arguments:
+        original: the dataset of the champion: a YOLO `data.yaml` or an image folder.
+        new: newly labelled images, those that came earlier first; classes are matched by name.
+        output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there.
+        splits: what the original's splits are called.
+        pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for training alone.
+        selection: how to choose.
+        progress: called with (done, total) while images are looked at.
+
+    Raises:
+        DatasetError: a split is missing or damaged.
+        ImageError: an image cannot be read.
+        IncompatibleError: new images have another task or unknown classes.
+    """
+    splits = splits or SplitNames()
+    train, val, golden = (load_dataset(original, name) for name in (splits.train, splits.val, splits.golden))
+    own = splits.calibration not in (splits.train, splits.val, splits.golden)
+    calibration = load_dataset(original, splits.calibration) if own else None
+    material = Material(
+        golden=golden.images if splits.golden != splits.val else (),
+        val=val.images,
+        calibration=calibration.images if calibration else (),
+        new=[image for part in new for image in _in_classes_of(train, part)],
+        train=train.images,
+        pseudo=pseudo,
+    )
+    chosen = choose(material, selection or Selection(), progress)
+    sha256 = _identity(train, golden, chosen)
+    folder = output / sha256
+    if not (folder / _RECORD).exists():
+        with replacing(folder) as aside:
+            aside.mkdir(parents=True)
+            writer = _YoloWriter if train.task is TaskType.DETECT else _FolderWriter
+            place = writer(original, train, aside).write(chosen, golden)
+            write_json(aside / _RECORD, dump(_described(place, sha256, chosen, golden)))
+    return _read(folder, train.task)
+
+
+def _described(place: str, sha256: str, chosen: Chosen, golden: LabelledDataset) -> DatasetVersion:
+    images = {name: len(entries) for name, entries in _by_split(chosen).items()}
+    images["golden"] = len(golden.images)
+    return DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
+
+
+def _read(folder: Path, task: TaskType) -> DatasetVersion:
+    found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    return replace(found, data=folder / "data.yaml" if task is TaskType.DETECT else folder)
+
+
+def _by_split(chosen: Chosen) -> dict[str, tuple[Entry, ...]]:
+    """The splits that have images; `train` and `val` always."""
+    optional = {"recent": chosen.recent, "calibration": chosen.calibration}
+    return {"train": chosen.train, "val": chosen.val} | {name: rows for name, rows in optional.items() if rows}
+
+
+def _identity(train: LabelledDataset, golden: LabelledDataset, chosen: Chosen) -> str:
+    """Of images and labels of all splits; where they lie and what they are called does not matter."""
+    splits = {
+        name: sorted([entry.sha256, _plain(entry.truth)] for entry in entries)
+        for name, entries in _by_split(chosen).items()
+    }
+    return sha256_json([_LAYOUT, train.task, train.class_names, splits, golden.sha256])
+
+
+def _plain(truth: Prediction) -> Any:
+    """Labels as JSON values."""
+    if isinstance(truth, Classification):
+        return truth.class_id
+    return [truth.class_ids.tolist(), truth.xyxy.tolist()]
+
+
+def _in_classes_of(original: LabelledDataset, part: LabelledDataset) -> Iterable[LabelledImage]:
+    """New images with the class ids of the original."""
+    unknown = [name for name in part.class_names if name not in original.class_names]
+    if part.task is not original.task or unknown:
+        raise IncompatibleError(
+            f"new labels to {original.task} the model's classes, {', '.join(original.class_names)}",
+            found=f"{', '.join(unknown)} in {part.root}" if unknown else f"labels to {part.task} in {part.root}",
+            mend="label with the model's class names, in any order, or train a new model",
+        )
+    ids = [original.class_names.index(name) for name in part.class_names]
+    for image in part.images:
+        yield replace(image, truth=_renumbered(image.truth, ids, len(original.class_names)))
+
+
+def _renumbered(truth: Prediction, ids: Sequence[int], classes: int) -> Prediction:
+    if isinstance(truth, Detections):
+        return Detections(truth.xyxy, truth.scores, np.array(ids, np.int64)[truth.class_ids])
+    return Classification(np.eye(classes, dtype=np.float32)[ids[truth.class_id]])
+
+
+class _YoloWriter:
+    """Writes a YOLO dataset below a folder."""
+
+    def __init__(self, original: Path, train: LabelledDataset, folder: Path) -> None:
+        self._original, self._train, self._folder = original, train, folder
+
+    def write(self, chosen: Chosen, golden: LabelledDataset) -> str:
+        """Write all splits; returns what of the folder names the dataset."""
+        splits = _by_split(chosen)
+        for split, entries in splits.items():
+            for entry in entries:
+                self._put(entry, split)
+        for image in golden.images:
+            target = self._folder / "images" / "golden" / image.image_id
+            link_or_copy(image.path, target)
+            self._copy_label(image.path, target)
+        named = {split: f"images/{split}" for split in (*splits, "golden")}
+        return write_description(self._folder, self._train.class_names, named, **self._keypoints()).name
+
+    def _put(self, entry: Entry, split: str) -> None:
+        target = self._folder / "images" / split / _name(entry)
+        link_or_copy(entry.path, target)
+        if entry.role not in (Role.HELD_OUT, Role.NEW, Role.PSEUDO):
+            self._copy_label(entry.path, target)
+        elif isinstance(entry.truth, Detections):
+            label = label_file(target)
+            label.parent.mkdir(parents=True, exist_ok=True)
+            boxes = (entry.truth.xyxy / (image_size(entry.path) * 2)).tolist()
+            rows = zip(entry.truth.class_ids.tolist(), boxes, strict=True)
+            label.write_text(yolo_text(rows), encoding="utf-8")
+
+    def _copy_label(self, image: Path, target: Path) -> None:
+        """The original's own label file, as it is: the classes are the same."""
+        if (source := label_file(image)).is_file():
+            label = label_file(target)
+            label.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, label)
+
+    def _keypoints(self) -> dict[str, Any]:
+        file = description_file(self._original)
+        described = yaml.safe_load(file.read_text(encoding="utf-8-sig")) if file else {}
+        return {key: value for key, value in described.items() if key == "kpt_shape"}
+
+
+class _FolderWriter:
+    """Writes ``split/class/*`` below a folder."""
+
+    def __init__(self, original: Path, train: LabelledDataset, folder: Path) -> None:
+        self._train, self._folder = train, folder
+
+    def write(self, chosen: Chosen, golden: LabelledDataset) -> str:
+        """Write all splits; returns what of the folder names the dataset."""
+        for name in self._train.class_names:
+            (self._folder / "train" / name).mkdir(parents=True)
+        for split, entries in _by_split(chosen).items():
+            for entry in entries:
+                name = self._train.class_names[classes_of(entry.truth)[0]]
+                link_or_copy(entry.path, self._folder / split / name / _name(entry))
+        for image in golden.images:
+            link_or_copy(image.path, self._folder / "golden" / image.image_id)
+        return "."
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.sha256[:24]}{entry.path.suffix.lower()}"

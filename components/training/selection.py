@@ -1,0 +1,289 @@
+"""Which images a retraining learns from, which it is judged on, and which are left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from components.contracts import Classification, Detections, LabelledImage, Prediction
+from components.errors import ConfigError
+from components.files import sha256_file
+from components.images.near_duplicates import Looks, look_at
+
+_LEAST_OF_A_CLASS = 10  # images that a replay keeps of a class, where there are as many
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the training data of a retraining is chosen.
+
+    Arguments:
+        held_out_share: of the new images, which are judged on and never learnt from.
+        most_images: of the training split, so that a fine-tune stays short; new images are never cut.
+        replay_share: of the training split that is original images whatever `most_images` says, so that what the model
+            knew is not forgotten; as far as there are as many.
+        pseudo_share: of the training split that may be the champion's own labels; 0 takes none.
+        pseudo_confidence: of every one of the champion's labels in such an image.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    held_out_share: float = 0.25
+    most_images: int = 4000
+    replay_share: float = 0.5
+    pseudo_share: float = 0.0
+    pseudo_confidence: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name, right, expected in (
+            ("held_out_share", 0 < self.held_out_share < 1, "between 0 and 1"),
+            ("most_images", self.most_images >= 1, "of at least 1"),
+            ("replay_share", 0 <= self.replay_share < 1, "from 0 to below 1"),
+            ("pseudo_share", 0 <= self.pseudo_share <= 0.5, "from 0 to 0.5"),
+            ("pseudo_confidence", 0 < self.pseudo_confidence <= 1, "above 0 and at most 1"),
+        ):
+            if not right:
+                raise ConfigError(f"{name} {expected}", found=str(getattr(self, name)))
+
+
+class Role(IntEnum):
+    """What an image is for, in the order in which it is decided on."""
+
+    GOLDEN = 0
+    VALIDATION = 1
+    CALIBRATION = 2
+    HELD_OUT = 3
+    NEW = 4
+    ORIGINAL = 5
+    PSEUDO = 6
+
+
+_FROZEN = (Role.VALIDATION, Role.CALIBRATION)  # left as they are, but for copies and what is in another split
+_LEAKS = {
+    Role.GOLDEN: "in_golden_set",
+    Role.VALIDATION: "in_validation_set",
+    Role.CALIBRATION: "in_calibration_set",
+    Role.HELD_OUT: "in_validation_set",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """An image with its labels in the model's classes, and where it came from."""
+
+    image: LabelledImage
+    role: Role
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Of the image."""
+        return self.image.path
+
+    @property
+    def truth(self) -> Prediction:
+        """Its labels."""
+        return self.image.truth
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What is kept.
+
+    Arguments:
+        train: of new, original and pseudo-labelled images.
+        val: the original validation images and the held-out new ones.
+        recent: the held-out new images alone.
+        calibration: the original ones; none where they are those of another split.
+        golden: how many images the golden set has of its own.
+        replayed: the original training images are a sample.
+        dropped: reason → images left out.
+    """
+
+    train: tuple[Entry, ...]
+    val: tuple[Entry, ...]
+    recent: tuple[Entry, ...]
+    calibration: tuple[Entry, ...]
+    golden: int
+    replayed: bool
+    dropped: Mapping[str, int]
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """Where the images of all these splits came from."""
+        counts = Counter(entry.role for entry in (*self.train, *self.val, *self.calibration))
+        kept, others = counts[Role.ORIGINAL], counts[Role.VALIDATION] + counts[Role.CALIBRATION] + self.golden
+        return {
+            "original": others + (0 if self.replayed else kept),
+            "replay": kept if self.replayed else 0,
+            "new": counts[Role.NEW] + counts[Role.HELD_OUT],
+            "pseudo": counts[Role.PSEUDO],
+        }
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a retraining could use, the frozen splits first; new images in the order in which they came."""
+
+    golden: Sequence[LabelledImage]
+    val: Sequence[LabelledImage]
+    calibration: Sequence[LabelledImage]
+    new: Sequence[LabelledImage]
+    train: Sequence[LabelledImage]
+    pseudo: Sequence[LabelledImage] = field(default=())
+
+
+def choose(material: Material, selection: Selection, progress: Callable[[int, int], None] | None = None) -> Chosen:
+    """Decide for every image; the same material gives the same answer, whatever its files are called.
+
+    A new image is held out by its content, so that it never changes sides from one retraining to the next. Of images
+    that show the same (the same bytes, or a picture saved again) one is kept: a frozen one before a new one, a new one
+    before an original one for training. A new image that an earlier training has seen is not held out.
+
+    Arguments:
+        material: what there is.
+        selection: how to choose.
+        progress: called with (done, total) while images are looked at.
+
+    Raises:
+        DatasetError: a file is missing.
+        ImageError: an image cannot be read.
+    """
+    entries = _entries(material, selection)
+    looks = look_at([entry.path for entry in entries], progress)
+    kept, recent, dropped = _without_repeats(entries, looks)
+    of = {role: [entry for entry in kept if entry.role is role] for role in Role}
+    originals = _replay(of[Role.ORIGINAL], len(of[Role.NEW]), selection)
+    taught = [*of[Role.NEW], *originals]
+    most = int(selection.pseudo_share / (1 - selection.pseudo_share) * len(taught))
+    surest = sorted(of[Role.PSEUDO], key=lambda entry: (-_least_confidence(entry.truth), entry.sha256))
+    return Chosen(
+        train=(*taught, *surest[:most]),
+        val=(*of[Role.VALIDATION], *of[Role.HELD_OUT]),
+        recent=tuple(recent),
+        calibration=tuple(of[Role.CALIBRATION]),
+        golden=len(of[Role.GOLDEN]),
+        replayed=len(originals) < len(of[Role.ORIGINAL]),
+        dropped=dropped,
+    )
+
+
+def _entries(material: Material, selection: Selection) -> list[Entry]:
+    """Every image with its role, those that are decided on first before the others."""
+
+    def of(images: Iterable[LabelledImage], role: Role) -> list[Entry]:
+        return [Entry(image, role, sha256_file(image.path)) for image in images]
+
+    new = [
+        Entry(entry.image, Role.HELD_OUT if _is_held_out(entry.sha256, selection) else Role.NEW, entry.sha256)
+        for entry in of(material.new, Role.NEW)
+    ]
+    sure = (image for image in material.pseudo if _least_confidence(image.truth) >= selection.pseudo_confidence)
+    found = chain(
+        of(material.golden, Role.GOLDEN),
+        of(material.val, Role.VALIDATION),
+        of(material.calibration, Role.CALIBRATION),
+        new,
+        of(material.train, Role.ORIGINAL),
+        of(sure if selection.pseudo_share else (), Role.PSEUDO),
+    )
+    return list(found)
+
+
+def _is_held_out(sha256: str, selection: Selection) -> bool:
+    return int(sha256[:12], 16) < selection.held_out_share * 16**12
+
+
+def _least_confidence(truth: Prediction) -> float:
+    """Of the champion's labels of an image; 0 where it saw nothing, which is no confidence that nothing is there."""
+    if isinstance(truth, Classification):
+        return truth.score
+    return float(truth.scores.min(initial=1.0)) if len(truth) else 0.0
+
+
+def _without_repeats(entries: Sequence[Entry], looks: Looks) -> tuple[list[Entry], list[Entry], dict[str, int]]:
+    """The images that are kept, the held-out ones that are in the validation split, and why others are left out."""
+    seen = _Seen(entries, looks)
+    recent, dropped = [], Counter[str]()
+    for row, entry in enumerate(entries):
+        same = seen.match(row)
+        held_out, copy = entry.role is Role.HELD_OUT, same is not None and entries[same].sha256 == entry.sha256
+        if same is None:
+            seen.keep(row)
+        # what an earlier retraining held out is in the validation split that this one starts from
+        elif not (held_out and copy and entries[same].role is Role.VALIDATION):
+            dropped[_reason(entry.role, entries[same].role, copy)] += 1
+            continue
+        if held_out:
+            recent.append(entry)
+    return [entries[row] for row in np.flatnonzero(seen.kept).tolist()], recent, dict(dropped)
+
+
+class _Seen:
+    """The images that are kept so far, by their bytes and by what they look like."""
+
+    def __init__(self, entries: Sequence[Entry], looks: Looks) -> None:
+        self._entries, self._looks = entries, looks
+        self._roles = np.array([entry.role for entry in entries], np.int64)
+        self._learnt = self._roles == Role.ORIGINAL
+        self._copies: dict[str, int] = {}  # bytes → the kept image
+        self._learnt_copies = {entries[row].sha256: row for row in np.flatnonzero(self._learnt).tolist()}
+        self.kept = np.zeros(len(entries), np.bool_)
+
+    def keep(self, row: int) -> None:
+        """Keep an image."""
+        self.kept[row] = True
+        self._copies.setdefault(self._entries[row].sha256, row)
+
+    def match(self, row: int) -> int | None:
+        """The image that forbids this one, if there is one."""
+        entry = self._entries[row]
+        if entry.role is Role.GOLDEN:
+            return None
+        among = self.kept & (self._roles < entry.role) if entry.role in _FROZEN else self.kept
+        same = self._copies.get(entry.sha256)
+        same = self._looks.same_as(row, among) if same is None else same
+        if same is None and entry.role is Role.HELD_OUT:
+            same = self._learnt_copies.get(entry.sha256)
+            same = self._looks.same_as(row, self._learnt) if same is None else same
+        return same
+
+
+def _reason(role: Role, kept: Role, copy: bool) -> str:
+    if role is not kept and kept in _LEAKS:
+        return _LEAKS[kept]
+    if role is Role.HELD_OUT and kept in (Role.NEW, Role.ORIGINAL):
+        return "in_training_set"
+    return "duplicate" if copy else "near_duplicate"
+
+
+def _replay(originals: Sequence[Entry], new: int, selection: Selection) -> list[Entry]:
+    """The original training images, or as many of them as the training split has room for.
+
+    The sample goes by content, and keeps some images of every class first.
+    """
+    balance = new * selection.replay_share / (1 - selection.replay_share)
+    room = max(selection.most_images - new, round(balance))
+    if len(originals) <= room:
+        return list(originals)
+    drawn = sorted(originals, key=lambda entry: entry.sha256[::-1])  # not by the digits that hold new images out
+    seen: Counter[int] = Counter()
+    rank = {}  # how many earlier ones have the rarest of its classes
+    for entry in drawn:
+        classes = set(classes_of(entry.truth))
+        rank[entry] = min((seen[k] for k in classes), default=_LEAST_OF_A_CLASS)
+        seen.update(classes)
+    chosen = set(sorted(drawn, key=lambda entry: min(rank[entry], _LEAST_OF_A_CLASS))[:room])
+    return [entry for entry in originals if entry in chosen]
+
+
+def classes_of(truth: Prediction) -> list[int]:
+    """Class ids of the objects of an image, or of the image."""
+    return truth.class_ids.tolist() if isinstance(truth, Detections) else [truth.class_id]

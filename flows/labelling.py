@@ -1,0 +1,199 @@
+"""Labelling as functions and tasks: the queue, its export, labels that come back, the dataset of a retraining."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from components.contracts import DatasetVersion, ModelVersion, VisionSpec
+from components.errors import DatasetError
+from components.images.label_formats import Exported, LabelFormat, export_labels, read_labels
+from components.images.labels import LabelTask
+from components.monitoring import (
+    KnownImage,
+    LabelBook,
+    LabelImport,
+    LabelledData,
+    LabelStatus,
+    import_labels,
+    label_status,
+    pseudo_labels,
+    rank_for_labels,
+    write_labelled,
+)
+from components.training import SplitNames, compose_dataset
+from flows.config_data import RetrainDataInput
+from flows.predicting import read_bundle, split_reference
+from flows.progress import advance
+from flows.settings import Settings
+from flows.steps import Split, step
+from flows.tasks import registry, require_reference, store
+
+_MOST_ROWS = 40_000  # of the latest windows, among which images are chosen
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A registered version whose labels are asked for, what it is, and its reference."""
+
+    version: ModelVersion
+    spec: VisionSpec
+    reference: Path
+
+    @property
+    def about(self) -> LabelTask:
+        """What its labels are about."""
+        return about_of(self.spec)
+
+
+@step("fill labelling queue", cached=False, retries=2)
+def fill_queue(version: ModelVersion, reference: Path, size: int) -> int:
+    """Queue images of the latest windows for people; returns how many were queued."""
+    return queue_images(version, reference, size)
+
+
+@step("labelled images", cached=False, retries=2)
+def labelled(name: str, spec: VisionSpec) -> LabelledData | None:
+    """All labels of a model as a dataset on disk, and how many are fresh; None where there are none yet."""
+    labels = book(name)
+    return write_labelled(labels, _datasets(name) / "labelled", about_of(spec)) if labels.labels() else None
+
+
+@step("label status", cached=False, retries=2)
+def status(name: str, spec: VisionSpec, minimum: int) -> LabelStatus:
+    """How many labels there are, and how many a retraining still needs."""
+    return label_status(book(name), about_of(spec), minimum=minimum)
+
+
+@step("compose dataset", cached=False)
+def compose(
+    name: str, spec: VisionSpec, original: Path, splits: SplitNames, new: Sequence[Split], data: RetrainDataInput
+) -> DatasetVersion:
+    """The dataset of a retraining; the same inputs find it as it was made before."""
+    from components.images.datasets import load_dataset
+
+    folder = _datasets(name)
+    pseudo = (
+        pseudo_labels(book(name).waiting(), folder / "pseudo", about_of(spec), confidence=data.pseudo_confidence)
+        if data.pseudo_share
+        else ()
+    )
+    return compose_dataset(
+        original,
+        [load_dataset(split.data, split.name) for split in new],
+        folder / "versions",
+        splits=splits,
+        pseudo=pseudo,
+        selection=data.selection(),
+        progress=lambda done, total: advance("comparing images", done, total),
+    )
+
+
+@step("mark labels learnt", cached=False, retries=2)
+def mark_learnt(name: str, event: str) -> None:
+    """Count labels anew from here on; once for each event."""
+    book(name).mark_learnt(event)
+
+
+def book(name: str) -> LabelBook:
+    """The labels of a model in the store that the environment names."""
+    return LabelBook(Settings.from_environment().store, name)
+
+
+def about_of(spec: VisionSpec) -> LabelTask:
+    """What the labels of a model are about."""
+    return LabelTask(spec.task, spec.class_names)
+
+
+@contextmanager
+def labelled_model(model: str) -> Iterator[Labelled]:
+    """A registered version with its reference, for as long as the block lasts.
+
+    Arguments:
+        model: `NAME`, `NAME@alias` or `NAME/version`.
+
+    Raises:
+        RegistryError: there is no such version, or it has no reference.
+    """
+    known = registry()
+    version = known.get(*split_reference(model))
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        served = read_bundle(known.download_bundle(version, Path(scratch) / "bundle"))
+        reference = require_reference(known.download_reference(version, Path(scratch)), version)
+        yield Labelled(version, served.artifact.spec, reference)
+
+
+def queue_images(version: ModelVersion, reference: Path, size: int) -> int:
+    """Queue images that a version saw lately; returns how many were queued.
+
+    Raises:
+        DatasetError: the store has nothing of this version.
+    """
+    labels = book(version.name)
+    start = _latest(version)
+    images = store().images(version.name, version.version, start=start)
+    detections = store().detections(version.name, version.version, start=start)
+    known = {image.sha256 for image in labels.queue()} | labels.labels().keys()
+    return labels.enqueue(rank_for_labels(images, detections, reference, size=size, known=known))
+
+
+def _latest(version: ModelVersion) -> datetime | None:
+    """The moment from which the latest windows hold no more rows than are looked at."""
+    rows, start = 0, None
+    for window in reversed(store().windows(version.name, version.version)):
+        rows += window.images
+        if start is not None and rows > _MOST_ROWS:
+            break
+        start = window.first
+    return start
+
+
+def export_queue(model: Labelled, output: Path, form: LabelFormat, size: int) -> Exported:
+    """Hand the best queued images to people, those first that nobody was handed before; fill the queue if it runs low.
+
+    Raises:
+        ConfigError: the folder holds something.
+        DatasetError: there are no images to label.
+    """
+    labels = book(model.version.name)
+    handed = labels.exported()
+    missing = size - sum(image.sha256 not in handed for image in labels.waiting())
+    if missing > 0 and store().windows(model.version.name, model.version.version):
+        queue_images(model.version, model.reference, missing)
+    waiting = sorted(labels.waiting(), key=lambda image: image.sha256 in handed)[:size]
+    if not waiting:
+        raise DatasetError(
+            f"images of {model.version.name}/{model.version.version} to label",
+            found="none that are kept and not labelled",
+            mend="run foveal nightly over some first",
+        )
+    done = export_labels(waiting, output, form, model.about)
+    labels.note_export(done.images)
+    return done
+
+
+def import_from(model: Labelled, path: Path, form: LabelFormat | None, *, confirmed: bool) -> LabelImport:
+    """Take labels back.
+
+    Raises:
+        DatasetError: they cannot be read, or are of no image that the model has seen.
+        IncompatibleError: they have other classes than the model.
+    """
+    found = read_labels(path, model.about, form)
+    return import_labels(book(model.version.name), found, _seen(model.version.name), model.about, confirmed=confirmed)
+
+
+def _seen(name: str) -> list[KnownImage]:
+    """All images that any version of a model has predicted."""
+    if not store().windows(name):
+        return []
+    rows = store().images(name, columns=["sha256", "image_id", "uri"]).to_pylist()
+    return [KnownImage(row["sha256"], row["image_id"], row["uri"]) for row in rows if row["sha256"]]
+
+
+def _datasets(name: str) -> Path:
+    return Settings.from_environment().root / "datasets" / name

@@ -1,0 +1,149 @@
+"""Labelling by command line: night images go out with the champion's pre-labels, come back, and become training data."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from components.contracts import Detections
+from components.images.datasets import load_dataset
+from components.monitoring import MonitoringStore
+from components.training import SplitNames
+from components.vision.boxes import iou_matrix
+from flows import labelling
+from flows.cli import app
+from flows.config_data import RetrainDataInput
+from flows.predicting import predict_images
+from flows.steps import Split
+
+TURNED = "cam 1/ночь (1).jpg"
+
+
+@pytest.fixture(scope="module")
+def night(released, tmp_path_factory) -> Path:
+    """Night images in folders; one lies on its side and says so in its EXIF."""
+    folder = tmp_path_factory.mktemp("night")
+    images = sorted((released.data / "images" / "night").iterdir())[:70]
+    for number, image in enumerate(images):
+        target = folder / f"cam {number % 2}" / image.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(image, target)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    with Image.open(images[0]) as upright:
+        turned = upright.transpose(Image.Transpose.ROTATE_90)
+        turned.save(buffer, "jpeg", exif=exif, quality=97)
+    (folder / "cam 0" / images[0].name).unlink()
+    (folder / TURNED).write_bytes(buffer.getvalue())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(released, night, tmp_path_factory) -> dict[str, str]:
+    """The released model with a store of its own, in which that night is kept."""
+    folder = tmp_path_factory.mktemp("labelling")
+    environment = {"FOVEAL_HOME": str(released.root), "FOVEAL_STORE": str(folder / "store")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        run = predict_images("digits", str(night), folder / "run")
+    MonitoringStore(folder / "store").append(run, key="night")
+    return environment
+
+
+@pytest.fixture
+def say(home, monkeypatch):
+    """Run `foveal labels …` and read the JSON that it prints."""
+    for name, value in home.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str | Path) -> dict:
+        done = CliRunner().invoke(app, ["labels", *map(str, arguments), "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    return run
+
+
+def checked(tasks: list[dict], truths: dict[str, Detections], skip: int) -> list[dict]:
+    """What people would say in Label Studio: the ground truth in per cent, with some tasks skipped."""
+    for number, task in enumerate(tasks):
+        truth, (width, height) = truths[task["data"]["image_id"]], size_of(task)
+        regions = []
+        for k, (left, top, right, bottom) in zip(truth.class_ids.tolist(), truth.xyxy.tolist(), strict=True):
+            value = {"x": 100 * left / width, "y": 100 * top / height, "rotation": 0, "rectanglelabels": [str(k)]}
+            value |= {"width": 100 * (right - left) / width, "height": 100 * (bottom - top) / height}
+            sizes = {"original_width": width, "original_height": height}
+            regions.append({"type": "rectanglelabels", "value": value, **sizes})
+        task["annotations"] = [{"result": regions, "was_cancelled": number < skip, "completed_by": 1}]
+    return tasks
+
+
+def size_of(task: dict) -> tuple[int, int]:
+    region = task["predictions"][0]["result"][0]
+    return region["original_width"], region["original_height"]
+
+
+def box_of(task: dict) -> np.ndarray:
+    """The first pre-label in pixels, (1, 4)."""
+    (width, height), value = size_of(task), task["predictions"][0]["result"][0]["value"]
+    left, top = value["x"] / 100 * width, value["y"] / 100 * height
+    return np.array([[left, top, left + value["width"] / 100 * width, top + value["height"] / 100 * height]])
+
+
+def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, say, tmp_path):
+    """One story, since each step builds on the one before."""
+    scenes = load_dataset(released.data, "night").images[:70]
+    truths = {f"cam {k % 2}/{image.path.name}": image.truth for k, image in enumerate(scenes)}
+    truths[TURNED] = scenes[0].truth
+    out = say("export", "digits", "--output", tmp_path / "out", "--size", "70")
+    file = tmp_path / "out" / "tasks.json"
+    tasks = json.loads(file.read_text())
+    assert len(out["images"]) == len(tasks) > 55
+    seen = [task for task in tasks if task["predictions"][0]["result"]]
+    turned = next(task for task in seen if task["data"]["image_id"] == TURNED)
+    assert iou_matrix(box_of(turned), truths[TURNED].xyxy).max() > 0.5, "pre-labels lie on the upright image"
+
+    file.write_text(json.dumps(checked(seen, truths, skip=3)))
+    back = say("import", "digits", file.parent)
+    assert (back["added"], back["unlabelled"], back["unknown"], back["gone"]) == (len(seen) - 3, 3, [], [])
+    assert say("import", "digits", file.parent)["same"] == back["added"]
+    status = say("status", "digits", "--minimum", "100")
+    assert (status["fresh"], status["missing"]) == (back["added"], 100 - back["added"])
+
+    with labelling.labelled_model("digits") as model:
+        labelling.fill_queue.fn(model.version, model.reference, 5)
+        data = labelling.labelled.fn("digits", model.spec)
+    assert (data.images, data.fresh) == (back["added"], back["added"])
+    for image in load_dataset(data.data, data.split).images:
+        apart = [abs(one.xyxy - image.truth.xyxy).max() for one in truths.values() if len(one) == len(image.truth)]
+        assert min(apart) < 0.05
+    version = labelling.compose.fn(
+        "digits",
+        model.spec,
+        released.data / "data.yaml",
+        SplitNames("train", "val", "calibration", "golden"),
+        [Split(data.data, data.split)],
+        RetrainDataInput(pseudo_share=0.1, pseudo_confidence=0.5),
+    )
+    assert version.sources["new"] == back["added"], "no night scene is taken for another one"
+    assert version.dropped == {}
+    assert version.images["train"] + version.images["recent"] == 24 + back["added"] + version.sources["pseudo"]
+    assert load_dataset(version.data, "golden").sha256 == load_dataset(released.data, "golden").sha256
+    labelling.mark_learnt.fn("digits", "retraining-1")
+    assert say("status", "digits")["fresh"] == 0
+
+
+def test_a_model_that_was_never_watched_says_what_to_do(released_classifier, tmp_path):
+    done = released_classifier.foveal("labels", "export", "crops", "--output", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "foveal nightly" in done.stderr
+    assert not (tmp_path / "out").exists()
