@@ -13,7 +13,7 @@ import typer
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
-from flows.commands import ab, comparing, gates, labels, promotion
+from flows.commands import ab, comparing, gates, labels, promotion, retrain
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -32,6 +32,7 @@ drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_a
 app.add_typer(drift_app, name="drift")
 app.add_typer(ab.app)
 app.add_typer(gates.app)
+app.add_typer(retrain.app)
 app.add_typer(labels.app, name="labels")
 
 

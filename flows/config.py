@@ -17,7 +17,8 @@ from model_registry import check_name
 C = TypeVar("C", bound=BaseModel)
 
 
-def _at(position: int) -> dict[str, Any]:
+def at(position: int) -> dict[str, Any]:
+    """Where a field stands in the Prefect UI's form."""
     return {"position": position}
 
 
@@ -30,8 +31,8 @@ class Parameters(BaseModel):
 class NormalisationInput(Parameters):
     """RGB values in 0-1 become (value - mean) / std."""
 
-    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="Per channel, RGB.", json_schema_extra=_at(0))
-    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="Per channel, RGB.", json_schema_extra=_at(1))
+    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="Per channel, RGB.", json_schema_extra=at(0))
+    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="Per channel, RGB.", json_schema_extra=at(1))
 
 
 class ModelInput(Parameters):
@@ -39,36 +40,36 @@ class ModelInput(Parameters):
 
     path: Path = Field(
         description="The model file: an Ultralytics .pt, a Foveal classifier .pt, TorchScript or ONNX.",
-        json_schema_extra=_at(0),
+        json_schema_extra=at(0),
     )
     trust_pickle: bool = Field(
         False,
         description="You trust who made this .pt file: loading it can run any code. ONNX needs no trust.",
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
     task: TaskType | None = Field(
-        None, description="detect or classify, where the file does not say.", json_schema_extra=_at(2)
+        None, description="detect or classify, where the file does not say.", json_schema_extra=at(2)
     )
     image_size: int | None = Field(
         None,
         ge=8,
         le=8192,
         description="Side of the model's input in pixels, where the file does not say.",
-        json_schema_extra=_at(3),
+        json_schema_extra=at(3),
     )
     class_names: list[str] | None = Field(
-        None, description="Names in the order of class ids, where the file does not say.", json_schema_extra=_at(4)
+        None, description="Names in the order of class ids, where the file does not say.", json_schema_extra=at(4)
     )
     fit: Fit | None = Field(
         None,
         description="How images are brought to the input size, when not as usual: letterbox for detectors, "
         "center_crop for classifiers.",
-        json_schema_extra=_at(5),
+        json_schema_extra=at(5),
     )
     normalisation: NormalisationInput | None = Field(
         None,
         description="What the network expects, when not as usual: 0-1 for detectors, ImageNet's for classifiers.",
-        json_schema_extra=_at(6),
+        json_schema_extra=at(6),
     )
 
 
@@ -76,25 +77,26 @@ class DataInput(Parameters):
     """Your labelled data and the images to run on."""
 
     labelled: Path = Field(
-        description="A YOLO data.yaml, or an image folder split/class/*.jpg.", json_schema_extra=_at(0)
+        description="A YOLO data.yaml, or an image folder split/class/*.jpg.", json_schema_extra=at(0)
     )
     images: str | None = Field(
         None,
         description="Images to run the released model on: a folder, a glob, a manifest or a URL.",
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
-    validation_split: str = Field("val", description="Accuracy is measured here.", json_schema_extra=_at(2))
-    calibration_split: str = Field("train", description="INT8 ranges are learned here.", json_schema_extra=_at(3))
+    train_split: str = Field("train", description="A retraining learns from it again.", json_schema_extra=at(8))
+    validation_split: str = Field("val", description="Accuracy is measured here.", json_schema_extra=at(2))
+    calibration_split: str = Field("train", description="INT8 ranges are learned here.", json_schema_extra=at(3))
     calibration_images: int = Field(
-        128, ge=8, description="How many of them, drawn evenly over the split.", json_schema_extra=_at(4)
+        128, ge=8, description="How many of them, drawn evenly over the split.", json_schema_extra=at(4)
     )
-    golden_split: str = Field("val", description="The bundle's golden set is drawn here.", json_schema_extra=_at(5))
-    golden_images: int = Field(8, ge=1, le=64, description="How many of them.", json_schema_extra=_at(6))
+    golden_split: str = Field("val", description="The bundle's golden set is drawn here.", json_schema_extra=at(5))
+    golden_images: int = Field(8, ge=1, le=64, description="How many of them.", json_schema_extra=at(6))
     conditions: list[str] = Field(
         default_factory=list,
         description="Splits that are each a condition of their own for drift, such as day and night; "
         "none is the validation split alone.",
-        json_schema_extra=_at(7),
+        json_schema_extra=at(7),
     )
 
 
@@ -102,54 +104,54 @@ class BenchmarkInput(Parameters):
     """How long to measure."""
 
     rounds: int = Field(
-        7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval.", json_schema_extra=_at(0)
+        7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval.", json_schema_extra=at(0)
     )
-    calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.", json_schema_extra=_at(1))
-    batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.", json_schema_extra=_at(2))
+    calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.", json_schema_extra=at(1))
+    batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.", json_schema_extra=at(2))
 
 
 class Thresholds(Parameters):
     """What counts as a detection."""
 
-    confidence: float = Field(0.25, ge=0, le=1, description="Detections below are dropped.", json_schema_extra=_at(0))
-    iou: float = Field(0.7, ge=0, le=1, description="Overlap above which NMS keeps one box.", json_schema_extra=_at(1))
+    confidence: float = Field(0.25, ge=0, le=1, description="Detections below are dropped.", json_schema_extra=at(0))
+    iou: float = Field(0.7, ge=0, le=1, description="Overlap above which NMS keeps one box.", json_schema_extra=at(1))
 
 
 class ReleaseConfig(Parameters):
     """Everything a release needs."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=_at(0))
-    model: ModelInput = Field(json_schema_extra=_at(1))
-    data: DataInput = Field(json_schema_extra=_at(2))
+    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
+    model: ModelInput = Field(json_schema_extra=at(1))
+    data: DataInput = Field(json_schema_extra=at(2))
     target: str = Field(
         "workstation",
         description="A built-in target, or the path of a TOML file of your own.",
-        json_schema_extra=_at(3),
+        json_schema_extra=at(3),
     )
     promote: Literal["verified", "never"] = Field(
         "verified",
         description="verified: the version becomes champion when a variant meets the target's budget and its bundle "
         "reproduces the golden set; never: it stays challenger.",
-        json_schema_extra=_at(4),
+        json_schema_extra=at(4),
     )
-    benchmark: BenchmarkInput = Field(default_factory=BenchmarkInput, json_schema_extra=_at(5))
-    thresholds: Thresholds = Field(default_factory=Thresholds, json_schema_extra=_at(6))
+    benchmark: BenchmarkInput = Field(default_factory=BenchmarkInput, json_schema_extra=at(5))
+    thresholds: Thresholds = Field(default_factory=Thresholds, json_schema_extra=at(6))
 
-    _name = field_validator("name")(lambda value: _model_name(value))
+    _name = field_validator("name")(lambda value: check_model_name(value))
 
 
 class MonitorConfig(Parameters):
     """Which model, and which images: those at a place, or those that nightly monitoring has kept of a time range."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=_at(0))
+    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
     images: str | None = Field(
-        None, description="A folder, a glob, a manifest or a URL; none for a time range.", json_schema_extra=_at(1)
+        None, description="A folder, a glob, a manifest or a URL; none for a time range.", json_schema_extra=at(1)
     )
-    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=_at(2))
-    since: datetime | None = Field(None, description="First moment of the time range.", json_schema_extra=_at(3))
-    until: datetime | None = Field(None, description="Moment after its last.", json_schema_extra=_at(4))
+    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(2))
+    since: datetime | None = Field(None, description="First moment of the time range.", json_schema_extra=at(3))
+    until: datetime | None = Field(None, description="Moment after its last.", json_schema_extra=at(4))
 
-    _name = field_validator("name")(lambda value: _model_name(value))
+    _name = field_validator("name")(lambda value: check_model_name(value))
     _aware = field_validator("since", "until")(lambda value: _in_utc(value))
 
     @model_validator(mode="after")
@@ -163,59 +165,59 @@ class DriftInput(Parameters):
     """What counts as drift."""
 
     minimum_samples: int = Field(
-        50, ge=4, description="Images with a prediction that a window needs.", json_schema_extra=_at(0)
+        50, ge=4, description="Images with a prediction that a window needs.", json_schema_extra=at(0)
     )
     false_discovery_rate: float = Field(
-        0.01, gt=0, lt=1, description="Share of false alarms among the columns that moved.", json_schema_extra=_at(1)
+        0.01, gt=0, lt=1, description="Share of false alarms among the columns that moved.", json_schema_extra=at(1)
     )
     distance: float = Field(
         0.2,
         gt=0,
         lt=1,
         description="How much farther than by chance a column must move, until 20 accepted windows have taught it.",
-        json_schema_extra=_at(2),
+        json_schema_extra=at(2),
     )
     fault_share: float = Field(
-        0.02, gt=0, lt=1, description="Share of broken images beyond the usual.", json_schema_extra=_at(3)
+        0.02, gt=0, lt=1, description="Share of broken images beyond the usual.", json_schema_extra=at(3)
     )
     cooldown_hours: float = Field(
-        72, ge=0, description="How long after a drift another one is not told.", json_schema_extra=_at(4)
+        72, ge=0, description="How long after a drift another one is not told.", json_schema_extra=at(4)
     )
 
 
 class AlertInput(Parameters):
     """When somebody is told; each holds for the bound of an interval and not for a point."""
 
-    accuracy_drop: float = Field(0.05, gt=0, lt=1, description="Of the deciding metric.", json_schema_extra=_at(0))
-    latency_p95_increase: float = Field(0.30, ge=0.01, description="As a share.", json_schema_extra=_at(1))
-    error_rate: float = Field(0.02, gt=0, lt=1, description="Share of failed images.", json_schema_extra=_at(2))
-    minimum_images: int = Field(50, ge=2, description="That a rate needs.", json_schema_extra=_at(3))
+    accuracy_drop: float = Field(0.05, gt=0, lt=1, description="Of the deciding metric.", json_schema_extra=at(0))
+    latency_p95_increase: float = Field(0.30, ge=0.01, description="As a share.", json_schema_extra=at(1))
+    error_rate: float = Field(0.02, gt=0, lt=1, description="Share of failed images.", json_schema_extra=at(2))
+    minimum_images: int = Field(50, ge=2, description="That a rate needs.", json_schema_extra=at(3))
 
 
 class NightlyConfig(Parameters):
     """Which model, where its images arrive, and what is worth telling."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=_at(0))
+    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
     images: str = Field(
-        description="Where images arrive: a folder, a glob, a manifest or a URL.", json_schema_extra=_at(1)
+        description="Where images arrive: a folder, a glob, a manifest or a URL.", json_schema_extra=at(1)
     )
-    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=_at(2))
+    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(2))
     most_images: int | None = Field(
-        None, ge=1, description="Of one window; the others wait for the next run.", json_schema_extra=_at(3)
+        None, ge=1, description="Of one window; the others wait for the next run.", json_schema_extra=at(3)
     )
     labels: Path | None = Field(
         None,
         description="Labels as they arrive: a YOLO data.yaml or an image folder; images are matched by id.",
-        json_schema_extra=_at(4),
+        json_schema_extra=at(4),
     )
-    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=_at(5))
+    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=at(5))
     keep_days: int | None = Field(
-        None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=_at(6)
+        None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=at(6)
     )
-    drift: DriftInput = Field(default_factory=DriftInput, json_schema_extra=_at(7))
-    alerts: AlertInput = Field(default_factory=AlertInput, json_schema_extra=_at(8))
+    drift: DriftInput = Field(default_factory=DriftInput, json_schema_extra=at(7))
+    alerts: AlertInput = Field(default_factory=AlertInput, json_schema_extra=at(8))
 
-    _name = field_validator("name")(lambda value: _model_name(value))
+    _name = field_validator("name")(lambda value: check_model_name(value))
 
 
 def _in_utc(value: datetime | None) -> datetime | None:
@@ -223,7 +225,8 @@ def _in_utc(value: datetime | None) -> datetime | None:
     return value.astimezone(UTC) if value else None
 
 
-def _model_name(value: str) -> str:
+def check_model_name(value: str) -> str:
+    """A name that the registry takes; ValueError otherwise, as pydantic wants it."""
     try:
         return check_name(value)
     except ConfigError as error:
@@ -240,6 +243,15 @@ def read_config(path: Path, kind: type[C]) -> C:
     Raises:
         ConfigError: missing, not YAML, or not these parameters; names the field and close matches.
     """
+    return validate_config(read_values(path, kind), kind, source=str(path))
+
+
+def read_values(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
+    """The plain values of a YAML file, with relative paths made absolute, before they are checked.
+
+    Raises:
+        ConfigError: missing, not YAML, or not a mapping.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -249,7 +261,7 @@ def read_config(path: Path, kind: type[C]) -> C:
         raise ConfigError("valid YAML", found=f"{path}: {found}", mend="mind indentation and quotes") from error
     if not isinstance(values, dict):
         raise ConfigError(f"the fields {', '.join(kind.model_fields)}", found=f"{path} holds {type(values).__name__}")
-    return validate_config(_anchored(values, path.parent.resolve()), kind, source=str(path))
+    return _anchored(values, path.parent.resolve())
 
 
 def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
@@ -289,7 +301,7 @@ def _fields_at(kind: type[BaseModel], location: tuple[Any, ...]) -> dict[str, An
 
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The values with relative paths made absolute; URLs, absolute paths and built-in names stay."""
-    places = (("model", "path"), ("data", "labelled"), ("data", "images"), (None, "images"))
+    places = (("model", "path"), ("data", "labelled"), ("data", "images"), ("data", "labels"), (None, "images"))
     values = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for section, key in places:
         holder = values if section is None else values.get(section)

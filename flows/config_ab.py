@@ -3,65 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from components.benchmark.fixed_size import PILOT
 from components.contracts import AbMode
 from components.errors import ConfigError
-from flows.config import Parameters
+from flows.config import Parameters, at
 from model_registry import check_name
-
-
-def _at(position: int) -> dict[str, Any]:
-    return {"position": position}
 
 
 class AbConfig(Parameters):
     """Which two versions, over which images, and how the test is to be judged."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=_at(0))
+    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
     a: str = Field(
-        description="Version A: a version number, an alias, or the path of a bundle.", json_schema_extra=_at(1)
+        description="Version A: a version number, an alias, or the path of a bundle.", json_schema_extra=at(1)
     )
-    b: str = Field(description="Version B, likewise.", json_schema_extra=_at(2))
-    images: str = Field(description="A folder, a glob, a manifest or a URL.", json_schema_extra=_at(3))
+    b: str = Field(description="Version B, likewise.", json_schema_extra=at(2))
+    images: str = Field(description="A folder, a glob, a manifest or a URL.", json_schema_extra=at(3))
     labels: Path | None = Field(
         None,
         description="A YOLO data.yaml or an image folder; images are matched by id. Without labels nothing is decided.",
-        json_schema_extra=_at(4),
+        json_schema_extra=at(4),
     )
-    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=_at(5))
+    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=at(5))
     mode: AbMode = Field(
         AbMode.SHADOW,
         description="shadow: both versions see every image; split: each sees its share, by the hash of the image's id.",
-        json_schema_extra=_at(6),
+        json_schema_extra=at(6),
     )
-    share: float = Field(0.5, gt=0, lt=1, description="Of the images that B sees in a split.", json_schema_extra=_at(7))
+    share: float = Field(0.5, gt=0, lt=1, description="Of the images that B sees in a split.", json_schema_extra=at(7))
     delta: float = Field(
         0.02,
         gt=0,
         lt=1,
         description="δ: the smallest difference of mean scores that matters.",
-        json_schema_extra=_at(8),
+        json_schema_extra=at(8),
     )
     sequential: bool = Field(
         False,
         description="Judge at any time by an always-valid test; otherwise once, at a fixed number of images.",
-        json_schema_extra=_at(9),
+        json_schema_extra=at(9),
     )
     samples: int | None = Field(
         None,
         ge=PILOT,
         description=f"That number; none plans it by δ and the spread of the first {PILOT} scores.",
-        json_schema_extra=_at(10),
+        json_schema_extra=at(10),
     )
     experiment: str | None = Field(
-        None, description="Name of the test; one of that name is gone on with.", json_schema_extra=_at(11)
+        None, description="Name of the test; one of that name is gone on with.", json_schema_extra=at(11)
     )
     salt: str | None = Field(
-        None, description="Of the hash that divides the images; none takes the test's name.", json_schema_extra=_at(12)
+        None, description="Of the hash that divides the images; none takes the test's name.", json_schema_extra=at(12)
     )
 
     @field_validator("name", "experiment")

@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from components.training import Selection
-from flows.config import Parameters
-
-
-def _at(position: int) -> dict[str, Any]:
-    return {"position": position}
+from flows.config import Parameters, at
 
 
 class RetrainDataInput(Parameters):
     """What a retraining learns from."""
 
     minimum_labels: int = Field(
-        100, ge=1, description="Images labelled since the last retraining that it needs.", json_schema_extra=_at(0)
+        100, ge=1, description="Images labelled since the last retraining that it needs.", json_schema_extra=at(0)
     )
     queue_size: int = Field(
-        200, ge=1, description="Images to queue for labelling when there are fewer.", json_schema_extra=_at(1)
+        200, ge=1, description="Images to queue for labelling when there are fewer.", json_schema_extra=at(1)
     )
     labels: Path | None = Field(
         None,
         description="More labelled images: a YOLO data.yaml or an image folder; besides those of the labelling queue.",
-        json_schema_extra=_at(2),
+        json_schema_extra=at(2),
     )
-    labels_split: str = Field("train", description="The split that holds them.", json_schema_extra=_at(3))
+    labels_split: str = Field("train", description="The split that holds them.", json_schema_extra=at(3))
     held_out_share: float = Field(
-        0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.", json_schema_extra=_at(4)
+        0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.", json_schema_extra=at(4)
     )
     most_images: int = Field(
-        4000, ge=1, description="To train on; new images are never cut, original ones are.", json_schema_extra=_at(5)
+        4000, ge=1, description="To train on; new images are never cut, original ones are.", json_schema_extra=at(5)
     )
     replay_share: float = Field(
-        0.5, ge=0, lt=1, description="Of the training images that stays original ones.", json_schema_extra=_at(6)
+        0.5, ge=0, lt=1, description="Of the training images that stays original ones.", json_schema_extra=at(6)
     )
     pseudo_share: float = Field(
         0.0,
         ge=0,
         le=0.5,
         description="Of the training images that may carry the champion's own labels; 0 is none.",
-        json_schema_extra=_at(7),
+        json_schema_extra=at(7),
     )
     pseudo_confidence: float = Field(
-        0.9, gt=0, le=1, description="Of every one of the champion's labels in such an image.", json_schema_extra=_at(8)
+        0.9, gt=0, le=1, description="Of every one of the champion's labels in such an image.", json_schema_extra=at(8)
     )
 
     def selection(self) -> Selection:

@@ -17,10 +17,7 @@ from components.monitoring import (
     KnownImage,
     LabelBook,
     LabelImport,
-    LabelledData,
-    LabelStatus,
     import_labels,
-    label_status,
     pseudo_labels,
     rank_for_labels,
     write_labelled,
@@ -50,28 +47,46 @@ class Labelled:
         return about_of(self.spec)
 
 
-@step("fill labelling queue", cached=False, retries=2)
-def fill_queue(version: ModelVersion, reference: Path, size: int) -> int:
-    """Queue images of the latest windows for people; returns how many were queued."""
-    return queue_images(version, reference, size)
+@dataclass(frozen=True)
+class Original:
+    """The labelled data of a champion: what its splits are called, and which are each a condition of its own."""
+
+    data: Path
+    splits: SplitNames
+    conditions: tuple[str, ...] = ()
 
 
-@step("labelled images", cached=False, retries=2)
-def labelled(name: str, spec: VisionSpec) -> LabelledData | None:
-    """All labels of a model as a dataset on disk, and how many are fresh; None where there are none yet."""
-    labels = book(name)
-    return write_labelled(labels, _datasets(name) / "labelled", about_of(spec)) if labels.labels() else None
+@step("new labels", cached=False, retries=2)
+def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> tuple[list[Split], int]:
+    """Where labelled images are that a retraining may learn from, and how many of them are new."""
+    from components.images.datasets import load_dataset
+
+    parts, count = [], 0
+    if book(name).labels():
+        kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
+        parts, count = [Split(kept.data, kept.split)], kept.fresh
+    if data.labels:
+        parts.append(Split(data.labels, data.labels_split))
+        count += len(load_dataset(data.labels, data.labels_split).images)
+    return parts, count
 
 
-@step("label status", cached=False, retries=2)
-def status(name: str, spec: VisionSpec, minimum: int) -> LabelStatus:
-    """How many labels there are, and how many a retraining still needs."""
-    return label_status(book(name), about_of(spec), minimum=minimum)
+@step("ask for labels", cached=False, retries=2)
+def ask_for_labels(version: ModelVersion, reference: Path | None, size: int) -> int:
+    """Queue images for people until `size` wait to be labelled; returns how many wait."""
+    waiting = len(book(version.name).waiting())
+    if waiting < size and reference and store().windows(version.name, version.version):
+        queue_images(version, reference, size - waiting)
+    return len(book(version.name).waiting())
 
 
 @step("compose dataset", cached=False)
 def compose(
-    name: str, spec: VisionSpec, original: Path, splits: SplitNames, new: Sequence[Split], data: RetrainDataInput
+    name: str,
+    spec: VisionSpec,
+    original: Original,
+    new: Sequence[Split],
+    data: RetrainDataInput,
 ) -> DatasetVersion:
     """The dataset of a retraining; the same inputs find it as it was made before."""
     from components.images.datasets import load_dataset
@@ -83,10 +98,11 @@ def compose(
         else ()
     )
     return compose_dataset(
-        original,
+        original.data,
         [load_dataset(split.data, split.name) for split in new],
         folder / "versions",
-        splits=splits,
+        splits=original.splits,
+        conditions=original.conditions,
         pseudo=pseudo,
         selection=data.selection(),
         progress=lambda done, total: advance("comparing images", done, total),

@@ -48,4 +48,5 @@ def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime 
     rejected = list(takewhile(lambda attempt: attempt.ending is Ending.REJECTED, reversed(trained)))
     if not rejected:
         return None
-    return rejected[0].at + cooldown * 2 ** min(len(rejected) - 1, _MOST_DOUBLINGS)
+    doubled: int = 2 ** min(len(rejected) - 1, _MOST_DOUBLINGS)
+    return rejected[0].at + cooldown * doubled

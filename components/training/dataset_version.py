@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,15 @@ from components.contracts import (
     load,
 )
 from components.errors import IncompatibleError
-from components.files import replacing, sha256_json, write_json
+from components.files import replacing, sha256_file, sha256_json, write_json
 from components.images.datasets import LabelledDataset, description_file, label_file, load_dataset
 from components.images.reading import image_size
 from components.images.writing import link_or_copy, write_description, yolo_text
 from components.training.selection import Chosen, Entry, Material, Role, Selection, choose, classes_of
 
 _RECORD = "dataset.json"
+Splits = Mapping[str, Sequence[Entry]]
+
 _LAYOUT = 1  # raise when what is written for the same choice changes
 
 
@@ -49,6 +51,7 @@ def compose_dataset(
     output: Path,
     *,
     splits: SplitNames | None = None,
+    conditions: Sequence[str] = (),
     pseudo: Sequence[LabelledImage] = (),
     selection: Selection | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -56,15 +59,17 @@ def compose_dataset(
     """Write the dataset that a retraining learns from and is judged on.
 
     Its splits: `train`; `val`, the original one and the held-out part of the new images; `recent`, that part alone,
-    where there is any; `golden`, the original's byte for byte under its own names; and `calibration`, where the
-    original has one of its own. No image of one split is in another by content, but that `recent` is a part of `val`,
-    and `golden` where the original's is its validation split.
+    where there is any; `known_1`, `known_2`, …, the parts of `val` that are in each of `conditions`; `golden`, the
+    original's byte for byte under its own names; and `calibration`, where the original has one of its own. No image of
+    one split is in another by content, but for the parts of `val`, and `golden` where the original's is its validation
+    split.
 
     Arguments:
         original: the dataset of the champion: a YOLO `data.yaml` or an image folder.
         new: newly labelled images, those that came earlier first; classes are matched by name.
         output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there.
         splits: what the original's splits are called.
+        conditions: parts of the original's validation split that stay apart, since each is a condition of its own.
         pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for training alone.
         selection: how to choose.
         progress: called with (done, total) while images are looked at.
@@ -87,21 +92,19 @@ def compose_dataset(
         pseudo=pseudo,
     )
     chosen = choose(material, selection or Selection(), progress)
-    sha256 = _identity(train, golden, chosen)
+    known = [_hashes(load_dataset(original, name)) for name in conditions]
+    written = _by_split(chosen, known)
+    sha256 = _identity(train, golden, written)
     folder = output / sha256
     if not (folder / _RECORD).exists():
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
             writer = _YoloWriter if train.task is TaskType.DETECT else _FolderWriter
-            place = writer(original, train, aside).write(chosen, golden)
-            write_json(aside / _RECORD, dump(_described(place, sha256, chosen, golden)))
+            place = writer(original, train, aside).write(written, golden)
+            images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
+            described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
+            write_json(aside / _RECORD, dump(described))
     return _read(folder, train.task)
-
-
-def _described(place: str, sha256: str, chosen: Chosen, golden: LabelledDataset) -> DatasetVersion:
-    images = {name: len(entries) for name, entries in _by_split(chosen).items()}
-    images["golden"] = len(golden.images)
-    return DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
 
 
 def _read(folder: Path, task: TaskType) -> DatasetVersion:
@@ -109,17 +112,25 @@ def _read(folder: Path, task: TaskType) -> DatasetVersion:
     return replace(found, data=folder / "data.yaml" if task is TaskType.DETECT else folder)
 
 
-def _by_split(chosen: Chosen) -> dict[str, tuple[Entry, ...]]:
+def _hashes(dataset: LabelledDataset) -> set[str]:
+    return {sha256_file(image.path) for image in dataset.images}
+
+
+def _by_split(chosen: Chosen, known: Sequence[set[str]]) -> dict[str, tuple[Entry, ...]]:
     """The splits that have images; `train` and `val` always."""
-    optional = {"recent": chosen.recent, "calibration": chosen.calibration}
+    before = [entry for entry in chosen.val if entry.role is Role.VALIDATION]
+    optional = {
+        f"known_{number}": tuple(entry for entry in before if entry.sha256 in hashes)
+        for number, hashes in enumerate(known, start=1)
+    }
+    optional |= {"recent": chosen.recent, "calibration": chosen.calibration}
     return {"train": chosen.train, "val": chosen.val} | {name: rows for name, rows in optional.items() if rows}
 
 
-def _identity(train: LabelledDataset, golden: LabelledDataset, chosen: Chosen) -> str:
+def _identity(train: LabelledDataset, golden: LabelledDataset, written: Splits) -> str:
     """Of images and labels of all splits; where they lie and what they are called does not matter."""
     splits = {
-        name: sorted([entry.sha256, _plain(entry.truth)] for entry in entries)
-        for name, entries in _by_split(chosen).items()
+        name: sorted([entry.sha256, _plain(entry.truth)] for entry in entries) for name, entries in written.items()
     }
     return sha256_json([_LAYOUT, train.task, train.class_names, splits, golden.sha256])
 
@@ -157,9 +168,8 @@ class _YoloWriter:
     def __init__(self, original: Path, train: LabelledDataset, folder: Path) -> None:
         self._original, self._train, self._folder = original, train, folder
 
-    def write(self, chosen: Chosen, golden: LabelledDataset) -> str:
+    def write(self, splits: Splits, golden: LabelledDataset) -> str:
         """Write all splits; returns what of the folder names the dataset."""
-        splits = _by_split(chosen)
         for split, entries in splits.items():
             for entry in entries:
                 self._put(entry, split)
@@ -201,11 +211,11 @@ class _FolderWriter:
     def __init__(self, original: Path, train: LabelledDataset, folder: Path) -> None:
         self._train, self._folder = train, folder
 
-    def write(self, chosen: Chosen, golden: LabelledDataset) -> str:
+    def write(self, splits: Splits, golden: LabelledDataset) -> str:
         """Write all splits; returns what of the folder names the dataset."""
         for name in self._train.class_names:
             (self._folder / "train" / name).mkdir(parents=True)
-        for split, entries in _by_split(chosen).items():
+        for split, entries in splits.items():
             for entry in entries:
                 name = self._train.class_names[classes_of(entry.truth)[0]]
                 link_or_copy(entry.path, self._folder / split / name / _name(entry))

@@ -1,4 +1,4 @@
-"""Labelling by command line: night images go out with the champion's pre-labels, come back, and become training data."""
+"""Labelling by command line: night images go out with the pre-labels of the champion and come back as training data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from flows import labelling
 from flows.cli import app
 from flows.config_data import RetrainDataInput
 from flows.predicting import predict_images
-from flows.steps import Split
 
 TURNED = "cam 1/ночь (1).jpg"
 
@@ -120,22 +119,22 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
     assert (status["fresh"], status["missing"]) == (back["added"], 100 - back["added"])
 
     with labelling.labelled_model("digits") as model:
-        labelling.fill_queue.fn(model.version, model.reference, 5)
-        data = labelling.labelled.fn("digits", model.spec)
-    assert (data.images, data.fresh) == (back["added"], back["added"])
-    for image in load_dataset(data.data, data.split).images:
+        assert labelling.ask_for_labels.fn(model.version, model.reference, 5) == 5
+        (new,), count = labelling.new_labels.fn("digits", model.spec, RetrainDataInput())
+    assert count == back["added"] == len(load_dataset(new.data, new.name).images)
+    for image in load_dataset(new.data, new.name).images:
         apart = [abs(one.xyxy - image.truth.xyxy).max() for one in truths.values() if len(one) == len(image.truth)]
         assert min(apart) < 0.05
     version = labelling.compose.fn(
         "digits",
         model.spec,
-        released.data / "data.yaml",
-        SplitNames("train", "val", "calibration", "golden"),
-        [Split(data.data, data.split)],
+        labelling.Original(released.data / "data.yaml", SplitNames("train", "val", "calibration", "golden"), ("val",)),
+        [new],
         RetrainDataInput(pseudo_share=0.1, pseudo_confidence=0.5),
     )
     assert version.sources["new"] == back["added"], "no night scene is taken for another one"
     assert version.dropped == {}
+    assert version.images["known_1"] == 80 and version.images["val"] == 80 + version.images["recent"]
     assert version.images["train"] + version.images["recent"] == 24 + back["added"] + version.sources["pseudo"]
     assert load_dataset(version.data, "golden").sha256 == load_dataset(released.data, "golden").sha256
     labelling.mark_learnt.fn("digits", "retraining-1")

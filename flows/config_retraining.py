@@ -1,0 +1,52 @@
+"""Parameters of the retraining flow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from flows.config import Parameters, at, check_model_name
+from flows.config_data import RetrainDataInput
+from flows.config_gates import GatesInput
+
+
+class TrainingInput(Parameters):
+    """How the champion is to learn from the new data."""
+
+    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training images.", json_schema_extra=at(0))
+    learning_rate: float = Field(0.0005, gt=0, lt=1, description="Highest rate of AdamW.", json_schema_extra=at(1))
+    blend: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="Share of the way from the champion's weights to the new ones; less forgets less.",
+        json_schema_extra=at(2),
+    )
+    batch: int = Field(16, ge=2, le=1024, description="Images per step.", json_schema_extra=at(3))
+    device: str = Field("cpu", description="As torch calls it, e.g. cpu or cuda:0.", json_schema_extra=at(4))
+
+
+class RetrainConfig(Parameters):
+    """Which model, why, from which labels, and what a challenger must show."""
+
+    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
+    trigger: Literal["by hand", "drift", "accuracy", "schedule"] = Field(
+        "by hand",
+        description="Why. After a drift the challenger must be better on recent images.",
+        json_schema_extra=at(1),
+    )
+    event: str = Field(
+        "", description="Id of what started it; one that was dealt with does nothing.", json_schema_extra=at(2)
+    )
+    data: RetrainDataInput = Field(default_factory=RetrainDataInput, json_schema_extra=at(3))
+    training: TrainingInput = Field(default_factory=TrainingInput, json_schema_extra=at(4))
+    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(5))
+    cooldown_hours: float = Field(
+        24,
+        ge=0,
+        description="How long an automatic retraining waits after a rejection; doubles with each further one.",
+        json_schema_extra=at(6),
+    )
+
+    _name = field_validator("name")(lambda value: check_model_name(value))

@@ -1,0 +1,136 @@
+"""The tasks of a retraining: fetch the champion, learn, decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.contracts import DatasetVersion, GateReport, ModelVersion, VisionSpec
+from components.errors import ConfigError
+from components.training import SplitNames
+from flows.config import ReleaseConfig, validate_config
+from flows.config_retraining import RetrainConfig, TrainingInput
+from flows.labelling import Original
+from flows.predicting import Served, read_bundle
+from flows.settings import Settings
+from flows.steps import Split, step, workplace
+from flows.tasks import registry
+from model_registry import CHAMPION, Grounds
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version in production, with all that training can go on from.
+
+    Arguments:
+        version: in the registry.
+        bundle: a copy of its bundle.
+        source: the checkpoint that it was made from.
+        reference: what drift of its images is measured against.
+        released: the parameters that it was released with.
+        served: how it runs.
+    """
+
+    version: ModelVersion
+    bundle: Path
+    source: Path
+    reference: Path | None
+    released: ReleaseConfig
+    served: Served
+
+    @property
+    def spec(self) -> VisionSpec:
+        """What its input and output mean."""
+        return self.served.artifact.spec
+
+    @property
+    def image_size(self) -> int:
+        """Longer side of its input in pixels."""
+        return max(self.spec.input_size)
+
+    @property
+    def original(self) -> Original:
+        """The labelled data that it was released with."""
+        data = self.released.data
+        splits = SplitNames(data.train_split, data.validation_split, data.calibration_split, data.golden_split)
+        return Original(data.labelled, splits, tuple(data.conditions or [data.validation_split]))
+
+    @property
+    def golden(self) -> Split:
+        """The frozen set among them."""
+        return Split(self.original.data, self.original.splits.golden)
+
+    def released_again(self, dataset: DatasetVersion, checkpoint: Path) -> ReleaseConfig:
+        """How a challenger is to be released: as the champion was, from a new checkpoint and new data."""
+        model = self.released.model.model_copy(update={"path": checkpoint, "trust_pickle": True})
+        known = sorted(name for name in dataset.images if name.startswith("known_"))
+        data = self.released.data.model_copy(
+            update={
+                "labelled": dataset.data,
+                "images": None,
+                "train_split": "train",
+                "validation_split": "val",
+                "calibration_split": "calibration" if dataset.images.get("calibration") else "train",
+                "golden_split": "golden",
+                "conditions": [*known, *(["recent"] if dataset.images.get("recent") else [])],
+            }
+        )
+        return self.released.model_copy(update={"model": model, "data": data, "promote": "never"})
+
+
+@step("fetch champion", cached=False, retries=2)
+def fetch_champion(name: str, output: Path) -> Champion:
+    """The champion, its bundle, its reference, and the checkpoint that it came from."""
+    store = registry()
+    version = store.get(name, CHAMPION)
+    label = f"{version.name}/{version.version}"
+    source = store.download_source(version, output)
+    if source is None or source.suffix != ".pt":
+        raise ConfigError(
+            "a champion that was released from a checkpoint (.pt), from which training can go on",
+            found=f"{label}, made from {source.name if source else 'a file that was not kept'}",
+            mend="release the model from its checkpoint, or train elsewhere and release the result",
+        )
+    released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
+    if not released.data.labelled.exists():
+        raise ConfigError(
+            f"the labelled data that {label} was released with",
+            found=f"nothing at {released.data.labelled}",
+            mend="put it back, or release the model again from where it is now",
+        )
+    bundle = store.download_bundle(version, output / "champion")
+    reference = store.download_reference(version, output)
+    return Champion(version, bundle, source, reference, released, read_bundle(bundle, label))
+
+
+@step("log dataset", cached=False, retries=2)
+def log_dataset(name: str, dataset: DatasetVersion) -> None:
+    """Keep in MLflow what a challenger is trained on."""
+    registry().log_dataset(name, dataset)
+
+
+@step("fine-tune")
+def learn(source: Path, dataset: DatasetVersion, image_size: int, training: TrainingInput) -> Path:
+    """Train on from the champion's checkpoint; gives the blended one."""
+    from components.training import FineTuning, fine_tune
+
+    asked = FineTuning(**training.model_dump())
+    tuned = fine_tune(source, dataset.data, workplace(), image_size=image_size, training=asked, trust=True)
+    return tuned.checkpoint
+
+
+@step("decide", cached=False, retries=2)
+def decide(
+    challenger: ModelVersion, report: GateReport, config: RetrainConfig, dataset: DatasetVersion
+) -> ModelVersion:
+    """Promote the challenger or reject it, and write down why."""
+    grounds = Grounds(
+        trigger=config.trigger,
+        who=Settings.from_environment().user,
+        reasons=report.reasons,
+        event=config.event,
+        gates=report,
+        hashes={"dataset": dataset.sha256},
+    )
+    move = registry().promote if report.passed else registry().reject
+    return move(challenger.name, challenger.version, grounds)

@@ -1,0 +1,79 @@
+"""Retraining: drift, or whatever else asks for it, leads to a better model in production, by evidence.
+
+new labels → dataset → fine-tune from the champion → the whole chain → gates → promotion or rejection.
+
+A version brings its own reference and begins without a history, so with a promotion the memory of the drift ends.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from prefect import flow
+
+from components.contracts import DatasetVersion
+from flows import attempts, gating, labelling, learning, tasks
+from flows.config_retraining import RetrainConfig
+from flows.gates_publish import publish_gates
+from flows.learning import Champion
+from flows.pipeline import release
+from flows.predicting import read_bundle
+from flows.steps import Split
+from flows.summary_retraining import RetrainSummary
+
+
+@flow(name="retrain", flow_run_name="{config.name}: {config.trigger}", validate_parameters=True)
+def retrain(config: RetrainConfig) -> RetrainSummary:
+    """Train a challenger on new labels, and put it in the champion's place if every gate says so.
+
+    One retraining of a model is in flight at a time, and each event is dealt with once. Without enough new labels the
+    labelling queue is filled, and the flow says how many are missing.
+
+    Arguments:
+        config: the model, why, the labels and the limits.
+
+    Raises:
+        FovealError: no champion, one that cannot be trained further, or labels that do not fit.
+    """
+    with attempts.in_flight(config.name) as mine:
+        if not mine:
+            return RetrainSummary.not_begun(config, f"another retraining of {config.name} is in flight")
+        if done := attempts.known_answer(config):
+            return done
+        if reason := attempts.cooling_down(config):
+            return RetrainSummary.not_begun(config, reason)
+        with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+            champion = learning.fetch_champion(config.name, Path(scratch))
+            new, count = labelling.new_labels(config.name, champion.spec, config.data)
+            if count < config.data.minimum_labels:
+                queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+                done = RetrainSummary.needs_labels(config, count, queued)
+            else:
+                dataset = labelling.compose(config.name, champion.spec, champion.original, new, config.data)
+                done = _challenge(config, champion, dataset, Path(scratch))
+            attempts.remember(config, champion.version, done)
+            return done
+
+
+def _challenge(config: RetrainConfig, champion: Champion, dataset: DatasetVersion, scratch: Path) -> RetrainSummary:
+    """Train, release, compare, decide."""
+    learning.log_dataset(config.name, dataset)
+    trained = learning.learn(champion.source, dataset, champion.image_size, config.training)
+    released = release(champion.released_again(dataset, trained))
+    challenger, bundle, _ = tasks.fetch(config.name, str(released.version), scratch / "challenger")
+    report = gating.gates(
+        champion.served,
+        read_bundle(bundle, f"{challenger.name}/{challenger.version}"),
+        bundle,
+        champion.golden,
+        Split(dataset.data, "recent") if dataset.images.get("recent") else None,
+        golden_sha256_of_champion=gating.golden_hash(champion.bundle, champion.golden.name),
+        require_improvement=config.trigger == "drift",
+        settings=config.gates,
+    )
+    publish_gates(report)
+    decided = learning.decide(challenger, report, config, dataset)
+    if report.passed:
+        labelling.mark_learnt(config.name, config.event or dataset.sha256)
+    return RetrainSummary.decided(config, champion.version, decided, dataset, report)
