@@ -6,8 +6,7 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import Subject, scratch
-from components.backends import get_backend
-from components.vision import task_for
+from components.benchmark import evaluate
 
 BAR, SIZE_BAR_MB = 0.95, 6.0
 
@@ -18,15 +17,10 @@ def measure() -> Figure:
 
     with scratch() as folder:
         subject = Subject(Path(folder))
-        judge = task_for(subject.source.spec).evaluation_settings()
-        found = []
-        with get_backend("onnxruntime").open(subject.source) as session:
-            for image in subject.images:
-                fitted, frame = judge.preprocess(image)
-                found += judge.postprocess(session.run(fitted[None]), [frame])
-        scores = judge.evaluate(found, [image.truth for image in subject.dataset.images])
+        scores = evaluate(subject.source, "onnxruntime", subject.dataset)
+        images = len(subject.dataset.images)
     size = MODEL.stat().st_size / 1e6
-    text = f"mAP50 {scores['map50']:.4f} on {len(found)} images, {size:.2f} MB"
+    text = f"mAP50 {scores['map50']:.4f} on {images} images, {size:.2f} MB"
     details = tuple(f"{name}: {value:.4f}" for name, value in scores.items())
     ok = scores["map50"] >= BAR and size <= SIZE_BAR_MB
     return Figure("accuracy", text, f"≥ {BAR}, ≤ {SIZE_BAR_MB} MB", ok, details)

@@ -146,15 +146,16 @@ def demo(
     as_json: Json = False,
     fresh: Annotated[bool, typer.Option(help="Forget finished steps of earlier demos first.")] = False,
 ) -> None:
-    """The whole loop on real data: a digit detector from checkpoint to drift alarm, nothing to configure."""
+    """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
     from flows import demo as demonstration
+    from flows.commands.demo_screen import show_demo
 
     settings = Settings.from_environment()
     if fresh:
         demonstration.forget(settings)
     with running("demo", as_json):
         done = demonstration.run(settings)
-    show(done.to_json(), as_json, lambda: screen.demo(done))
+    show(done.to_json(), as_json, lambda: show_demo(done))
 
 
 @bundle_app.command("verify")

@@ -17,7 +17,7 @@ class TrainingInput(Parameters):
     epochs: int = Field(6, ge=1, le=1000, description="Passes over the training images.", json_schema_extra=at(0))
     learning_rate: float = Field(0.0005, gt=0, lt=1, description="Highest rate of AdamW.", json_schema_extra=at(1))
     blend: float = Field(
-        0.7,
+        0.6,
         gt=0,
         le=1,
         description="Share of the way from the champion's weights to the new ones; less forgets less.",

@@ -10,35 +10,54 @@ from typing import Any
 
 from components.images.digits import SceneCounts, write_detection_dataset
 from flows.config import DataInput, ModelInput, MonitorConfig, ReleaseConfig
-from flows.formats import short
+from flows.config_data import RetrainDataInput
+from flows.config_retraining import RetrainConfig
+from flows.formats import plain, short
 from flows.progress import advance
 from flows.settings import Settings
 from flows.summary import MonitorSummary, ReleaseSummary
+from flows.summary_retraining import RetrainSummary
 
 NAME = "digits"
 MODEL = Path(__file__).parent / "assets" / "digits.pt"
-COUNTS = SceneCounts(train=400)
+COUNTS = SceneCounts(train=400, golden=200)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Champion and challenger on one labelled split that neither has learnt from."""
+
+    split: str
+    images: int
+    metric: str
+    before: float
+    after: float
 
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """A release judged on day images, and the same version judged on night images."""
+    """A release judged on day images, a night that drifts, what was learnt from it, and the night after.
+
+    Arguments:
+        release: the first version, and its look at the day.
+        night: what it makes of a night.
+        retraining: what became of the challenger that learnt from that night.
+        next_night: what the champion makes of the next one.
+        compared: the first version and the champion.
+    """
 
     release: ReleaseSummary
     night: MonitorSummary
+    retraining: RetrainSummary
+    next_night: MonitorSummary
+    compared: tuple[Compared, ...]
     mlflow_command: str
     mlflow_page: str
     prefect_command: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
-        return {
-            "release": self.release.to_json(),
-            "night": self.night.to_json(),
-            "mlflow_command": self.mlflow_command,
-            "mlflow_page": self.mlflow_page,
-            "prefect_command": self.prefect_command,
-        }
+        return plain(self) | {"retraining": self.retraining.to_json()}
 
 
 def data_folder(settings: Settings) -> Path:
@@ -61,31 +80,65 @@ def release_config(settings: Settings) -> ReleaseConfig:
     )
 
 
+def retrain_config(settings: Settings) -> RetrainConfig:
+    """The parameters of the demo's retraining; the ground truth of the night stands in for people who label it."""
+    return RetrainConfig(
+        name=NAME,
+        trigger="drift",
+        event="the first night of the demo",
+        data=RetrainDataInput(labels=data_folder(settings) / "data.yaml", labels_split="night"),
+    )
+
+
 def run(settings: Settings) -> DemoSummary:
-    """Write the scenes, release the shipped detector, then look at a night of images.
+    """Release the shipped detector, watch it fail by night, learn from that night, and look at the next one.
 
     Raises:
-        FovealError: as `release` and `monitor` do.
+        FovealError: as `release`, `monitor` and `retrain` do.
     """
     from flows.monitoring import monitor
     from flows.pipeline import release
+    from flows.retraining import retrain
 
+    data = data_folder(settings)
     advance("composing scenes", 0, 1)
-    write_detection_dataset(data_folder(settings), counts=COUNTS)
+    write_detection_dataset(data, counts=COUNTS)
     advance("composing scenes", 1, 1)
-    released = release(release_config(settings))
-    night = monitor(MonitorConfig(name=NAME, images=str(data_folder(settings) / "images" / "night")))
+    first = release(release_config(settings))
+    night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "night"), version=str(first.version)))
+    retrained = retrain(retrain_config(settings))
+    champion = retrained.champion or first.version
+    next_night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "next_night"), version=str(champion)))
     programs = f"DO_NOT_TRACK=true {short(Path(sys.prefix) / 'bin')}"
     store = (
         f"sqlite:///{short(settings.root)}/mlflow/mlflow.db" if settings.embedded_tracking else settings.tracking_uri
     )
     return DemoSummary(
-        released,
+        first,
         night,
+        retrained,
+        next_night,
+        _compare(data / "data.yaml", first.version, champion),
         mlflow_command=f"{programs}/mlflow ui --backend-store-uri {store}",
         mlflow_page=f"http://127.0.0.1:5000/#/models/{NAME}?workflowType=machine_learning",
         prefect_command=f"PREFECT_HOME={short(settings.prefect_home)} {programs}/prefect server start",
     )
+
+
+def _compare(data: Path, before: int, after: int) -> tuple[Compared, ...]:
+    """Both versions on scenes by day and of the next night; no digit of either was ever trained on."""
+    from components.images.datasets import load_dataset
+    from flows.predicting import serving
+
+    compared = []
+    for split in ("day", "next_night"):
+        dataset, scores = load_dataset(data, split), []
+        for version in (before, after):
+            with serving(f"{NAME}/{version}") as served:
+                scores.append(served.evaluate(dataset, lambda done, total: advance("comparing versions", done, total)))
+        metric = "map50_95"
+        compared.append(Compared(split, len(dataset.images), metric, scores[0][metric], scores[1][metric]))
+    return tuple(compared)
 
 
 def forget(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from flows.config import ReleaseConfig, validate_config
 from flows.config_retraining import RetrainConfig, TrainingInput
 from flows.labelling import Original
 from flows.predicting import Served, read_bundle
+from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Split, step, workplace
 from flows.tasks import registry
@@ -115,7 +116,15 @@ def learn(source: Path, dataset: DatasetVersion, image_size: int, training: Trai
     from components.training import FineTuning, fine_tune
 
     asked = FineTuning(**training.model_dump())
-    tuned = fine_tune(source, dataset.data, workplace(), image_size=image_size, training=asked, trust=True)
+    tuned = fine_tune(
+        source,
+        dataset.data,
+        workplace(),
+        image_size=image_size,
+        training=asked,
+        trust=True,
+        progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
+    )
     return tuned.checkpoint
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.contracts import InferenceRun, ModelArtifact, Target
+from components.images.datasets import LabelledDataset
 from components.images.sources import ImageSource, list_images
 from flows.config import Thresholds
 from flows.progress import advance
@@ -46,6 +47,21 @@ class Served:
             confidence=self.thresholds.confidence,
             iou=self.thresholds.iou,
             progress=progress,
+        )
+
+    def evaluate(
+        self, dataset: LabelledDataset, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, float]:
+        """Accuracy on a labelled split, by metric.
+
+        Raises:
+            FovealError: as `components.benchmark.evaluate` does.
+        """
+        from components.benchmark import evaluate
+
+        target = self.target
+        return evaluate(
+            self.artifact, self.backend, dataset, device=target.device, threads=target.threads, progress=progress
         )
 
 

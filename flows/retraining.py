@@ -75,5 +75,5 @@ def _challenge(config: RetrainConfig, champion: Champion, dataset: DatasetVersio
     publish_gates(report)
     decided = learning.decide(challenger, report, config, dataset)
     if report.passed:
-        labelling.mark_learnt(config.name, config.event or dataset.sha256)
+        labelling.mark_learnt(config.name, f"version-{decided.version}")
     return RetrainSummary.decided(config, champion.version, decided, dataset, report)

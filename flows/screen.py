@@ -198,20 +198,3 @@ def predictions(rows: Sequence[Any]) -> None:
     """What `bundle run` predicted, one JSON line an image."""
     for row in rows:
         _out.print_json(data=row, indent=None)
-
-
-def demo(done: Any) -> None:
-    """A finished demo."""
-    variants(done.release)
-    window("day", done.release.window)
-    window("night", done.night.window)
-    _out.print()
-    places(
-        [
-            *release_places(done.release),
-            ("night's report", done.night.window.report),
-            ("MLflow", done.mlflow_command),
-            ("", done.mlflow_page),
-            ("Prefect", done.prefect_command),
-        ]
-    )

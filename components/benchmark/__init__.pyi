@@ -1,5 +1,6 @@
 from .ab_verdict import AbPlan, judge, undecided
 from .contest import Contender
+from .evaluate import evaluate
 from .gate_policy import GatePolicy
 from .gates import Exam, run_gates
 from .run import LabelledImages, run_benchmark
@@ -10,6 +11,7 @@ __all__ = [
     "Exam",
     "GatePolicy",
     "LabelledImages",
+    "evaluate",
     "judge",
     "run_benchmark",
     "run_gates",

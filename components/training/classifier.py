@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,12 @@ class _Split:
 
 
 def train_classifier(
-    data: Path, output: Path, *, training: ClassifierTraining | None = None, start_from: Path | None = None
+    data: Path,
+    output: Path,
+    *,
+    training: ClassifierTraining | None = None,
+    start_from: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TrainedModel:
     """Train from scratch, or fine-tune `start_from`, and keep the best checkpoint by validation top-1.
 
@@ -83,6 +88,7 @@ def train_classifier(
         output: folder for `model.pt` and `curve.csv`; replaced as a whole when training has succeeded.
         training: what is asked for.
         start_from: a checkpoint of an earlier run to fine-tune; it holds no code, so it needs no trust.
+        progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
         The checkpoint with `top1` and `top5` on the validation split.
@@ -111,6 +117,8 @@ def train_classifier(
             curve, best = [], {"top1": -1.0}
             for row in _epochs(network, learned, judged, training):
                 curve.append(row)
+                if progress:
+                    progress(len(curve), training.epochs)
                 if row["top1"] > best["top1"]:
                     best = {"top1": row["top1"], "top5": row["top5"]}
                     save_checkpoint(aside / "model.pt", network, class_names=train.class_names, metrics=best, **about)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from components.errors import ConfigError, DatasetError
 from components.files import replacing
 from components.images.datasets import load_dataset
 from components.training.trained import TrainedModel
+
+Progress = Callable[[int, int], None]
 
 _STRIDE = 32  # Ultralytics would round another image size up without being asked
 
@@ -72,6 +77,7 @@ def train_detector(
     training: DetectorTraining | None = None,
     start_from: Path | None = None,
     trust: bool = False,
+    progress: Progress | None = None,
 ) -> TrainedModel:
     """Train from scratch, or fine-tune `start_from`, and keep the best checkpoint by validation mAP50-95.
 
@@ -81,6 +87,7 @@ def train_detector(
         training: what is asked for.
         start_from: a `.pt` checkpoint to fine-tune.
         trust: the user's word that `start_from` may be unpickled.
+        progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Raises:
         ConfigError: Ultralytics has no such architecture.
@@ -95,12 +102,15 @@ def train_detector(
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
         model.add_callback("on_train_start", lambda _: _use_all_cores())
-        result = model.train(
-            data=str(absolute_data(data, Path(scratch))),
-            project=scratch,
-            name="run",
-            **_arguments(training, pretrained=start_from is not None),
-        )
+        if progress:
+            model.add_callback("on_fit_epoch_end", lambda trainer: progress(trainer.epoch + 1, training.epochs))
+        with contextlib.redirect_stdout(io.StringIO()):  # its bars would be mixed with what a command prints
+            result = model.train(
+                data=str(absolute_data(data, Path(scratch))),
+                project=scratch,
+                name="run",
+                **_arguments(training, pretrained=start_from is not None),
+            )
         run = Path(scratch) / "run"
         with replacing(output) as aside:
             aside.mkdir()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ class FineTuning:
     epochs: int = 6
     learning_rate: float = 0.0005
     batch: int = 16
-    blend: float = 0.7
+    blend: float = 0.6
     device: str = "cpu"
     seed: int = 0
 
@@ -56,6 +58,7 @@ def fine_tune(
     image_size: int,
     training: FineTuning | None = None,
     trust: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TrainedModel:
     """Continue the training of a checkpoint, then go back part of the way to where it started.
 
@@ -69,6 +72,7 @@ def fine_tune(
         image_size: side of the square model input in pixels, as the checkpoint was trained with.
         training: how.
         trust: the user's word that an Ultralytics checkpoint may be unpickled.
+        progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
         The blended checkpoint with its own metrics on the validation split, and the curve of the fine-tuning.
@@ -84,11 +88,13 @@ def fine_tune(
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
         if load_dataset(data, "train").task is TaskType.DETECT:
             detector = DetectorTraining(image_size=image_size, augment=False, **same)
-            trained = train_detector(data, folder, training=detector, start_from=start_from, trust=trust)
+            trained = train_detector(
+                data, folder, training=detector, start_from=start_from, trust=trust, progress=progress
+            )
             metrics = _blend_detectors(start_from, trained.checkpoint, asked, blended, data, image_size)
         else:
             classifier = ClassifierTraining(image_size=image_size, **same)
-            trained = train_classifier(data, folder, training=classifier, start_from=start_from)
+            trained = train_classifier(data, folder, training=classifier, start_from=start_from, progress=progress)
             metrics = _blend_classifiers(start_from, trained.checkpoint, asked, blended, data)
         with replacing(output) as aside:
             aside.mkdir()
@@ -106,7 +112,8 @@ def _blend_detectors(
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         settings = {"imgsz": image_size, "batch": asked.batch, "device": asked.device, "workers": 0, "plots": False}
         file = str(absolute_data(data, Path(scratch)))
-        found = new.val(data=file, project=scratch, name="run", verbose=False, **settings).box
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = new.val(data=file, project=scratch, name="run", verbose=False, **settings).box
     return {"map50_95": float(found.map), "map50": float(found.map50)}
 
 

@@ -45,11 +45,17 @@ def test_fine_tuning_on_other_classes_is_refused(champion, image_folder, tmp_pat
     assert not (tmp_path / "tuned").exists()
 
 
-def test_a_detector_is_fine_tuned_on_the_users_word_and_blended(scenes, tmp_path):
+def test_a_detector_is_fine_tuned_on_the_users_word_and_blended(scenes, tmp_path, capsys):
     asked = FineTuning(epochs=1, blend=0.5)
     with pytest.raises(UntrustedModelError):
         fine_tune(MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked)
-    tuned = fine_tune(MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked, trust=True)
+    seen: list[tuple[int, int]] = []
+    tuned = fine_tune(
+        MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked, trust=True,
+        progress=lambda epoch, epochs: seen.append((epoch, epochs)),
+    )  # fmt: skip
+    assert seen[0] == (1, 1)
+    assert capsys.readouterr().out == "", "what a command prints may be JSON"
     old, new = (load_yolo(path, trust=True).model.float().state_dict() for path in (MODEL, tuned.checkpoint))
     assert any(not torch.equal(old[name], new[name]) for name in old)
     assert set(tuned.metrics) == {"map50_95", "map50"}
