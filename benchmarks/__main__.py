@@ -23,6 +23,8 @@ ORDER = (
     "power",
     "store",
     "report",
+    "promotion",
+    "rollback",
     "tests",
 )
 PACKAGES = (
