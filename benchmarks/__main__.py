@@ -24,6 +24,8 @@ ORDER = (
     "store",
     "report",
     "ab",
+    "promotion",
+    "rollback",
     "tests",
 )
 PACKAGES = (

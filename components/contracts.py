@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -649,11 +650,16 @@ class DriftReport:
     decision: DriftDecision
 
 
-def dump(value: Any) -> Any:
-    """A contract as plain JSON values (dicts, lists, strings, numbers)."""
+@cache
+def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(type(value)).dump_python(value, mode="json")
+    return TypeAdapter(kind)
+
+
+def dump(value: Any) -> Any:
+    """A contract as plain JSON values (dicts, lists, strings, numbers)."""
+    return _adapter(cast(Any, type(value))).dump_python(value, mode="json")
 
 
 def load(kind: type[T], value: Any) -> T:
@@ -662,6 +668,5 @@ def load(kind: type[T], value: Any) -> T:
     Raises:
         pydantic.ValidationError: the value is not of that type.
     """
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind).validate_python(value)
+    found: T = _adapter(cast(Any, kind)).validate_python(value)
+    return found

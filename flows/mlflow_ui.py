@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import psutil
 
 from components import telemetry
 from components.errors import UnavailableError
@@ -31,7 +32,8 @@ class MlflowUi:
     def wait(self) -> None:
         """Until Ctrl-C, or until the server ends."""
         with contextlib.suppress(KeyboardInterrupt):
-            self.process.wait()
+            while self.process.poll() is None:  # a plain wait() sleeps through a Ctrl-C that another thread receives
+                time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -51,18 +53,26 @@ def mlflow_ui(settings: Settings) -> Iterator[MlflowUi]:
     environment = os.environ | telemetry.SWITCHES | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     log = settings.root / "mlflow" / "ui.log"
     with log.open("wb") as sink:
-        # A session of its own: Ctrl-C reaches the command, which then stops the server and its worker.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment
         )
     ui = MlflowUi(f"http://127.0.0.1:{port}", process)
     try:
         _await(ui, str(log))
         yield ui
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server and its worker to end, insist after 15 s."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        server = psutil.Process(process.pid)
+        family = [server, *server.children(recursive=True)]
+        server.terminate()
+        for stubborn in psutil.wait_procs(family, timeout=15)[1]:
+            stubborn.kill()
+    process.wait()
 
 
 def _await(ui: MlflowUi, log: str) -> None:

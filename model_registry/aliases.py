@@ -78,7 +78,7 @@ def settle_alone(record: Record) -> History:
 
 def decide(record: Record, decision: Decision) -> tuple[History, bool]:
     """Append a decision and move the aliases after it; returns the record, and whether the decision counts."""
-    head = record.read().head
+    head = record.head()
     with record.writing(head) as key:
         run = decision_runs.open_run(record, decision, key)
         record.append(decision, key, run, decision_runs.page(decision))
@@ -97,7 +97,7 @@ def _look(record: Record) -> _Seen:
     while True:
         history = record.read()
         seen = _Seen(history, record.intents(), record.aliases())
-        if seen.settled or record.read().head == history.head:
+        if seen.settled or record.head() == history.head:
             return seen
 
 
@@ -110,14 +110,14 @@ def _project(record: Record, after: int) -> History:
         for alias, version in ((PREVIOUS_CHAMPION, history.previous), (CHAMPION, history.champion)):
             if version in versions and aliases.get(alias) != version:
                 record.set_alias(alias, version)
-        if history.previous is None and aliases.get(PREVIOUS_CHAMPION) == history.champion is not None:
+        if history.previous not in versions and aliases.get(PREVIOUS_CHAMPION, 0) == history.champion:
             record.delete_alias(PREVIOUS_CHAMPION)
         for entry in fresh:
             if not decision_runs.finished(record, entry):
                 if aliases.get(CHALLENGER) == entry.decision.version:
                     record.delete_alias(CHALLENGER)
                 decision_runs.finish(record, history, entry, versions)
-        if record.read().head == history.head:
+        if record.head() == history.head:
             return history
 
 

@@ -57,7 +57,16 @@ class Record:
 
     def read(self) -> History:
         """The record, replayed."""
-        return replay(entry for row in self._rows(self.name) if (entry := _entry(row)))
+        rows = self._rows(self.name)
+        history = replay(entry for row in rows if (entry := _entry(row)))
+        return replace(history, head=int(rows[-1].version)) if rows else history
+
+    def head(self) -> int:
+        """The number of the newest entry; 0 for none."""
+        newest = self.store.client.search_model_versions(
+            f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
+        )
+        return int(newest[0].version) if newest else 0
 
     def aliases(self) -> dict[str, int]:
         """The model's aliases; none for a model that is not registered."""

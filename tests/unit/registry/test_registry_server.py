@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from components.contracts import Decision, Gate, GateReport, Outcome, Verdict
 from components.errors import RegistryError
 from components.files import sha256_tree
-from model_registry import Registry
+from model_registry import Grounds, Registry, decision_runs
+from model_registry.record import Record
 from model_registry.store import open_store
 
 pytestmark = [
@@ -74,3 +77,47 @@ def test_a_server_takes_gives_and_serves_the_same_release(
     model = mlflow.pyfunc.load_model("models:/served.remotely@champion")
     (dog,) = model.predict([str(photo)])["predictions"][0]
     assert dog["class_name"] == "dog"
+
+
+def test_of_promoters_at_once_on_a_server_which_has_no_lock_one_wins_and_the_others_are_told(server):
+    client = open_store(server).client
+    client.create_registered_model("fought.over")
+    for _ in range(4):
+        client.create_model_version("fought.over", "s3://nowhere/model", await_creation_for=0)
+    Registry(server).promote("fought.over", 1)
+
+    def promote(version):
+        gate = Gate("golden", 0.8, 0.9, (0.1, 0.05, 0.15), 0.0, 0.01, 400, Verdict.PASS, "better")
+        gates = GateReport("fought.over/1", f"fought.over/{version}", (gate,))
+        try:
+            return Registry(server).promote("fought.over", version, Grounds("drift", "a flow", gates=gates)).version
+        except RegistryError as error:
+            assert "expected fought.over/1 as champion" in str(error)
+            return None
+
+    with ThreadPoolExecutor(3) as pool:
+        winners = [version for version in pool.map(promote, (2, 3, 4)) if version]
+    registry = Registry(server)
+    assert winners == [registry.get("fought.over", "champion").version]
+    assert registry.get("fought.over", "previous_champion").version == 1
+    assert [d.decision.version for d in registry.decisions("fought.over")] == [1, *winners]
+    experiment = client.get_experiment_by_name("fought.over").experiment_id
+    assert client.search_runs([experiment], "attributes.status = 'RUNNING'") == []
+    assert Record(open_store(server), "fought.over").intents() == ()
+
+
+def test_what_a_kill_left_half_done_on_a_server_is_finished_before_the_dead_one_is_given_up(server):
+    store = open_store(server)
+    store.client.create_registered_model("halved")
+    for _ in range(2):
+        store.client.create_model_version("halved", "s3://nowhere/model", await_creation_for=0)
+    registry, record = Registry(server), Record(store, "halved")
+    registry.promote("halved", 1)
+    killed = record.writing(record.head())
+    key = killed.__enter__()
+    decision = Decision(Outcome.PROMOTED, 2, 1, "by hand", "a victim")
+    record.append(decision, key, decision_runs.open_run(record, decision, key), "")
+    assert registry.get("halved", "champion").version == 2
+    assert [d.decision.outcome for d in registry.decisions("halved")] == ["promoted", "promoted"]
+    assert [intent.key for intent in record.intents()] == [key]
+    assert registry.rollback("halved").version == 1

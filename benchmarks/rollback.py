@@ -1,0 +1,55 @@
+"""How long does a person wait for `foveal rollback`?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.figure import Figure, conclude
+from benchmarks.subject import scratch
+from model_registry import Registry, sqlite_uri
+from model_registry.store import open_store
+
+BAR_S, TIMES, EARLIER = 5.0, 5, 50
+NAME = "digits"
+
+
+def _prepare(root: Path) -> dict[str, str]:
+    """A store in which two versions have taken turns for a while; returns an environment that names it."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+    registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"), root / "mlflow" / "artifacts")
+    client = open_store(registry.tracking_uri).client
+    client.create_registered_model(NAME)
+    for version in (1, 2):
+        client.create_model_version(NAME, root.as_uri(), await_creation_for=0)
+        registry.promote(NAME, version)
+    for _ in range(EARLIER - 2):
+        registry.rollback(NAME)
+    return ours | {"FOVEAL_HOME": str(root)}
+
+
+def measure() -> Figure:
+    """The command as a user types it, on a record of fifty decisions, from its start to its end."""
+    command, seconds, champions = Path(sys.executable).with_name("foveal"), [], []
+    with scratch() as folder:
+        environment = _prepare(Path(folder))
+        for _ in range(TIMES):
+            started = time.perf_counter()
+            done = subprocess.run(  # noqa: S603 - our own command
+                [command, "rollback", NAME, "--json"], env=environment, capture_output=True, text=True, check=True
+            )
+            seconds.append(time.perf_counter() - started)
+            champions.append(json.loads(done.stdout)["champion"])
+    swapped = champions == [1, 2] * (TIMES // 2) + [1] * (TIMES % 2)
+    text = f"slowest of {TIMES} {max(seconds):.1f} s, fastest {min(seconds):.1f} s, champions {champions}"
+    details = (f"after {EARLIER} earlier decisions; each a process of its own, no Prefect server",)
+    ok = swapped and max(seconds) < BAR_S
+    return Figure("rollback", text, f"< {BAR_S:g} s, the champion swapped each time", ok, details)
+
+
+if __name__ == "__main__":
+    conclude(measure)

@@ -1,0 +1,301 @@
+"""The decision record and the aliases that follow it, in a real embedded MLflow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from components.contracts import Decision, Gate, GateReport, Outcome, Verdict, load
+from components.errors import ConfigError, RegistryError
+from model_registry import RELEASE, Grounds
+from model_registry.record import Record
+from model_registry.store import open_store
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
+
+
+@pytest.fixture(scope="session")
+def store(registry):
+    """The same store, as MLflow's own client sees it."""
+    return open_store(registry.tracking_uri)
+
+
+@pytest.fixture
+def client(store):
+    return store.client
+
+
+@pytest.fixture
+def model(client, store_root, request):
+    """Name of a new model with four versions."""
+    name = f"decided.{request.node.name[:60].strip('_[]')}"
+    client.create_registered_model(name)
+    for number in range(4):
+        tags = {"model_sha256": f"{number}" * 64, "reference_sha256": "f" * 64}
+        client.create_model_version(name, store_root.as_uri(), tags=tags, await_creation_for=0)
+    return name
+
+
+def aliases(client, name):
+    return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def chain(registry, name):
+    """The record in short."""
+    return [
+        (d.decision.outcome.value, d.decision.version, d.decision.champion_before) for d in registry.decisions(name)
+    ]
+
+
+def gates(name, champion, challenger, verdict=Verdict.PASS):
+    golden = Gate("golden", 0.81, 0.83, (0.02, 0.01, 0.03), -0.01, 0.006, 400, verdict, "0.02 better on 400 images")
+    broken = Gate("class 7", None, None, None, None, None, 12, Verdict.NOT_EVALUATED, "too few", required=False)
+    return GateReport(f"{name}/{champion}" if champion else "", f"{name}/{challenger}", (golden, broken))
+
+
+def test_a_decision_is_an_entry_with_all_that_it_rests_on(registry, model, client):
+    registry.promote(model, 1, Grounds(RELEASE, "eve", ("the first one",)))
+    why = Grounds("drift", "foveal retrain", ("better at night",), "event-7", gates(model, 1, 2), {"dataset": "d" * 64})
+    registry.promote(model, 2, why)
+    first, second = registry.decisions(model)
+    assert (first.number, first.decision.outcome, first.decision.trigger) == (1, Outcome.PROMOTED, "release")
+    assert (first.decision.who, first.decision.reasons) == ("eve", ("the first one",))
+    assert second.decision == Decision(
+        Outcome.PROMOTED, 2, 1, "drift", "foveal retrain", ("better at night",), "event-7", gates(model, 1, 2),
+        {"model": "1" * 64, "reference": "f" * 64, "dataset": "d" * 64},
+    )  # fmt: skip
+    assert timedelta() <= datetime.now(UTC) - second.at < timedelta(minutes=5)
+
+
+def test_a_decision_is_a_run_with_tags_metrics_and_files(registry, model, client, tmp_path):
+    registry.promote(model, 1)
+    registry.promote(model, 2, Grounds("accuracy", "a flow", ("why",), "e1", gates(model, 1, 2)))
+    experiment = client.get_experiment_by_name(model).experiment_id
+    found = client.search_runs([experiment], "tags.`foveal.kind` = 'decision' and tags.event = 'e1'")
+    (run,) = found
+    assert (run.info.run_name, run.info.status) == ("decision 2 · promoted v2", "FINISHED")
+    tags = run.data.tags
+    assert (tags["outcome"], tags["version"], tags["champion_before"], tags["trigger"]) == (
+        "promoted", "2", "1", "accuracy",
+    )  # fmt: skip
+    assert (tags["gate.golden"], tags["gate.class 7"]) == ("pass", "not_evaluated")
+    assert (tags["reference_sha256"], tags["decision"]) == ("f" * 64, "2")
+    assert run.data.metrics == {
+        "difference.golden": 0.02, "difference_low.golden": 0.01, "difference_high.golden": 0.03,
+    }  # fmt: skip
+    folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
+    assert load(Decision, json.loads((folder / "decision.json").read_text())) == registry.decisions(model)[1].decision
+    page = (folder / "decision.md").read_text()
+    assert "| golden | 0.8100 | 0.8300 | 0.0200 [0.0100, 0.0300] | -0.0100 | 0.0060 | 400 | pass |" in page
+
+
+def test_a_version_says_why_it_is_what_it_is(registry, model):
+    registry.promote(model, 1, Grounds(reasons=("it is the only one",)))
+    registry.promote(model, 2)
+    registry.reject(model, 3, Grounds("drift", "a flow", ("golden: fail, worse",)))
+    one, two, three = (registry.tags(registry.get(model, number)) for number in (1, 2, 3))
+    assert (one["decision"], one["reasons"]) == ("1 · promoted", "it is the only one")
+    assert one["replaced_by"] == "decision 2 · promoted v2"
+    assert two["decision"] == "2 · promoted" and "replaced_by" not in two
+    assert (three["decision"], three["trigger"], three["reasons"]) == ("3 · rejected", "drift", "golden: fail, worse")
+    registry.rollback(model)
+    assert registry.tags(registry.get(model, 2))["replaced_by"] == "decision 4 · rolled back v1"
+    assert registry.tags(registry.get(model, 1))["replaced_by"] == "is champion again"
+
+
+def test_who_was_in_production_is_answered_for_any_time(registry, model):
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    for version in (1, 2):
+        registry.promote(model, version)
+    registry.reject(model, 3)
+    registry.rollback(model)
+    _, second, _, back = registry.decisions(model)
+    assert registry.champion_at(model, before) is None
+    reign = registry.champion_at(model, second.at)
+    assert (reign.version, reign.since, reign.until) == (2, second.at, back.at)
+    assert (reign.by, reign.ended_by) == (second, back)
+    assert registry.champion_at(model, second.at - timedelta(milliseconds=1)).version == 1
+    now = registry.champion_at(model, datetime.now(UTC))
+    assert (now.version, now.until, now.by) == (1, None, back)
+    with pytest.raises(ConfigError, match="zone"):
+        registry.champion_at(model, datetime(2026, 1, 1))
+
+
+def test_promoting_the_champion_and_rejecting_again_add_nothing(registry, model):
+    why = Grounds("schedule", "a flow", ("worse",), "event-1")
+    registry.promote(model, 1)
+    registry.promote(model, 1)
+    registry.reject(model, 2, why)
+    registry.reject(model, 2, why)
+    assert chain(registry, model) == [("promoted", 1, None), ("rejected", 2, 1)]
+    registry.reject(model, 2, replace(why, event="event-2"))
+    assert len(registry.decisions(model)) == 3
+
+
+def test_who_compared_with_another_champion_loses_with_one_clear_error(registry, model):
+    registry.promote(model, 1, Grounds(who="ann"))
+    registry.promote(model, 2, Grounds(who="bob"))
+    found = rf"expected {model}/1 as champion .* found {model}/2, promoted by bob at .* in decision 2; .*history"
+    with pytest.raises(RegistryError, match=found):
+        registry.promote(model, 3, Grounds("drift", "a flow", gates=gates(model, 1, 3)))
+    assert registry.get(model, "champion").version == 2
+    assert len(registry.decisions(model)) == 2
+
+
+def test_nothing_but_a_person_or_the_rule_for_releases_promotes_without_passed_gates(registry, model):
+    registry.promote(model, 1, Grounds(RELEASE))
+    for verdict in (Verdict.FAIL, Verdict.UNDECIDED, Verdict.NOT_EVALUATED):
+        with pytest.raises(RegistryError, match="golden: "):
+            registry.promote(model, 2, Grounds("drift", gates=gates(model, 1, 2, verdict)))
+    with pytest.raises(RegistryError, match="none evaluated"):
+        registry.promote(model, 2, Grounds("schedule"))
+    with pytest.raises(RegistryError, match=rf"gates of {model}/2, found gates of {model}/3"):
+        registry.promote(model, 2, Grounds("drift", gates=gates(model, 1, 3)))
+    registry.promote(model, 2, Grounds(gates=gates(model, 1, 2, Verdict.FAIL)))
+    assert registry.decisions(model)[-1].decision.gates.passed is False
+
+
+def test_the_champion_is_not_rejected_and_a_first_champion_has_none_to_go_back_to(registry, model):
+    with pytest.raises(RegistryError, match="previous_champion"):
+        registry.rollback(model)
+    registry.promote(model, 1)
+    with pytest.raises(RegistryError, match="rollback"):
+        registry.reject(model, 1)
+    with pytest.raises(RegistryError, match="promote"):
+        registry.rollback(model)
+    assert chain(registry, model) == [("promoted", 1, None)]
+
+
+def test_a_rejected_version_challenges_no_more_also_when_its_release_is_logged_again(registry, make_release):
+    registry.promote("beaten", registry.log_release(make_release("beaten")).version)
+    assert registry.log_release(make_release("beaten", noise_floor=0.02)).aliases == ("challenger",)
+    assert registry.reject("beaten", 2).aliases == ()
+    assert registry.log_release(make_release("beaten", noise_floor=0.02)).aliases == ()
+    assert registry.decisions("beaten")[0].decision.hashes["reference"] != ""
+
+
+def test_an_alias_that_was_moved_by_hand_is_adopted_and_never_undone(registry, model, client):
+    registry.promote(model, 1)
+    registry.promote(model, 2)
+    client.set_registered_model_alias(model, "champion", "4")
+    assert registry.get(model, "champion").version == 4
+    assert chain(registry, model)[2:] == [("adopted", 4, 2)]
+    assert registry.rollback(model).version == 2
+    assert aliases(client, model) == {"champion": 2, "previous_champion": 4}
+
+
+def test_a_champion_from_before_there_was_a_record_is_adopted(registry, model, client):
+    client.set_registered_model_alias(model, "previous_champion", "1")
+    client.set_registered_model_alias(model, "champion", "2")
+    assert chain(registry, model) == [("adopted", 2, None)]
+    assert registry.rollback(model).version == 1
+    assert aliases(client, model) == {"champion": 1, "previous_champion": 2}
+
+
+def test_a_champion_that_was_removed_by_hand_is_no_champion_and_can_be_brought_back(registry, model, client):
+    registry.promote(model, 1)
+    registry.promote(model, 3)
+    client.delete_model_version(model, "3")
+    with pytest.raises(RegistryError, match="alias champion"):
+        registry.get(model, "champion")
+    assert registry.champion_at(model, datetime.now(UTC)) is None
+    assert chain(registry, model)[2:] == [("withdrawn", 3, 3)]
+    assert registry.promote(model, 1).aliases == ("champion",)
+
+
+def test_what_was_appended_before_a_kill_is_finished_by_whoever_opens_next(registry, model, store):
+    registry.promote(model, 1)
+    half_done(store, model, Decision(Outcome.PROMOTED, 2, 1, "by hand", "a victim"))
+    assert aliases(store.client, model) == {"champion": 1}
+    assert registry.get(model, "champion").version == 2
+    assert aliases(store.client, model) == {"champion": 2, "previous_champion": 1}
+    assert chain(registry, model) == [("promoted", 1, None), ("promoted", 2, 1)]
+    assert unfinished(store, model) == ([], [])
+
+
+def test_what_was_announced_but_not_appended_before_a_kill_never_happened(registry, model, store):
+    registry.promote(model, 1)
+    half_done(store, model, Decision(Outcome.PROMOTED, 2, 1, "by hand", "a victim"), appended=False)
+    assert registry.get(model, "champion").version == 1
+    assert chain(registry, model) == [("promoted", 1, None)]
+    assert unfinished(store, model) == ([], [])
+
+
+def test_what_a_killed_writer_did_too_late_is_put_right_and_not_taken_for_a_hand(registry, model, store):
+    registry.promote(model, 1)
+    registry.promote(model, 2)
+    LEFT.append(late := Record(store, model).writing(after=1))
+    late.__enter__()
+    store.client.set_registered_model_alias(model, "champion", "1")
+    assert registry.get(model, "champion").version == 2
+    assert chain(registry, model) == [("promoted", 1, None), ("promoted", 2, 1)]
+    assert unfinished(store, model) == ([], [])
+
+
+def test_an_entry_that_was_sent_twice_counts_once_and_one_that_came_too_late_not_at_all(registry, model, store):
+    registry.promote(model, 1)
+    rejected = Decision(Outcome.REJECTED, 4, 1, "drift", "a flow")
+    half_done(store, model, rejected, times=2)
+    half_done(store, model, Decision(Outcome.PROMOTED, 2, 1, "by hand", "the first"))
+    half_done(store, model, Decision(Outcome.PROMOTED, 3, 1, "by hand", "the second"))
+    assert registry.get(model, "champion").version == 2
+    assert chain(registry, model) == [("promoted", 1, None), ("rejected", 4, 1), ("promoted", 2, 1)]
+    assert [decided.number for decided in registry.decisions(model)] == [1, 2, 4]
+    assert unfinished(store, model) == ([], [])
+
+
+def half_done(store, name, decision, *, appended=True, times=1):
+    """What a process leaves that was killed before it moved the aliases."""
+    from model_registry import decision_runs
+
+    record = Record(store, name)
+    writing = record.writing(record.head())
+    key = writing.__enter__()
+    run = decision_runs.open_run(record, decision, key)
+    for _ in range(times if appended else 0):
+        record.append(decision, key, run, "")
+    LEFT.append(writing)
+
+
+LEFT: list[object] = []  # contexts that nobody leaves, as a killed process would not
+
+
+def unfinished(store, name):
+    """Open runs of decisions, and announcements."""
+    experiment = store.client.get_experiment_by_name(name).experiment_id
+    open_runs = [run.info.run_name for run in store.client.search_runs([experiment], "attributes.status = 'RUNNING'")]
+    return open_runs, list(Record(store, name).intents())
+
+
+def test_the_record_is_hidden_where_models_are_listed_and_its_names_are_not_for_users(registry, model):
+    registry.promote(model, 1)
+    with pytest.raises(RegistryError) as refused:
+        registry.get("never-heard-of", 1)
+    assert model in str(refused.value) and ".decisions" not in str(refused.value)
+    with pytest.raises(ConfigError, match=r"\.decisions"):
+        registry.versions(f"{model}.decisions")
+
+
+def test_only_a_decision_moves_the_champion(registry, model):
+    for alias in ("champion", "previous_champion"):
+        with pytest.raises(ConfigError, match="promote"):
+            registry.set_alias(model, alias, 1)
+    assert registry.set_alias(model, "shadow", 1).aliases == ("shadow",)
+
+
+def test_gates_too_many_for_the_record_are_kept_with_the_run(registry, model, client, tmp_path):
+    registry.promote(model, 1)
+    many = replace(gates(model, 1, 2), gates=gates(model, 1, 2).gates * 400)
+    registry.promote(model, 2, Grounds("drift", "a flow", gates=many))
+    decided = registry.decisions(model)[-1].decision
+    assert (decided.outcome, decided.version, decided.gates) == (Outcome.PROMOTED, 2, None)
+    run_id = registry.tags(registry.get(model, 2))["decision_run"]
+    stored = json.loads(Path(client.download_artifacts(run_id, "decision.json", str(tmp_path))).read_text())
+    assert load(Decision, stored).gates == many
