@@ -30,7 +30,7 @@ lint: $(STAMP)  ## style and types
 model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
-BENCHES := accuracy parity speed demo classifier statistics alarms power store report tests
+BENCHES := accuracy parity speed demo classifier statistics alarms power store report gates identical tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

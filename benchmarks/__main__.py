@@ -23,6 +23,8 @@ ORDER = (
     "power",
     "store",
     "report",
+    "gates",
+    "identical",
     "tests",
 )
 PACKAGES = (
