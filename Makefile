@@ -32,6 +32,7 @@ model: $(STAMP)  ## train the detector that the demo ships, again
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report ab tests
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report promotion rollback tests
+BENCHES := accuracy parity speed demo classifier statistics alarms power store report gates identical tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

@@ -26,6 +26,8 @@ ORDER = (
     "ab",
     "promotion",
     "rollback",
+    "gates",
+    "identical",
     "tests",
 )
 PACKAGES = (

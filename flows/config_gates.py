@@ -94,3 +94,15 @@ class GatesConfig(Parameters):
     gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(7))
 
     _name = field_validator("name")(lambda value: check_name(value))
+
+    @property
+    def golden(self) -> tuple[Path, str]:
+        """Dataset and split that are frozen."""
+        return self.data, self.golden_split
+
+    @property
+    def recent(self) -> tuple[Path, str] | None:
+        """Dataset and split of recent images, where one of the two was named."""
+        if self.recent_data is None and self.recent_split is None:
+            return None
+        return self.recent_data or self.data, self.recent_split or "val"

@@ -51,8 +51,8 @@ def gates(
     exam = _exam(golden, settings.slices)
     queries = [image.path for image in tasks.evenly(exam.dataset.images, QUERIES)]
     report = run_gates(
-        _contender(champion) if champion else None,
-        _contender(challenger),
+        contender(champion) if champion else None,
+        contender(challenger),
         golden=exam,
         recent=_exam(recent, settings.slices) if recent else None,
         golden_sha256_of_champion=golden_sha256_of_champion,
@@ -78,7 +78,8 @@ def check_gates(config: GatesConfig) -> GateReport:
     Raises:
         FovealError: no such version, or no such images.
     """
-    golden, recent = splits(config)
+    golden = Split(*config.golden)
+    recent = Split(*config.recent) if config.recent else None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         before, champion, _ = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
         after, challenger, _ = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
@@ -94,14 +95,6 @@ def check_gates(config: GatesConfig) -> GateReport:
         )
     publish_gates(report)
     return report
-
-
-def splits(config: GatesConfig) -> tuple[Split, Split | None]:
-    """The golden split, and the recent one where one was named."""
-    golden = Split(config.data, config.golden_split)
-    if config.recent_data is None and config.recent_split is None:
-        return golden, None
-    return golden, Split(config.recent_data or config.data, config.recent_split or "val")
 
 
 def golden_hash(bundle: Path, split: str) -> str | None:
@@ -141,7 +134,8 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
     return {name: mask for name, mask in parts.items() if mask.any()}
 
 
-def _contender(served: Served) -> Contender:
+def contender(served: Served) -> Contender:
+    """A released model as the benchmark room takes it."""
     thresholds = served.thresholds
     return Contender(served.label, served.artifact, served.backend, thresholds.confidence, thresholds.iou)
 

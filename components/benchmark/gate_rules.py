@@ -244,7 +244,7 @@ def _p95(evidence: Evidence, increase: float | None) -> Gate:
     ratio, noise = evidence.ratio.p95, evidence.ratio.noise
     calls = evidence.challenger.calls if evidence.challenger else 0
     if increase is None or ratio is None or noise is None or champion is None or challenger is None:
-        reason = evidence.missing or _no_limit(increase, "latency increase") or evidence.ratio.missing
+        reason = evidence.missing or _no_limit(increase, "latency increase") or evidence.ratio.missing or "not measured"
         limit = None if increase is None else 1 + increase
         return Gate("p95_ms", champion, challenger, None, limit, None, calls, Verdict.NOT_EVALUATED, reason)
     limit = _widened(noise, increase)

@@ -31,14 +31,15 @@ def gates(
     from flows.config import validate_config
     from flows.config_gates import GatesConfig
     from flows.gates_screen import show_gates
-    from flows.gating import check_gates, splits
 
     values = {"name": model, "challenger": challenger, "against": against, "data": data}
     values |= {"golden_split": golden_split, "recent_split": recent_split, "recent_data": recent_data}
     config = validate_config(values, GatesConfig, source="the command line")
-    for split in filter(None, splits(config)):
-        load_dataset(split.data, split.name)
+    for place in filter(None, (config.golden, config.recent)):
+        load_dataset(*place)
     with running(f"gates {model}", as_json):
+        from flows.gating import check_gates
+
         report = check_gates(config)
     show({**dump(report), "passed": report.passed, "reasons": report.reasons}, as_json, lambda: show_gates(report))
     if not report.passed:

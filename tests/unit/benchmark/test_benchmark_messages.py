@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.benchmark.messages import Evaluate, Example, Failed, Message, Timings, decode, encode
+from components.benchmark.messages import Evaluate, Example, Failed, Found, Message, Predicted, Timings, decode, encode
 from components.contracts import Classification, Detections, LabelledImage, Prediction
 
 BOXES = Detections(
@@ -31,6 +31,20 @@ def test_ground_truth_arrives_unchanged(truth: Prediction) -> None:
     else:
         assert isinstance(back, Classification)
         np.testing.assert_array_equal(back.probs, truth.probs)
+
+
+@pytest.mark.parametrize(
+    "prediction", [BOXES, Detections.empty(), Classification(np.array([0.1, 1 / 3, 0.56], np.float32))]
+)
+def test_predictions_arrive_to_the_last_bit(prediction: Prediction) -> None:
+    arrived = received(Predicted((Found.of(prediction),)))
+    assert isinstance(arrived, Predicted)
+    back = arrived.found[0].prediction()
+    if isinstance(prediction, Detections):
+        assert back == prediction
+    else:
+        assert isinstance(back, Classification)
+        np.testing.assert_array_equal(back.probs, prediction.probs)
 
 
 def test_messages_of_one_stream_arrive_in_order_until_its_end() -> None:

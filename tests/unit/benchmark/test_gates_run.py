@@ -1,0 +1,143 @@
+"""Gates over real processes: real models, real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.benchmark import Contender, Exam, GatePolicy, run_gates
+from components.contracts import (
+    Budget,
+    Check,
+    Gate,
+    GateReport,
+    ModelArtifact,
+    Precision,
+    Target,
+    TaskType,
+    Verdict,
+    dump,
+    load,
+)
+from components.errors import BundleError, ConfigError, IncompatibleError
+from components.images.datasets import LabelledDataset
+
+TARGET = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(size_mb=5, max_accuracy_drop=0.01))
+LOADED = Check("bundle", None, None, Verdict.PASS, "it answered")
+LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_images=10)
+
+
+@pytest.fixture
+def exam(pictures: Any) -> Exam:
+    data = LabelledDataset(
+        Path(), "golden", TaskType.CLASSIFY, ("blue", "green", "red"), pictures.images, "sha of golden"
+    )
+    return Exam(data, {"first half": np.arange(12) < 6})
+
+
+@pytest.fixture
+def race(exam: Exam) -> Callable[..., dict[str, Gate]]:
+    """Run the gates: name → gate; what was said is checked to survive as JSON."""
+
+    def run(before: ModelArtifact | None, after: ModelArtifact, **options: Any) -> dict[str, Gate]:
+        settings: dict[str, Any] = {
+            "golden": exam,
+            "recent": None,
+            "golden_sha256_of_champion": "sha of golden",
+            "require_improvement": False,
+            "target": TARGET,
+            "smoke": lambda: LOADED,
+            "policy": LENIENT,
+            "rounds": 7,
+            "calls": 19,
+        }
+        champion = Contender("colours/1", before, "onnxruntime") if before else None
+        report = run_gates(champion, Contender("colours/2", after, "onnxruntime"), **settings | options)
+        assert load(GateReport, dump(report)) == report
+        assert (report.champion, report.challenger) == ("colours/1" if before else "", "colours/2")
+        return {gate.name: gate for gate in report.gates}
+
+    return run
+
+
+def test_a_model_against_itself_keeps_everything_and_gains_nothing(race: Any, exam: Exam, make_classifier: Any) -> None:
+    steps: list[str] = []
+    model = make_classifier("model", matmuls=1)
+    gates = race(
+        model, model, recent=exam, require_improvement=True, progress=lambda what, done, total: steps.append(what)
+    )
+    assert [name for name, gate in gates.items() if gate.verdict is Verdict.FAIL] == []
+    assert gates["golden"].verdict is Verdict.PASS
+    assert gates["golden"].reason.startswith("top-1 1.000 → 1.000, difference 0.000")
+    assert gates["recent"].verdict is Verdict.UNDECIDED
+    assert {name for name in gates if "class" in name or "half" in name} == {
+        *(f"class {name}" for name in ("blue", "green", "red")),
+        *(f"recent class {name}" for name in ("blue", "green", "red")),
+        "first half",
+        "recent first half",
+    }
+    assert gates["peak_rss_mb"].verdict is Verdict.PASS
+    assert gates["budget size_mb"].verdict is Verdict.PASS
+    assert "comparing predictions" in steps
+
+
+def test_a_slow_challenger_is_as_right_and_fails_by_its_latency(race: Any, make_classifier: Any) -> None:
+    gates = race(make_classifier("fast", matmuls=1), make_classifier("slow", matmuls=6))
+    assert gates["p95_ms"].verdict is Verdict.FAIL
+    assert gates["p95_ms"].difference[1] > 2
+    assert "interleaved calls each" in gates["p95_ms"].reason
+    assert gates["golden"].verdict is Verdict.PASS
+
+
+def test_a_challenger_that_is_wrong_fails_by_accuracy_and_one_that_does_not_load_is_not_evaluated(
+    race: Any, make_classifier: Any
+) -> None:
+    model, wrong = make_classifier("model"), make_classifier("wrong", turned=True)
+    gates = race(model, wrong)
+    assert gates["golden"].verdict is Verdict.FAIL
+    assert gates["golden"].difference[0] == -1
+    wrong.path.write_bytes(b"not a model")
+
+    def refuse() -> Check:
+        raise BundleError("a model that loads", found="not a model")
+
+    gates = race(model, wrong, smoke=refuse)
+    assert gates["bundle"].verdict is Verdict.FAIL
+    assert gates["bundle"].reason == "expected a model that loads, found not a model"
+    assert gates["golden"].verdict is gates["p95_ms"].verdict is Verdict.NOT_EVALUATED
+    assert "the challenger could not be run: " in gates["golden"].reason
+    assert "the file has changed" in gates["p95_ms"].reason
+
+
+def test_without_a_champion_nothing_that_compares_is_evaluated(race: Any, make_classifier: Any) -> None:
+    gates = race(None, make_classifier("model"))
+    assert {name for name, gate in gates.items() if gate.verdict is Verdict.PASS} == {"bundle", "budget size_mb"}
+    assert gates["golden"].challenger == 1.0
+    assert gates["golden"].reason == "there is no champion to compare with"
+    assert gates["p95_ms"].challenger is not None
+
+
+@pytest.mark.parametrize(("known", "words"), [(None, "nobody knows"), ("sha of another", "sha256 sha of golde")])
+def test_another_golden_set_than_the_champions_is_not_evaluated(
+    race: Any, make_classifier: Any, known: str | None, words: str
+) -> None:
+    model = make_classifier("model")
+    gates = race(model, model, golden_sha256_of_champion=known, rounds=1, calls=1)
+    assert gates["golden"].verdict is Verdict.NOT_EVALUATED
+    assert words in gates["golden"].reason
+    assert gates["p95_ms"].reason == "1 calls in 1 rounds are too few for a p95"
+
+
+def test_models_and_images_of_other_classes_are_refused(race: Any, exam: Exam, make_classifier: Any) -> None:
+    others = LabelledDataset(Path(), "golden", TaskType.CLASSIFY, ("a", "b", "c"), exam.dataset.images, "")
+    with pytest.raises(IncompatibleError, match="found to classify a, b, c"):
+        race(None, make_classifier("model"), golden=Exam(others))
+
+
+def test_a_slice_of_other_images_is_refused(exam: Exam) -> None:
+    with pytest.raises(ConfigError, match="a slice of 12 images"):
+        Exam(exam.dataset, {"short": np.ones(3, np.bool_)})
