@@ -30,9 +30,8 @@ lint: $(STAMP)  ## style and types
 model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
-BENCHES := accuracy parity speed demo classifier statistics alarms power store report ab tests
-BENCHES := accuracy parity speed demo classifier statistics alarms power store report promotion rollback tests
-BENCHES := accuracy parity speed demo classifier statistics alarms power store report gates identical tests
+BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
+           promotion rollback events tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

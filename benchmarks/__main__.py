@@ -23,11 +23,13 @@ ORDER = (
     "power",
     "store",
     "report",
+    "loop",
+    "gates",
+    "identical",
     "ab",
     "promotion",
     "rollback",
-    "gates",
-    "identical",
+    "events",
     "tests",
 )
 PACKAGES = (

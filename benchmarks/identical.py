@@ -126,7 +126,8 @@ def _line(race: Race, reports: list[GateReport]) -> str:
     gained, surely = (sum(bool(found and found[k] > 0) for found in recent) for k in (0, 1))
     widest = max(abs(found[0]) for found in recent if found)
     return (
-        f"{race.what}: {len(_improved(reports))} of {len(reports)} taken for better; {gained} gained on the recent images, {surely} of them "
+        f"{race.what}: {len(_improved(reports))} of {len(reports)} taken for better; "
+        f"{gained} gained on the recent images, {surely} of them "
         f"beyond the 95 % interval, {widest:.4f} at most either way"
     )
 

@@ -483,6 +483,7 @@ class Gate:
         verdict: only `pass` lets a required gate through; missing is not passing.
         reason: one line for people.
         required: whether anything but a pass keeps the challenger from being promoted.
+        slice_of: the gate whose images it looks at a part of, or empty.
     """
 
     name: str
@@ -495,6 +496,7 @@ class Gate:
     verdict: Verdict
     reason: str
     required: bool = True
+    slice_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -515,7 +517,19 @@ class GateReport:
     def reasons(self) -> tuple[str, ...]:
         """What kept the challenger from being promoted, one line each; what it passed when nothing did."""
         held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
-        return tuple(f"{gate.name}: {gate.verdict.value}, {gate.reason}" for gate in held or self.gates)
+        shown = held or [gate for gate in self.gates if not gate.slice_of]
+        lines = [f"{gate.name}: {gate.verdict.value}, {gate.reason}" for gate in shown]
+        return (*lines, *(self._slices() if not held else ()))
+
+    def _slices(self) -> tuple[str, ...]:
+        """All slices in one line, with the one that lost most."""
+        judged = [gate for gate in self.gates if gate.slice_of and gate.difference]
+        enough = [gate for gate in judged if gate.verdict is not Verdict.NOT_EVALUATED]
+        if not enough:
+            return ()
+        worst = min(enough, key=lambda gate: gate.difference[0] if gate.difference else 0.0)
+        change = "" if worst.difference is None else f", {worst.difference[0]:+.3f}"
+        return (f"slices: pass, {len(enough)} of {len(judged)} are large enough; most lost {worst.name}{change}",)
 
 
 class Outcome(StrEnum):

@@ -7,18 +7,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.contracts import GateReport
+from components.contracts import GateReport, Verdict
 from flows.gates_rows import HEADINGS, cells, headline
 from flows.screen import CHECK_STYLES
 
 
 def show_gates(report: GateReport, console: Console | None = None) -> None:
-    """Print a report; on the terminal unless told otherwise."""
+    """Print a report; of the slices only those that hold the challenger back. On the terminal unless told otherwise."""
     out = console or Console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for position, heading in enumerate(HEADINGS):
         table.add_column(heading, justify="left" if position in (0, len(HEADINGS) - 1) else "right", no_wrap=True)
     for gate in report.gates:
+        if gate.slice_of and not (gate.required and gate.verdict is not Verdict.PASS):
+            continue
         *values, verdict = cells(gate)
         table.add_row(*values, Text(verdict, style=CHECK_STYLES.get(gate.verdict, "dim")))
     out.print(headline(report), highlight=False, style="bold" if report.passed else "bold red")

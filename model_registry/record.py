@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import random
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +26,8 @@ from model_registry.store import Store, sqlite_file
 
 _STATED_CHARACTERS = 60_000  # of a decision in its entry's tag; MySQL's column holds 65,535 bytes
 _DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps
+_TRIES = 20
+_TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)  # another entry took the number first
 _OPEN = "writing."  # tags of the record: who is about to append or to move aliases
 _ABANDONED_S = 600.0  # after so long, one who was about to write on a server is taken for dead
 
@@ -103,14 +107,21 @@ class Record:
             "trigger": decision.trigger,
             "decision": stated,
         }
-        self.store.client.create_model_version(
-            self.name,
-            run.info.artifact_uri,
-            run_id=run.info.run_id,
-            tags=tags,
-            description=description[:_DESCRIPTION_LIMIT],
-            await_creation_for=0,
-        )
+        for attempt in range(1, _TRIES + 1):
+            try:
+                self.store.client.create_model_version(
+                    self.name,
+                    run.info.artifact_uri,
+                    run_id=run.info.run_id,
+                    tags=tags,
+                    description=description[:_DESCRIPTION_LIMIT],
+                    await_creation_for=0,
+                )
+                return
+            except Exception as error:  # MLflow, or SQLAlchemy through it
+                if attempt == _TRIES or not _TAKEN.search(str(error)):
+                    raise
+                time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
 
     def intents(self) -> tuple[Intent, ...]:
         """Who is writing, or was killed while writing."""

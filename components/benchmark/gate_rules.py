@@ -187,27 +187,26 @@ def _improved(recent: Examined | None, policy: GatePolicy, required: bool) -> Ga
 
 def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:
     """The slices of both sets are one family."""
-    every = [("", evidence.golden.metric, part) for part in evidence.golden.slices]
+    every = [("golden", evidence.golden.metric, part) for part in evidence.golden.slices]
     if evidence.recent:
-        every += [("recent ", evidence.recent.metric, part) for part in evidence.recent.slices]
+        every += [("recent", evidence.recent.metric, part) for part in evidence.recent.slices]
     margin = policy.slice_margin
     compared = [part.difference for _, _, part in every if part.difference and part.samples >= policy.slice_samples]
     worse = iter(holm([difference.chance_above(0.0) for difference in compared]))
     beyond = iter(holm([difference.chance_above(-(margin or 0.0)) for difference in compared]))
-    for prefix, metric, part in every:
-        name = prefix + part.name
+    for whole, metric, part in every:
         if part.difference is None or part.samples < policy.slice_samples:
             reason = f"{part.samples} {part.unit}, {policy.slice_samples} are needed"
             if part.samples >= policy.slice_samples:
                 reason = f"too few images or objects in these {part.samples} {part.unit} to compare"
-            yield _sliced(name, part, margin, Verdict.NOT_EVALUATED, reason, required=False)
+            yield _sliced(whole, part, margin, Verdict.NOT_EVALUATED, reason, required=False)
         elif margin is None:
-            yield _sliced(name, part, None, Verdict.NOT_EVALUATED, _no_limit(margin, "margin of slices"))
+            yield _sliced(whole, part, None, Verdict.NOT_EVALUATED, _no_limit(margin, "margin of slices"))
         else:
             verdict, words = _lost(part.difference.value, margin, next(worse), next(beyond), len(compared))
             label = _label(metric).removeprefix("m") if part.unit == "objects" else _label(metric)
             reason = f"{_spelled(label, part.difference)} on {part.samples} {part.unit}; {words}"
-            yield _sliced(name, part, margin, verdict, reason)
+            yield _sliced(whole, part, margin, verdict, reason)
 
 
 def _lost(value: float, margin: float, worse: float, beyond: float, family: int) -> tuple[Verdict, str]:
@@ -220,11 +219,11 @@ def _lost(value: float, margin: float, worse: float, beyond: float, family: int)
 
 
 def _sliced(
-    name: str, part: Slice, margin: float | None, verdict: Verdict, reason: str, *, required: bool = True
+    whole: str, part: Slice, margin: float | None, verdict: Verdict, reason: str, *, required: bool = True
 ) -> Gate:
     difference = part.difference
     return Gate(
-        name,
+        part.name if whole == "golden" else f"{whole} {part.name}",
         difference.champion if difference else None,
         difference.challenger if difference else None,
         _interval(difference) if difference else None,
@@ -234,6 +233,7 @@ def _sliced(
         verdict,
         reason,
         required,
+        whole,
     )
 
 

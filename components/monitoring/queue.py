@@ -53,6 +53,8 @@ def rank_for_labels(
         DatasetError: `reference` is no reference, or no image has a prediction.
         IncompatibleError: rows and reference were not made by the same model, recipe and columns.
     """
+    import pyarrow as pa
+
     rows = _unique(images)
     if not len(rows):
         raise DatasetError("images with a prediction", found="none", mend="run nightly monitoring over some first")
@@ -60,7 +62,7 @@ def rank_for_labels(
     drift, uncertainty = _drift(before, after), _uncertainty(after)
     taken = np.array([sha256 in known for sha256 in rows["sha256"].to_pylist()], np.bool_)
     chosen, gaps = _spread_out(drift * uncertainty, *_features(before, after), taken, size)
-    values = rows.take(chosen).select([*_FIELDS, WINDOW]).to_pylist()
+    values = rows.take(pa.array(chosen, pa.int64())).select([*_FIELDS, WINDOW]).to_pylist()
     seen = _prelabels(detections, values)
     return tuple(
         QueuedImage(

@@ -96,6 +96,8 @@ def test_what_is_queued_already_is_not_queued_again_nor_are_its_likes(reference,
     assert known.isdisjoint(image.sha256 for image in later)
     assert 1 not in [place(image) for image in later], "it shows what 0 shows"
     assert len(later) == 60 - len(known | {f"{1:064x}"})
+    everything = {f"{k:064x}" for k in range(60)}
+    assert rank_for_labels(table, detections(), reference, size=60, known=everything) == ()
 
 
 def test_the_same_rows_give_the_same_queue(reference, ordinary):
