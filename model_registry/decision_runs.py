@@ -14,6 +14,7 @@ from model_registry.history import Entry, History
 from model_registry.markdown import number, table, text
 from model_registry.record import Record
 from model_registry.release import KEY_CHARACTERS
+from model_registry.store import contended
 
 _TAG_LENGTH = 5000
 _DONE = "FINISHED"
@@ -54,7 +55,7 @@ def finish(record: Record, history: History, entry: Entry, versions: frozenset[i
     for version in versions.intersection((entry.decision.version, entry.decision.champion_before)):
         _tell(record, history, version)
     client.update_run(entry.run_id, name=f"decision {entry.number} · {_did(entry.decision)}")
-    client.set_tag(entry.run_id, "decision", str(entry.number))
+    contended(client.set_tag, entry.run_id, "decision", str(entry.number))
     client.set_terminated(entry.run_id, _DONE)
 
 
@@ -66,7 +67,7 @@ def close_unused(record: Record, key: str) -> None:
         return
     mine = f"tags.entry = '{key}' and attributes.status = 'RUNNING'"
     for run in client.search_runs([experiment.experiment_id], filter_string=mine):
-        client.set_tag(run.info.run_id, "outcome", "none, it did not count")
+        contended(client.set_tag, run.info.run_id, "outcome", "none, it did not count")
         client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -106,7 +107,7 @@ def _tell(record: Record, history: History, version: int) -> None:
         last = ends[-1]
         tags["replaced_by"] = f"decision {last.number} · {_did(last.decision)}" if last else "is champion again"
     for key, value in tags.items():
-        record.store.client.set_model_version_tag(record.model, str(version), key, value)
+        contended(record.store.client.set_model_version_tag, record.model, str(version), key, value)
 
 
 def _did(decision: Decision) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import random
-import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,12 +20,10 @@ from components.contracts import Decision, dump, load
 from components.errors import FovealError
 from model_registry.history import Entry, History, replay
 from model_registry.release import RECORD_SUFFIX
-from model_registry.store import Store, sqlite_file
+from model_registry.store import Store, contended, sqlite_file
 
 _STATED_CHARACTERS = 60_000  # of a decision in its entry's tag; MySQL's column holds 65,535 bytes
 _DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps
-_TRIES = 20
-_TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)  # another entry took the number first
 _OPEN = "writing."  # tags of the record: who is about to append or to move aliases
 _ABANDONED_S = 600.0  # after so long, one who was about to write on a server is taken for dead
 
@@ -87,11 +83,11 @@ class Record:
 
     def set_alias(self, alias: str, version: int) -> None:
         """Move an alias of the model to a version, in one step."""
-        self.store.client.set_registered_model_alias(self.model, alias, str(version))
+        contended(self.store.client.set_registered_model_alias, self.model, alias, str(version))
 
     def delete_alias(self, alias: str) -> None:
         """Take an alias of the model away."""
-        self.store.client.delete_registered_model_alias(self.model, alias)
+        contended(self.store.client.delete_registered_model_alias, self.model, alias)
 
     def append(self, decision: Decision, key: str, run: Any, description: str) -> None:
         """Add an entry; whether it counts is for the next `read` to say."""
@@ -107,21 +103,15 @@ class Record:
             "trigger": decision.trigger,
             "decision": stated,
         }
-        for attempt in range(1, _TRIES + 1):
-            try:
-                self.store.client.create_model_version(
-                    self.name,
-                    run.info.artifact_uri,
-                    run_id=run.info.run_id,
-                    tags=tags,
-                    description=description[:_DESCRIPTION_LIMIT],
-                    await_creation_for=0,
-                )
-                return
-            except Exception as error:  # MLflow, or SQLAlchemy through it
-                if attempt == _TRIES or not _TAKEN.search(str(error)):
-                    raise
-                time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
+        contended(
+            self.store.client.create_model_version,
+            self.name,
+            run.info.artifact_uri,
+            run_id=run.info.run_id,
+            tags=tags,
+            description=description[:_DESCRIPTION_LIMIT],
+            await_creation_for=0,
+        )
 
     def intents(self) -> tuple[Intent, ...]:
         """Who is writing, or was killed while writing."""

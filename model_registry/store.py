@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import re
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ _QUIET = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what a command prints may be JSON
 }
+_TRIES = 20
+_TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -63,6 +67,21 @@ def mlflow_errors(doing: str) -> Iterator[None]:
         raise RegistryError(
             f"MLflow {doing}", found=str(error), mend="check the tracking URI, the server's log and its free disk space"
         ) from error
+
+
+def contended(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Make a call of MLflow's that writes a row, again if another process has just written one of the same key.
+
+    MLflow looks whether a row is there and then inserts it, so that of two at once one is refused by the database.
+    """
+    for attempt in range(1, _TRIES):
+        try:
+            return call(*arguments, **named)
+        except Exception as error:  # of MLflow or, embedded, of SQLAlchemy
+            if not _TAKEN.search(str(error)):
+                raise
+            time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
+    return call(*arguments, **named)
 
 
 def sqlite_uri(database: Path) -> str:
