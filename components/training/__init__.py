@@ -1,5 +1,7 @@
 """Trains a detector or a classifier from scratch, or fine-tunes one, and keeps the best checkpoint.
 
+`compose_dataset` puts together what a retraining learns from and is judged on, without repeats or leaks.
+
 Training reads images, resizes and normalises them exactly as inference does. Nothing is ever mirrored: that
 would change a digit, a text or a traffic sign into something else.
 """

@@ -44,7 +44,7 @@ def status(done: LabelStatus) -> None:
     """How far labelling is."""
     _line(f"{done.queued} images queued, {done.exported} handed out, {done.waiting} without a label")
     _line(f"{done.labelled} labelled, {done.fresh} of them since the last retraining")
-    counts = ", ".join(f"{name} {count}" for name, count in done.classes.items())
+    counts = ", ".join(f"{name}: {count}" for name, count in done.classes.items())
     _line(f"  {counts}")
     _line(f"{done.missing} more are needed" if done.missing else "enough for a retraining")
 
