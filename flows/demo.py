@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class DemoSummary:
         retraining: what became of the challenger that learnt from that night.
         next_night: what the champion makes of the next one.
         compared: the first version and the champion.
+        seconds_to_alarm: from the first scene to the drift of the night.
+        seconds: to the end.
     """
 
     release: ReleaseSummary
@@ -51,6 +54,8 @@ class DemoSummary:
     retraining: RetrainSummary
     next_night: MonitorSummary
     compared: tuple[Compared, ...]
+    seconds_to_alarm: float
+    seconds: float
     mlflow_command: str
     mlflow_page: str
     prefect_command: str
@@ -100,15 +105,17 @@ def run(settings: Settings) -> DemoSummary:
     from flows.pipeline import release
     from flows.retraining import retrain
 
-    data = data_folder(settings)
+    data, started = data_folder(settings), time.perf_counter()
     advance("composing scenes", 0, 1)
     write_detection_dataset(data, counts=COUNTS)
     advance("composing scenes", 1, 1)
     first = release(release_config(settings))
     night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "night"), version=str(first.version)))
+    alarm = time.perf_counter()
     retrained = retrain(retrain_config(settings))
     champion = retrained.champion or first.version
     next_night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "next_night"), version=str(champion)))
+    compared = _compare(data / "data.yaml", first.version, champion)
     programs = f"DO_NOT_TRACK=true {short(Path(sys.prefix) / 'bin')}"
     store = (
         f"sqlite:///{short(settings.root)}/mlflow/mlflow.db" if settings.embedded_tracking else settings.tracking_uri
@@ -118,7 +125,9 @@ def run(settings: Settings) -> DemoSummary:
         night,
         retrained,
         next_night,
-        _compare(data / "data.yaml", first.version, champion),
+        compared,
+        seconds_to_alarm=alarm - started,
+        seconds=time.perf_counter() - started,
         mlflow_command=f"{programs}/mlflow ui --backend-store-uri {store}",
         mlflow_page=f"http://127.0.0.1:5000/#/models/{NAME}?workflowType=machine_learning",
         prefect_command=f"PREFECT_HOME={short(settings.prefect_home)} {programs}/prefect server start",

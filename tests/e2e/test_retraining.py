@@ -1,0 +1,102 @@
+"""The loop closes: labels of a night become a challenger, gates decide, and each event counts once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+EVENT = "foveal.drift.detected 2026-11-23 night"
+
+
+@pytest.fixture(scope="module")
+def settings(released_classifier, tmp_path_factory) -> Path:
+    """Parameters of a short retraining whose margins suit a golden set of 72 crops."""
+    file = tmp_path_factory.mktemp("retraining") / "retrain.yaml"
+    file.write_text(
+        f"data: {{labels: {released_classifier.data}, labels_split: night, held_out_share: 0.5}}\n"
+        "training: {epochs: 4, learning_rate: 0.002, blend: 0.8}\n"
+        "gates: {margin: 0.25, slice_margin: 0.9, latency_increase: 1.0, rounds: 7, calls: 20}\n"
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def retrained(released_classifier, settings):
+    """What `foveal retrain` said after a drift."""
+    done = released_classifier.foveal(
+        "retrain", "crops", "--config", settings, "--trigger", "drift", "--event", EVENT, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_too_few_labels_say_how_many_are_missing(released_classifier, tmp_path):
+    (tmp_path / "much.yaml").write_text("data: {minimum_labels: 5000}\n")
+    arguments = ("--labels", released_classifier.data, "--labels-split", "night", "--config", tmp_path / "much.yaml")
+    done = released_classifier.foveal("retrain", "crops", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    night = len(list((released_classifier.data / "night").rglob("*.jpg")))
+    assert (said["state"], said["missing"], said["challenger"]) == ("needs_labels", 5000 - night, None)
+
+
+def test_a_challenger_that_learnt_the_night_is_promoted_on_evidence(retrained):
+    gates = {gate["name"]: gate for gate in retrained["gates"]["gates"]}
+    assert retrained["state"] == "promoted", retrained["reason"]
+    assert gates["recent"]["difference"][1] > 0
+    assert gates["golden"]["verdict"] == gates["bundle"]["verdict"] == "pass"
+    assert retrained["dataset"]["sources"]["new"] > 0
+    assert retrained["dataset"]["images"]["recent"] > 30
+
+
+def test_the_record_says_why_and_by_which_event(released_classifier, retrained):
+    done = released_classifier.foveal("history", "crops", "--json")
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout)[-1]["decision"]
+    assert (last["outcome"], last["version"], last["champion_before"]) == ("promoted", retrained["champion"], 1)
+    assert (last["trigger"], last["event"]) == ("drift", EVENT)
+    assert last["hashes"]["dataset"] == retrained["dataset"]["sha256"]
+
+
+def test_a_repeated_event_does_nothing_and_says_what_came_of_it(released_classifier, settings, retrained):
+    arguments = ("--config", settings, "--trigger", "drift", "--event", EVENT, "--json")
+    again = released_classifier.foveal("retrain", "crops", *arguments)
+    assert again.returncode == 0, again.stderr
+    said = json.loads(again.stdout)
+    assert said["repeated"]
+    assert (said["state"], said["challenger"]) == ("promoted", retrained["challenger"])
+    history = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)
+    assert sum(one["decision"]["event"] == EVENT for one in history) == 1
+
+
+@pytest.mark.usefixtures("retrained")
+@pytest.mark.parametrize("mood", ["next_night", "day"])
+def test_monitoring_is_quiet_about_every_condition_that_was_learnt(released_classifier, mood):
+    done = released_classifier.foveal("monitor", "crops", "--images", released_classifier.data / mood, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["version"] == 2
+    assert said["window"]["state"] in {"ok", "warn"}, said["window"]["reasons"]
+
+
+def test_one_command_takes_it_back(released_classifier, retrained):
+    done = released_classifier.foveal("rollback", "crops", "--reason", "the night crew prefers it", "--json")
+    assert done.returncode == 0, done.stderr
+    history = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)
+    assert (history[-1]["decision"]["outcome"], history[-1]["decision"]["version"]) == ("rolled_back", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody"], "nobody"),
+        (["crops", "--trigger", "boredom"], "trigger"),
+        (["crops", "--labels", "/nowhere", "--labels-split", "night"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(released_classifier, arguments, words):
+    done = released_classifier.foveal("retrain", *arguments)
+    assert done.returncode in (1, 2)
+    assert done.stderr.count("\n") == 1 and words in done.stderr

@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import pytest
+
+from components.contracts import ModelVersion
+from flows import attempts
+from flows.config_retraining import RetrainConfig
+from flows.summary_retraining import RetrainSummary
+
+CHAMPION = ModelVersion("digits", 1, "run")
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path))
+    monkeypatch.delenv("FOVEAL_STORE", raising=False)
+    return tmp_path
+
+
+def asked(event: str = "", trigger: str = "drift", hours: float = 24) -> RetrainConfig:
+    return RetrainConfig(name="digits", trigger=trigger, event=event, cooldown_hours=hours)
+
+
+def ended(state: str) -> RetrainSummary:
+    return RetrainSummary("digits", state, "because", champion=1, challenger=2)
+
+
+def test_one_retraining_of_a_model_is_in_flight():
+    with attempts.in_flight("digits") as first, attempts.in_flight("digits") as second:
+        assert (first, second) == (True, False)
+        with attempts.in_flight("letters") as other:
+            assert other
+    with attempts.in_flight("digits") as again:
+        assert again
+
+
+def test_a_killed_retraining_is_no_longer_in_flight():
+    script = "import os\nfrom flows import attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    with attempts.in_flight("digits") as mine:
+        assert mine
+
+
+def test_an_event_is_answered_with_what_came_of_it():
+    attempts.remember(asked("night 1"), CHAMPION, ended("promoted"))
+    known = attempts.known_answer(asked("night 1"))
+    assert known is not None and known.repeated
+    assert (known.state, known.challenger) == ("promoted", 2)
+    assert attempts.known_answer(asked("")) is None
+
+
+def test_rejected_challengers_make_automatic_retraining_wait_and_people_need_not():
+    assert attempts.cooling_down(asked("night 1")) == ""
+    attempts.remember(asked("night 1"), CHAMPION, ended("rejected"))
+    assert "by hand" in attempts.cooling_down(asked("night 2"))
+    assert attempts.cooling_down(asked("night 2", trigger="by hand")) == ""
+    assert attempts.cooling_down(asked("night 2", hours=0)) == ""
+    attempts.remember(asked("night 3"), CHAMPION, ended("promoted"))
+    assert attempts.cooling_down(asked("night 4")) == ""
+
+
+def test_a_retraining_that_lacked_labels_is_kept_but_nobody_waits_for_it():
+    config = asked("night 1")
+    summary = RetrainSummary.needs_labels(config, 30, 12)
+    attempts.remember(config, CHAMPION, summary)
+    assert (summary.missing, summary.queued) == (70, 12)
+    assert attempts.cooling_down(asked("night 2")) == ""
+    known = attempts.known_answer(config)
+    assert known is not None and known.missing == 70
