@@ -95,8 +95,8 @@ def _race(what: str, source: ModelArtifact, artifact: ModelArtifact, backend: st
         [exam.dataset.images for exam in pool],
         target=challengers.target(),
         decided=lambda _: True,
-        rounds=10,
-        calls=20,
+        rounds=7,
+        calls=19,
         timeout_s=600,
         progress=lambda what, done, total: None,
     )
@@ -124,11 +124,10 @@ def _line(race: Race, reports: list[GateReport]) -> str:
     """How many were promoted, and what rules that look at less would have made of the recent images."""
     recent = [gate.difference for report in reports for gate in report.gates if gate.name == "recent"]
     gained, surely = (sum(bool(found and found[k] > 0) for found in recent) for k in (0, 1))
-    widest = max(abs(found[0]) for found in recent if found)
+    widest, believed = max(abs(found[0]) for found in recent if found), len(_improved(reports))
     return (
-        f"{race.what}: {len(_improved(reports))} of {len(reports)} taken for better; "
-        f"{gained} gained on the recent images, {surely} of them "
-        f"beyond the 95 % interval, {widest:.4f} at most either way"
+        f"{race.what}: {believed} of {len(reports)} taken for better; {gained} gained on the recent images, {surely} "
+        f"of them beyond the 95 % interval, {widest:.4f} at most either way"
     )
 
 

@@ -86,9 +86,9 @@ def test_a_model_against_itself_keeps_everything_and_gains_nothing(race: Any, ex
 
 
 def test_a_slow_challenger_is_as_right_and_fails_by_its_latency(race: Any, make_classifier: Any) -> None:
-    gates = race(make_classifier("fast", matmuls=1), make_classifier("slow", matmuls=6))
+    gates = race(make_classifier("fast"), make_classifier("slow", matmuls=8))
     assert gates["p95_ms"].verdict is Verdict.FAIL
-    assert gates["p95_ms"].difference[1] > 2
+    assert gates["p95_ms"].difference[0] > 2
     assert "interleaved calls each" in gates["p95_ms"].reason
     assert gates["golden"].verdict is Verdict.PASS
 
