@@ -41,6 +41,13 @@ def foveal(*arguments: str | Path, root: Path, cwd: Path | None = None) -> subpr
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a fixture that takes minutes, and otherwise what is in one file."""
+    for item in items:
+        shared = {"released", "released_classifier"} & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("releases" if shared else item.path.as_posix()))
+
+
 @dataclass(frozen=True)
 class Released:
     """A finished release over small splits.
