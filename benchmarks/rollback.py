@@ -56,7 +56,7 @@ def measure() -> Figure:
     text = f"slowest of {TIMES} {max(seconds):.1f} s, fastest {min(seconds):.1f} s, champions {champions}"
     details = (
         f"after {EARLIER} earlier decisions; each a process of its own, no Prefect server",
-        f"{processor:.1f} s of processor time each, most of it importing MLflow; load average {os.getloadavg()[0]:.1f}",
+        f"{processor:.1f} s of processor time each; load average {os.getloadavg()[0]:.1f}",
     )
     ok = swapped and max(seconds) < BAR_S
     return Figure("rollback", text, f"< {BAR_S:g} s, the champion swapped each time", ok, details)
