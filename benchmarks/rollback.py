@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -32,11 +33,17 @@ def _prepare(root: Path) -> dict[str, str]:
     return ours | {"FOVEAL_HOME": str(root)}
 
 
+def _processor_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measure() -> Figure:
     """The command as a user types it, on a record of fifty decisions, from its start to its end."""
     command, seconds, champions = Path(sys.executable).with_name("foveal"), [], []
     with scratch() as folder:
         environment = _prepare(Path(folder))
+        before = _processor_s()
         for _ in range(TIMES):
             started = time.perf_counter()
             done = subprocess.run(  # noqa: S603 - our own command
@@ -44,9 +51,13 @@ def measure() -> Figure:
             )
             seconds.append(time.perf_counter() - started)
             champions.append(json.loads(done.stdout)["champion"])
+        processor = (_processor_s() - before) / TIMES
     swapped = champions == [1, 2] * (TIMES // 2) + [1] * (TIMES % 2)
     text = f"slowest of {TIMES} {max(seconds):.1f} s, fastest {min(seconds):.1f} s, champions {champions}"
-    details = (f"after {EARLIER} earlier decisions; each a process of its own, no Prefect server",)
+    details = (
+        f"after {EARLIER} earlier decisions; each a process of its own, no Prefect server",
+        f"{processor:.1f} s of processor time each; load average {os.getloadavg()[0]:.1f}",
+    )
     ok = swapped and max(seconds) < BAR_S
     return Figure("rollback", text, f"< {BAR_S:g} s, the champion swapped each time", ok, details)
 

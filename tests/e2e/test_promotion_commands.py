@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.errors import ConfigError, RegistryError
+from flows import tasks
 from flows.cli import app
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
@@ -82,6 +83,15 @@ def test_history_answers_for_a_moment(say, registry):
     assert "no version of raced was in production" in say("history", "raced", "--at", "2020-01-01")
     with pytest.raises(ConfigError, match="passed"):
         say("history", "raced", "--at", (now + timedelta(days=2)).strftime("%Y-%m-%d"))
+
+
+def test_a_release_that_is_run_again_does_not_undo_a_rollback(say, registry):
+    for version in (1, 4):
+        say("promote", f"raced/{version}")
+    say("rollback", "raced")
+    promote = tasks.promote.fn
+    assert promote(registry.get("raced", 4)).aliases == ("previous_champion",)
+    assert registry.get("raced", "champion").version == 1
 
 
 @pytest.mark.parametrize(
