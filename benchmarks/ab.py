@@ -193,7 +193,10 @@ def measure(tests: int = TESTS, power_tests: int = POWER_TESTS, scenes: int = SC
     text = f"{right} of {len(parts)} settings keep error and power, the damaged detector " + (
         "loses" if runs_ok else "does not lose"
     )
-    bar = f"≤ {MOST_ERRORS:.0%} errors with a look after every image, ≥ {LEAST_POWER:.0%} power at the planned number"
+    bar = (
+        f"≤ {MOST_ERRORS:.0%} errors with a look after every image, ≥ {LEAST_POWER:.0%} power at the planned number "
+        "less two standard deviations of the simulation"
+    )
     return Figure("ab", text, bar, right == len(parts) and runs_ok, details)
 
 
