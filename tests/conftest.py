@@ -41,6 +41,7 @@ def foveal(*arguments: str | Path, root: Path, cwd: Path | None = None) -> subpr
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a fixture that takes minutes, and otherwise what is in one file."""
     for item in items:
