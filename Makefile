@@ -21,7 +21,7 @@ demo: $(STAMP)  ## the whole loop on real data
 	$(BIN)/foveal demo
 
 test: $(STAMP)  ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

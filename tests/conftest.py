@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from components import telemetry
 
@@ -41,12 +42,17 @@ def foveal(*arguments: str | Path, root: Path, cwd: Path | None = None) -> subpr
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a fixture that takes minutes, and otherwise what is in one file."""
-    for item in items:
-        shared = {"released", "released_classifier"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("releases" if shared else item.path.as_posix()))
+class _ByFile(LoadScopeScheduling):
+    """Gives a file to one process, and all end-to-end tests to the same one: they share releases that take minutes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """How `pytest -n 2` shares the tests out."""
+    return _ByFile(config, log)
 
 
 @dataclass(frozen=True)
