@@ -39,7 +39,8 @@ class DriftPolicy:
 
     Arguments:
         minimum_samples: images with a prediction that window and reference each need.
-        minimum_values: values that a column needs in each, where some images have none.
+        minimum_values: values that a column needs in each, where some images have none; and images that a condition of
+            the reference needs to be compared on its own: with few of them its limits are wide.
         false_discovery_rate: share of false alarms among the alarms of one family of columns.
         distance: how much farther (0–1) than chance alone brings it a column must move, where too few accepted batches
             have taught otherwise.
@@ -147,7 +148,7 @@ class _Compared:
 
 def _nearest(reference: DriftTable, window: DriftTable, policy: DriftPolicy) -> _Compared:
     """The window against the condition that it is nearest to."""
-    known = reference.by_condition(policy.minimum_samples)
+    known = reference.by_condition(policy.minimum_values)
     compared = [_compare(name, part, window, policy, several=len(known) > 1) for name, part in known.items()]
     return min(compared, key=lambda one: one.distance)
 

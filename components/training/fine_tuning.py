@@ -21,6 +21,8 @@ from components.training.classifier import ClassifierTraining, measure_classifie
 from components.training.detector import DetectorTraining, absolute_data, train_detector
 from components.training.trained import TrainedModel
 
+_WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
+
 
 @dataclass(frozen=True)
 class FineTuning:
@@ -64,6 +66,8 @@ def fine_tune(
 
     Averaging the weights of a model before and after fine-tuning keeps most of what was gained on the new data and
     most of what would be lost on the old (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+    That holds while the two are near each other: where the average is worse on the validation split by more than 0.02,
+    it is not taken.
 
     Arguments:
         start_from: an Ultralytics `.pt`, or a classifier that `train_classifier` wrote.
@@ -75,7 +79,7 @@ def fine_tune(
         progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
-        The blended checkpoint with its own metrics on the validation split, and the curve of the fine-tuning.
+        The checkpoint that was taken with its own metrics on the validation split, and the curve of the fine-tuning.
 
     Raises:
         FovealError: as `train_detector` and `train_classifier` do.
@@ -96,6 +100,9 @@ def fine_tune(
             classifier = ClassifierTraining(image_size=image_size, **same)
             trained = train_classifier(data, folder, training=classifier, start_from=start_from, progress=progress)
             metrics = _blend_classifiers(start_from, trained.checkpoint, asked, blended, data)
+        decides = next(name for name in ("map50_95", "top1") if name in metrics)
+        if trained.metrics[decides] > metrics[decides] + _WORTH:
+            blended, metrics = trained.checkpoint, trained.metrics
         with replacing(output) as aside:
             aside.mkdir()
             shutil.copy(blended, aside / "model.pt")

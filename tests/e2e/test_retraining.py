@@ -15,8 +15,8 @@ def settings(released_classifier, tmp_path_factory) -> Path:
     """Parameters of a short retraining whose margins suit a golden set of 72 crops."""
     file = tmp_path_factory.mktemp("retraining") / "retrain.yaml"
     file.write_text(
-        f"data: {{labels: {released_classifier.data}, labels_split: night, held_out_share: 0.5}}\n"
-        "training: {epochs: 4, learning_rate: 0.002, blend: 0.8}\n"
+        f"data: {{labels: {released_classifier.data}, labels_split: night, held_out_share: 0.35, most_images: 400}}\n"
+        "training: {epochs: 10, learning_rate: 0.003}\n"
         "gates: {margin: 0.25, slice_margin: 0.9, latency_increase: 1.0, rounds: 7, calls: 20}\n"
     )
     return file
