@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.contracts import Gate, GateReport
 from flows.formats import number
 
-HEADINGS = ("gate", "champion", "challenger", "difference [95 %]", "limit", "n", "verdict")
+HEADINGS = ("gate", "champion", "challenger", "change [95 %]", "limit", "n", "verdict")
 _RATIOS = ("p95_ms", "size_mb", "peak_rss_mb")
 
 

@@ -25,7 +25,8 @@ def show_demo(done: DemoSummary) -> None:
     out.print()
     places(
         [
-            *release_places(done.release),
+            ("version", f"{done.next_night.name}/{done.next_night.version} (champion)"),
+            *release_places(done.release)[1:],
             ("night's report", done.night.window.report),
             ("next night's", done.next_night.window.report),
             ("why it changed", f"foveal history {done.release.name}"),
