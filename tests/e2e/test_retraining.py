@@ -12,12 +12,13 @@ EVENT = "foveal.drift.detected 2026-11-23 night"
 
 @pytest.fixture(scope="module")
 def settings(released_classifier, tmp_path_factory) -> Path:
-    """Parameters of a short retraining whose margins suit a golden set of 72 crops."""
+    """Parameters of a short retraining whose margins suit a golden set of 72 crops and a busy machine."""
     file = tmp_path_factory.mktemp("retraining") / "retrain.yaml"
     file.write_text(
         f"data: {{labels: {released_classifier.data}, labels_split: night, held_out_share: 0.35, most_images: 400}}\n"
-        "training: {epochs: 10, learning_rate: 0.003}\n"
-        "gates: {margin: 0.25, slice_margin: 0.9, latency_increase: 1.0, rounds: 7, calls: 20}\n"
+        "training: {epochs: 15, learning_rate: 0.003, blend: 1.0}\n"
+        "gates: {margin: 0.25, slice_margin: 0.9, latency_increase: 10, size_ratio: 100, memory_ratio: 100, "
+        "rounds: 7}\n"
     )
     return file
 
