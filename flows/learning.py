@@ -111,8 +111,8 @@ def log_dataset(name: str, dataset: DatasetVersion) -> None:
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, image_size: int, training: TrainingInput) -> Path:
-    """Train on from the champion's checkpoint; gives the blended one."""
+def learn(source: Path, dataset: DatasetVersion, image_size: int, training: TrainingInput, trust: bool) -> Path:
+    """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
     from components.training import FineTuning, fine_tune
 
     asked = FineTuning(**training.model_dump())
@@ -122,7 +122,7 @@ def learn(source: Path, dataset: DatasetVersion, image_size: int, training: Trai
         workplace(),
         image_size=image_size,
         training=asked,
-        trust=True,
+        trust=trust,
         progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
     )
     return tuned.checkpoint

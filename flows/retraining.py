@@ -59,7 +59,8 @@ def retrain(config: RetrainConfig) -> RetrainSummary:
 def _challenge(config: RetrainConfig, champion: Champion, dataset: DatasetVersion, scratch: Path) -> RetrainSummary:
     """Train, release, compare, decide."""
     learning.log_dataset(config.name, dataset)
-    trained = learning.learn(champion.source, dataset, champion.image_size, config.training)
+    trusted = champion.released.model.trust_pickle
+    trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)
     released = release(champion.released_again(dataset, trained))
     challenger, bundle, _ = tasks.fetch(config.name, str(released.version), scratch / "challenger")
     report = gating.gates(

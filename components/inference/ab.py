@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from components.errors import ConfigError, IncompatibleError
 from components.inference.metrics import Metrics
-from components.inference.pipeline import InferencePipeline, Picture
+from components.inference.pipeline import InferencePipeline, Picture, require_one_each
 from components.inference.results import PredictionResult
 
 
@@ -191,9 +191,7 @@ class SplitPipeline(ArmPair):
         """For each arm that has any: the positions of its images, and the arguments of its call."""
         ids = _named(images) if image_ids is None else list(image_ids)
         about = [{}] * len(images) if metadata is None else list(metadata)
-        for what, values in (("image_ids", ids), ("metadata", about)):
-            if len(values) != len(images):
-                raise ConfigError(f"{len(images)} {what} for as many images", found=str(len(values)))
+        require_one_each(images, image_ids=ids, metadata=about)
         chosen = [assign_arm(image_id, share=self._share, salt=self._salt) for image_id in ids]
         parts = {}
         for arm in dict.fromkeys(chosen):

@@ -190,9 +190,7 @@ class InferencePipeline:
         """
         ids = image_ids if image_ids is not None else [_name(image, k) for k, image in enumerate(images)]
         about = metadata if metadata is not None else [{}] * len(images)
-        for what, values in (("image_ids", ids), ("metadata", about)):
-            if len(values) != len(images):
-                raise ConfigError(f"{len(images)} {what} for as many images", found=str(len(values)))
+        require_one_each(images, image_ids=ids, metadata=about)
         started = time.perf_counter()
         results: list[PredictionResult] = []
         for k in range(0, len(images), self._batch):
@@ -306,3 +304,14 @@ def _predict(jobs: Sequence[_Job], member: Member, lock: threading.Lock) -> None
             job.predictions.append(outcome.prediction)
         elif outcome.error is not None:
             job.error = f"{member.name}: {describe(outcome.error)}"
+
+
+def require_one_each(images: Sequence[Picture], **columns: Sequence[Any]) -> None:
+    """Make sure that there is one value of each column for every image.
+
+    Raises:
+        ConfigError: there are more or fewer; names the column.
+    """
+    for what, values in columns.items():
+        if len(values) != len(images):
+            raise ConfigError(f"{len(images)} {what} for as many images", found=str(len(values)))
