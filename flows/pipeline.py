@@ -64,7 +64,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         run = tasks.predict(Images(data.images), numbered)
         drift = tasks.report_drift(run, reference)
         tasks.log_drift(version, drift, drift.html.parent.name)
-        publish.drift(drift, version)
+        publish.drift(drift, version, drift.html)
     return _conclude(version, report, bundle, run, drift)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -34,8 +35,8 @@ def variants(report: BenchmarkReport) -> None:
     )
 
 
-def drift(report: DriftReport, version: ModelVersion) -> None:
-    """The decision on a window, with its reasons, and a link to the report."""
+def drift(report: DriftReport, version: ModelVersion, html: Path) -> None:
+    """The decision on a window, with its reasons, and a link to the report where it is kept."""
     decision = report.decision
     lines = [
         f"# {decision.state.value}",
@@ -50,7 +51,7 @@ def drift(report: DriftReport, version: ModelVersion) -> None:
         for c in decision.columns
     ]
     create_markdown_artifact(key="drift-decision", markdown="\n".join(lines), description="The drift policy's decision")
-    create_link_artifact(key="drift-report", link=report.html.resolve().as_uri(), link_text="Drift report")
+    create_link_artifact(key="drift-report", link=html.resolve().as_uri(), link_text="Drift report")
 
 
 def summary(done: ReleaseSummary) -> None:

@@ -123,25 +123,6 @@ class ReleaseSummary:
 
 
 @dataclass(frozen=True)
-class MonitorSummary:
-    """A finished look at a window."""
-
-    name: str
-    version: int
-    window: Window
-    folder: Path
-
-    @classmethod
-    def of(cls, version: ModelVersion, run: InferenceRun, drift: DriftReport, *, folder: Path) -> Self:
-        """Sum up a window."""
-        return cls(version.name, version.version, Window.of(run, drift, folder), folder)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
-
-
-@dataclass(frozen=True)
 class Seen:
     """A judged window: the report, the checks of its health, and the alerts that began or ended with it."""
 
@@ -149,29 +130,46 @@ class Seen:
     checks: tuple[Check, ...]
     alerts: tuple[Alert, ...]
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A line for each alert."""
+        return tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in self.alerts)
+
 
 @dataclass(frozen=True)
-class NightlySummary:
-    """A finished night; without new images there is no window."""
+class MonitorSummary:
+    """A finished look at a window."""
 
     name: str
     version: int
-    window: Window | None
+    window: Window
     fires: bool
     checks: tuple[Check, ...]
     alerts: tuple[str, ...]
-    folder: Path | None
+    folder: Path
 
     @classmethod
-    def of(cls, version: ModelVersion, window: Window | None, seen: Seen | None, folder: Path | None) -> Self:
-        """Sum up a night."""
-        told = tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in seen.alerts) if seen else ()
-        fires = bool(seen and seen.report.decision.fires)
-        return cls(version.name, version.version, window, fires, seen.checks if seen else (), told, folder)
+    def of(cls, version: ModelVersion, run: InferenceRun, seen: Seen, folder: Path) -> Self:
+        """Sum up a window whose files were kept in `folder`."""
+        window, fires = Window.of(run, seen.report, folder), seen.report.decision.fires
+        return cls(version.name, version.version, window, fires, seen.checks, seen.told, folder)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
         return plain(self)
+
+
+@dataclass(frozen=True)
+class NightlySummary:
+    """A finished night; without new images there is nothing to show."""
+
+    name: str
+    version: int
+    shown: MonitorSummary | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
+        return plain(self.shown) if self.shown else {"name": self.name, "version": self.version, "window": None}
 
 
 @dataclass(frozen=True)
