@@ -14,6 +14,7 @@ from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
 from flows.commands import ab, comparing, gates, labels, promotion, retrain
+from flows.commands.release_screen import show_release
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -55,7 +56,7 @@ def release(
         from flows.pipeline import release as flow
 
         done = flow(parameters)
-    show(done.to_json(), as_json, lambda: screen.release(done))
+    show(done.to_json(), as_json, lambda: show_release(done))
 
 
 @app.command()

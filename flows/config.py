@@ -130,8 +130,9 @@ class ReleaseConfig(Parameters):
     )
     promote: Literal["verified", "never"] = Field(
         "verified",
-        description="verified: the version becomes champion when a variant meets the target's budget and its bundle "
-        "reproduces the golden set; never: it stays challenger.",
+        description="verified: the first version of a name becomes champion when a variant meets the target's budget "
+        "and its bundle reproduces the golden set, a later one when it passes the gates against the champion; "
+        "never: it stays challenger.",
         json_schema_extra=at(4),
     )
     benchmark: BenchmarkInput = Field(default_factory=BenchmarkInput, json_schema_extra=at(5))

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from components.contracts import BenchmarkReport, Check, DriftReport, InferenceRun, Measurement, ModelVersion
+from components.contracts import (
+    BenchmarkReport,
+    Check,
+    DriftReport,
+    GateReport,
+    InferenceRun,
+    Measurement,
+    ModelVersion,
+)
 from components.monitoring.alert_book import Alert
 from components.monitoring.calibration import AlarmPower, AlarmRate
 from flows.formats import plain
@@ -82,6 +90,7 @@ class ReleaseSummary:
     measured_on: str
     folder: Path
     bundle: Path
+    gates: GateReport | None
     window: Window | None
 
     @classmethod
@@ -89,6 +98,7 @@ class ReleaseSummary:
         cls,
         version: ModelVersion,
         report: BenchmarkReport,
+        gates: GateReport | None,
         run: InferenceRun | None,
         drift: DriftReport | None,
         *,
@@ -114,6 +124,7 @@ class ReleaseSummary:
             machine,
             folder,
             archive,
+            gates,
             Window.of(run, drift, folder) if run and drift else None,
         )
 
