@@ -19,9 +19,7 @@ from model_registry import CHAMPION, RELEASE, Grounds
 def succeed(
     version: ModelVersion, challenger: Served, bundle: Path, golden: Split
 ) -> tuple[ModelVersion, GateReport | None]:
-    """Decide on a version that was just released, and write down why.
-
-    One that was decided on before, e.g. rolled back, stays what it is when its release is run again.
+    """Decide on a version that was just released, and write down why; one that was decided on before stays what it is.
 
     Arguments:
         version: as it was registered.
@@ -33,9 +31,7 @@ def succeed(
         The version with its aliases, and the gates where there was a champion to meet.
     """
     record = tasks.registry().history(version.name)
-    if record.last_about(version.version):
-        return tasks.registry().get(version.name, version.version), None
-    if record.champion is None:
+    if record.champion is None or record.last_about(version.version):
         return tasks.promote(version), None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         champion, folder, _ = tasks.fetch(version.name, CHAMPION, Path(scratch))

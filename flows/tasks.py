@@ -175,10 +175,16 @@ def register(
 
 @step("promote", cached=False)
 def promote(version: ModelVersion) -> ModelVersion:
-    """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so."""
+    """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so.
+
+    One that was decided on before, e.g. rolled back, stays what it is when its release is run again.
+    """
+    store = registry()
+    if store.history(version.name).last_about(version.version):
+        return store.get(version.name, version.version)
     rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
     grounds = Grounds(RELEASE, Settings.from_environment().user, (rule, "first version of its name"))
-    return registry().promote(version.name, version.version, grounds)
+    return store.promote(version.name, version.version, grounds)
 
 
 @step("decide", cached=False, retries=2)
