@@ -47,7 +47,7 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
             {"predictions": run.folder, "drift": seen.report.html.parent},
         )
     summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report, version, summary.window.report)
+    publish.drift(seen.report.at(folder / "drift"), version)
     if config.tell:
         publish.announce(version, occasion.key, seen)
     return summary

@@ -63,7 +63,7 @@ def _judge(
         {"predictions": run.folder, "drift": seen.report.html.parent},
     )
     summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report, version, summary.window.report)
+    publish.drift(seen.report.at(folder / "drift"), version)
     publish.announce(version, window.key, seen)
     watching.commit_window(config, window)
     return summary

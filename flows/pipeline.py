@@ -65,7 +65,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         run = tasks.predict(Images(data.images), served)
         drift = tasks.report_drift(run, reference)
         tasks.log_drift(version, drift, drift.html.parent.name)
-        publish.drift(drift, version, drift.html)
+        publish.drift(drift, version)
     return _conclude(version, report, bundle, gates, run, drift)
 
 
