@@ -50,7 +50,7 @@ def test_day_is_ok_and_night_is_drift(released):
 def test_people_see_the_release_in_prefect_while_it_runs_and_afterwards(released):
     with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
         rows = database.execute("select type, key, data from artifact order by updated").fetchall()
-    found = {key: (kind, json.loads(data)) for kind, key, data in rows}
+    found = {key: (kind, json.loads(str(data))) for kind, key, data in rows}
     assert {"variants", "latency-and-accuracy", "drift-decision", "drift-report", "release"} <= found.keys()
     assert found["latency-and-accuracy"][1].startswith("![Median latency and accuracy of the variants](data:image/png")
     assert found["drift-decision"][1].count("data:image/jpeg;base64,") == 12
