@@ -85,9 +85,15 @@ def contended(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 
 
 def sqlite_uri(database: Path) -> str:
-    """The tracking URI of a SQLite file, right for any path, e.g. one with a space or a percent sign."""
+    """The tracking URI of a SQLite file, right for a path with a space or a percent sign.
+
+    Raises:
+        ConfigError: the path has a question mark, after which SQLAlchemy reads options.
+    """
     from sqlalchemy import URL
 
+    if "?" in str(database.resolve()):
+        raise ConfigError("a storage root without a question mark in its path", found=str(database), mend="rename it")
     return URL.create("sqlite", database=str(database.resolve())).render_as_string()
 
 

@@ -83,11 +83,16 @@ def test_a_relative_sqlite_path_becomes_absolute(store_root, registry, monkeypat
     assert open_store("sqlite:///mlflow.db").tracking_uri == registry.tracking_uri
 
 
-@pytest.mark.parametrize("name", ["a b.db", "100%.db", "a%20b.db", "what?.db", "a#b.db"])
+@pytest.mark.parametrize("name", ["a b.db", "100%.db", "a%20b.db", "a#b.db"])
 def test_the_uri_of_a_sqlite_file_leads_back_to_it(tmp_path, name):
     from sqlalchemy import make_url
 
     assert make_url(sqlite_uri(tmp_path / name)).database == str(tmp_path / name)
+
+
+def test_a_path_that_no_uri_can_name_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"without a question mark in its path, found .*what\?"):
+        sqlite_uri(tmp_path / "what?" / "mlflow.db")
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "", "databricks", "sqlite://", "sqlite:///:memory:"])
