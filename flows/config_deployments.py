@@ -16,6 +16,7 @@ from flows.config import NightlyConfig, Parameters, at, read_values, validate_co
 from flows.config_data import RetrainDataInput
 from flows.config_gates import GatesInput
 from flows.config_retraining import RetrainConfig, TrainingInput
+from flows.cron import check_cron
 from flows.settings import Settings
 
 FILE = Path("foveal.yaml")
@@ -64,12 +65,7 @@ class WatchedModel(NightlyConfig):
     )
     retraining: RetrainingOptions = Field(default_factory=RetrainingOptions, json_schema_extra=at(14))
 
-    @field_validator("cron")
-    @classmethod
-    def _is_cron(cls, value: str) -> str:
-        from prefect.client.schemas.schedules import CronSchedule
-
-        return CronSchedule(cron=value).cron
+    _cron = field_validator("cron")(lambda value: check_cron(value))
 
     @field_validator("timezone")
     @classmethod
