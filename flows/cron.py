@@ -1,4 +1,4 @@
-"""Cron schedules, checked as a file is read: Prefect, which runs them, may not be imported before its server is known."""
+"""Cron schedules, checked as a file is read, when Prefect, which runs them, may not be imported yet."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Deployed:
         id: of the deployment.
         cron: with its time zone; empty without a schedule.
         active: whether the schedule runs; None without one.
-        next_run: when it runs next by itself.
+        next_run: when it runs next by itself, in its own time zone.
         pool: where its runs take place; empty: where they are served.
     """
 
@@ -187,7 +187,7 @@ def _describe(found: DeploymentResponse, wanted: Plan, change: Change) -> Deploy
         change,
         f"{model.cron} {model.timezone}",
         active,
-        fires(model.cron, model.zone, datetime.now(UTC)) if active else None,
+        fires(model.cron, model.zone, datetime.now(UTC)).astimezone(model.zone) if active else None,
         found.work_pool_name or "",
     )
 

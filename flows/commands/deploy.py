@@ -31,4 +31,4 @@ def deploy(
         from flows.deploying import deploy as bring
 
         done = bring(config, settings)
-    show(done.to_json(), as_json, lambda: deployed(done, config.models[0].zone))
+    show(done.to_json(), as_json, lambda: deployed(done))

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
-
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from flows.automations import Change
 from flows.deploying import Deployed, Served
 
 _STYLES = {Change.CREATED: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "dim", Change.REMOVED: "red"}
+_HEADINGS = ("deployment", "schedule", "next run", "work pool", "state")
 _out = Console()
 
 
-def deployed(done: Served, zone: ZoneInfo) -> None:
-    """The deployments with their next runs, and the automations.
-
-    Arguments:
-        done: what `deploy` did.
-        zone: in which times are shown.
-    """
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("deployment", "schedule", f"next run ({zone.key})", "runs in", "state"):
-        table.add_column(heading)
-    for one in done.deployments:
-        state = f"[{_STYLES[one.change]}]{one.change.value}[/]"
-        table.add_row(one.name, one.cron or "–", _next(one, zone), one.pool or "where it is served", state)
-    _out.print(table)
+def deployed(done: Served) -> None:
+    """The deployments with their next runs, each in its own time zone, and the automations."""
+    rows = [_cells(one) for one in done.deployments]
+    widths = [max(len(row[column]) for row in (_HEADINGS, *rows)) for column in range(len(_HEADINGS))]
+    for row, style in [(_HEADINGS, "bold"), *zip(rows, [_STYLES[one.change] for one in done.deployments], strict=True)]:
+        _line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), style)
+    _line("")
+    width = max((len(name) for name, _ in done.automations), default=0)
     for name, change in done.automations:
-        _out.print(f"  {name}: {change.value}", style=_STYLES[change], highlight=False, markup=False, soft_wrap=True)
+        _line(f"{name.ljust(width)}  {change.value}", _STYLES[change])
 
 
-def _next(one: Deployed, zone: ZoneInfo) -> str:
+def _cells(one: Deployed) -> tuple[str, ...]:
+    return (one.name, one.cron or "–", _next(one), one.pool or "–", one.change.value)
+
+
+def _next(one: Deployed) -> str:
     if one.active is None:
         return "–"
-    moment: datetime | None = one.next_run
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else "paused"
+    return f"{one.next_run:%Y-%m-%d %H:%M}" if one.next_run else "paused"
+
+
+def _line(text: str, style: str | None = None) -> None:
+    _out.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
