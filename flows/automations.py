@@ -65,9 +65,7 @@ def retraining(model: WatchedModel, trigger: Trigger, deployment: UUID) -> Autom
     """
     event, labels = EVENTS[trigger]
     config = model.retrain().model_dump(mode="json")
-    parameters = {
-        "config": {**config, "name": "{{ event.payload.model_name }}", "trigger": trigger, "event": "{{ event.id }}"}
-    }
+    taken = {"name": _text("{{ event.payload.model_name }}"), "event": _text("{{ event.id }}"), "trigger": trigger}
     return AutomationCore(
         name=f"foveal: {trigger} of {model.name} starts a retraining",
         description=f"{event} about {model.name} runs retrain/retrain with the event's model and id.",
@@ -79,7 +77,9 @@ def retraining(model: WatchedModel, trigger: Trigger, deployment: UUID) -> Autom
             threshold=1,
             within=timedelta(hours=model.retraining.event_cooldown_hours),
         ),
-        actions=[RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)],
+        actions=[
+            RunDeployment(source="selected", deployment_id=deployment, parameters={"config": {**config, **taken}})
+        ],
     )
 
 
@@ -179,4 +179,10 @@ def _content(automation: AutomationCore | Automation) -> dict[str, Any]:
 
 
 def _alert(deployment: UUID, **config: str) -> RunDeployment:
-    return RunDeployment(source="selected", deployment_id=deployment, parameters={"config": config})
+    parameters = {"config": {name: _text(template) for name, template in config.items()}}
+    return RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)
+
+
+def _text(template: str) -> dict[str, str]:
+    """A template whose result is text; a bare one is JSON to Prefect, which fails on an id."""
+    return {"__prefect_kind": "jinja", "template": template}

@@ -29,7 +29,7 @@ def time_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> ti
     if due <= first:
         due = datetime.combine(day + timedelta(days=1), deadline, zone).astimezone(UTC)
     last = _dates(cron, zone, max(first, due - _LONG), due - timedelta(seconds=1)) or [first]
-    return max(due - last[-1], SHORTEST)
+    return max(timedelta(seconds=(due - last[-1]).total_seconds()), SHORTEST)
 
 
 def _dates(cron: str, zone: ZoneInfo, start: datetime, end: datetime | None) -> list[datetime]:
