@@ -23,7 +23,7 @@ from flows.server import configure
 from flows.settings import Settings
 
 if TYPE_CHECKING:
-    from prefect import Runner
+    from prefect.runner import Runner
 
 POLL_S = 2.0
 _LONGEST_WAIT_S = 30.0
@@ -74,7 +74,7 @@ def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> list[UUI
 
 async def serve(ids: list[UUID]) -> None:
     """Run what is due of these deployments, until SIGTERM or SIGINT."""
-    from prefect import Runner
+    from prefect.runner import Runner
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,6 +121,7 @@ def _line(error: Exception) -> str:
 def main() -> None:
     """Serve until told to stop; an optional argument names the file."""
     settings = Settings.from_environment()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to stop in order
     try:
         prepare(settings)
         config = read_deployments(Path(sys.argv[1]) if len(sys.argv) > 1 else None, settings)

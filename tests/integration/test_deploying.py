@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +22,7 @@ from components.contracts import DriftDecision, DriftReport, DriftState, ModelVe
 from components.monitoring.alert_book import Alert, AlertStatus
 from flows.config_deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
 from flows.settings import Settings
-from tests.conftest import prefect_server
+from tests.conftest import clean_environment, prefect_server
 
 MODELS = ("bolts", "nuts")
 
@@ -52,6 +57,34 @@ def deployed(settings, client):
     from flows.deploying import deploy
 
     return deploy(config(*MODELS), settings)
+
+
+@pytest.fixture
+def serve(settings):
+    """Start `python -m flows.serving` over the same models; what still runs at the end is killed."""
+    folder = settings.root.parent
+    listed = "".join(f"- {{name: {name}, images: 's3://in', timezone: Europe/Zurich}}\n" for name in MODELS)
+    (folder / "foveal.yaml").write_text(f"models:\n{listed}")
+    started = []
+
+    def begin(url: str, **environment: str) -> subprocess.Popen[str]:
+        ours = clean_environment(settings.root) | {"PREFECT_API_URL": url} | environment
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.serving"],
+            cwd=folder,
+            env=ours,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 def changes(served) -> dict[str, str]:
@@ -262,11 +295,48 @@ def test_a_work_pool_is_made_and_the_deployments_point_to_it_and_back(deployed, 
     assert {one.pool for one in deploy(config(*MODELS), settings).deployments} == {""}
 
 
-def test_without_a_file_the_demo_is_watched_and_its_data_is_there(settings, monkeypatch):
+def test_serving_waits_for_a_server_that_is_not_there_and_ends_when_told(settings, serve):
+    process = serve("http://127.0.0.1:1/api")
+    assert "waiting for Prefect's server" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(deployed, settings, client, serve):
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+
+    messages: queue.Queue[str] = queue.Queue()
+
+    class Channel(BaseHTTPRequestHandler):
+        def do_POST(self):
+            messages.put(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Channel) as channel:
+        threading.Thread(target=channel.serve_forever, daemon=True).start()
+        process = serve(str(client.api_url), FOVEAL_ALERT_URLS=f"json://127.0.0.1:{channel.server_port}")
+        assert process.stdout.readline() == "serving\n", process.stderr.read()
+        run = client.create_flow_run_from_deployment(deployed.id_of("alert/alert"))
+        ended = wait_for(lambda: (found := client.read_flow_run(run.id)).state.is_final() and found)
+        channel.shutdown()
+    assert ended.state.is_completed(), ended.state.message
+    assert "started by hand to try the channels out" in messages.get(timeout=1)
+    of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+    wait_for(lambda: any("ALERT bolts trial" in line.message for line in client.read_logs(of_run)), seconds=30)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert client.read_deployment_by_name("nightly monitoring/nightly-bolts").schedules[0].active
+
+
+def test_without_a_file_every_form_is_filled_with_the_demo(settings):
     from flows.config_deployments import demo_deployments
     from flows.deployments import plan
 
-    plans = {one.full_name: one for one in plan(demo_deployments(replace(settings)), settings)}
+    plans = {one.full_name: one for one in plan(demo_deployments(settings), settings)}
     assert "nightly monitoring/nightly" in plans
     assert plans["nightly monitoring/nightly"].config.images.endswith("night")
     assert plans["retrain/retrain"].config.data.labels_split == "night"
