@@ -31,7 +31,7 @@ model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
-           promotion rollback events tests
+           promotion rollback events automation tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

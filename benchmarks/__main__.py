@@ -30,6 +30,7 @@ ORDER = (
     "promotion",
     "rollback",
     "events",
+    "automation",
     "tests",
 )
 PACKAGES = (

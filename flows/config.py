@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -300,8 +300,12 @@ def _problem(kind: type[BaseModel], problem: Any) -> str:
 
 def _fields_at(kind: type[BaseModel], location: tuple[Any, ...]) -> dict[str, Any]:
     for part in location:
-        inner = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(part, int):  # an item of a list of parameters
+            continue
+        annotation = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
+        kinds = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
+        inner = next((one for one in kinds if issubclass(one, BaseModel)), None)
+        if inner is None:
             return {}
         kind = inner
     return dict(kind.model_fields)

@@ -70,6 +70,14 @@ def data_folder(settings: Settings) -> Path:
     return settings.root / "demo" / "digits"
 
 
+def compose(settings: Settings) -> Path:
+    """Write the demo's dataset, unless it is there, and return its data.yaml."""
+    advance("composing scenes", 0, 1)
+    data = write_detection_dataset(data_folder(settings), counts=COUNTS)
+    advance("composing scenes", 1, 1)
+    return data
+
+
 def release_config(settings: Settings) -> ReleaseConfig:
     """The parameters of the demo's release, as a user would write them."""
     data = data_folder(settings)
@@ -106,9 +114,7 @@ def run(settings: Settings) -> DemoSummary:
     from flows.retraining import retrain
 
     data, started = data_folder(settings), time.perf_counter()
-    advance("composing scenes", 0, 1)
-    write_detection_dataset(data, counts=COUNTS)
-    advance("composing scenes", 1, 1)
+    compose(settings)
     first = release(release_config(settings))
     night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "night"), version=str(first.version)))
     alarm = time.perf_counter()

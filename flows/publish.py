@@ -105,13 +105,18 @@ def announce(version: ModelVersion, window: str, seen: Seen) -> None:
         _emit("foveal.drift.detected", version, f"{window} drift", {**about, "reasons": list(decision.reasons[:10])})
     for alert in seen.alerts:
         payload = {**about, "rule": alert.rule, "reason": alert.reason, "since": alert.since.isoformat()}
-        _emit(f"foveal.alert.{alert.status.value}", version, f"{window} {alert.rule} {alert.status.value}", payload)
+        identity = f"{window} {alert.rule} {alert.status.value}"
+        _emit(f"foveal.alert.{alert.status.value}", version, identity, payload, {"foveal.rule": alert.rule})
 
 
-def _emit(event: str, version: ModelVersion, identity: str, payload: dict[str, Any]) -> None:
+def _emit(
+    event: str, version: ModelVersion, identity: str, payload: dict[str, Any], labels: dict[str, str] | None = None
+) -> None:
+    """Labels are what a trigger can match on, beside the model."""
+    name = version.name
     emit_event(
         event,
-        resource={"prefect.resource.id": f"foveal.model.{version.name}", "prefect.resource.name": version.name},
+        resource={"prefect.resource.id": f"foveal.model.{name}", "prefect.resource.name": name, **(labels or {})},
         payload=payload,
         id=uuid5(NAMESPACE_URL, f"foveal:{version.name}:{identity}"),
     )

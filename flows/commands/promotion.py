@@ -11,8 +11,10 @@ from components.contracts import dump
 from components.errors import ConfigError
 from flows.commands import promotion_screen as printed
 from flows.commands.shared import Json, show
-from flows.settings import Settings
-from model_registry import BY_HAND, CHAMPION, PREVIOUS_CHAMPION, Grounds, History, Registry
+from flows.config import validate_config
+from flows.config_promotion import PromotionConfig
+from flows.deciding import decide_by_hand, open_registry
+from model_registry import CHAMPION, PREVIOUS_CHAMPION, History
 
 app = typer.Typer()
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -27,17 +29,13 @@ def promote(
 ) -> None:
     """Make a version the champion, by hand; the one before it becomes the previous champion."""
     name, version = _split(model)
-    registry = _registry()
-    promoted = registry.promote(name, registry.get(name, version).version, _grounds(reason))
-    _show(name, promoted.version, registry.history(name), as_json)
+    _decide({"name": name, "version": version, "reason": reason}, as_json)
 
 
 @app.command()
 def rollback(model: Name, reason: Reason = "", as_json: Json = False) -> None:
     """Make the previous champion the champion again, and the other way round."""
-    registry = _registry()
-    restored = registry.rollback(model, _grounds(reason))
-    _show(model, restored.version, registry.history(model), as_json)
+    _decide({"name": model, "action": "rollback", "reason": reason}, as_json)
 
 
 @app.command()
@@ -47,7 +45,7 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Every decision on a model, or which version was in production at a moment, and by which decision."""
-    registry = _registry()
+    registry = open_registry()
     if at is None:
         done = registry.history(model)
         if not done.entries:
@@ -72,16 +70,13 @@ def _split(model: str) -> tuple[str, str]:
     raise ConfigError("a version to promote, NAME/version or NAME@alias", found=model, mend=f"e.g. {model or 'NAME'}/2")
 
 
+def _decide(values: dict[str, Any], as_json: bool) -> None:
+    config = validate_config(values, PromotionConfig, source="the command line")
+    champion = decide_by_hand(config)
+    _show(config.name, champion.version, open_registry().history(config.name), as_json)
+
+
 def _show(name: str, version: int, record: History, as_json: bool) -> None:
     last = record.last_change()
     value = {"name": name, CHAMPION: version, PREVIOUS_CHAMPION: record.previous, "decision": dump(last)}
     show(value, as_json, lambda: printed.champion(name, record))
-
-
-def _grounds(reason: str) -> Grounds:
-    return Grounds(BY_HAND, Settings.from_environment().user, (reason,) if reason else ())
-
-
-def _registry() -> Registry:
-    settings = Settings.from_environment()
-    return Registry(settings.tracking_uri, settings.artifact_root)

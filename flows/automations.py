@@ -1,0 +1,188 @@
+"""What happens by itself: a drift starts a retraining; a night that fails or does not come is an alert.
+
+"No night by 06:00" is a proactive trigger that a scheduled run itself sets: from the moment at which it is due, when
+somebody picks it up or, since nobody does, it goes late, it has until the deadline to complete. A window that only
+repeats every 24 hours would begin, and so end, at the time of day at which the automation was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
+
+from flows.config_deployments import DeploymentsConfig, WatchedModel
+from flows.times import time_allowed
+
+Trigger = Literal["drift", "accuracy"]
+NIGHTLY_FLOW, RETRAIN_FLOW = "nightly monitoring", "retrain"
+EVENTS: dict[Trigger, tuple[str, dict[str, str]]] = {
+    "drift": ("foveal.drift.detected", {}),
+    "accuracy": ("foveal.alert.firing", {"foveal.rule": "accuracy_drop"}),
+}
+
+
+class Change(StrEnum):
+    """What became of something on the server."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+
+
+def plan_automations(
+    config: DeploymentsConfig, ids: Mapping[str, UUID], nightly_name: Callable[[DeploymentsConfig, WatchedModel], str]
+) -> tuple[AutomationCore, ...]:
+    """The automations that the configuration asks for.
+
+    Arguments:
+        config: the models to watch.
+        ids: of the deployments, by full name.
+        nightly_name: the name of a model's nightly deployment.
+    """
+    retrain, alert = ids["retrain/retrain"], ids["alert/alert"]
+    planned = [failed(alert)]
+    for model in config.models:
+        if model.retraining.automatic:
+            planned += [retraining(model, trigger, retrain) for trigger in EVENTS]
+        own = ids[f"{NIGHTLY_FLOW}/{nightly_name(config, model)}"]
+        allowed = time_allowed(model.cron, model.zone, model.deadline, datetime.now(UTC))
+        planned.append(missing(model, own, alert, allowed))
+    return tuple(planned)
+
+
+def retraining(model: WatchedModel, trigger: Trigger, deployment: UUID) -> AutomationCore:
+    """An event about a model starts its retraining, with the model's name and the event's id in the parameters.
+
+    The id makes that each event is dealt with once; the window is how long further events wait for the first.
+    """
+    event, labels = EVENTS[trigger]
+    config = model.retrain().model_dump(mode="json")
+    taken = {"name": _text("{{ event.payload.model_name }}"), "event": _text("{{ event.id }}"), "trigger": trigger}
+    return AutomationCore(
+        name=f"foveal: {trigger} of {model.name} starts a retraining",
+        description=f"{event} about {model.name} runs retrain/retrain with the event's model and id.",
+        trigger=EventTrigger(
+            expect={event},
+            match={"prefect.resource.id": f"foveal.model.{model.name}", **labels},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(hours=model.retraining.event_cooldown_hours),
+        ),
+        actions=[
+            RunDeployment(source="selected", deployment_id=deployment, parameters={"config": {**config, **taken}})
+        ],
+    )
+
+
+def failed(alert: UUID) -> AutomationCore:
+    """A nightly run or a retraining that fails, crashes or times out is an alert, however it was started."""
+    return AutomationCore(
+        name="foveal: a failed night or retraining is an alert",
+        description="Runs alert/alert with the model's name and the reason.",
+        trigger=EventTrigger(
+            expect={f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "TimedOut")},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
+                "prefect.resource.role": "flow",
+                "prefect.resource.name": [NIGHTLY_FLOW, RETRAIN_FLOW],
+            },
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[
+            _alert(
+                alert,
+                subject="{{ flow_run.parameters.config.name }}",
+                rule="{{ flow.name }}: {{ flow_run.state.name }}",
+                reason="run {{ flow_run.name }}: {{ flow_run.state.message }}",
+            )
+        ],
+    )
+
+
+def missing(model: WatchedModel, nightly: UUID, alert: UUID, allowed: timedelta) -> AutomationCore:
+    """A scheduled night that has not completed when its time is over is an alert, also when nobody picked it up."""
+    deadline = f"{model.deadline:%H:%M}"
+    return AutomationCore(
+        name=f"foveal: no night of {model.name} by {deadline} is an alert",
+        description=f"A scheduled run has {allowed} from when it is due; without it, runs alert/alert.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Pending", "prefect.flow-run.Late"},
+            expect={"prefect.flow-run.Completed"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related=[
+                {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{nightly}"},
+                {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.auto-scheduled"},
+            ],
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=allowed,
+        ),
+        actions=[
+            _alert(
+                alert,
+                subject=model.name,
+                rule="nightly monitoring: missing",
+                reason=f"by {deadline} {model.timezone} the night had not completed: "
+                "run {{ flow_run.name }}, due at {{ flow_run.expected_start_time }}",
+            )
+        ],
+    )
+
+
+def apply_automations(
+    client: SyncPrefectClient, wanted: Iterable[AutomationCore], tag: str
+) -> tuple[tuple[str, Change], ...]:
+    """Create, update or remove automations; one that people have switched off stays so.
+
+    Arguments:
+        client: of the server.
+        wanted: as they should be.
+        tag: marks ours; others are left alone.
+    """
+    ours = {one.name: one for one in client.read_automations() if tag in one.tags}
+    done = []
+    for one in wanted:
+        planned, found = one.model_copy(update={"tags": [tag]}), ours.pop(one.name, None)
+        if found is None:
+            client.create_automation(planned)
+            done.append((one.name, Change.CREATED))
+        elif _content(found) == _content(planned):
+            done.append((one.name, Change.UNCHANGED))
+        else:
+            client.update_automation(found.id, planned.model_copy(update={"enabled": found.enabled}))
+            done.append((one.name, Change.UPDATED))
+    for name, left in ours.items():
+        client.delete_automation(left.id)
+        done.append((name, Change.REMOVED))
+    return tuple(done)
+
+
+def _content(automation: AutomationCore | Automation) -> dict[str, Any]:
+    core = AutomationCore.model_validate(automation.model_dump(include=set(AutomationCore.model_fields)))
+    content = core.model_dump(mode="json", exclude={"enabled"})
+    for name in ("after", "expect", "for_each"):
+        content["trigger"][name] = sorted(content["trigger"][name])
+    return content
+
+
+def _alert(deployment: UUID, **config: str) -> RunDeployment:
+    parameters = {"config": {name: _text(template) for name, template in config.items()}}
+    return RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)
+
+
+def _text(template: str) -> dict[str, str]:
+    """A template whose result is text; a bare one is JSON to Prefect, which fails on an id."""
+    return {"__prefect_kind": "jinja", "template": template}

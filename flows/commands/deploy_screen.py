@@ -1,0 +1,38 @@
+"""What `foveal deploy` prints."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from flows.automations import Change
+from flows.deploying import Deployed, Served
+
+_STYLES = {Change.CREATED: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "dim", Change.REMOVED: "red"}
+_HEADINGS = ("deployment", "schedule", "next run", "work pool", "state")
+_out = Console()
+
+
+def deployed(done: Served) -> None:
+    """The deployments with their next runs, each in its own time zone, and the automations."""
+    rows = [_cells(one) for one in done.deployments]
+    widths = [max(len(row[column]) for row in (_HEADINGS, *rows)) for column in range(len(_HEADINGS))]
+    for row, style in [(_HEADINGS, "bold"), *zip(rows, [_STYLES[one.change] for one in done.deployments], strict=True)]:
+        _line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), style)
+    _line("")
+    width = max((len(name) for name, _ in done.automations), default=0)
+    for name, change in done.automations:
+        _line(f"{name.ljust(width)}  {change.value}", _STYLES[change])
+
+
+def _cells(one: Deployed) -> tuple[str, ...]:
+    return (one.name, one.cron or "–", _next(one), one.pool or "–", one.change.value)
+
+
+def _next(one: Deployed) -> str:
+    if one.active is None:
+        return "–"
+    return f"{one.next_run:%Y-%m-%d %H:%M}" if one.next_run else "paused"
+
+
+def _line(text: str, style: str | None = None) -> None:
+    _out.print(text, style=style, highlight=False, soft_wrap=True, markup=False)

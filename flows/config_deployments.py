@@ -1,0 +1,198 @@
+"""What Foveal serves: the models to watch, when, and where their runs take place; the contents of `foveal.yaml`."""
+
+from __future__ import annotations
+
+import os
+from datetime import time
+from pathlib import Path
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator, model_validator
+
+from components.errors import ConfigError
+from flows import demo
+from flows.config import NightlyConfig, Parameters, at, read_values, validate_config
+from flows.config_data import RetrainDataInput
+from flows.config_gates import GatesInput
+from flows.config_retraining import RetrainConfig, TrainingInput
+from flows.cron import check_cron
+from flows.settings import Settings
+
+FILE = Path("foveal.yaml")
+
+
+def machine_timezone() -> str:
+    """The name of this machine's time zone: `TZ`, what /etc/localtime points to, or UTC."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    _, _, linked = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
+    return next((name for name in (named, linked) if name in available_timezones()), "UTC")
+
+
+class RetrainingOptions(Parameters):
+    """What a drift of this model, or a loss of its accuracy, leads to."""
+
+    automatic: bool = Field(
+        True, description="Start a retraining without asking; the gates decide on promotion.", json_schema_extra=at(0)
+    )
+    event_cooldown_hours: float = Field(
+        6, ge=0, description="How long after an event that started one further events do not.", json_schema_extra=at(1)
+    )
+    data: RetrainDataInput = Field(default_factory=RetrainDataInput, json_schema_extra=at(2))
+    training: TrainingInput = Field(default_factory=TrainingInput, json_schema_extra=at(3))
+    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(4))
+
+
+class WatchedModel(NightlyConfig):
+    """A model that is looked at every night: the parameters of nightly monitoring, and when."""
+
+    cron: str = Field("0 2 * * *", description="When, as cron has it: at 02:00.", json_schema_extra=at(9))
+    timezone: str = Field(
+        default_factory=machine_timezone,
+        description="Of cron and deadline, e.g. Europe/Zurich.",
+        json_schema_extra=at(10),
+    )
+    active: bool | None = Field(
+        None,
+        description="Whether the schedule runs; unset: it begins active, and stays what people make it in the UI.",
+        json_schema_extra=at(11),
+    )
+    deadline: time = Field(
+        time(6), description="When a scheduled night must have completed; an alert otherwise.", json_schema_extra=at(12)
+    )
+    release: Path | None = Field(
+        None, description="The YAML file that it is released with; fills the form of release.", json_schema_extra=at(13)
+    )
+    retraining: RetrainingOptions = Field(default_factory=RetrainingOptions, json_schema_extra=at(14))
+
+    _cron = field_validator("cron")(lambda value: check_cron(value))
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("expected the name of a time zone, such as Europe/Zurich or UTC")
+        return value
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _not_base_60(cls, value: Any) -> Any:
+        """YAML reads an unquoted 16:30 as the number 990."""
+        return time(*divmod(value, 60)) if isinstance(value, int) and 0 <= value < 24 * 60 else value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.timezone)
+
+    def nightly(self) -> NightlyConfig:
+        """The parameters of its nights."""
+        return NightlyConfig(**{name: getattr(self, name) for name in NightlyConfig.model_fields})
+
+    def retrain(self) -> RetrainConfig:
+        """The parameters of its retrainings by hand."""
+        options = self.retraining
+        return RetrainConfig(name=self.name, data=options.data, training=options.training, gates=options.gates)
+
+
+class WorkPoolInput(Parameters):
+    """Where runs take place, when not on the machine that serves them."""
+
+    name: str = Field(min_length=1, description="Of the work pool; it is made when it is not there.")
+    type: Literal["process", "docker", "kubernetes"] = Field(description="What a worker of the pool starts for a run.")
+    image: str | None = Field(None, description="Container image with Foveal in it; for docker and kubernetes.")
+    env: dict[str, str] = Field(
+        default_factory=dict,
+        description="Environment of the runs, such as MLFLOW_TRACKING_URI. Prefect stores it: no secrets here, "
+        "give these to the worker.",
+    )
+
+    @model_validator(mode="after")
+    def _image_where_needed(self) -> Self:
+        if (self.image is None) != (self.type == "process"):
+            raise ValueError("expected an image for docker and kubernetes, and none for process")
+        return self
+
+    @property
+    def job_variables(self) -> dict[str, Any]:
+        """What the pool's worker is told about every run."""
+        return ({"image": self.image} if self.image else {}) | ({"env": dict(self.env)} if self.env else {})
+
+
+class DeploymentsConfig(Parameters):
+    """Everything that `foveal deploy` needs."""
+
+    models: list[WatchedModel] = Field(min_length=1, description="The models to watch.")
+    work_pool: WorkPoolInput | None = Field(None, description="Unset: runs take place where they are served.")
+    retrainings_at_once: int = Field(
+        1, ge=1, le=64, description="Of different models; further ones wait. One model has one at most."
+    )
+
+    @field_validator("models")
+    @classmethod
+    def _once_each(cls, models: list[WatchedModel]) -> list[WatchedModel]:
+        names = [model.name for model in models]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"expected each model once, found {', '.join(twice)} more often")
+        return models
+
+
+def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig:
+    """What to serve: a file, `foveal.yaml` of the working directory, or the demo's model.
+
+    Relative paths in the file are relative to it.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or not these parameters; names the field and close matches.
+    """
+    if path is None and not FILE.exists():
+        return demo_deployments(settings)
+    path = path or FILE
+    values = read_values(path, DeploymentsConfig)
+    if isinstance(models := values.get("models"), list):
+        values["models"] = [_anchored(model, path.parent.resolve()) for model in models]
+    return validate_config(values, DeploymentsConfig, source=str(path))
+
+
+def demo_deployments(settings: Settings) -> DeploymentsConfig:
+    """The demo's model, watched over the demo's night; its ground truth stands in for people who label it."""
+    data = demo.data_folder(settings)
+    return DeploymentsConfig(
+        models=[
+            WatchedModel(
+                name=demo.NAME,
+                images=str(data / "images" / "night"),
+                retraining=RetrainingOptions(data=demo.retrain_config(settings).data),
+            )
+        ]
+    )
+
+
+def require_release(config: DeploymentsConfig) -> None:
+    """Make sure that the release files are there.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for model in config.models:
+        if model.release and not model.release.is_file():
+            raise ConfigError(
+                f"the release file of {model.name}", found=f"nothing at {model.release}", mend="check the path"
+            )
+
+
+def _anchored(model: Any, folder: Path) -> Any:
+    """A model's values with relative paths made absolute; URLs and absolute paths stay."""
+    if not isinstance(model, dict):
+        return model
+    model = dict(model)
+    retraining = model.get("retraining")
+    holders = [(model, name) for name in ("images", "labels", "release")]
+    if isinstance(retraining, dict) and isinstance(retraining.get("data"), dict):
+        data = dict(retraining["data"])
+        model["retraining"] = {**retraining, "data": data}
+        holders.append((data, "labels"))
+    for holder, name in holders:
+        if isinstance(value := holder.get(name), str) and "://" not in value:
+            holder[name] = str(folder / Path(value).expanduser())
+    return model

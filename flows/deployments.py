@@ -1,0 +1,133 @@
+"""What is served: release, nightly monitoring, retraining, batch inference, promotion, and what automations tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version as version_of
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
+from pydantic import BaseModel
+
+from flows import demo
+from flows import deployment_texts as texts
+from flows.alert import alert
+from flows.batch import batch
+from flows.config import ReleaseConfig, read_config
+from flows.config_alert import AlertConfig
+from flows.config_batch import BatchConfig
+from flows.config_deployments import DeploymentsConfig, WatchedModel, WorkPoolInput
+from flows.config_promotion import PromotionConfig
+from flows.nightly import nightly
+from flows.pipeline import release
+from flows.promotion import promotion
+from flows.retraining import retrain
+from flows.settings import Settings
+
+OURS = "made-by-foveal"  # the tag of what `deploy` made, and may remove
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A deployment as it should be.
+
+    Arguments:
+        flow: what it runs.
+        name: of the deployment; the flow has a name of its own.
+        description: Markdown.
+        config: what the form is filled with.
+        limit: how many runs at once, and what becomes of the next one.
+        model: the model that its schedule is for.
+        tags: besides ours.
+    """
+
+    flow: Flow[Any, Any]
+    name: str
+    description: str
+    config: BaseModel
+    limit: ConcurrencyLimitConfig | None = None
+    model: WatchedModel | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """As Prefect has it: flow/deployment."""
+        return f"{self.flow.name}/{self.name}"
+
+    @property
+    def schedule(self) -> CronSchedule | None:
+        """When it runs by itself."""
+        return CronSchedule(cron=self.model.cron, timezone=self.model.timezone) if self.model else None
+
+    def build(self, pool: WorkPoolInput | None) -> RunnerDeployment:
+        """As Prefect's client wants it; the flow is named by its module, since a path would change `sys.path`."""
+        built = RunnerDeployment.from_flow(
+            self.flow,
+            self.name,
+            parameters={"config": self.config.model_dump(mode="json")},
+            description=self.description,
+            tags=sorted((OURS, *self.tags)),
+            version=version_of("foveal"),
+            concurrency_limit=self.limit,
+            enforce_parameter_schema=True,
+            work_pool_name=pool.name if pool else None,
+            job_variables=pool.job_variables if pool else None,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        if schedule := self.schedule:
+            active = self.model is None or self.model.active is not False
+            built.schedules = [DeploymentScheduleCreate(schedule=schedule, active=active)]
+        return built
+
+
+def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
+    """The deployments that the configuration asks for.
+
+    Raises:
+        ConfigError: a release file is missing or wrong.
+    """
+    wait, refuse = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
+    first, at_once = config.models[0], config.retrainings_at_once
+    files = [model.release for model in config.models if model.release]
+    released = read_config(files[0], ReleaseConfig) if files else demo.release_config(settings)
+    trial = AlertConfig(subject=first.name, rule="trial", reason="started by hand to try the channels out")
+    by_hand = PromotionConfig(name=first.name, version="champion", reason="by hand, in the Prefect UI")
+    return (
+        Plan(release, "release", texts.RELEASE, released, ConcurrencyLimitConfig(limit=1, collision_strategy=wait)),
+        *(
+            Plan(
+                nightly,
+                nightly_name(config, model),
+                texts.NIGHTLY.format(
+                    name=model.name, cron=model.cron, timezone=model.timezone, deadline=model.deadline
+                ),
+                model.nightly(),
+                ConcurrencyLimitConfig(limit=1, collision_strategy=refuse),
+                model,
+                (model.name,),
+            )
+            for model in config.models
+        ),
+        Plan(
+            retrain,
+            "retrain",
+            texts.RETRAIN.format(at_once=at_once),
+            first.retrain(),
+            ConcurrencyLimitConfig(limit=at_once, collision_strategy=wait),
+        ),
+        Plan(batch, "batch", texts.BATCH, BatchConfig(model=first.name, images=first.images)),
+        Plan(
+            promotion, "promotion", texts.PROMOTION, by_hand, ConcurrencyLimitConfig(limit=1, collision_strategy=wait)
+        ),
+        Plan(alert, "alert", texts.ALERT, trial),
+    )
+
+
+def nightly_name(config: DeploymentsConfig, model: WatchedModel) -> str:
+    """The name of a model's nightly deployment: `nightly`, or with the model's name when several are watched."""
+    return "nightly" if len(config.models) == 1 else f"nightly-{model.name}"

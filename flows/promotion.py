@@ -1,0 +1,52 @@
+"""Promotion by hand as a flow: who is allowed to use the Prefect UI decides there, with a reason for the record."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from components.contracts import Decided, ModelVersion
+from flows.config_promotion import PromotionConfig
+from flows.deciding import decide_by_hand, open_registry
+from flows.steps import step
+
+
+@flow(name="promotion", flow_run_name="{config.action} {config.name}", validate_parameters=True)
+def promotion(config: PromotionConfig) -> ModelVersion:
+    """Make a version the champion, or go back to the champion before; the record says who, when and why.
+
+    Arguments:
+        config: the model, what to do, and why.
+
+    Raises:
+        FovealError: no such version, none to go back to, or somebody changed the champion meanwhile.
+    """
+    champion = decide(config)
+    publish(champion, open_registry().decisions(config.name))
+    return champion
+
+
+@step("decide by hand", cached=False)
+def decide(config: PromotionConfig) -> ModelVersion:
+    """The same as `foveal promote` and `foveal rollback` do; not tried twice, since a rollback undoes a rollback."""
+    return decide_by_hand(config)
+
+
+def publish(champion: ModelVersion, decisions: tuple[Decided, ...]) -> None:
+    """The champion and the decisions that led there, newest first, in the Prefect UI."""
+    lines = [f"# {champion.name}: champion is version {champion.version}", ""]
+    lines += ["| # | when (UTC) | outcome | version | trigger | who | why |", "| --- " * 7 + "|"]
+    for decided in reversed(decisions):
+        decision = decided.decision
+        why = "; ".join(decision.reasons).replace("|", "\\|").replace("\n", " ")
+        cells = (
+            str(decided.number),
+            f"{decided.at:%Y-%m-%d %H:%M}",
+            decision.outcome.value.replace("_", " "),
+            str(decision.version),
+            decision.trigger,
+            decision.who,
+            why,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    create_markdown_artifact(key="champion", markdown="\n".join(lines), description="Who is the champion, and why")

@@ -1,0 +1,145 @@
+"""`python -m flows.serving`: the process that runs what people and automations ask the Prefect server for.
+
+It brings the server to what `foveal.yaml` says, prints `serving`, and then looks every two seconds for runs that are
+due; each runs in a process of its own. A server that is not there yet, or goes away for a while, is waited for, where
+Prefect's own `serve` gives up after three failed looks and takes the running flows with it. SIGTERM and SIGINT stop it:
+running flows are cancelled, schedules stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from components.errors import ConfigError, FovealError, InputError
+from flows.config_deployments import DeploymentsConfig, read_deployments
+from flows.server import configure
+from flows.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.runner import Runner
+
+POLL_S = 2.0
+_LONGEST_WAIT_S = 30.0
+_GOODBYE_S = 30.0
+
+
+def prepare(settings: Settings) -> None:
+    """Set what this process and its flows read from the environment; before Prefect is imported.
+
+    Raises:
+        ConfigError: no server is named.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError(
+            "the address of a Prefect server in PREFECT_API_URL",
+            found="none",
+            mend="set it, or start everything with foveal up",
+        )
+    configure(settings)
+    os.environ["FOVEAL_HOME"] = str(settings.root)
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", f"{POLL_S:g}")
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "components")  # alerts belong in the log of their run
+
+
+def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> list[UUID]:
+    """Deploy, as soon as the server answers; gives the ids of what is to be served.
+
+    Raises:
+        FovealError: the configuration is wrong: waiting would not mend it.
+    """
+    import httpx
+
+    from flows.automations import Change
+    from flows.deploying import deploy
+
+    wait_s = 1.0
+    while True:
+        try:
+            served = deploy(config, settings)
+            return [one.id for one in served.deployments if one.change is not Change.REMOVED]
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
+                raise
+            _say(f"waiting for Prefect's server: {_line(error)}")
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+async def serve(ids: list[UUID]) -> None:
+    """Run what is due of these deployments, until SIGTERM or SIGINT."""
+    from prefect.runner import Runner
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = Runner(name="foveal", query_seconds=POLL_S, pause_on_shutdown=False, limit=None)
+    for one in ids:
+        runner._deployment_registry.register_deployment(one)
+    async with runner:
+        sys.stdout.write("serving\n")
+        sys.stdout.flush()
+        await _look(runner, stop)
+        runner._scheduled_run_poller.stopping = True
+        await asyncio.wait_for(runner.cancel_all(), _GOODBYE_S)
+
+
+async def _look(runner: Runner, stop: asyncio.Event) -> None:
+    """Look for runs every two seconds; Prefect's own loop ends for good when the server is away for ten."""
+    away = False
+    while not stop.is_set():
+        try:
+            await runner._scheduled_run_poller._get_and_submit_flow_runs()
+            if away:
+                _say("Prefect's server is back")
+            away = False
+        except Exception as error:  # of whatever kind: a fault in one look is no reason to abandon running flows
+            if not away:
+                _say(f"could not ask Prefect's server for runs, will go on trying: {_line(error)}")
+            away = True
+        try:
+            await asyncio.wait_for(stop.wait(), POLL_S)
+        except TimeoutError:
+            continue
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def main() -> None:
+    """Serve until told to stop; an optional argument names the file."""
+    settings = Settings.from_environment()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to stop in order
+    try:
+        prepare(settings)
+        config = read_deployments(Path(sys.argv[1]) if len(sys.argv) > 1 else None, settings)
+        if pool := config.work_pool:
+            raise ConfigError(
+                "deployments that are served here",
+                found=f"work pool {pool.name} in the configuration, whose worker runs them",
+                mend=f"start prefect worker start --pool {pool.name} where runs are to take place, "
+                "or leave work_pool out",
+            )
+        ids = deploy_when_there(config, settings)
+    except FovealError as error:
+        _say(f"error: {error}")
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(0)
+    asyncio.run(serve(ids))
+
+
+if __name__ == "__main__":
+    main()
