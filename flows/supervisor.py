@@ -1,0 +1,208 @@
+"""Starts services in the order of their needs, restarts what dies, and stops all of them, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from components.errors import UnavailableError
+from flows.processes import answers, end_family, last_lines
+
+GRACE_S = 15.0  # what a service has to end in order before it is killed
+STOP_S = 40.0  # … and all of them together
+_TICK_S = 0.2
+
+Ready = Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that runs as long as its supervisor.
+
+    Arguments:
+        name: names its log too.
+        command: program and arguments.
+        ready: whether it is healthy, given the log of its present process; see `at` and `printing`.
+        environment: what it has beside the supervisor's own.
+        needs: names of services that must be healthy before it starts; they come before it in the list.
+        listens: host and port that it takes.
+        address: its URL; empty when it has none.
+        page: what to open below the address.
+        purpose: what it is for, in a few words.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready: Ready
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    listens: tuple[str, int] | None = None
+    address: str = ""
+    page: str = ""
+    purpose: str = ""
+
+
+def at(url: str) -> Ready:
+    """Healthy when the address answers."""
+    return lambda _log: answers(url)
+
+
+def printing(line: str) -> Ready:
+    """Healthy when it has printed the line."""
+    return lambda log: log.exists() and line in log.read_text(errors="replace").splitlines()
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """How patient a supervisor is.
+
+    Arguments:
+        tries: restarts of one service until it is given up.
+        first_wait_s: before the first restart; it doubles with each.
+        longest_wait_s: bound of that.
+        settled_s: after so long in health, earlier deaths of a service are forgotten.
+        startup_s: to become healthy; longer counts as a death.
+    """
+
+    tries: int = 5
+    first_wait_s: float = 1.0
+    longest_wait_s: float = 30.0
+    settled_s: float = 60.0
+    startup_s: float = 180.0
+
+    def wait_s(self, deaths: int) -> float:
+        """How long to wait after so many deaths, the first being 1."""
+        return float(min(self.longest_wait_s, self.first_wait_s * 2 ** min(deaths - 1, 32)))
+
+
+class Supervisor:
+    """Runs services as its children, each under a guard that ends it with all its descendants (`flows.guard`).
+
+    Arguments:
+        services: in an order in which what is needed comes first; they stop in the reverse.
+        logs: folder of ``NAME.log``, what the present process says, and ``NAME.1.log``, what the one before said.
+        restarts: when and how often to restart what died.
+        tell: takes each event worth a line.
+        keep: file descriptors that stay open as long as anything of a service lives, e.g. of a lock.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        logs: Path,
+        *,
+        restarts: Restarts | None = None,
+        tell: Callable[[str], None],
+        keep: Sequence[int] = (),
+    ) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._restarts, self._tell = restarts or Restarts(), tell
+        self._charges = {service.name: _Charge(service, logs / f"{service.name}.log", keep) for service in services}
+
+    def start(self, stop: Event) -> bool:
+        """Start all services and wait until each is healthy; whether they are, rather than told to `stop`.
+
+        Raises:
+            UnavailableError: one of them died too often; the others still run, until `stop`.
+        """
+        while not all(charge.healthy for charge in self._charges.values()):
+            self._look()
+            if stop.wait(_TICK_S):
+                return False
+        return True
+
+    def watch(self, stop: Event) -> None:
+        """Restart what dies until told to stop.
+
+        Raises:
+            UnavailableError: a service died too often; the others still run, until `stop`.
+        """
+        while not stop.wait(_TICK_S):
+            self._look()
+
+    def stop(self) -> None:
+        """End all services with all their descendants, in reverse order, within about `STOP_S`."""
+        deadline = time.monotonic() + STOP_S
+        for charge in reversed(self._charges.values()):
+            charge.end(deadline)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for charge in self._charges.values():
+            if charge.process is None:
+                if now >= charge.due and all(self._charges[name].healthy for name in charge.service.needs):
+                    charge.begin()
+            elif (code := charge.process.poll()) is not None:
+                self._died(charge, f"ended with code {code}")
+            elif charge.healthy:
+                continue
+            elif charge.service.ready(charge.log):
+                charge.healthy, charge.since = True, now
+            elif now - charge.since > self._restarts.startup_s:
+                self._died(charge, f"was not healthy after {self._restarts.startup_s:.0f} s")
+
+    def _died(self, charge: _Charge, how: str) -> None:
+        policy, name, now = self._restarts, charge.service.name, time.monotonic()
+        if charge.healthy and now - charge.since > policy.settled_s:
+            charge.deaths = 0
+        charge.end(now)
+        charge.deaths += 1
+        if charge.deaths > policy.tries:
+            raise UnavailableError(
+                f"{name} to keep running",
+                found=f"that it {how}, after {policy.tries} restarts: {last_lines(charge.log)}",
+                mend=f"read {charge.log}",
+            )
+        wait_s = policy.wait_s(charge.deaths)
+        charge.due = now + wait_s
+        self._tell(f"{name} {how}; starting it again in {wait_s:g} s ({charge.deaths} of {policy.tries})")
+
+
+class _Charge:
+    """A service, and what is known of the process that runs it."""
+
+    def __init__(self, service: Service, log: Path, keep: Sequence[int]) -> None:
+        self.service, self.log, self._keep = service, log, keep
+        self.process: subprocess.Popen[bytes] | None = None
+        self.healthy, self.deaths = False, 0
+        self.since = self.due = 0.0
+
+    def begin(self) -> None:
+        if self.log.exists():
+            self.log.replace(self.log.with_suffix(".1.log"))
+        guarded = (sys.executable, "-m", "flows.guard", str(GRACE_S), *self.service.command)
+        with self.log.open("wb") as sink:
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops all in order.
+            self.process = subprocess.Popen(  # noqa: S603 - commands of our own
+                guarded,
+                stdin=subprocess.PIPE,
+                stdout=sink,
+                stderr=sink,
+                bufsize=0,
+                env={**os.environ, **self.service.environment},
+                start_new_session=True,
+                pass_fds=self._keep,
+            )
+        self.since = time.monotonic()
+
+    def end(self, deadline: float) -> None:
+        """Ask until the deadline (monotonic, s), then insist; a dead guard's leftovers go too."""
+        process, self.process, self.healthy = self.process, None, False
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            end_family(process.pid, grace_s=0)
+            process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # only a guard that was killed itself leaves somebody in its group
