@@ -37,21 +37,23 @@ def last_lines(log: Path, count: int = 5) -> str:
 
 
 def end_family(pid: int, *, grace_s: float) -> None:
-    """Ask a process to end, then insist on it and on all its descendants, and wait until they are gone.
+    """Ask a process to end, then what it leaves of its descendants; insist on all, and wait until they are gone.
 
     Arguments:
         pid: head of the family; one that is gone already is fine.
-        grace_s: how long the head and its descendants have to end in order.
+        grace_s: how long the head has to end in order; the others have up to 3 s after it.
     """
     with contextlib.suppress(psutil.NoSuchProcess):
         head = psutil.Process(pid)
-        family = [head, *head.children(recursive=True)]
-        head.terminate()
-        stubborn = psutil.wait_procs(family, timeout=grace_s)[1]
-        for process in stubborn:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(stubborn, timeout=5)
+        rest = head.children(recursive=True)
+        for members, patience_s in (([head], grace_s), (rest, min(grace_s, 3.0))):
+            for member in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.terminate()
+            for stubborn in psutil.wait_procs(members, timeout=patience_s)[1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    stubborn.kill()
+        psutil.wait_procs([head, *rest], timeout=5)
 
 
 def describe(pid: int) -> str:

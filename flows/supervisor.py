@@ -16,8 +16,6 @@ from threading import Event
 from components.errors import UnavailableError
 from flows.processes import answers, end_family, last_lines
 
-GRACE_S = 15.0  # what a service has to end in order before it is killed
-STOP_S = 40.0  # … and all of them together
 _TICK_S = 0.2
 
 Ready = Callable[[Path], bool]
@@ -61,8 +59,8 @@ def printing(line: str) -> Ready:
 
 
 @dataclass(frozen=True)
-class Restarts:
-    """How patient a supervisor is.
+class Patience:
+    """How patient a supervisor is with its services.
 
     Arguments:
         tries: restarts of one service until it is given up.
@@ -70,6 +68,8 @@ class Restarts:
         longest_wait_s: bound of that.
         settled_s: after so long in health, earlier deaths of a service are forgotten.
         startup_s: to become healthy; longer counts as a death.
+        grace_s: to end in order before it is killed.
+        stop_s: to end in order, for all services together.
     """
 
     tries: int = 5
@@ -77,6 +77,8 @@ class Restarts:
     longest_wait_s: float = 30.0
     settled_s: float = 60.0
     startup_s: float = 180.0
+    grace_s: float = 15.0
+    stop_s: float = 40.0
 
     def wait_s(self, deaths: int) -> float:
         """How long to wait after so many deaths, the first being 1."""
@@ -89,7 +91,7 @@ class Supervisor:
     Arguments:
         services: in an order in which what is needed comes first; they stop in the reverse.
         logs: folder of ``NAME.log``, what the present process says, and ``NAME.1.log``, what the one before said.
-        restarts: when and how often to restart what died.
+        patience: when and how often to restart what died, and how long to wait.
         tell: takes each event worth a line.
         keep: file descriptors that stay open as long as anything of a service lives, e.g. of a lock.
     """
@@ -99,13 +101,16 @@ class Supervisor:
         services: Sequence[Service],
         logs: Path,
         *,
-        restarts: Restarts | None = None,
+        patience: Patience | None = None,
         tell: Callable[[str], None],
         keep: Sequence[int] = (),
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._restarts, self._tell = restarts or Restarts(), tell
-        self._charges = {service.name: _Charge(service, logs / f"{service.name}.log", keep) for service in services}
+        self._patience, self._tell = patience or Patience(), tell
+        grace_s = self._patience.grace_s
+        self._charges = {
+            service.name: _Charge(service, logs / f"{service.name}.log", grace_s, keep) for service in services
+        }
 
     def start(self, stop: Event) -> bool:
         """Start all services and wait until each is healthy; whether they are, rather than told to `stop`.
@@ -129,8 +134,8 @@ class Supervisor:
             self._look()
 
     def stop(self) -> None:
-        """End all services with all their descendants, in reverse order, within about `STOP_S`."""
-        deadline = time.monotonic() + STOP_S
+        """End all services with all their descendants, in reverse order, within about `Patience.stop_s`."""
+        deadline = time.monotonic() + self._patience.stop_s
         for charge in reversed(self._charges.values()):
             charge.end(deadline)
 
@@ -146,31 +151,31 @@ class Supervisor:
                 continue
             elif charge.service.ready(charge.log):
                 charge.healthy, charge.since = True, now
-            elif now - charge.since > self._restarts.startup_s:
-                self._died(charge, f"was not healthy after {self._restarts.startup_s:.0f} s")
+            elif now - charge.since > self._patience.startup_s:
+                self._died(charge, f"was not healthy after {self._patience.startup_s:.0f} s")
 
     def _died(self, charge: _Charge, how: str) -> None:
-        policy, name, now = self._restarts, charge.service.name, time.monotonic()
-        if charge.healthy and now - charge.since > policy.settled_s:
+        patience, name, now = self._patience, charge.service.name, time.monotonic()
+        if charge.healthy and now - charge.since > patience.settled_s:
             charge.deaths = 0
         charge.end(now)
         charge.deaths += 1
-        if charge.deaths > policy.tries:
+        if charge.deaths > patience.tries:
             raise UnavailableError(
                 f"{name} to keep running",
-                found=f"that it {how}, after {policy.tries} restarts: {last_lines(charge.log)}",
+                found=f"that it {how}, after {patience.tries} restarts: {last_lines(charge.log)}",
                 mend=f"read {charge.log}",
             )
-        wait_s = policy.wait_s(charge.deaths)
+        wait_s = patience.wait_s(charge.deaths)
         charge.due = now + wait_s
-        self._tell(f"{name} {how}; starting it again in {wait_s:g} s ({charge.deaths} of {policy.tries})")
+        self._tell(f"{name} {how}; starting it again in {wait_s:g} s ({charge.deaths} of {patience.tries})")
 
 
 class _Charge:
     """A service, and what is known of the process that runs it."""
 
-    def __init__(self, service: Service, log: Path, keep: Sequence[int]) -> None:
-        self.service, self.log, self._keep = service, log, keep
+    def __init__(self, service: Service, log: Path, grace_s: float, keep: Sequence[int]) -> None:
+        self.service, self.log, self._grace_s, self._keep = service, log, grace_s, keep
         self.process: subprocess.Popen[bytes] | None = None
         self.healthy, self.deaths = False, 0
         self.since = self.due = 0.0
@@ -178,7 +183,7 @@ class _Charge:
     def begin(self) -> None:
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".1.log"))
-        guarded = (sys.executable, "-m", "flows.guard", str(GRACE_S), *self.service.command)
+        guarded = (sys.executable, "-m", "flows.guard", str(self._grace_s), *self.service.command)
         with self.log.open("wb") as sink:
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops all in order.
             self.process = subprocess.Popen(  # noqa: S603 - commands of our own

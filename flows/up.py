@@ -14,7 +14,7 @@ from flows.ports import holder
 from flows.server import configure, require_answer, stop_server
 from flows.services import Optional, Places, prefect_url, services
 from flows.settings import Settings
-from flows.supervisor import Restarts, Service, Supervisor
+from flows.supervisor import Patience, Service, Supervisor
 
 
 def up(
@@ -58,11 +58,11 @@ def supervise(
     *,
     ready: Callable[[], None],
     tell: Callable[[str], None],
-    restarts: Restarts | None = None,
+    patience: Patience | None = None,
     keep: Sequence[int] = (),
 ) -> None:
     """Run services until this process is told to end; see `Supervisor` for arguments and errors."""
-    supervisor = Supervisor(listed, logs, restarts=restarts, tell=tell, keep=keep)
+    supervisor = Supervisor(listed, logs, patience=patience, tell=tell, keep=keep)
     with _told_to_end() as stop:
         try:
             if supervisor.start(stop):
