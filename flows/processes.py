@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import urllib.error
 import urllib.request
@@ -57,8 +58,9 @@ def end_family(pid: int, *, grace_s: float) -> None:
 
 
 def describe(pid: int) -> str:
-    """A process as a person knows it, such as ``"process 812 (python -m http.server)"``."""
+    """A process as a person knows it, such as ``"process 812 (python -m http.server)"``; options may hold secrets."""
     try:
-        return f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:80]})"
+        words = itertools.takewhile(lambda word: not word.startswith("--"), psutil.Process(pid).cmdline())
+        return f"process {pid} ({' '.join(words)[:80]})"
     except psutil.Error:
         return f"process {pid}"
