@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,6 @@ from flows.steps import Images, step
 from flows.summary import Seen
 from flows.tasks import store
 
-CHANNELS = "FOVEAL_ALERT_URLS"  # the environment's name for Apprise URLs, separated by white space; they are secrets
 _ALERTS = "alerts"
 
 
@@ -136,7 +134,7 @@ def _tell(version: ModelVersion, window: PlannedWindow, checks: Sequence[Check])
         return AlertBook.from_records(told[0].content["sent"]).firing
     before = AlertBook.from_records(books[-1].content["firing"] if books else [])
     book, alerts = before.update(version.name, checks, now=window.planned_at)
-    delivery = send_alerts(alerts, os.environ.get(CHANNELS, "").split())
+    delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
     kept = book if delivery.reached else before
     content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
     store().put_record(version.name, version.version, _ALERTS, window.key, content, at=window.planned_at)

@@ -35,7 +35,7 @@ def examine(settings: Settings, places: Places | None = None) -> tuple[Finding, 
         "gpu": machine.examine_gpu,
         "ports": lambda: machine.examine_ports(settings, places or Places()),
         "telemetry": machine.examine_telemetry,
-        "alerts": machine.examine_alerts,
+        "alerts": lambda: machine.examine_alerts(settings),
     }
     return bounded(checks, BOUND_S)
 

@@ -83,16 +83,16 @@ def examine_telemetry(environment: Mapping[str, str] = os.environ) -> list[Findi
     return [Finding("telemetry", State.OK, f"off, by {len(telemetry.SWITCHES)} switches")]
 
 
-def examine_alerts() -> list[Finding]:
+def examine_alerts(settings: Settings) -> list[Finding]:
     """Whether somebody would be told; nothing is sent, and no channel's URL is shown."""
     from components.monitoring.notify import unknown_channels
-    from flows.watching import CHANNELS
 
-    channels = os.environ.get(CHANNELS, "").split()
+    channels = settings.alert_channels
     if not channels:
-        mend = f"put Apprise URLs, separated by spaces, into {CHANNELS}"
+        mend = "put Apprise URLs, separated by spaces, into FOVEAL_ALERT_URLS"
         return [Finding("alerts", State.WARN, "no channel: alerts are events and log lines only", mend)]
     if unknown := unknown_channels(channels):
         found = f"{', '.join(unknown)} of {len(channels)}: not a URL of a service that Apprise knows"
-        return [Finding("alerts", State.FAIL, found, f"correct it in {CHANNELS}; https://appriseit.com lists services")]
+        mend = "correct it in FOVEAL_ALERT_URLS; https://appriseit.com lists the services"
+        return [Finding("alerts", State.FAIL, found, mend)]
     return [Finding("alerts", State.OK, f"{len(channels)} channel{'s' if len(channels) > 1 else ''}")]

@@ -10,9 +10,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from urllib.parse import unquote, urlsplit
 
 from components.errors import FovealError
 from flows.claim import claimed
@@ -31,7 +32,7 @@ class _Server:
     Arguments:
         name: of the library, which is that of its distribution.
         variable: that names it.
-        url: that it names, without a slash at the end.
+        url: that it names.
         health, version: paths below the URL.
         headers: that prove who asks; secrets.
     """
@@ -50,7 +51,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings = []
     if url := environment.get("PREFECT_API_URL"):
         proof = _proof(environment.get("PREFECT_API_AUTH_STRING"), environment.get("PREFECT_API_KEY"))
-        findings += ask(_Server("prefect", "PREFECT_API_URL", url.rstrip("/"), "/health", "/admin/version", proof))
+        findings += ask(_Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", proof))
     elif claim := claimed(settings.root):
         server = _Server("prefect", "foveal up", claim.prefect, "/health", "/admin/version", {})
         findings += ask(server)
@@ -63,8 +64,7 @@ def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]
     if settings.tracking_uri.startswith(("http://", "https://")):
         user, password = environment.get("MLFLOW_TRACKING_USERNAME"), environment.get("MLFLOW_TRACKING_PASSWORD")
         proof = _proof(f"{user}:{password}" if user and password else None, environment.get("MLFLOW_TRACKING_TOKEN"))
-        url = settings.tracking_uri.rstrip("/")
-        return ask(_Server("mlflow", "MLFLOW_TRACKING_URI", url, "/health", "/version", proof))
+        return ask(_Server("mlflow", "MLFLOW_TRACKING_URI", settings.tracking_uri, "/health", "/version", proof))
     if settings.embedded_tracking and not (settings.root / "mlflow" / "mlflow.db").exists():
         return [Finding("mlflow", State.OK, "MLFLOW_TRACKING_URI names no server; the database is made when needed")]
     try:
@@ -75,7 +75,13 @@ def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]
 
 
 def ask(server: _Server) -> list[Finding]:
-    """Ask one server for its health, its version and its time."""
+    """Ask one server for its health, its version and its time; a user in its URL is who asks."""
+    parts = urlsplit(server.url.rstrip("/"))
+    if parts.username:
+        proof = _proof(f"{unquote(parts.username)}:{unquote(parts.password or '')}", None)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return ask(replace(server, url=bare, headers=proof))
+    server = replace(server, url=parts.geturl())
     place = f"{server.url} ({server.variable})"
     mend = f"start it, or correct or unset {server.variable}"
     try:

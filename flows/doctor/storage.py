@@ -32,12 +32,12 @@ def examine_store(settings: Settings) -> list[Finding]:
 
     if "FOVEAL_STORE" not in os.environ:
         return [Finding("store", State.OK, "below the root; FOVEAL_STORE names no other place")]
-    path, content = f"_doctor/{uuid.uuid4().hex}", b"foveal doctor"
+    place, content = f"_doctor-{uuid.uuid4().hex}", b"foveal doctor"
     try:
         folder = Folder(settings.store)
-        folder.create(path, content)
-        same = folder.read_all([path]) == [content]
-        folder.remove_folder("_doctor")
+        folder.create(f"{place}/probe", content)
+        same = folder.read_all([f"{place}/probe"]) == [content]
+        folder.remove_folder(place)
     except FovealError as error:
         return [failed("store", error)]
     if not same:
