@@ -77,8 +77,8 @@ class Patience:
     longest_wait_s: float = 30.0
     settled_s: float = 60.0
     startup_s: float = 180.0
-    grace_s: float = 15.0
-    stop_s: float = 40.0
+    grace_s: float = 35.0  # the served deployments cancel running flows
+    stop_s: float = 60.0
 
     def wait_s(self, deaths: int) -> float:
         """How long to wait after so many deaths, the first being 1."""
@@ -156,7 +156,8 @@ class Supervisor:
 
     def _died(self, charge: _Charge, how: str) -> None:
         patience, name, now = self._patience, charge.service.name, time.monotonic()
-        if charge.healthy and now - charge.since > patience.settled_s:
+        was_healthy = charge.healthy
+        if was_healthy and now - charge.since > patience.settled_s:
             charge.deaths = 0
         charge.end(now)
         charge.deaths += 1
@@ -167,8 +168,9 @@ class Supervisor:
                 mend=f"read {charge.log}",
             )
         wait_s = patience.wait_s(charge.deaths)
+        said = "" if was_healthy else f" ({last_lines(charge.log, 1)})"
         charge.due = now + wait_s
-        self._tell(f"{name} {how}; starting it again in {wait_s:g} s ({charge.deaths} of {patience.tries})")
+        self._tell(f"{name} {how}{said}; starting it again in {wait_s:g} s ({charge.deaths} of {patience.tries})")
 
 
 class _Charge:

@@ -178,8 +178,8 @@ def test_a_service_that_keeps_dying_ends_everything_with_the_last_lines_of_its_l
     )
     told, error = process.communicate(timeout=60)
     assert told.splitlines() == [
-        "dies ended with code 1; starting it again in 0.1 s (1 of 2)",
-        "dies ended with code 1; starting it again in 0.2 s (2 of 2)",
+        "dies ended with code 1 (no such database); starting it again in 0.1 s (1 of 2)",
+        "dies ended with code 1 (no such database); starting it again in 0.2 s (2 of 2)",
     ]
     assert "UnavailableError: expected dies to keep running" not in told and "no such database" in error
     assert "after 2 restarts" in error and "so far so good" in error and "dies.log" in error
@@ -191,7 +191,7 @@ def test_a_service_that_never_answers_counts_as_dead(supervised):
         f"run(Service('mute', ('sleep', '600'), at('http://127.0.0.1:{free_port()}')), startup_s=0.5, tries=1)"
     )
     told, error = process.communicate(timeout=60)
-    assert told == "mute was not healthy after 0 s; starting it again in 0.1 s (1 of 1)\n"
+    assert told == "mute was not healthy after 0 s (nothing in its log); starting it again in 0.1 s (1 of 1)\n"
     assert "nothing in its log" in error
 
 
