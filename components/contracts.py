@@ -7,7 +7,7 @@ with `dump` and `load`, so a step can run in another process and be cached by it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -662,6 +662,10 @@ class DriftReport:
     html: Path
     json: Path
     decision: DriftDecision
+
+    def at(self, folder: Path) -> DriftReport:
+        """The same report in a copy of its folder."""
+        return replace(self, html=folder / self.html.name, json=folder / self.json.name)
 
 
 @cache

@@ -14,6 +14,7 @@ from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
 from flows.commands import ab, comparing, doctor, gates, labels, promotion, retrain, up
+from flows.commands.release_screen import show_release
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -57,7 +58,7 @@ def release(
         from flows.pipeline import release as flow
 
         done = flow(parameters)
-    show(done.to_json(), as_json, lambda: screen.release(done))
+    show(done.to_json(), as_json, lambda: show_release(done))
 
 
 @app.command()
@@ -66,15 +67,19 @@ def monitor(
     images: Annotated[str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")] = None,
     since: Annotated[datetime | None, typer.Option(help="Judge what was kept from this moment on.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Judge what was kept before this moment.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels of them: a data.yaml or an image folder.")] = None,
+    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
+    tell: Annotated[bool, typer.Option(help="Tell of drift and alerts, as a night does; or only look.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Run a registered model over images, or look at a time range, and say whether they drifted."""
+    """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
     from flows.config import MonitorConfig, validate_config
     from flows.predicting import split_reference
 
     model, version = split_reference(name)
-    values = {"name": model, "version": version, "images": images, "since": since, "until": until}
-    parameters = validate_config(values, MonitorConfig, source="the command line")
+    values = {"name": model, "version": version, "images": images, "since": since, "until": until, "tell": tell}
+    labelled = {"labels": labels, "labels_split": labels_split}
+    parameters = validate_config({**values, **labelled}, MonitorConfig, source="the command line")
     if images:
         require_images(images)
     with running(f"monitor {name}", as_json):

@@ -130,35 +130,15 @@ class ReleaseConfig(Parameters):
     )
     promote: Literal["verified", "never"] = Field(
         "verified",
-        description="verified: the version becomes champion when a variant meets the target's budget and its bundle "
-        "reproduces the golden set; never: it stays challenger.",
+        description="verified: the first version of a name becomes champion when a variant meets the target's budget "
+        "and its bundle reproduces the golden set, a later one when it passes the gates against the champion; "
+        "never: it stays challenger.",
         json_schema_extra=at(4),
     )
     benchmark: BenchmarkInput = Field(default_factory=BenchmarkInput, json_schema_extra=at(5))
     thresholds: Thresholds = Field(default_factory=Thresholds, json_schema_extra=at(6))
 
     _name = field_validator("name")(lambda value: check_model_name(value))
-
-
-class MonitorConfig(Parameters):
-    """Which model, and which images: those at a place, or those that nightly monitoring has kept of a time range."""
-
-    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
-    images: str | None = Field(
-        None, description="A folder, a glob, a manifest or a URL; none for a time range.", json_schema_extra=at(1)
-    )
-    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(2))
-    since: datetime | None = Field(None, description="First moment of the time range.", json_schema_extra=at(3))
-    until: datetime | None = Field(None, description="Moment after its last.", json_schema_extra=at(4))
-
-    _name = field_validator("name")(lambda value: check_model_name(value))
-    _aware = field_validator("since", "until")(lambda value: _in_utc(value))
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if (self.images is None) == (self.since is None and self.until is None):
-            raise ValueError("expected either images or a time range (since, until)")
-        return self
 
 
 class DriftInput(Parameters):
@@ -194,30 +174,58 @@ class AlertInput(Parameters):
     minimum_images: int = Field(50, ge=2, description="That a rate needs.", json_schema_extra=at(3))
 
 
-class NightlyConfig(Parameters):
-    """Which model, where its images arrive, and what is worth telling."""
+class WatchConfig(Parameters):
+    """What nightly monitoring and a look by hand have in common: the model, labels if there are any, the limits."""
 
     name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
-    images: str = Field(
-        description="Where images arrive: a folder, a glob, a manifest or a URL.", json_schema_extra=at(1)
-    )
-    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(2))
-    most_images: int | None = Field(
-        None, ge=1, description="Of one window; the others wait for the next run.", json_schema_extra=at(3)
-    )
+    version: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(4))
     labels: Path | None = Field(
         None,
         description="Labels as they arrive: a YOLO data.yaml or an image folder; images are matched by id.",
-        json_schema_extra=at(4),
+        json_schema_extra=at(5),
     )
-    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=at(5))
-    keep_days: int | None = Field(
-        None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=at(6)
-    )
-    drift: DriftInput = Field(default_factory=DriftInput, json_schema_extra=at(7))
-    alerts: AlertInput = Field(default_factory=AlertInput, json_schema_extra=at(8))
+    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=at(6))
+    drift: DriftInput = Field(default_factory=DriftInput, json_schema_extra=at(8))
+    alerts: AlertInput = Field(default_factory=AlertInput, json_schema_extra=at(9))
 
     _name = field_validator("name")(lambda value: check_model_name(value))
+
+
+class MonitorConfig(WatchConfig):
+    """Which images to look at by hand: those at a place, or those that were kept of a time range."""
+
+    images: str | None = Field(
+        None, description="A folder, a glob, a manifest or a URL; none for a time range.", json_schema_extra=at(1)
+    )
+    since: datetime | None = Field(None, description="First moment of the time range.", json_schema_extra=at(2))
+    until: datetime | None = Field(None, description="Moment after its last.", json_schema_extra=at(3))
+    tell: bool = Field(
+        True,
+        description="Tell of drift and alerts, as nightly monitoring does; else only look.",
+        json_schema_extra=at(7),
+    )
+
+    _aware = field_validator("since", "until")(lambda value: _in_utc(value))
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.images is None) == (self.since is None and self.until is None):
+            raise ValueError("expected either images or a time range (since, until)")
+        return self
+
+
+class NightlyConfig(WatchConfig):
+    """Which model, where its images arrive, and what is worth telling."""
+
+    images: str = Field(
+        description="Where images arrive: a folder, a glob, a manifest or a URL.", json_schema_extra=at(1)
+    )
+    most_images: int | None = Field(
+        None, ge=1, description="Of one window; the others wait for the next run.", json_schema_extra=at(2)
+    )
+    keep_days: int | None = Field(
+        None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=at(3)
+    )
 
 
 def _in_utc(value: datetime | None) -> datetime | None:

@@ -23,7 +23,7 @@ class GatesInput(Parameters):
         json_schema_extra=at(0),
     )
     least_improvement: float | None = Field(
-        0.0,
+        0.02,
         ge=0,
         le=1,
         description="What it must gain on recent images where drift was the cause.",

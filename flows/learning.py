@@ -1,4 +1,4 @@
-"""The tasks of a retraining: fetch the champion, learn, decide."""
+"""The tasks of a retraining: fetch the champion, learn, and what is written down of the decision."""
 
 from __future__ import annotations
 
@@ -128,12 +128,9 @@ def learn(source: Path, dataset: DatasetVersion, image_size: int, training: Trai
     return tuned.checkpoint
 
 
-@step("decide", cached=False, retries=2)
-def decide(
-    challenger: ModelVersion, report: GateReport, config: RetrainConfig, dataset: DatasetVersion
-) -> ModelVersion:
-    """Promote the challenger or reject it, and write down why."""
-    grounds = Grounds(
+def grounds_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Grounds:
+    """What is written down of the decision on a challenger."""
+    return Grounds(
         trigger=config.trigger,
         who=Settings.from_environment().user,
         reasons=report.reasons,
@@ -141,5 +138,3 @@ def decide(
         gates=report,
         hashes={"dataset": dataset.sha256},
     )
-    move = registry().promote if report.passed else registry().reject
-    return move(challenger.name, challenger.version, grounds)

@@ -1,4 +1,4 @@
-"""Monitoring: the registered model over fresh images, judged against its own reference."""
+"""Monitoring by hand: the registered model over any images or any time range, judged as a night is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import publish, tasks
+from flows import publish, tasks, watching
 from flows.config import MonitorConfig
 from flows.predicting import read_bundle
 from flows.settings import Settings
@@ -17,29 +17,37 @@ from flows.summary import MonitorSummary
 
 @flow(name="monitor", flow_run_name="{config.name}", validate_parameters=True)
 def monitor(config: MonitorConfig) -> MonitorSummary:
-    """Run a registered version over images and say whether they drifted from its reference.
+    """Run a registered version over images, or take what was kept of a time range, and do what a night does with it.
+
+    The rows are kept, the report goes to Evidently's workspace too, drift and alerts are told. But the window stands
+    alone: it is judged without the nights before it, and the nights after it do not remember it.
 
     Arguments:
-        config: the registered name, the images, and the version (`champion` unless told otherwise).
+        config: the registered name, the images or the time range, and the version (`champion` unless told otherwise).
 
     Raises:
         FovealError: no such version, no images, or a version without a reference.
     """
     settings = Settings.from_environment()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        version, bundle, reference = tasks.fetch(config.name, config.version, Path(scratch))
+        version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
+        reference = tasks.require_reference(held_out, version)
+        served = read_bundle(bundle, f"{version.name}/{version.version}")
         if config.images is None:
             run = tasks.stored_run(version, config.since, config.until)
         else:
-            served = read_bundle(bundle, f"{version.name}/{version.version}")
             run = tasks.predict(Images(config.images), served)
-        held_out = tasks.require_reference(reference, version)
-        drift = tasks.report_drift(run, tasks.pool_reference(held_out, version))
-    tasks.log_drift(version, drift, drift.html.parent.name)
-    publish.drift(drift, version)
-    stamp = run.folder.name.rsplit("-", 1)[-1][:8]
-    folder = tasks.keep(
-        settings.root / "monitoring" / version.name / f"{version.version}-{stamp}",
-        {"predictions": run.folder, "drift": drift.html.parent},
-    )
-    return MonitorSummary.of(version, run, drift, folder=folder)
+        occasion = watching.keep_looked_at(config, run)
+        reference = tasks.pool_reference(reference, version)
+        spec, report = served.artifact.spec, Path(scratch) / "drift"
+        seen = watching.judge_window(config, version, spec, occasion, run, reference, report, tell=config.tell)
+        tasks.log_drift(version, seen.report, occasion.key)
+        folder = tasks.keep(
+            settings.root / "monitoring" / version.name / f"{version.version}-{occasion.key[:8]}",
+            {"predictions": run.folder, "drift": seen.report.html.parent},
+        )
+    summary = MonitorSummary.of(version, run, seen, folder)
+    publish.drift(seen.report.at(folder / "drift"), version)
+    if config.tell:
+        publish.announce(version, occasion.key, seen)
+    return summary

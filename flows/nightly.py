@@ -17,7 +17,7 @@ from flows import publish, tasks, watching
 from flows.config import NightlyConfig
 from flows.predicting import read_bundle
 from flows.settings import Settings
-from flows.summary import NightlySummary, Window
+from flows.summary import MonitorSummary, NightlySummary
 
 
 @flow(name="nightly monitoring", flow_run_name="{config.name}", validate_parameters=True)
@@ -35,10 +35,11 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         reference = tasks.require_reference(held_out, version)
         window = watching.plan_window(config.name, config.images, config.most_images)
         if window is None:
-            return NightlySummary.of(version, None, None, None)
+            return NightlySummary(version.name, version.version, None)
         served = read_bundle(bundle, f"{version.name}/{version.version}")
         run = tasks.predict(watching.images_of(window), served)
-        return _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch))
+        done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch))
+        return NightlySummary(version.name, version.version, done)
 
 
 def _judge(
@@ -49,18 +50,20 @@ def _judge(
     run: InferenceRun,
     held_out: Path,
     scratch: Path,
-) -> NightlySummary:
-    """Everything after inference; the window is committed last but for what people keep."""
+) -> MonitorSummary:
+    """Everything after inference; the window is committed last."""
     watching.keep_window(run, window.key)
     reference = tasks.pool_reference(held_out, version, window.key)
-    seen = watching.judge_window(config, version, spec, window, run, reference, scratch / "drift")
+    occasion = watching.Occasion(window.key, window.planned_at, version.name)
+    seen = watching.judge_window(config, version, spec, occasion, run, reference, scratch / "drift")
     tasks.log_drift(version, seen.report, window.key)
-    publish.drift(seen.report, version)
-    publish.announce(version, window.key, seen)
-    watching.commit_window(config, window)
     stamp = f"{window.planned_at:%Y-%m-%d-%H%M}-{window.key[:8]}"
     folder = tasks.keep(
         Settings.from_environment().root / "monitoring" / version.name / f"{version.version}-{stamp}",
         {"predictions": run.folder, "drift": seen.report.html.parent},
     )
-    return NightlySummary.of(version, Window.of(run, seen.report, folder), seen, folder)
+    summary = MonitorSummary.of(version, run, seen, folder)
+    publish.drift(seen.report.at(folder / "drift"), version)
+    publish.announce(version, window.key, seen)
+    watching.commit_window(config, window)
+    return summary

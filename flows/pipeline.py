@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from prefect import flow
 
-from components.contracts import BenchmarkReport, Bundle, DriftReport, InferenceRun, ModelVersion
+from components.contracts import BenchmarkReport, Bundle, DriftReport, GateReport, InferenceRun, ModelVersion
 from components.images.datasets import load_dataset
 from components.targets import load_target
 from flows import publish, tasks
@@ -20,6 +20,7 @@ from flows.config import ReleaseConfig
 from flows.predicting import Served
 from flows.settings import Settings
 from flows.steps import Images, Split
+from flows.succession import succeed
 from flows.summary import ReleaseSummary
 
 
@@ -55,27 +56,32 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     version = tasks.register(
         config.name, report, bundle, reference, config.model.path, hashes, config.model_dump(mode="json")
     )
+    served, gates = replace(served, label=f"{version.name}/{version.version}"), None
     if config.promote == "verified":
-        version = tasks.promote(version)
+        version, gates = succeed(version, served, bundle.folder, golden)
 
     run, drift = None, None
     if data.images:
-        numbered = replace(served, label=f"{version.name}/{version.version}")
-        run = tasks.predict(Images(data.images), numbered)
+        run = tasks.predict(Images(data.images), served)
         drift = tasks.report_drift(run, reference)
         tasks.log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version)
-    return _conclude(version, report, bundle, run, drift)
+    return _conclude(version, report, bundle, gates, run, drift)
 
 
 def _conclude(
-    version: ModelVersion, report: BenchmarkReport, bundle: Bundle, run: InferenceRun | None, drift: DriftReport | None
+    version: ModelVersion,
+    report: BenchmarkReport,
+    bundle: Bundle,
+    gates: GateReport | None,
+    run: InferenceRun | None,
+    drift: DriftReport | None,
 ) -> ReleaseSummary:
     """Put what a person opens into one folder, and say where it is."""
     parts = {"bundle": bundle.folder, bundle.archive.name: bundle.archive}
     if run and drift:
         parts |= {"predictions": run.folder, "drift": drift.html.parent}
     folder = tasks.keep(Settings.from_environment().releases / version.name / str(version.version), parts)
-    summary = ReleaseSummary.of(version, report, run, drift, folder=folder, archive=folder / bundle.archive.name)
+    summary = ReleaseSummary.of(version, report, gates, run, drift, folder=folder, archive=folder / bundle.archive.name)
     publish.summary(summary)
     return summary

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from base64 import b64encode
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -9,8 +12,10 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.events import emit_event
 
 from components.contracts import BenchmarkReport, DriftReport, ModelVersion
+from components.monitoring.report import read_pictures
 from flows.formats import number, speedup
 from flows.summary import ReleaseSummary, Seen, VariantRow
+from model_registry import draw_latency_accuracy
 
 
 def variants(report: BenchmarkReport) -> None:
@@ -32,10 +37,19 @@ def variants(report: BenchmarkReport) -> None:
         ],
         description="\n".join(f"- {reason}" for reason in report.reasons),
     )
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        plot = Path(scratch) / "plot.png"
+        if draw_latency_accuracy(report, plot):
+            source = f"data:image/png;base64,{b64encode(plot.read_bytes()).decode()}"
+            create_markdown_artifact(
+                key="latency-and-accuracy",
+                markdown=f"![Median latency and accuracy of the variants]({source})",
+                description="What each variant costs, what it keeps, and which one ships",
+            )
 
 
 def drift(report: DriftReport, version: ModelVersion) -> None:
-    """The decision on a window, with its reasons, and a link to the report."""
+    """The decision on a window, with its reasons, pictures, and a link to the report."""
     decision = report.decision
     lines = [
         f"# {decision.state.value}",
@@ -49,8 +63,20 @@ def drift(report: DriftReport, version: ModelVersion) -> None:
         f"| {c.column} | {c.distance:.3f} | {c.threshold:.3f} | {'yes' if c.drifted else ''} |"
         for c in decision.columns
     ]
+    lines += _beside(report)
     create_markdown_artifact(key="drift-decision", markdown="\n".join(lines), description="The drift policy's decision")
     create_link_artifact(key="drift-report", link=report.html.resolve().as_uri(), link_text="Drift report")
+
+
+def _beside(report: DriftReport) -> list[str]:
+    """The images that stand for the window over those of the reference, as Markdown."""
+    lines = []
+    titles = ("Images that represent this window", "Images of the reference")
+    for title, pictures in zip(titles, read_pictures(report), strict=True):
+        if pictures:
+            images = (f"![image {number}]({picture.source})" for number, picture in enumerate(pictures, start=1))
+            lines += ["", f"## {title}", "", " ".join(images)]
+    return lines
 
 
 def summary(done: ReleaseSummary) -> None:

@@ -74,7 +74,7 @@ def _challenge(config: RetrainConfig, champion: Champion, dataset: DatasetVersio
         settings=config.gates,
     )
     publish_gates(report)
-    decided = learning.decide(challenger, report, config, dataset)
+    decided = tasks.decide(challenger, report, learning.grounds_of(report, config, dataset))
     if report.passed:
         labelling.mark_learnt(config.name, f"version-{decided.version}")
     return RetrainSummary.decided(config, champion.version, decided, dataset, report)

@@ -134,15 +134,6 @@ def release_places(done: ReleaseSummary) -> list[tuple[str, Any]]:
 def monitor(done: MonitorSummary) -> None:
     """A finished look at a window."""
     window(f"{done.name}/{done.version}", done.window)
-    places([("predictions", done.window.predictions), ("drift report", done.window.report)])
-
-
-def nightly(done: NightlySummary) -> None:
-    """A finished night."""
-    if done.window is None or done.folder is None:
-        _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
-        return
-    window(f"{done.name}/{done.version}", done.window)
     for check in done.checks:
         style = CHECK_STYLES.get(check.verdict, "dim")
         line = f"  {check.verdict}: {check.name}: {check.reason}"
@@ -150,6 +141,14 @@ def nightly(done: NightlySummary) -> None:
     for alert in done.alerts:
         _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
     places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+
+
+def nightly(done: NightlySummary) -> None:
+    """A finished night."""
+    if done.shown:
+        monitor(done.shown)
+    else:
+        _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
 
 
 def calibration(done: Calibration) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -29,6 +29,7 @@ from components.contracts import ModelArtifact
 from components.errors import InputError
 from components.files import sha256_json, sha256_path, sha256_tree
 from flows.settings import Settings
+from flows.task_progress import shown_in_prefect
 
 _keys: dict[UUID, str] = {}  # task run → content key, computed once per run
 
@@ -153,6 +154,19 @@ def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
     return not isinstance(error, InputError)
 
 
+def _told(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, whose progress is shown in the Prefect UI when a task run calls it."""
+
+    @wraps(function)
+    def body(*arguments: P.args, **named: P.kwargs) -> R:
+        if TaskRunContext.get() is None:
+            return function(*arguments, **named)
+        with shown_in_prefect():
+            return function(*arguments, **named)
+
+    return body
+
+
 def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a step.
 
@@ -176,6 +190,6 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
                 "retry_delay_seconds": [2.0**n for n in range(1, retries + 1)],
                 "retry_condition_fn": _worth_a_retry,
             }
-        return cast("Task[P, R]", task(name=name, **options)(function))
+        return cast("Task[P, R]", task(name=name, **options)(_told(function)))
 
     return decorate

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from components.contracts import BenchmarkReport, Check, DriftReport, InferenceRun, Measurement, ModelVersion
+from components.contracts import (
+    BenchmarkReport,
+    Check,
+    DriftReport,
+    GateReport,
+    InferenceRun,
+    Measurement,
+    ModelVersion,
+)
 from components.monitoring.alert_book import Alert
 from components.monitoring.calibration import AlarmPower, AlarmRate
 from flows.formats import plain
@@ -82,6 +90,7 @@ class ReleaseSummary:
     measured_on: str
     folder: Path
     bundle: Path
+    gates: GateReport | None
     window: Window | None
 
     @classmethod
@@ -89,6 +98,7 @@ class ReleaseSummary:
         cls,
         version: ModelVersion,
         report: BenchmarkReport,
+        gates: GateReport | None,
         run: InferenceRun | None,
         drift: DriftReport | None,
         *,
@@ -114,27 +124,9 @@ class ReleaseSummary:
             machine,
             folder,
             archive,
+            gates,
             Window.of(run, drift, folder) if run and drift else None,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
-
-
-@dataclass(frozen=True)
-class MonitorSummary:
-    """A finished look at a window."""
-
-    name: str
-    version: int
-    window: Window
-    folder: Path
-
-    @classmethod
-    def of(cls, version: ModelVersion, run: InferenceRun, drift: DriftReport, *, folder: Path) -> Self:
-        """Sum up a window."""
-        return cls(version.name, version.version, Window.of(run, drift, folder), folder)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
@@ -149,29 +141,46 @@ class Seen:
     checks: tuple[Check, ...]
     alerts: tuple[Alert, ...]
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A line for each alert."""
+        return tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in self.alerts)
+
 
 @dataclass(frozen=True)
-class NightlySummary:
-    """A finished night; without new images there is no window."""
+class MonitorSummary:
+    """A finished look at a window."""
 
     name: str
     version: int
-    window: Window | None
+    window: Window
     fires: bool
     checks: tuple[Check, ...]
     alerts: tuple[str, ...]
-    folder: Path | None
+    folder: Path
 
     @classmethod
-    def of(cls, version: ModelVersion, window: Window | None, seen: Seen | None, folder: Path | None) -> Self:
-        """Sum up a night."""
-        told = tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in seen.alerts) if seen else ()
-        fires = bool(seen and seen.report.decision.fires)
-        return cls(version.name, version.version, window, fires, seen.checks if seen else (), told, folder)
+    def of(cls, version: ModelVersion, run: InferenceRun, seen: Seen, folder: Path) -> Self:
+        """Sum up a window whose files were kept in `folder`."""
+        window, fires = Window.of(run, seen.report, folder), seen.report.decision.fires
+        return cls(version.name, version.version, window, fires, seen.checks, seen.told, folder)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
         return plain(self)
+
+
+@dataclass(frozen=True)
+class NightlySummary:
+    """A finished night; without new images there is nothing to show."""
+
+    name: str
+    version: int
+    shown: MonitorSummary | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
+        return plain(self.shown) if self.shown else {"name": self.name, "version": self.version, "window": None}
 
 
 @dataclass(frozen=True)

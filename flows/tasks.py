@@ -16,6 +16,7 @@ from components.contracts import (
     Bundle,
     DriftDecision,
     DriftReport,
+    GateReport,
     InferenceRun,
     ModelArtifact,
     ModelVersion,
@@ -174,18 +175,23 @@ def register(
 
 @step("promote", cached=False)
 def promote(version: ModelVersion) -> ModelVersion:
-    """Make a released version the champion by the rule `promote: verified`; the record says that it was this rule.
+    """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so.
 
     One that was decided on before, e.g. rolled back, stays what it is when its release is run again.
     """
     store = registry()
-    record = store.history(version.name)
-    if record.last_about(version.version):
+    if store.history(version.name).last_about(version.version):
         return store.get(version.name, version.version)
     rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
-    how = "first version of its name" if record.champion is None else "not compared with the champion before it"
-    grounds = Grounds(RELEASE, Settings.from_environment().user, (rule, how))
+    grounds = Grounds(RELEASE, Settings.from_environment().user, (rule, "first version of its name"))
     return store.promote(version.name, version.version, grounds)
+
+
+@step("decide", cached=False, retries=2)
+def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> ModelVersion:
+    """Promote a challenger whose gates are all passed, or reject it; the grounds are written down."""
+    move = registry().promote if report.passed else registry().reject
+    return move(challenger.name, challenger.version, grounds)
 
 
 @step("fetch model", cached=False, retries=2)

@@ -1,9 +1,10 @@
-"""The tasks of nightly monitoring; none is cached, each does its work once under the window's key."""
+"""The tasks of monitoring, nightly and by hand; none is cached, each does its work once under the window's key."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,13 +14,41 @@ from components.monitoring import PlannedWindow
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import Alert, AlertBook
 from components.monitoring.alerts import AlertPolicy
-from flows.config import NightlyConfig
+from flows.config import MonitorConfig, NightlyConfig, WatchConfig
 from flows.settings import Settings
 from flows.steps import Images, step
 from flows.summary import Seen
 from flows.tasks import store
 
 _ALERTS = "alerts"
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """When and under what name a window is judged.
+
+    Arguments:
+        key: names the window wherever it is kept.
+        at: when it is judged.
+        subject: what its alerts are about: the model, or what of it was looked at by hand, so that a look at other
+            images ends no alert of the nights.
+        alone: judged without those before it, and no part of what those after it remember.
+    """
+
+    key: str
+    at: datetime
+    subject: str
+    alone: bool = False
+
+
+@step("keep images", cached=False, retries=2)
+def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
+    """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
+    from components.monitoring.store import content_of
+
+    key = content_of(run) if config.images is None else store().append(run)
+    looked_at = config.images or f"{config.since or 'the beginning'} to {config.until or 'now'}"
+    return Occasion(key, datetime.now(UTC), f"{config.name}: {looked_at}", alone=True)
 
 
 @step("plan window", cached=False, retries=2)
@@ -51,15 +80,17 @@ def keep_window(run: InferenceRun, key: str) -> None:
 
 @step("judge window", cached=False, retries=2)
 def judge_window(
-    config: NightlyConfig,
+    config: WatchConfig,
     version: ModelVersion,
     spec: VisionSpec,
-    window: PlannedWindow,
+    occasion: Occasion,
     run: InferenceRun,
     reference: Path,
     output: Path,
+    *,
+    tell: bool = True,
 ) -> Seen:
-    """Decide on a window with the memory of those before it, look at its health, write the report, tell people."""
+    """Decide on a window, look at its health, write the report, tell people, and remember it for those after it."""
     from components.monitoring import DriftPolicy, assess, write_report
     from components.monitoring.health import check_health
     from components.monitoring.reference import read_labels
@@ -68,21 +99,21 @@ def judge_window(
     from components.monitoring.tables import read_reference
 
     name, number, memory = version.name, version.version, store()
-    earlier = [past for past in judged_windows(memory, name, number) if past.key != window.key]
+    earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
     batches = accepted_batches(memory, name, number, earlier)
     decision = assess(
         run,
         reference,
         DriftPolicy(**config.drift.model_dump()),
-        history=[past.past for past in earlier] or None,
-        now=window.planned_at,
+        history=None if occasion.alone else [past.past for past in earlier] or None,
+        now=occasion.at,
     )
     health = check_health(
         run,
         read_reference(reference),
         decision,
         labels=read_labels(reference),
-        accuracy=_accuracy(config, version, spec),
+        accuracy=_accuracy(config, version, spec, run if occasion.alone else None),
         accepted=[rows for _, rows in batches],
         summaries=[past.summary for past in earlier if past.accepted],
         policy=AlertPolicy(**config.alerts.model_dump()),
@@ -97,9 +128,10 @@ def judge_window(
         accuracy=health.accuracy,
         workspace=Settings.from_environment().evidently,
     )
-    alerts = _tell(version, window, health.checks)
-    point = read_trend_point(report)
-    remember(memory, name, number, window.key, decision, health.summary, point, at=window.planned_at)
+    alerts = _tell(version, occasion, health.checks) if tell else ()
+    if not occasion.alone:
+        point = read_trend_point(report)
+        remember(memory, name, number, occasion.key, decision, health.summary, point, at=occasion.at)
     return Seen(report, health.checks, alerts)
 
 
@@ -113,29 +145,31 @@ def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
         store().retain(config.name, before=config.keep_days)
 
 
-def _accuracy(config: NightlyConfig, version: ModelVersion, spec: VisionSpec) -> AccuracyReport | None:
-    """Accuracy of all stored predictions of this version that labels have come for, however late."""
+def _accuracy(
+    config: WatchConfig, version: ModelVersion, spec: VisionSpec, run: InferenceRun | None
+) -> AccuracyReport | None:
+    """Accuracy of a run, or of all stored predictions of this version, that labels have come for, however late."""
     from components.images.datasets import load_dataset
     from components.monitoring.accuracy import measure_accuracy
+    from components.monitoring.stored import stored_rows
 
     if config.labels is None:
         return None
-    images = store().images(version.name, version.version)
-    detections = store().detections(version.name, version.version)
+    images, detections = (run.images, run.detections) if run else stored_rows(store(), version.name, version.version)
     return measure_accuracy(images, detections, load_dataset(config.labels, config.labels_split), spec)
 
 
-def _tell(version: ModelVersion, window: PlannedWindow, checks: Sequence[Check]) -> tuple[Alert, ...]:
+def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
     """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
     from components.monitoring.notify import send_alerts
 
     books = store().records(version.name, _ALERTS)
-    if told := [record for record in books if record.key == window.key]:
+    if told := [record for record in books if record.key == occasion.key]:
         return AlertBook.from_records(told[0].content["sent"]).firing
     before = AlertBook.from_records(books[-1].content["firing"] if books else [])
-    book, alerts = before.update(version.name, checks, now=window.planned_at)
+    book, alerts = before.update(occasion.subject, checks, now=occasion.at)
     delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
     kept = book if delivery.reached else before
     content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
-    store().put_record(version.name, version.version, _ALERTS, window.key, content, at=window.planned_at)
+    store().put_record(version.name, version.version, _ALERTS, occasion.key, content, at=occasion.at)
     return alerts

@@ -1,6 +1,7 @@
 from .aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 from .comparison import Comparison, MetricPair, TextPair
 from .history import BY_HAND, RELEASE, Grounds, History, Reign
+from .plot import draw_latency_accuracy
 from .registry import Registry
 from .release import Release, check_name
 from .store import sqlite_uri
@@ -20,5 +21,6 @@ __all__ = [
     "Release",
     "TextPair",
     "check_name",
+    "draw_latency_accuracy",
     "sqlite_uri",
 ]

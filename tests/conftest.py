@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 from components import telemetry
 
 telemetry.switch_off()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored
 
 COMMAND = Path(sys.executable).parent / "foveal"
 MODEL = Path(__file__).parents[1] / "flows" / "assets" / "digits.pt"

@@ -13,7 +13,8 @@ class GatePolicy:
 
     Arguments:
         margin: of the deciding metric that the challenger may at most lose on the golden set.
-        least_improvement: that it must exceed on recent images where drift was the cause.
+        least_improvement: that it must exceed on recent images where drift was the cause; by default as much as it may
+            lose on the golden set, so that a gain which nobody would notice does not pay for a loss.
         slice_margin: that it may at most lose on a slice or a class.
         slice_samples: images of a slice, or objects of a class, below which nothing is said.
         minimum_images: of the golden and of the recent set, below which nothing is decided.
@@ -26,7 +27,7 @@ class GatePolicy:
     """
 
     margin: float | None = 0.02
-    least_improvement: float | None = 0.0
+    least_improvement: float | None = 0.02
     slice_margin: float | None = 0.05
     slice_samples: int = 50
     minimum_images: int = 30

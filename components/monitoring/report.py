@@ -14,6 +14,7 @@ from components.monitoring.evidently_report import shown_by_evidently, write_evi
 from components.monitoring.evidently_workspace import add_to_workspace
 from components.monitoring.findings import Findings, Sides, find
 from components.monitoring.page import render_page
+from components.monitoring.pictures import Picture
 from components.monitoring.trends import TrendPoint
 
 PAGE, EVIDENTLY, RESULTS = "report.html", "evidently.html", "report.json"
@@ -33,8 +34,9 @@ def write_report(
     """Show a decision to people and to programs.
 
     The folder holds `report.html`, which needs no other file, `evidently.html`, which it links to, and `report.json`:
-    the decision, where it comes from, this window's `trend_point` for later reports, the advice, and Evidently's
-    results. A window with too few images has no Evidently report, since Evidently would judge it all the same.
+    the decision, where it comes from, this window's `trend_point` for later reports, small pictures of both sides, the
+    advice, and Evidently's results. A window with too few images has no Evidently report, since Evidently would judge
+    it all the same.
 
     Arguments:
         run: the window that was judged.
@@ -68,6 +70,10 @@ def write_report(
                 },
                 "statistics_recipe": sides.reference.statistics_recipe,
                 "trend_point": dump(findings.trend[-1]),
+                "pictures": {
+                    "window": [dump(one) for one in findings.representative],
+                    "reference": [dump(one) for one in findings.ordinary],
+                },
                 "advice": [dump(one) for one in findings.advice],
                 "evidently": results,
             },
@@ -77,7 +83,18 @@ def write_report(
 
 def read_trend_point(report: DriftReport) -> TrendPoint:
     """What later reports are to show of this one's window."""
-    return load(TrendPoint, json.loads(report.json.read_text(encoding="utf-8"))["trend_point"])
+    return load(TrendPoint, _read(report)["trend_point"])
+
+
+def read_pictures(report: DriftReport) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
+    """The images that stand for the window, or for its drift, and those of the reference to hold beside them."""
+    pictures = _read(report)["pictures"]
+    window, reference = (tuple(load(Picture, one) for one in pictures[side]) for side in ("window", "reference"))
+    return window, reference
+
+
+def _read(report: DriftReport) -> Any:
+    return json.loads(report.json.read_text(encoding="utf-8"))
 
 
 def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | None) -> dict[str, Any] | None:

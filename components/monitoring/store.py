@@ -77,7 +77,7 @@ class MonitoringStore:
             DatasetError: a table is missing, damaged or empty, or its times have no time zone.
         """
         place = self._place(*_model_of(run))
-        content = _content_of(run)
+        content = content_of(run)
         key = checked_part(content if key is None else key, "key")
         marker = f"{place}/windows/{key}.json"
         if self._folder.exists(marker):
@@ -324,7 +324,12 @@ def _model_of(run: InferenceRun) -> tuple[str, str]:
     return name, version
 
 
-def _content_of(run: InferenceRun) -> str:
+def content_of(run: InferenceRun) -> str:
+    """What a run is called where no other name is given: a hash of its two tables.
+
+    Raises:
+        DatasetError: a table is not there.
+    """
     try:
         return sha256_json([sha256_file(run.images), sha256_file(run.detections)])
     except OSError as error:

@@ -102,6 +102,43 @@ def accepted_batches(
     return [(wanted[window.key], rows.filter(pc.equal(rows["window"], window.key))) for window in chosen]
 
 
+def stored_rows(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> tuple[Any, Any]:
+    """Images and detections of a time range, each image once: one that was looked at again counts as it was last seen.
+
+    The same image is one of the same id and the same bytes; an image that could not be read has no bytes, and each of
+    its rows stays.
+
+    Arguments:
+        store: where to look.
+        name: of the model.
+        version: of the model.
+        start: first moment.
+        end: moment after the last.
+
+    Returns:
+        Two tables, each a pyarrow.Table.
+    """
+    import pyarrow as pa
+
+    images = store.images(name, version, start=start, end=end)
+    detections = store.detections(name, version, start=start, end=end)
+    rows = images.select(["image_id", "sha256", "window"]).to_pandas()
+    again = rows.duplicated(["image_id", "sha256"], keep="last") & rows["sha256"].notna()
+    if not again.any():
+        return images, detections
+    gone = set(zip(rows["image_id"][again], rows["window"][again], strict=True))
+    boxes = zip(detections["image_id"].to_pylist(), detections["window"].to_pylist(), strict=True)
+    stays = pa.array([box not in gone for box in boxes], pa.bool_())
+    return images.filter(pa.array(~again)), detections.filter(stays)
+
+
 def stored_run(
     store: MonitoringStore,
     name: str,
@@ -128,7 +165,7 @@ def stored_run(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    images = store.images(name, version, start=start, end=end)
+    images, detections = stored_rows(store, name, version, start=start, end=end)
     if not len(images):
         raise DatasetError(f"images of {name}/{version} in this time range", found="none", mend="widen the range")
     recipes = pc.unique(images["statistics_recipe"]).to_pylist()
@@ -137,7 +174,7 @@ def stored_run(
     with replacing(output) as aside:
         aside.mkdir(parents=True)
         pq.write_table(images, aside / "images.parquet")
-        pq.write_table(store.detections(name, version, start=start, end=end), aside / "detections.parquet")
+        pq.write_table(detections, aside / "detections.parquet")
     failed = images.filter(pc.not_equal(images["status"], "ok")).select(["image_id", "error"]).to_pylist()
     failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
     seconds = sum(pc.sum(images[name]).as_py() or 0.0 for name in _STAGES) / 1e3

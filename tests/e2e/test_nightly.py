@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.monitoring import MonitoringStore
+from components.monitoring.stored import judged_windows
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,37 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
     stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()
     assert len(stored) == len(set(stored)) == 60 + 2 * 55
 
-    judged = released.foveal("monitor", "digits", "--since", "2020-01-01", "--json")
+    judged = released.foveal("monitor", "digits", "--since", "2020-01-01", "--no-tell", "--json")
     assert judged.returncode == 0, judged.stderr
-    assert json.loads(judged.stdout)["window"]["images"] == len(stored)
+    said = json.loads(judged.stdout)
+    assert (said["window"]["images"], said["alerts"]) == (len(stored), [])
+    assert events(released, "foveal.drift.detected") == 1, "a look without telling tells nobody"
+
+
+def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(released):
+    store, night_images = MonitoringStore(released.root / "store"), released.data / "images" / "night"
+    remembered, snapshots = len(judged_windows(store, "digits", 1)), snapshots_of(released)
+    look = ("monitor", "digits", "--images", night_images, "--labels", released.data / "data.yaml")
+    said = []
+    for _ in range(2):
+        done = released.foveal(*look, "--labels-split", "night", "--json")
+        assert done.returncode == 0, done.stderr
+        said.append(json.loads(done.stdout))
+    first, again = said
+    assert (first["window"]["state"], first["window"]["images"], first["fires"]) == ("drift", 80, True)
+    assert first["alerts"] == again["alerts"] and any(line.startswith("firing: drift") for line in first["alerts"])
+    assert {check["name"]: check["verdict"] for check in first["checks"]}["accuracy_drop"] == "fail"
+    assert first["folder"] == again["folder"], "the same look again is the same window"
+
+    rows = store.images("digits", 1, columns=["image_id"])["image_id"].to_pylist()
+    assert sum(name.startswith("night_") for name in rows) == 80, "its rows are kept, once"
+    assert snapshots_of(released) == snapshots + 1, "Evidently's workspace shows it"
+    assert len(judged_windows(store, "digits", 1)) == remembered, "no night remembers it"
+
+
+def snapshots_of(released) -> int:
+    """How many runs Evidently's workspace holds."""
+    return len(list((released.root / "evidently").rglob("snapshots/*.json")))
 
 
 def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released, camera, tmp_path, start):

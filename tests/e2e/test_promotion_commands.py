@@ -18,11 +18,6 @@ from flows.cli import app
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
-
 
 @pytest.fixture(scope="module")
 def registry(released):

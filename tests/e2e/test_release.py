@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +45,17 @@ def test_day_is_ok_and_night_is_drift(released):
     said = json.loads(done.stdout)
     assert said["window"]["state"] == "drift"
     assert any("brightness" in reason for reason in said["window"]["reasons"])
+
+
+def test_people_see_the_release_in_prefect_while_it_runs_and_afterwards(released):
+    with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
+        rows = database.execute("select type, key, data from artifact order by updated").fetchall()
+    found = {key: (kind, json.loads(data)) for kind, key, data in rows}
+    assert {"variants", "latency-and-accuracy", "drift-decision", "drift-report", "release"} <= found.keys()
+    assert found["latency-and-accuracy"][1].startswith("![Median latency and accuracy of the variants](data:image/png")
+    assert found["drift-decision"][1].count("data:image/jpeg;base64,") == 12
+    bars = {key: value for key, (kind, value) in found.items() if kind == "progress"}
+    assert bars and set(bars.values()) == {100.0}, bars
 
 
 def test_unreadable_images_are_rows_and_the_run_goes_on(released, tmp_path):

@@ -27,6 +27,7 @@ def kept(write_run, ordinary, tmp_path):
     def write(count=60, *, seed=0, at=MONDAY, **other):
         about = {
             "image_id": [f"{at:%d}-{seed}-{k}.jpg" for k in range(count)],
+            "sha256": [f"{at:%d}-{seed}-{k}" for k in range(count)],
             "error": pa.nulls(count, pa.string()),
             "predicted_at": pa.array([at] * count, pa.timestamp("us", tz="UTC")),
             "statistics_recipe": pa.array([STATISTICS_RECIPE] * count, pa.int32()),

@@ -19,6 +19,7 @@ from components.errors import ConfigError, DatasetError, UnavailableError
 from components.inference.tables import detections_schema, images_schema, write_table
 from components.monitoring import MonitoringStore
 from components.monitoring.folder import ASIDE, Folder
+from components.monitoring.stored import stored_rows
 from components.vision import task_for
 
 DAY = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -75,6 +76,30 @@ def ids(table: pa.Table) -> list[str]:
 
 def parquet_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.parquet"))
+
+
+def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store, finished_run):
+    run = finished_run(5)
+    rows = pq.read_table(run.images)
+    place = rows.column_names.index("sha256")
+    for first, content in ((DAY, ["a", "b", None, "d", "e"]), (DAY + WHOLE_DAY, ["a", "B", None, "d", "e"])):
+        images = rows.set_column(place, "sha256", pa.array(content)).set_column(
+            rows.column_names.index("predicted_at"),
+            "predicted_at",
+            pa.array([first + k * HOUR for k in range(5)], rows.schema.field("predicted_at").type),
+        )
+        pq.write_table(images, run.images)
+        store.append(run)
+    images, detections = stored_rows(store, "digits", 3)
+    seen = list(zip(ids(images), images["sha256"].to_pylist(), images["predicted_at"].to_pylist(), strict=True))
+    kept = [(name[-1], content, "again" if at >= DAY + WHOLE_DAY else "first") for name, content, at in seen]
+    assert kept == [
+        *(("1", "b", "first"), ("2", None, "first")),
+        *(("0", "a", "again"), ("1", "B", "again"), ("2", None, "again"), ("3", "d", "again"), ("4", "e", "again")),
+    ]
+    of_each = {(row["image_id"], row["window"]) for row in images.to_pylist()}
+    boxes = list(zip(ids(detections), detections["window"].to_pylist(), strict=True))
+    assert set(boxes) <= of_each and len(boxes) == 1 + 2 + 4, "one of image 1 and two of 2 at first, then all four"
 
 
 def test_appended_run_is_read_back_with_every_column(store, finished_run):

@@ -14,8 +14,6 @@ from components.errors import DatasetError
 from components.files import sha256_file
 from model_registry.store import open_store
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-
 
 @pytest.fixture
 def dataset(tmp_path):

@@ -15,11 +15,6 @@ from model_registry import RELEASE, Grounds
 from model_registry.record import Record
 from model_registry.store import open_store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
-
 
 @pytest.fixture(scope="session")
 def store(registry):

@@ -18,11 +18,6 @@ from components.files import sha256_tree
 from model_registry import Release
 from model_registry.pyfunc import save_pyfunc
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
-
 DOG = {"class_id": 1, "class_name": "dog", "confidence": 0.9, "x1": 32.0, "y1": 16.0, "x2": 96.0, "y2": 80.0}
 
 FRESH = """

@@ -19,11 +19,6 @@ from model_registry import Grounds, Registry, decision_runs
 from model_registry.record import Record
 from model_registry.store import open_store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -14,8 +14,6 @@ import pytest
 from components.errors import ConfigError, RegistryError
 from model_registry.store import open_store, sqlite_uri
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-
 WRITE = """
 import sys
 from pathlib import Path

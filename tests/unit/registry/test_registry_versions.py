@@ -17,11 +17,6 @@ from components.package import verify_bundle
 from model_registry import MetricPair, Registry
 from model_registry.store import open_store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
-
 
 @pytest.fixture(scope="session")
 def client(registry):
