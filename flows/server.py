@@ -2,7 +2,8 @@
 
 Prefect's ephemeral mode loses history and times out under load (docs/decisions/0002), so a command
 starts a real server as its child. Commands that run at the same time on one storage root share it:
-each leaves a note with its process id, and the last one to go stops the server.
+each leaves a note with its process id, and the last one to go stops the server. While a `foveal up` is on
+the root, they use its server instead.
 """
 
 from __future__ import annotations
@@ -11,13 +12,9 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +23,9 @@ import psutil
 from components import telemetry
 from components.errors import UnavailableError
 from components.files import write_json
+from flows.claim import claimed, sharing, users
+from flows.processes import answers, end_family, free_port
+from flows.programs import prefect_program
 from flows.settings import Settings
 
 STARTUP_TIMEOUT_S = 120.0
@@ -47,7 +47,7 @@ def configure(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def prefect_api(settings: Settings) -> Iterator[str]:
-    """Yield the address of a Prefect API: the user's own server, or one shared by this storage root.
+    """Yield the address of a Prefect API: the user's own server, that of `foveal up`, or one that commands share.
 
     Sets `PREFECT_API_URL` meanwhile.
 
@@ -56,30 +56,68 @@ def prefect_api(settings: Settings) -> Iterator[str]:
     """
     configure(settings)
     if url := os.environ.get("PREFECT_API_URL"):
-        if not _healthy(url):
-            raise UnavailableError(
-                "a Prefect server at PREFECT_API_URL",
-                found=f"no answer from {url}",
-                mend="start it, or unset the variable",
-            )
+        require_answer(url)
         yield url
         return
-    settings.prefect_home.mkdir(parents=True, exist_ok=True)
-    note = settings.prefect_home / "users" / str(os.getpid())
-    with _locked(settings.prefect_home):
-        url = _running(settings.prefect_home) or _start(settings.prefect_home)
+    with _found_or_started(settings) as url:
+        os.environ["PREFECT_API_URL"] = url
+        try:
+            yield url
+        finally:
+            _flush()
+            del os.environ["PREFECT_API_URL"]
+
+
+def require_answer(url: str) -> None:
+    """Fail at once when the user's own server is not there.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
+    if not answers(f"{url}/health"):
+        raise UnavailableError(
+            "a Prefect server at PREFECT_API_URL", found=f"no answer from {url}", mend="start it, or unset the variable"
+        )
+
+
+@contextlib.contextmanager
+def _found_or_started(settings: Settings) -> Iterator[str]:
+    """The server of the `foveal up` on this root, waited for while it starts, or else the commands' own."""
+    deadline = time.monotonic() + STARTUP_TIMEOUT_S
+    while True:
+        with sharing(settings.root) as ours:
+            if ours:
+                with _shared_server(settings.prefect_home) as url:
+                    yield url
+                return
+        claim = claimed(settings.root)
+        if claim and answers(f"{claim.prefect}/health"):
+            yield claim.prefect
+            return
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                "the Prefect server of the foveal up on this root",
+                found=f"no answer from {claim.prefect}" if claim else f"that a process of it holds {settings.root}",
+                mend=f"read {settings.root / 'logs' / 'prefect.log'}",
+            )
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _shared_server(home: Path) -> Iterator[str]:
+    home.mkdir(parents=True, exist_ok=True)
+    note = home / "users" / str(os.getpid())
+    with _locked(home):
+        url = _running(home) or _start(home)
         note.parent.mkdir(exist_ok=True)
         note.touch()
-    os.environ["PREFECT_API_URL"] = url
     try:
         yield url
     finally:
-        _flush()
-        del os.environ["PREFECT_API_URL"]
-        with _locked(settings.prefect_home):
+        with _locked(home):
             note.unlink(missing_ok=True)
-            if not _others(note.parent):
-                _stop(settings.prefect_home)
+            if not users(home):
+                stop_server(home)
 
 
 def _flush() -> None:
@@ -100,25 +138,6 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def _others(notes: Path) -> list[int]:
-    """Process ids of the commands that still use the server; notes of dead ones are removed."""
-    alive = []
-    for note in notes.iterdir():
-        if psutil.pid_exists(int(note.name)):
-            alive.append(int(note.name))
-        else:
-            note.unlink(missing_ok=True)
-    return alive
-
-
-def _healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:  # noqa: S310 - http(s) API address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
-
-
 def _running(home: Path) -> str | None:
     """The address in the server's note, if that server is alive and answers."""
     note = home / "server.json"
@@ -126,35 +145,28 @@ def _running(home: Path) -> str | None:
         return None
     described = json.loads(note.read_text())
     url = str(described["url"])
-    return url if psutil.pid_exists(described["pid"]) and _healthy(url) else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return url if psutil.pid_exists(described["pid"]) and answers(f"{url}/health") else None
 
 
 def _start(home: Path) -> str:
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/api"
+    port = free_port()
+    program = prefect_program(home, "127.0.0.1", port)
+    url = program.environment["PREFECT_API_URL"]
     log = home / "server.log"
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": url,
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("ab") as sink:
         # A session of its own: Ctrl-C stops the command, which then stops the server in order.
         server = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            program.command,
+            stdout=sink,
+            stderr=sink,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **program.environment},
+            start_new_session=True,
         )
     deadline = time.monotonic() + STARTUP_TIMEOUT_S
-    while not _healthy(url):
+    while not answers(f"{url}/health"):
         if server.poll() is not None or time.monotonic() > deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
+            end_family(server.pid, grace_s=0)
             state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
             raise UnavailableError("Prefect's server to start", found=state, mend=f"read {log}")
         time.sleep(0.2)
@@ -162,16 +174,10 @@ def _start(home: Path) -> str:
     return url
 
 
-def _stop(home: Path) -> None:
-    """Ask the server to end, insist after 15 s; its database is whole either way."""
+def stop_server(home: Path) -> None:
+    """Stop the commands' server, if there is one; its database is whole even if it must be killed."""
     note = home / "server.json"
-    if not note.exists():
-        return
-    pid = int(json.loads(note.read_text())["pid"])
-    note.unlink()
-    with contextlib.suppress(psutil.NoSuchProcess):
-        server = psutil.Process(pid)
-        family = [server, *server.children(recursive=True)]
-        server.send_signal(signal.SIGINT)
-        for process in psutil.wait_procs(family, timeout=15)[1]:
-            process.kill()
+    if note.exists():
+        pid = int(json.loads(note.read_text())["pid"])
+        note.unlink()
+        end_family(pid, grace_s=15)

@@ -63,6 +63,11 @@ class Settings:
         return os.environ.get("FOVEAL_USER", "")
 
     @property
+    def alert_channels(self) -> tuple[str, ...]:
+        """Apprise URLs that alerts are sent to, from `FOVEAL_ALERT_URLS`, separated by white space; secrets."""
+        return tuple(os.environ.get("FOVEAL_ALERT_URLS", "").split())
+
+    @property
     def releases(self) -> Path:
         """What a person opens: one folder per model name and version."""
         return self.root / "releases"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ from flows.steps import Images, step
 from flows.summary import Seen
 from flows.tasks import store
 
-CHANNELS = "FOVEAL_ALERT_URLS"  # the environment's name for Apprise URLs, separated by white space; they are secrets
 _ALERTS = "alerts"
 
 
@@ -170,7 +168,7 @@ def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) ->
         return AlertBook.from_records(told[0].content["sent"]).firing
     before = AlertBook.from_records(books[-1].content["firing"] if books else [])
     book, alerts = before.update(occasion.subject, checks, now=occasion.at)
-    delivery = send_alerts(alerts, os.environ.get(CHANNELS, "").split())
+    delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
     kept = book if delivery.reached else before
     content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
     store().put_record(version.name, version.version, _ALERTS, occasion.key, content, at=occasion.at)

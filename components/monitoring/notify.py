@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from components import telemetry
 from components.monitoring.alert_book import Alert, AlertStatus
@@ -58,19 +59,37 @@ def send_alerts(alerts: Sequence[Alert], channels: Sequence[str] = ()) -> Delive
     return Delivery(tuple(sent), tuple(failed))
 
 
+def unknown_channels(channels: Sequence[str]) -> tuple[str, ...]:
+    """Masked names of the channels whose URL is of no service that Apprise knows; nothing is sent.
+
+    Arguments:
+        channels: Apprise URLs; secrets.
+    """
+    named = [(_masked(number, url), _channel(url)) for number, url in enumerate(channels, start=1)]
+    return tuple(name for name, channel in named if channel is None)
+
+
+def _channel(url: str) -> Any:
+    """Apprise's object for a URL; None if it knows no such service."""
+    telemetry.switch_off()
+    with _hushed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Apprise's services use that Python deprecates is not for our users
+        from apprise import Apprise, AppriseAsset
+
+        return Apprise.instantiate(url, asset=AppriseAsset(app_id="Foveal", app_desc="Foveal", async_mode=False))
+
+
 def _send(url: str, alerts: Sequence[Alert]) -> str:
     """Why a channel did not take the alerts; empty when it did."""
-    telemetry.switch_off()
     firing = any(alert.status is AlertStatus.FIRING for alert in alerts)
     try:
+        channel = _channel(url)
+        if channel is None:
+            return "not a URL of a service that Apprise knows; check its spelling"
         with _hushed(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Apprise's services use that Python deprecates is not for our users
-            from apprise import Apprise, AppriseAsset, NotifyType
+            warnings.simplefilter("ignore")
+            from apprise import NotifyType
 
-            asset = AppriseAsset(app_id="Foveal", app_desc="Foveal", async_mode=False)
-            channel = Apprise.instantiate(url, asset=asset)
-            if channel is None:
-                return "not a URL of a service that Apprise knows; check its spelling"
             taken = channel.notify(
                 title=_title(alerts),
                 body="\n".join(map(_line, alerts)),

@@ -1,0 +1,91 @@
+"""Can the storage root be written, is there room, are the databases whole, can the monitoring store be reached?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from components.errors import FovealError
+from flows.doctor.finding import Finding, State, failed
+from flows.settings import Settings
+
+LITTLE_GB, TOO_LITTLE_GB = 5.0, 0.5
+_AHEAD_S = 60.0
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at the root, its databases and the clock that dates its files."""
+    databases = (settings.prefect_home / "prefect.db", settings.root / "mlflow" / "mlflow.db")
+    return [*_root(settings.root), *(_database(path) for path in databases if path.exists()), _clock(databases)]
+
+
+def examine_store(settings: Settings) -> list[Finding]:
+    """Write to, read from and remove from the monitoring store that the environment names."""
+    from components.monitoring.folder import Folder
+
+    if "FOVEAL_STORE" not in os.environ:
+        return [Finding("store", State.OK, "below the root; FOVEAL_STORE names no other place")]
+    place, content = f"_doctor-{uuid.uuid4().hex}", b"foveal doctor"
+    try:
+        folder = Folder(settings.store)
+        folder.create(f"{place}/probe", content)
+        same = folder.read_all([f"{place}/probe"]) == [content]
+        folder.remove_folder(place)
+    except FovealError as error:
+        return [failed("store", error)]
+    if not same:
+        return [
+            Finding(
+                "store", State.FAIL, f"{settings.store} gives back other than what was written", "choose another store"
+            )
+        ]
+    return [Finding("store", State.OK, f"{settings.store} can be written and read")]
+
+
+def _root(root: Path) -> Iterator[Finding]:
+    place = next(path for path in (root, *root.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"foveal doctor")
+            file.flush()
+    except OSError as error:
+        found = f"{place} cannot be written: {error.strerror}"
+        yield Finding("root", State.FAIL, found, "name a folder of your own with FOVEAL_HOME, or mend its permissions")
+        return
+    yield Finding("root", State.OK, str(root) if root == place else f"{root}, made when needed")
+    free_gb = shutil.disk_usage(place).free / 1e9
+    state = State.FAIL if free_gb < TOO_LITTLE_GB else State.WARN if free_gb < LITTLE_GB else State.OK
+    mend = "" if state is State.OK else "free some, or name another disk with FOVEAL_HOME; steps/ in the root can go"
+    yield Finding("disk", state, f"{free_gb:.1f} GB free at {place}", mend)
+
+
+def _database(path: Path) -> Finding:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        verdict = str(error)
+    if verdict == "ok":
+        return Finding(path.name, State.OK, f"whole, {path.stat().st_size / 1e6:.1f} MB")
+    if "locked" in verdict or "busy" in verdict:
+        return Finding(path.name, State.WARN, f"{path}: {verdict}", "find who holds it: fuser -v on the file")
+    mend = f"stop everything that uses it, then bring {path.name} back from a backup, or move it aside to begin anew"
+    return Finding(path.name, State.FAIL, f"{path}: {verdict.splitlines()[-1]}", mend)
+
+
+def _clock(databases: tuple[Path, ...]) -> Finding:
+    """Whether time runs forward: the databases were written by the same clock, earlier."""
+    now = time.time()
+    ahead_s = max((path.stat().st_mtime - now for path in databases if path.exists()), default=0.0)
+    shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
+    if ahead_s > _AHEAD_S:
+        found = f"{shown}, but the root was last written {ahead_s:.0f} s later than that"
+        return Finding("clock", State.WARN, found, "set the clock, and switch time synchronisation (NTP) on")
+    return Finding("clock", State.OK, shown)

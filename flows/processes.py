@@ -1,0 +1,66 @@
+"""Servers that run beside a command: do they answer, what did they say last, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of an http(s) address gives 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http(s) address of a server
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """The end of a log that tells why a server ended, as one line."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4000))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        return " | ".join([line for line in lines if line][-count:]) or "nothing in its log"
+    return "no log"
+
+
+def end_family(pid: int, *, grace_s: float) -> None:
+    """Ask a process to end, then what it leaves of its descendants; insist on all, and wait until they are gone.
+
+    Arguments:
+        pid: head of the family; one that is gone already is fine.
+        grace_s: how long the head has to end in order; the others have up to 3 s after it.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess):
+        head = psutil.Process(pid)
+        rest = head.children(recursive=True)
+        for members, patience_s in (([head], grace_s), (rest, min(grace_s, 3.0))):
+            for member in members:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.terminate()
+            for stubborn in psutil.wait_procs(members, timeout=patience_s)[1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    stubborn.kill()
+        psutil.wait_procs([head, *rest], timeout=5)
+
+
+def describe(pid: int) -> str:
+    """A process as a person knows it, such as ``"process 812 (python -m http.server)"``; options may hold secrets."""
+    try:
+        words = itertools.takewhile(lambda word: not word.startswith("--"), psutil.Process(pid).cmdline())
+        return f"process {pid} ({' '.join(words)[:80]})"
+    except psutil.Error:
+        return f"process {pid}"

@@ -1,0 +1,136 @@
+"""What `foveal up` runs on a machine: servers, the served deployments and the metrics, as services to supervise."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from components.errors import ConfigError
+from flows.programs import evidently_program, mlflow_program, page_of, prefect_program, url_of
+from flows.settings import Settings
+from flows.supervisor import Service, at, printing
+
+
+class Optional(StrEnum):
+    """What can be left out."""
+
+    MLFLOW = "mlflow"
+    EVIDENTLY = "evidently"
+    DEPLOYMENTS = "deployments"
+    METRICS = "metrics"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the servers listen.
+
+    Arguments:
+        host: address of a network interface, or 0.0.0.0 for all.
+        prefect: port, as the others.
+    """
+
+    host: str = "127.0.0.1"
+    prefect: int = 4200
+    mlflow: int = 5000
+    evidently: int = 8000
+    metrics: int = 9464
+
+
+def prefect_url(places: Places) -> str:
+    """Address of the Prefect API that the services use: the user's own, or that of ours."""
+    return os.environ.get("PREFECT_API_URL") or f"{url_of(places.host, places.prefect)}/api"
+
+
+def services(settings: Settings, places: Places, *, without: Collection[Optional] = ()) -> tuple[Service, ...]:
+    """All services, what is needed first; none of ours for Prefect or MLflow where the environment names a server.
+
+    Arguments:
+        settings: the storage that they are over.
+        places: where they listen.
+        without: what to leave out.
+
+    Raises:
+        ConfigError: two have one port.
+    """
+    ours_prefect = not os.environ.get("PREFECT_API_URL")
+    listed = [_prefect(settings, places)] if ours_prefect else []
+    listed += [_mlflow(settings, places)] if settings.embedded_tracking else []
+    listed += [_evidently(settings, places), _deployments(settings, places, ours_prefect), _metrics(places)]
+    listed = [service for service in listed if service.name not in without]
+    ports = [service.listens for service in listed if service.listens]
+    if len(set(ports)) < len(ports):
+        raise ConfigError("a port of its own for each server", found=", ".join(str(port) for _, port in ports))
+    return tuple(listed)
+
+
+def _prefect(settings: Settings, places: Places) -> Service:
+    program = prefect_program(settings.prefect_home, places.host, places.prefect)
+    return Service(
+        "prefect",
+        program.command,
+        at(f"{url_of(places.host, places.prefect)}/api/health"),
+        program.environment,
+        listens=(places.host, places.prefect),
+        address=page_of(places.host, places.prefect),
+        page="/deployments",
+        purpose="start flows, see runs and schedules",
+    )
+
+
+def _mlflow(settings: Settings, places: Places) -> Service:
+    program = mlflow_program(settings, places.host, places.mlflow)
+    return Service(
+        "mlflow",
+        program.command,
+        at(f"{url_of(places.host, places.mlflow)}/health"),
+        program.environment,
+        listens=(places.host, places.mlflow),
+        address=page_of(places.host, places.mlflow),
+        page="/#/models?workflowType=machine_learning",  # without it, the pages for language models open
+        purpose="compare versions and their variants",
+    )
+
+
+def _evidently(settings: Settings, places: Places) -> Service:
+    program = evidently_program(settings, places.host, places.evidently)
+    return Service(
+        "evidently",
+        program.command,
+        at(url_of(places.host, places.evidently)),
+        listens=(places.host, places.evidently),
+        address=page_of(places.host, places.evidently),
+        purpose="see drift over time",
+    )
+
+
+def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Service:
+    environment = {
+        "FOVEAL_HOME": str(settings.root),
+        "PREFECT_API_URL": prefect_url(places),
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+    }
+    return Service(
+        "deployments",
+        (sys.executable, "-m", "flows.serving"),
+        printing("serving"),
+        environment,
+        needs=("prefect",) if ours_prefect else (),
+        purpose="runs what is scheduled, triggered or started",
+    )
+
+
+def _metrics(places: Places) -> Service:
+    run = "from flows.cli import main; main()"
+    command = (sys.executable, "-c", run, "metrics", "--host", places.host, "--port", str(places.metrics))
+    return Service(
+        "metrics",
+        command,
+        at(f"{url_of(places.host, places.metrics)}/metrics"),
+        listens=(places.host, places.metrics),
+        address=page_of(places.host, places.metrics),
+        page="/metrics",
+        purpose="for Prometheus",
+    )

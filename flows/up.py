@@ -1,0 +1,101 @@
+"""Everything that a team needs on one machine: servers and served deployments, up until somebody ends them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from components.errors import UnavailableError
+from flows.claim import claiming, occupying
+from flows.ports import holder
+from flows.server import configure, require_answer, stop_server
+from flows.services import Optional, Places, prefect_url, services
+from flows.settings import Settings
+from flows.supervisor import Patience, Service, Supervisor
+
+
+def up(
+    settings: Settings,
+    places: Places,
+    *,
+    without: Sequence[Optional] = (),
+    ready: Callable[[tuple[Service, ...]], None],
+    tell: Callable[[str], None],
+) -> None:
+    """Bring all services up over a storage root, and keep them up until SIGINT, SIGTERM or SIGHUP.
+
+    Arguments:
+        settings: the storage.
+        places: where to listen.
+        without: services to leave out.
+        ready: called once, when each is healthy.
+        tell: takes each event worth a line.
+
+    Raises:
+        ConfigError: two services have one port.
+        UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a service
+            keeps dying; nothing of ours is left running.
+    """
+    listed, api = services(settings, places, without=without), prefect_url(places)
+    configure(settings)
+    if not any(service.name == "prefect" for service in listed):
+        require_answer(api)
+    with occupying(settings.root) as lock:
+        require_free(listed)
+        stop_server(settings.prefect_home)  # that of a command that was killed
+        settings.evidently.mkdir(parents=True, exist_ok=True)
+        addresses = {service.name: service.address for service in listed if service.address}
+        with claiming(settings.root, api, addresses):
+            supervise(listed, settings.root / "logs", ready=lambda: ready(listed), tell=tell, keep=(lock,))
+
+
+def supervise(
+    listed: Sequence[Service],
+    logs: Path,
+    *,
+    ready: Callable[[], None],
+    tell: Callable[[str], None],
+    patience: Patience | None = None,
+    keep: Sequence[int] = (),
+) -> None:
+    """Run services until this process is told to end; see `Supervisor` for arguments and errors."""
+    supervisor = Supervisor(listed, logs, patience=patience, tell=tell, keep=keep)
+    with _told_to_end() as stop:
+        try:
+            if supervisor.start(stop):
+                ready()
+                supervisor.watch(stop)
+        finally:
+            supervisor.stop()
+
+
+def require_free(listed: Sequence[Service]) -> None:
+    """Find in a moment that a port is taken, before anything is started.
+
+    Raises:
+        UnavailableError: by whom.
+    """
+    wanted = [(service.name, *service.listens) for service in listed if service.listens]
+    taken = [(name, port, by) for name, host, port in wanted if (by := holder(host, port))]
+    if taken:
+        raise UnavailableError(
+            " and ".join(f"port {port} free for {name}" for name, port, _ in taken),
+            found=", ".join(by for _, _, by in taken),
+            mend="end it, or choose another: " + ", ".join(f"--{name}-port" for name, _, _ in taken),
+        )
+
+
+@contextmanager
+def _told_to_end() -> Iterator[Event]:
+    """An event that the signals set which end a program, instead of ending it; they cannot interrupt the stop."""
+    stop = Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,214 @@
+"""Services under a supervisor, with real processes: health, order, restarts, and that nothing is left, ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.errors import UnavailableError
+from flows.processes import answers, free_port
+from flows.supervisor import Patience
+
+PYTHON = sys.executable
+PREAMBLE = """
+import sys
+from pathlib import Path
+from flows.supervisor import Patience, Service, at, printing
+from flows.up import supervise
+
+PYTHON = sys.executable
+def web(name, port, **more):
+    command = (PYTHON, "-m", "http.server", str(port), "--bind", "127.0.0.1")
+    return Service(name, command, at(f"http://127.0.0.1:{port}"), **more)
+
+def run(*services, **patience):
+    supervise(
+        services, Path("logs"), patience=Patience(**{"first_wait_s": 0.1, **patience}),
+        ready=lambda: print("ready", flush=True), tell=lambda line: print(line, flush=True),
+    )
+"""
+ENDING = """
+import pathlib, signal, sys, time
+def end(*_):
+    with open("ended", "a") as file: file.write(sys.argv[1] + " ")
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print("serving", flush=True)
+time.sleep(600)
+"""
+# A server whose parent is gone and that has a session of its own: as far away from the supervisor as can be.
+FLED = "(setsid {python} -m http.server {port} --bind 127.0.0.1 &) ; echo serving; sleep 600"
+
+
+@pytest.fixture
+def supervised(tmp_path):
+    """Run a supervisor in a process of its own: ``supervised("run(...)")``; gives the process, its output as lines."""
+    begun = []
+
+    def begin(script: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [PYTHON, "-c", PREAMBLE + script],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=60)
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def left(processes: list[psutil.Process], within_s: float = 20) -> list[psutil.Process]:
+    return psutil.wait_procs(processes, timeout=within_s)[1]
+
+
+def eventually(found, within_s: float = 30) -> bool:
+    deadline = time.monotonic() + within_s
+    while not found() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(found())
+
+
+def test_services_start_in_the_order_of_their_needs_and_ready_means_that_each_is_healthy(supervised):
+    port = free_port()
+    slow = f"import time, runpy, sys; time.sleep(1); sys.argv[1:] = ['{port}']; runpy.run_module('http.server')"
+    slow = slow.replace("run_module('http.server')", "run_module('http.server', run_name='__main__')")
+    asks = f"import urllib.request as r, time; r.urlopen('http://127.0.0.1:{port}'); print('serving', flush=1)"
+    process = supervised(
+        f"run(Service('slow', (PYTHON, '-c', {slow!r}), at('http://127.0.0.1:{port}')),"
+        f"    Service('asks', (PYTHON, '-c', {asks + '; time.sleep(600)'!r}), printing('serving'), needs=('slow',)))"
+    )
+    assert process.stdout.readline() == "ready\n"  # no line of a restart before it
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}").status == 200
+
+
+def test_a_service_whose_head_dies_is_started_again_and_its_orphans_do_not_keep_the_port(supervised, tmp_path):
+    port = free_port()
+    shell = f"{PYTHON} -m http.server {port} --bind 127.0.0.1 & wait"
+    process = supervised(f"run(Service('web', ('sh', '-c', {shell!r}), at('http://127.0.0.1:{port}')))")
+    assert process.stdout.readline() == "ready\n"
+    (head,) = [member for member in family(process) if member.name() == "sh"]
+    head.kill()
+    assert process.stdout.readline() == "web ended with code 137; starting it again in 0.1 s (1 of 5)\n"
+    assert not left([head])
+    assert eventually(lambda: answers(f"http://127.0.0.1:{port}"))
+    assert (tmp_path / "logs" / "web.1.log").exists()
+    assert process.poll() is None
+
+
+def test_a_service_whose_guard_is_killed_is_started_again(supervised):
+    port = free_port()
+    process = supervised(f"run(web('web', {port}))")
+    assert process.stdout.readline() == "ready\n"
+    guard, server = family(process)
+    guard.kill()
+    assert process.stdout.readline().startswith("web ended with code -9; starting it again")
+    assert not left([server])
+    assert eventually(lambda: answers(f"http://127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_services_in_reverse_order_and_nothing_is_left(supervised, tmp_path, number):
+    port = free_port()
+    fled = FLED.format(python=PYTHON, port=port)
+    process = supervised(
+        "ending = lambda name, *needs: "
+        f"Service(name, (PYTHON, '-c', {ENDING!r}, name), printing('serving'), needs=needs)\n"
+        "run(ending('first'), ending('second', 'first'), ending('third', 'second'),"
+        f"    Service('fled', ('sh', '-c', {fled!r}), at('http://127.0.0.1:{port}')))"
+    )
+    assert process.stdout.readline() == "ready\n"
+    members = family(process)
+    assert len(members) == 4 + 3 + 3  # guards; the endings; a shell, its sleep, the server that fled
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 0
+    assert (tmp_path / "ended").read_text() == "third second first "
+    assert not left(members, within_s=0)
+
+
+def test_a_service_that_does_not_want_to_end_is_killed_within_the_grace(supervised):
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('serving', flush=True); time.sleep(600)"
+    process = supervised(
+        f"run(*[Service(name, (PYTHON, '-c', {deaf!r}), printing('serving')) for name in 'abc'], "
+        "    grace_s=60, stop_s=1)"
+    )
+    assert process.stdout.readline() == "ready\n"
+    members = family(process)
+    process.terminate()
+    assert process.wait(timeout=40) == 0  # not the 60 s of even one of them
+    assert not left(members, within_s=0)
+
+
+def test_a_supervisor_that_is_killed_leaves_no_orphan(supervised):
+    ports = free_port(), free_port()
+    fled = FLED.format(python=PYTHON, port=ports[1])
+    process = supervised(
+        f"run(web('web', {ports[0]}), Service('fled', ('sh', '-c', {fled!r}), at('http://127.0.0.1:{ports[1]}')))"
+    )
+    assert process.stdout.readline() == "ready\n"
+    members = family(process)
+    assert len(members) == 2 + 1 + 3
+    process.kill()
+    assert not left(members)
+
+
+def test_a_service_that_keeps_dying_ends_everything_with_the_last_lines_of_its_log(supervised, tmp_path):
+    port = free_port()
+    dies = "print('so far so good'); raise SystemExit('no such database')"
+    process = supervised(
+        f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving')), tries=2)"
+    )
+    told, error = process.communicate(timeout=60)
+    assert told.splitlines() == [
+        "dies ended with code 1 (no such database); starting it again in 0.1 s (1 of 2)",
+        "dies ended with code 1 (no such database); starting it again in 0.2 s (2 of 2)",
+    ]
+    assert "UnavailableError: expected dies to keep running" not in told and "no such database" in error
+    assert "after 2 restarts" in error and "so far so good" in error and "dies.log" in error
+    assert not answers(f"http://127.0.0.1:{port}")
+
+
+def test_a_service_that_never_answers_counts_as_dead(supervised):
+    process = supervised(
+        f"run(Service('mute', ('sleep', '600'), at('http://127.0.0.1:{free_port()}')), startup_s=0.5, tries=1)"
+    )
+    told, error = process.communicate(timeout=60)
+    assert told == "mute was not healthy after 0 s (nothing in its log); starting it again in 0.1 s (1 of 1)\n"
+    assert "nothing in its log" in error
+
+
+def test_restarts_wait_longer_each_time_up_to_a_bound():
+    patience = Patience(first_wait_s=1, longest_wait_s=30)
+    waits = [patience.wait_s(deaths) for deaths in (1, 2, 3, 6, 7, 10_000)]
+    assert waits == [1, 2, 4, 30, 30, 30]
+
+
+def test_the_failure_is_one_that_a_user_can_mend(tmp_path):
+    from threading import Event
+
+    from flows.supervisor import Service, Supervisor, printing
+
+    supervisor = Supervisor(
+        [Service("dies", ("false",), printing("x"))], tmp_path, patience=Patience(tries=0), tell=lambda line: None
+    )
+    with pytest.raises(UnavailableError, match="expected dies to keep running, found that it ended with code 1"):
+        supervisor.start(Event())
+    supervisor.stop()

@@ -1,0 +1,94 @@
+"""Versions against what Foveal asks for, against each other and against what was tested."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.doctor.finding import Finding, State
+from flows.doctor.versions import Asked, examine, judge
+
+ASKED = Asked(
+    "0.1.0",
+    ">=3.11",
+    (
+        "pandas>=2.3,<3.1",
+        "fastapi<0.151",
+        "onnxruntime-gpu>=1.30; sys_platform == 'linux'",
+        "onnxruntime>=1.30; sys_platform != 'linux'",
+        "opencv-python-headless>=4.11",
+        'tensorrt-cu13<11,>=10.13.2; extra == "gpu"',
+        'ruff>=0.13; extra == "dev"',
+    ),
+)
+FITTING = {"pandas": "3.0.6", "fastapi": "0.150.0", "onnxruntime-gpu": "1.31.1", "opencv-python-headless": "5.0.0.93"}
+
+
+def faults(installed, python="3.11.7", tested=None):
+    return [found for found in judge(python, ASKED, installed, tested or {}) if found.state is not State.OK]
+
+
+def test_what_fits_is_two_good_lines():
+    findings = judge("3.11.7", ASKED, FITTING, FITTING)
+    assert [(found.name, found.state) for found in findings] == [("python", State.OK), ("libraries", State.OK)]
+    assert findings[1].found == "4, each as Foveal 0.1.0 asks for it"
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "mend"),
+    [
+        ({"pandas": "3.1.0"}, "pandas", "pip install 'pandas<3.1,>=2.3'"),
+        ({"fastapi": "0.155.1"}, "fastapi", "pip install 'fastapi<0.151'"),
+        (
+            {"onnxruntime": "1.32.0"},
+            "onnxruntime and onnxruntime-gpu",
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu==1.31.1",
+        ),
+        (
+            {"opencv-python": "5.0.0"},
+            "opencv-python and opencv-python-headless",
+            "pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python-headless==5.0.0.93",
+        ),
+    ],
+)
+def test_a_known_trap_fails_with_the_command_that_mends_it(changed, name, mend):
+    (fault,) = faults(FITTING | changed)
+    assert (fault.name, fault.state, fault.mend) == (name, State.FAIL, mend)
+
+
+def test_a_missing_library_fails():
+    (fault,) = faults({name: version for name, version in FITTING.items() if name != "pandas"})
+    assert (fault.name, fault.state, fault.found) == ("pandas", State.FAIL, "not installed")
+
+
+def test_an_extra_of_a_wrong_version_warns_and_one_that_is_not_there_does_not():
+    assert faults(FITTING) == []
+    (fault,) = faults(FITTING | {"tensorrt-cu13": "11.0"})
+    assert (fault.state, fault.mend) == (State.WARN, "pip install 'foveal[gpu]'")
+
+
+def test_a_python_that_is_too_old_fails():
+    (fault,) = faults(FITTING, python="3.10.12")
+    assert (fault.name, fault.state, fault.found) == ("python", State.FAIL, "3.10.12")
+
+
+def test_what_differs_from_the_tested_versions_is_named():
+    (fault,) = faults(FITTING, tested=FITTING | {"pandas": "3.0.5", "never-installed": "1"})
+    assert fault.state is State.WARN
+    assert fault.found == "1 differ from those tested together: pandas 3.0.6 (3.0.5)"
+
+
+@given(st.integers(0, 4), st.integers(0, 30))
+def test_pandas_fails_exactly_outside_of_its_range(major, minor):
+    fits = (2, 3) <= (major, minor) < (3, 1)
+    assert ("pandas" not in {fault.name for fault in faults(FITTING | {"pandas": f"{major}.{minor}"})}) == fits
+
+
+def test_this_environment_has_no_fault():
+    assert [found for found in examine() if found.state is State.FAIL] == []
+
+
+def test_what_is_not_ok_must_say_how_to_mend_it():
+    with pytest.raises(ValueError, match="does not say how to mend it"):
+        Finding("disk", State.WARN, "full")
