@@ -71,15 +71,25 @@ def prefect_api(settings: Settings) -> Iterator[str]:
         note.parent.mkdir(exist_ok=True)
         note.touch()
     os.environ["PREFECT_API_URL"] = url
+    _read_settings_again()
     try:
         yield url
     finally:
         _flush()
         del os.environ["PREFECT_API_URL"]
+        _read_settings_again()
         with _locked(settings.prefect_home):
             note.unlink(missing_ok=True)
             if not _others(note.parent):
                 _stop(settings.prefect_home)
+
+
+def _read_settings_again() -> None:
+    """Tell Prefect of another address where it was imported before, as in a notebook."""
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
 
 
 def _flush() -> None:
