@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ def command_lines(text: str) -> Iterator[str]:
     for fence in FENCED.findall(text):
         lines = fence.replace("\\\n", " ").splitlines()
         yield from (line.removeprefix("$ ").removeprefix("foveal ") for line in lines if "foveal " in line[:9])
-    yield from INLINE.findall(FENCED.sub("", text))
+    for line in INLINE.findall(FENCED.sub("", text)):
+        words = [word.split("\\|") for word in line.split()]  # a table writes alternatives as export\|import
+        yield from map(" ".join, product(*words))
 
 
 def unknown(line: str) -> str:
@@ -50,10 +53,16 @@ def unknown(line: str) -> str:
         ("release parts.yaml --trust-pickles", "the option --trust-pickles"),
         ("labels exports parts", "the command exports"),
         ("fly parts", "the command fly"),
+        ("labels", ""),
     ],
 )
 def test_a_command_that_does_not_exist_is_found(line, what):
     assert unknown(line) == what
+
+
+def test_commands_are_found_in_fences_and_between_back_quotes():
+    page = "Say `foveal up`, or\n```\n$ foveal release x \\\n --json\nls\n```\nor `foveal labels export\\|import X`.\n"
+    assert list(command_lines(page)) == ["release x   --json", "up", "labels export X", "labels import X"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
