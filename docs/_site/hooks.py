@@ -70,7 +70,7 @@ def configuration() -> str:
 
 
 def _title(path: Path) -> str:
-    return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
+    return path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ").replace("`", "")
 
 
 def _below(kind: type[Any]) -> list[type[Any]]:
@@ -100,12 +100,22 @@ def _parts(kind: Any) -> list[Any]:
 def _section(kind: type[Any]) -> str:
     fields = sorted(kind.model_fields.items(), key=lambda item: (item[1].json_schema_extra or {}).get("position", 99))
     rows = [
-        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} | {_plain(field.description or '')} |"
+        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} | {_plain(field.description or _about(field))} |"
         for name, field in fields
     ]
-    intro = (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip()
-    heading = f"## {kind.__name__}\n\n{intro}\n\n| field | kind | default | meaning |\n| --- | --- | --- | --- |\n"
+    heading = (
+        f"## {kind.__name__}\n\n{_intro(kind)}\n\n| field | kind | default | meaning |\n| --- | --- | --- | --- |\n"
+    )
     return heading + "\n".join(rows)
+
+
+def _intro(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip()
+
+
+def _about(field: Any) -> str:
+    """What a field without words of its own is about: its model says."""
+    return _intro(field.annotation) if hasattr(field.annotation, "model_fields") else ""
 
 
 def _kind(kind: Any) -> str:
