@@ -90,6 +90,13 @@ def test_every_event_of_the_code_is_documented_and_the_other_way_round():
     assert set(re.findall(pattern, page)) == set(re.findall(pattern, expanded))
 
 
+def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
+    source = (ROOT / "flows" / "metrics.py").read_text()
+    page = (ROOT / "docs" / "reference" / "events.md").read_text()
+    aliases = {f"foveal_{alias}_version" for alias in ("champion", "previous_champion", "challenger")}
+    assert set(re.findall(r"`(foveal_[a-z_]+)`", page)) - aliases == set(re.findall(r'"(foveal_[a-z_]+)"', source))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The built site."""
