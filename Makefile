@@ -5,14 +5,14 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench model clean
+.PHONY: help install demo test lint docs docs-serve bench model clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[yolo,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[yolo,docs,dev]'
 	touch $@
 
 install: $(STAMP)  ## the virtual environment with everything in it
@@ -27,6 +27,12 @@ lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## the documentation as a site in site/, every link checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(STAMP)  ## the same on http://127.0.0.1:8001, rebuilt when a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
+
 model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
@@ -40,4 +46,4 @@ bench: $(STAMP)  ## every figure of docs/evidence.md, measured again
 	$(BIN)/python -m benchmarks
 
 clean:  ## remove the virtual environment and all results
-	rm -rf $(VENV) .foveal build *.egg-info
+	rm -rf $(VENV) .foveal build site *.egg-info

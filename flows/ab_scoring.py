@@ -74,6 +74,24 @@ def score_batches(
     return found
 
 
+def paired_scores(
+    a: InferenceRun, b: InferenceRun, dataset: LabelledDataset, spec: VisionSpec
+) -> dict[str, tuple[float, float]]:
+    """Scores of two versions' runs over the same labelled images, by image id.
+
+    Arguments:
+        a: a run of the one.
+        b: a run of the other.
+        dataset: the labels.
+        spec: of both versions.
+
+    Raises:
+        DatasetError: labels fit images ambiguously.
+        IncompatibleError: they are of other classes than the models'.
+    """
+    return score_batches([{Arm.A: a, Arm.B: b}], labels_of(dataset, spec), spec)
+
+
 def labels_of(dataset: LabelledDataset, spec: VisionSpec) -> dict[str, Prediction]:
     """Labels by image id.
 

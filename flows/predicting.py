@@ -49,6 +49,17 @@ class Served:
             progress=progress,
         )
 
+    def run_dataset(
+        self, dataset: LabelledDataset, output: Path, progress: Callable[[int, int], None] | None = None
+    ) -> InferenceRun:
+        """Batch inference over the images of a labelled split, by the ids that its labels have.
+
+        Raises:
+            FovealError: as `run_batch` does.
+        """
+        sources = [ImageSource(image.image_id, str(image.path.resolve())) for image in dataset.images]
+        return self.run(sources, output, progress)
+
     def evaluate(
         self, dataset: LabelledDataset, progress: Callable[[int, int], None] | None = None
     ) -> dict[str, float]:

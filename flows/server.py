@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -61,11 +62,13 @@ def prefect_api(settings: Settings) -> Iterator[str]:
         return
     with _found_or_started(settings) as url:
         os.environ["PREFECT_API_URL"] = url
+        _read_settings_again()
         try:
             yield url
         finally:
             _flush()
             del os.environ["PREFECT_API_URL"]
+            _read_settings_again()
 
 
 def require_answer(url: str) -> None:
@@ -120,6 +123,14 @@ def _shared_server(home: Path) -> Iterator[str]:
                 stop_server(home)
 
 
+def _read_settings_again() -> None:
+    """Tell Prefect of another address where it was imported before, as in a notebook."""
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+
+
 def _flush() -> None:
     """Let Prefect send what it holds back, logs and events, while the server is still there."""
     if "prefect" not in sys.modules:
@@ -127,8 +138,9 @@ def _flush() -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=10, at_exit=False)
+    with ThreadPoolExecutor(1) as elsewhere:  # where an event loop runs, as in a notebook, nobody would await it
+        for worker in (APILogWorker, EventsWorker):
+            elsewhere.submit(worker.drain_all, timeout=10, at_exit=False).result()
 
 
 @contextlib.contextmanager

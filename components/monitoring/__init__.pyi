@@ -3,14 +3,16 @@ from .alert_book import Alert, AlertBook, AlertStatus
 from .alerts import AlertPolicy, Health, check_alerts, read_health
 from .anomalies import check_window, find_anomalies, summarise_window
 from .estimate import LabelledConfidence, estimate_accuracy
+from .findings import Findings, explain
+from .health import ReferenceLabels
 from .history import PastWindow
 from .label_book import BookedLabel, LabelBook
 from .label_import import KnownImage, LabelImport, import_labels
 from .labelled import LabelledData, LabelStatus, label_status, pseudo_labels, write_labelled
 from .notify import Delivery, send_alerts
 from .policy import DriftPolicy, assess
-from .queue import rank_for_labels
-from .reference import build_reference
+from .queue import rank_for_labels, rank_run_for_labels
+from .reference import build_reference, read_labels
 from .report import write_report
 from .store import MonitoringStore
 from .trends import TrendPoint
@@ -25,6 +27,7 @@ __all__ = [
     "BookedLabel",
     "Delivery",
     "DriftPolicy",
+    "Findings",
     "Health",
     "KnownImage",
     "LabelBook",
@@ -35,6 +38,7 @@ __all__ = [
     "MonitoringStore",
     "PastWindow",
     "PlannedWindow",
+    "ReferenceLabels",
     "TrendPoint",
     "Watermark",
     "assess",
@@ -42,13 +46,16 @@ __all__ = [
     "check_alerts",
     "check_window",
     "estimate_accuracy",
+    "explain",
     "find_anomalies",
     "import_labels",
     "label_status",
     "measure_accuracy",
     "pseudo_labels",
     "rank_for_labels",
+    "rank_run_for_labels",
     "read_health",
+    "read_labels",
     "send_alerts",
     "summarise_window",
     "write_labelled",

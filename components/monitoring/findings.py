@@ -110,6 +110,21 @@ class Sides:
         return cls(before, after, reference)
 
 
+def explain(run: InferenceRun, reference: Path, decision: DriftDecision) -> Findings:
+    """What a report shows of a decision, without the page: pictures, both sides of every column, advice.
+
+    Arguments:
+        run: the window.
+        reference: what it was compared with.
+        decision: what `assess` said.
+
+    Raises:
+        DatasetError: a file of the run or the reference is missing or is not what it should be.
+        IncompatibleError: run and reference differ in their columns.
+    """
+    return find(run, Sides.read(run, reference, decision.condition), decision)
+
+
 def find(
     run: InferenceRun,
     sides: Sides,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import DriftState
+from components.contracts import DriftState, InferenceRun
 from components.errors import DatasetError
 from components.images.labels import Label, QueuedImage
 from components.monitoring.embeddings import projected
@@ -72,6 +72,28 @@ def rank_for_labels(
         )
         for row, place, gap in zip(values, chosen, gaps, strict=True)
     )  # fmt: skip
+
+
+def rank_run_for_labels(run: InferenceRun, reference: Path, *, size: int) -> tuple[QueuedImage, ...]:
+    """Order the images of one finished run by what a label of each would teach; see `rank_for_labels`.
+
+    Arguments:
+        run: the images, whether a store keeps them or not.
+        reference: what `build_reference` wrote.
+        size: how many images, at most.
+
+    Raises:
+        DatasetError: `reference` is no reference, or no image has a prediction.
+        IncompatibleError: rows and reference were not made by the same model, recipe and columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images, detections = (
+        table.append_column(WINDOW, pa.array([run.folder.name] * len(table), pa.string()))
+        for table in (pq.read_table(run.images), pq.read_table(run.detections))
+    )
+    return rank_for_labels(images, detections, reference, size=size)
 
 
 def _unique(images: Any) -> Any:

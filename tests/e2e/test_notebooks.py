@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom over a real release."""
+"""The notebooks run from top to bottom over real releases, as they do for a user after `make demo`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,81 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_over_a_real_release(released, monkeypatch, path):
+def run(name: str, where: Path, monkeypatch: pytest.MonkeyPatch, **parameters: str | Path) -> str:
+    """Execute a notebook over the storage root `where`; all that its cells printed or showed as text."""
     import nbformat
     from nbclient import NotebookClient
 
-    monkeypatch.setenv("FOVEAL_HOME", str(released.root))
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(released.root.parent)}}).execute()
-    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
-    assert not any(cell.outputs for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    monkeypatch.setenv("FOVEAL_HOME", str(where))
+    for key, value in parameters.items():
+        monkeypatch.setenv(f"NOTEBOOK_{key.upper()}", str(value))
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(where.parent)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+    assert any("image/png" in output.get("data", {}) for output in outputs), "no figure"
+    return "\n".join(output.get("text") or output["data"].get("text/plain", "") for output in outputs)
+
+
+def test_they_are_committed_without_outputs():
+    import nbformat
+
+    found = sorted(NOTEBOOKS.glob("*.ipynb"))
+    assert [path.stem for path in found] == [
+        "bring_your_own_model",
+        "compare_two_versions",
+        "investigate_a_drift_alarm",
+        "read_the_benchmark",
+    ]
+    for path in found:
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        assert cells and not any(cell.outputs or cell.execution_count for cell in cells), path.name
+
+
+def test_a_model_of_ones_own_becomes_a_version_and_predicts(released, monkeypatch):
+    said = run("bring_your_own_model", released.root, monkeypatch, config=released.config)
+    assert "'digits/1 (champion)" in said, "the finished steps of the release were used"
+    assert "80 images, 0 failures" in said
+
+
+def test_the_benchmark_is_read_as_it_was_measured(released, monkeypatch):
+    said = run("read_the_benchmark", released.root, monkeypatch)
+    chosen = next(row["variant"] for row in released.said["variants"] if row["chosen"])
+    assert f"digits for target workstation: {chosen} ships" in said
+    assert all(reason in said for reason in released.said["reasons"])
+
+
+def test_an_alarm_is_explained_down_to_what_to_label(released, monkeypatch):
+    night = released.foveal("monitor", "digits", "--images", released.data / "images" / "night", "--json")
+    assert night.returncode == 0, night.stderr
+    said = run("investigate_a_drift_alarm", released.root, monkeypatch, labels=released.data / "data.yaml")
+    assert "UTC: drift" in said and "brightness moved by" in said
+    assert "80 images of the window have labels, 0 have none" in said
+    assert "uncertainty" in said and "because" in said
+
+
+def test_two_versions_are_compared_on_the_same_images(released_classifier, monkeypatch):
+    """Two versions of a name of their own, from the finished steps of another one: only their golden sets differ."""
+    home = released_classifier.config.parent
+    for golden_images in (4, 5):
+        config = home / f"compared-{golden_images}.yaml"
+        text = released_classifier.config.read_text().replace("name: crops", "name: compared")
+        config.write_text(text.replace("images: crops/day", f"golden_images: {golden_images}"))
+        done = released_classifier.foveal("release", config, "--json")
+        assert done.returncode == 0, done.stderr
+    said = run(
+        "compare_two_versions",
+        released_classifier.root,
+        monkeypatch,
+        model="compared",
+        labels=released_classifier.data,
+        split="val",
+    )
+    assert "top-1: " in said and "B − A = +0.0000" in said
+    assert "compare-model-versions?name=%22compared%22" in said
+    assert "bundle" in said, "the hashes that differ"

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import AbMode, Classification, Detections, Fit, Head, InferenceRun, TaskType, VisionSpec
+from components.contracts import (
+    AbMode,
+    Classification,
+    Detections,
+    Fit,
+    Head,
+    InferenceRun,
+    LabelledImage,
+    TaskType,
+    VisionSpec,
+)
 from components.errors import ConfigError, IncompatibleError
 from components.images.datasets import LabelledDataset
 from components.inference import Arm
@@ -135,3 +145,11 @@ def test_wrong_parameters_are_named(changed, words):
     values = {"name": "pets", "a": "1", "b": "2", "images": "shots", **changed}
     with pytest.raises(ConfigError, match=words):
         validate_config(values, AbConfig, source="the command line")
+
+
+def test_two_runs_over_the_same_labels_are_scored_in_pairs(tmp_path):
+    a = arm_run(tmp_path / "a", CLASSIFIER, [Answer("1.jpg", 0), Answer("2.jpg", 0)])
+    b = arm_run(tmp_path / "b", CLASSIFIER, [Answer("1.jpg", 1), Answer("2.jpg", None)])
+    images = tuple(LabelledImage(name, tmp_path / name, CAT) for name in ("1.jpg", "2.jpg"))
+    dataset = LabelledDataset(tmp_path, "val", TaskType.CLASSIFY, CLASSES, images, "0" * 64)
+    assert ab_scoring.paired_scores(a, b, dataset, CLASSIFIER) == {"1.jpg": (1.0, 0.0), "2.jpg": (1.0, 0.0)}

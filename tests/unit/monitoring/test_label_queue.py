@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.errors import DatasetError
-from components.monitoring import build_reference, rank_for_labels
+from components.monitoring import build_reference, rank_for_labels, rank_run_for_labels
 
 NIGHT = 20.0
 
@@ -143,3 +144,17 @@ def test_failed_images_are_not_queued_and_the_latest_row_of_an_image_counts(refe
 def test_a_window_of_one_image_can_be_queued(reference, ordinary):
     (image,) = rank_for_labels(rows(ordinary(1, 10)), detections(), reference, size=5)
     assert 0 <= image.score <= 1
+
+
+def test_a_run_is_ranked_as_the_store_would_rank_its_rows(write_run, ordinary, reference):
+    columns = ordinary(60, 2, brightness=np.linspace(NIGHT, 100, 60))
+    named = rows(columns).drop_columns(["window", "status", *columns])
+    run = write_run({**columns, **{name: named[name].combine_chunks() for name in named.column_names}})
+    seen = detections((0, 0, "cat", 0.9, (0.0, 0.0, 10.0, 10.0)))
+    pq.write_table(seen.drop_columns(["window"]), run.detections)
+    found = rank_run_for_labels(run, reference, size=60)
+    stored = rank_for_labels(rows(columns), seen, reference, size=60)
+    assert [image.sha256 for image in found] == [image.sha256 for image in stored]
+    assert [image.prelabels for image in found] == [image.prelabels for image in stored]
+    assert any(image.prelabels for image in found)
+    assert {image.window for image in found} == {run.folder.name}

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, FailedImage, Verdict
-from components.monitoring import TrendPoint, assess, build_reference, write_report
+from components.monitoring import TrendPoint, assess, build_reference, explain, write_report
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.advice import Situation, advise
 from components.monitoring.findings import Sides, find
@@ -187,3 +187,13 @@ def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, o
     assert "@media print" in page
     for outside in ("<script", "<iframe", "<link", "http:", "https:", "url("):
         assert outside not in page
+
+
+def test_a_decision_is_explained_without_writing_a_report(write_run, ordinary, tmp_path):
+    reference = build_reference(write_run(ordinary(200, 1)), tmp_path / "reference.parquet")
+    run = write_run(ordinary(100, 2, brightness=np.full(100, 20.0)))
+    decision = assess(run, reference)
+    found = explain(run, reference, decision)
+    assert found.drifted == tuple(column.column for column in decision.columns if column.drifted) == ("brightness",)
+    assert np.median(found.pairs["brightness"].window) == 20 < np.median(found.pairs["brightness"].reference)
+    assert "light" in found.advice[0].what
