@@ -6,7 +6,6 @@ block would put them into Prefect's database.
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 
 from prefect import flow
@@ -16,7 +15,7 @@ from components.errors import UnavailableError
 from components.monitoring.alert_book import Alert, AlertStatus
 from components.monitoring.notify import send_alerts
 from flows.config_alert import AlertConfig
-from flows.watching import CHANNELS
+from flows.settings import Settings
 
 
 @flow(name="alert", flow_run_name="{config.subject}: {config.rule}", retries=3, retry_delay_seconds=60)
@@ -27,13 +26,13 @@ def alert(config: AlertConfig) -> None:
         UnavailableError: no channel took it; it is tried again, three times.
     """
     told = Alert(config.subject, config.rule, AlertStatus.FIRING, config.reason, datetime.now(UTC))
-    delivery = send_alerts([told], os.environ.get(CHANNELS, "").split())
+    delivery = send_alerts([told], Settings.from_environment().alert_channels)
     went = [f"- sent to {name}" for name in delivery.sent] + [f"- not taken by {name}" for name in delivery.failed]
     lines = [f"# {config.subject}: {config.rule}", config.reason, "", *(went or ["- the log; no channel is named"])]
     create_markdown_artifact(key="alert", markdown="\n".join(lines), description="What people were told, and how")
     if not delivery.reached:
         raise UnavailableError(
-            f"a channel of {CHANNELS} to take an alert",
+            "a channel of FOVEAL_ALERT_URLS to take an alert",
             found=f"none did: {', '.join(delivery.failed)}",
             mend="check their addresses and passwords",
         )

@@ -1,0 +1,116 @@
+"""From `foveal up` on an empty root: does a click in Prefect's form end in a registered version?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.browser import browsing, fill, open_form, submit
+from benchmarks.figure import Figure, conclude
+from benchmarks.subject import scratch
+from model_registry import CHAMPION, Registry, sqlite_uri
+
+LONGEST_S = 1200
+NAME = "clicked"
+
+
+@contextmanager
+def up(root: Path, *options: str) -> Iterator[dict[str, str]]:
+    """`foveal up` over a storage root, on free ports; gives the address of each service by its name."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+    command = [str(Path(sys.executable).with_name("foveal")), "up", "--json", *options]
+    for service in ("prefect", "mlflow", "evidently", "metrics"):
+        command += [f"--{service}-port", str(free_port())]
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        command, cwd=root.parent, env=ours | {"FOVEAL_HOME": str(root)}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+    try:
+        document = ""
+        while not document.endswith("\n}\n"):
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError("`foveal up` ended before its servers were healthy")
+            document += line
+        yield {service["name"]: service["address"] for service in json.loads(document)["services"]}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(120)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ask(prefect: str, path: str, question: Mapping[str, Any]) -> Any:
+    """What Prefect's API answers to a filter."""
+    request = urllib.request.Request(  # noqa: S310 - http, of our own server
+        f"{prefect}/api/{path}", json.dumps(question).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def finished_run(prefect: str, name: str) -> dict[str, Any]:
+    """The flow run of that name, once it has ended.
+
+    Raises:
+        RuntimeError: it did not end in time.
+    """
+    deadline = time.monotonic() + LONGEST_S
+    while time.monotonic() < deadline:
+        for run in ask(prefect, "flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}}):
+            if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
+                return dict(run)
+        time.sleep(1)
+    raise RuntimeError(f"the run {name} did not end within {LONGEST_S} s")
+
+
+def next_nightly(page: Any, prefect: str) -> str:
+    """When the nightly schedule runs next, as the deployment's page says it."""
+    page.goto(f"{prefect}/deployments")
+    page.get_by_role("link", name="nightly", exact=True).first.click()
+    page.get_by_role("tab", name="Upcoming").click()
+    scheduled = page.get_by_text(re.compile("Scheduled")).first
+    scheduled.wait_for()
+    page.get_by_text("Schedules").first.wait_for()
+    return str(scheduled.inner_text()).strip()
+
+
+def measure() -> Figure:
+    """The demo's form, with another name."""
+    with scratch() as name:
+        root = Path(name) / "home"
+        with up(root) as servers, browsing() as page:
+            upcoming = next_nightly(page, servers["prefect"])
+            open_form(page, servers["prefect"], "release")
+            fill(page, {"Name": NAME})
+            started = time.perf_counter()
+            submit(page)
+            run = finished_run(servers["prefect"], NAME)
+            seconds = time.perf_counter() - started
+        version = Registry(sqlite_uri(root / "mlflow" / "mlflow.db")).get(NAME, CHAMPION)
+    completed = run["state_type"] == "COMPLETED"
+    text = f"the run ended {run['state_type'].lower()} in {seconds:.0f} s as {version.name}/{version.version}"
+    details = (f"next nightly run: {upcoming}",)
+    bar = "a registered version, the next nightly run visible"
+    return Figure("ui", text, bar, completed and version.version == 1 and bool(upcoming), details)
+
+
+if __name__ == "__main__":
+    conclude(measure)
