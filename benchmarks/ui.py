@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.browser import browsing, fill, open_form, submit
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
+from flows.processes import free_port
 from model_registry import CHAMPION, Registry, sqlite_uri
 
 LONGEST_S = 1200
@@ -46,15 +47,6 @@ def up(root: Path, *options: str) -> Iterator[dict[str, str]]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(120)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(prefect: str, path: str, question: Mapping[str, Any]) -> Any:

@@ -1,0 +1,92 @@
+"""What people look at, in a real browser: the form, the run, the schedule, the comparison, Evidently's dashboard."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.browser import browsing, chromium, fill, open_form, submit
+from benchmarks.ui import ask, finished_run, next_nightly, up
+from model_registry import CHAMPION, Registry, sqlite_uri
+from tests.conftest import foveal
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("ui") / "home"
+
+
+@pytest.fixture(scope="module")
+def servers(root):
+    with up(root, "--without", "metrics") as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="module")
+def page():
+    with browsing() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def clicked(servers, page, scenes):
+    """A release that was started from the form: its run, as Prefect's API has it."""
+    open_form(page, servers["prefect"], "release")
+    fields = {"Name": "clicked", "Labelled": str(scenes), "Images": str(scenes.parent / "images" / "day")}
+    fill(page, fields | {"Calibration Images": "16", "Golden Images": "3"})
+    submit(page)
+    return finished_run(servers["prefect"], "clicked")
+
+
+def test_a_click_in_the_form_ends_in_a_registered_version(clicked, root):
+    assert clicked["state_type"] == "COMPLETED", clicked["state"]["message"]
+    asked = clicked["parameters"]["config"]
+    assert (asked["data"]["calibration_images"], asked["target"]) == (16, "workstation")
+    registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"))
+    assert registry.get("clicked", CHAMPION).version == 1
+
+
+def test_the_nightly_schedule_shows_its_next_run(servers, page):
+    assert "Scheduled" in next_nightly(page, servers["prefect"])
+
+
+def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
+    page.goto(f"{servers['prefect']}/runs/flow-run/{clicked['id']}")
+    page.get_by_text("Artifacts", exact=True).first.click()
+    for key in ("variants", "latency-and-accuracy", "drift-decision", "release"):
+        page.get_by_text(key, exact=True).first.wait_for()
+    (plot,) = ask(servers["prefect"], "artifacts/filter", {"artifacts": {"key": {"any_": ["latency-and-accuracy"]}}})
+    page.goto(f"{servers['prefect']}/artifacts/artifact/{plot['id']}")
+    picture = page.locator("img[src^='data:image/png']").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
+
+
+def test_a_typo_in_the_parameters_is_refused_with_its_reason(servers, page):
+    open_form(page, servers["prefect"], "release")
+    fill(page, {"Rounds": "2"})
+    page.get_by_role("button", name="Submit", exact=True).click()
+    page.get_by_text("2 is less than the minimum of 6").first.wait_for()
+
+
+def test_two_versions_stand_side_by_side_in_mlflow(clicked, servers, page, root, scenes):
+    config = root.parent / "again.yaml"
+    document = clicked["parameters"]["config"] | {"promote": "never", "thresholds": {"confidence": 0.4, "iou": 0.7}}
+    config.write_text(json.dumps(document))  # JSON is YAML
+    done = foveal("release", config, "--json", root=root)
+    assert done.returncode == 0, done.stderr
+    registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"))
+    page.goto(registry.comparison_url("clicked", 1, 2, servers["mlflow"]))
+    for text in ("Comparing 2 Versions", "p95_ms"):
+        page.get_by_text(text).first.wait_for()
+
+
+def test_drift_over_time_stands_in_evidently(clicked, servers, page, root, scenes):
+    done = foveal("monitor", "clicked", "--images", scenes.parent / "images" / "night", root=root)
+    assert done.returncode == 0, done.stderr
+    page.goto(servers["evidently"])
+    page.get_by_text("clicked").first.click()
+    page.get_by_text("Share of columns that drifted").first.wait_for()
