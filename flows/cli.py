@@ -13,7 +13,7 @@ import typer
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
-from flows.commands import ab, comparing, gates, labels, promotion, retrain
+from flows.commands import ab, comparing, gates, labels, metrics, promotion, retrain
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
 
@@ -34,6 +34,7 @@ app.add_typer(ab.app)
 app.add_typer(gates.app)
 app.add_typer(retrain.app)
 app.add_typer(labels.app, name="labels")
+app.add_typer(metrics.app)
 
 
 @app.command()

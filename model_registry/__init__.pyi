@@ -3,6 +3,7 @@ from .comparison import Comparison, MetricPair, TextPair
 from .history import BY_HAND, RELEASE, Grounds, History, Reign
 from .registry import Registry
 from .release import Release, check_name
+from .standing import Standing
 from .store import sqlite_uri
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Registry",
     "Reign",
     "Release",
+    "Standing",
     "TextPair",
     "check_name",
     "sqlite_uri",

@@ -12,6 +12,7 @@ from .policy import DriftPolicy, assess
 from .queue import rank_for_labels
 from .reference import build_reference
 from .report import write_report
+from .status import ModelStatus, read_status
 from .store import MonitoringStore
 from .trends import TrendPoint
 from .watermark import PlannedWindow, Watermark
@@ -32,6 +33,7 @@ __all__ = [
     "LabelStatus",
     "LabelledConfidence",
     "LabelledData",
+    "ModelStatus",
     "MonitoringStore",
     "PastWindow",
     "PlannedWindow",
@@ -49,6 +51,7 @@ __all__ = [
     "pseudo_labels",
     "rank_for_labels",
     "read_health",
+    "read_status",
     "send_alerts",
     "summarise_window",
     "write_labelled",
