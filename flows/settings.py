@@ -34,8 +34,9 @@ class Settings:
 
     @property
     def artifact_root(self) -> str | None:
-        """Where an embedded MLflow keeps artifacts; a server decides for itself."""
-        return (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
+        """Where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
+        embedded = (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
+        return os.environ.get("FOVEAL_ARTIFACTS") or embedded
 
     @property
     def prefect_home(self) -> Path:
