@@ -30,6 +30,7 @@ ORDER = (
     "promotion",
     "rollback",
     "events",
+    "servers",
     "tests",
 )
 PACKAGES = (

@@ -54,6 +54,11 @@ class Settings:
         return os.environ.get("FOVEAL_STORE") or str(self.root / "store")
 
     @property
+    def dask(self) -> str:
+        """`FOVEAL_DASK`: address of the Dask scheduler that batch inference spreads its shards with, or empty."""
+        return os.environ.get("FOVEAL_DASK", "")
+
+    @property
     def evidently(self) -> Path:
         """Evidently's workspace, in which drift is seen over time."""
         return self.root / "evidently"
