@@ -19,7 +19,7 @@ from components.images.digits import SceneCounts, write_detection_dataset
 from components.telemetry import SWITCHES
 from flows.demo import MODEL
 
-COUNTS = SceneCounts(train=8, calibration=8, validation=60, golden=4, day=40, night=40, next_night=0)
+COUNTS = SceneCounts(train=8, calibration=8, validation=60, golden=4, day=55, night=55, next_night=0)
 NAME = "digits"
 DAY, NIGHT = f"s3://{BUCKET}/shots/day", f"s3://{BUCKET}/shots/night"
 TARGET = 'description = "one backend"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = 0\nprecisions = ["fp32"]\n'
@@ -51,12 +51,17 @@ class Machine:
     folder: Path
     services: Services
 
+    @staticmethod
+    def clean(services: Services) -> dict[str, str]:
+        """An environment that names the services, without what else this process was told."""
+        ours = ("PREFECT_", "MLFLOW_", "FOVEAL_", "AWS_")
+        rest = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        return rest | SWITCHES | dict(services.environment)
+
     @property
     def environment(self) -> dict[str, str]:
-        """Of its commands: without what else this process was told."""
-        ours = ("PREFECT_", "MLFLOW_", "FOVEAL_", "AWS_")
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-        return clean | SWITCHES | dict(self.services.environment) | {"FOVEAL_HOME": str(self.folder / "home")}
+        """Of its commands."""
+        return self.clean(self.services) | {"FOVEAL_HOME": str(self.folder / "home")}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Begin a command."""
@@ -80,11 +85,12 @@ class Machine:
         return json.loads(out)
 
 
-def upload(store: Services, images: Path) -> None:
-    """Put the images of a day and of a night where cameras would."""
+def upload(store: Services, images: Path, *, most: int) -> None:
+    """Put so many images of a day and of a night where cameras would."""
     bucket = store.bucket()
     for split, place in (("day", DAY), ("night", NIGHT)):
-        bucket.put(str(images / split) + "/", place.removeprefix("s3://") + "/", recursive=True)
+        for image in sorted((images / split).iterdir())[:most]:
+            bucket.put_file(str(image), f"{place.removeprefix('s3://')}/{image.name}")
 
 
 def run_chain(machines: tuple[Machine, Machine], data: Path) -> dict[str, Any]:
@@ -118,7 +124,7 @@ def measure() -> Figure:
     with scratch() as name, services() as running:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=COUNTS)
-        upload(running, data.parent / "images")
+        upload(running, data.parent / "images", most=COUNTS.day)
         started = time.perf_counter()
         said = run_chain((Machine(folder / "one", running), Machine(folder / "other", running)), data)
         seconds = time.perf_counter() - started

@@ -25,6 +25,7 @@ BUCKET = "foveal"
 STARTUP_S = 240.0
 _DATABASES = ("prefect", "mlflow", "mlflow_auth")
 _HOST = "127.0.0.1"
+AUTH = Path(__file__).parents[1] / "infra" / "mlflow" / "basic_auth.ini"
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _postgres(folder: Path, password: str) -> Iterator[str]:
             shutil.chown(path, "nobody", "nogroup")
     create = [binaries / "initdb", "--pgdata", data, "--username", "foveal", "--auth", "scram-sha-256"]
     create += ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--pwfile", folder / "password"]
-    subprocess.run(create, check=True, stdout=subprocess.DEVNULL, cwd="/", **other)  # noqa: S603 - Debian's
+    subprocess.run([*map(str, create)], check=True, stdout=subprocess.DEVNULL, cwd="/", **other)  # noqa: S603 - Debian's
     settings = {"listen_addresses": _HOST, "port": port, "unix_socket_directories": "", "fsync": "off"}
     command = [binaries / "postgres", "-D", data]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -190,9 +191,7 @@ def _mlflow(
     # The driver that MLflow is tested with; it takes the password from PGPASSWORD, so that no address holds it.
     tracking = postgres.replace("postgresql://foveal:" + password, "postgresql+psycopg2://foveal")
     (folder / "basic_auth.ini").write_text(
-        "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
-        f"database_uri = {tracking}/mlflow_auth\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        AUTH.read_text().replace("postgresql+psycopg2://foveal@postgres:5432", tracking), encoding="utf-8"
     )
     environment = {
         **os.environ,
