@@ -1,4 +1,4 @@
-"""What can be checked of images, compose and Kubernetes without an engine or a cluster; their own validators say the rest.
+"""What can be checked of images, compose and Kubernetes without an engine or a cluster, by their own validators too.
 
 The same services, natively, with the chain over them: tests/integration/test_servers.py.
 """
