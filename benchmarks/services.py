@@ -23,6 +23,7 @@ from components import telemetry
 
 BUCKET = "foveal"
 STARTUP_S = 240.0
+_GRACE_S = 8.0
 _DATABASES = ("prefect", "mlflow", "mlflow_auth")
 _HOST = "127.0.0.1"
 AUTH = Path(__file__).parents[1] / "infra" / "mlflow" / "basic_auth.ini"
@@ -267,10 +268,10 @@ def _end(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(stop)
     try:
-        process.wait(timeout=30)
+        process.wait(timeout=_GRACE_S)
     except subprocess.TimeoutExpired:
         pass
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):  # what it started, and itself if it is slow: nothing is kept
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
 

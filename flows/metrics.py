@@ -21,7 +21,6 @@ from components.monitoring import ModelStatus, MonitoringStore, read_status
 from flows.settings import Settings
 from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Registry, Standing
 
-PORT = 9464  # the one that OpenTelemetry gives to Prometheus exporters
 CACHE_S = 15.0
 PATIENCE_S = 8.0  # Prometheus waits 10 s for an answer unless told otherwise
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from flows.commands.shared import Json, show
 from flows.settings import Settings
 
 app = typer.Typer()
-_PORT = 9464
+_PORT = 9464  # the one that OpenTelemetry gives to Prometheus exporters
 
 
 @app.command()
