@@ -12,7 +12,7 @@ help:  ## what can be made
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[yolo,docs,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[yolo,servers,dask,docs,dev]'
 	touch $@
 
 install: $(STAMP)  ## the virtual environment with everything in it
@@ -37,7 +37,7 @@ model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
-           promotion rollback events automation tests
+           promotion rollback events servers automation ui tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

@@ -31,6 +31,8 @@ ORDER = (
     "rollback",
     "events",
     "automation",
+    "servers",
+    "ui",
     "tests",
 )
 PACKAGES = (

@@ -13,7 +13,7 @@ import typer
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
-from flows.commands import ab, comparing, deploy, doctor, gates, labels, promotion, retrain, up
+from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, promotion, retrain, up
 from flows.commands.release_screen import show_release
 from flows.commands.shared import Json, require_images, running, show
 from flows.settings import Settings
@@ -38,6 +38,7 @@ app.add_typer(deploy.app)
 app.add_typer(up.app)
 app.add_typer(doctor.app)
 app.add_typer(labels.app, name="labels")
+app.add_typer(metrics.app)
 
 
 @app.command()

@@ -35,19 +35,22 @@ class Served:
             FovealError: as `run_batch` does.
         """
         from components.inference.batch import run_batch
+        from flows.spreading import on_cluster
 
-        return run_batch(
-            sources,
-            artifact=self.artifact,
-            backend=self.backend,
-            device=self.target.device,
-            threads=self.target.threads,
-            model=self.label,
-            output=output,
-            confidence=self.thresholds.confidence,
-            iou=self.thresholds.iou,
-            progress=progress,
-        )
+        with on_cluster(Settings.from_environment().dask) as spread:
+            return run_batch(
+                sources,
+                artifact=self.artifact,
+                backend=self.backend,
+                device=self.target.device,
+                threads=self.target.threads,
+                model=self.label,
+                output=output,
+                confidence=self.thresholds.confidence,
+                iou=self.thresholds.iou,
+                progress=progress,
+                spread=spread,
+            )
 
     def run_dataset(
         self, dataset: LabelledDataset, output: Path, progress: Callable[[int, int], None] | None = None

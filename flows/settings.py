@@ -34,8 +34,9 @@ class Settings:
 
     @property
     def artifact_root(self) -> str | None:
-        """Where an embedded MLflow keeps artifacts; a server decides for itself."""
-        return (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
+        """Where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
+        embedded = (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
+        return os.environ.get("FOVEAL_ARTIFACTS") or embedded
 
     @property
     def prefect_home(self) -> Path:
@@ -51,6 +52,11 @@ class Settings:
     def store(self) -> str:
         """The monitoring store: `FOVEAL_STORE`, a folder or a URL, or one below the root."""
         return os.environ.get("FOVEAL_STORE") or str(self.root / "store")
+
+    @property
+    def dask(self) -> str:
+        """`FOVEAL_DASK`: address of the Dask scheduler that batch inference spreads its shards with, or empty."""
+        return os.environ.get("FOVEAL_DASK", "")
 
     @property
     def evidently(self) -> Path:

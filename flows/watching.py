@@ -12,6 +12,7 @@ from components.contracts import Check, InferenceRun, ModelVersion, VisionSpec
 from components.files import replacing
 from components.monitoring import PlannedWindow
 from components.monitoring.accuracy import AccuracyReport
+from components.monitoring.alert_book import KIND as ALERTS
 from components.monitoring.alert_book import Alert, AlertBook
 from components.monitoring.alerts import AlertPolicy
 from flows.config import MonitorConfig, NightlyConfig, WatchConfig
@@ -19,8 +20,6 @@ from flows.settings import Settings
 from flows.steps import Images, step
 from flows.summary import Seen
 from flows.tasks import store
-
-_ALERTS = "alerts"
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) ->
     """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
     from components.monitoring.notify import send_alerts
 
-    books = store().records(version.name, _ALERTS)
+    books = store().records(version.name, ALERTS)
     if told := [record for record in books if record.key == occasion.key]:
         return AlertBook.from_records(told[0].content["sent"]).firing
     before = AlertBook.from_records(books[-1].content["firing"] if books else [])
@@ -171,5 +170,5 @@ def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) ->
     delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
     kept = book if delivery.reached else before
     content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
-    store().put_record(version.name, version.version, _ALERTS, occasion.key, content, at=occasion.at)
+    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=occasion.at)
     return alerts

@@ -4,6 +4,7 @@ from .history import BY_HAND, RELEASE, Grounds, History, Reign
 from .plot import draw_latency_accuracy
 from .registry import Registry
 from .release import Release, check_name
+from .standing import Standing
 from .store import sqlite_uri
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Registry",
     "Reign",
     "Release",
+    "Standing",
     "TextPair",
     "check_name",
     "draw_latency_accuracy",

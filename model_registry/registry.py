@@ -19,8 +19,9 @@ from model_registry.bundles import unpack
 from model_registry.comparison import UI, Comparison, compare, comparison_url
 from model_registry.history import Grounds, History, Reign
 from model_registry.record import Record
-from model_registry.release import RECORD_SUFFIX, Release, check_files, check_name, version_tags
+from model_registry.release import Release, check_files, check_name, version_tags
 from model_registry.releasing import log_release
+from model_registry.standing import Standing, registered_names, standing_of
 from model_registry.store import mlflow_errors, open_store
 
 
@@ -93,6 +94,15 @@ class Registry:
             found=_listing(versions) if versions else f"no model of that name, only {self._names() or 'none at all'}",
             mend="choose one of these" if versions else "release it first, or check the name and the tracking URI",
         )
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How every registered model stands; reads only, so that it may be asked every few seconds.
+
+        Raises:
+            RegistryError: MLflow failed.
+        """
+        with mlflow_errors("to list models"):
+            return tuple(standing_of(self._record(name)) for name in registered_names(self._store))
 
     def set_alias(self, name: str, alias: str, version: int) -> ModelVersion:
         """Give an alias to a version; it leaves the version that had it.
@@ -284,8 +294,7 @@ class Registry:
 
     def _names(self) -> str:
         with mlflow_errors("to list models"):
-            names = (model.name for model in self._store.client.search_registered_models())
-            return ", ".join(sorted(name for name in names if not name.endswith(RECORD_SUFFIX)))
+            return ", ".join(registered_names(self._store))
 
     def _download(self, version: ModelVersion, folder: str, suffix: str, scratch: Path) -> Path | None:
         with mlflow_errors("to download an artifact"):

@@ -9,13 +9,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components import telemetry
-from components.errors import ConfigError, RegistryError
+from components.errors import ConfigError, RegistryError, UnavailableError
 from components.files import replacing
 
 _SERVERS = ("http", "https")
@@ -27,6 +27,7 @@ _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what a command prints may be JSON
 }
 _TRIES = 20
+_OPENING = 0x666F7665616C  # "foveal": the key of PostgreSQL's advisory lock around the first opening of a database
 _TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -118,6 +119,7 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
     Raises:
         ConfigError: MLflow cannot use the URI, or would write to the working directory.
         RegistryError: the server does not answer, or the database is of another MLflow.
+        UnavailableError: the driver of a PostgreSQL URI is not installed.
     """
     telemetry.switch_off()
     for name, value in _QUIET.items():
@@ -137,9 +139,11 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
         raise ConfigError(
             "an artifact root beside a database",
             found=f"only {scheme}:, for which MLflow would write artifacts to the working directory",
-            mend="give artifact_root, a folder or a URI such as s3://bucket/foveal",
+            mend="give artifact_root (FOVEAL_ARTIFACTS), a folder or a URI such as s3://bucket/foveal",
         )
-    return _connect(tracking_uri, None if artifact_root is None else _as_uri(artifact_root), scheme in _SERVERS)
+    root = None if artifact_root is None else _as_uri(artifact_root)
+    with _one_at_a_time(tracking_uri) if scheme == "postgresql" else nullcontext():
+        return _connect(tracking_uri, root, scheme in _SERVERS)
 
 
 def _as_uri(root: str | Path) -> str:
@@ -151,6 +155,37 @@ def _connect(uri: str, artifact_root: str | None, remote: bool) -> Store:
 
     with mlflow_errors("to open its store"):
         return Store(MlflowClient(tracking_uri=uri, registry_uri=uri), uri, artifact_root, remote)
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Hold a lock of a PostgreSQL database, which ends with the connection: see `_open_sqlite` for the reason.
+
+    Raises:
+        RegistryError: nobody answers, or it refuses; MLflow itself would keep trying for minutes.
+        UnavailableError: the driver that the URI names is not installed.
+    """
+    from sqlalchemy import NullPool, create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        engine = create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_S})
+        connection = engine.connect()
+    except ImportError as error:
+        raise UnavailableError(
+            "the driver of a PostgreSQL tracking URI",
+            found=str(error),
+            mend="pip install 'foveal[servers]', and write the URI as postgresql+psycopg2://…",
+        ) from error
+    except SQLAlchemyError as error:
+        raise RegistryError(
+            "a PostgreSQL database that can be opened",
+            found=str(getattr(error, "orig", error)).strip(),
+            mend="check the tracking URI, the password and that the server runs",
+        ) from error
+    with connection:
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": _OPENING})
+        yield
 
 
 def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -176,6 +177,25 @@ def command(tmp_path):
     folder = tmp_path / "cwd"
     folder.mkdir()
     return lambda *arguments: foveal(*arguments, root=tmp_path / "home", cwd=folder)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Any]:
+    """PostgreSQL, an S3 store, MLflow and Prefect with passwords, as processes: a `benchmarks.services.Services`."""
+    from benchmarks.services import missing, services
+
+    if reason := missing():
+        pytest.skip(reason)
+    with services() as running:
+        yield running
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from components.backends import get_backend
 from components.contracts import InferenceRun, ModelArtifact
 from components.errors import ConfigError, DatasetError
 from components.files import replacing, sha256_json
@@ -18,8 +17,9 @@ from components.images.sources import ImageSource, fingerprint
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.lock import exclusive
 from components.inference.output import check_replaceable, finished_run, write_run
-from components.inference.shard_worker import Progress, ShardWorker, engine_fault
+from components.inference.shard_worker import Progress, engine_fault
 from components.inference.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
+from components.inference.spread import ShardJob, Spread
 from components.inference.tables import table_schemas
 from components.vision import task_for
 
@@ -41,6 +41,7 @@ def run_batch(
     iou: float = 0.7,
     progress: Progress | None = None,
     shard_images: int = 256,
+    spread: Spread | None = None,
 ) -> InferenceRun:
     """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
 
@@ -67,6 +68,7 @@ def run_batch(
         iou: overlap above which the weaker of two detections of a class is dropped.
         progress: called in this thread as ``progress(done, total)``, in images.
         shard_images: images per shard: what a killed run may lose.
+        spread: has the shards done elsewhere, by processes that see the same files; None does them here.
 
     Raises:
         ConfigError: a number is out of range, `output` holds other things, or another run is writing to it.
@@ -91,17 +93,15 @@ def run_batch(
         work = WorkFolder(output, key, table_schemas(task))
         shards = plan_shards(len(sources), shard_images)
         if todo := [shard for shard in shards if not work.holds(shard)]:
-            with get_backend(backend).open(artifact, device=device, threads=threads) as session:
-                worker = ShardWorker(
-                    session,
-                    task,
-                    work,
-                    provenance=provenance,
-                    batch=batch,
-                    decode_threads=decode_threads,
-                    embedding=artifact.embedding,
-                )
-                worker.finish(sources, todo, progress)
+            job = ShardJob(
+                tuple(sources), artifact, backend, device, threads, confidence, iou,
+                provenance, output, key, batch, decode_threads,
+            )  # fmt: skip
+            if spread is None:
+                job.finish(todo, progress)
+            else:
+                work.prepare()
+                job.hand_out(todo, spread, progress)
         return _publish(work, shards, InferenceRun(output, model, 0, (), 0.0, STATISTICS_RECIPE), key, settings)
 
 

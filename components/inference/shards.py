@@ -76,6 +76,10 @@ class WorkFolder:
         if self._root.exists() and not self._folder.exists():
             shutil.rmtree(self._root)
 
+    def prepare(self) -> None:
+        """Make the folder, before several processes write to it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
     def holds(self, shard: Shard) -> bool:
         """Whether a shard is finished."""
         # All of its files, as a removal that was killed may have taken a part of it.

@@ -14,6 +14,7 @@ from .policy import DriftPolicy, assess
 from .queue import rank_for_labels, rank_run_for_labels
 from .reference import build_reference, read_labels
 from .report import write_report
+from .status import ModelStatus, read_status
 from .store import MonitoringStore
 from .trends import TrendPoint
 from .watermark import PlannedWindow, Watermark
@@ -35,6 +36,7 @@ __all__ = [
     "LabelStatus",
     "LabelledConfidence",
     "LabelledData",
+    "ModelStatus",
     "MonitoringStore",
     "PastWindow",
     "PlannedWindow",
@@ -56,6 +58,7 @@ __all__ = [
     "rank_run_for_labels",
     "read_health",
     "read_labels",
+    "read_status",
     "send_alerts",
     "summarise_window",
     "write_labelled",

@@ -11,6 +11,8 @@ from typing import Any
 from components.contracts import Check, Verdict, dump, load
 from components.errors import ConfigError
 
+KIND = "alerts"  # of the records
+
 
 class AlertStatus(StrEnum):
     """Whether an alert begins or ends."""

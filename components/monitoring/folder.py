@@ -67,7 +67,7 @@ class Folder:
         return self._list(folder, "file")
 
     def folders(self, folder: str) -> list[str]:
-        """Names of the folders directly in a folder, sorted; none if there is no such folder."""
+        """Names of the folders directly in a folder, the root if it is empty, sorted; none if there is no such one."""
         return self._list(folder, "directory")
 
     def exists(self, path: str) -> bool:
@@ -178,7 +178,7 @@ class Folder:
                         shutil.rmtree(left, ignore_errors=True)
 
     def _full(self, path: str) -> str:
-        return f"{self._root}/{path}"
+        return f"{self._root}/{path}" if path else self._root
 
     def _list(self, folder: str, kind: str) -> list[str]:
         full = self._full(folder)

@@ -59,6 +59,10 @@ class MonitoringStore:
     def __init__(self, root: str | Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._folder, self._clock = Folder(root), clock
 
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that the store has anything of, sorted."""
+        return tuple(self._folder.folders(""))
+
     def append(self, run: InferenceRun, *, key: str | None = None) -> str:
         """Add the rows of a finished run, once, however often and by however many processes it is appended.
 

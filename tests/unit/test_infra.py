@@ -1,25 +1,391 @@
-"""The image cannot be built where these tests run; what can be checked without an engine is."""
+"""What can be checked of images, compose and Kubernetes without an engine or a cluster, by their own validators too.
+
+The same services, natively, with the chain over them: tests/integration/test_servers.py.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
 from components.telemetry import SWITCHES
+from flows.metrics import FovealCollector, Source
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "infra" / "Dockerfile").read_text().replace("\\\n", " ")
+INFRA = ROOT / "infra"
+BIN = Path(sys.executable).parent
+DOCKERFILES = ("Dockerfile", "Dockerfile.gpu")
+OVERLAYS = ("cpu", "gpu")
+ASKED_FOR = re.compile(r"\$\{(\w+)")
+PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
+EXAMPLE = INFRA / ".env.example"
 
 
-def test_everything_the_image_copies_is_in_the_repository():
-    copied = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY")]
-    assert copied
-    assert all((ROOT / source).exists() for sources in copied for source in sources)
+def dockerfile(name: str) -> str:
+    return (INFRA / name).read_text().replace("\\\n", " ")
 
 
-def test_the_image_turns_off_the_telemetry_that_the_code_turns_off():
-    assert {name: value for name, value in SWITCHES.items() if f"{name}={value}" not in DOCKERFILE} == {}
+def names_in_example() -> set[str]:
+    return {line.partition("=")[0] for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")}
 
 
-def test_the_image_does_not_run_as_root():
-    assert re.search(r"^USER (?!root)\w+", DOCKERFILE, re.MULTILINE)
+def compose(*files: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `docker compose config` says of the files."""
+    named = [part for file in files for part in ("--file", str(INFRA / file))]
+    return subprocess.run(
+        [BIN / "docker-compose", *named, "config", "--format", "json"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def secrets() -> dict[str, str]:
+    """A value for each secret that cannot be mistaken for anything else."""
+    return {name: f"secret-of-{name.lower()}" for name in names_in_example()}
+
+
+@pytest.fixture(scope="session")
+def composed(secrets) -> dict[str, Any]:
+    done = compose("compose.yaml", **secrets)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def services(composed) -> dict[str, dict[str, Any]]:
+    return composed["services"]
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_the_linter_of_dockerfiles_finds_nothing(name):
+    command = [BIN / "hadolint", "--config", ROOT / ".hadolint.yaml", INFRA / name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_everything_an_image_copies_is_in_the_repository_and_not_ignored(name):
+    lines = [line.split()[1:] for line in dockerfile(name).splitlines() if line.startswith("COPY")]
+    sources = [source for parts in lines if not parts[0].startswith("--from") for source in parts[:-1]]
+    assert sources
+    assert all((ROOT / source).exists() for source in sources)
+    kept = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert set(sources) <= kept
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_an_image_is_pinned_quiet_healthy_and_no_root(name):
+    text = dockerfile(name)
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert len(bases) == 2
+    assert all(PINNED.fullmatch(base) for base in bases)
+    final = text.rpartition("\nFROM ")[2]
+    assert {switch for switch, value in SWITCHES.items() if f"{switch}={value}" not in final} == set()
+    assert re.findall(r"^USER (.*)", final, re.MULTILINE) == ["10001:10001"]
+    assert "HEALTHCHECK" in final
+
+
+def test_extras_that_images_install_are_the_projects():
+    import tomllib
+
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name in DOCKERFILES:
+        asked = re.findall(r"EXTRAS=([\w,]+)", dockerfile(name))
+        assert asked
+        assert {extra for extras in asked for extra in extras.split(",")} <= set(known)
+
+
+@pytest.mark.parametrize("files", [("compose.yaml",), ("compose.yaml", "compose.gpu.yaml")])
+def test_compose_itself_accepts_the_files(files, secrets):
+    done = compose(*files, **secrets)
+    assert done.returncode == 0, done.stderr
+
+
+def test_compose_refuses_to_start_without_any_one_of_its_secrets(secrets):
+    optional = {"FOVEAL_ALERT_URLS"}
+    text = (INFRA / "compose.yaml").read_text()
+    assert set(ASKED_FOR.findall(text)) == names_in_example(), (
+        "the example names what compose asks for, no more, no less"
+    )
+    done = compose("compose.yaml")
+    assert done.returncode != 0
+    assert {name for name in names_in_example() - optional if name not in done.stderr} == set()
+
+
+def test_the_example_holds_no_values_and_the_real_one_is_kept_out_of_git_and_of_images():
+    assert all(line.endswith("=") for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#"))
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", "-q", "infra/.env"], cwd=ROOT, check=False)
+    assert ignored.returncode == 0
+    assert "infra" not in (ROOT / ".dockerignore").read_text()
+
+
+def test_secrets_reach_services_through_the_environment_alone(services, secrets):
+    for name, service in services.items():
+        rest = json.dumps({key: value for key, value in service.items() if key != "environment"})
+        assert not [secret for secret in secrets.values() if secret in rest], name
+
+
+def test_every_service_is_pinned_and_no_root_and_keeps_its_privileges_down(services):
+    for name, service in services.items():
+        assert PINNED.fullmatch(service["image"]), name
+        assert service["user"].partition(":")[0] not in {"", "0", "root"}, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        inline = service.get("build", {}).get("dockerfile_inline", "")
+        assert all(PINNED.fullmatch(base) for base in re.findall(r"^FROM (\S+)", inline, re.MULTILINE)), name
+
+
+def test_every_service_that_stays_up_has_a_health_check_and_is_waited_for(services):
+    jobs = {name for name, service in services.items() if service.get("restart") == "no"}
+    assert jobs == {"bucket"}
+    for name, service in services.items():
+        assert ("healthcheck" in service) is (name not in jobs), name
+        for other, condition in service.get("depends_on", {}).items():
+            expected = "service_completed_successfully" if other in jobs else "service_healthy"
+            assert condition["condition"] == expected, f"{name} on {other}"
+
+
+def test_ports_are_published_on_this_machine_only(services):
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) > 5
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+    assert len({port["published"] for port in ports}) == len(ports)
+
+
+def test_every_file_and_volume_that_a_service_mounts_exists(composed, services):
+    for name, service in services.items():
+        for mount in service.get("volumes", []):
+            if mount["type"] == "bind":
+                assert Path(mount["source"]).exists(), f"{name}: {mount['source']}"
+                assert mount["read_only"], name
+            else:
+                assert mount["source"] in composed["volumes"], name
+
+
+def test_services_that_run_foveal_are_as_quiet_as_the_code(services):
+    ours = [service for service in services.values() if service["image"].startswith("foveal:")]
+    assert len(ours) == 5
+    for service in ours:
+        assert SWITCHES.items() <= service["environment"].items()
+    quiet = services["grafana"]["environment"]
+    assert {quiet[f"GF_ANALYTICS_{what}"] for what in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES")} == {"false"}
+
+
+def test_clients_and_servers_agree_on_addresses_and_passwords(services):
+    worker, prefect, mlflow = (services[name]["environment"] for name in ("worker", "prefect", "mlflow"))
+    assert worker["PREFECT_API_AUTH_STRING"] == prefect["PREFECT_SERVER_API_AUTH_STRING"]
+    assert worker["MLFLOW_TRACKING_PASSWORD"] == mlflow["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    for address, name in ((worker["PREFECT_API_URL"], "prefect"), (worker["MLFLOW_TRACKING_URI"], "mlflow")):
+        host, port = re.fullmatch(r"http://(\w+):(\d+)(?:/api)?", address).groups()
+        assert host == name
+        assert port in {str(port["target"]) for port in services[name]["ports"]}
+    databases = (INFRA / "postgres" / "databases.sql").read_text()
+    auth = (INFRA / "mlflow" / "basic_auth.ini").read_text()
+    named = re.findall(r"@postgres:5432/(\w+)", json.dumps(services) + auth)
+    assert set(named) == set(re.findall(r"CREATE DATABASE (\w+)", databases)) == {"prefect", "mlflow", "mlflow_auth"}
+
+
+def exported() -> set[str]:
+    """Names that `foveal metrics` exports."""
+    registry = CollectorRegistry()
+    registry.register(FovealCollector(Source("store", lambda: ()), Source("registry", lambda: ())))
+    told = re.findall(r"^# TYPE (\S+)", generate_latest(registry).decode(), re.MULTILINE)
+    assert len(told) > 15
+    return set(told)
+
+
+def test_dashboard_and_alerts_ask_for_what_is_exported_and_the_dashboard_shows_all_of_it():
+    dashboard = json.loads((INFRA / "grafana" / "dashboards" / "foveal.json").read_text())
+    shown = {name for panel in dashboard["panels"] for one in panel["targets"] for name in metrics_in(one["expr"])}
+    rules = yaml.safe_load((INFRA / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    asked = {name for rule in rules for name in metrics_in(rule["expr"])}
+    listed = {name for one in dashboard["templating"]["list"] for name in metrics_in(one["query"]["query"])}
+    assert shown | listed == exported()
+    assert asked <= exported()
+    sources = yaml.safe_load((INFRA / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"] for source in sources}
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
+
+
+def metrics_in(expression: str) -> set[str]:
+    return set(re.findall(r"foveal_\w+", expression))
+
+
+def test_prometheus_scrapes_the_service_that_exports(services):
+    told = yaml.safe_load((INFRA / "prometheus" / "prometheus.yml").read_text())
+    (target,) = told["scrape_configs"][0]["static_configs"][0]["targets"]
+    name, port = target.split(":")
+    assert port in services[name]["command"]
+    assert int(told["global"]["scrape_timeout"][:-1]) > 8, "longer than the endpoint waits for a store"
+
+
+@pytest.fixture(scope="session", params=OVERLAYS)
+def overlay(request) -> tuple[str, list[dict[str, Any]]]:
+    """Name and objects of an overlay, as kustomize makes them."""
+    tool = shutil.which("kubectl") or shutil.which("kustomize")
+    if tool is None:
+        pytest.skip("neither kubectl nor kustomize is installed")
+    build = "kustomize" if tool.endswith("kubectl") else "build"
+    done = subprocess.run(
+        [tool, build, INFRA / "kubernetes" / "overlays" / request.param], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return request.param, [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    return [one for one in objects if one["kind"] in kinds]
+
+
+def pods(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Name and pod specification of all that runs, the work pool's jobs too."""
+    running = [
+        (one["metadata"]["name"], one["spec"]["template"]["spec"])
+        for one in of_kind(objects, "Deployment", "StatefulSet")
+    ]
+    return [*running, ("a run", job(objects)["spec"]["template"]["spec"])]
+
+
+def job(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The work pool's job, filled in with the defaults of its form."""
+    (config,) = [one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"] == "foveal-config"]
+    pool = json.loads(config["data"]["work-pool.json"])
+    given = {name: field.get("default") for name, field in pool["variables"]["properties"].items()}
+    given |= {"command": ["prefect", "flow-run", "execute"], "env": [], "labels": {}, "annotations": {}, "name": "run"}
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: fill(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [fill(item) for item in value]
+        if isinstance(value, str) and (whole := re.fullmatch(r"\{\{ (\w+) \}\}", value)):
+            return given[whole[1]]
+        return re.sub(r"\{\{ (\w+) \}\}", lambda part: given[part[1]], value) if isinstance(value, str) else value
+
+    return fill(pool["job_configuration"]["job_manifest"])
+
+
+def test_kubernetes_schemas_accept_every_object_strictly(overlay):
+    import kubernetes_validate
+
+    _, objects = overlay
+    for one in [*objects, job(objects)]:
+        kubernetes_validate.validate(one, "1.34", strict=True)
+
+
+def test_every_pod_is_pinned_limited_and_may_run_under_the_restricted_standard(overlay):
+    name, objects = overlay
+    for what, pod in pods(objects):
+        assert pod["securityContext"]["runAsNonRoot"] is True, what
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, what
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            assert PINNED.fullmatch(container["image"]), what
+            assert {"cpu", "memory"} <= set(container["resources"]["limits"]), what
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, what
+            assert security["readOnlyRootFilesystem"] is True, what
+            assert security["capabilities"] == {"drop": ["ALL"]}, what
+        mounts = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        assert mounts <= {volume["name"] for volume in pod.get("volumes", [])} | {"data"}, what
+    images = {what: pod["containers"][0]["image"] for what, pod in pods(objects)}
+    suffix = "-gpu" if name == "gpu" else ""
+    assert images["a run"] == images["dask-worker"] == f"foveal:0.1.0{suffix}"
+
+
+def test_every_pod_that_stays_up_says_whether_it_is_healthy(overlay):
+    for one in of_kind(overlay[1], "Deployment", "StatefulSet"):
+        (container,) = one["spec"]["template"]["spec"]["containers"]
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container), one["metadata"]["name"]
+
+
+def test_what_pods_refer_to_is_there_and_secrets_are_not(overlay):
+    _, objects = overlay
+    there = {(one["kind"], one["metadata"]["name"]) for one in objects}
+    text = json.dumps([pod for _, pod in pods(objects)])
+    assert of_kind(objects, "Secret") == []
+    assert set(re.findall(r'"secretRef": \{"name": "([\w-]+)"', text)) == {"foveal-clients", "foveal-servers"}
+    for kind, key in (
+        ("ConfigMap", "configMapRef"),
+        ("ConfigMap", "configMap"),
+        ("PersistentVolumeClaim", "persistentVolumeClaim"),
+    ):
+        named = re.findall(rf'"{key}": \{{"(?:name|claimName)": "([\w-]+)"', text)
+        assert named
+        assert {(kind, name) for name in named} <= there
+    accounts = {pod["serviceAccountName"] for _, pod in pods(objects) if "serviceAccountName" in pod}
+    assert {("ServiceAccount", name) for name in accounts} <= there
+
+
+def test_the_environment_is_quiet_and_names_services_that_exist(overlay):
+    _, objects = overlay
+    (config,) = [one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"] == "foveal-environment"]
+    assert SWITCHES.items() <= config["data"].items()
+    ports = {
+        (one["metadata"]["name"], port["port"]) for one in of_kind(objects, "Service") for port in one["spec"]["ports"]
+    }
+    addresses = re.findall(r"(?:http|tcp)://(\w+):(\d+)", json.dumps(config["data"]))
+    assert len(addresses) == 3
+    assert {(host, int(port)) for host, port in addresses} <= ports
+    for one in of_kind(objects, "Service"):
+        selected = [
+            other for other in of_kind(objects, "Deployment", "StatefulSet")
+            if one["spec"]["selector"].items() <= other["spec"]["template"]["metadata"]["labels"].items()
+        ]  # fmt: skip
+        assert len(selected) == 1, one["metadata"]["name"]
+
+
+def test_nobody_from_outside_is_let_in_but_prometheus(overlay):
+    policies = of_kind(overlay[1], "NetworkPolicy")
+    (deny,) = [one for one in policies if one["spec"]["podSelector"] == {}]
+    assert "ingress" not in deny["spec"]
+    peers = [peer for one in policies for rule in one["spec"].get("ingress", []) for peer in rule["from"]]
+    outside = [peer for peer in peers if "namespaceSelector" in peer]
+    assert [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in outside] == [
+        "monitoring"
+    ]
+
+
+def test_the_worker_may_manage_jobs_and_nothing_else(overlay):
+    (role,) = of_kind(overlay[1], "Role")
+    changed = [rule["resources"] for rule in role["rules"] if set(rule["verbs"]) - {"get", "list", "watch"}]
+    assert changed == [["jobs"]]
+    assert of_kind(overlay[1], "ClusterRole", "ClusterRoleBinding") == []
+
+
+def test_compose_and_kubernetes_share_what_is_the_same_in_both():
+    base = INFRA / "kubernetes" / "base"
+    assert (base / "databases.sql").read_text() == (INFRA / "postgres" / "databases.sql").read_text()
+    assert (base / "basic_auth.ini").read_text() == (INFRA / "mlflow" / "basic_auth.ini").read_text()
+    pools = [json.loads((folder / "work-pool.json").read_text()) for folder in (base, base.parent / "overlays" / "gpu")]
+    (limits,) = [
+        pool["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+        for pool in pools[1:]
+    ]
+    assert limits.pop("nvidia.com/gpu") == 1
+    assert pools[1]["variables"]["properties"].pop("image")["default"] == "foveal:0.1.0-gpu"
+    assert pools[0]["variables"]["properties"].pop("image")["default"] == "foveal:0.1.0"
+    assert pools[0] == pools[1]
+
+
+@pytest.mark.parametrize("script", sorted(INFRA.rglob("*.sh")), ids=lambda path: path.name)
+def test_shell_scripts_parse(script):
+    assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("file", sorted([*INFRA.rglob("*.yaml"), *INFRA.rglob("*.yml")]), ids=lambda path: path.name)
+def test_every_yaml_file_parses(file):
+    assert list(yaml.safe_load_all(file.read_text()))

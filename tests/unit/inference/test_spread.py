@@ -1,0 +1,65 @@
+"""Shards that are done elsewhere: the same tables, whoever does them and in whatever order."""
+
+from __future__ import annotations
+
+import pickle
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.errors import ModelError, UnavailableError
+from components.images.sources import list_images
+from components.inference import run_batch
+from flows.spreading import on_cluster
+
+STEADY = ["image_id", "uri", "status", "sha256", "model"]
+
+
+def run(photos, detector, output, **options):
+    sources = list_images(photos)
+    return run_batch(
+        sources, artifact=detector, backend="onnxruntime", model="colours/1", output=output, threads=1, batch=3,
+        shard_images=4, **options,
+    )  # fmt: skip
+
+
+def elsewhere(work, shards):
+    """Backwards, by a copy of the work that went through bytes, as to another process."""
+    copy = pickle.loads(pickle.dumps(work))  # noqa: S301 - our own
+    for shard in reversed(shards):
+        copy(shard)
+        yield shard
+
+
+def test_shards_that_are_done_elsewhere_give_the_same_tables(photos, detector, tmp_path):
+    told = []
+    here = run(photos, detector, tmp_path / "here")
+    there = run(
+        photos, detector, tmp_path / "there", spread=elsewhere, progress=lambda done, total: told.append((done, total))
+    )
+    assert pq.read_table(there.images, columns=STEADY).equals(pq.read_table(here.images, columns=STEADY))
+    assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
+    assert told == [(2, 10), (6, 10), (10, 10)]
+
+
+def test_a_dask_cluster_does_the_shards_and_says_what_failed(photos, detector, make_detector, tmp_path):
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        on_cluster(cluster.scheduler_address) as spread,
+    ):
+        there = run(photos, detector, tmp_path / "there", spread=spread)
+        with pytest.raises(ModelError, match="a model that the backend can run"):
+            run(photos, make_detector(crash_above=-1), tmp_path / "broken", spread=spread)
+    here = run(photos, detector, tmp_path / "here")
+    assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
+    assert there.processed == here.processed == 10
+
+
+def test_a_cluster_that_is_not_there_is_named(free_port):
+    address = f"tcp://127.0.0.1:{free_port}"
+    with pytest.raises(UnavailableError, match=f"a Dask scheduler at {address}"), on_cluster(address, connect_s=0.5):
+        pass
