@@ -3,7 +3,8 @@
 A step's key is a hash of its name, of the source of the components, and of what its arguments hold:
 files by their bytes, datasets by images and labels, image sources by name, size and time. Its files
 go to a folder named by that key. So a rerun skips what is finished, a crashed run resumes where it
-stopped, and a changed file is never served from the cache.
+stopped, and a changed file is never served from the cache. Of several processes that come to the
+same step at once one does it, and the others wait for its result.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import Serializer
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+from prefect.transactions import IsolationLevel
 from pydantic import BaseModel
 
 import components
@@ -29,6 +31,7 @@ from components.contracts import ModelArtifact
 from components.errors import InputError
 from components.files import sha256_json, sha256_path, sha256_tree
 from flows.settings import Settings
+from flows.step_lock import StepLock
 
 _keys: dict[UUID, str] = {}  # task run → content key, computed once per run
 
@@ -168,7 +171,9 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
             options = {
                 "persist_result": True,
                 "result_serializer": ContractSerializer(),
-                "cache_policy": CacheKeyFnPolicy(cache_key_fn=_cache_key),
+                "cache_policy": CacheKeyFnPolicy(cache_key_fn=_cache_key).configure(
+                    lock_manager=StepLock(), isolation_level=IsolationLevel.SERIALIZABLE
+                ),
             }
         if retries:
             options |= {
