@@ -75,7 +75,7 @@ class StepLock(LockManager):
 
 
 def _file(key: str) -> Path:
-    return Settings.from_environment().steps / f".{Path(key).name}.lock"
+    return Settings.from_environment().steps / f".{Path(key).name}.step"
 
 
 def _taken(handle: int) -> bool:
