@@ -13,7 +13,7 @@ from components.errors import FovealError, InputError, UnavailableError
 from flows.settings import Settings
 
 RESUME = "run the same command again, which repeats nothing that is finished"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEAST_FREE = 1 << 20  # bytes; whatever fails with less is taken for a consequence
 _CLIENTS = {"anyio", "httpcore", "httpx", "prefect"}
 
@@ -50,13 +50,25 @@ def full_disk(error: Exception, settings: Settings) -> UnavailableError | None:
                 found=f"{free / 1e6:.1f} MB free on the disk of {place}",
                 mend=f"free some, then {RESUME}",
             )
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return UnavailableError(
             "space to write",
             found=f"{error.filename or settings.root}: {error.strerror}",
             mend=f"free some, then {RESUME}",
         )
     return None
+
+
+def require_registry(settings: Settings) -> None:
+    """Find within seconds, before anything is done, that the MLflow server which the environment names is not there.
+
+    Raises:
+        RegistryError: it does not answer.
+    """
+    if not settings.embedded_tracking:
+        from model_registry import Registry
+
+        Registry(settings.tracking_uri, settings.artifact_root)
 
 
 def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:

@@ -28,8 +28,9 @@ from pydantic import BaseModel
 import components
 from components import contracts
 from components.contracts import ModelArtifact
-from components.errors import InputError
+from components.errors import FovealError, InputError
 from components.files import sha256_json, sha256_path, sha256_tree
+from flows.outages import FULL
 from flows.settings import Settings
 from flows.step_lock import StepLock
 
@@ -151,9 +152,14 @@ def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
 
 
 def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
-    """Bad input stays bad; anything else may pass the next time."""
+    """What a server, a database or a store did may pass; bad input, a full disk and a judgement of our own will not.
+
+    An error of ours that has a cause was translated from another library's; one without is a judgement.
+    """
     error = state.result(raise_on_failure=False)
-    return not isinstance(error, InputError)
+    if isinstance(error, FovealError):
+        return not isinstance(error, InputError) and error.__cause__ is not None
+    return not (isinstance(error, OSError) and error.errno in FULL)
 
 
 def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Callable[P, R]], Task[P, R]]:
@@ -161,7 +167,7 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
 
     Arguments:
         name: what people read; part of the key.
-        retries: how often to try again, with back-off, unless the input is at fault.
+        retries: how often to try again, after 2, 4, 8, … s, where that may help; 4 wait for half a minute.
         cached: keep the result by content; the function then writes its files to `workplace()`.
     """
 

@@ -24,7 +24,7 @@ CHANNELS = "FOVEAL_ALERT_URLS"  # the environment's name for Apprise URLs, separ
 _ALERTS = "alerts"
 
 
-@step("plan window", cached=False, retries=2)
+@step("plan window", cached=False, retries=4)
 def plan_window(name: str, source: str, most_images: int | None) -> PlannedWindow | None:
     """The images that no earlier window had; the window that an earlier run left unfinished comes first."""
     from components.images.sources import list_images
@@ -45,13 +45,13 @@ def images_of(window: PlannedWindow) -> Images:
     return Images(str(manifest))
 
 
-@step("keep window", cached=False, retries=2)
+@step("keep window", cached=False, retries=4)
 def keep_window(run: InferenceRun, key: str) -> None:
     """Add a window's rows to the monitoring store, once."""
     store().append(run, key=key)
 
 
-@step("judge window", cached=False, retries=2)
+@step("judge window", cached=False, retries=4)
 def judge_window(
     config: NightlyConfig,
     version: ModelVersion,
@@ -105,7 +105,7 @@ def judge_window(
     return Seen(report, health.checks, alerts)
 
 
-@step("commit window", cached=False, retries=2)
+@step("commit window", cached=False, retries=4)
 def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
     """Enter the window's images into the ledger: they are done. Then forget what is too old."""
     from components.monitoring import Watermark
