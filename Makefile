@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench model clean
+.PHONY: help install demo test lint audit bench model clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,15 +23,19 @@ demo: $(STAMP)  ## the whole loop on real data
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-lint: $(STAMP)  ## style and types
+lint: $(STAMP)  ## style, types and security
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml components flows model_registry benchmarks infra
+
+audit: $(STAMP)  ## known vulnerabilities of the pinned versions
+	$(BIN)/python infra/audit.py
 
 model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
-           promotion rollback events tests
+           promotion rollback events overhead together tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

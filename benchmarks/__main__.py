@@ -30,6 +30,8 @@ ORDER = (
     "promotion",
     "rollback",
     "events",
+    "overhead",
+    "together",
     "tests",
 )
 PACKAGES = (

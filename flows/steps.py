@@ -10,6 +10,7 @@ same step at once one does it, and the others wait for its result.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from functools import cache
@@ -31,6 +32,7 @@ from components.contracts import ModelArtifact
 from components.errors import FovealError, InputError
 from components.files import sha256_json, sha256_path, sha256_tree
 from flows.outages import FULL
+from flows.progress import timed
 from flows.settings import Settings
 from flows.step_lock import StepLock
 
@@ -187,6 +189,12 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
                 "retry_delay_seconds": [2.0**n for n in range(1, retries + 1)],
                 "retry_condition_fn": _worth_a_retry,
             }
-        return cast("Task[P, R]", task(name=name, **options)(function))
+
+        @functools.wraps(function)
+        def body(*arguments: P.args, **named: P.kwargs) -> R:
+            with timed(name):
+                return function(*arguments, **named)
+
+        return cast("Task[P, R]", task(name=name, **options)(body))
 
     return decorate
