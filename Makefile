@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint docs docs-serve bench model clean
+.PHONY: help install demo test lint audit docs docs-serve bench model clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,9 +23,13 @@ demo: $(STAMP)  ## the whole loop on real data
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-lint: $(STAMP)  ## style and types
+lint: $(STAMP)  ## style, types and security
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml components flows model_registry benchmarks infra
+
+audit: $(STAMP)  ## known vulnerabilities of the pinned versions
+	$(BIN)/python infra/audit.py
 
 docs: $(STAMP)  ## the documentation as a site in site/, every link checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -37,7 +41,7 @@ model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
-           promotion rollback events servers automation ui tests
+           promotion rollback events servers automation overhead together ui tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

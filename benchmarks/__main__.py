@@ -32,6 +32,8 @@ ORDER = (
     "events",
     "automation",
     "servers",
+    "overhead",
+    "together",
     "ui",
     "tests",
 )

@@ -20,9 +20,11 @@ catch this tree only.
 
 from __future__ import annotations
 
+from components.credentials import redact
+
 
 class FovealError(Exception):
-    """A failure that names what was expected, what was found and what to do about it.
+    """A failure that names what was expected, what was found and what to do about it; never a URL's password.
 
     Arguments:
         expected: what would have been right, e.g. ``"a folder of images"``.
@@ -31,8 +33,8 @@ class FovealError(Exception):
     """
 
     def __init__(self, expected: str, *, found: str, mend: str = "") -> None:
-        self.expected, self.found, self.mend = expected, found, mend
-        super().__init__(expected, found, mend)
+        self.expected, self.found, self.mend = redact(expected), redact(found), redact(mend)
+        super().__init__(self.expected, self.found, self.mend)
 
     def __str__(self) -> str:
         line = f"expected {self.expected}, found {self.found}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,28 @@ def replacing(target: Path) -> Iterator[Path]:
     aside = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
     try:
         yield aside
-        if target.is_dir():
-            old = target.with_name(f".{uuid.uuid4().hex[:8]}-old-{target.name}")
-            os.replace(target, old)
-            os.replace(aside, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(aside, target)
+        _take_place(aside, target)
     finally:
         if aside.is_dir():
             shutil.rmtree(aside)
         else:
             aside.unlink(missing_ok=True)
+
+
+def _take_place(aside: Path, target: Path) -> None:
+    """Rename over what is there; of several processes that do so at once each succeeds, and the last one stays."""
+    while True:
+        old = target.with_name(f".{uuid.uuid4().hex[:8]}-old-{target.name}")
+        if target.is_dir():
+            with suppress(FileNotFoundError):  # another process took it away just now
+                os.replace(target, old)
+        try:
+            return os.replace(aside, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR):
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(target: Path, text: str) -> Path:

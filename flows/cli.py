@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from components.credentials import redact
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
@@ -216,6 +218,7 @@ def _check_release(parameters: Any) -> None:
 
 def main() -> None:
     """Entry point: a failure is one line on stderr and a non-zero exit, never a traceback."""
+    logging.raiseExceptions = False  # what a log handler cannot send is not for whoever reads the one line
     try:
         app(standalone_mode=True)
     except FovealError as error:
@@ -225,10 +228,23 @@ def main() -> None:
         screen.failure("stopped; finished steps are kept, the same command resumes")
         sys.exit(130)
     except Exception as error:
-        report = Settings.from_environment().root / "crash.txt"
-        write_text(report, traceback.format_exc())
-        screen.failure(
-            f"a fault in Foveal or beneath it: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
-            f"details are in {report}"
-        )
-        sys.exit(70)
+        sys.exit(_fault(error))
+
+
+def _fault(error: Exception) -> int:
+    """Say what went wrong when nobody foresaw it, keep the details, and give the exit code."""
+    from flows.outages import full_disk
+
+    settings = Settings.from_environment()
+    if full := full_disk(error, settings):
+        screen.failure(str(full))
+        return 1
+    words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    report = settings.root / "crash.txt"
+    try:
+        write_text(report, redact(traceback.format_exc()))
+        kept = f"details are in {report}"
+    except OSError as unwritten:
+        kept = f"no details, as {report} could not be written: {unwritten.strerror}"
+    screen.failure(f"a fault in Foveal or beneath it: {words}; {kept}")
+    return 70

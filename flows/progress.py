@@ -1,13 +1,17 @@
-"""Progress of long work: components call back, whoever listens (the command's progress bars) is told."""
+"""Progress of long work: components call back, whoever listens (the command's progress bars, a benchmark) is told."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 Listener = Callable[[str, int, int], None]
 
+Timer = Callable[[str, float], None]
+
 _listeners: list[Listener] = []
+_timers: list[Timer] = []
 
 
 @contextlib.contextmanager
@@ -24,3 +28,24 @@ def advance(what: str, done: int, total: int) -> None:
     """Tell all listeners that `done` of `total` units of `what` are finished."""
     for listener in tuple(_listeners):
         listener(what, done, total)
+
+
+@contextlib.contextmanager
+def timing(timer: Timer) -> Iterator[None]:
+    """Have `timer(step, seconds)` called for the body of each step that ends inside the block."""
+    _timers.append(timer)
+    try:
+        yield
+    finally:
+        _timers.remove(timer)
+
+
+@contextlib.contextmanager
+def timed(step: str) -> Iterator[None]:
+    """Tell all timers how long the block took, however it ended."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        for timer in tuple(_timers):
+            timer(step, time.perf_counter() - started)

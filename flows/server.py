@@ -39,7 +39,9 @@ def configure(settings: Settings) -> None:
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_LOCAL_STORAGE_PATH": str(settings.prefect_home / "results"),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the command says what failed, in one line
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_CLIENT_MAX_RETRIES": "4",  # a server that is gone is waited for about half a minute
         "PREFECT_CLI_PROMPT": "false",
     }
     for name, value in defaults.items():

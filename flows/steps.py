@@ -3,7 +3,8 @@
 A step's key is a hash of its name, of the source of the components, and of what its arguments hold:
 files by their bytes, datasets by images and labels, image sources by name, size and time. Its files
 go to a folder named by that key. So a rerun skips what is finished, a crashed run resumes where it
-stopped, and a changed file is never served from the cache.
+stopped, and a changed file is never served from the cache. Of several processes that come to the
+same step at once one does it, and the others wait for its result.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import Serializer
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+from prefect.transactions import IsolationLevel
 from pydantic import BaseModel
 
 import components
 from components import contracts
 from components.contracts import ModelArtifact
-from components.errors import InputError
+from components.errors import FovealError, InputError
 from components.files import sha256_json, sha256_path, sha256_tree
+from flows.outages import FULL
+from flows.progress import timed
 from flows.settings import Settings
+from flows.step_lock import StepLock
 from flows.task_progress import shown_in_prefect
 
 _keys: dict[UUID, str] = {}  # task run → content key, computed once per run
@@ -149,22 +154,14 @@ def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
 
 
 def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
-    """Bad input stays bad; anything else may pass the next time."""
+    """What a server, a database or a store did may pass; bad input, a full disk and a judgement of our own will not.
+
+    An error of ours that has a cause was translated from another library's; one without is a judgement.
+    """
     error = state.result(raise_on_failure=False)
-    return not isinstance(error, InputError)
-
-
-def _told(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, whose progress is shown in the Prefect UI when a task run calls it."""
-
-    @wraps(function)
-    def body(*arguments: P.args, **named: P.kwargs) -> R:
-        if TaskRunContext.get() is None:
-            return function(*arguments, **named)
-        with shown_in_prefect():
-            return function(*arguments, **named)
-
-    return body
+    if isinstance(error, FovealError):
+        return not isinstance(error, InputError) and error.__cause__ is not None
+    return not (isinstance(error, OSError) and error.errno in FULL)
 
 
 def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Callable[P, R]], Task[P, R]]:
@@ -172,7 +169,7 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
 
     Arguments:
         name: what people read; part of the key.
-        retries: how often to try again, with back-off, unless the input is at fault.
+        retries: how often to try again, after 2, 4, 8, … s, where that may help; 4 wait for half a minute.
         cached: keep the result by content; the function then writes its files to `workplace()`.
     """
 
@@ -182,7 +179,9 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
             options = {
                 "persist_result": True,
                 "result_serializer": ContractSerializer(),
-                "cache_policy": CacheKeyFnPolicy(cache_key_fn=_cache_key),
+                "cache_policy": CacheKeyFnPolicy(cache_key_fn=_cache_key).configure(
+                    lock_manager=StepLock(), isolation_level=IsolationLevel.SERIALIZABLE
+                ),
             }
         if retries:
             options |= {
@@ -190,6 +189,12 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
                 "retry_delay_seconds": [2.0**n for n in range(1, retries + 1)],
                 "retry_condition_fn": _worth_a_retry,
             }
-        return cast("Task[P, R]", task(name=name, **options)(_told(function)))
+
+        @wraps(function)
+        def body(*arguments: P.args, **named: P.kwargs) -> R:
+            with shown_in_prefect(), timed(name):
+                return function(*arguments, **named)
+
+        return cast("Task[P, R]", task(name=name, **options)(body))
 
     return decorate

@@ -6,7 +6,6 @@ nothing of it, on every store (docs/decisions/0009). Nothing of an entry is chan
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 import uuid
@@ -20,7 +19,7 @@ from components.contracts import Decision, dump, load
 from components.errors import FovealError
 from model_registry.history import Entry, History, replay
 from model_registry.release import RECORD_SUFFIX
-from model_registry.store import Store, contended, sqlite_file
+from model_registry.store import Store, contended, sqlite_file, taking_turns
 
 _STATED_CHARACTERS = 60_000  # of a decision in its entry's tag; MySQL's column holds 65,535 bytes
 _DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps
@@ -147,24 +146,15 @@ class Record:
 
     def dead(self, intents: tuple[Intent, ...]) -> tuple[Intent, ...]:
         """Those who will not write any more: on an embedded store all, as whoever asks holds the lock."""
-        if self._lock is not None:
+        if sqlite_file(self.store) is not None:
             return intents
         return tuple(intent for intent in intents if time.time() - intent.since > _ABANDONED_S)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the embedded store's lock, so that writers take turns; nothing on a server."""
-        if self._lock is None:
+        with taking_turns(self.store, "decisions"):
             yield
-            return
-        with self._lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    @property
-    def _lock(self) -> Any:
-        database = sqlite_file(self.store)
-        return database and database.with_name(f".{database.name}.decisions.lock")
 
     def _model(self, name: str) -> Any:
         from mlflow.exceptions import MlflowException

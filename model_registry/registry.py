@@ -15,14 +15,15 @@ from components.errors import ConfigError, RegistryError
 from components.files import replacing
 from model_registry import aliases, datasets, deciding, drift, runs
 from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
-from model_registry.bundles import unpack
+from model_registry.bundles import require_same, unpack
 from model_registry.comparison import UI, Comparison, compare, comparison_url
+from model_registry.failures import mlflow_errors
 from model_registry.history import Grounds, History, Reign
 from model_registry.record import Record
 from model_registry.release import Release, check_files, check_name, version_tags
-from model_registry.releasing import log_release
+from model_registry.releasing import find_release, log_release
 from model_registry.standing import Standing, registered_names, standing_of
-from model_registry.store import mlflow_errors, open_store
+from model_registry.store import open_store, taking_turns
 
 
 class Registry:
@@ -61,7 +62,8 @@ class Registry:
         check_files(release)
         tags = version_tags(release)
         with mlflow_errors("to log a release"):
-            number = self._find(release) or log_release(self._store, release, tags)
+            with taking_turns(self._store, f"{release.name}.release"):
+                number = find_release(self._store, release) or log_release(self._store, release, tags)
             version = self.get(release.name, number)
             run_name = f"v{version.version} · {release.chosen.variant}"
             self._store.client.update_run(version.run_id, name=run_name)
@@ -239,21 +241,33 @@ class Registry:
             return unpack(archive, expected, output)
 
     def download_reference(self, version: ModelVersion, output: Path) -> Path | None:
-        """Copy a version's drift reference into the folder `output`; None when it was released without one."""
+        """Copy a version's drift reference into the folder `output`; None when it was released without one.
+
+        Raises:
+            RegistryError: it is not the file that was registered.
+        """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
             stored = self._download(version, runs.REFERENCE_FOLDER, ".parquet", Path(scratch))
             if stored is None:
                 return None
+            require_same(stored, self.tags(version).get("reference_sha256"), version)
             with replacing(output / "reference.parquet") as aside:
                 shutil.copyfile(stored, aside)
         return output / "reference.parquet"
 
     def download_source(self, version: ModelVersion, output: Path) -> Path | None:
-        """Copy the model file that a version was made from into the folder `output`; None when it was not kept."""
+        """Copy the model file that a version was made from into the folder `output`; None when it was not kept.
+
+        What loads it may unpickle it, on the word that was given for the file of the release: no other file is given.
+
+        Raises:
+            RegistryError: it is not the file that was registered, or its hash was not kept.
+        """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
             stored = self._download(version, runs.SOURCE_FOLDER, "", Path(scratch))
             if stored is None:
                 return None
+            require_same(stored, self.tags(version).get("source_sha256"), version)
             with replacing(output / stored.name) as aside:
                 shutil.copyfile(stored, aside)
         return output / stored.name
@@ -283,11 +297,6 @@ class Registry:
         """
         with mlflow_errors("to log a drift report"):
             drift.log_drift(self._store, version, report, window)
-
-    def _find(self, release: Release) -> int | None:
-        same = f"name = '{release.name}' and tags.release_key = '{release.key}'"
-        found = self._store.client.search_model_versions(same)
-        return int(found[0].version) if found else None
 
     def _record(self, name: str) -> Record:
         return Record(self._store, name)

@@ -212,6 +212,8 @@ def version_tags(release: Release) -> dict[str, str]:
     }
     if release.reference is not None:
         tags["reference_sha256"] = sha256_file(release.reference)
+    if release.source is not None:
+        tags["source_sha256"] = sha256_file(release.source)
     if clash := sorted(tags.keys() & release.tags.keys()):
         raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", mend="rename them")
     return {**release.tags, **tags}

@@ -1,4 +1,4 @@
-"""Log a release: its runs first, then its logged model, and the version last."""
+"""Log a release: its runs first, then its logged model, and the version last, once however many processes do so."""
 
 from __future__ import annotations
 
@@ -6,19 +6,32 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from components.files import sha256_file
 from model_registry import runs
 from model_registry.model_card import description, model_card
 from model_registry.pyfunc import save_pyfunc
 from model_registry.release import Release, run_tags
-from model_registry.store import Store
+from model_registry.store import Store, contended
 
 _NOTE_LENGTH = 8000  # characters of a run's tag
+
+
+def find_release(store: Store, release: Release) -> int | None:
+    """The version that a release was registered as before; a tag that an older Foveal did not set is added."""
+    found = _same(store, release)
+    if not found:
+        return None
+    row = found[0]
+    if release.source is not None and "source_sha256" not in row.tags:
+        store.client.set_model_version_tag(release.name, row.version, "source_sha256", sha256_file(release.source))
+    return int(row.version)
 
 
 def log_release(store: Store, release: Release, tags: dict[str, str]) -> int:
     """Log a release with all that belongs to it and register it; returns the version's number.
 
-    What fails before the version is registered leaves runs marked FAILED.
+    What fails before the version is registered leaves runs marked FAILED. Where another process has registered the
+    same release meanwhile, that version is the one, and this one's is removed again.
     """
     card = release.description or model_card(release)
     experiment = runs.experiment_of(store, release.name)
@@ -44,7 +57,26 @@ def _register(store: Store, release: Release, tags: dict[str, str], card: str, r
             raise
     # `models:/ID` would be resolved by MLflow's global tracking URI in this process; a server resolves its own.
     source = f"models:/{model.model_id}" if store.remote else model.artifact_location
-    row = store.client.create_model_version(
-        release.name, source, run_id=run_id, tags=tags, description=description(card), model_id=model.model_id
+    contended(
+        store.client.create_model_version,
+        release.name,
+        source,
+        run_id=run_id,
+        tags=tags,
+        description=description(card),
+        model_id=model.model_id,
     )
-    return int(row.version)
+    first, *repeated = _same(store, release)
+    for row in repeated:  # of this process: MLflow's client repeats a call whose answer it did not get
+        if row.run_id == run_id:
+            store.client.delete_model_version(release.name, row.version)
+    return int(first.version)
+
+
+def _same(store: Store, release: Release) -> list[Any]:
+    """The versions of a release, the oldest first."""
+    return list(
+        store.client.search_model_versions(
+            f"name = '{release.name}' and tags.release_key = '{release.key}'", order_by=["version_number ASC"]
+        )
+    )

@@ -13,19 +13,28 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from components import telemetry
 from components.errors import ConfigError, RegistryError, UnavailableError
 from components.files import replacing
+from model_registry.failures import mend_of, mlflow_errors
 
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_S = 10
+_BUSY_S = 10.0  # for a database that another program holds
 _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what a command prints may be JSON
 }
+_PATIENCE = {  # a server that is gone is waited for about half a minute; MLflow's own defaults wait for four
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+_USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _TRIES = 20
 _OPENING = 0x666F7665616C  # "foveal": the key of PostgreSQL's advisory lock around the first opening of a database
 _TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)
@@ -47,27 +56,6 @@ class Store:
     tracking_uri: str
     artifact_root: str | None
     remote: bool
-
-
-@contextmanager
-def mlflow_errors(doing: str) -> Iterator[None]:
-    """Translate MLflow's exceptions.
-
-    Arguments:
-        doing: what was expected of MLflow, e.g. ``"to log a release"``.
-
-    Raises:
-        RegistryError: MLflow refused or failed.
-    """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        raise RegistryError(
-            f"MLflow {doing}", found=str(error), mend="check the tracking URI, the server's log and its free disk space"
-        ) from error
 
 
 def contended(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -98,6 +86,17 @@ def sqlite_uri(database: Path) -> str:
     return URL.create("sqlite", database=str(database.resolve())).render_as_string()
 
 
+@contextmanager
+def taking_turns(store: Store, what: str) -> Iterator[None]:
+    """Hold a lock of an embedded store, so that processes take turns at something; nothing on a server."""
+    database = sqlite_file(store)
+    if database is None:
+        yield
+        return
+    with _exclusive(database.with_name(f".{database.name}.{what}.lock")):
+        yield
+
+
 def sqlite_file(store: Store) -> Path | None:
     """The file of an embedded store; None for a server and for other databases."""
     from sqlalchemy import make_url
@@ -122,12 +121,13 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
         UnavailableError: the driver of a PostgreSQL URI is not installed.
     """
     telemetry.switch_off()
-    for name, value in _QUIET.items():
+    for name, value in (_QUIET | _PATIENCE).items():
         os.environ.setdefault(name, value)
     scheme = tracking_uri.partition(":")[0].partition("+")[0].lower()
     if scheme == "sqlite":
         return _open_sqlite(tracking_uri, artifact_root)
     if scheme in _SERVERS:
+        tracking_uri = _without_password(tracking_uri)
         _check_server(tracking_uri)
     elif scheme not in _DATABASES:
         raise ConfigError(
@@ -144,6 +144,15 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
     root = None if artifact_root is None else _as_uri(artifact_root)
     with _one_at_a_time(tracking_uri) if scheme == "postgresql" else nullcontext():
         return _connect(tracking_uri, root, scheme in _SERVERS)
+
+
+def _without_password(uri: str) -> str:
+    """A server's URI without its user and password, which go where MLflow looks for them and repeats them nowhere."""
+    parts = urlsplit(uri)
+    if parts.username is None:
+        return uri
+    os.environ |= {_USER: unquote(parts.username), _PASSWORD: unquote(parts.password or "")}
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _as_uri(root: str | Path) -> str:
@@ -222,13 +231,16 @@ def _check_database(database: Path) -> None:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         if database.exists():
-            with closing(sqlite3.connect(database)) as connection:
+            with closing(sqlite3.connect(database, timeout=_BUSY_S)) as connection:
                 connection.execute("PRAGMA schema_version")
     except (OSError, sqlite3.Error) as error:
+        locked = "locked" in str(error)
         raise RegistryError(
-            "a SQLite database that can be opened, or a place to make one",
+            f"a SQLite database that is free within {_BUSY_S:.0f} s"
+            if locked
+            else "a SQLite database that can be opened, or a place to make one",
             found=f"{database}: {error}",
-            mend="check the path and its permissions; move a damaged file aside",
+            mend=mend_of(str(error)) if locked else "check the path and its permissions; move a damaged file aside",
         ) from error
 
 
@@ -244,5 +256,6 @@ def _check_server(tracking_uri: str) -> None:
         raise RegistryError(
             f"an MLflow server at {tracking_uri}",
             found=str(error),
-            mend="start it (mlflow server …), or unset MLFLOW_TRACKING_URI to use the embedded store",
+            mend="start it (mlflow server …) and run the same command again, which repeats nothing that is finished; "
+            "or unset MLFLOW_TRACKING_URI to use the embedded store",
         ) from error

@@ -23,7 +23,8 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from components.errors import ImageError
-from components.images.sources import read_bytes, reason
+from components.images.remote import reason
+from components.images.sources import read_bytes
 
 MAX_PIXELS = 200_000_000  # the largest phone sensors; 0.6 GB as BGR
 

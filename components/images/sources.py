@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from components.errors import DatasetError, FovealError, ImageError, UnavailableError
+from components.errors import ConfigError, DatasetError, FovealError, ImageError, UnavailableError
+from components.images.remote import ask, is_file, open_remote, reason, require_no_credentials
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
@@ -49,8 +50,9 @@ def list_images(source: str | Path) -> tuple[ImageSource, ...]:
             ``"s3://bucket/shots"`` or ``"memory://shots/*.jpg"``.
 
     Raises:
+        ConfigError: a URL, or one in a manifest, holds a user or a password.
         DatasetError: nothing is there, there are no images, or an id comes twice.
-        UnavailableError: the URL's scheme needs a package that is not installed.
+        UnavailableError: the URL's scheme needs a package that is not installed, or its store is not to be reached.
     """
     text = str(source)
     found = sorted(_remote(text) if "://" in text else _local(text), key=lambda image: image.image_id)
@@ -87,7 +89,8 @@ def read_bytes(uri: str) -> bytes:
 
     Raises:
         ImageError: it is missing or cannot be read.
-        UnavailableError: the URL's scheme needs a package that is not installed.
+        ConfigError: the URL holds a password.
+        UnavailableError: the URL's scheme needs a package that is not installed, or its store is not to be reached.
     """
     if "://" not in uri:
         try:
@@ -96,18 +99,13 @@ def read_bytes(uri: str) -> bytes:
             detail = getattr(error, "strerror", None) or reason(error)
             raise ImageError("a readable file", found=f"{uri}: {detail}", mend="check the path") from error
     try:
-        filesystem, path = _filesystem(uri)
-        content: bytes = filesystem.cat_file(path)
-    except UnavailableError:
+        filesystem, path = open_remote(uri)
+        content: bytes = ask(filesystem, "cat_file", path)
+    except (ConfigError, UnavailableError):
         raise
     except Exception as error:  # each store raises errors of its own
         raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=_CHECK_URL) from error
     return content
-
-
-def reason(error: Exception) -> str:
-    """An exception of another library as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _local(text: str) -> Iterator[ImageSource]:
@@ -151,13 +149,13 @@ def _remote(url: str) -> Iterator[ImageSource]:
     if "::" in url:  # names inside an archive do not say which archive they are in
         raise DatasetError("a URL of one store", found=url, mend="unpack the archive, or name a copy of it")
     try:
-        filesystem, path = _filesystem(url)
+        filesystem, path = open_remote(url)
         filesystem.invalidate_cache()  # a listing that is a night old would hide the day's images
-        if filesystem.isfile(path):
+        if is_file(filesystem, path):
             yield from _remote_file(url, filesystem, path)
             return
-        pattern = glob.has_magic(path) and not filesystem.isdir(path)
-        listed = filesystem.glob(path, detail=True) if pattern else filesystem.find(path, detail=True)
+        pattern = glob.has_magic(path) and not ask(filesystem, "isdir", path)
+        listed = ask(filesystem, "glob" if pattern else "find", path, detail=True)
         urls = {name: str(filesystem.unstrip_protocol(name)) for name in listed}
     except FovealError:
         raise
@@ -169,22 +167,11 @@ def _remote(url: str) -> Iterator[ImageSource]:
 
 def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:
     if _suffix(path) in MANIFEST_SUFFIXES:
-        yield from _manifest(filesystem.cat_file(path), filesystem.unstrip_protocol(path))
+        yield from _manifest(ask(filesystem, "cat_file", path), filesystem.unstrip_protocol(path))
     elif _suffix(path) in IMAGE_SUFFIXES:
         yield ImageSource(path.rpartition("/")[2], filesystem.unstrip_protocol(path))
     else:
         _nothing(url, exists=True)
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    """The store behind a URL and the path in it; other failures than a missing package are the caller's to name."""
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise UnavailableError(f"a package that reads {url.partition('://')[0]}://", found=reason(error)) from error
-    return filesystem, str(path)
 
 
 def _visible(paths: Iterable[str], base: str) -> Iterator[ImageSource]:
@@ -206,6 +193,7 @@ def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
     for number, row in enumerate(rows, 1):
         path = (row.get("path") or row.get("uri") or "").strip()
         if path:
+            require_no_credentials(path)
             yield ImageSource((row.get("image_id") or "").strip() or path, _beside(folder, path))
         elif _suffix(manifest) == ".csv":
             raise DatasetError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import ConfigError, DatasetError, FovealError, UnavailableError
-from components.images.sources import reason
+from components.images.remote import ask, is_file, open_remote, reason
 
 ASIDE = ".aside"  # where files are written before they appear; listings pass over it
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -74,13 +74,15 @@ class Folder:
         """Whether a file is there now, whatever an earlier listing said."""
         with self._reported(path):
             self._store.invalidate_cache()
-            return bool(self._store.isfile(self._full(path)))
+            return is_file(self._store, self._full(path))
 
     def read_all(self, paths: Sequence[str]) -> list[bytes | None]:
         """The contents of several files, fetched at the same time where the store can; None for a missing one."""
         if not paths:
             return []
-        found = self._store.cat_ranges([self._full(path) for path in paths], None, None, on_error="return")
+        full = [self._full(path) for path in paths]
+        with self._reported(paths[0]):
+            found = self._store.cat_ranges(full, None, None, on_error="return")
         for path, content in zip(paths, found, strict=True):
             if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
                 with self._reported(path):
@@ -95,7 +97,7 @@ class Folder:
             FileNotFoundError: it is missing, or goes missing while it is read.
         """
         with self._reported(path):
-            file = self._store.open(self._full(path), "rb")
+            file = ask(self._store, "open", self._full(path), "rb")
         with file:
             yield file
 
@@ -120,7 +122,7 @@ class Folder:
                 _flush(file)
                 _into_place(os.replace, file, target)
             else:
-                self._store.put_file(str(file), target)
+                ask(self._store, "put_file", str(file), target, within=None)  # however large the file is
 
     def create(self, path: str, content: bytes) -> bool:
         """Write a file unless it is there: of several writers one succeeds.
@@ -160,7 +162,7 @@ class Folder:
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
         with self._reported(path), suppress(FileNotFoundError):
-            self._store.rm_file(self._full(path))
+            ask(self._store, "rm_file", self._full(path))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder and the files directly in it; it stays if a writer puts a file there meanwhile."""
@@ -185,7 +187,7 @@ class Folder:
         with self._reported(folder):
             self._store.invalidate_cache()  # another process may have written since
             try:
-                found = self._store.ls(full, detail=True)
+                found = ask(self._store, "ls", full, detail=True)
             except FileNotFoundError:
                 return []
         names = [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == kind]
@@ -224,7 +226,6 @@ def undamaged(path: str) -> Iterator[None]:
 
 def _open_store(url: str) -> tuple[Any, str]:
     """The file system behind a path or a URL, and the root in it without a slash at its end."""
-    import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
     if "://" not in url:
@@ -232,12 +233,12 @@ def _open_store(url: str) -> tuple[Any, str]:
     if "::" in url:  # a cache or an archive in between would show old or half content
         raise ConfigError("a folder or the URL of one store", found=url, mend="leave out what is before '::'")
     try:
-        store, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise UnavailableError(f"a package that opens {url.partition('://')[0]}://", found=reason(error)) from error
+        store, path = open_remote(url)
+    except FovealError:
+        raise
     except Exception as error:  # each store raises errors of its own
         raise ConfigError("a folder or the URL of one", found=f"{url}: {reason(error)}", mend="check it") from error
-    return store, str(path).rstrip("/")
+    return store, path.rstrip("/")
 
 
 def _flush(file: Path) -> None:

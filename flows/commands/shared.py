@@ -19,12 +19,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 @contextmanager
 def running(what: str, as_json: bool) -> Iterator[None]:
     """A Prefect API for the block, and progress on the screen."""
+    from flows.outages import outages_named, require_registry
     from flows.server import prefect_api
 
     settings = Settings.from_environment()
     with screen.progress(as_json) as bars:
         bars.phase("starting Prefect")
-        with prefect_api(settings):
+        require_registry(settings)
+        with outages_named(settings), prefect_api(settings) as url, outages_named(settings, url):
             bars.phase(what)
             yield
 

@@ -1,0 +1,49 @@
+"""What MLflow and the stores beneath it fail with, as one line that says how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from components.errors import RegistryError
+
+_STORES = frozenset(
+    {"azure", "boto3", "botocore", "google", "mlflow", "requests", "s3transfer", "sqlalchemy", "urllib3"}
+)
+_MOST = 400  # characters of another library's words
+_SQL = re.compile(r"\s*(\[SQL:|\(Background on this error).*", re.DOTALL)
+_RESUME = "then run the same command again, which repeats nothing that is finished"
+_MENDS = (
+    (r"database is locked|database table is locked",
+     f"another program holds the database: end it, or wait; {_RESUME}"),
+    (r"disk is full|no space left|disk quota exceeded|error 28\b", f"free some disk space, {_RESUME}"),
+    (r"max retries|connection (refused|reset|aborted)|timed? ?out|failed to establish|50[234]\b|remotedisconnected",
+     f"start MLflow's server, or what it stores in, again, {_RESUME}"),
+)  # fmt: skip
+_OTHERWISE = "check the tracking URI, the server's log and its free disk space"
+
+
+@contextmanager
+def mlflow_errors(doing: str) -> Iterator[None]:
+    """Translate the exceptions of MLflow, of its database and of its artifact stores.
+
+    Arguments:
+        doing: what was expected of MLflow, e.g. ``"to log a release"``.
+
+    Raises:
+        RegistryError: MLflow refused or failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _STORES:
+            raise
+        words = " ".join(_SQL.sub("", str(error)).split()) or type(error).__name__
+        found = words if len(words) <= _MOST else f"{words[:_MOST]}…"
+        raise RegistryError(f"MLflow {doing}", found=found, mend=mend_of(str(error))) from error
+
+
+def mend_of(words: str) -> str:
+    """What to do about a failure of a store, by its words."""
+    return next((mend for pattern, mend in _MENDS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE)

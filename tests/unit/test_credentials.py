@@ -1,0 +1,63 @@
+"""Secrets in URLs are seen and kept out of what is told."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.credentials import has_credentials, redact
+from components.errors import RegistryError
+
+SECRETS = [
+    "https://anna:hush@host/shots",
+    "s3://AKIA:hu/sh+x=@bucket/shots",
+    "ftp://hush@host",
+    "postgresql://foveal:hush@db:5432/mlflow",
+    "mailto://anna:hush@mail.host?to=b",
+]
+PLAIN = [
+    "s3://bucket/shots",
+    "http://127.0.0.1:4200/api",
+    "http://host:8080/@anna/shots",
+    "models:/digits@champion",
+    "sqlite:////srv/mlflow.db",
+    "shots/a@b.jpg",
+    "https://host/shots?page=2",
+]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_secret_before_the_host_is_seen_and_hidden(url):
+    assert has_credentials(url)
+    told = redact(f"cannot open '{url}' now")
+    assert "hush" not in told and "hu/sh" not in told
+    assert not has_credentials(redact(url).replace("…@", ""))
+
+
+@pytest.mark.parametrize("url", PLAIN)
+def test_a_url_without_secrets_stays_as_it_is(url):
+    assert not has_credentials(url)
+    assert redact(url) == url
+
+
+def test_the_values_of_secret_parameters_are_hidden():
+    url = "https://host/a.jpg?X-Amz-Signature=hush&page=2&sig=hush"
+    assert redact(url) == "https://host/a.jpg?X-Amz-Signature=…&page=2&sig=…"
+
+
+words = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S"), exclude_characters="'\"@:"), min_size=1)
+
+
+@given(user=words, password=words, host=st.from_regex(r"[a-z]{1,10}", fullmatch=True))
+def test_whatever_the_password_is_it_is_hidden(user, password, host):
+    user, password = user.replace("/", ""), f"x{password}"
+    assert redact(f"s3://{user}:{password}@{host}/shots") == f"s3://…@{host}/shots"
+
+
+def test_an_error_never_holds_a_password_not_even_pickled():
+    error = RegistryError("a server", found="nobody at http://anna:hush@host", mend="ask http://anna:hush@host")
+    assert "hush" not in str(error) and b"hush" not in pickle.dumps(error)
+    assert "hush" not in str(pickle.loads(pickle.dumps(error)))  # noqa: S301 - made here
