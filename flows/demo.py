@@ -47,6 +47,7 @@ class DemoSummary:
         compared: the first version and the champion.
         seconds_to_alarm: from the first scene to the drift of the night.
         seconds: to the end.
+        command: how `foveal` is called here.
     """
 
     release: ReleaseSummary
@@ -56,9 +57,7 @@ class DemoSummary:
     compared: tuple[Compared, ...]
     seconds_to_alarm: float
     seconds: float
-    mlflow_command: str
-    mlflow_page: str
-    prefect_command: str
+    command: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
@@ -122,10 +121,6 @@ def run(settings: Settings) -> DemoSummary:
     champion = retrained.champion or first.version
     next_night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "next_night"), version=str(champion)))
     compared = _compare(data / "data.yaml", first.version, champion)
-    programs = f"DO_NOT_TRACK=true {short(Path(sys.prefix) / 'bin')}"
-    store = (
-        f"sqlite:///{short(settings.root)}/mlflow/mlflow.db" if settings.embedded_tracking else settings.tracking_uri
-    )
     return DemoSummary(
         first,
         night,
@@ -134,9 +129,7 @@ def run(settings: Settings) -> DemoSummary:
         compared,
         seconds_to_alarm=alarm - started,
         seconds=time.perf_counter() - started,
-        mlflow_command=f"{programs}/mlflow ui --backend-store-uri {store}",
-        mlflow_page=f"http://127.0.0.1:5000/#/models/{NAME}?workflowType=machine_learning",
-        prefect_command=f"PREFECT_HOME={short(settings.prefect_home)} {programs}/prefect server start",
+        command=str(short(Path(sys.prefix) / "bin" / "foveal")),
     )
 
 

@@ -29,9 +29,7 @@ def show_demo(done: DemoSummary) -> None:
             *release_places(done.release)[1:],
             ("night's report", done.night.window.report),
             ("next night's", done.next_night.window.report),
-            ("why it changed", f"foveal history {done.release.name}"),
-            ("MLflow", done.mlflow_command),
-            ("", done.mlflow_page),
-            ("Prefect", done.prefect_command),
+            ("why it changed", f"{done.command} history {done.release.name}"),
+            ("all of it", f"{done.command} up      then Prefect, MLflow and Evidently show it in the browser"),
         ]
     )
