@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -43,6 +44,7 @@ def prepare(settings: Settings) -> None:
             mend="set it, or start everything with foveal up",
         )
     configure(settings)
+    settings.prefect_home.mkdir(parents=True, exist_ok=True)
     os.environ["FOVEAL_HOME"] = str(settings.root)
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", f"{POLL_S:g}")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "components")  # alerts belong in the log of their run
@@ -85,15 +87,17 @@ async def serve(ids: list[UUID]) -> None:
     async with runner:
         sys.stdout.write("serving\n")
         sys.stdout.flush()
-        await _look(runner, stop)
-        runner._scheduled_run_poller.stopping = True
-        await asyncio.wait_for(runner.cancel_all(), _GOODBYE_S)
+        looking = asyncio.create_task(_look(runner))
+        await stop.wait()
+        looking.cancel()
+        with suppress(TimeoutError):  # the server is away: its runs are found crashed when it is back
+            await asyncio.wait_for(runner.cancel_all(), _GOODBYE_S)
 
 
-async def _look(runner: Runner, stop: asyncio.Event) -> None:
-    """Look for runs every two seconds; Prefect's own loop ends for good when the server is away for ten."""
+async def _look(runner: Runner) -> None:
+    """Look for runs every two seconds; Prefect's own loop ends for good after three failed looks."""
     away = False
-    while not stop.is_set():
+    while True:
         try:
             await runner._scheduled_run_poller._get_and_submit_flow_runs()
             if away:
@@ -103,10 +107,7 @@ async def _look(runner: Runner, stop: asyncio.Event) -> None:
             if not away:
                 _say(f"could not ask Prefect's server for runs, will go on trying: {_line(error)}")
             away = True
-        try:
-            await asyncio.wait_for(stop.wait(), POLL_S)
-        except TimeoutError:
-            continue
+        await asyncio.sleep(POLL_S)
 
 
 def _say(text: str) -> None:
