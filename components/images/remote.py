@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from components.credentials import has_credentials
@@ -119,12 +120,11 @@ def reason(error: Exception) -> str:
 def _bounded(filesystem: Any, method: str, within: float | None) -> Callable[..., Any]:
     from fsspec.asyn import sync
 
-    if not getattr(filesystem, "async_impl", False) or not hasattr(filesystem, f"_{method}"):
+    coroutine = getattr(filesystem, f"_{method}", None)
+    if not getattr(filesystem, "async_impl", False) or not iscoroutinefunction(coroutine):
         plain: Callable[..., Any] = getattr(filesystem, method)
         return plain
-    return lambda *arguments, **named: sync(
-        filesystem.loop, getattr(filesystem, f"_{method}"), *arguments, timeout=within, **named
-    )
+    return lambda *arguments, **named: sync(filesystem.loop, coroutine, *arguments, timeout=within, **named)
 
 
 def _protocol(filesystem: Any) -> str:
