@@ -86,7 +86,7 @@ def ab_test(config: AbConfig) -> AbSummary:
             return look(config, experiment, a, b, new=new, asked=len(sources))
 
 
-@step("ab arm", cached=False, retries=4)
+@step("ab arm", cached=False, retries=5)
 def run_arm(served: Served, experiment: Experiment, arm: Arm) -> InferenceRun:
     """One version over the images that were planned for it; a killed run resumes."""
     sources, output = experiment.sources(arm), experiment.output(arm)

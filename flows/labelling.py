@@ -56,7 +56,7 @@ class Original:
     conditions: tuple[str, ...] = ()
 
 
-@step("new labels", cached=False, retries=4)
+@step("new labels", cached=False, retries=5)
 def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> tuple[list[Split], int]:
     """Where labelled images are that a retraining may learn from, and how many of them are new."""
     from components.images.datasets import load_dataset
@@ -71,7 +71,7 @@ def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> tuple[lis
     return parts, count
 
 
-@step("ask for labels", cached=False, retries=4)
+@step("ask for labels", cached=False, retries=5)
 def ask_for_labels(version: ModelVersion, reference: Path | None, size: int) -> int:
     """Queue images for people until `size` wait to be labelled; returns how many wait."""
     waiting = len(book(version.name).waiting())
@@ -109,7 +109,7 @@ def compose(
     )
 
 
-@step("mark labels learnt", cached=False, retries=4)
+@step("mark labels learnt", cached=False, retries=5)
 def mark_learnt(name: str, event: str) -> None:
     """Count labels anew from here on; once for each event."""
     book(name).mark_learnt(event)

@@ -79,7 +79,7 @@ class Champion:
         return self.released.model_copy(update={"model": model, "data": data, "promote": "never"})
 
 
-@step("fetch champion", cached=False, retries=4)
+@step("fetch champion", cached=False, retries=5)
 def fetch_champion(name: str, output: Path) -> Champion:
     """The champion, its bundle, its reference, and the checkpoint that it came from."""
     store = registry()
@@ -104,7 +104,7 @@ def fetch_champion(name: str, output: Path) -> Champion:
     return Champion(version, bundle, source, reference, released, read_bundle(bundle, label))
 
 
-@step("log dataset", cached=False, retries=4)
+@step("log dataset", cached=False, retries=5)
 def log_dataset(name: str, dataset: DatasetVersion) -> None:
     """Keep in MLflow what a challenger is trained on."""
     registry().log_dataset(name, dataset)

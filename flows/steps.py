@@ -169,7 +169,7 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
 
     Arguments:
         name: what people read; part of the key.
-        retries: how often to try again, after 2, 4, 8, … s, where that may help; 4 wait for half a minute.
+        retries: how often to try again, after 2, 4, 8, … s, where that may help; 5 wait for a minute.
         cached: keep the result by content; the function then writes its files to `workplace()`.
     """
 

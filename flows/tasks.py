@@ -150,7 +150,7 @@ def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...],
     return build(runs, workplace() / "reference.parquet", conditions=conditions, labels=labels)
 
 
-@step("register", cached=False, retries=4)
+@step("register", cached=False, retries=5)
 def register(
     name: str,
     report: BenchmarkReport,
@@ -173,7 +173,7 @@ def register(
     return registry().log_release(release)
 
 
-@step("promote", cached=False, retries=4)
+@step("promote", cached=False, retries=5)
 def promote(version: ModelVersion) -> ModelVersion:
     """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so.
 
@@ -187,14 +187,14 @@ def promote(version: ModelVersion) -> ModelVersion:
     return store.promote(version.name, version.version, grounds)
 
 
-@step("decide", cached=False, retries=4)
+@step("decide", cached=False, retries=5)
 def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> ModelVersion:
     """Promote a challenger whose gates are all passed, or reject it; the grounds are written down."""
     move = registry().promote if report.passed else registry().reject
     return move(challenger.name, challenger.version, grounds)
 
 
-@step("fetch model", cached=False, retries=4)
+@step("fetch model", cached=False, retries=5)
 def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Path | None]:
     """A registered version, a copy of its bundle, and of its drift reference."""
     store = registry()
@@ -202,7 +202,7 @@ def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Pa
     return found, store.download_bundle(found, output / "bundle"), store.download_reference(found, output)
 
 
-@step("stored run", cached=False, retries=4)
+@step("stored run", cached=False, retries=5)
 def stored_run(version: ModelVersion, start: datetime | None, end: datetime | None) -> InferenceRun:
     """What a version saw in a time range, from the monitoring store."""
     from components.monitoring.stored import stored_run as export
@@ -212,7 +212,7 @@ def stored_run(version: ModelVersion, start: datetime | None, end: datetime | No
     return export(store(), version.name, version.version, output, start=start, end=end)
 
 
-@step("pool reference", cached=False, retries=4)
+@step("pool reference", cached=False, retries=5)
 def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
     """The held-out reference with the windows that were accepted since, but for the window of that key."""
     from components.monitoring.reference import pool_reference as pool
@@ -236,7 +236,7 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
     return write_report(run, reference, decision, workplace())
 
 
-@step("log drift", cached=False, retries=4)
+@step("log drift", cached=False, retries=5)
 def log_drift(version: ModelVersion, report: DriftReport, window: str) -> None:
     """Keep the decision and the report with the version in MLflow."""
     registry().log_drift(version, report, window)

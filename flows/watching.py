@@ -50,7 +50,7 @@ def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
     return Occasion(key, datetime.now(UTC), f"{config.name}: {looked_at}", alone=True)
 
 
-@step("plan window", cached=False, retries=4)
+@step("plan window", cached=False, retries=5)
 def plan_window(name: str, source: str, most_images: int | None) -> PlannedWindow | None:
     """The images that no earlier window had; the window that an earlier run left unfinished comes first."""
     from components.images.sources import list_images
@@ -71,13 +71,13 @@ def images_of(window: PlannedWindow) -> Images:
     return Images(str(manifest))
 
 
-@step("keep window", cached=False, retries=4)
+@step("keep window", cached=False, retries=5)
 def keep_window(run: InferenceRun, key: str) -> None:
     """Add a window's rows to the monitoring store, once."""
     store().append(run, key=key)
 
 
-@step("judge window", cached=False, retries=4)
+@step("judge window", cached=False, retries=5)
 def judge_window(
     config: WatchConfig,
     version: ModelVersion,
@@ -134,7 +134,7 @@ def judge_window(
     return Seen(report, health.checks, alerts)
 
 
-@step("commit window", cached=False, retries=4)
+@step("commit window", cached=False, retries=5)
 def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
     """Enter the window's images into the ledger: they are done. Then forget what is too old."""
     from components.monitoring import Watermark
