@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from benchmarks.subject import scratch
 from components.contracts import ModelArtifact
 from components.images.digits import write_classification_dataset, write_detection_dataset
 from components.images.sources import ImageSource, list_images
+from components.inference.spread import Spread
 from components.training import ClassifierTraining, train_classifier
 from flows.server import prefect_api
 from flows.settings import Settings
@@ -46,31 +48,6 @@ def _release(settings: Settings) -> tuple[float, Counter[str]]:
         return _seconds(lambda: release(release_config(settings))), spent
 
 
-def _mapped_ms() -> float:
-    """What a step that is mapped over shards adds to each, against a loop over the same function."""
-    from prefect import flow
-    from prefect.futures import wait
-
-    from flows.steps import step
-
-    def work(number: int) -> int:
-        return sum(range(number))
-
-    shard = step("shard", cached=False)(work)
-
-    @flow(name="a thousand shards")
-    def mapped() -> None:
-        wait(shard.map(list(range(SHARDS))))
-
-    @flow(name="no shards")
-    def plain() -> None:
-        for number in range(SHARDS):
-            work(number)
-
-    pairs = [(_seconds(mapped), _seconds(plain)) for _ in range(ROUNDS)]
-    return (min(one for one, _ in pairs) - min(other for _, other in pairs)) * 1000 / SHARDS
-
-
 def _tiny_model(folder: Path) -> ModelArtifact:
     from components.optimize import open_model
 
@@ -79,9 +56,12 @@ def _tiny_model(folder: Path) -> ModelArtifact:
     return open_model(trained.checkpoint, workdir=folder / "model")
 
 
-def _batch_ms(folder: Path) -> float:
-    """What a shard of batch inference adds, one image in each, against one shard of them all."""
+def _shards(folder: Path) -> dict[str, float]:
+    """What each shard of one image adds in milliseconds, against one shard of them all, here and mapped on Dask."""
+    from distributed import LocalCluster
+
     from components.inference import run_batch
+    from flows.spreading import on_cluster
 
     artifact = _tiny_model(folder)
     (folder / "shots").mkdir()
@@ -89,18 +69,28 @@ def _batch_ms(folder: Path) -> float:
     for number in range(SHARDS):
         cv2.imwrite(str(folder / "shots" / f"{number:04d}.png"), rng.integers(0, 255, (32, 32, 3), np.uint8))
     sources: tuple[ImageSource, ...] = list_images(folder / "shots")
+    names = itertools.count()
 
-    def run(size: int, number: int) -> float:
+    def run(size: int, spread: Spread | None) -> float:
         return _seconds(
             lambda: run_batch(
-                sources, artifact=artifact, backend="onnxruntime", model="tiny/1", batch=1, shard_images=size,
-                output=folder / f"out-{size}-{number}",
+                sources, artifact=artifact, backend="onnxruntime", model="tiny/1", threads=1, batch=1,
+                decode_threads=1, shard_images=size, output=folder / f"out-{next(names)}", spread=spread,
             )
         )  # fmt: skip
 
-    run(SHARDS, ROUNDS)  # the first pays for what is loaded
-    pairs = [(run(1, number), run(SHARDS, number)) for number in range(ROUNDS)]
-    return (min(one for one, _ in pairs) - min(other for _, other in pairs)) * 1000 / (SHARDS - 1)
+    def added_ms(spread: Spread | None) -> float:
+        run(SHARDS, spread)  # the first pays for what is loaded
+        pairs = [(run(1, spread), run(SHARDS, spread)) for _ in range(ROUNDS)]
+        return (min(one for one, _ in pairs) - min(other for _, other in pairs)) * 1000 / (SHARDS - 1)
+
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        on_cluster(cluster.scheduler_address) as spread,
+    ):
+        return {"in one process": added_ms(None), "mapped on a Dask cluster": added_ms(spread)}
 
 
 def measure() -> Figure:
@@ -114,17 +104,17 @@ def measure() -> Figure:
         with prefect_api(settings):
             starting = time.perf_counter() - started
             wall, spent = _release(settings)
-            mapped = _mapped_ms()
-        batch = _batch_ms(Path(name) / "batch")
+        added = _shards(Path(name) / "batch")
     own = sum(spent.values())
-    share, slowest = 1 - own / wall, max(mapped, batch)
+    share, slowest = 1 - own / wall, max(added.values())
     details = (
         f"flow {wall:.1f} s, bodies of its steps {own:.1f} s: "
         + ", ".join(f"{step} {seconds:.1f}" for step, seconds in spent.most_common()),
         "counted as overhead: hashing inputs, the cache, Prefect's engine and API calls, artifacts, copying results",
         f"not counted: starting the Prefect server, {starting:.1f} s, which a command does once",
-        f"a mapped Prefect task adds {mapped:.1f} ms, a shard of batch inference {batch:.1f} ms; {SHARDS} each, "
-        f"fastest of {ROUNDS}",
+        f"each of {SHARDS} shards of one image adds, against one shard of them all: "
+        + ", ".join(f"{where} {ms:.1f} ms" for where, ms in added.items())
+        + f"; fastest of {ROUNDS}; one worker, so that nothing is hidden by working at once",
         f"load average {os.getloadavg()[0]:.1f}",
     )
     text = f"{100 * share:.1f} % of a demo release, {slowest:.1f} ms a shard"
