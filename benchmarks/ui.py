@@ -32,21 +32,25 @@ def up(root: Path, *options: str) -> Iterator[dict[str, str]]:
     command = [str(Path(sys.executable).with_name("foveal")), "up", "--json", *options]
     for service in ("prefect", "mlflow", "evidently", "metrics"):
         command += [f"--{service}-port", str(free_port())]
-    process = subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(  # noqa: S603 - our own command
         command, cwd=root.parent, env=ours | {"FOVEAL_HOME": str(root)}, stdout=subprocess.PIPE, text=True
-    )
+    ) as process:
+        try:
+            yield {service["name"]: service["address"] for service in _document(process)["services"]}
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def _document(process: subprocess.Popen[str]) -> Any:
+    """What `foveal up --json` prints once all is healthy; the pipe stays open behind it."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-    try:
-        document = ""
-        while not document.endswith("\n}\n"):
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError("`foveal up` ended before its servers were healthy")
-            document += line
-        yield {service["name"]: service["address"] for service in json.loads(document)["services"]}
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(120)
+    document = ""
+    while not document.endswith("\n}\n"):
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("`foveal up` ended before its servers were healthy")
+        document += line
+    return json.loads(document)
 
 
 def ask(prefect: str, path: str, question: Mapping[str, Any]) -> Any:
@@ -77,10 +81,9 @@ def next_nightly(page: Any, prefect: str) -> str:
     """When the nightly schedule runs next, as the deployment's page says it."""
     page.goto(f"{prefect}/deployments")
     page.get_by_role("link", name="nightly", exact=True).first.click()
-    page.get_by_role("tab", name="Upcoming").click()
-    scheduled = page.get_by_text(re.compile("Scheduled")).first
+    page.get_by_text("Upcoming", exact=True).click()
+    scheduled = page.get_by_text(re.compile(r"\d{4}/\d\d/\d\d 02:00:00 AM")).first
     scheduled.wait_for()
-    page.get_by_text("Schedules").first.wait_for()
     return str(scheduled.inner_text()).strip()
 
 

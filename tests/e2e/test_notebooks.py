@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from components.contracts import Gate, GateReport, Verdict
+from model_registry import Grounds, Registry, sqlite_uri
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
 
 
 def run(name: str, where: Path, monkeypatch: pytest.MonkeyPatch, **parameters: str | Path) -> str:
@@ -73,6 +79,9 @@ def test_two_versions_are_compared_on_the_same_images(released_classifier, monke
         config.write_text(text.replace("images: crops/day", f"golden_images: {golden_images}"))
         done = released_classifier.foveal("release", config, "--json")
         assert done.returncode == 0, done.stderr
+    golden = Gate("golden", 0.8, 0.8, (0.0, -0.01, 0.01), -0.02, 0.01, 50, Verdict.PASS, "not worse by the margin")
+    grounds = Grounds(trigger="drift", gates=GateReport("compared/2", "compared/1", (golden,)))
+    Registry(sqlite_uri(released_classifier.root / "mlflow" / "mlflow.db")).promote("compared", 1, grounds)
     said = run(
         "compare_two_versions",
         released_classifier.root,
@@ -84,3 +93,4 @@ def test_two_versions_are_compared_on_the_same_images(released_classifier, monke
     assert "top-1: " in said and "B − A = +0.0000" in said
     assert "compare-model-versions?name=%22compared%22" in said
     assert "bundle" in said, "the hashes that differ"
+    assert "not worse by the margin" in said, "the gates of the last decision"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 
 from benchmarks.browser import browsing, chromium, fill, open_form, submit
@@ -21,7 +22,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def servers(root):
-    with up(root, "--without", "metrics") as addresses:
+    with up(root) as addresses:
         yield addresses
 
 
@@ -50,7 +51,7 @@ def test_a_click_in_the_form_ends_in_a_registered_version(clicked, root):
 
 
 def test_the_nightly_schedule_shows_its_next_run(servers, page):
-    assert "Scheduled" in next_nightly(page, servers["prefect"])
+    assert "02:00:00 AM" in next_nightly(page, servers["prefect"])
 
 
 def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
@@ -80,7 +81,7 @@ def test_two_versions_stand_side_by_side_in_mlflow(clicked, servers, page, root,
     assert done.returncode == 0, done.stderr
     registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"))
     page.goto(registry.comparison_url("clicked", 1, 2, servers["mlflow"]))
-    for text in ("Comparing 2 Versions", "p95_ms"):
+    for text in ("Comparing 2 Versions", "thresholds.confidence", "p50_ms"):
         page.get_by_text(text).first.wait_for()
 
 
@@ -90,3 +91,9 @@ def test_drift_over_time_stands_in_evidently(clicked, servers, page, root, scene
     page.goto(servers["evidently"])
     page.get_by_text("clicked").first.click()
     page.get_by_text("Share of columns that drifted").first.wait_for()
+
+
+def test_prometheus_finds_the_models_and_their_windows(clicked, servers):
+    said = httpx.get(f"{servers['metrics']}/metrics", timeout=60).text
+    assert 'foveal_source_up{source="store"} 1.0' in said
+    assert 'foveal_champion_version{model="clicked"} 1.0' in said
