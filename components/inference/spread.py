@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from components.vision import task_for
 
 Spread = Callable[[Callable[[Shard], None], Sequence[Shard]], Iterable[Shard]]
 """Calls a function for every shard, anywhere, in any order; yields each shard once it is finished."""
+
+_kept = threading.local()  # the run whose shards this thread does, and its open engine: opening may take seconds
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,14 @@ class ShardJob:
         Raises:
             ModelError: the engine fails on everything it is given.
         """
+        with self._open() as worker:
+            worker.finish(self.sources, todo, progress)
+
+    @contextmanager
+    def _open(self) -> Iterator[ShardWorker]:
         task = task_for(self.artifact.spec, confidence=self.confidence, iou=self.iou)
         with get_backend(self.backend).open(self.artifact, device=self.device, threads=self.threads) as session:
-            worker = ShardWorker(
+            yield ShardWorker(
                 session,
                 task,
                 WorkFolder(self.output, self.key, table_schemas(task)),
@@ -56,7 +65,6 @@ class ShardJob:
                 decode_threads=self.decode_threads,
                 embedding=self.artifact.embedding,
             )
-            worker.finish(self.sources, todo, progress)
 
     def hand_out(self, todo: Sequence[Shard], spread: Spread, progress: Progress | None = None) -> None:
         """Have shards done elsewhere.
@@ -71,5 +79,21 @@ class ShardJob:
                 progress(done, len(self.sources))
 
     def finish_one(self, shard: Shard) -> None:
-        """Do one shard in this process."""
-        self.finish([shard])
+        """Do one shard in this process; the engine stays open for this thread's next shard of the same run."""
+        run = (self.key, self.output, self.threads, self.batch, self.decode_threads)
+        if getattr(_kept, "run", None) != run:
+            _let_go()
+            _kept.opened = ExitStack()
+            _kept.worker, _kept.run = _kept.opened.enter_context(self._open()), run
+        try:
+            _kept.worker.finish(self.sources, [shard], None)
+        except BaseException:
+            _let_go()
+            raise
+
+
+def _let_go() -> None:
+    """Close the engine that this thread has kept."""
+    if opened := getattr(_kept, "opened", None):
+        _kept.run = _kept.worker = _kept.opened = None
+        opened.close()
