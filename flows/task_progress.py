@@ -17,7 +17,7 @@ EVERY_S = 2.0  # between two calls of the server, and before the first
 
 
 class Bars:
-    """Writes a progress artifact for each kind of work; its key is that work's name."""
+    """Writes a progress artifact for each kind of work; its key is that work's name with `-progress`."""
 
     def __init__(self) -> None:
         self._bars: dict[str, UUID] = {}
@@ -34,7 +34,7 @@ class Bars:
         if what in self._bars:
             update_progress_artifact(self._bars[what], progress=share)
         else:
-            key = re.sub("[^a-z0-9]+", "-", what.lower()).strip("-")
+            key = re.sub("[^a-z0-9]+", "-", f"{what.lower()} progress")
             created = create_progress_artifact(progress=share, key=key, description=what)
             assert isinstance(created, UUID)  # noqa: S101 - a coroutine outside of steps only, says its type
             self._bars[what] = created
