@@ -1,4 +1,4 @@
-"""The pictures of the README: what `foveal up` shows of a storage root on which the demo has run."""
+"""Pictures of what `foveal up` shows of a storage root on which the demo has run; look at the paths in them first."""
 
 from __future__ import annotations
 
