@@ -21,8 +21,6 @@ from tests.conftest import COMMAND, clean_environment, foveal
 
 pytestmark = [
     pytest.mark.timeout(600, func_only=True),
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
 ]
 
 HOLD = """

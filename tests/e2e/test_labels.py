@@ -22,8 +22,6 @@ from flows.cli import app
 from flows.config_data import RetrainDataInput
 from flows.predicting import predict_images
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")  # of MLflow's
-
 
 @pytest.fixture(scope="module")
 def night(released, tmp_path_factory) -> Path:

@@ -14,7 +14,6 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
 ]
 
 

@@ -71,6 +71,7 @@ def test_a_typo_in_the_parameters_is_refused_with_its_reason(servers, page):
     fill(page, {"Rounds": "2"})
     page.get_by_role("button", name="Submit", exact=True).click()
     page.get_by_text("2 is less than the minimum of 6").first.wait_for()
+    assert "/run" in page.url, "the form is still open"
 
 
 def test_two_versions_stand_side_by_side_in_mlflow(clicked, servers, page, root, scenes):

@@ -16,8 +16,6 @@ from components.errors import FovealError
 from flows.cli import app
 from model_registry.store import open_store, sqlite_uri
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-
 
 class Payload:
     """Makes a file when it is unpickled."""

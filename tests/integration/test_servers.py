@@ -21,7 +21,6 @@ from model_registry.store import open_store
 
 pytestmark = [
     pytest.mark.timeout(1500),  # the first test waits for four servers and nine commands
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # aiobotocore leaves its loop's sockets to the collector
 ]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
 from flows.claim import claimed
 from flows.processes import free_port
@@ -78,7 +77,6 @@ def document(process: subprocess.Popen[str]) -> dict[str, str]:
     return {service["name"]: service["address"] for service in said["services"]}
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_restart(tmp_path, start):
     root, ports = tmp_path / "home", {name: free_port() for name in ("prefect", "mlflow", "evidently")}
     register(root, "before.up")

@@ -285,6 +285,8 @@ def test_kubernetes_schemas_accept_every_object_strictly(overlay):
     _, objects = overlay
     for one in [*objects, job(objects)]:
         kubernetes_validate.validate(one, "1.34", strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(objects[0] | {"spce": {}}, "1.34", strict=True)
 
 
 def test_every_pod_is_pinned_limited_and_may_run_under_the_restricted_standard(overlay):

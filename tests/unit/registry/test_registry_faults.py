@@ -19,11 +19,6 @@ from components.errors import RegistryError
 from model_registry import Registry
 from model_registry.store import open_store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
-
 HOLD = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1])
