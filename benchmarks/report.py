@@ -21,8 +21,9 @@ from benchmarks.subject import scratch
 from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
 from components.images.digits import CLASS_NAMES, Mood, compose_scene, digits_of
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
-from components.inference.tables import DETECTIONS, IMAGES, detections_schema, images_schema
+from components.inference.tables import detections_schema, images_schema
 from components.monitoring import assess, build_reference, write_report
+from components.runs import DETECTIONS, IMAGES
 from components.vision import task_for
 
 MODEL = "digits/3"

@@ -80,7 +80,7 @@ def latest_alarm(name: str) -> KeptWindow:
 
 
 def _read(folder: Path) -> KeptWindow:
-    from components.inference import load_run
+    from components.runs import load_run
 
     report = json.loads((folder / "drift" / "report.json").read_text(encoding="utf-8"))
     at = datetime.fromisoformat(report["trend_point"]["at"])

@@ -2,7 +2,7 @@
 
 - `InferencePipeline`: pre-process → models → combine, sync and async, with running metrics.
 - `ShadowPipeline`, `SplitPipeline`: two versions in the place of one; `Experiment`: a test that goes on for days.
-- `run_batch`: a table row for every image, in bounded memory; a killed run goes on where it was. `load_run` reads one.
+- `run_batch`: a table row for every image, in bounded memory; a killed run goes on where it was.
 """
 
 import lazy_loader

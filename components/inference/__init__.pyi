@@ -3,7 +3,6 @@ from .batch import run_batch
 from .combine import Combine, average, nms
 from .experiment import Design, Experiment
 from .metrics import Metrics, MetricsSnapshot
-from .output import load_run
 from .pipeline import InferencePipeline, Member
 from .results import Item, PredictionResult
 from .shadow import Shadowed, ShadowPipeline
@@ -25,7 +24,6 @@ __all__ = [
     "SplitPipeline",
     "assign_arm",
     "average",
-    "load_run",
     "nms",
     "run_batch",
 ]

@@ -16,11 +16,11 @@ from components.files import replacing, sha256_json
 from components.images.sources import ImageSource, fingerprint
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.lock import exclusive
-from components.inference.output import check_replaceable, finished_run, write_run
 from components.inference.shard_worker import Progress, engine_fault
 from components.inference.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
 from components.inference.spread import ShardJob, Spread
 from components.inference.tables import table_schemas
+from components.runs import check_replaceable, finished_run, write_run
 from components.vision import task_for
 
 LAYOUT = 2  # raise when the tables' columns or their meaning change: earlier results are then made anew

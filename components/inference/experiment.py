@@ -24,7 +24,7 @@ from components.files import replacing, write_json
 from components.images.sources import ImageSource
 from components.inference.ab import Arm, assign_arm, position
 from components.inference.lock import exclusive
-from components.inference.output import load_run
+from components.runs import load_run
 
 DESIGN, SCORES, BATCHES, NEXT, PLAN = "experiment.json", "scores.parquet", "batches", "next", "plan.json"
 

@@ -19,7 +19,8 @@ from components.images.sources import ImageSource
 from components.inference.engine import Outcome, describe, predict_inputs
 from components.inference.prepare import Prepared, ahead, prepare
 from components.inference.shards import Shard, ShardRecord, WorkFolder
-from components.inference.tables import DETECTIONS, IMAGES, Row, detection_rows, image_rows
+from components.inference.tables import Row, detection_rows, image_rows
+from components.runs import DETECTIONS, IMAGES
 from components.vision import VisionTask
 
 Progress = Callable[[int, int], None]

@@ -15,12 +15,12 @@ from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.inference.engine import Outcome, describe
 from components.inference.prepare import Prepared
 from components.inference.results import items_of
+from components.runs import DETECTIONS, IMAGES
 from components.vision import VisionTask
 
 Row = dict[str, Any]
 Schemas = Mapping[str, Any]  # a table's file name → its pyarrow.Schema
 
-IMAGES, DETECTIONS = "images.parquet", "detections.parquet"
 ROW_GROUP = 65_536  # rows; a compromise between memory while writing and speed of reading
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from components.contracts import DriftDecision, DriftState, FailedImage, InferenceRun, dump, load
 from components.errors import DatasetError, IncompatibleError
-from components.files import replacing
+from components.files import replacing, sha256_tree
 from components.monitoring.history import PastWindow
 from components.monitoring.store import MonitoringStore
 from components.monitoring.trends import TrendPoint
+from components.runs import DETECTIONS, IMAGES, write_run
 
 KIND = "drift"  # of the records
 _STAGES = ("inference_ms", "postprocess_ms")
@@ -171,11 +172,14 @@ def stored_run(
     recipes = pc.unique(images["statistics_recipe"]).to_pylist()
     if len(recipes) > 1:
         raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", mend="narrow the range")
-    with replacing(output) as aside:
-        aside.mkdir(parents=True)
-        pq.write_table(images, aside / "images.parquet")
-        pq.write_table(detections, aside / "detections.parquet")
     failed = images.filter(pc.not_equal(images["status"], "ok")).select(["image_id", "error"]).to_pylist()
     failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
     seconds = sum(pc.sum(images[name]).as_py() or 0.0 for name in _STAGES) / 1e3
-    return InferenceRun(output, f"{name}/{version}", len(images) - len(failed), failures, seconds, recipes[0])
+    run = InferenceRun(output, f"{name}/{version}", len(images) - len(failed), failures, seconds, recipes[0])
+    with replacing(output) as aside:
+        aside.mkdir(parents=True)
+        pq.write_table(images, aside / IMAGES)
+        pq.write_table(detections, aside / DETECTIONS)
+        asked = {"stored": f"{name}/{version}", "start": str(start), "end": str(end)}
+        write_run(aside, run, sha256_tree(aside), asked)
+    return run

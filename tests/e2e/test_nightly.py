@@ -14,6 +14,7 @@ import pytest
 
 from components.monitoring import MonitoringStore
 from components.monitoring.stored import judged_windows
+from components.runs import load_run
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,7 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
     assert judged.returncode == 0, judged.stderr
     said = json.loads(judged.stdout)
     assert (said["window"]["images"], said["alerts"]) == (len(stored), [])
+    assert load_run(Path(said["folder"]) / "predictions").processed == len(stored)
     assert events(released, "foveal.drift.detected") == 1, "a look without telling tells nobody"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.contracts import DriftDecision, DriftState, InferenceRun, dump
 from components.errors import ConfigError
-from components.inference.output import write_run
+from components.runs import write_run
 from flows.kept import kept_windows, latest_alarm, latest_release
 
 

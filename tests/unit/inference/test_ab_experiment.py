@@ -87,7 +87,7 @@ def test_a_batch_of_which_an_arm_is_missing_is_not_counted(tmp_path, detector, p
     with Experiment.opened(tmp_path / "test", DESIGN) as experiment:
         experiment.plan(list_images(photos))
         run(experiment, detector, Arm.A)
-        with pytest.raises(DatasetError, match="finished batch run"):
+        with pytest.raises(DatasetError, match="finished run"):
             experiment.keep()
         assert experiment.batches() == []
 

@@ -18,8 +18,9 @@ from components.files import sha256_file
 from components.images.reading import read_image
 from components.images.sources import ImageSource, list_images
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
-from components.inference import load_run, run_batch
+from components.inference import run_batch
 from components.inference.lock import exclusive
+from components.runs import load_run
 from components.vision import task_for
 
 VOLATILE = ["decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "predicted_at"]

@@ -3,7 +3,8 @@ import pytest
 
 from components.contracts import FailedImage, Fit, Head, TaskType, VisionSpec
 from components.inference.shards import Shard, ShardRecord, WorkFolder, work_root
-from components.inference.tables import DETECTIONS, IMAGES, table_schemas
+from components.inference.tables import table_schemas
+from components.runs import DETECTIONS, IMAGES
 from components.vision import task_for
 
 TASK = task_for(VisionSpec(TaskType.DETECT, ("thing",), (32, 32), Fit.LETTERBOX, Head.YOLO))

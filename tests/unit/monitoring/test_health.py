@@ -15,6 +15,7 @@ from components.monitoring.health import check_health
 from components.monitoring.reference import pool_reference, read_labels
 from components.monitoring.stored import accepted_batches, judged_windows, remember, stored_run
 from components.monitoring.tables import read_reference
+from components.runs import load_run
 
 MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)
 POINT = TrendPoint(MONDAY, DriftState.OK, 100, 0.0, 0.9, 0.4)
@@ -118,6 +119,7 @@ def test_a_time_range_of_the_store_is_a_run_like_any_other(kept, tmp_path):
         store.append(kept(60, seed=night, at=MONDAY + timedelta(days=night)))
     run = stored_run(store, "digits", 3, tmp_path / "run", start=MONDAY + timedelta(days=1))
     assert (run.processed, run.model, run.statistics_recipe) == (120, "digits/3", STATISTICS_RECIPE)
+    assert load_run(run.folder) == run
     held_out = build_reference(kept(300, seed=7), tmp_path / "reference.parquet")
     assert assess(run, held_out).state is DriftState.OK
     with pytest.raises(DatasetError, match="in this time range"):

@@ -2,8 +2,7 @@ import pytest
 
 from components.contracts import FailedImage, InferenceRun
 from components.errors import DatasetError
-from components.inference import load_run
-from components.inference.output import write_run
+from components.runs import load_run, write_run
 
 
 @pytest.fixture

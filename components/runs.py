@@ -1,4 +1,4 @@
-"""What a finished batch run leaves on disk: two tables and `run.json`, put in place together or not at all."""
+"""A finished run on disk: two tables and `run.json`, whether a model has just made it or the store was asked for it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 from components.contracts import InferenceRun, dump, load
 from components.errors import ConfigError, DatasetError
-from components.inference.tables import DETECTIONS, IMAGES
 
-RUN_FILE = "run.json"
-FILES = frozenset({RUN_FILE, IMAGES, DETECTIONS})
+RUN, IMAGES, DETECTIONS = "run.json", "images.parquet", "detections.parquet"
+FILES = frozenset({RUN, IMAGES, DETECTIONS})
 
 
 def load_run(folder: Path) -> InferenceRun:
@@ -25,20 +24,18 @@ def load_run(folder: Path) -> InferenceRun:
     missing = sorted(name for name in FILES if not (folder / name).is_file())
     if missing:
         raise DatasetError(
-            "the folder of a finished batch run", found=f"{folder} without {', '.join(missing)}", mend="run it again"
+            "the folder of a finished run", found=f"{folder} without {', '.join(missing)}", mend="run it again"
         )
     return _read(folder)[0]
 
 
 def _read(folder: Path) -> tuple[InferenceRun, str]:
-    path = folder / RUN_FILE
+    path = folder / RUN
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return replace(load(InferenceRun, content["run"]), folder=folder), str(content["key"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"the {RUN_FILE} of a finished batch run", found=f"{path}: {error}", mend="run it again"
-        ) from error
+        raise DatasetError(f"the {RUN} of a finished run", found=f"{path}: {error}", mend="run it again") from error
 
 
 def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, Any]) -> None:
@@ -51,7 +48,7 @@ def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, A
         details: what the run was made with, for people.
     """
     content = {"key": key, "made_with": dict(details), "run": dump(run)}
-    (folder / RUN_FILE).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / RUN).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def finished_run(folder: Path, key: str) -> InferenceRun | None:
