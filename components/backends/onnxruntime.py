@@ -63,7 +63,8 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
     try:
         session = runtime.InferenceSession(source, options, providers=[provider], enable_fallback=0)
     except Exception as error:
-        raise ModelError("a model that onnxruntime loads", found=f"{name}: {one_line(error)}") from error
+        said = one_line(error).replace(source, name) if isinstance(source, str) else one_line(error)
+        raise ModelError("a model that onnxruntime loads", found=f"{name}: {said}") from error
     if session.get_providers()[0] != provider:
         raise UnavailableError(
             f"a machine where {provider} works",

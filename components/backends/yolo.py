@@ -16,6 +16,7 @@ import numpy as np
 from components import telemetry
 from components.backends.session import one_line
 from components.errors import ModelError, UnavailableError, UntrustedModelError
+from components.files import replacing
 
 
 def import_ultralytics() -> ModuleType:
@@ -97,3 +98,31 @@ def load_yolo(path: Path, *, trust: bool) -> Any:
         raise ModelError(
             "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", mend="export it again"
         ) from error
+
+
+def forget_places(checkpoint: Path) -> None:
+    """Take out of an Ultralytics checkpoint where it was made: folders of this machine, and the repository around them.
+
+    A checkpoint is passed on. Its weights and the names of files stay.
+
+    Arguments:
+        checkpoint: a file that Ultralytics has just written for us; it is replaced.
+    """
+    import torch
+
+    import_ultralytics()
+    contents = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    contents.pop("git", None)
+    _keep_names_alone(contents)
+    for network in filter(None, (contents.get("model"), contents.get("ema"))):
+        _keep_names_alone(vars(network))
+    with replacing(checkpoint) as aside:
+        torch.save(contents, aside)
+
+
+def _keep_names_alone(described: dict[str, Any]) -> None:
+    for key, value in described.items():
+        if isinstance(value, dict):
+            _keep_names_alone(value)
+        elif isinstance(value, str | Path) and Path(value).is_absolute():
+            described[key] = Path(value).name

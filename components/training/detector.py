@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from components.backends.yolo import import_ultralytics, load_yolo
+from components.backends.yolo import forget_places, import_ultralytics, load_yolo
 from components.contracts import TaskType
 from components.errors import ConfigError, DatasetError
 from components.files import replacing
@@ -115,6 +115,7 @@ def train_detector(
         with replacing(output) as aside:
             aside.mkdir()
             shutil.copy(run / "weights" / "best.pt", aside / "model.pt")
+            forget_places(aside / "model.pt")
             _write_curve(run / "results.csv", aside / "curve.csv")
     metrics = {
         "map50_95": float(result.box.map),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.backends.yolo import load_yolo
+from components.backends.yolo import forget_places, load_yolo
 from components.contracts import TaskType
 from components.errors import ConfigError
 from components.files import replacing
@@ -116,6 +116,7 @@ def _blend_detectors(
     old, new = load_yolo(before, trust=True), load_yolo(after, trust=True)
     new.model.float().load_state_dict(_between(old.model.float().state_dict(), new.model.state_dict(), asked.blend))
     new.save(str(output))
+    forget_places(output)
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         settings = {"imgsz": image_size, "batch": asked.batch, "device": asked.device, "workers": 0, "plots": False}
         file = str(absolute_data(data, Path(scratch)))

@@ -1,3 +1,7 @@
+import re
+import zipfile
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -59,3 +63,15 @@ def test_a_detector_is_fine_tuned_on_the_users_word_and_blended(scenes, tmp_path
     old, new = (load_yolo(path, trust=True).model.float().state_dict() for path in (MODEL, tuned.checkpoint))
     assert any(not torch.equal(old[name], new[name]) for name in old)
     assert set(tuned.metrics) == {"map50_95", "map50"}
+    assert not folders_in(tuned.checkpoint)
+
+
+def test_the_shipped_detector_does_not_say_where_it_was_trained():
+    assert not folders_in(MODEL)
+
+
+def folders_in(checkpoint: Path) -> list[bytes]:
+    """Absolute paths in what a checkpoint says of itself."""
+    with zipfile.ZipFile(checkpoint) as archive:
+        pickled = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    return re.findall(rb"(?<!/)/[\w.-]+/[\x20-\x7e]*", pickled)
