@@ -111,7 +111,7 @@ def forget_places(checkpoint: Path) -> None:
     import torch
 
     import_ultralytics()
-    contents = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    contents, _ = import_module("ultralytics.nn.tasks").torch_safe_load(checkpoint, safe_only=True)
     contents.pop("git", None)
     _keep_names_alone(contents)
     for network in filter(None, (contents.get("model"), contents.get("ema"))):
