@@ -7,6 +7,7 @@ import itertools
 import socket
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http(s) address of a server
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+    except (urllib.error.URLError, HTTPException, OSError, ValueError):
         return False
 
 

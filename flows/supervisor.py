@@ -1,4 +1,4 @@
-"""Starts services in the order of their needs, restarts what dies, and stops all of them, whatever happens."""
+"""Starts services in the order of their needs, restarts what dies or hangs, and stops all of them, whatever happens."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ class Patience:
         longest_wait_s: bound of that.
         settled_s: after so long in health, earlier deaths of a service are forgotten.
         startup_s: to become healthy; longer counts as a death.
+        check_s: between two looks at the health of a service that runs.
+        silence_s: in which such a service must have been found healthy; longer counts as a death.
         grace_s: to end in order before it is killed.
         stop_s: to end in order, for all services together.
     """
@@ -77,6 +79,8 @@ class Patience:
     longest_wait_s: float = 30.0
     settled_s: float = 60.0
     startup_s: float = 180.0
+    check_s: float = 10.0
+    silence_s: float = 120.0
     grace_s: float = 35.0  # the served deployments cancel running flows
     stop_s: float = 60.0
 
@@ -125,7 +129,7 @@ class Supervisor:
         return True
 
     def watch(self, stop: Event) -> None:
-        """Restart what dies until told to stop.
+        """Restart what dies or hangs until told to stop.
 
         Raises:
             UnavailableError: a service died too often; the others still run, until `stop`.
@@ -147,12 +151,19 @@ class Supervisor:
                     charge.begin()
             elif (code := charge.process.poll()) is not None:
                 self._died(charge, f"ended with code {code}")
-            elif charge.healthy:
-                continue
-            elif charge.service.ready(charge.log):
-                charge.healthy, charge.since = True, now
-            elif now - charge.since > self._patience.startup_s:
-                self._died(charge, f"was not healthy after {self._patience.startup_s:.0f} s")
+            elif now >= charge.due:
+                self._ask(charge)
+
+    def _ask(self, charge: _Charge) -> None:
+        """How a service is that runs; one that is busy may be silent for a while."""
+        patience, now = self._patience, time.monotonic()
+        if charge.service.ready(charge.log):
+            charge.since = charge.since if charge.healthy else now
+            charge.healthy, charge.answered, charge.due = True, now, now + patience.check_s
+        elif charge.healthy and now - charge.answered > patience.silence_s:
+            self._died(charge, f"has not answered for {patience.silence_s:g} s")
+        elif not charge.healthy and now - charge.since > patience.startup_s:
+            self._died(charge, f"was not healthy after {patience.startup_s:.0f} s")
 
     def _died(self, charge: _Charge, how: str) -> None:
         patience, name, now = self._patience, charge.service.name, time.monotonic()
@@ -180,7 +191,7 @@ class _Charge:
         self.service, self.log, self._grace_s, self._keep = service, log, grace_s, keep
         self.process: subprocess.Popen[bytes] | None = None
         self.healthy, self.deaths = False, 0
-        self.since = self.due = 0.0
+        self.since = self.due = self.answered = 0.0  # time.monotonic(); due: to be started, or asked how it is
 
     def begin(self) -> None:
         if self.log.exists():

@@ -195,6 +195,17 @@ def test_a_service_that_never_answers_counts_as_dead(supervised):
     assert "nothing in its log" in error
 
 
+def test_a_service_that_hangs_is_started_again(supervised):
+    port = free_port()
+    process = supervised(f"run(web('web', {port}), check_s=0.1, silence_s=1, grace_s=1)")
+    assert process.stdout.readline() == "ready\n"
+    _, server = family(process)
+    server.suspend()
+    assert process.stdout.readline() == "web has not answered for 1 s; starting it again in 0.1 s (1 of 5)\n"
+    assert not left([server])
+    assert eventually(lambda: answers(f"http://127.0.0.1:{port}"))
+
+
 def test_restarts_wait_longer_each_time_up_to_a_bound():
     patience = Patience(first_wait_s=1, longest_wait_s=30)
     waits = [patience.wait_s(deaths) for deaths in (1, 2, 3, 6, 7, 10_000)]
