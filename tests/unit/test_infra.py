@@ -233,6 +233,22 @@ def test_prometheus_scrapes_the_service_that_exports(services):
     assert int(told["global"]["scrape_timeout"][:-1]) > 8, "longer than the endpoint waits for a store"
 
 
+@pytest.mark.parametrize("asked", ["check config --syntax-only prometheus.yml", "test rules alerts.test.yml"])
+def test_prometheus_own_tool_accepts_its_files_and_alerts_fire_when_they_should(asked):
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not installed; it comes with Debian's prometheus")
+    done = subprocess.run([tool, *asked.split()], cwd=INFRA / "prometheus", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_seen_to_fire():
+    tested = yaml.safe_load((INFRA / "prometheus" / "alerts.test.yml").read_text())["tests"]
+    rules = yaml.safe_load((INFRA / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    fired = {case["alertname"] for one in tested for case in one["alert_rule_test"] if case["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in rules}
+
+
 @pytest.fixture(scope="session", params=OVERLAYS)
 def overlay(request) -> tuple[str, list[dict[str, Any]]]:
     """Name and objects of an overlay, as kustomize makes them."""
