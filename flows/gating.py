@@ -146,7 +146,7 @@ def _exam(split: Split, columns: Sequence[str]) -> Exam:
     from components.images.reading import read_image
     from components.images.statistics import image_statistics
 
-    dataset = load_dataset(split.data, split.name)
+    dataset = load_dataset(split.data, split.name, objects=False)
     if not columns:
         return Exam(dataset)
     rows = []

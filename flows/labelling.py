@@ -67,7 +67,7 @@ def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> tuple[lis
         parts, count = [Split(kept.data, kept.split)], kept.fresh
     if data.labels:
         parts.append(Split(data.labels, data.labels_split))
-        count += len(load_dataset(data.labels, data.labels_split).images)
+        count += len(load_dataset(data.labels, data.labels_split, objects=False).images)
     return parts, count
 
 
@@ -99,7 +99,7 @@ def compose(
     )
     return compose_dataset(
         original.data,
-        [load_dataset(split.data, split.name) for split in new],
+        [load_dataset(split.data, split.name, objects=False) for split in new],
         folder / "versions",
         splits=original.splits,
         conditions=original.conditions,

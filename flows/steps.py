@@ -106,7 +106,7 @@ def _identity(value: Any) -> Any:
 
     match value:
         case Split():
-            return load_dataset(value.data, value.name).sha256
+            return load_dataset(value.data, value.name, objects=False).sha256
         case Images():
             return [fingerprint(source) for source in list_images(value.source)]
         case ModelArtifact():

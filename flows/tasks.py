@@ -144,7 +144,7 @@ def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...],
     from components.monitoring import build_reference as build
     from components.monitoring.health import label_reference
 
-    datasets = [load_dataset(split.data, split.name) for split in held_out]
+    datasets = [load_dataset(split.data, split.name, objects=False) for split in held_out]
     labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
     conditions = [split.name for split in held_out]
     return build(runs, workplace() / "reference.parquet", conditions=conditions, labels=labels)
@@ -257,7 +257,7 @@ def images_of(split: Split) -> Images:
     """The images of a labelled split, as something to run on."""
     from components.images.datasets import load_dataset
 
-    dataset = load_dataset(split.data, split.name)
+    dataset = load_dataset(split.data, split.name, objects=False)
     manifest = Settings.from_environment().steps / f"manifest-{dataset.sha256[:24]}.csv"
     if not manifest.exists():
         with replacing(manifest) as aside, aside.open("w", newline="") as file:

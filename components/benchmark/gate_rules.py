@@ -1,8 +1,9 @@
 """From what was measured of two models to a verdict for each gate, with its reason in one line.
 
 - golden: the lower bound of the two-sided 95 % interval of the difference must lie above −margin (non-inferiority).
-- recent: the lower bound at a one-sided confidence of 99.9 % must lie above the least improvement. A retraining is
-  tried again and again, and each try is a chance to win by luck: of a thousand that are no better one passes.
+- recent, where these images were the cause: the lower bound at a one-sided confidence of 99.9 % must lie above the
+  least improvement. A retraining is tried again and again, and each try is a chance to win by luck: of a thousand that
+  are no better one passes. Where they were not the cause: not significantly worse, by more than the margin.
 - slices and classes: none may be significantly worse than by the margin. One that has lost more than the margin, and is
   significantly worse at all, is undecided. Both are tested over the whole family by Holm's method at 5 %, so
   that of challengers that are no worse one in twenty at most is held back by chance.
@@ -93,11 +94,13 @@ def judge(evidence: Evidence, policy: GatePolicy, *, require_improvement: bool) 
     Arguments:
         evidence: as far as there is any.
         policy: the limits.
-        require_improvement: drift was the cause: on recent images the challenger must be better.
+        require_improvement: the recent images were the cause, and on them the challenger must be better.
     """
     gates = [_non_inferior(evidence.golden, policy)]
-    if evidence.recent or require_improvement:
-        gates.append(_improved(evidence.recent, policy, require_improvement))
+    if require_improvement:
+        gates.append(_improved(evidence.recent, policy))
+    elif evidence.recent:
+        gates.append(_not_lost(evidence.recent, policy))
     gates += _slices(evidence, policy)
     gates.append(_p95(evidence, policy.latency_increase))
     sizes, memory = [], []
@@ -156,14 +159,14 @@ def _non_inferior(golden: Examined, policy: GatePolicy) -> Gate:
     )
 
 
-def _improved(recent: Examined | None, policy: GatePolicy, required: bool) -> Gate:
+def _improved(recent: Examined | None, policy: GatePolicy) -> Gate:
     least = policy.least_improvement
     if recent is None:
         return _unknown(None, "recent", least, "there are no recent labelled images")
     difference = recent.difference
     if least is None or difference is None or recent.missing:
         reason = recent.missing or _no_limit(least, "least improvement") or "nothing to compare"
-        return _unknown(recent, "recent", least, reason, required=required)
+        return _unknown(recent, "recent", least, reason)
     surely = difference.low(IMPROVEMENT_CONFIDENCE)
     verdict = Verdict.PASS if surely > least else Verdict.UNDECIDED
     if difference.high(CONFIDENCE) <= least:
@@ -171,18 +174,32 @@ def _improved(recent: Examined | None, policy: GatePolicy, required: bool) -> Ga
     reason = f"{_compared(recent)}; {_signed(surely)} or more at 99.9 %, which must exceed {least:g}"
     if recent.images < policy.minimum_images:
         verdict, reason = Verdict.UNDECIDED, f"{reason}; {policy.minimum_images} images are the least"
-    return Gate(
-        "recent",
-        recent.champion,
-        recent.challenger,
-        _interval(difference),
-        least,
-        difference.achievable(IMPROVEMENT_CONFIDENCE),
-        recent.images,
-        verdict,
-        reason,
-        required,
-    )
+    achievable = difference.achievable(IMPROVEMENT_CONFIDENCE)
+    return _of_recent(recent, difference, least, achievable, verdict, reason)
+
+
+def _not_lost(recent: Examined, policy: GatePolicy) -> Gate:
+    """Where recent images were not the cause, a challenger need not be better on them, but it must not have lost."""
+    margin, difference = policy.margin, recent.difference
+    limit = None if margin is None else -margin
+    if margin is None or difference is None or recent.missing:
+        reason = recent.missing or _no_limit(margin, "margin") or "nothing to compare"
+        return _unknown(recent, "recent", limit, reason, required=False)
+    at_best, verdict, words = difference.high(CONFIDENCE), Verdict.PASS, f"not significantly worse by {margin:g}"
+    if at_best < -margin:
+        verdict, words = Verdict.FAIL, f"worse by more than {margin:g}"
+    elif at_best < 0 and difference.value < -margin:
+        verdict, words = Verdict.UNDECIDED, f"worse, perhaps by more than {margin:g}"
+    reason = f"{_compared(recent)}; {words}"
+    return _of_recent(recent, difference, -margin, difference.achievable(CONFIDENCE), verdict, reason)
+
+
+def _of_recent(
+    recent: Examined, difference: Difference, limit: float, achievable: float, verdict: Verdict, reason: str
+) -> Gate:
+    interval = _interval(difference)
+    values = recent.champion, recent.challenger
+    return Gate("recent", *values, interval, limit, achievable, recent.images, verdict, reason)
 
 
 def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:

@@ -19,7 +19,7 @@ from components.benchmark.paired import pair_up
 from components.benchmark.rounds import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
-from components.contracts import Check, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
+from components.contracts import Check, Detections, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.datasets import LabelledDataset
 from components.vision import task_for
@@ -139,6 +139,8 @@ def examine(exam: Exam, before: Side | None, after: Side, spec: VisionSpec, numb
         number: which of a side's predictions are of this exam.
     """
     task, truths = task_for(spec), exam.truths
+    if not any(not isinstance(truth, Detections) or len(truth) for truth in truths):
+        return Examined(len(truths), task.metric, missing="nobody labelled an object in these images")
     scores = [
         task.evaluate(side.predictions[number], truths)[task.metric] if side and not side.error else None
         for side in (before, after)

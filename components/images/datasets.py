@@ -61,7 +61,7 @@ class Description:
         return [Path(os.path.abspath(self.root / text)) for text in texts]
 
 
-def load_dataset(path: Path, split: str) -> LabelledDataset:
+def load_dataset(path: Path, split: str, *, objects: bool = True) -> LabelledDataset:
     """Load one split of a dataset, with its ground truth in pixels of the upright images.
 
     Detection: a YOLO `data.yaml`, or the folder that holds it. The label of an image is the `.txt` file under `labels`
@@ -75,13 +75,15 @@ def load_dataset(path: Path, split: str) -> LabelledDataset:
     Arguments:
         path: a `data.yaml`, a folder that holds one, or an image folder.
         split: its name; val, validation and valid mean the same.
+        objects: of a dataset for detection: whether at least one image must show something; where none need, an empty
+            label file is an answer, and there must be one.
 
     Raises:
         DatasetError: the split, its images or its labels are missing, damaged or contradict themselves.
     """
     path = Path(os.path.abspath(os.path.expanduser(path)))
     if description := description_file(path):
-        return _load_yolo(description, split)
+        return _load_yolo(description, split, objects)
     if path.is_dir():
         return _load_folder(path, split)
     raise DatasetError(
@@ -98,7 +100,7 @@ def description_file(path: Path) -> Path | None:
     return path if path.is_file() and path.suffix.lower() in {".yaml", ".yml"} else None
 
 
-def _load_yolo(file: Path, split: str) -> LabelledDataset:
+def _load_yolo(file: Path, split: str, objects: bool) -> LabelledDataset:
     description = read_description(file)
     places = split_places(description, split)
     base = os.path.commonpath([place if place.is_dir() else place.parent for place in places])
@@ -109,7 +111,7 @@ def _load_yolo(file: Path, split: str) -> LabelledDataset:
         rows = read_rows(label_file(image), description)
         images.append(LabelledImage(name, image, _detections(image, rows)))
         digest.update(sha256_json([name, _sha256(image), rows]).encode())
-    if not any(len(image.truth) for image in images if isinstance(image.truth, Detections)):
+    if not any(_is_labelled(image, objects) for image in images):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(images)} of {split} in {file}",
@@ -118,6 +120,12 @@ def _load_yolo(file: Path, split: str) -> LabelledDataset:
     return LabelledDataset(
         description.root, split, TaskType.DETECT, description.names, tuple(images), digest.hexdigest()
     )
+
+
+def _is_labelled(image: LabelledImage, objects: bool) -> bool:
+    if isinstance(image.truth, Detections) and len(image.truth):
+        return True
+    return not objects and label_file(image.path).is_file()
 
 
 def read_description(file: Path) -> Description:

@@ -67,7 +67,8 @@ def compose_dataset(
     Arguments:
         original: the dataset of the champion: a YOLO `data.yaml` or an image folder.
         new: newly labelled images, those that came earlier first; classes are matched by name.
-        output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there.
+        output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there
+            with all of its images.
         splits: what the original's splits are called.
         conditions: parts of the original's validation split that stay apart, since each is a condition of its own.
         pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for training alone.
@@ -92,11 +93,11 @@ def compose_dataset(
         pseudo=pseudo,
     )
     chosen = choose(material, selection or Selection(), progress)
-    known = [_hashes(load_dataset(original, name)) for name in conditions]
+    known = [_hashes(load_dataset(original, name, objects=False)) for name in conditions]
     written = _by_split(chosen, known)
     sha256 = _identity(train, golden, written)
     folder = output / sha256
-    if not (folder / _RECORD).exists():
+    if not _is_whole(folder):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
             writer = _YoloWriter if train.task is TaskType.DETECT else _FolderWriter
@@ -110,6 +111,15 @@ def compose_dataset(
 def _read(folder: Path, task: TaskType) -> DatasetVersion:
     found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
     return replace(found, data=folder / "data.yaml" if task is TaskType.DETECT else folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a version is there, with as many images as it had when it was made."""
+    if not (folder / _RECORD).exists():
+        return False
+    images: dict[str, int] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["images"]
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    return all(sum(path.is_file() for path in (pictures / name).rglob("*")) == count for name, count in images.items())
 
 
 def _hashes(dataset: LabelledDataset) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import chain
 from pathlib import Path
@@ -100,7 +100,7 @@ class Chosen:
     Arguments:
         train: of new, original and pseudo-labelled images.
         val: the original validation images and the held-out new ones.
-        recent: the held-out new images alone.
+        recent: the new images alone that are held out; not those that the champion's validation split has already.
         calibration: the original ones; none where they are those of another split.
         golden: how many images the golden set has of its own.
         replayed: the original training images are a sample.
@@ -145,7 +145,9 @@ def choose(material: Material, selection: Selection, progress: Callable[[int, in
 
     A new image is held out by its content, so that it never changes sides from one retraining to the next. Of images
     that show the same (the same bytes, or a picture saved again) one is kept: a frozen one before a new one, a new one
-    before an original one for training. A new image that an earlier training has seen is not held out.
+    before an original one for training. What the champion was trained or validated on with the same labels is not new:
+    not counted, and not among the recent images. An image with other labels than the training split has for it is
+    learnt anew, never held out; nor is one that looks like an image of that split.
 
     Arguments:
         material: what there is.
@@ -158,7 +160,7 @@ def choose(material: Material, selection: Selection, progress: Callable[[int, in
     """
     entries = _entries(material, selection)
     looks = look_at([entry.path for entry in entries], progress)
-    kept, recent, dropped = _without_repeats(entries, looks)
+    kept, dropped = _without_repeats(entries, looks)
     of = {role: [entry for entry in kept if entry.role is role] for role in Role}
     originals = _replay(of[Role.ORIGINAL], len(of[Role.NEW]), selection)
     taught = [*of[Role.NEW], *originals]
@@ -167,7 +169,7 @@ def choose(material: Material, selection: Selection, progress: Callable[[int, in
     return Chosen(
         train=(*taught, *surest[:most]),
         val=(*of[Role.VALIDATION], *of[Role.HELD_OUT]),
-        recent=tuple(recent),
+        recent=tuple(of[Role.HELD_OUT]),
         calibration=tuple(of[Role.CALIBRATION]),
         golden=len(of[Role.GOLDEN]),
         replayed=len(originals) < len(of[Role.ORIGINAL]),
@@ -181,8 +183,12 @@ def _entries(material: Material, selection: Selection) -> list[Entry]:
     def of(images: Iterable[LabelledImage], role: Role) -> list[Entry]:
         return [Entry(image, role, sha256_file(image.path)) for image in images]
 
+    train = of(material.train, Role.ORIGINAL)
+    learnt = {entry.sha256 for entry in train}
     new = [
-        Entry(entry.image, Role.HELD_OUT if _is_held_out(entry.sha256, selection) else Role.NEW, entry.sha256)
+        replace(entry, role=Role.HELD_OUT)
+        if entry.sha256 not in learnt and _is_held_out(entry.sha256, selection)
+        else entry
         for entry in of(material.new, Role.NEW)
     ]
     sure = (image for image in material.pseudo if _least_confidence(image.truth) >= selection.pseudo_confidence)
@@ -191,7 +197,7 @@ def _entries(material: Material, selection: Selection) -> list[Entry]:
         of(material.val, Role.VALIDATION),
         of(material.calibration, Role.CALIBRATION),
         new,
-        of(material.train, Role.ORIGINAL),
+        train,
         of(sure if selection.pseudo_share else (), Role.PSEUDO),
     )
     return list(found)
@@ -208,22 +214,16 @@ def _least_confidence(truth: Prediction) -> float:
     return float(truth.scores.min(initial=1.0)) if len(truth) else 0.0
 
 
-def _without_repeats(entries: Sequence[Entry], looks: Looks) -> tuple[list[Entry], list[Entry], dict[str, int]]:
-    """The images that are kept, the held-out ones that are in the validation split, and why others are left out."""
-    seen = _Seen(entries, looks)
-    recent, dropped = [], Counter[str]()
+def _without_repeats(entries: Sequence[Entry], looks: Looks) -> tuple[list[Entry], dict[str, int]]:
+    """The images that are kept, and why others are left out."""
+    seen, dropped = _Seen(entries, looks), Counter[str]()
     for row, entry in enumerate(entries):
         same = seen.match(row)
-        held_out, copy = entry.role is Role.HELD_OUT, same is not None and entries[same].sha256 == entry.sha256
         if same is None:
             seen.keep(row)
-        # what an earlier retraining held out is in the validation split that this one starts from
-        elif not (held_out and copy and entries[same].role is Role.VALIDATION):
-            dropped[_reason(entry.role, entries[same].role, copy)] += 1
-            continue
-        if held_out:
-            recent.append(entry)
-    return [entries[row] for row in np.flatnonzero(seen.kept).tolist()], recent, dict(dropped)
+        else:
+            dropped[_reason(entry.role, entries[same].role, entries[same].sha256 == entry.sha256)] += 1
+    return [entries[row] for row in np.flatnonzero(seen.kept).tolist()], dict(dropped)
 
 
 class _Seen:
@@ -247,6 +247,9 @@ class _Seen:
         entry = self._entries[row]
         if entry.role is Role.GOLDEN:
             return None
+        if entry.role is Role.NEW and (learnt := self._learnt_copies.get(entry.sha256)) is not None:
+            if _same_labels(entry.truth, self._entries[learnt].truth):
+                return learnt
         among = self.kept & (self._roles < entry.role) if entry.role in _FROZEN else self.kept
         same = self._copies.get(entry.sha256)
         same = self._looks.same_as(row, among) if same is None else same
@@ -259,9 +262,18 @@ class _Seen:
 def _reason(role: Role, kept: Role, copy: bool) -> str:
     if role is not kept and kept in _LEAKS:
         return _LEAKS[kept]
-    if role is Role.HELD_OUT and kept in (Role.NEW, Role.ORIGINAL):
+    if kept in (Role.NEW, Role.ORIGINAL) and (role is Role.HELD_OUT or (role is Role.NEW and kept is Role.ORIGINAL)):
         return "in_training_set"
     return "duplicate" if copy else "near_duplicate"
+
+
+def _same_labels(one: Prediction, other: Prediction) -> bool:
+    """Whether two say the same of an image: the same class, or the same boxes to a pixel, in any order."""
+    if isinstance(one, Classification) or isinstance(other, Classification):
+        return classes_of(one) == classes_of(other)
+    tables = [np.column_stack([found.class_ids, found.xyxy]) for found in (one, other)]
+    first, second = (table[np.lexsort(table.round().T[::-1])] for table in tables)
+    return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
 
 
 def _replay(originals: Sequence[Entry], new: int, selection: Selection) -> list[Entry]:

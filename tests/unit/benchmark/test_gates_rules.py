@@ -149,10 +149,26 @@ def test_an_improvement_by_luck_is_not_enough() -> None:
     assert gate(replace(GOOD, recent=examined(score(0.5, 0.45, 0.01))), "recent").verdict is Verdict.FAIL
 
 
-def test_recent_images_hold_nobody_back_where_drift_was_not_the_cause() -> None:
-    worse = replace(GOOD, recent=examined(score(0.5, 0.49)))
-    assert report(worse, require=False).passed
-    assert not report(worse, require=True).passed
+@pytest.mark.parametrize(
+    ("recent", "verdict"),
+    [
+        (score(0.5, 0.49), Verdict.PASS),
+        (score(0.5, 0.44, 0.05), Verdict.PASS),
+        (score(0.5, 0.475, 0.01), Verdict.UNDECIDED),
+        (score(0.6, 0.2), Verdict.FAIL),
+    ],
+)
+def test_where_recent_images_were_not_the_cause_a_challenger_must_not_have_lost_on_them(recent, verdict) -> None:
+    done = report(replace(GOOD, recent=examined(recent)), require=False)
+    (found,) = (gate for gate in done.gates if gate.name == "recent")
+    assert found.verdict is verdict
+    assert done.passed is (verdict is Verdict.PASS)
+
+
+def test_recent_images_that_cannot_be_compared_hold_back_only_where_they_were_the_cause() -> None:
+    unknown = replace(GOOD, recent=Examined(300, "map50_95", missing="no object in these images"))
+    assert report(unknown, require=False).passed
+    assert not report(unknown, require=True).passed
     assert report(replace(GOOD, recent=None), require=False).passed
 
 

@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 
 from components.benchmark import Contender, Exam, GatePolicy, run_gates
+from components.benchmark.contest import Cost, Side
+from components.benchmark.gates import examine
 from components.contracts import (
     Budget,
     Check,
+    Detections,
+    Fit,
     Gate,
     GateReport,
+    Head,
+    LabelledImage,
     ModelArtifact,
     Precision,
     Target,
     TaskType,
     Verdict,
+    VisionSpec,
     dump,
     load,
 )
@@ -141,3 +148,13 @@ def test_models_and_images_of_other_classes_are_refused(race: Any, exam: Exam, m
 def test_a_slice_of_other_images_is_refused(exam: Exam) -> None:
     with pytest.raises(ConfigError, match="a slice of 12 images"):
         Exam(exam.dataset, {"short": np.ones(3, np.bool_)})
+
+
+def test_images_in_which_nothing_is_labelled_say_nothing_about_a_detector() -> None:
+    images = tuple(LabelledImage(f"{k}.jpg", Path(f"{k}.jpg"), Detections.empty()) for k in range(40))
+    spec = VisionSpec(TaskType.DETECT, ("thing",), (8, 8), Fit.STRETCH, Head.YOLO)
+    side = Side(Cost(None, 0, None, None), (tuple(image.truth for image in images),))
+    exam = Exam(LabelledDataset(Path(), "recent", TaskType.DETECT, spec.class_names, images, ""))
+    found = examine(exam, side, side, spec, 0)
+    assert (found.images, found.difference) == (40, None)
+    assert found.missing == "nobody labelled an object in these images"

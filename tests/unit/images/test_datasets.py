@@ -188,6 +188,13 @@ def test_a_split_without_any_object_is_an_error(tmp_path: Path, labels: dict[str
         load_dataset(write_yolo(tmp_path, labels=labels), "val")
 
 
+def test_where_no_object_is_needed_an_empty_label_file_is_an_answer(tmp_path: Path) -> None:
+    found = load_dataset(write_yolo(tmp_path / "answered", labels={"a": ""}), "val", objects=False)
+    assert [len(image.truth) for image in found.images] == [0] * len(found.images)
+    with pytest.raises(DatasetError, match="labels for at least one"):
+        load_dataset(write_yolo(tmp_path / "not", labels={}), "val", objects=False)
+
+
 def test_a_missing_split_lists_those_that_exist(tmp_path: Path) -> None:
     file = write_yolo(
         tmp_path / "yolo", train="images/gone", test="", minival=[], license="MIT", download="https://example.org"

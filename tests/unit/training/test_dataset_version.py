@@ -134,6 +134,15 @@ def test_the_same_inputs_give_the_same_version_whatever_files_are_called(origina
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_version_that_lost_images_is_made_again(original, new, tmp_path):
+    first = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    lost = load_dataset(first.data, "train").images[:3]
+    for image in lost:
+        image.path.unlink()
+    assert compose_dataset(original, [new], tmp_path / "out", splits=OWN) == first
+    assert all(image.path.is_file() for image in lost)
+
+
 def test_sides_do_not_change_when_more_images_come_or_training_starts_from_the_last_version(
     original, write, new, tmp_path
 ):
@@ -141,11 +150,34 @@ def test_sides_do_not_change_when_more_images_come_or_training_starts_from_the_l
     more = load_dataset(write(tmp_path / "more", {"train": range(990, 1060)}), "train")
     for start in (original, first.data):
         later = compose_dataset(start, [more], tmp_path / "out", splits=OWN)
-        assert contents(first.data, "recent") < contents(later.data, "recent")
+        again = contents(first.data, "recent") & contents(later.data, "recent")
+        assert again == (contents(first.data, "recent") if start is original else set())
         assert contents(first.data, "val") < contents(later.data, "val")
         assert contents(first.data, "train") < contents(later.data, "train")
         assert contents(later.data, "val").isdisjoint(contents(later.data, "train"))
         assert later.images["train"] + later.images["val"] == 40 + 12 + 70
+
+
+def test_what_the_champion_knows_already_is_not_new(write, original, new, tmp_path):
+    first = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    known = [load_dataset(first.data, split) for split in ("train", "val")]
+    again = compose_dataset(first.data, [*known, new], tmp_path / "out", splits=OWN)
+    assert again.sources["new"] == 0
+    assert "recent" not in again.images
+    assert contents(again.data, "train") == contents(first.data, "train")
+    assert again.dropped.keys() == {"in_training_set", "in_validation_set"}
+
+
+def test_an_image_that_was_labelled_again_is_learnt_with_its_new_labels(tmp_path):
+    data = write_folder(tmp_path / "original", ORIGINAL)
+    relabelled = tmp_path / "new" / "train"
+    for number in range(0, 40, 2):
+        (relabelled / "dog").mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / "train" / "cat" / f"{number:05d}.png", relabelled / "dog")
+    (relabelled / "cat").mkdir()
+    done = compose_dataset(data, [load_dataset(relabelled.parent, "train")], tmp_path / "out", splits=OWN)
+    assert done.sources["new"] == 20
+    assert {image.truth.class_id for image in load_dataset(done.data, "train").images} == {1}
 
 
 def relit(source: Path, target: Path) -> None:
