@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from components.contracts import ModelVersion, dump, load
+from components.contracts import ModelVersion, Outcome, dump, load
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
@@ -33,33 +33,38 @@ def in_flight(name: str) -> Iterator[bool]:
 
 
 def known_answer(config: RetrainConfig) -> RetrainSummary | None:
-    """What came of the event when it was dealt with; None for one that was not, and for none."""
+    """What came of the event when it was dealt with; None for one that was not or that lacked labels, and for none."""
     if not config.event:
         return None
     for record in store().records(config.name, KIND):
-        if record.content["event"] == config.event:
+        if record.content["event"] == config.event and record.content["summary"]["state"] != Ending.NEEDS_LABELS:
             return replace(load(RetrainSummary, record.content["summary"]), repeated=True)
     for made in registry().decisions(config.name):  # one that was killed after it had decided
         if made.decision.event == config.event:
-            return RetrainSummary.as_recorded(config, made.decision)
+            return replace(RetrainSummary.decided(config, made.decision), repeated=True)
     return None
 
 
 def cooling_down(config: RetrainConfig) -> str:
-    """Why an automatic retraining has to wait; empty when it need not."""
+    """Why an automatic retraining has to wait; empty when it need not. A rollback is the rejection that came late."""
     if config.trigger == "by hand":
         return ""
     records = store().records(config.name, KIND)
     ended = [Attempt(one.content["event"], one.at, Ending(one.content["summary"]["state"])) for one in records]
+    undone = [made for made in registry().decisions(config.name) if made.decision.outcome is Outcome.ROLLED_BACK]
+    ended += [Attempt(made.decision.event, made.at, Ending.REJECTED) for made in undone]
+    ended.sort(key=lambda attempt: attempt.at)
     until = earliest_next(ended, timedelta(hours=config.cooldown_hours))
     if until is None or datetime.now(UTC) >= until:
         return ""
-    return f"cooling down after a rejected challenger until {until:%Y-%m-%d %H:%M} UTC; it can be started by hand"
+    why = "a rejected challenger or a rollback"
+    return f"cooling down after {why} until {until:%Y-%m-%d %H:%M} UTC; it can be started by hand"
 
 
 def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:
-    """Keep what came of a retraining, once for each event."""
+    """Keep what came of a retraining, once for each event; one that lacked labels may be taken up again."""
     at = datetime.now(UTC)
-    key = sha256_json([config.event or at.isoformat()])[:32]
+    ended = config.event and done.state != Ending.NEEDS_LABELS
+    key = sha256_json([config.event if ended else at.isoformat()])[:32]
     content = {"event": config.event, "trigger": config.trigger, "summary": dump(done)}
     store().put_record(config.name, champion.version, KIND, key, content, at=at)

@@ -14,7 +14,7 @@ class RetrainDataInput(Parameters):
     """What a retraining learns from."""
 
     minimum_labels: int = Field(
-        100, ge=1, description="Images labelled since the last retraining that it needs.", json_schema_extra=at(0)
+        160, ge=1, description="Newly labelled images, unknown to the champion, that it needs.", json_schema_extra=at(0)
     )
     queue_size: int = Field(
         200, ge=1, description="Images to queue for labelling when there are fewer.", json_schema_extra=at(1)

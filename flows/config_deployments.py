@@ -38,9 +38,22 @@ class RetrainingOptions(Parameters):
     event_cooldown_hours: float = Field(
         6, ge=0, description="How long after an event that started one further events do not.", json_schema_extra=at(1)
     )
-    data: RetrainDataInput = Field(default_factory=RetrainDataInput, json_schema_extra=at(2))
-    training: TrainingInput = Field(default_factory=TrainingInput, json_schema_extra=at(3))
-    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(4))
+    cron: str | None = Field(
+        None,
+        description="When it is retrained whatever its nights say, as cron has it, such as 0 4 * * sun.",
+        json_schema_extra=at(2),
+    )
+    cooldown_hours: float = Field(
+        24,
+        ge=0,
+        description="How long an automatic retraining waits after a rejection; doubles with each further one.",
+        json_schema_extra=at(3),
+    )
+    data: RetrainDataInput = Field(default_factory=RetrainDataInput, json_schema_extra=at(4))
+    training: TrainingInput = Field(default_factory=TrainingInput, json_schema_extra=at(5))
+    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(6))
+
+    _cron = field_validator("cron")(lambda value: value and check_cron(value))
 
 
 class WatchedModel(NightlyConfig):
@@ -92,7 +105,8 @@ class WatchedModel(NightlyConfig):
     def retrain(self) -> RetrainConfig:
         """The parameters of its retrainings by hand."""
         options = self.retraining
-        return RetrainConfig(name=self.name, data=options.data, training=options.training, gates=options.gates)
+        asked = {name: getattr(options, name) for name in ("data", "training", "gates", "cooldown_hours")}
+        return RetrainConfig(name=self.name, **asked)
 
 
 class WorkPoolInput(Parameters):

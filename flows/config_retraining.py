@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -33,7 +34,7 @@ class RetrainConfig(Parameters):
     name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
     trigger: Literal["by hand", "drift", "accuracy", "schedule"] = Field(
         "by hand",
-        description="Why. After a drift the challenger must be better on recent images.",
+        description="Why. After a drift or a loss of accuracy the challenger must be better on recent images.",
         json_schema_extra=at(1),
     )
     event: str = Field(
@@ -50,3 +51,20 @@ class RetrainConfig(Parameters):
     )
 
     _name = field_validator("name")(lambda value: check_model_name(value))
+
+    @property
+    def requires_improvement(self) -> bool:
+        """Whether recent images set it off, so that a challenger must be better on them."""
+        return self.trigger in ("drift", "accuracy")
+
+    def missing(self, new: int, recent: int | None = None) -> int:
+        """How many more newly labelled images it takes to learn from, and to judge by.
+
+        Arguments:
+            new: images that there are.
+            recent: those of them that are held out to judge on; None where that is not known yet.
+        """
+        share = self.data.held_out_share
+        held_out = int(new * share) if recent is None else recent
+        judges = self.gates.minimum_images - held_out if self.requires_improvement else 0
+        return max(0, self.data.minimum_labels - new, ceil(judges / share))

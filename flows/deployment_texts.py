@@ -26,7 +26,8 @@ for the next.
 
 RETRAIN = """\
 Fine-tunes the champion on new labels, sends the challenger through the whole chain and the gates, and promotes it
-only if every gate says so. Automations start it after a drift or a loss of accuracy.
+only if every gate says so. Automations start it after a drift or a loss of accuracy, and a schedule where `foveal.yaml`
+has one.
 
 **Fill in** the model's name, and `data.labels` if the labels are not in the labelling queue. With too few labels it
 fills the queue and says how many are missing.

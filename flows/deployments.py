@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version as version_of
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -33,6 +34,33 @@ OURS = "made-by-foveal"  # the tag of what `deploy` made, and may remove
 
 
 @dataclass(frozen=True)
+class Timer:
+    """When a deployment runs by itself.
+
+    Arguments:
+        cron: as cron has it.
+        timezone: its name.
+        active: whether it runs; None: it begins so, and stays what people make it.
+        parameters: of its runs, instead of those of the form.
+    """
+
+    cron: str
+    timezone: str
+    active: bool | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def schedule(self) -> CronSchedule:
+        """As Prefect has it."""
+        return CronSchedule(cron=self.cron, timezone=self.timezone)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.timezone)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A deployment as it should be.
 
@@ -42,7 +70,7 @@ class Plan:
         description: Markdown.
         config: what the form is filled with.
         limit: how many runs at once, and what becomes of the next one.
-        model: the model that its schedule is for.
+        timers: when it runs by itself.
         tags: besides ours.
     """
 
@@ -51,18 +79,13 @@ class Plan:
     description: str
     config: BaseModel
     limit: ConcurrencyLimitConfig | None = None
-    model: WatchedModel | None = None
+    timers: tuple[Timer, ...] = ()
     tags: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
         """As Prefect has it: flow/deployment."""
         return f"{self.flow.name}/{self.name}"
-
-    @property
-    def schedule(self) -> CronSchedule | None:
-        """When it runs by itself."""
-        return CronSchedule(cron=self.model.cron, timezone=self.model.timezone) if self.model else None
 
     def build(self, pool: WorkPoolInput | None) -> RunnerDeployment:
         """As Prefect's client wants it; the flow is named by its module, since a path would change `sys.path`."""
@@ -79,9 +102,10 @@ class Plan:
             job_variables=pool.job_variables if pool else None,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        if schedule := self.schedule:
-            active = self.model is None or self.model.active is not False
-            built.schedules = [DeploymentScheduleCreate(schedule=schedule, active=active)]
+        built.schedules = [
+            DeploymentScheduleCreate(schedule=one.schedule, active=one.active is not False, parameters=one.parameters)
+            for one in self.timers
+        ]
         return built
 
 
@@ -108,7 +132,7 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
                 ),
                 model.nightly(),
                 ConcurrencyLimitConfig(limit=1, collision_strategy=refuse),
-                model,
+                (Timer(model.cron, model.timezone, model.active),),
                 (model.name,),
             )
             for model in config.models
@@ -119,6 +143,7 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
             texts.RETRAIN.format(at_once=at_once),
             first.retrain(),
             ConcurrencyLimitConfig(limit=at_once, collision_strategy=wait),
+            tuple(scheduled_retraining(model, cron) for model in config.models if (cron := model.retraining.cron)),
         ),
         Plan(batch, "batch", texts.BATCH, BatchConfig(model=first.name, images=first.images)),
         Plan(
@@ -126,6 +151,12 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
         ),
         Plan(alert, "alert", texts.ALERT, trial),
     )
+
+
+def scheduled_retraining(model: WatchedModel, cron: str) -> Timer:
+    """When a model is retrained whatever its nights say."""
+    asked = model.retrain().model_copy(update={"trigger": "schedule"})
+    return Timer(cron, model.timezone, parameters={"config": asked.model_dump(mode="json")})
 
 
 def nightly_name(config: DeploymentsConfig, model: WatchedModel) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from components.contracts import DatasetVersion, ModelVersion, VisionSpec
@@ -56,19 +56,28 @@ class Original:
     conditions: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class NewLabels:
+    """Where labelled images are that a retraining may learn from, at most how many are new, and when they were read."""
+
+    parts: tuple[Split, ...]
+    count: int
+    until: datetime
+
+
 @step("new labels", cached=False, retries=5)
-def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> tuple[list[Split], int]:
-    """Where labelled images are that a retraining may learn from, and how many of them are new."""
+def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels:
+    """Look for labelled images; which of them the champion knows is found out when its dataset is composed."""
     from components.images.datasets import load_dataset
 
-    parts, count = [], 0
+    parts, count, until = [], 0, datetime.now(UTC)
     if book(name).labels():
         kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
         parts, count = [Split(kept.data, kept.split)], kept.fresh
     if data.labels:
         parts.append(Split(data.labels, data.labels_split))
         count += len(load_dataset(data.labels, data.labels_split, objects=False).images)
-    return parts, count
+    return NewLabels(tuple(parts), count, until)
 
 
 @step("ask for labels", cached=False, retries=5)
@@ -110,9 +119,9 @@ def compose(
 
 
 @step("mark labels learnt", cached=False, retries=5)
-def mark_learnt(name: str, event: str) -> None:
-    """Count labels anew from here on; once for each event."""
-    book(name).mark_learnt(event)
+def mark_learnt(name: str, event: str, until: datetime) -> None:
+    """Count the labels anew that came after those that were learnt from; once for each event."""
+    book(name).mark_learnt(event, until)
 
 
 def book(name: str) -> LabelBook:

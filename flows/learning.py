@@ -105,9 +105,9 @@ def fetch_champion(name: str, output: Path) -> Champion:
 
 
 @step("log dataset", cached=False, retries=5)
-def log_dataset(name: str, dataset: DatasetVersion) -> None:
-    """Keep in MLflow what a challenger is trained on."""
-    registry().log_dataset(name, dataset)
+def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | None = None) -> None:
+    """Keep in MLflow what a challenger is trained on, and once there is one, as an input of its run."""
+    registry().log_dataset(name, dataset, challenger.run_id if challenger else None)
 
 
 @step("fine-tune")

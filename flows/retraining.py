@@ -8,17 +8,20 @@ A version brings its own reference and begins without a history, so with a promo
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from prefect import flow
 
-from components.contracts import DatasetVersion
+from components.contracts import DatasetVersion, Outcome
+from components.errors import BudgetError, BundleError, PassError
 from flows import attempts, gating, labelling, learning, tasks
 from flows.config_retraining import RetrainConfig
 from flows.gates_publish import publish_gates
 from flows.learning import Champion
 from flows.pipeline import release
 from flows.predicting import read_bundle
+from flows.retraining_publish import publish_ending
 from flows.steps import Split
 from flows.summary_retraining import RetrainSummary
 
@@ -27,8 +30,8 @@ from flows.summary_retraining import RetrainSummary
 def retrain(config: RetrainConfig) -> RetrainSummary:
     """Train a challenger on new labels, and put it in the champion's place if every gate says so.
 
-    One retraining of a model is in flight at a time, and each event is dealt with once. Without enough new labels the
-    labelling queue is filled, and the flow says how many are missing.
+    One retraining of a model is in flight at a time, and each event is dealt with once. Without enough new labels to
+    learn from and to judge by, the labelling queue is filled, and the flow says how many are missing.
 
     Arguments:
         config: the model, why, the labels and the limits.
@@ -37,32 +40,46 @@ def retrain(config: RetrainConfig) -> RetrainSummary:
         FovealError: no champion, one that cannot be trained further, or labels that do not fit.
     """
     with attempts.in_flight(config.name) as mine:
-        if not mine:
-            return RetrainSummary.not_begun(config, f"another retraining of {config.name} is in flight")
-        if done := attempts.known_answer(config):
-            return done
-        if reason := attempts.cooling_down(config):
-            return RetrainSummary.not_begun(config, reason)
-        with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            champion = learning.fetch_champion(config.name, Path(scratch))
-            new, count = labelling.new_labels(config.name, champion.spec, config.data)
-            if count < config.data.minimum_labels:
-                queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
-                done = RetrainSummary.needs_labels(config, count, queued)
-            else:
-                dataset = labelling.compose(config.name, champion.spec, champion.original, new, config.data)
-                done = _challenge(config, champion, dataset, Path(scratch))
-            attempts.remember(config, champion.version, done)
-            return done
+        done = _retrain(config) if mine else RetrainSummary.not_begun(config, f"one of {config.name} is in flight")
+    publish_ending(config, done)
+    return done
 
 
-def _challenge(config: RetrainConfig, champion: Champion, dataset: DatasetVersion, scratch: Path) -> RetrainSummary:
+def _retrain(config: RetrainConfig) -> RetrainSummary:
+    if done := attempts.known_answer(config):
+        return done
+    if reason := attempts.cooling_down(config):
+        return RetrainSummary.not_begun(config, reason)
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        champion = learning.fetch_champion(config.name, Path(scratch))
+        new = labelling.new_labels(config.name, champion.spec, config.data)
+        dataset, count, missing = None, new.count, config.missing(new.count)
+        if not missing:
+            dataset = labelling.compose(config.name, champion.spec, champion.original, new.parts, config.data)
+            count = dataset.sources["new"]
+            missing = config.missing(count, dataset.images.get("recent", 0))
+        if dataset is None or missing:
+            queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+            done = RetrainSummary.needs_labels(config, count, missing, queued)
+        else:
+            done = _challenge(config, champion, dataset, new.until, Path(scratch))
+        attempts.remember(config, champion.version, done)
+        return done
+
+
+def _challenge(
+    config: RetrainConfig, champion: Champion, dataset: DatasetVersion, read_at: datetime, scratch: Path
+) -> RetrainSummary:
     """Train, release, compare, decide."""
     learning.log_dataset(config.name, dataset)
     trusted = champion.released.model.trust_pickle
     trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)
-    released = release(champion.released_again(dataset, trained))
+    try:
+        released = release(champion.released_again(dataset, trained))
+    except (BudgetError, PassError, BundleError) as error:
+        return RetrainSummary.unfit(config, champion.version, dataset, str(error))
     challenger, bundle, _ = tasks.fetch(config.name, str(released.version), scratch / "challenger")
+    learning.log_dataset(config.name, dataset, challenger)
     report = gating.gates(
         champion.served,
         read_bundle(bundle, f"{challenger.name}/{challenger.version}"),
@@ -70,11 +87,11 @@ def _challenge(config: RetrainConfig, champion: Champion, dataset: DatasetVersio
         champion.golden,
         Split(dataset.data, "recent") if dataset.images.get("recent") else None,
         golden_sha256_of_champion=gating.golden_hash(champion.bundle, champion.golden.name),
-        require_improvement=config.trigger == "drift",
+        require_improvement=config.requires_improvement,
         settings=config.gates,
     )
     publish_gates(report)
-    decided = tasks.decide(challenger, report, learning.grounds_of(report, config, dataset))
-    if report.passed:
-        labelling.mark_learnt(config.name, f"version-{decided.version}")
-    return RetrainSummary.decided(config, champion.version, decided, dataset, report)
+    decision = tasks.decide(challenger, report, learning.grounds_of(report, config, dataset))
+    if decision.outcome is Outcome.PROMOTED:
+        labelling.mark_learnt(config.name, f"version-{decision.version}", read_at)
+    return RetrainSummary.decided(config, decision, dataset)

@@ -47,4 +47,5 @@ def succeed(
         )
     publish_gates(report)
     grounds = Grounds(RELEASE, Settings.from_environment().user, report.reasons, gates=report)
-    return tasks.decide(version, report, grounds), report
+    tasks.decide(version, report, grounds)
+    return tasks.registry().get(version.name, version.version), report

@@ -44,35 +44,25 @@ class RetrainSummary:
         return cls(config.name, "not_begun", reason)
 
     @classmethod
-    def needs_labels(cls, config: RetrainConfig, labelled: int, queued: int) -> Self:
-        """There is too little to learn from."""
-        missing = config.data.minimum_labels - labelled
+    def needs_labels(cls, config: RetrainConfig, labelled: int, missing: int, queued: int) -> Self:
+        """There is too little to learn from, or to judge by."""
         reason = f"{labelled} new labelled images, {missing} are missing; {queued} wait in the labelling queue"
         return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
 
     @classmethod
-    def decided(
-        cls,
-        config: RetrainConfig,
-        before: ModelVersion,
-        challenger: ModelVersion,
-        dataset: DatasetVersion,
-        gates: GateReport,
-    ) -> Self:
-        """A challenger was trained, and promoted or rejected."""
-        held = [reason for reason in gates.reasons if not gates.passed]
-        state, champion = ("promoted", challenger) if gates.passed else ("rejected", before)
-        reason = held[0] if held else f"every gate passed; the champion was {before.version}"
-        return cls(config.name, state, reason, champion.version, challenger.version, dataset=dataset, gates=gates)
+    def unfit(cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str) -> Self:
+        """A challenger was trained that cannot be released, and so is rejected without a version of its own."""
+        return cls(config.name, "rejected", reason, champion.version, dataset=dataset)
 
     @classmethod
-    def as_recorded(cls, config: RetrainConfig, decision: Decision) -> Self:
-        """What the record says of an event that was decided on before."""
+    def decided(cls, config: RetrainConfig, decision: Decision, dataset: DatasetVersion | None = None) -> Self:
+        """What the record says of a challenger: promoted or rejected, and why."""
         promoted = decision.outcome is Outcome.PROMOTED
         champion = decision.version if promoted else decision.champion_before
-        reason = decision.reasons[0] if decision.reasons else "no reason was recorded"
+        held = decision.reasons[0] if decision.reasons else "no reason was recorded"
+        reason = f"every gate passed; the champion was {decision.champion_before}" if promoted else held
         state = "promoted" if promoted else "rejected"
-        return cls(config.name, state, reason, champion, decision.version, gates=decision.gates, repeated=True)
+        return cls(config.name, state, reason, champion, decision.version, dataset=dataset, gates=decision.gates)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from components.contracts import (
     BenchmarkReport,
     Bundle,
+    Decision,
     DriftDecision,
     DriftReport,
     GateReport,
@@ -177,21 +179,34 @@ def register(
 def promote(version: ModelVersion) -> ModelVersion:
     """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so.
 
-    One that was decided on before, e.g. rolled back, stays what it is when its release is run again.
+    One that was decided on before, e.g. rolled back, stays what it is when its release is run again. So does one whose
+    name has lost its champion to people: who is the next one is for them to say.
     """
     store = registry()
-    if store.history(version.name).last_about(version.version):
+    record = store.history(version.name)
+    if record.last_about(version.version) or record.last_change():
         return store.get(version.name, version.version)
     rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
-    grounds = Grounds(RELEASE, Settings.from_environment().user, (rule, "first version of its name"))
-    return store.promote(version.name, version.version, grounds)
+    reasons = (rule, "no version of its name was in production before")
+    return store.promote(version.name, version.version, Grounds(RELEASE, Settings.from_environment().user, reasons))
 
 
 @step("decide", cached=False, retries=5)
-def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> ModelVersion:
-    """Promote a challenger whose gates are all passed, or reject it; the grounds are written down."""
-    move = registry().promote if report.passed else registry().reject
-    return move(challenger.name, challenger.version, grounds)
+def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> Decision:
+    """Promote a challenger whose gates are all passed, or reject it; the grounds are written down.
+
+    A version that people took out of production passes no more: the same release comes from the same labels again.
+    """
+    store = registry()
+    undone = store.history(challenger.name).taken_back(challenger.version)
+    if undone:
+        how, who = undone.decision.outcome.value.replace("_", " "), undone.decision.who
+        reason = f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
+        grounds = replace(grounds, reasons=(": ".join((reason, *undone.decision.reasons[:1])), *grounds.reasons))
+    move = store.promote if report.passed and not undone else store.reject
+    move(challenger.name, challenger.version, grounds)
+    made = (entry.decision for entry in reversed(store.decisions(challenger.name)))
+    return next(decision for decision in made if decision.version == challenger.version)
 
 
 @step("fetch model", cached=False, retries=5)

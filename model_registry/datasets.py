@@ -63,7 +63,8 @@ def _counts(dataset: DatasetVersion) -> dict[str, float]:
 
 def _contents(dataset: DatasetVersion) -> dict[str, Any]:
     """Split → the hash of its images and labels, and of each image."""
-    splits = {split: load_dataset(dataset.data, split, objects=False) for split, images in dataset.images.items() if images}
+    written = (split for split, images in dataset.images.items() if images)
+    splits = {split: load_dataset(dataset.data, split, objects=False) for split in written}
     return {
         name: {"sha256": split.sha256, "images": {image.image_id: sha256_file(image.path) for image in split.images}}
         for name, split in splits.items()

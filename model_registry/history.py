@@ -110,6 +110,14 @@ class History:
         """The newest decision on a version."""
         return next((entry for entry in reversed(self.entries) if entry.decision.version == version), None)
 
+    def taken_back(self, version: int) -> Decided | None:
+        """The decision by which people took a version out of production, where it has not come back since."""
+        touched = (e for e in self.entries if version in (e.decision.version, e.decision.champion_before))
+        last = _last_change(touched)
+        if last is None or last.decision.outcome is Outcome.PROMOTED or _champion_by(last.decision) == version:
+            return None
+        return Decided(last.number, last.at, last.decision)
+
     def reigns(self) -> tuple[Reign, ...]:
         """Who was the champion when; without gaps but for the times when there was none."""
         changes = [decided for decided in self.decisions if decided.decision.outcome in CHANGES]

@@ -76,12 +76,14 @@ class BoxPair:
 
     def overall(self, chosen: Chosen) -> Difference | None:
         one, other = (hits.average_precision(chosen.astype(np.int64)).mean(axis=1) for hits in self._hits)
-        held, objects = ~np.isnan(one), int(self._objects[chosen].sum())
-        if chosen.sum() < 2 or not objects:
+        held, objects = ~np.isnan(one), self._objects[chosen].sum(axis=0)
+        if chosen.sum() < 2 or not objects.any():
             return None
         resampled = self._whole if chosen.all() else self._resampled(chosen)
         error = float(_mean_over_classes(resampled).std(ddof=1))
-        return ScoreDifference(float(one[held].mean()), float(other[held].mean()), int(chosen.sum()), error, objects)
+        of_class = 1 / objects[objects > 0]
+        least = float(np.linalg.norm(of_class)) / len(of_class)
+        return ScoreDifference(float(one[held].mean()), float(other[held].mean()), int(chosen.sum()), error, least)
 
     def by_class(self) -> dict[str, tuple[int, Difference | None]]:
         one, other = (hits.average_precision().mean(axis=1) for hits in self._hits)
@@ -91,7 +93,7 @@ class BoxPair:
             difference = None
             if images[k] >= 2:
                 error = float(np.nanstd(self._whole[:, k], ddof=1))
-                difference = ScoreDifference(float(one[k]), float(other[k]), int(images[k]), error, int(objects[k]))
+                difference = ScoreDifference(float(one[k]), float(other[k]), int(images[k]), error, 1 / int(objects[k]))
             compared[name] = int(objects[k]), difference
         return compared
 

@@ -123,9 +123,14 @@ class LabelBook:
             content: bytes = file.read()
         return content
 
-    def mark_learnt(self, event: str) -> None:
-        """Note that all labels so far have been learnt from, once for each event, e.g. the id of a retraining."""
-        content = {"at": self._now().isoformat()}
+    def mark_learnt(self, event: str, until: datetime) -> None:
+        """Note that the labels that had come until then have been learnt from.
+
+        Arguments:
+            event: e.g. the id of a retraining; each is noted once.
+            until: when they were read, with a time zone.
+        """
+        content = {"at": utc(until, "until").isoformat()}
         self._folder.create(f"{self._place}/learnt/{checked_part(event, 'event')}.json", json.dumps(content).encode())
 
     def learnt_until(self) -> datetime | None:

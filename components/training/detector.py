@@ -164,7 +164,7 @@ def _arguments(training: DetectorTraining, *, pretrained: bool) -> dict[str, Any
         "fliplr": 0.0,
         "scale": 0.3 if training.augment else 0.0,
         "translate": 0.1,
-        "hsv_h": 0.3,
+        "hsv_h": 0.015,  # more would turn classes into each other that differ in colour
         "hsv_s": 0.5,
         "hsv_v": 0.3,
         "erasing": 0.0,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from components.errors import ConfigError
 from flows.commands.shared import Json, running, show
 
 app = typer.Typer()
@@ -19,10 +20,14 @@ def retrain(
         Path | None,
         typer.Option(help="New labelled images: a data.yaml or an image folder; by default what labelling returned."),
     ] = None,
-    labels_split: Annotated[str, typer.Option(help="The split that holds them.")] = "train",
-    trigger: Annotated[str, typer.Option(help="by hand, drift, accuracy or schedule.")] = "by hand",
-    event: Annotated[str, typer.Option(help="Id of what started it; a repeated one does nothing.")] = "",
-    config: Annotated[Path | None, typer.Option(help="A YAML file with further parameters.")] = None,
+    labels_split: Annotated[str | None, typer.Option(help="The split that holds them; train by default.")] = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="by hand, drift, accuracy or schedule; by hand by default.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="Id of what started it; a repeated one does nothing.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file with further parameters; what is given here goes before it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune the champion on new labels, send the challenger through the chain and the gates, and decide."""
@@ -30,9 +35,14 @@ def retrain(
     from flows.config import read_values, validate_config
     from flows.config_retraining import RetrainConfig
 
-    given = read_values(config, RetrainConfig) if config else {}
-    data = {**given.get("data", {}), **({"labels": labels, "labels_split": labels_split} if labels else {})}
-    values = {**given, "name": name, "trigger": trigger, "event": event, "data": data}
+    values = read_values(config, RetrainConfig) if config else {}
+    if values.get("name", name) != name:
+        raise ConfigError(f"parameters to retrain {name}", found=f"{values['name']} in {config}", mend="name one model")
+    said = {"name": name, "trigger": trigger, "event": event}
+    of_data = {"labels": labels, "labels_split": labels_split}
+    values |= {key: value for key, value in said.items() if value is not None}
+    if given := {key: value for key, value in of_data.items() if value is not None}:
+        values["data"] = {**(values.get("data") or {}), **given}
     parameters = validate_config(values, RetrainConfig, source=str(config or "the command line"))
     with running(f"retrain {name}", as_json):
         from flows.retraining import retrain as flow

@@ -122,8 +122,9 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
 
     with labelling.labelled_model("digits") as model:
         assert labelling.ask_for_labels.fn(model.version, model.reference, 5) == 3, "all others have been labelled"
-        (new,), count = labelling.new_labels.fn("digits", model.spec, RetrainDataInput())
-    assert count == back["added"] == len(load_dataset(new.data, new.name).images)
+        found = labelling.new_labels.fn("digits", model.spec, RetrainDataInput())
+    (new,) = found.parts
+    assert found.count == back["added"] == len(load_dataset(new.data, new.name).images)
     for image in load_dataset(new.data, new.name).images:
         apart = [abs(one.xyxy - image.truth.xyxy).max() for one in truths.values() if len(one) == len(image.truth)]
         assert min(apart) < 0.05
@@ -139,7 +140,7 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
     assert version.images["known_1"] == 80 and version.images["val"] == 80 + version.images["recent"]
     assert version.images["train"] + version.images["recent"] == 24 + back["added"] + version.sources["pseudo"]
     assert load_dataset(version.data, "golden").sha256 == load_dataset(released.data, "golden").sha256
-    labelling.mark_learnt.fn("digits", "retraining-1")
+    labelling.mark_learnt.fn("digits", "retraining-1", found.until)
     assert say("status", "digits")["fresh"] == 0
 
 

@@ -48,7 +48,7 @@ def test_a_release_is_a_decision_that_names_its_rule(registry):
     (decided,) = registry.decisions("digits")
     decision = decided.decision
     assert (decision.outcome, decision.version, decision.champion_before) == ("promoted", 1, None)
-    assert (decision.trigger, decision.reasons[1]) == ("release", "first version of its name")
+    assert (decision.trigger, decision.reasons[1]) == ("release", "no version of its name was in production before")
     assert decision.reasons[0].startswith("promote: verified")
     assert {"reference", "val", "bundle", "model"} <= set(decision.hashes)
 

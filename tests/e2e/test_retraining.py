@@ -87,6 +87,36 @@ def test_a_repeated_event_does_nothing_and_says_what_came_of_it(released_classif
     assert sum(one["decision"]["event"] == EVENT for one in history) == 1
 
 
+def test_what_a_file_says_counts_unless_the_command_says_otherwise(released_classifier, settings, retrained, tmp_path):
+    file = tmp_path / "retrain.yaml"
+    file.write_text(f"trigger: drift\nevent: {EVENT}\n{settings.read_text()}")
+    done = released_classifier.foveal("retrain", "crops", "--config", file, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["repeated"]
+    file.write_text("name: letters\n")
+    other = released_classifier.foveal("retrain", "crops", "--config", file)
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "parameters to retrain crops, found letters" in other.stderr
+
+
+def test_a_challenger_of_wrong_labels_is_rejected_on_record(released_classifier, nights, settings, retrained, tmp_path):
+    classes = sorted(path.name for path in (nights / "night").iterdir())
+    for name, wrong in zip(classes, [*classes[1:], classes[0]], strict=True):
+        shutil.copytree(nights / "night" / name, tmp_path / "labels" / "night" / wrong)
+    file = tmp_path / "retrain.yaml"
+    file.write_text(settings.read_text().replace(str(nights), str(tmp_path / "labels")))
+    done = released_classifier.foveal("retrain", "crops", "--config", file, "--trigger", "schedule", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["state"], said["champion"]) == ("rejected", retrained["champion"])
+    assert said["reason"].startswith("golden: fail")
+    last = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)[-1]["decision"]
+    assert (last["outcome"], last["version"]) == ("rejected", said["challenger"])
+    assert said["challenger"] != retrained["champion"]
+    later = released_classifier.foveal("retrain", "crops", "--config", file, "--trigger", "schedule", "--json")
+    assert "cooling down" in json.loads(later.stdout)["reason"]
+
+
 @pytest.mark.usefixtures("retrained")
 @pytest.mark.parametrize("mood", ["next_night", "day"])
 def test_monitoring_is_quiet_about_every_condition_that_was_learnt(released_classifier, mood):
@@ -102,6 +132,19 @@ def test_one_command_takes_it_back(released_classifier, retrained):
     assert done.returncode == 0, done.stderr
     history = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)
     assert (history[-1]["decision"]["outcome"], history[-1]["decision"]["version"]) == ("rolled_back", 1)
+
+
+def test_the_next_drift_does_not_undo_a_rollback(released_classifier, settings, tmp_path):
+    file = tmp_path / "retrain.yaml"
+    file.write_text(f"trigger: drift\nevent: the night after\n{settings.read_text()}")
+    waits = json.loads(released_classifier.foveal("retrain", "crops", "--config", file, "--json").stdout)
+    assert waits["state"] == "not_begun" and "rollback" in waits["reason"]
+    file.write_text(f"cooldown_hours: 0\n{file.read_text()}")
+    done = released_classifier.foveal("retrain", "crops", "--config", file, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["state"], said["champion"]) == ("rejected", 1)
+    assert "rolled back by" in said["reason"] and "the night crew prefers it" in said["reason"]
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,24 @@ def test_a_schedule_and_an_automation_that_people_switched_off_stay_off_unless_t
     deploy(config(*MODELS), settings)
 
 
+def test_retrainings_are_scheduled_for_the_models_whose_file_says_when(deployed, settings, client):
+    from flows.deploying import deploy
+
+    weekly = config(*MODELS, retraining=RetrainingOptions(cron="0 4 * * sun", cooldown_hours=48))
+    assert changes(deploy(weekly, settings))["retrain/retrain"] == "updated"
+    found = client.read_deployment_by_name("retrain/retrain")
+    asked = {one.parameters["config"]["name"]: one for one in found.schedules}
+    assert sorted(asked) == sorted(MODELS)
+    for one in asked.values():
+        assert (one.schedule.cron, one.active) == ("0 4 * * sun", True)
+        assert (one.parameters["config"]["trigger"], one.parameters["config"]["cooldown_hours"]) == ("schedule", 48)
+    client.update_deployment_schedule(found.id, asked[MODELS[0]].id, active=False)
+    assert set(changes(deploy(weekly, settings)).values()) == {"unchanged"}
+    done = deploy(config(*MODELS), settings)
+    assert changes(done)["retrain/retrain"] == "updated"
+    assert client.read_deployment_by_name("retrain/retrain").schedules == []
+
+
 def test_what_was_made_for_a_model_that_is_no_longer_watched_is_removed_and_nothing_else(deployed, settings, client):
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 

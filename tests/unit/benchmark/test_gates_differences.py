@@ -22,13 +22,13 @@ def shares(draw: st.DrawFn) -> ShareDifference:
 @st.composite
 def scores(draw: st.DrawFn) -> ScoreDifference:
     champion, challenger = draw(st.floats(0, 1)), draw(st.floats(0, 1))
-    return ScoreDifference(champion, challenger, draw(st.integers(2, 400)), draw(st.floats(0, 0.2)), 100)
+    return ScoreDifference(champion, challenger, draw(st.integers(2, 400)), draw(st.floats(0, 0.2)), 0.01)
 
 
 def swapped(difference: ScoreDifference | ShareDifference) -> ScoreDifference | ShareDifference:
     if isinstance(difference, ScoreDifference):
         one, other = difference.challenger, difference.champion
-        return ScoreDifference(one, other, difference.images, difference.bootstrapped, difference.objects)
+        return ScoreDifference(one, other, difference.images, difference.bootstrapped, difference.least)
     right = difference.right + difference.won - difference.lost
     return ShareDifference(difference.images, right, difference.lost, difference.won)
 

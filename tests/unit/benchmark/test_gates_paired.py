@@ -93,6 +93,15 @@ def test_the_class_that_broke_is_the_one_that_differs(contest) -> None:
     assert by_class["b"][1] is not None and by_class["b"][1].high(0.999) < -0.3
 
 
+def test_a_class_of_one_object_leaves_the_mean_over_classes_unsure() -> None:
+    truths = scenes(40, 3, classes=1)
+    first = truths[0]
+    truths[0] = Detections(first.xyxy, first.scores, np.arange(len(first)) == 0)
+    found = pair_up(truths, truths, truths, NAMES).overall(everything(truths))
+    assert found is not None
+    assert found.high(0.975) > 0.9, "the other class's one object is half of the mean"
+
+
 def test_images_without_objects_leave_nothing_to_compare() -> None:
     nothing = [Detections.empty()] * 5
     pair = pair_up(nothing, nothing, [*nothing[:4], scenes(1, 0)[0]], NAMES)

@@ -21,7 +21,7 @@ FAST = settings(max_examples=100, deadline=None)
 
 
 def score(champion: float, challenger: float, error: float = 0.004, images: int = 300) -> ScoreDifference:
-    return ScoreDifference(champion, challenger, images, error, 1000)
+    return ScoreDifference(champion, challenger, images, error, 0.001)
 
 
 def examined(difference: Difference, slices: tuple[Slice, ...] = (), images: int = 300) -> Examined:

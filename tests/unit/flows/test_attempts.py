@@ -62,9 +62,31 @@ def test_rejected_challengers_make_automatic_retraining_wait_and_people_need_not
 
 def test_a_retraining_that_lacked_labels_is_kept_but_nobody_waits_for_it():
     config = asked("night 1")
-    summary = RetrainSummary.needs_labels(config, 30, 12)
+    summary = RetrainSummary.needs_labels(config, 30, 130, 12)
     attempts.remember(config, CHAMPION, summary)
-    assert (summary.missing, summary.queued) == (70, 12)
+    assert "30 new labelled images, 130 are missing; 12 wait" in summary.reason
     assert attempts.cooling_down(asked("night 2")) == ""
+
+
+def test_an_event_that_lacked_labels_is_taken_up_when_they_have_come():
+    config = asked("night 1")
+    attempts.remember(config, CHAMPION, RetrainSummary.needs_labels(config, 30, 130, 12))
+    assert attempts.known_answer(config) is None
+    attempts.remember(config, CHAMPION, ended("rejected"))
     known = attempts.known_answer(config)
-    assert known is not None and known.missing == 70
+    assert known is not None and known.state == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "new", "recent", "missing"),
+    [
+        ("drift", 160, None, 0),
+        ("drift", 100, None, 60),
+        ("drift", 160, 22, 32),
+        ("accuracy", 300, 29, 4),
+        ("by hand", 160, 5, 0),
+        ("drift", 400, 90, 0),
+    ],
+)
+def test_labels_must_be_enough_to_learn_from_and_where_they_are_the_cause_to_judge_by(trigger, new, recent, missing):
+    assert asked(trigger=trigger).missing(new, recent) == missing

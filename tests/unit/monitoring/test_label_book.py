@@ -225,13 +225,22 @@ def test_the_status_counts_from_the_last_retraining_on(book, queue):
     status = label_status(book, ABOUT, minimum=5)
     assert (status.queued, status.exported, status.waiting, status.labelled) == (6, 4, 4, 2)
     assert (status.fresh, status.missing, dict(status.classes)) == (2, 3, {"cat": 2, "dog": 1})
+    read_at = max(booked.last for booked in book.labels().values())
     for _ in range(2):
-        book.mark_learnt("event-1")
+        book.mark_learnt("event-1", read_at)
     import_labels(book, [said(queue[2], *CAT), said(queue[0], Label("dog", BOX))], (), ABOUT)
-    book.mark_learnt("event-1")
+    book.mark_learnt("event-1", max(booked.last for booked in book.labels().values()))
     status = label_status(book, ABOUT, minimum=5)
     assert (status.labelled, status.fresh, status.missing, dict(status.classes)) == (3, 2, 3, {"cat": 1, "dog": 1})
     assert label_status(book, ABOUT, minimum=1).missing == 0
+
+
+def test_labels_that_come_while_others_are_learnt_from_stay_fresh(book, queue):
+    import_labels(book, [said(queue[0], *CAT)], (), ABOUT)
+    read_at = max(booked.last for booked in book.labels().values())
+    import_labels(book, [said(queue[1], *CAT)], (), ABOUT)
+    book.mark_learnt("event-1", read_at)
+    assert label_status(book, ABOUT, minimum=5).fresh == 1
 
 
 def test_pseudo_labels_are_of_waiting_images_that_the_champion_is_sure_of(book, queue, tmp_path):

@@ -205,6 +205,23 @@ def test_a_champion_that_was_removed_by_hand_is_no_champion_and_can_be_brought_b
     assert registry.promote(model, 1).aliases == ("champion",)
 
 
+def test_what_people_took_out_of_production_is_known_until_it_comes_back(registry, model, client):
+    registry.promote(model, 1)
+    registry.promote(model, 2, Grounds("drift", "flow", (), "event-1", gates(model, 1, 2)))
+    assert registry.history(model).taken_back(2) is None
+    registry.rollback(model, Grounds(who="ann", reasons=("blind at night",)))
+    undone = registry.history(model).taken_back(2)
+    assert undone.decision.outcome is Outcome.ROLLED_BACK
+    assert registry.history(model).taken_back(1) is None
+    registry.promote(model, 3, Grounds("drift", "flow", (), "event-2", gates(model, 1, 3)))
+    assert registry.history(model).taken_back(1) is None, "another took its place by evidence"
+    assert registry.history(model).taken_back(2) == undone
+    registry.promote(model, 2)
+    assert registry.history(model).taken_back(2) is None
+    client.delete_registered_model_alias(model, "champion")
+    assert registry.history(model).taken_back(2).decision.outcome is Outcome.WITHDRAWN
+
+
 def test_what_was_appended_before_a_kill_is_finished_by_whoever_opens_next(registry, model, store):
     registry.promote(model, 1)
     half_done(store, model, Decision(Outcome.PROMOTED, 2, 1, "by hand", "a victim"))
