@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,27 @@ def test_clients_and_servers_agree_on_addresses_and_passwords(services):
     assert set(named) == set(re.findall(r"CREATE DATABASE (\w+)", databases)) == {"prefect", "mlflow", "mlflow_auth"}
 
 
+def places_of_prefect(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Where a Prefect server with this environment keeps the leases of concurrency slots, and copies its pages to."""
+    from prefect.server.concurrency.lease_storage import filesystem
+    from prefect.settings import Settings
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert settings.server.concurrency.lease_storage == filesystem.__name__
+    assert settings.server.ui.static_directory
+    return settings.home / "concurrency_leases", Path(settings.server.ui.static_directory)
+
+
+def test_prefects_server_keeps_its_leases_on_a_volume_and_copies_its_pages_where_it_may_write(services, monkeypatch):
+    prefect = services["prefect"]
+    image = dict(re.findall(r"\b(PREFECT_\w+)=(\S+)", dockerfile("Dockerfile")))
+    leases, pages = places_of_prefect(image | prefect["environment"], monkeypatch)
+    assert {Path(mount["target"]) for mount in prefect["volumes"] if mount["type"] == "volume"} & set(leases.parents)
+    assert {Path(place.partition(":")[0]) for place in prefect["tmpfs"]} & set(pages.parents)
+
+
 def exported() -> set[str]:
     """Names that `foveal metrics` exports."""
     registry = CollectorRegistry()
@@ -382,6 +404,17 @@ def test_the_worker_may_manage_jobs_and_nothing_else(overlay):
     changed = [rule["resources"] for rule in role["rules"] if set(rule["verbs"]) - {"get", "list", "watch"}]
     assert changed == [["jobs"]]
     assert of_kind(overlay[1], "ClusterRole", "ClusterRoleBinding") == []
+
+
+def test_prefects_server_on_a_cluster_keeps_and_copies_them_likewise(overlay, monkeypatch):
+    pod = dict(pods(overlay[1]))["prefect"]
+    (container,) = pod["containers"]
+    given = {one["name"]: one["value"] for one in container["env"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    places = {Path(mount["mountPath"]): volumes[mount["name"]] for mount in container["volumeMounts"]}
+    leases, pages = places_of_prefect(given, monkeypatch)
+    assert any("persistentVolumeClaim" in places.get(parent, {}) for parent in leases.parents)
+    assert any(parent in places for parent in pages.parents)
 
 
 def test_compose_and_kubernetes_share_what_is_the_same_in_both():
