@@ -417,6 +417,22 @@ def test_prefects_server_on_a_cluster_keeps_and_copies_them_likewise(overlay, mo
     assert any(parent in places for parent in pages.parents)
 
 
+def test_the_worker_watches_its_jobs_namespace_and_leaves_the_password_where_it_is(overlay):
+    (container,) = dict(pods(overlay[1]))["worker"]["containers"]
+    told = {one["name"].removeprefix("PREFECT_INTEGRATIONS_KUBERNETES_"): one["value"] for one in container["env"]}
+    run = job(overlay[1])
+    assert told["OBSERVER_NAMESPACES"] == run["metadata"]["namespace"]
+    secret = {"secretRef": {"name": told["WORKER_API_AUTH_STRING_SECRET_NAME"]}}
+    assert secret in run["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    assert f"--from-literal={told['WORKER_API_AUTH_STRING_SECRET_KEY']}=" in created_with(secret["secretRef"]["name"])
+
+
+def created_with(secret: str) -> str:
+    """The command that makes a secret, as the page on infrastructure says it."""
+    page = (INFRA / "README.md").read_text().replace("\\\n", " ")
+    return next(line for line in page.splitlines() if f"create secret generic {secret} " in line)
+
+
 def test_compose_and_kubernetes_share_what_is_the_same_in_both():
     base = INFRA / "kubernetes" / "base"
     assert (base / "databases.sql").read_text() == (INFRA / "postgres" / "databases.sql").read_text()
