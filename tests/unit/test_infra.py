@@ -220,6 +220,17 @@ def test_prefects_server_keeps_its_leases_on_a_volume_and_copies_its_pages_where
     assert {Path(place.partition(":")[0]) for place in prefect["tmpfs"]} & set(pages.parents)
 
 
+def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
+    from components.monitoring import notify
+
+    worker = services["worker"]["environment"]
+    cluster = dict(line.split("=", 1) for line in (INFRA / "kubernetes/base/environment.env").read_text().splitlines())
+    for environment in (worker, cluster):
+        assert notify.__name__.startswith(environment["PREFECT_LOGGING_EXTRA_LOGGERS"] + ".")
+    assert "FOVEAL_ALERT_URLS" in worker
+    assert "--from-literal=FOVEAL_ALERT_URLS=" in created_with("foveal-clients")
+
+
 def exported() -> set[str]:
     """Names that `foveal metrics` exports."""
     registry = CollectorRegistry()
