@@ -30,6 +30,7 @@ OVERLAYS = ("cpu", "gpu")
 ASKED_FOR = re.compile(r"\$\{(\w+)")
 PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
 EXAMPLE = INFRA / ".env.example"
+OPTIONAL = {"FOVEAL_ALERT_URLS", "PREFECT_UI_API_URL", "MLFLOW_PUBLIC_NAME"}  # of the example's names
 
 
 def dockerfile(name: str) -> str:
@@ -116,14 +117,13 @@ def test_compose_itself_accepts_the_files(files, secrets):
 
 
 def test_compose_refuses_to_start_without_any_one_of_its_secrets(secrets):
-    optional = {"FOVEAL_ALERT_URLS"}
     text = (INFRA / "compose.yaml").read_text()
     assert set(ASKED_FOR.findall(text)) == names_in_example(), (
         "the example names what compose asks for, no more, no less"
     )
     done = compose("compose.yaml")
     assert done.returncode != 0
-    assert {name for name in names_in_example() - optional if name not in done.stderr} == set()
+    assert {name for name in names_in_example() - OPTIONAL if name not in done.stderr} == set()
 
 
 def test_the_example_holds_no_values_and_the_real_one_is_kept_out_of_git_and_of_images():
@@ -229,6 +229,33 @@ def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
         assert notify.__name__.startswith(environment["PREFECT_LOGGING_EXTRA_LOGGERS"] + ".")
     assert "FOVEAL_ALERT_URLS" in worker
     assert "--from-literal=FOVEAL_ALERT_URLS=" in created_with("foveal-clients")
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "page", "api"),
+    [
+        ({}, "127.0.0.1:5000", "http://127.0.0.1:5000", "http://127.0.0.1:4200/api"),
+        (
+            {"MLFLOW_PUBLIC_NAME": "mlflow.example.org", "PREFECT_UI_API_URL": "https://prefect.example.org/api"},
+            "mlflow.example.org",
+            "https://mlflow.example.org",
+            "https://prefect.example.org/api",
+        ),
+    ],
+)
+def test_servers_answer_to_the_name_that_a_proxy_gives_them(named, host, page, api, secrets, monkeypatch):
+    from mlflow.server import security_utils
+
+    passwords = {name: value for name, value in secrets.items() if name not in OPTIONAL}
+    told = json.loads(compose("compose.yaml", **passwords, **named).stdout)["services"]
+    for name, value in told["mlflow"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    hosts, origins = security_utils.get_allowed_hosts_from_env(), security_utils.get_allowed_origins_from_env()
+    assert all(security_utils.is_allowed_host_header(hosts, one) for one in (host, "mlflow:5000"))
+    assert not security_utils.is_allowed_host_header(hosts, "elsewhere.example.org")
+    assert not security_utils.should_block_cors_request(page, "POST", origins)
+    assert security_utils.should_block_cors_request("https://elsewhere.example.org", "POST", origins)
+    assert told["prefect"]["environment"]["PREFECT_UI_API_URL"] == api
 
 
 def exported() -> set[str]:
