@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from itertools import product
 from pathlib import Path
 
@@ -95,6 +96,18 @@ def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
     page = (ROOT / "docs" / "reference" / "events.md").read_text()
     aliases = {f"foveal_{alias}_version" for alias in ("champion", "previous_champion", "challenger")}
     assert set(re.findall(r"`(foveal_[a-z_]+)`", page)) - aliases == set(re.findall(r'"(foveal_[a-z_]+)"', source))
+
+
+def test_the_systems_service_lets_foveal_up_stop_its_services_in_order_and_in_time():
+    from flows.supervisor import Patience
+
+    page = (ROOT / "docs" / "operations" / "up.md").read_text()
+    unit = ConfigParser(interpolation=None)
+    unit.read_string(page.partition("```ini\n")[2].partition("```")[0])
+    service = unit["Service"]
+    assert service["KillMode"] == "mixed", "SIGTERM to the first process alone"
+    assert service.getfloat("TimeoutStopSec") > Patience().stop_s
+    assert Path(service["ExecStart"].split()[0]).is_relative_to(service["WorkingDirectory"])
 
 
 @pytest.fixture(scope="module")
