@@ -159,6 +159,14 @@ def test_every_service_that_stays_up_has_a_health_check_and_is_waited_for(servic
             assert condition["condition"] == expected, f"{name} on {other}"
 
 
+def test_postgres_is_asked_by_tcp_since_its_first_start_answers_on_the_socket_before_its_databases_are_there(services):
+    asked = [services["postgres"]["healthcheck"]["test"][1:]]
+    stateful, _ = yaml.safe_load_all((INFRA / "kubernetes" / "base" / "postgres.yaml").read_text())
+    (container,) = stateful["spec"]["template"]["spec"]["containers"]
+    asked += [container[f"{kind}Probe"]["exec"]["command"] for kind in ("startup", "readiness", "liveness")]
+    assert {tuple(command[:3]) for command in asked} == {("pg_isready", "--host", "127.0.0.1")}
+
+
 def test_ports_are_published_on_this_machine_only(services):
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) > 5
