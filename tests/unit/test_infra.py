@@ -30,7 +30,8 @@ OVERLAYS = ("cpu", "gpu")
 ASKED_FOR = re.compile(r"\$\{(\w+)")
 PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
 EXAMPLE = INFRA / ".env.example"
-OPTIONAL = {"FOVEAL_ALERT_URLS", "PREFECT_UI_API_URL", "MLFLOW_PUBLIC_NAME"}  # of the example's names
+OPEN = {"PREFECT_UI_API_URL", "MLFLOW_PUBLIC_NAME", "FOVEAL_EXTRAS"}  # names in it that are no secrets
+OPTIONAL = {*OPEN, "FOVEAL_ALERT_URLS"}
 
 
 def dockerfile(name: str) -> str:
@@ -56,7 +57,7 @@ def compose(*files: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="session")
 def secrets() -> dict[str, str]:
     """A value for each secret that cannot be mistaken for anything else."""
-    return {name: f"secret-of-{name.lower()}" for name in names_in_example()}
+    return {name: f"secret-of-{name.lower()}" for name in names_in_example() - OPEN}
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +117,18 @@ def test_compose_itself_accepts_the_files(files, secrets):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("named", [{}, {"FOVEAL_EXTRAS": "servers,yolo"}])
+def test_images_are_built_with_the_extras_that_env_names_or_their_own(named, secrets):
+    for files, name in ((["compose.yaml"], "Dockerfile"), (["compose.yaml", "compose.gpu.yaml"], "Dockerfile.gpu")):
+        (own,) = re.findall(r"^ARG EXTRAS=(.*)", dockerfile(name), re.MULTILINE)
+        gpu = ",gpu" if name.endswith("gpu") else ""
+        worker = json.loads(compose(*files, **secrets, **named).stdout)["services"]["worker"]
+        assert worker["build"]["dockerfile"].endswith(name)
+        assert worker["build"]["args"]["EXTRAS"] == (f"{named['FOVEAL_EXTRAS']}{gpu}" if named else own)
+
+
 def test_compose_refuses_to_start_without_any_one_of_its_secrets(secrets):
-    text = (INFRA / "compose.yaml").read_text()
+    text = "".join((INFRA / name).read_text() for name in ("compose.yaml", "compose.gpu.yaml"))
     assert set(ASKED_FOR.findall(text)) == names_in_example(), (
         "the example names what compose asks for, no more, no less"
     )
@@ -254,8 +265,7 @@ def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
 def test_servers_answer_to_the_name_that_a_proxy_gives_them(named, host, page, api, secrets, monkeypatch):
     from mlflow.server import security_utils
 
-    passwords = {name: value for name, value in secrets.items() if name not in OPTIONAL}
-    told = json.loads(compose("compose.yaml", **passwords, **named).stdout)["services"]
+    told = json.loads(compose("compose.yaml", **secrets, **named).stdout)["services"]
     for name, value in told["mlflow"]["environment"].items():
         monkeypatch.setenv(name, value)
     hosts, origins = security_utils.get_allowed_hosts_from_env(), security_utils.get_allowed_origins_from_env()
@@ -477,6 +487,18 @@ def created_with(secret: str) -> str:
     """The command that makes a secret, as the page on infrastructure says it."""
     page = (INFRA / "README.md").read_text().replace("\\\n", " ")
     return next(line for line in page.splitlines() if f"create secret generic {secret} " in line)
+
+
+def test_what_deploying_writes_for_the_forms_is_where_runs_see_it(overlay):
+    written, seen = dict(pods(overlay[1]))["worker"], dict(pods(overlay[1]))["a run"]
+    assert data_claim(written, written["initContainers"][0]) == data_claim(seen, seen["containers"][0])
+
+
+def data_claim(pod: dict[str, Any], container: dict[str, Any]) -> str:
+    """The claim behind the storage root of a container."""
+    (name,) = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == "/data"]
+    (claim,) = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if one["name"] == name]
+    return claim
 
 
 def test_compose_and_kubernetes_share_what_is_the_same_in_both():
