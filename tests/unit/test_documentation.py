@@ -103,6 +103,16 @@ def test_every_event_of_the_code_is_documented_and_the_other_way_round():
     assert set(re.findall(pattern, page)) == set(re.findall(pattern, expanded))
 
 
+def test_every_variable_that_the_code_reads_is_documented_and_the_other_way_round():
+    """Except what is only handed on to a child."""
+    rooms = ("components", "flows", "model_registry")
+    source = "".join(path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py"))
+    read = set(re.findall(r'environ(?:ment)?\.get\("([A-Z_]+)"', source)) - {"PYTHONPATH"}
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text()
+    firsts = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", "".join(firsts))) == read
+
+
 def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
     source = (ROOT / "flows" / "metrics.py").read_text()
     page = (ROOT / "docs" / "reference" / "events.md").read_text()
