@@ -5,6 +5,7 @@ The same services, natively, with the chain over them: tests/integration/test_se
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from components.telemetry import SWITCHES
+from flows.config_deployments import WorkPoolInput
 from flows.metrics import FovealCollector, Source
 
 ROOT = Path(__file__).parents[2]
@@ -514,6 +516,34 @@ def test_compose_and_kubernetes_share_what_is_the_same_in_both():
     assert pools[1]["variables"]["properties"].pop("image")["default"] == "foveal:0.1.0-gpu"
     assert pools[0]["variables"]["properties"].pop("image")["default"] == "foveal:0.1.0"
     assert pools[0] == pools[1]
+
+
+def test_a_container_of_a_work_pool_has_the_workers_servers_and_passwords_and_keeps_its_files(monkeypatch):
+    """What Prefect makes of the template, up to where its worker for Docker, which is an extra, takes over."""
+    from docker.models.containers import _create_container_args
+    from prefect.server.schemas.actions import validate_base_job_template
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.workers.base import BaseJobConfiguration
+
+    class Container(BaseJobConfiguration):
+        image: str
+        volumes: list[str]
+        container_create_kwargs: dict[str, Any]
+
+    template = json.loads((INFRA / "docker" / "work-pool.json").read_text())
+    validate_base_job_template(template)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret-of-mlflow")
+    monkeypatch.delenv("FOVEAL_ALERT_URLS", raising=False)
+    told = WorkPoolInput(name="gpu", type="docker", image="foveal:1", env={"FOVEAL_STORE": "s3://vision/store"})
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):  # which is not asked for anything
+        made = asyncio.run(Container.from_template_and_values(template, told.job_variables))
+    assert (made.image, made.env["FOVEAL_STORE"]) == ("foveal:1", "s3://vision/store")
+    assert (made.env["MLFLOW_TRACKING_PASSWORD"], made.env["FOVEAL_ALERT_URLS"]) == ("secret-of-mlflow", "")
+    assert "secret" not in json.dumps(template), "Prefect keeps the template"
+    assert {volume.partition(":")[2] for volume in made.volumes} == {made.env["FOVEAL_HOME"]} == {"/data"}
+    made.container_create_kwargs |= {"version": "1.44", "image": made.image, "command": None}
+    host = _create_container_args(made.container_create_kwargs)["host_config"]
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["DeviceRequests"]) == (True, ["ALL"], [])
 
 
 @pytest.mark.parametrize("script", sorted(INFRA.rglob("*.sh")), ids=lambda path: path.name)
