@@ -32,6 +32,11 @@ OVERLAYS = ("cpu", "gpu")
 ASKED_FOR = re.compile(r"\$\{(\w+)")
 PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
 EXAMPLE = INFRA / ".env.example"
+RUN_RELU = """
+import numpy, onnxruntime, pathlib
+session = onnxruntime.InferenceSession("relu.onnx", providers=["CPUExecutionProvider"])
+print(pathlib.Path(onnxruntime.__file__).parent, session.run(None, {"x": numpy.array([7], "float32")})[0][0])
+"""
 OPEN = {"PREFECT_UI_API_URL", "MLFLOW_PUBLIC_NAME", "FOVEAL_EXTRAS"}  # names in it that are no secrets
 OPTIONAL = {*OPEN, "FOVEAL_ALERT_URLS"}
 
@@ -111,6 +116,24 @@ def test_extras_that_images_install_are_the_projects():
         asked = re.findall(r"EXTRAS=([\w,]+)", dockerfile(name))
         assert asked
         assert {extra for extras in asked for extra in extras.split(",")} <= set(known)
+
+
+def test_onnxruntime_runs_on_the_processor_without_what_the_cpu_image_removes(tmp_path):
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    (removed,) = re.findall(r"rm -f \S+/site-packages/onnxruntime/(\S+)", dockerfile("Dockerfile"))
+    kept = shutil.ignore_patterns(Path(removed).name, "__pycache__")
+    shutil.copytree(Path(onnxruntime.__file__).parent, tmp_path / "onnxruntime", ignore=kept, copy_function=os.symlink)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "relu.onnx").write_bytes(model.SerializeToString())
+    said = subprocess.run(
+        [sys.executable, "-c", RUN_RELU], cwd=tmp_path, env=os.environ | SWITCHES | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.split() == [str(tmp_path / "onnxruntime"), "7.0"]
 
 
 @pytest.mark.parametrize("files", [("compose.yaml",), ("compose.yaml", "compose.gpu.yaml")])
