@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.contracts import InferenceRun, ModelArtifact, Target
+from components.files import replacing
 from components.images.datasets import LabelledDataset
 from components.images.sources import ImageSource, list_images
 from flows.config import Thresholds
@@ -37,10 +39,11 @@ class Served:
         from components.inference.batch import run_batch
         from flows.spreading import on_cluster
 
-        with on_cluster(Settings.from_environment().dask) as spread:
+        settings = Settings.from_environment()
+        with on_cluster(settings.dask) as spread:
             return run_batch(
                 sources,
-                artifact=self.artifact,
+                artifact=_shared(self.artifact, settings) if spread else self.artifact,
                 backend=self.backend,
                 device=self.target.device,
                 threads=self.target.threads,
@@ -77,6 +80,15 @@ class Served:
         return evaluate(
             self.artifact, self.backend, dataset, device=target.device, threads=target.threads, progress=progress
         )
+
+
+def _shared(artifact: ModelArtifact, settings: Settings) -> ModelArtifact:
+    """The model below the storage root: workers of a cluster do not see the scratch folder of this machine."""
+    place = settings.steps / f"model-{artifact.sha256[:24]}{artifact.path.suffix}"
+    if not place.exists():
+        with replacing(place) as aside:
+            shutil.copyfile(artifact.path, aside)
+    return replace(artifact, path=place)
 
 
 def read_bundle(folder: Path, label: str = "") -> Served:

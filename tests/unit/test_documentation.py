@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from itertools import product
 from pathlib import Path
 
@@ -14,15 +15,16 @@ import pytest
 import typer
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "infra" / "README.md", *(ROOT / "docs").rglob("*.md")])
 INLINE = re.compile(r"`foveal ([a-z][^`]*)`")
+IN_CONTAINER = re.compile(r"docker (?:run .*?\sfoveal:\S+|compose .*?\srun (?:--\S+ )*\w+) (\w+)")
 FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def command_lines(text: str) -> Iterator[str]:
-    """What follows `foveal` in every line of a fence, and between single back quotes."""
+    """What follows `foveal` in every line of a fence, there in containers too, and between single back quotes."""
     for fence in FENCED.findall(text):
-        lines = fence.replace("\\\n", " ").splitlines()
+        lines = [re.sub(r"^docker run .*?\sfoveal:\S+ ", "", line) for line in fence.replace("\\\n", " ").splitlines()]
         yield from (line.removeprefix("$ ").removeprefix("foveal ") for line in lines if "foveal " in line[:9])
     for line in INLINE.findall(FENCED.sub("", text)):
         words = [word.split("\\|") for word in line.split()]  # a table writes alternatives as export\|import
@@ -61,14 +63,25 @@ def test_a_command_that_does_not_exist_is_found(line, what):
 
 
 def test_commands_are_found_in_fences_and_between_back_quotes():
-    page = "Say `foveal up`, or\n```\n$ foveal release x \\\n --json\nls\n```\nor `foveal labels export\\|import X`.\n"
-    assert list(command_lines(page)) == ["release x   --json", "up", "labels export X", "labels import X"]
+    page = (
+        "Say `foveal up`, or\n```\n$ foveal release x \\\n --json\nls\ndocker run --rm foveal:1 foveal doctor\n```\n"
+        "or `foveal labels export\\|import X`.\n"
+    )
+    assert list(command_lines(page)) == ["release x   --json", "doctor", "up", "labels export X", "labels import X"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_in_the_documentation_exists(page):
     lines = list(command_lines(page.read_text(encoding="utf-8")))
     assert [f"{line}: {what}" for line in lines if (what := unknown(line))] == []
+
+
+def test_containers_are_given_whole_commands_as_images_have_no_entry_point():
+    images = "".join(path.read_text() for path in (ROOT / "infra").glob("Dockerfile*"))
+    assert "\nENTRYPOINT" not in images
+    given = {(page.name, word) for page in PAGES for word in IN_CONTAINER.findall(page.read_text())}
+    assert {page for page, _ in given} == {"README.md", "compose.md"}
+    assert {word for _, word in given} <= {"foveal", "tar", "prefect", "mlflow", "python"}
 
 
 def test_every_make_target_in_the_documentation_exists():
@@ -90,11 +103,33 @@ def test_every_event_of_the_code_is_documented_and_the_other_way_round():
     assert set(re.findall(pattern, page)) == set(re.findall(pattern, expanded))
 
 
+def test_every_variable_that_the_code_reads_is_documented_and_the_other_way_round():
+    """Except what is only handed on to a child."""
+    rooms = ("components", "flows", "model_registry")
+    source = "".join(path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py"))
+    read = set(re.findall(r'environ(?:ment)?\.get\("([A-Z_]+)"', source)) - {"PYTHONPATH"}
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text()
+    firsts = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", "".join(firsts))) == read
+
+
 def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
     source = (ROOT / "flows" / "metrics.py").read_text()
     page = (ROOT / "docs" / "reference" / "events.md").read_text()
     aliases = {f"foveal_{alias}_version" for alias in ("champion", "previous_champion", "challenger")}
     assert set(re.findall(r"`(foveal_[a-z_]+)`", page)) - aliases == set(re.findall(r'"(foveal_[a-z_]+)"', source))
+
+
+def test_the_systems_service_lets_foveal_up_stop_its_services_in_order_and_in_time():
+    from flows.supervisor import Patience
+
+    page = (ROOT / "docs" / "operations" / "up.md").read_text()
+    unit = ConfigParser(interpolation=None)
+    unit.read_string(page.partition("```ini\n")[2].partition("```")[0])
+    service = unit["Service"]
+    assert service["KillMode"] == "mixed", "SIGTERM to the first process alone"
+    assert service.getfloat("TimeoutStopSec") > Patience().stop_s
+    assert Path(service["ExecStart"].split()[0]).is_relative_to(service["WorkingDirectory"])
 
 
 @pytest.fixture(scope="module")

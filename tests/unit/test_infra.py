@@ -5,12 +5,14 @@ The same services, natively, with the chain over them: tests/integration/test_se
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from components.telemetry import SWITCHES
+from flows.config_deployments import WorkPoolInput
 from flows.metrics import FovealCollector, Source
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +32,13 @@ OVERLAYS = ("cpu", "gpu")
 ASKED_FOR = re.compile(r"\$\{(\w+)")
 PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
 EXAMPLE = INFRA / ".env.example"
+RUN_RELU = """
+import numpy, onnxruntime, pathlib
+session = onnxruntime.InferenceSession("relu.onnx", providers=["CPUExecutionProvider"])
+print(pathlib.Path(onnxruntime.__file__).parent, session.run(None, {"x": numpy.array([7], "float32")})[0][0])
+"""
+OPEN = {"PREFECT_UI_API_URL", "MLFLOW_PUBLIC_NAME", "FOVEAL_EXTRAS"}  # names in it that are no secrets
+OPTIONAL = {*OPEN, "FOVEAL_ALERT_URLS"}
 
 
 def dockerfile(name: str) -> str:
@@ -54,7 +64,7 @@ def compose(*files: str, **environment: str) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="session")
 def secrets() -> dict[str, str]:
     """A value for each secret that cannot be mistaken for anything else."""
-    return {name: f"secret-of-{name.lower()}" for name in names_in_example()}
+    return {name: f"secret-of-{name.lower()}" for name in names_in_example() - OPEN}
 
 
 @pytest.fixture(scope="session")
@@ -108,21 +118,48 @@ def test_extras_that_images_install_are_the_projects():
         assert {extra for extras in asked for extra in extras.split(",")} <= set(known)
 
 
+def test_onnxruntime_runs_on_the_processor_without_what_the_cpu_image_removes(tmp_path):
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    (removed,) = re.findall(r"rm -f \S+/site-packages/onnxruntime/(\S+)", dockerfile("Dockerfile"))
+    kept = shutil.ignore_patterns(Path(removed).name, "__pycache__")
+    shutil.copytree(Path(onnxruntime.__file__).parent, tmp_path / "onnxruntime", ignore=kept, copy_function=os.symlink)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "relu.onnx").write_bytes(model.SerializeToString())
+    said = subprocess.run(
+        [sys.executable, "-c", RUN_RELU], cwd=tmp_path, env=os.environ | SWITCHES | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.split() == [str(tmp_path / "onnxruntime"), "7.0"]
+
+
 @pytest.mark.parametrize("files", [("compose.yaml",), ("compose.yaml", "compose.gpu.yaml")])
 def test_compose_itself_accepts_the_files(files, secrets):
     done = compose(*files, **secrets)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("named", [{}, {"FOVEAL_EXTRAS": "servers,yolo"}])
+def test_images_are_built_with_the_extras_that_env_names_or_their_own(named, secrets):
+    for files, name in ((["compose.yaml"], "Dockerfile"), (["compose.yaml", "compose.gpu.yaml"], "Dockerfile.gpu")):
+        (own,) = re.findall(r"^ARG EXTRAS=(.*)", dockerfile(name), re.MULTILINE)
+        gpu = ",gpu" if name.endswith("gpu") else ""
+        worker = json.loads(compose(*files, **secrets, **named).stdout)["services"]["worker"]
+        assert worker["build"]["dockerfile"].endswith(name)
+        assert worker["build"]["args"]["EXTRAS"] == (f"{named['FOVEAL_EXTRAS']}{gpu}" if named else own)
+
+
 def test_compose_refuses_to_start_without_any_one_of_its_secrets(secrets):
-    optional = {"FOVEAL_ALERT_URLS"}
-    text = (INFRA / "compose.yaml").read_text()
+    text = "".join((INFRA / name).read_text() for name in ("compose.yaml", "compose.gpu.yaml"))
     assert set(ASKED_FOR.findall(text)) == names_in_example(), (
         "the example names what compose asks for, no more, no less"
     )
     done = compose("compose.yaml")
     assert done.returncode != 0
-    assert {name for name in names_in_example() - optional if name not in done.stderr} == set()
+    assert {name for name in names_in_example() - OPTIONAL if name not in done.stderr} == set()
 
 
 def test_the_example_holds_no_values_and_the_real_one_is_kept_out_of_git_and_of_images():
@@ -156,6 +193,14 @@ def test_every_service_that_stays_up_has_a_health_check_and_is_waited_for(servic
         for other, condition in service.get("depends_on", {}).items():
             expected = "service_completed_successfully" if other in jobs else "service_healthy"
             assert condition["condition"] == expected, f"{name} on {other}"
+
+
+def test_postgres_is_asked_by_tcp_since_its_first_start_answers_on_the_socket_before_its_databases_are_there(services):
+    asked = [services["postgres"]["healthcheck"]["test"][1:]]
+    stateful, _ = yaml.safe_load_all((INFRA / "kubernetes" / "base" / "postgres.yaml").read_text())
+    (container,) = stateful["spec"]["template"]["spec"]["containers"]
+    asked += [container[f"{kind}Probe"]["exec"]["command"] for kind in ("startup", "readiness", "liveness")]
+    assert {tuple(command[:3]) for command in asked} == {("pg_isready", "--host", "127.0.0.1")}
 
 
 def test_ports_are_published_on_this_machine_only(services):
@@ -196,6 +241,64 @@ def test_clients_and_servers_agree_on_addresses_and_passwords(services):
     auth = (INFRA / "mlflow" / "basic_auth.ini").read_text()
     named = re.findall(r"@postgres:5432/(\w+)", json.dumps(services) + auth)
     assert set(named) == set(re.findall(r"CREATE DATABASE (\w+)", databases)) == {"prefect", "mlflow", "mlflow_auth"}
+
+
+def places_of_prefect(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Where a Prefect server with this environment keeps the leases of concurrency slots, and copies its pages to."""
+    from prefect.server.concurrency.lease_storage import filesystem
+    from prefect.settings import Settings
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert settings.server.concurrency.lease_storage == filesystem.__name__
+    assert settings.server.ui.static_directory
+    return settings.home / "concurrency_leases", Path(settings.server.ui.static_directory)
+
+
+def test_prefects_server_keeps_its_leases_on_a_volume_and_copies_its_pages_where_it_may_write(services, monkeypatch):
+    prefect = services["prefect"]
+    image = dict(re.findall(r"\b(PREFECT_\w+)=(\S+)", dockerfile("Dockerfile")))
+    leases, pages = places_of_prefect(image | prefect["environment"], monkeypatch)
+    assert {Path(mount["target"]) for mount in prefect["volumes"] if mount["type"] == "volume"} & set(leases.parents)
+    assert {Path(place.partition(":")[0]) for place in prefect["tmpfs"]} & set(pages.parents)
+
+
+def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
+    from components.monitoring import notify
+
+    worker = services["worker"]["environment"]
+    cluster = dict(line.split("=", 1) for line in (INFRA / "kubernetes/base/environment.env").read_text().splitlines())
+    for environment in (worker, cluster):
+        assert notify.__name__.startswith(environment["PREFECT_LOGGING_EXTRA_LOGGERS"] + ".")
+    assert "FOVEAL_ALERT_URLS" in worker
+    assert "--from-literal=FOVEAL_ALERT_URLS=" in created_with("foveal-clients")
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "page", "api"),
+    [
+        ({}, "127.0.0.1:5000", "http://127.0.0.1:5000", "http://127.0.0.1:4200/api"),
+        (
+            {"MLFLOW_PUBLIC_NAME": "mlflow.example.org", "PREFECT_UI_API_URL": "https://prefect.example.org/api"},
+            "mlflow.example.org",
+            "https://mlflow.example.org",
+            "https://prefect.example.org/api",
+        ),
+    ],
+)
+def test_servers_answer_to_the_name_that_a_proxy_gives_them(named, host, page, api, secrets, monkeypatch):
+    from mlflow.server import security_utils
+
+    told = json.loads(compose("compose.yaml", **secrets, **named).stdout)["services"]
+    for name, value in told["mlflow"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    hosts, origins = security_utils.get_allowed_hosts_from_env(), security_utils.get_allowed_origins_from_env()
+    assert all(security_utils.is_allowed_host_header(hosts, one) for one in (host, "mlflow:5000"))
+    assert not security_utils.is_allowed_host_header(hosts, "elsewhere.example.org")
+    assert not security_utils.should_block_cors_request(page, "POST", origins)
+    assert security_utils.should_block_cors_request("https://elsewhere.example.org", "POST", origins)
+    assert told["prefect"]["environment"]["PREFECT_UI_API_URL"] == api
 
 
 def exported() -> set[str]:
@@ -252,12 +355,14 @@ def test_every_alert_is_seen_to_fire():
 @pytest.fixture(scope="session", params=OVERLAYS)
 def overlay(request) -> tuple[str, list[dict[str, Any]]]:
     """Name and objects of an overlay, as kustomize makes them."""
-    tool = shutil.which("kubectl") or shutil.which("kustomize")
+    tool = shutil.which("kubectl", path=f"{BIN}{os.pathsep}{os.environ['PATH']}")
     if tool is None:
-        pytest.skip("neither kubectl nor kustomize is installed")
-    build = "kustomize" if tool.endswith("kubectl") else "build"
+        pytest.skip("kubectl is not installed; it comes with the extra dev")
     done = subprocess.run(
-        [tool, build, INFRA / "kubernetes" / "overlays" / request.param], capture_output=True, text=True, check=False
+        [tool, "kustomize", INFRA / "kubernetes" / "overlays" / request.param],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return request.param, [one for one in yaml.safe_load_all(done.stdout) if one]
@@ -384,6 +489,45 @@ def test_the_worker_may_manage_jobs_and_nothing_else(overlay):
     assert of_kind(overlay[1], "ClusterRole", "ClusterRoleBinding") == []
 
 
+def test_prefects_server_on_a_cluster_keeps_and_copies_them_likewise(overlay, monkeypatch):
+    pod = dict(pods(overlay[1]))["prefect"]
+    (container,) = pod["containers"]
+    given = {one["name"]: one["value"] for one in container["env"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    places = {Path(mount["mountPath"]): volumes[mount["name"]] for mount in container["volumeMounts"]}
+    leases, pages = places_of_prefect(given, monkeypatch)
+    assert any("persistentVolumeClaim" in places.get(parent, {}) for parent in leases.parents)
+    assert any(parent in places for parent in pages.parents)
+
+
+def test_the_worker_watches_its_jobs_namespace_and_leaves_the_password_where_it_is(overlay):
+    (container,) = dict(pods(overlay[1]))["worker"]["containers"]
+    told = {one["name"].removeprefix("PREFECT_INTEGRATIONS_KUBERNETES_"): one["value"] for one in container["env"]}
+    run = job(overlay[1])
+    assert told["OBSERVER_NAMESPACES"] == run["metadata"]["namespace"]
+    secret = {"secretRef": {"name": told["WORKER_API_AUTH_STRING_SECRET_NAME"]}}
+    assert secret in run["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    assert f"--from-literal={told['WORKER_API_AUTH_STRING_SECRET_KEY']}=" in created_with(secret["secretRef"]["name"])
+
+
+def created_with(secret: str) -> str:
+    """The command that makes a secret, as the page on infrastructure says it."""
+    page = (INFRA / "README.md").read_text().replace("\\\n", " ")
+    return next(line for line in page.splitlines() if f"create secret generic {secret} " in line)
+
+
+def test_what_deploying_writes_for_the_forms_is_where_runs_see_it(overlay):
+    written, seen = dict(pods(overlay[1]))["worker"], dict(pods(overlay[1]))["a run"]
+    assert data_claim(written, written["initContainers"][0]) == data_claim(seen, seen["containers"][0])
+
+
+def data_claim(pod: dict[str, Any], container: dict[str, Any]) -> str:
+    """The claim behind the storage root of a container."""
+    (name,) = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == "/data"]
+    (claim,) = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if one["name"] == name]
+    return claim
+
+
 def test_compose_and_kubernetes_share_what_is_the_same_in_both():
     base = INFRA / "kubernetes" / "base"
     assert (base / "databases.sql").read_text() == (INFRA / "postgres" / "databases.sql").read_text()
@@ -397,6 +541,34 @@ def test_compose_and_kubernetes_share_what_is_the_same_in_both():
     assert pools[1]["variables"]["properties"].pop("image")["default"] == "foveal:0.1.0-gpu"
     assert pools[0]["variables"]["properties"].pop("image")["default"] == "foveal:0.1.0"
     assert pools[0] == pools[1]
+
+
+def test_a_container_of_a_work_pool_has_the_workers_servers_and_passwords_and_keeps_its_files(monkeypatch):
+    """What Prefect makes of the template, up to where its worker for Docker, which is an extra, takes over."""
+    from docker.models.containers import _create_container_args
+    from prefect.server.schemas.actions import validate_base_job_template
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.workers.base import BaseJobConfiguration
+
+    class Container(BaseJobConfiguration):
+        image: str
+        volumes: list[str]
+        container_create_kwargs: dict[str, Any]
+
+    template = json.loads((INFRA / "docker" / "work-pool.json").read_text())
+    validate_base_job_template(template)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret-of-mlflow")
+    monkeypatch.delenv("FOVEAL_ALERT_URLS", raising=False)
+    told = WorkPoolInput(name="gpu", type="docker", image="foveal:1", env={"FOVEAL_STORE": "s3://vision/store"})
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):  # which is not asked for anything
+        made = asyncio.run(Container.from_template_and_values(template, told.job_variables))
+    assert (made.image, made.env["FOVEAL_STORE"]) == ("foveal:1", "s3://vision/store")
+    assert (made.env["MLFLOW_TRACKING_PASSWORD"], made.env["FOVEAL_ALERT_URLS"]) == ("secret-of-mlflow", "")
+    assert "secret" not in json.dumps(template), "Prefect keeps the template"
+    assert {volume.partition(":")[2] for volume in made.volumes} == {made.env["FOVEAL_HOME"]} == {"/data"}
+    made.container_create_kwargs |= {"version": "1.44", "image": made.image, "command": None}
+    host = _create_container_args(made.container_create_kwargs)["host_config"]
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["DeviceRequests"]) == (True, ["ALL"], [])
 
 
 @pytest.mark.parametrize("script", sorted(INFRA.rglob("*.sh")), ids=lambda path: path.name)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 
+from components.contracts import Budget, Precision, Target
 from components.errors import ModelError, UnavailableError
 from components.images.sources import list_images
 from components.inference import run_batch
+from flows.config import Thresholds
+from flows.predicting import Served
 from flows.spreading import on_cluster
 
+CPU = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget())
 STEADY = ["image_id", "uri", "status", "sha256", "model"]
 
 
@@ -40,6 +46,31 @@ def test_shards_that_are_done_elsewhere_give_the_same_tables(photos, detector, t
     assert pq.read_table(there.images, columns=STEADY).equals(pq.read_table(here.images, columns=STEADY))
     assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
     assert told == [(2, 10), (6, 10), (10, 10)]
+
+
+def test_workers_that_do_not_see_the_folder_a_bundle_was_unpacked_in_have_its_model(
+    photos, detector, tmp_path, monkeypatch
+):
+    from distributed import Client, LocalCluster
+
+    def blind(place):
+        import sys
+
+        def refuse(event, arguments):
+            if event == "open" and str(arguments[0]).startswith(place):
+                raise FileNotFoundError(arguments[0])
+
+        sys.addaudithook(refuse)
+
+    scratch = tmp_path / "scratch"
+    shutil.copytree(detector.path.parent, scratch)
+    mine = Served(replace(detector, path=scratch / detector.path.name), "onnxruntime", CPU, "colours/1", Thresholds())
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "root"))
+    with LocalCluster(n_workers=1, processes=True, dashboard_address=None, host="127.0.0.1") as cluster:
+        with Client(cluster, set_as_default=False) as client:
+            client.run(blind, str(scratch))
+        monkeypatch.setenv("FOVEAL_DASK", cluster.scheduler_address)
+        assert mine.run(list_images(photos), tmp_path / "root" / "out").processed == 10
 
 
 def test_a_dask_cluster_does_the_shards_and_says_what_failed(photos, detector, make_detector, tmp_path):
