@@ -72,6 +72,12 @@ class DriftTable:
         conditions = None if self.conditions is None else self.conditions[which]
         return replace(self, columns=columns, names=names, conditions=conditions)
 
+    def rows_like(self, condition: str) -> npt.NDArray[np.int64]:
+        """Which rows a window of this condition is compared with: those taken in it, or all where none is its own."""
+        if self.conditions is not None and condition in self.conditions and condition != MIXED:
+            return np.flatnonzero(self.conditions == condition)
+        return np.arange(self.samples)
+
     def by_condition(self, least: int) -> dict[str, DriftTable]:
         """What a window may be like: each condition that has at least `least` rows, and all of them together."""
         if self.conditions is None:
@@ -79,7 +85,7 @@ class DriftTable:
         known = [str(name) for name in np.unique(self.conditions)]
         if len(known) == 1:
             return {known[0]: self}
-        parts = {name: self.rows(self.conditions == name) for name in known if name != MIXED}
+        parts = {name: self.rows(self.rows_like(name)) for name in known if name != MIXED}
         return {name: part for name, part in parts.items() if part.samples >= least} | {MIXED: self}
 
 
