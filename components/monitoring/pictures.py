@@ -16,7 +16,7 @@ import numpy.typing as npt
 from components.errors import FovealError
 from components.images.reading import read_image
 from components.monitoring.embeddings import projected
-from components.monitoring.pairs import MISSING, Pair
+from components.monitoring.pairs import MISSING, Pair, without_value
 from components.monitoring.tables import METADATA_KEY, NAMES, DriftTable
 
 Floats = npt.NDArray[np.float64]
@@ -165,14 +165,14 @@ def _numbers(reference: DriftTable, window: DriftTable, column: str) -> tuple[Fl
     """One column in both tables: (m, k) and (n, k) finite numbers."""
     name = column.removesuffix(MISSING)
     before, after = reference.columns[name], window.columns[name]
-    if reference.is_vector(name):
+    if column != name:
+        before, after = without_value(before), without_value(after)
+    elif reference.is_vector(name):
         return projected(before, before), projected(before, after)
-    if reference.is_category(name):
+    elif reference.is_category(name):
         names, was, now = Pair(name, before, after).shares()
         gained = names[int((now - was).argmax())]
         before, after = before == gained, after == gained
-    elif column != name:
-        before, after = np.isnan(before), np.isnan(after)
     else:
         middle = float(np.nanmedian(before))
         before, after = (np.where(np.isfinite(values), values, middle) for values in (before, after))

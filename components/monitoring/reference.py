@@ -121,6 +121,8 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
     try:
         marked = [rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32())) for k, (_, rows) in enumerate(parts)]
         table = pa.concat_tables(marked, promote_options="default")
+        if EMBEDDING in table.column_names and table[EMBEDDING].null_count == len(table):  # the model gives none
+            table = table.drop_columns([EMBEDDING])
     except pa.ArrowException as error:
         raise IncompatibleError("runs with the same columns", found=str(error), mend="run inference again") from error
     model, recipe = about["model"], about["statistics_recipe"]

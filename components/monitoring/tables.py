@@ -35,7 +35,8 @@ class DriftTable:
     are categories; embeddings are vectors.
 
     Arguments:
-        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64.
+        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64, NaN where there is no
+            vector, and (n, 0) where no row has one.
         model: name and version of the model that made the predictions.
         statistics_recipe: version of the image statistics.
         failed: images of the same run without a prediction; they have no row.
@@ -92,9 +93,19 @@ class DriftTable:
 def joined(tables: Sequence[DriftTable]) -> DriftTable:
     """The rows of windows of one model, one after the other."""
     first = tables[0]
-    columns = {name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns}
+    columns = {name: _stacked([table.columns[name] for table in tables]) for name in first.columns}
     names = {name: np.concatenate([table.names[name] for table in tables]) for name in first.names}
     return replace(first, columns=columns, names=names)
+
+
+def _stacked(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    width = max(part.shape[-1] for part in parts)
+    return np.concatenate([blank_vectors(len(part), width) if part.shape[1:] == (0,) else part for part in parts])
+
+
+def blank_vectors(rows: int, width: int) -> npt.NDArray[np.float64]:
+    """A column of vectors in which no row has one: (rows, width) NaN."""
+    return np.full((rows, width), np.nan)
 
 
 def is_prediction(column: str) -> bool:
@@ -104,7 +115,7 @@ def is_prediction(column: str) -> bool:
 
 def family_of(column: str) -> str:
     """Which family a column belongs to: the images' own properties, their embedding, or the predictions."""
-    if column == EMBEDDING:
+    if column.startswith(EMBEDDING):  # and what is said of the rows without one
         return EMBEDDING
     return "prediction" if is_prediction(column) else "image"
 
@@ -124,7 +135,7 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
 
     Returns:
         A pyarrow.Table with the images' names where the run has them, the image statistics in their usual order, the
-        prediction columns and, where the model gives one, the embedding; the number of rows without a prediction.
+        prediction columns and the embedding, null where there is none; the number of rows without a prediction.
 
     Raises:
         DatasetError: the run has no readable table.
@@ -153,8 +164,6 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
             parts.append(rows.take(chosen).select(wanted))
             seen += len(rows)
         table = pa.concat_tables(parts) if parts else file.schema_arrow.empty_table().select(wanted)
-    if EMBEDDING in wanted and table[EMBEDDING].null_count:
-        table = table.drop_columns([EMBEDDING])
     return table, total - accepted
 
 
@@ -214,8 +223,7 @@ def _array(name: str, column: Any) -> npt.NDArray[Any]:
     import pyarrow as pa
 
     if name == EMBEDDING:
-        flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, np.float64).reshape(len(column), -1)
+        return _vectors(column)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_null(kind):  # no row has a value; which kind it would be, the other table knows
         return np.full(len(column), np.nan)
@@ -225,3 +233,14 @@ def _array(name: str, column: Any) -> npt.NDArray[Any]:
     if pa.types.is_integer(kind):  # class ids count from 0; a negative one says that there is no class
         values = [value if value is not None and value >= 0 else None for value in values]
     return np.array([NOTHING if value is None else str(value) for value in values], np.str_)
+
+
+def _vectors(column: Any) -> npt.NDArray[np.float64]:
+    there = column.is_valid().to_numpy()
+    found = column.drop_null().combine_chunks()
+    if not len(found):  # how long a vector would be, the other table knows
+        return blank_vectors(len(column), 0)
+    flat = found.flatten().to_numpy(zero_copy_only=False)
+    vectors = blank_vectors(len(column), len(flat) // len(found))
+    vectors[there] = flat.reshape(len(found), -1)
+    return vectors
