@@ -109,7 +109,7 @@ def compare_tables(
         return DriftDecision(state, (*faults, *scarce), (), reference.samples, window.samples)
     nearest = _nearest(reference, window, policy)
     columns, moves, unknown = nearest.columns, nearest.moves, nearest.unknown
-    raised = bool(moves)
+    raised = bool(moves) and not faults  # what is broken is no evidence that the world has changed
     state, fires, note = DriftState.WARN if unknown else DriftState.OK, False, []
     if faults:
         state = DriftState.DATA_FAULT

@@ -225,6 +225,16 @@ def test_blank_frames_are_a_data_fault_and_never_fire(judge, ordinary):
     assert decision.reasons[0] == "15 of 100 images (15%) are blank: data fault"
 
 
+def test_a_night_of_broken_images_is_no_evidence_of_a_drift_the_night_after(judge, ordinary):
+    black = judge(ordinary(100, seed=2, contrast=np.zeros(100), brightness=np.zeros(100)), history=nights(False))
+    assert (black.state, black.raised) == (DriftState.DATA_FAULT, False)
+    assert any(reason.startswith("brightness moved") for reason in black.reasons)
+    few = judge(ordinary(10, seed=3, brightness=np.zeros(10)), history=nights(False))
+    assert (few.state, few.raised) == (DriftState.INSUFFICIENT_DATA, False)
+    odd = judge(ordinary(100, seed=4, brightness=np.full(100, 220.0)), history=nights(black.raised, few.raised))
+    assert (odd.state, odd.fires) == (DriftState.WARN, False)
+
+
 def test_frames_of_a_new_size_are_a_data_fault_where_sizes_are_few(judge, ordinary):
     def sized(count, width, seed):
         return ordinary(count, seed=seed, width=np.full(count, width), height=np.full(count, 480.0))
