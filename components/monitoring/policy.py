@@ -11,8 +11,9 @@ A column has moved when its distance is both more than chance explains and large
 A reference may know several conditions, such as day and night. A window is compared with each of them and with all
 together, and judged by the one that it is nearest to: what a model was accepted on is no drift, whenever it comes.
 
-One such window is a warning; it takes two of three to be a drift. A window that is judged without a history has to
-show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to learn from them.
+One such window is a warning; it takes two of three within a month to be a drift. A window that is judged without a
+history has to show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to
+learn from them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def assess(
         run: the window.
         reference: what `build_reference` wrote.
         policy: what counts as drift.
-        history: earlier windows of the same model version, the latest last; None to judge the run on its own.
+        history: earlier windows of the same model version, the latest last, none before the first; None to judge the
+            run on its own.
         now: when it is judged; by default the present time.
 
     Raises:
@@ -95,7 +97,7 @@ def compare_tables(
     now: datetime | None = None,
 ) -> DriftDecision:
     """Judge a window against a reference, both in memory; see `assess`."""
-    policy = policy or DriftPolicy()
+    policy, now = policy or DriftPolicy(), now or datetime.now(UTC)
     _require_same_origin(reference, window)
     reference, window = aligned(reference, window)
     faults = data_faults(reference, window, share=policy.fault_share)
@@ -113,8 +115,8 @@ def compare_tables(
     state, fires, note = DriftState.WARN if unknown else DriftState.OK, False, []
     if faults:
         state = DriftState.DATA_FAULT
-    elif raised and _agrees(reference, window, policy, history):
-        state, fires = DriftState.DRIFT, not cools_down(history or (), now or datetime.now(UTC), policy.cooldown_hours)
+    elif raised and _agrees(reference, window, policy, history, now):
+        state, fires = DriftState.DRIFT, not cools_down(history or (), now, policy.cooldown_hours)
     elif raised:
         state, note = DriftState.WARN, [_alone(history)]
     reasons = (*faults, *note, *nearest.named, *moves, *unknown) or (_all_clear(columns),)
@@ -170,11 +172,15 @@ def _compare(
 
 
 def _agrees(
-    reference: DriftTable, window: DriftTable, policy: DriftPolicy, history: Sequence[PastWindow] | None
+    reference: DriftTable,
+    window: DriftTable,
+    policy: DriftPolicy,
+    history: Sequence[PastWindow] | None,
+    now: datetime,
 ) -> bool:
     """Whether another window says so too: an earlier one, or each half of one that stands alone."""
     if history is not None:
-        return confirmed(history)
+        return confirmed(history, now)
     half = window.samples // 2
     return all(_nearest(reference, window.rows(part), policy).moves for part in (slice(half), slice(half, None)))
 

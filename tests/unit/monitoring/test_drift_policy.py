@@ -177,6 +177,12 @@ def test_a_drift_takes_two_of_three_windows_and_is_told_once_until_it_has_cooled
     assert (decision.state, decision.fires, decision.raised) == (state, fires, True)
 
 
+@pytest.mark.parametrize(("days", "state"), [(31, DriftState.DRIFT), (33, DriftState.WARN)])
+def test_a_window_of_long_ago_confirms_nothing(judge, ordinary, days, state):
+    history = [PastWindow(NIGHT - timedelta(days=days), raised=True)]
+    assert judge(ordinary(100, seed=2, brightness=np.full(100, 220.0)), history=history).state is state
+
+
 def test_an_ordinary_window_is_ok_whatever_came_before(judge, ordinary):
     decision = judge(ordinary(100, seed=2), history=nights(True, True))
     assert (decision.state, decision.fires, decision.raised) == (DriftState.OK, False, False)
