@@ -175,11 +175,9 @@ def _next(situation: Situation) -> tuple[Advice, ...]:
             "those shown below first, and retrain; then build a new reference."
         )
         return (Advice(what, f"{len(situation.moved)} of {len(decision.columns)} columns are beyond their limits"),)
-    if decision.state is DriftState.WARN and decision.raised:
+    if decision.state is DriftState.WARN:
         what = "Wait for the next two windows before you retrain: one that agrees makes it a drift."
         return (Advice(what, decision.reasons[0]),)
-    if decision.state is DriftState.WARN:
-        return (Advice("Look at the images that have no value there.", decision.reasons[0]),)
     return ()
 
 

@@ -122,7 +122,7 @@ def pair_columns(
 
     Returns:
         The pairs, in the order of the reference; one line for each column that the reference knows and
-        of which the window has too few values.
+        of which the window has too few values: that fewer rows have one than in the reference is a pair's to tell.
     """
     pairs: list[Pair] = []
     unknown: list[str] = []
@@ -141,7 +141,7 @@ def pair_columns(
         if min(len(array) for array in values) >= minimum_values:
             pairs.append(Pair(column, *values))
         elif len(values[0]) >= minimum_values:
-            unknown.append(f"{column} has {len(values[1])} values in the window, {minimum_values} are needed")
+            unknown.append(f"{column} is not compared: {len(values[1])} values, {minimum_values} are needed")
     return tuple(pairs), tuple(unknown)
 
 

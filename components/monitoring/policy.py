@@ -110,17 +110,17 @@ def compare_tables(
         state = DriftState.DATA_FAULT if faults else DriftState.INSUFFICIENT_DATA
         return DriftDecision(state, (*faults, *scarce), (), reference.samples, window.samples)
     nearest = _nearest(reference, window, policy)
-    columns, moves, unknown = nearest.columns, nearest.moves, nearest.unknown
+    columns, moves = nearest.columns, nearest.moves
     raised = bool(moves) and not faults  # what is broken is no evidence that the world has changed
-    state, fires, note = DriftState.WARN if unknown else DriftState.OK, False, []
+    state, fires, note = DriftState.OK, False, []
     if faults:
         state = DriftState.DATA_FAULT
     elif raised and _agrees(reference, window, policy, history, now):
         state, fires = DriftState.DRIFT, not cools_down(history or (), now, policy.cooldown_hours)
     elif raised:
         state, note = DriftState.WARN, [_alone(history)]
-    reasons = (*faults, *note, *nearest.named, *moves, *unknown) or (_all_clear(columns),)
-    condition = nearest.condition
+    found = (*faults, *note, *nearest.named, *moves) or (_all_clear(columns),)
+    reasons, condition = (*found, *nearest.unknown), nearest.condition
     return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires, condition)
 
 

@@ -69,7 +69,7 @@ def test_a_model_whose_embedding_is_no_longer_finite_is_told_so(tmp_path, write_
     assert decision.raised
     moved, unknown = decision.reasons[-2:]
     assert moved.startswith("embedding (missing) moved by D=1.00")
-    assert unknown == "embedding has 0 values in the window, 20 are needed"
+    assert unknown == "embedding is not compared: 0 values, 20 are needed"
     page = write_report(run, reference, decision, tmp_path / "report").html.read_text()
     assert "Compare the model file with its original" in page
 

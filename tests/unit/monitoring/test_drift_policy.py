@@ -91,14 +91,17 @@ def test_columns_that_lack_values_in_the_same_rows_count_once(judge, ordinary):
     ]
 
 
-def test_too_few_values_of_a_column_are_a_warning_and_not_a_pass(judge, ordinary):
+def test_too_few_values_of_a_column_are_told_and_are_no_warning_where_they_are_as_few_as_ever(judge, ordinary):
     def with_values(count):
         return np.where(np.arange(100) < count, np.random.default_rng(5).beta(12, 2, 100), np.nan)
 
     reference = ordinary(100, seed=1, prediction_confidence_mean=with_values(22))
     decision = judge(ordinary(100, seed=2, prediction_confidence_mean=with_values(15)), reference)
-    assert decision.state is DriftState.WARN
-    assert decision.reasons == ("prediction_confidence_mean has 15 values in the window, 20 are needed",)
+    assert decision.state is DriftState.OK
+    assert decision.reasons[1:] == ("prediction_confidence_mean is not compared: 15 values, 20 are needed",)
+    fewer = judge(ordinary(100, seed=2, prediction_confidence_mean=with_values(15)), ordinary(200, seed=1), history=())
+    assert fewer.state is DriftState.WARN
+    assert "prediction_confidence_mean (missing)" in [column.column for column in fewer.columns if column.drifted]
 
 
 def test_a_column_of_which_the_reference_knows_nothing_is_not_held_against_the_window(judge, ordinary):
@@ -248,6 +251,31 @@ def test_frames_of_a_new_size_are_a_data_fault_where_sizes_are_few(judge, ordina
     decision = judge(sized(100, 320.0, 2), sized(200, 640.0, 1))
     assert decision.state is DriftState.DATA_FAULT
     assert decision.reasons[0].startswith("100 of 100 images (100%) have a size that the reference does not know")
+
+
+def sized(ordinary, count, sizes, seed):
+    """Images of a few (width, share) in px."""
+    widths, shares = zip(*sizes, strict=True)
+    width = np.random.default_rng(seed).choice(np.array(widths, np.float64), count, p=shares)
+    return ordinary(count, seed=seed, width=width, height=width, aspect=np.ones(count), megapixels=width**2 / 1e6)
+
+
+def test_a_source_of_many_sizes_may_show_one_that_the_reference_has_not(judge, ordinary):
+    shares = 1 / np.arange(1, 19) ** 2.0
+    sizes = [(640 + 10 * k, share) for k, share in enumerate(shares / shares.sum())]
+    for seed in range(5):
+        decision = judge(sized(ordinary, 1000, sizes, 50 + seed), sized(ordinary, 300, sizes, seed))
+        assert decision.state is DriftState.OK
+
+
+@pytest.mark.parametrize("cameras", [1, 30])
+def test_one_camera_that_sends_another_size_is_a_data_fault_however_many_there_are(judge, ordinary, cameras):
+    sizes = [(640 + 10 * k, 1 / cameras) for k in range(cameras)]
+    window = sized(ordinary, 300, sizes, 2)
+    window["width"][:30] = 320.0
+    decision = judge(window, sized(ordinary, 900, sizes, 1))
+    assert decision.reasons[0].startswith("30 of 300 images (10%) have a size that the reference does not know")
+    assert decision.state is DriftState.DATA_FAULT
 
 
 def test_another_statistics_recipe_is_incompatible(judge, ordinary):
