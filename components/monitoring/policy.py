@@ -30,6 +30,7 @@ from components.monitoring.history import PastWindow, confirmed, cools_down
 from components.monitoring.pairs import Pair, aligned, pair_columns
 from components.monitoring.ranges import check_ranges
 from components.monitoring.tables import DriftTable, family_of, read_reference, read_window
+from components.monitoring.tolerance import UNTAUGHT
 
 _FAMILIES = ("image", "embedding", "prediction")
 
@@ -43,8 +44,8 @@ class DriftPolicy:
         minimum_values: values that a column needs in each, where some images have none; and images that a condition of
             the reference needs to be compared on its own: with few of them its limits are wide.
         false_discovery_rate: share of false alarms among the alarms of one family of columns.
-        distance: how much farther (0–1) than chance alone brings it a column must move, where too few accepted batches
-            have taught otherwise.
+        distance: how much farther than chance alone brings it a column must move, as a share (0–1) of what chance
+            leaves, where too few accepted batches have taught otherwise.
         fault_share: how much larger than in the reference the share of broken images may be.
         cooldown_hours: how long after a drift another one is not told.
 
@@ -55,7 +56,7 @@ class DriftPolicy:
     minimum_samples: int = 50
     minimum_values: int = 20
     false_discovery_rate: float = 0.01
-    distance: float = 0.2
+    distance: float = UNTAUGHT
     fault_share: float = 0.02
     cooldown_hours: float = 72.0
 
@@ -221,8 +222,7 @@ def _judge(family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPol
     level = _level(tested, policy.false_discovery_rate)
     columns = []
     for name, comparison in compared:
-        tolerance = learnt.get(name, policy.distance)
-        threshold = max(comparison.by_chance + tolerance, comparison.critical(level))
+        threshold = comparison.limit(learnt.get(name, policy.distance), level)
         p_value = None if comparison.p_value is None else float(next(adjusted))
         columns.append(
             ColumnDrift(name, comparison.distance, threshold, p_value, drifted=comparison.distance >= threshold)

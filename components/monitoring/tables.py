@@ -40,8 +40,8 @@ class DriftTable:
         model: name and version of the model that made the predictions.
         statistics_recipe: version of the image statistics.
         failed: images of the same run without a prediction; they have no row.
-        tolerances: condition → column → how much farther than by chance it may move, where accepted batches have
-            taught it.
+        tolerances: condition → column → how much farther than by chance it may move, as a share of what chance leaves,
+            where accepted batches have taught it.
         conditions: of a reference, the condition that each row was taken in, (n,) str; None is one for all.
         names: `image_id` and `uri` of each row, (n,) objects, where they are known.
     """

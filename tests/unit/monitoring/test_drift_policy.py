@@ -43,7 +43,7 @@ def test_a_column_that_moved_is_drift_with_its_medians(judge, ordinary):
     assert decision.state is DriftState.DRIFT
     assert [column.column for column in decision.columns if column.drifted] == ["brightness"]
     (reason,) = decision.reasons
-    assert reason.startswith("brightness moved by D=1.00 (limit 0.31): median ")
+    assert reason.startswith("brightness moved by D=1.00 (limit 0.29): median ")
     assert reason.endswith("→ 30")
 
 
@@ -71,6 +71,22 @@ def test_another_mix_of_classes_is_drift_and_names_the_class(judge, ordinary):
 def test_a_class_never_seen_before_is_compared_too(judge, ordinary):
     decision = judge(ordinary(100, seed=2, prediction_top_class=np.full(100, 77)))
     assert decision.reasons[0].endswith("77: 0% → 100%")
+
+
+@pytest.mark.parametrize(
+    ("drawn_from", "new", "images", "state"),
+    [
+        (1000, 0, 200, DriftState.OK),
+        (1000, 0, 500, DriftState.OK),
+        (500, 0, 500, DriftState.DRIFT),  # half of the classes are gone
+        (1000, 5000, 200, DriftState.DRIFT),  # all of them are new
+    ],
+)
+def test_a_mix_of_a_thousand_classes_is_seen_to_change(judge, ordinary, drawn_from, new, images, state):
+    rng = np.random.default_rng(0)
+    reference = ordinary(2 * images - 100, seed=1, prediction_top_class=rng.integers(0, 1000, 2 * images - 100))
+    window = ordinary(images, seed=2, prediction_top_class=new + rng.integers(0, drawn_from, images))
+    assert judge(window, reference, history=nights(True)).state is state
 
 
 def test_values_that_go_missing_are_drift(judge, ordinary):
