@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import InferenceRun, Target
+from components.images.corruptions import corrupt
 from components.images.digits import compose_scene, digits_of, photograph_count
-from components.images.sources import list_images
-from components.monitoring.tables import DriftTable, joined, read_window
+from components.images.reading import read_image
+from components.images.sources import ImageSource, list_images
+from components.monitoring.tables import HELD_OUT, DriftTable, joined, read_window
+from components.monitoring.tolerance import learn_tolerances
 from components.optimize.source import open_model
 from components.targets import load_target
 from flows.calibrating import Predict
@@ -21,6 +26,8 @@ from flows.demo import MODEL
 from flows.predicting import Served
 
 PHOTOGRAPHS = photograph_count()
+BATCHES, BATCH_IMAGES = 25, 250  # that have taught a reference
+CONCENTRATION = 5.0  # of the mixes of photographs in them
 
 
 def shipped(folder: Path) -> Predict:
@@ -43,6 +50,22 @@ def write_scenes(folder: Path, split: str, count: int, seed: int, photographs: t
 def predicted(predict: Predict, folder: Path) -> InferenceRun:
     """Run the model over a folder of scenes."""
     return predict(list(list_images(folder)), folder.with_name(f"{folder.name}-run"))
+
+
+def damaged(folder: Path, sources: Sequence[ImageSource], kind: str, severity: int) -> Path:
+    """Write damaged copies without further loss; returns the folder."""
+    folder.mkdir(parents=True)
+    for number, source in enumerate(sources):
+        image = corrupt(read_image(source.uri), kind, severity, np.random.default_rng([number, severity]))
+        cv2.imwrite(str(folder / f"{number:05d}.png"), image)
+    return folder
+
+
+def taught(held_out: DriftTable, accepted: list[DriftTable], seed: int) -> DriftTable:
+    """A reference that batches of accepted scenes, each with its own mix of photographs, have taught its limits."""
+    rng, draw = np.random.default_rng(seed), Mixture(accepted, CONCENTRATION)
+    batches = [held_out, *(draw(BATCH_IMAGES, rng) for _ in range(BATCHES))]
+    return replace(joined(batches), tolerances={HELD_OUT: learn_tolerances(batches, minimum_values=20)})
 
 
 class Mixture:

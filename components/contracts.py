@@ -640,7 +640,8 @@ class DriftDecision:
         columns: what was compared, the farthest beyond its limit first.
         reference_samples: images of the reference.
         window_samples: images of the window that have a prediction.
-        raised: some column moved beyond its limit in this window; it takes more than one such window to be a drift.
+        raised: some column moved beyond its limit in this window, and its images are not broken; it takes more than one
+            such window to be a drift.
         fires: this drift is news, and what waits for drift should be told; false while an earlier one cools down.
         condition: which of the conditions that the reference knows, such as day and night, the window is nearest to.
     """

@@ -104,7 +104,7 @@ def judge_window(
         run,
         reference,
         DriftPolicy(**config.drift.model_dump()),
-        history=None if occasion.alone else [past.past for past in earlier] or None,
+        history=None if occasion.alone else [past.past for past in earlier],
         now=occasion.at,
     )
     health = check_health(

@@ -143,11 +143,13 @@ def _content(situation: Situation) -> tuple[Advice, ...]:
     families = {family_of(name) for name in moved}
     if "image" in families or not families:
         return ()
-    if EMBEDDING in families:
+    if EMBEDDING in moved:
         what = "Look at what the images show: light and sharpness are as usual, the scenes or the objects are not."
         return (_because(what, EMBEDDING, moved),)
     name = next(iter(moved))
-    if name.endswith(MISSING):
+    if family_of(name) == EMBEDDING:
+        what = "Compare the model file with its original on these images: it gives numbers that are not finite."
+    elif name.endswith(MISSING):
         what = "Look at the images in which nothing was found: they look as usual to every statistic."
     else:
         what = (
@@ -173,11 +175,9 @@ def _next(situation: Situation) -> tuple[Advice, ...]:
             "those shown below first, and retrain; then build a new reference."
         )
         return (Advice(what, f"{len(situation.moved)} of {len(decision.columns)} columns are beyond their limits"),)
-    if decision.state is DriftState.WARN and decision.raised:
+    if decision.state is DriftState.WARN:
         what = "Wait for the next two windows before you retrain: one that agrees makes it a drift."
         return (Advice(what, decision.reasons[0]),)
-    if decision.state is DriftState.WARN:
-        return (Advice("Look at the images that have no value there.", decision.reasons[0]),)
     return ()
 
 

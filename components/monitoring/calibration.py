@@ -33,6 +33,7 @@ class AlarmRate:
         windows: how many were drawn.
         warned: share of `warn`.
         drifted: share of `drift`.
+        faulted: share of `data_fault`.
         naive: share that the rule "any column with a Kolmogorov–Smirnov p below 0.05" would have called a drift.
     """
 
@@ -40,6 +41,7 @@ class AlarmRate:
     windows: int
     warned: float
     drifted: float
+    faulted: float
     naive: float
 
 
@@ -191,8 +193,9 @@ def _rate(
                 progress(len(naive), windows)
 
     states = [decision.state for decision in _judged(watched(), policy, successive=successive)]
-    warned, drifted = (states.count(state) / windows for state in (DriftState.WARN, DriftState.DRIFT))
-    return AlarmRate(images, windows, warned, drifted, float(np.mean(naive)))
+    told = (DriftState.WARN, DriftState.DRIFT, DriftState.DATA_FAULT)
+    warned, drifted, faulted = (states.count(state) / windows for state in told)
+    return AlarmRate(images, windows, warned, drifted, faulted, float(np.mean(naive)))
 
 
 def _judged(pairs: Iterable[_Pair], policy: DriftPolicy | None, *, successive: bool) -> Iterator[DriftDecision]:

@@ -35,6 +35,15 @@ class Comparison:
     by_chance: float
     critical: Callable[[float], float]
 
+    @property
+    def beyond_chance(self) -> float:
+        """How far beyond chance (0–1), as a share of what chance leaves: with many classes and few images, little."""
+        return max(0.0, self.distance - self.by_chance) / max(1e-9, 1 - self.by_chance)
+
+    def limit(self, tolerance: float, level: float) -> float:
+        """The smallest distance that is beyond chance by `tolerance` and has a p-value of at most `level`."""
+        return max(self.by_chance + tolerance * (1 - self.by_chance), self.critical(level))
+
 
 _DEALT = 199  # permutations of vectors, which cost more; the smallest p-value is then 0.005
 _MOST_VECTORS = 500  # of each sample; the cost grows with the square

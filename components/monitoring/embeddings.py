@@ -29,9 +29,12 @@ def reduced(reference: Vectors, window: Vectors) -> tuple[Vectors, Vectors]:
 
 
 def projected(reference: Vectors, images: Vectors) -> Vectors:
-    """Images along the main axes of the whole reference: (n, d) → (n, k), k ≤ 32. For ranking, not for testing."""
-    mean, axes = _axes(reference)
-    return (images - mean) @ axes
+    """Images along the main axes of the whole reference: (n, d) → (n, k), k ≤ 32. For ranking, not for testing.
+
+    An image without an embedding, NaN, lies in the middle.
+    """
+    mean, axes = _axes(reference[np.isfinite(reference).all(axis=1)])
+    return np.nan_to_num((images - mean) @ axes)
 
 
 def outlyingness(reference: Vectors, images: Vectors) -> npt.NDArray[np.float64]:

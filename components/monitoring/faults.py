@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from components.monitoring.intervals import wilson
 from components.monitoring.tables import DriftTable
 
 BLANK_CONTRAST = 2.0  # grey levels; below, nothing is to be seen
-_FEW_SIZES = 20  # a source with more sizes has no size of its own
 _KNOWN_SHARE = 0.005  # of the reference that a size makes up to be known
+_VARIED = 0.01  # of the reference whose size its other images do not know; a source with more has no size of its own
 
 
 @dataclass(frozen=True)
@@ -36,34 +37,39 @@ def data_faults(reference: DriftTable, window: DriftTable, *, share: float, conf
     faults = [_Fault("cannot be read or predicted", window.failed, total, _failed_share(reference))]
     blank = [table.columns["contrast"] < BLANK_CONTRAST for table in (reference, window)]
     faults.append(_Fault("are blank", int(blank[1].sum()), window.samples, float(blank[0].mean())))
-    if (unknown := _unknown_size(reference, window)) is not None:
-        faults.append(_Fault("have a size that the reference does not know", int(unknown.sum()), window.samples, 0.0))
+    if (unknown := _unknown_sizes(reference, window, confidence)) is not None:
+        faults.append(unknown)
     return [
         f"{fault.count} of {fault.total} images ({fault.count / fault.total:.0%}) {fault.what}: data fault"
         for fault in faults
-        if fault.count and _lower_bound(fault, confidence) > fault.usual + share
+        if fault.count and _bounds(fault.count, fault.total, confidence)[0] > fault.usual + share
     ]
 
 
-def _lower_bound(fault: _Fault, confidence: float) -> float:
-    """Of the share, by Wilson's score interval."""
-    from scipy.stats import binomtest
-
-    result = binomtest(fault.count, fault.total, alternative="greater")
-    return float(result.proportion_ci(confidence, method="wilson").low)
+def _bounds(count: int, total: int, confidence: float) -> tuple[float, float]:
+    """Of a share, each one-sided, by Wilson's score interval."""
+    interval = wilson(count / total, total, 2 * confidence - 1)
+    return interval.low, interval.high
 
 
 def _failed_share(table: DriftTable) -> float:
     return table.failed / max(1, table.samples + table.failed)
 
 
-def _unknown_size(reference: DriftTable, window: DriftTable) -> npt.NDArray[np.bool_] | None:
-    """Which images have a size that no image of the reference has; None where sizes vary anyway."""
+def _unknown_sizes(reference: DriftTable, window: DriftTable, confidence: float) -> _Fault | None:
+    """Images of a size that hardly any image of the reference has; None where sizes vary anyway.
+
+    How many are usual is what each image of the reference says of the others, left out itself (Good, Biometrika 40,
+    1953): the share of sizes that a sample does not hold.
+    """
     sizes, counts = np.unique(_sizes(reference), axis=0, return_counts=True)
-    if len(sizes) > _FEW_SIZES:
+    least = max(1.0, _KNOWN_SHARE * reference.samples)
+    alone = int(counts[counts - 1 < least].sum())
+    if not reference.samples or not window.samples or alone > _VARIED * reference.samples:
         return None
-    known = sizes[counts >= _KNOWN_SHARE * reference.samples]
-    return np.asarray(~(_sizes(window)[:, None] == known[None]).all(axis=2).any(axis=1))
+    known = (_sizes(window)[:, None] == sizes[counts >= least][None]).all(axis=2).any(axis=1)
+    what, usual = "have a size that the reference does not know", _bounds(alone, reference.samples, confidence)[1]
+    return _Fault(what, int((~known).sum()), window.samples, usual)
 
 
 def _sizes(table: DriftTable) -> npt.NDArray[np.float64]:

@@ -91,11 +91,17 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Reference and window with the same columns, and where the reference lies."""
+    """Reference and window with the same columns, and pictures of the reference.
+
+    Arguments:
+        reference: the rows that the window was judged by.
+        window: its rows.
+        pictures: row of `reference` → its picture, of a few rows.
+    """
 
     reference: DriftTable
     window: DriftTable
-    path: Path
+    pictures: Mapping[int, Picture]
 
     @classmethod
     def read(cls, run: InferenceRun, reference: Path, condition: str) -> Sides:
@@ -106,8 +112,10 @@ class Sides:
             IncompatibleError: the columns differ.
         """
         before, after = aligned(read_reference(reference), read_window(run))
-        before = before.by_condition(0).get(condition, before)
-        return cls(before, after, reference)
+        rows = before.rows_like(condition)
+        places = {row: place for place, row in enumerate(rows.tolist())}
+        kept = {places[row]: picture for row, picture in reference_pictures(reference) if row in places}
+        return cls(before.rows(rows), after, kept)
 
 
 def explain(run: InferenceRun, reference: Path, decision: DriftDecision) -> Findings:
@@ -222,17 +230,18 @@ def _point(
 
 def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
     """Of the window those that show the drift, of the reference those that show it least."""
-    kept = reference_pictures(sides.path)
+    kept = sorted(sides.pictures)
     if not sides.window.samples or (not kept and "uri" not in sides.window.names):
         return (), ()
     window = thinned(sides.window, _LOOKED_AT)
     if moved:
         before, after, features = drift_scores(sides.reference, window, moved)
         rows = representatives(after, features, 3 * _SHOWN)
-        kept = sorted(kept, key=lambda entry: before[entry[0]])
+        kept.sort(key=lambda row: before[row])
     else:
         rows = np.arange(0, window.samples, max(1, window.samples // _SHOWN))
-    return tuple(pictures_of(window, rows.tolist(), _SHOWN)), tuple(picture for _, picture in kept[:_ORDINARY])
+        kept = kept[:: max(1, len(kept) // _ORDINARY)]
+    return tuple(pictures_of(window, rows.tolist(), _SHOWN)), tuple(sides.pictures[row] for row in kept[:_ORDINARY])
 
 
 def _unusual(sides: Sides) -> tuple[Worst, ...]:

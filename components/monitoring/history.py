@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 WATCHED = 3  # windows, the present one included
 AGREEING = 2
+_MEMORY = timedelta(days=32)  # an older window confirms nothing; of a source that is judged monthly the last one does
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,15 @@ class PastWindow:
     fired: bool = False
 
 
-def confirmed(history: Sequence[PastWindow]) -> bool:
-    """Whether a raised window makes two of the last three.
+def confirmed(history: Sequence[PastWindow], now: datetime) -> bool:
+    """Whether a raised window makes two of the last three, none of them older than a month.
 
     Arguments:
         history: earlier windows, the latest last.
+        now: when the raised window is judged.
     """
-    return 1 + sum(window.raised for window in history[-(WATCHED - 1) :]) >= AGREEING
+    recent = [window for window in history[-(WATCHED - 1) :] if now - window.at <= _MEMORY]
+    return 1 + sum(window.raised for window in recent) >= AGREEING
 
 
 def cools_down(history: Sequence[PastWindow], now: datetime, hours: float) -> bool:

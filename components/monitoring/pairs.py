@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from components.errors import IncompatibleError
 from components.monitoring.distances import Comparison, compare_categories, compare_numbers, compare_vectors
 from components.monitoring.embeddings import outlying, reduced
-from components.monitoring.tables import NOTHING, PREDICTION_PREFIX, DriftTable
+from components.monitoring.tables import NOTHING, PREDICTION_PREFIX, DriftTable, blank_vectors
 
 MISSING = " (missing)"  # ends the name of the column that says where another one has no value
 
@@ -82,13 +83,16 @@ def aligned(reference: DriftTable, window: DriftTable) -> tuple[DriftTable, Drif
     """The two tables with the same columns of the same kinds.
 
     A column without any value takes the kind of the other table's: nothing was detected in a whole window,
-    say, so that no top class tells whether classes are names or numbers.
+    say, so that no top class tells whether classes are names or numbers, or nothing could be read, so that no vector
+    tells whether the model gives one.
 
     Raises:
         IncompatibleError: the columns differ, or one holds names in one table and numbers in the other.
     """
-    _require_same_columns(reference, window)
-    before, after = dict(reference.columns), dict(window.columns)
+    before, after = (
+        _with_vectors_of(other.columns, table.columns) for table, other in ((reference, window), (window, reference))
+    )
+    _require_same_columns(before, after)
     for column in before:
         if reference.is_category(column) != window.is_category(column):
             side = after if reference.is_category(column) else before
@@ -107,7 +111,7 @@ def pair_columns(
 ) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
     """Every column that can be compared, and why others cannot.
 
-    A column of numbers in which some rows have no value (no detections, no confidence) gives two pairs:
+    A column of numbers or vectors in which some rows have no value (no detections, no confidence) gives two pairs:
     the values that there are, and the share of rows without one; the latter only once, where several
     columns lack a value in the same rows.
 
@@ -118,17 +122,17 @@ def pair_columns(
 
     Returns:
         The pairs, in the order of the reference; one line for each column that the reference knows and
-        of which the window has too few values.
+        of which the window has too few values: that fewer rows have one than in the reference is a pair's to tell.
     """
     pairs: list[Pair] = []
     unknown: list[str] = []
     patterns: set[bytes] = set()
     for column, before in reference.columns.items():
         after = window.columns[column]
-        if reference.is_category(column) or reference.is_vector(column):
+        if reference.is_category(column):
             pairs.append(Pair(column, before, after))
             continue
-        gaps = [~np.isfinite(values) for values in (before, after)]
+        gaps = [without_value(values) for values in (before, after)]
         pattern = gaps[0].tobytes() + gaps[1].tobytes()
         if (gaps[0].any() or gaps[1].any()) and pattern not in patterns:
             patterns.add(pattern)
@@ -137,13 +141,27 @@ def pair_columns(
         if min(len(array) for array in values) >= minimum_values:
             pairs.append(Pair(column, *values))
         elif len(values[0]) >= minimum_values:
-            unknown.append(f"{column} has {len(values[1])} values in the window, {minimum_values} are needed")
+            unknown.append(f"{column} is not compared: {len(values[1])} values, {minimum_values} are needed")
     return tuple(pairs), tuple(unknown)
 
 
-def _require_same_columns(reference: DriftTable, window: DriftTable) -> None:
-    gone = [name for name in reference.columns if name not in window.columns]
-    new = [name for name in window.columns if name not in reference.columns]
+def without_value(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows of a column of numbers or vectors have none that is finite: (n,)."""
+    finite = np.isfinite(values)
+    return np.asarray(~(finite if values.ndim == 1 else finite.all(axis=1)))
+
+
+def _with_vectors_of(other: Mapping[str, npt.NDArray[Any]], columns: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    """Columns in which vectors that no row has are as long as the other table's, or left out where it has none."""
+    blank = {name for name, values in columns.items() if values.shape[1:] == (0,)}
+    widths = {name: other[name].shape[1] for name in blank if name in other}
+    found = {name: values for name, values in columns.items() if name not in blank}
+    return found | {name: blank_vectors(len(columns[name]), width) for name, width in widths.items() if width}
+
+
+def _require_same_columns(reference: Mapping[str, Any], window: Mapping[str, Any]) -> None:
+    gone = [name for name in reference if name not in window]
+    new = [name for name in window if name not in reference]
     if gone or new:
         raise IncompatibleError(
             "the same columns in reference and window",

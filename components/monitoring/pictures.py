@@ -16,7 +16,7 @@ import numpy.typing as npt
 from components.errors import FovealError
 from components.images.reading import read_image
 from components.monitoring.embeddings import projected
-from components.monitoring.pairs import MISSING, Pair
+from components.monitoring.pairs import MISSING, Pair, without_value
 from components.monitoring.tables import METADATA_KEY, NAMES, DriftTable
 
 Floats = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 
 _SIDE = 160  # px
 _QUALITY = 70
-_KEPT = 12  # pictures in a reference
+_KEPT = 12  # pictures of a condition in a reference
 _TRIES = 3  # images that are looked for, for each that is shown: some are gone
 _LEARNT_FROM = 2000  # rows of each side
 _SHARE = 0.2  # of the window, the most drifted, among which pictures are chosen
@@ -76,15 +76,17 @@ def row_name(table: DriftTable, row: int) -> str:
     return f"image {row + 1}" if names is None or names[row] is None else str(names[row])
 
 
-def kept_pictures(rows: Any) -> list[dict[str, Any]]:
+def kept_pictures(rows: Any, conditions: npt.NDArray[np.str_]) -> list[dict[str, Any]]:
     """Thumbnails of a few evenly spread rows, as a reference keeps them: the images may be gone later, or elsewhere.
 
     Arguments:
         rows: the reference's pyarrow.Table; without `image_id` and `uri` nothing is kept.
+        conditions: of each row (n,); a few rows of each are kept.
     """
     if not set(NAMES) <= set(rows.column_names):
         return []
-    places = np.unique(np.linspace(0, len(rows) - 1, _KEPT).round().astype(int)).tolist()
+    alike = [np.flatnonzero(conditions == name) for name in np.unique(conditions)]
+    places = sorted({int(row) for group in alike for row in group[_spread(len(group), _KEPT)]})
     named = rows.select(NAMES).take(places).to_pylist()
     found = ((place, picture_of(str(row["image_id"]), row["uri"])) for place, row in zip(places, named, strict=True))
     return [{"row": place, "name": picture.name, "source": picture.source} for place, picture in found if picture]
@@ -163,14 +165,14 @@ def _numbers(reference: DriftTable, window: DriftTable, column: str) -> tuple[Fl
     """One column in both tables: (m, k) and (n, k) finite numbers."""
     name = column.removesuffix(MISSING)
     before, after = reference.columns[name], window.columns[name]
-    if reference.is_vector(name):
+    if column != name:
+        before, after = without_value(before), without_value(after)
+    elif reference.is_vector(name):
         return projected(before, before), projected(before, after)
-    if reference.is_category(name):
+    elif reference.is_category(name):
         names, was, now = Pair(name, before, after).shares()
         gained = names[int((now - was).argmax())]
         before, after = before == gained, after == gained
-    elif column != name:
-        before, after = np.isnan(before), np.isnan(after)
     else:
         middle = float(np.nanmedian(before))
         before, after = (np.where(np.isfinite(values), values, middle) for values in (before, after))

@@ -11,8 +11,9 @@ A column has moved when its distance is both more than chance explains and large
 A reference may know several conditions, such as day and night. A window is compared with each of them and with all
 together, and judged by the one that it is nearest to: what a model was accepted on is no drift, whenever it comes.
 
-One such window is a warning; it takes two of three to be a drift. A window that is judged without a history has to
-show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to learn from them.
+One such window is a warning; it takes two of three within a month to be a drift. A window that is judged without a
+history has to show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to
+learn from them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from components.monitoring.history import PastWindow, confirmed, cools_down
 from components.monitoring.pairs import Pair, aligned, pair_columns
 from components.monitoring.ranges import check_ranges
 from components.monitoring.tables import DriftTable, family_of, read_reference, read_window
+from components.monitoring.tolerance import UNTAUGHT
 
 _FAMILIES = ("image", "embedding", "prediction")
 
@@ -42,8 +44,8 @@ class DriftPolicy:
         minimum_values: values that a column needs in each, where some images have none; and images that a condition of
             the reference needs to be compared on its own: with few of them its limits are wide.
         false_discovery_rate: share of false alarms among the alarms of one family of columns.
-        distance: how much farther (0–1) than chance alone brings it a column must move, where too few accepted batches
-            have taught otherwise.
+        distance: how much farther than chance alone brings it a column must move, as a share (0–1) of what chance
+            leaves, where too few accepted batches have taught otherwise.
         fault_share: how much larger than in the reference the share of broken images may be.
         cooldown_hours: how long after a drift another one is not told.
 
@@ -54,7 +56,7 @@ class DriftPolicy:
     minimum_samples: int = 50
     minimum_values: int = 20
     false_discovery_rate: float = 0.01
-    distance: float = 0.2
+    distance: float = UNTAUGHT
     fault_share: float = 0.02
     cooldown_hours: float = 72.0
 
@@ -76,7 +78,8 @@ def assess(
         run: the window.
         reference: what `build_reference` wrote.
         policy: what counts as drift.
-        history: earlier windows of the same model version, the latest last; None to judge the run on its own.
+        history: earlier windows of the same model version, the latest last, none before the first; None to judge the
+            run on its own.
         now: when it is judged; by default the present time.
 
     Raises:
@@ -95,7 +98,7 @@ def compare_tables(
     now: datetime | None = None,
 ) -> DriftDecision:
     """Judge a window against a reference, both in memory; see `assess`."""
-    policy = policy or DriftPolicy()
+    policy, now = policy or DriftPolicy(), now or datetime.now(UTC)
     _require_same_origin(reference, window)
     reference, window = aligned(reference, window)
     faults = data_faults(reference, window, share=policy.fault_share)
@@ -108,17 +111,17 @@ def compare_tables(
         state = DriftState.DATA_FAULT if faults else DriftState.INSUFFICIENT_DATA
         return DriftDecision(state, (*faults, *scarce), (), reference.samples, window.samples)
     nearest = _nearest(reference, window, policy)
-    columns, moves, unknown = nearest.columns, nearest.moves, nearest.unknown
-    raised = bool(moves)
-    state, fires, note = DriftState.WARN if unknown else DriftState.OK, False, []
+    columns, moves = nearest.columns, nearest.moves
+    raised = bool(moves) and not faults  # what is broken is no evidence that the world has changed
+    state, fires, note = DriftState.OK, False, []
     if faults:
         state = DriftState.DATA_FAULT
-    elif raised and _agrees(reference, window, policy, history):
-        state, fires = DriftState.DRIFT, not cools_down(history or (), now or datetime.now(UTC), policy.cooldown_hours)
+    elif raised and _agrees(reference, window, policy, history, now):
+        state, fires = DriftState.DRIFT, not cools_down(history or (), now, policy.cooldown_hours)
     elif raised:
         state, note = DriftState.WARN, [_alone(history)]
-    reasons = (*faults, *note, *nearest.named, *moves, *unknown) or (_all_clear(columns),)
-    condition = nearest.condition
+    found = (*faults, *note, *nearest.named, *moves) or (_all_clear(columns),)
+    reasons, condition = (*found, *nearest.unknown), nearest.condition
     return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires, condition)
 
 
@@ -170,11 +173,15 @@ def _compare(
 
 
 def _agrees(
-    reference: DriftTable, window: DriftTable, policy: DriftPolicy, history: Sequence[PastWindow] | None
+    reference: DriftTable,
+    window: DriftTable,
+    policy: DriftPolicy,
+    history: Sequence[PastWindow] | None,
+    now: datetime,
 ) -> bool:
     """Whether another window says so too: an earlier one, or each half of one that stands alone."""
     if history is not None:
-        return confirmed(history)
+        return confirmed(history, now)
     half = window.samples // 2
     return all(_nearest(reference, window.rows(part), policy).moves for part in (slice(half), slice(half, None)))
 
@@ -215,8 +222,7 @@ def _judge(family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPol
     level = _level(tested, policy.false_discovery_rate)
     columns = []
     for name, comparison in compared:
-        tolerance = learnt.get(name, policy.distance)
-        threshold = max(comparison.by_chance + tolerance, comparison.critical(level))
+        threshold = comparison.limit(learnt.get(name, policy.distance), level)
         p_value = None if comparison.p_value is None else float(next(adjusted))
         columns.append(
             ColumnDrift(name, comparison.distance, threshold, p_value, drifted=comparison.distance >= threshold)

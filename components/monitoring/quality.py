@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from components.contracts import FailedImage, InferenceRun
 from components.images.statistics import IMAGE_COLUMNS
 from components.monitoring.faults import BLANK_CONTRAST
 from components.monitoring.tables import PIECE, is_prediction, opened
 
-TIME, HASH = "predicted_at", "sha256"
+TIME, HASH, LATENCY = "predicted_at", "sha256", "inference_ms"
 _NAMED = 3  # images of a group of errors
 _DIGITS = 16  # of a hash; half of it tells a billion images apart
 
@@ -33,6 +34,7 @@ class Quality:
         sizes: ``"640 × 480"`` → images, the most frequent first.
         blank: images of one colour.
         first, last: when the first and the last one was predicted; None where that is not known.
+        latency_ms: median and 95th percentile of an image's share of the engine's time; None where it was not measured.
     """
 
     rows: int
@@ -43,6 +45,7 @@ class Quality:
     blank: int
     first: datetime | None
     last: datetime | None
+    latency_ms: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,12 @@ def read_quality(run: InferenceRun) -> Quality:
     sizes: Counter[complex] = Counter()
     hashes: list[Any] = []
     times: list[datetime] = []
+    latencies: list[npt.NDArray[np.float64]] = []
     blank = accepted = 0
     with opened(run.images, "the images.parquet of a finished run", "run batch inference again") as file:
         present = file.schema_arrow.names
         described = [name for name in present if name in IMAGE_COLUMNS or is_prediction(name)]
-        extra = [name for name in (TIME, HASH) if name in present]
+        extra = [name for name in (TIME, HASH, LATENCY) if name in present]
         for part in file.iter_batches(columns=["status", *described, *extra], batch_size=PIECE):
             rows = part.filter(pc.equal(part["status"], "ok"))
             accepted += len(rows)
@@ -79,6 +83,8 @@ def read_quality(run: InferenceRun) -> Quality:
             sizes.update(_sizes(rows))
             if HASH in extra:
                 hashes.append(pc.utf8_slice_codeunits(part[HASH], 0, _DIGITS).drop_null())
+            if LATENCY in extra:
+                latencies.append(rows[LATENCY].drop_null().to_numpy())
             if TIME in extra and len(part):
                 times += [time for time in pc.min_max(part[TIME]).as_py().values() if time is not None]
         total = file.metadata.num_rows
@@ -92,6 +98,7 @@ def read_quality(run: InferenceRun) -> Quality:
         blank,
         min(times, default=None),
         max(times, default=None),
+        _latency(latencies),
     )
 
 
@@ -103,6 +110,14 @@ def group_errors(failures: Sequence[FailedImage]) -> tuple[ErrorGroup, ...]:
         groups[re.sub(path, "…", failure.error)].append(failure.image_id)
     ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
     return tuple(ErrorGroup(message, len(names), tuple(names[:_NAMED])) for message, names in ranked)
+
+
+def _latency(parts: Sequence[npt.NDArray[np.float64]]) -> tuple[float, float] | None:
+    found = np.concatenate(parts) if parts else np.empty(0)
+    if not len(found):
+        return None
+    median, high = np.quantile(found, (0.5, 0.95)).tolist()
+    return median, high
 
 
 def _gaps(column: Any) -> int:

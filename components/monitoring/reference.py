@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.contracts import EMBEDDING, InferenceRun
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_json
@@ -31,7 +33,7 @@ def build_reference(
     Arguments:
         runs: one finished run, or several that are pooled; images without a prediction are left out.
         output: the file to write; it carries the model, the statistics recipe, the counts, a hash of the rows and a
-            dozen thumbnails where the runs say where their images are.
+            dozen thumbnails of each condition where the runs say where their images are.
         conditions: of each run, such as day or night: a window is accepted that is like one of them; None is one for
             all.
         labels: what is known of the accuracy on them.
@@ -119,6 +121,8 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
     try:
         marked = [rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32())) for k, (_, rows) in enumerate(parts)]
         table = pa.concat_tables(marked, promote_options="default")
+        if EMBEDDING in table.column_names and table[EMBEDDING].null_count == len(table):  # the model gives none
+            table = table.drop_columns([EMBEDDING])
     except pa.ArrowException as error:
         raise IncompatibleError("runs with the same columns", found=str(error), mend="run inference again") from error
     model, recipe = about["model"], about["statistics_recipe"]
@@ -133,7 +137,7 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
         "conditions": [condition for condition, _ in parts],
         "sha256": _content_hash(table),
         "tolerances": {name: tolerances for name, tolerances in learnt.items() if tolerances},
-        "pictures": kept_pictures(table),
+        "pictures": kept_pictures(table, np.repeat([name for name, _ in parts], [len(rows) for _, rows in parts])),
     }
     with replacing(output) as aside:
         pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(known)}), aside)

@@ -12,7 +12,7 @@ from components.contracts import Verdict
 from components.monitoring.charts import draw
 from components.monitoring.findings import CLASSES, CONFIDENCES, COUNT, Findings, Worst
 from components.monitoring.judges import Score
-from components.monitoring.pairs import Pair, label
+from components.monitoring.pairs import Pair, label, short
 from components.monitoring.pictures import Picture
 from components.monitoring.trends import MOST, draw_trends
 
@@ -185,6 +185,7 @@ def quality(findings: Findings) -> str:
         ("Blank images", _share(found.blank, found.rows)),
         ("Sizes in px", escape(sizes + (f" and {more} more" if more > 0 else "")) or "none"),
         ("Predicted (UTC)", _span(found.first, found.last)),
+        ("Inference of an image", _latency(found.latency_ms)),
         *(
             (f"No value in {escape(label(name))}", _share(count, found.rows - found.failed))
             for name, count in found.missing.items()
@@ -195,6 +196,10 @@ def quality(findings: Findings) -> str:
 
 def _span(first: datetime | None, last: datetime | None) -> str:
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}" if first and last else "not known"
+
+
+def _latency(latency_ms: tuple[float, float] | None) -> str:
+    return "not known" if latency_ms is None else f"p50 {short(latency_ms[0])} ms, p95 {short(latency_ms[1])} ms"
 
 
 def _share(count: int, total: int) -> str:

@@ -35,12 +35,13 @@ class DriftTable:
     are categories; embeddings are vectors.
 
     Arguments:
-        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64.
+        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64, NaN where there is no
+            vector, and (n, 0) where no row has one.
         model: name and version of the model that made the predictions.
         statistics_recipe: version of the image statistics.
         failed: images of the same run without a prediction; they have no row.
-        tolerances: condition → column → how much farther than by chance it may move, where accepted batches have
-            taught it.
+        tolerances: condition → column → how much farther than by chance it may move, as a share of what chance leaves,
+            where accepted batches have taught it.
         conditions: of a reference, the condition that each row was taken in, (n,) str; None is one for all.
         names: `image_id` and `uri` of each row, (n,) objects, where they are known.
     """
@@ -72,6 +73,12 @@ class DriftTable:
         conditions = None if self.conditions is None else self.conditions[which]
         return replace(self, columns=columns, names=names, conditions=conditions)
 
+    def rows_like(self, condition: str) -> npt.NDArray[np.int64]:
+        """Which rows a window of this condition is compared with: those taken in it, or all where none is its own."""
+        if self.conditions is not None and condition in self.conditions and condition != MIXED:
+            return np.flatnonzero(self.conditions == condition)
+        return np.arange(self.samples)
+
     def by_condition(self, least: int) -> dict[str, DriftTable]:
         """What a window may be like: each condition that has at least `least` rows, and all of them together."""
         if self.conditions is None:
@@ -79,16 +86,26 @@ class DriftTable:
         known = [str(name) for name in np.unique(self.conditions)]
         if len(known) == 1:
             return {known[0]: self}
-        parts = {name: self.rows(self.conditions == name) for name in known if name != MIXED}
+        parts = {name: self.rows(self.rows_like(name)) for name in known if name != MIXED}
         return {name: part for name, part in parts.items() if part.samples >= least} | {MIXED: self}
 
 
 def joined(tables: Sequence[DriftTable]) -> DriftTable:
     """The rows of windows of one model, one after the other."""
     first = tables[0]
-    columns = {name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns}
+    columns = {name: _stacked([table.columns[name] for table in tables]) for name in first.columns}
     names = {name: np.concatenate([table.names[name] for table in tables]) for name in first.names}
     return replace(first, columns=columns, names=names)
+
+
+def _stacked(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    width = max(part.shape[-1] for part in parts)
+    return np.concatenate([blank_vectors(len(part), width) if part.shape[1:] == (0,) else part for part in parts])
+
+
+def blank_vectors(rows: int, width: int) -> npt.NDArray[np.float64]:
+    """A column of vectors in which no row has one: (rows, width) NaN."""
+    return np.full((rows, width), np.nan)
 
 
 def is_prediction(column: str) -> bool:
@@ -98,7 +115,7 @@ def is_prediction(column: str) -> bool:
 
 def family_of(column: str) -> str:
     """Which family a column belongs to: the images' own properties, their embedding, or the predictions."""
-    if column == EMBEDDING:
+    if column.startswith(EMBEDDING):  # and what is said of the rows without one
         return EMBEDDING
     return "prediction" if is_prediction(column) else "image"
 
@@ -118,7 +135,7 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
 
     Returns:
         A pyarrow.Table with the images' names where the run has them, the image statistics in their usual order, the
-        prediction columns and, where the model gives one, the embedding; the number of rows without a prediction.
+        prediction columns and the embedding, null where there is none; the number of rows without a prediction.
 
     Raises:
         DatasetError: the run has no readable table.
@@ -147,8 +164,6 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
             parts.append(rows.take(chosen).select(wanted))
             seen += len(rows)
         table = pa.concat_tables(parts) if parts else file.schema_arrow.empty_table().select(wanted)
-    if EMBEDDING in wanted and table[EMBEDDING].null_count:
-        table = table.drop_columns([EMBEDDING])
     return table, total - accepted
 
 
@@ -208,8 +223,7 @@ def _array(name: str, column: Any) -> npt.NDArray[Any]:
     import pyarrow as pa
 
     if name == EMBEDDING:
-        flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, np.float64).reshape(len(column), -1)
+        return _vectors(column)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_null(kind):  # no row has a value; which kind it would be, the other table knows
         return np.full(len(column), np.nan)
@@ -219,3 +233,14 @@ def _array(name: str, column: Any) -> npt.NDArray[Any]:
     if pa.types.is_integer(kind):  # class ids count from 0; a negative one says that there is no class
         values = [value if value is not None and value >= 0 else None for value in values]
     return np.array([NOTHING if value is None else str(value) for value in values], np.str_)
+
+
+def _vectors(column: Any) -> npt.NDArray[np.float64]:
+    there = column.is_valid().to_numpy()
+    found = column.drop_null().combine_chunks()
+    if not len(found):  # how long a vector would be, the other table knows
+        return blank_vectors(len(column), 0)
+    flat = found.flatten().to_numpy(zero_copy_only=False)
+    vectors = blank_vectors(len(column), len(flat) // len(found))
+    vectors[there] = flat.reshape(len(found), -1)
+    return vectors

@@ -10,6 +10,7 @@ from components.monitoring.pairs import aligned, pair_columns
 from components.monitoring.tables import DriftTable, joined
 
 MINIMUM_BATCHES = 20  # then a new batch that is like the old ones lies beyond all of them in one case of 21
+UNTAUGHT = 0.2  # how far a column may move of which nothing has been learnt
 _MARGIN = 1.25
 _LEAST = 0.05
 _SMALLEST_SPREAD = 0.02
@@ -21,14 +22,16 @@ def learn_tolerances(batches: Sequence[DriftTable], *, minimum_values: int) -> d
     Every batch is compared with all the others together. A column's limit is proportional to how much that column
     usually moves, and the factor, the same for all columns, is the largest that any column of any batch needed: so
     it is the chance of *any* alarm that is held down, however many columns there are, and with 20 batches that
-    are alike in distribution it is below 1 in 21 before the margin of a quarter on top.
+    are alike in distribution it is below 1 in 21 before the margin of a quarter on top. No limit is wider than if
+    nothing had been learnt, unless the column itself has moved as far: one odd batch widens those in which it is odd.
 
     Arguments:
         batches: accepted windows of one model.
         minimum_values: as for `pair_columns`.
 
     Returns:
-        Column → distance (0–1) beyond what chance explains; empty when there are fewer than 20 batches.
+        Column → how far beyond chance it may move, as a share (0–1) of what chance leaves; empty when there are fewer
+        than 20 batches.
     """
     if len(batches) < MINIMUM_BATCHES:
         return {}
@@ -37,9 +40,9 @@ def learn_tolerances(batches: Sequence[DriftTable], *, minimum_values: int) -> d
         others = joined([other for j, other in enumerate(batches) if j != k])
         pairs, _ = pair_columns(*aligned(others, batch), minimum_values=minimum_values)
         for pair in pairs:
-            found = pair.compare()
-            moves.setdefault(pair.column, []).append(max(0.0, found.distance - found.by_chance))
+            moves.setdefault(pair.column, []).append(pair.compare().beyond_chance)
     moves = {column: values for column, values in moves.items() if len(values) == len(batches)}
     usual = {column: max(float(np.mean(values)), _SMALLEST_SPREAD) for column, values in moves.items()}
     factor = max(max(values) / usual[column] for column, values in moves.items())
-    return {column: max(_LEAST, _MARGIN * factor * usual[column]) for column in moves}
+    widest = {column: max(UNTAUGHT, _MARGIN * max(values)) for column, values in moves.items()}
+    return {column: max(_LEAST, min(_MARGIN * factor * usual[column], widest[column])) for column in moves}

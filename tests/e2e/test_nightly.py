@@ -49,17 +49,17 @@ def events(released, event: str) -> int:
 
 def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
     """One story, since each night has a memory of those before it."""
-    place = camera("monday", "day", 60)
+    place = camera("monday", "night", 55)
     first = night(released, place)
-    assert (first["window"]["images"], first["window"]["state"]) == (60, "ok")
+    assert (first["window"]["images"], first["window"]["state"], first["fires"]) == (55, "warn", False)
     assert Path(first["window"]["report"]).is_file()
     assert night(released, place)["window"] is None
 
-    dark = night(released, camera("tuesday", "night", 55))
-    assert (dark["window"]["images"], dark["window"]["state"], dark["fires"]) == (55, "warn", False)
-    darker = night(released, camera("wednesday", "night", 55))
-    assert (darker["window"]["state"], darker["fires"]) == ("drift", True)
-    assert any(alert.startswith("firing: drift") for alert in darker["alerts"])
+    bright = night(released, camera("tuesday", "day", 60))
+    assert (bright["window"]["images"], bright["window"]["state"]) == (60, "ok")
+    dark = night(released, camera("wednesday", "night", 55))
+    assert (dark["window"]["state"], dark["fires"]) == ("drift", True)
+    assert any(alert.startswith("firing: drift") for alert in dark["alerts"])
 
     assert events(released, "foveal.drift.detected") == 1
     stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()

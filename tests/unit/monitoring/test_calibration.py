@@ -20,8 +20,15 @@ REFERENCE = table(400, 0)
 def test_windows_without_drift_are_nearly_never_called_one_while_the_naive_rule_cries_wolf():
     rate = measure_false_alarms(REFERENCE, draw_from(table(2000, 1)), images=100, windows=30)
     assert (rate.images, rate.windows) == (100, 30)
-    assert rate.drifted == 0 and rate.warned <= 0.1
+    assert rate.drifted == rate.faulted == 0 and rate.warned <= 0.1
     assert rate.naive > 0.2
+
+
+def test_windows_that_are_called_broken_are_counted():
+    blank = table(400, 1)
+    blank.columns["contrast"][::2] = 0.0
+    rate = measure_false_alarms(REFERENCE, draw_from(blank), images=100, windows=4)
+    assert (rate.faulted, rate.warned, rate.drifted) == (1, 0, 0)
 
 
 def test_the_same_seed_gives_the_same_figures():

@@ -8,6 +8,7 @@ from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.monitoring import assess, build_reference
 from components.monitoring.tables import read_reference, read_window
+from components.monitoring.tolerance import learn_tolerances
 
 
 def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(tmp_path, write_run, ordinary):
@@ -71,6 +72,18 @@ def test_accepted_batches_teach_how_far_a_column_may_move(tmp_path, write_run, o
     others = [value for name, value in tolerances.items() if name != "red"]
     assert tolerances["red"] > 2 * max(others)
     assert read_reference(build_reference(runs[:19], tmp_path / "reference.parquet")).tolerances == {}
+
+
+def test_one_odd_batch_widens_the_limits_of_no_other_column(ordinary, write_run):
+    rng = np.random.default_rng(0)
+
+    def batch(seed, odd):
+        width = np.where(rng.random(250) < odd, 800.0, 640.0)
+        return read_window(write_run(ordinary(250, seed=seed, width=width)))
+
+    batches = [batch(k, odd=0.18 if k == 7 else 0.01) for k in range(25)]
+    learnt = learn_tolerances(batches, minimum_values=20)
+    assert max(limit for name, limit in learnt.items() if name != "width") <= 0.2 < learnt["width"]
 
 
 def test_embeddings_are_kept_and_compared_as_vectors(tmp_path, write_run, ordinary):

@@ -102,17 +102,18 @@ def test_quality_counts_gaps_repeats_sizes_blanks_and_the_time_span(write_run, o
         prediction_confidence_mean=np.where(np.arange(100) < 12, np.nan, 0.9),
         sha256=[f"{k // 2:064x}"[::-1] for k in range(100)],
         predicted_at=[START + timedelta(minutes=k) for k in range(100)],
+        inference_ms=np.arange(101.0)[1:],
     )
     found = read_quality(write_run(columns, failed=3))
     assert found == Quality(
         103, 3, {"prediction_confidence_mean": 12}, 50, {"640 × 480": 70, "320 × 240": 30}, 5,
-        START, START + timedelta(minutes=99),
+        START, START + timedelta(minutes=99), (50.5, pytest.approx(95.05)),
     )  # fmt: skip
 
 
 def test_quality_of_a_table_without_hashes_and_times_says_so(write_run, ordinary):
     found = read_quality(write_run(ordinary(0), failed=4))
-    assert (found.rows, found.failed, found.duplicates, found.first) == (4, 4, None, None)
+    assert (found.rows, found.failed, found.duplicates, found.first, found.latency_ms) == (4, 4, None, None, None)
 
 
 def test_errors_are_grouped_by_reason_and_not_by_name():
@@ -166,7 +167,10 @@ def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, o
     reference = build_reference(write_run(usual), tmp_path / "reference.parquet")
     dark = np.full(100, 20.0)
     vectors = list(rng.normal(size=(100, 8)))
-    fresh = ordinary(100, seed=2, brightness=dark, prediction_top_class=classes, embedding=vectors)
+    milliseconds = np.full(100, 12.5)
+    fresh = ordinary(
+        100, seed=2, brightness=dark, prediction_top_class=classes, embedding=vectors, inference_ms=milliseconds
+    )
     run = write_run(fresh, failed=3)
     named = {"class_id": [0, 3], "class_name": ["cat", "<b>lorry"]}
     pq.write_table(pa.table(named), run.detections)
@@ -184,6 +188,7 @@ def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, o
         "Images to look at first", "Images that failed", "Data quality", "Every column", "Evidently&#x27;s report",
     ]  # fmt: skip
     assert "&lt;b&gt;lorry" in page and "cat" in page
+    assert "p50 12.5 ms, p95 12.5 ms" in page
     assert "@media print" in page
     for outside in ("<script", "<iframe", "<link", "http:", "https:", "url("):
         assert outside not in page

@@ -33,7 +33,8 @@ def scenes(tmp_path_factory):
     accepted, day = compose("validation", "day", 1, 60), compose("production", "day", 2, 40)
     night = compose("production", "night", 3, 40)
     mixed = [row for pair in zip(day, night, strict=True) for row in pair]
-    return SimpleNamespace(accepted=columns_of(accepted), mixed=columns_of(mixed))
+    known = [columns_of(compose("validation", mood, seed, 50)) for mood, seed in (("day", 4), ("night", 5))]
+    return SimpleNamespace(accepted=columns_of(accepted), mixed=columns_of(mixed), known=known)
 
 
 def columns_of(rows):
@@ -58,6 +59,19 @@ def test_the_images_that_drifted_stand_beside_accepted_ones(tmp_path, write_run,
     assert all("night" in name for name in galleries["This window"])
     assert len(set(galleries["Reference"])) == 6
     assert set(galleries["Reference"]) <= set(scenes.accepted["image_id"])
+
+
+@pytest.mark.parametrize(("place", "condition"), [(0, "day"), (1, "night")])
+def test_of_several_conditions_the_pictures_are_those_of_the_nearest(tmp_path, write_run, scenes, place, condition):
+    runs = [write_run(known) for known in scenes.known]
+    reference = build_reference(runs, tmp_path / "reference.parquet", conditions=["day", "night"])
+    count = len(scenes.known[place]["uri"])
+    run = write_run({**scenes.known[place], "sharpness": np.linspace(1e5, 2e5, count)})
+    decision = assess(run, reference)
+    assert (decision.state, decision.condition) == (DriftState.DRIFT, condition)
+    galleries = shown(write_report(run, reference, decision, tmp_path / "report").html.read_text())
+    assert len(set(galleries["Reference"])) == 6
+    assert set(galleries["Reference"]) <= set(scenes.known[place]["image_id"])
 
 
 def test_a_report_shows_what_is_left_when_images_are_gone(tmp_path, write_run, scenes):
