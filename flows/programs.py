@@ -36,13 +36,15 @@ def prefect_program(home: Path, host: str, port: int) -> Program:
     """Prefect's server over the SQLite file in a folder; it sees itself as `PREFECT_API_URL`.
 
     Who holds the one place of a deployment is a file in that folder too: kept in memory, as by default, a server that
-    is killed forgets whose the place was and never gives it to anybody again.
+    is killed forgets whose the place was and never gives it to anybody again. So are its pages, which it would write
+    beside its own code, where it often must not.
     """
     environment = {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"{url_of(host, port)}/api",
         "PREFECT_UI_API_URL": f"{page_of(host, port)}/api",
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
     start = ("-m", "prefect", "server", "start", "--host", host, "--port", str(port))

@@ -253,6 +253,21 @@ def test_a_failed_night_is_an_alert_that_names_the_model_and_the_reason(deployed
     assert told.parameters["config"]["reason"] == f"run {run.name}: no such bucket"
 
 
+def test_a_night_that_finds_the_place_taken_is_an_alert_and_one_that_a_person_cancels_is_none(deployed, client):
+    from prefect.states import Cancelled, Pending
+
+    holding, refused, by_hand = (night(client, deployed) for _ in range(3))
+    client.set_flow_run_state(by_hand.id, Cancelled(message="not tonight"))
+    client.set_flow_run_state(holding.id, Pending())
+    client.set_flow_run_state(refused.id, Pending())
+    assert client.read_flow_run(refused.id).state.is_cancelled()
+    alert = deployed.id_of("alert/alert")
+    told = wait_for(parameters_of(client, alert, subject="bolts", rule="nightly monitoring: Cancelled"))
+    assert told.parameters["config"]["reason"] == f"run {refused.name}: Deployment concurrency limit reached."
+    assert not any(by_hand.name in run.parameters["config"]["reason"] for run in runs_of(client, alert))
+    client.set_flow_run_state(holding.id, Cancelled(message="gives the place back"))
+
+
 def test_a_night_that_has_not_completed_in_its_time_is_an_alert_and_one_that_has_is_none(deployed, client):
     from prefect.states import Completed, Pending, Running
 
