@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from flows.settings import Settings
 
@@ -57,7 +60,27 @@ def mlflow_program(settings: Settings, host: str, port: int) -> Program:
         sys.executable, "-m", "flows.mlflow_server", "--host", host, "--port", str(port), "--workers", "1",
         "--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifact_root),
     )  # fmt: skip
-    return Program(command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    return Program(command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **_known_as(host, port)})
+
+
+def _known_as(host: str, port: int) -> dict[str, str]:
+    """By which names browsers on other machines may ask MLflow, which answers to those of loopback only by itself."""
+    if host in LOOPBACK:
+        return {}
+    hosts = [f"{name}:{port}" for name in (*LOOPBACK, *_names(host))]
+    known = {
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}" for name in hosts),
+    }
+    return {name: os.environ.get(name) or names for name, names in known.items()}  # one behind a proxy has another name
+
+
+def _names(host: str) -> list[str]:
+    """What a server that listens on an interface, or on all, is called by others."""
+    if host != EVERYWHERE:
+        return [socket.gethostname(), host]
+    every = [one for several in psutil.net_if_addrs().values() for one in several]
+    return [socket.gethostname(), *(one.address for one in every if one.family == socket.AF_INET)]
 
 
 def evidently_program(settings: Settings, host: str, port: int) -> Program:
