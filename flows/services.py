@@ -91,6 +91,7 @@ def _mlflow(settings: Settings, places: Places) -> Service:
         address=page_of(places.host, places.mlflow),
         page="/#/models?workflowType=machine_learning",  # without it, the pages for language models open
         purpose="compare versions and their variants",
+        vital=False,
     )
 
 
@@ -103,6 +104,7 @@ def _evidently(settings: Settings, places: Places) -> Service:
         listens=(places.host, places.evidently),
         address=page_of(places.host, places.evidently),
         purpose="see drift over time",
+        vital=False,
     )
 
 
@@ -128,9 +130,10 @@ def _metrics(places: Places) -> Service:
     return Service(
         "metrics",
         command,
-        at(f"{url_of(places.host, places.metrics)}/metrics"),
+        at(f"{url_of(places.host, places.metrics)}/favicon.ico"),  # asks neither store nor registry, which may hang
         listens=(places.host, places.metrics),
         address=page_of(places.host, places.metrics),
         page="/metrics",
         purpose="for Prometheus",
+        vital=False,
     )
