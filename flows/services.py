@@ -11,8 +11,9 @@ from enum import StrEnum
 from components.errors import ConfigError
 from flows.programs import evidently_program, mlflow_program, page_of, prefect_program, url_of
 from flows.settings import Settings
-from flows.supervisor import Service, at, printing
+from flows.supervisor import Service, all_of, at, printing, touching
 
+PULSE_S = 90.0  # without a pulse for longer, the served deployments hang; one look for runs takes 60 s at most
 
 class Optional(StrEnum):
     """What can be left out."""
@@ -41,7 +42,7 @@ class Places:
 
 def prefect_url(places: Places) -> str:
     """Address of the Prefect API that the services use: the user's own, or that of ours."""
-    return os.environ.get("PREFECT_API_URL") or f"{url_of(places.host, places.prefect)}/api"
+    return os.environ.get("PREFECT_API_URL", "").rstrip("/") or f"{url_of(places.host, places.prefect)}/api"
 
 
 def services(settings: Settings, places: Places, *, without: Collection[Optional] = ()) -> tuple[Service, ...]:
@@ -117,7 +118,7 @@ def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Serv
     return Service(
         "deployments",
         (sys.executable, "-m", "flows.serving"),
-        printing("serving"),
+        all_of(printing("serving"), touching(settings.pulse, PULSE_S)),
         environment,
         needs=("prefect",) if ours_prefect else (),
         purpose="runs what is scheduled, triggered or started",

@@ -17,6 +17,7 @@ from components.errors import UnavailableError
 from flows.processes import answers, end_family, last_lines
 
 _TICK_S = 0.2
+_HEAD_BYTES = 1 << 16
 
 Ready = Callable[[Path], bool]
 
@@ -28,7 +29,7 @@ class Service:
     Arguments:
         name: names its log too.
         command: program and arguments.
-        ready: whether it is healthy, given the log of its present process; see `at` and `printing`.
+        ready: whether it is healthy, given the log of its present process; see `at`, `printing` and `touching`.
         environment: what it has beside the supervisor's own.
         needs: names of services that must be healthy before it starts; they come before it in the list.
         listens: host and port that it takes.
@@ -56,8 +57,30 @@ def at(url: str) -> Ready:
 
 
 def printing(line: str) -> Ready:
-    """Healthy when it has printed the line."""
-    return lambda log: log.exists() and line in log.read_text(errors="replace").splitlines()
+    """Healthy when it has printed the line, among the first that it prints."""
+
+    def said(log: Path) -> bool:
+        with contextlib.suppress(OSError), log.open("rb") as file:
+            return line in file.read(_HEAD_BYTES).decode(errors="replace").splitlines()
+        return False
+
+    return said
+
+
+def touching(file: Path, within_s: float) -> Ready:
+    """Healthy when it has touched a file within the last seconds."""
+
+    def touched(_log: Path) -> bool:
+        with contextlib.suppress(OSError):
+            return time.time() - file.stat().st_mtime < within_s
+        return False
+
+    return touched
+
+
+def all_of(*conditions: Ready) -> Ready:
+    """Healthy when it is so by each."""
+    return lambda log: all(condition(log) for condition in conditions)
 
 
 @dataclass(frozen=True)

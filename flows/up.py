@@ -13,6 +13,7 @@ from flows.claim import claiming, occupying
 from flows.ports import holder
 from flows.server import configure, require_answer, stop_server
 from flows.services import Optional, Places, prefect_url, services
+from flows.serving import read_served
 from flows.settings import Settings
 from flows.supervisor import Patience, Service, Supervisor
 
@@ -35,13 +36,16 @@ def up(
         tell: takes each event worth a line.
 
     Raises:
-        ConfigError: two services have one port.
+        ConfigError: two services have one port, or what to serve is wrong (`read_served`).
         UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a vital
             service keeps dying; nothing of ours is left running.
     """
     listed, api = services(settings, places, without=without), prefect_url(places)
+    names = {service.name for service in listed}
+    if Optional.DEPLOYMENTS in names:
+        read_served(None, settings)
     configure(settings)
-    if not any(service.name == "prefect" for service in listed):
+    if "prefect" not in names:
         require_answer(api)
     with occupying(settings.root) as lock:
         require_free(listed)

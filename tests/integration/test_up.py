@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from flows.claim import claimed
 from flows.processes import free_port
@@ -136,6 +137,23 @@ def test_a_port_that_is_taken_is_one_line_with_its_holder_before_anything_starts
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert f"port {port} free for mlflow" in line and f"process {os.getpid()}" in line and "--mlflow-port" in line
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("models: [{name: parts, imagess: in}]", "imagess"),
+        ("models: [{name: parts, images: in, release: parts.yaml}]", "the release file of parts"),
+        ("models: [{name: parts, images: in}]\nwork_pool: {name: gpus, type: process}", "work pool gpus"),
+    ],
+)
+def test_what_is_to_be_served_is_checked_before_anything_starts(tmp_path, written, words):
+    (tmp_path / "foveal.yaml").write_text(written)
+    done = foveal("up", "--prefect-port", str(free_port()), root=tmp_path / "home", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert words in line
+    assert not (tmp_path / "home").exists()
 
 
 def test_one_port_for_two_servers_is_refused(tmp_path):
