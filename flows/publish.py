@@ -90,8 +90,8 @@ def nothing_new(version: ModelVersion, source: str) -> None:
     """That a night found no image that an earlier one had not."""
     create_markdown_artifact(
         key="nothing-new",
-        markdown=f"# nothing new\n\nNo image has come to `{source}` that an earlier night of {version.name} has not had. "
-        f"Version {version.version} would have looked at them.",
+        markdown="# nothing new\n\n"
+        f"No image has come to `{source}` since the last night of {version.name}; version {version.version} waits.",
         description="A night without images",
     )
 

@@ -14,6 +14,13 @@ from flows.settings import Settings
 from flows.supervisor import Service, all_of, at, printing, touching
 
 PULSE_S = 90.0  # without a pulse for longer, the served deployments hang; one look for runs takes 60 s at most
+HEALTH = {  # below a server's address, what answers while it is well and asks no store, which may hang
+    "prefect": "/api/health",
+    "mlflow": "/health",
+    "evidently": "",
+    "metrics": "/favicon.ico",
+}
+
 
 class Optional(StrEnum):
     """What can be left out."""
@@ -72,7 +79,7 @@ def _prefect(settings: Settings, places: Places) -> Service:
     return Service(
         "prefect",
         program.command,
-        at(f"{url_of(places.host, places.prefect)}/api/health"),
+        at(url_of(places.host, places.prefect) + HEALTH["prefect"]),
         program.environment,
         listens=(places.host, places.prefect),
         address=page_of(places.host, places.prefect),
@@ -86,7 +93,7 @@ def _mlflow(settings: Settings, places: Places) -> Service:
     return Service(
         "mlflow",
         program.command,
-        at(f"{url_of(places.host, places.mlflow)}/health"),
+        at(url_of(places.host, places.mlflow) + HEALTH["mlflow"]),
         program.environment,
         listens=(places.host, places.mlflow),
         address=page_of(places.host, places.mlflow),
@@ -101,7 +108,7 @@ def _evidently(settings: Settings, places: Places) -> Service:
     return Service(
         "evidently",
         program.command,
-        at(url_of(places.host, places.evidently)),
+        at(url_of(places.host, places.evidently) + HEALTH["evidently"]),
         listens=(places.host, places.evidently),
         address=page_of(places.host, places.evidently),
         purpose="see drift over time",
@@ -131,7 +138,7 @@ def _metrics(places: Places) -> Service:
     return Service(
         "metrics",
         command,
-        at(f"{url_of(places.host, places.metrics)}/favicon.ico"),  # asks neither store nor registry, which may hang
+        at(url_of(places.host, places.metrics) + HEALTH["metrics"]),
         listens=(places.host, places.metrics),
         address=page_of(places.host, places.metrics),
         page="/metrics",
