@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 
 from flows.automations import Change
@@ -19,9 +21,11 @@ def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
     """What takes the runs, or has to be started for it: a deployment alone runs nothing."""
     if pool := config.work_pool:
         return f"runs take place where a worker is: prefect worker start --pool {pool.name}"
-    if claimed(settings.root):
+    named, claim = os.environ.get("PREFECT_API_URL", "").rstrip("/"), claimed(settings.root)
+    if claim and named in ("", claim.prefect):
         return "foveal up on this root takes the runs, of what is new within half a minute"
-    return "nothing on this root takes the runs: start foveal up, in this folder and with this PREFECT_API_URL"
+    like_here = "in this folder and with this PREFECT_API_URL" if named else "in this folder"
+    return f"nothing on this root takes the runs: start foveal up, {like_here}"
 
 
 def deployed(done: Served, who: str) -> None:
