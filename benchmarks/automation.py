@@ -55,13 +55,13 @@ def measure() -> Figure:
         (folder / "foveal.yaml").write_text(f"models:\n{listed}")
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
         ours |= {"FOVEAL_HOME": str(folder / "home")}
-        with _child(["-c", SERVER], folder, ours) as (_, said):
+        with child(["-c", SERVER], folder, ours) as (_, said):
             url = said.readline().strip()
             ours |= {"PREFECT_API_URL": url}
-            with _child(["-m", "flows.serving"], folder, ours) as (_, ready):
+            with child(["-m", "flows.serving"], folder, ours) as (_, ready):
                 if ready.readline().strip() != "serving":
                     sys.exit("flows.serving did not become ready")
-                with _child(["-c", EMIT], folder, ours) as (emitter, announced):
+                with child(["-c", EMIT], folder, ours) as (emitter, announced):
                     waits = [_wait(url, model, emitter, announced) for model in models]
     seconds = [running for _, running in waits]
     details = tuple(
@@ -73,8 +73,15 @@ def measure() -> Figure:
     return Figure("automation", text, f"< {BAR_S:g} s", max(seconds) < BAR_S, (*details, load))
 
 
-def _wait(url: str, model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
-    """Seconds from the event to the run, and to its state Running, by the server's record; waits for its end."""
+def running_after(url: str, model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
+    """Seconds from a drift event about a model to its retraining, and to the state Running, by the server's record.
+
+    Arguments:
+        url: of Prefect's API.
+        model: its name.
+        emitter: a process of `EMIT`.
+        announced: what that prints.
+    """
     emitter.stdin.write(model + "\n")  # type: ignore[union-attr]
     emitter.stdin.flush()  # type: ignore[union-attr]
     announced.readline()
@@ -82,10 +89,18 @@ def _wait(url: str, model: str, emitter: subprocess.Popen[str], announced: TextI
     while time.time() < emitted + PATIENCE_S:
         run = _run(url, model)
         created = created or (time.time() - emitted if run else 0.0)
-        if run and run["end_time"]:
+        if run and run["start_time"]:
             return created, datetime.fromisoformat(run["start_time"]).timestamp() - emitted
         time.sleep(0.2)
     return created or float("inf"), float("inf")
+
+
+def _wait(url: str, model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
+    """As `running_after`; waits for the end of the run, since the next one would wait for it."""
+    waits, deadline = running_after(url, model, emitter, announced), time.time() + PATIENCE_S
+    while not ((run := _run(url, model)) and run["end_time"]) and time.time() < deadline:
+        time.sleep(0.2)
+    return waits
 
 
 def _run(url: str, model: str) -> Any:
@@ -101,7 +116,7 @@ def _run(url: str, model: str) -> Any:
 
 
 @contextmanager
-def _child(
+def child(
     arguments: list[str], folder: Path, environment: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], TextIO]]:
     """A Python process of ours and what it prints, for as long as the block lasts."""

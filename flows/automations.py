@@ -48,7 +48,7 @@ def plan_automations(
         nightly_name: the name of a model's nightly deployment.
     """
     retrain, alert = ids["retrain/retrain"], ids["alert/alert"]
-    planned = [failed(alert)]
+    planned = [failed(alert), refused(alert)]
     for model in config.models:
         if model.retraining.automatic:
             planned += [retraining(model, trigger, retrain) for trigger in EVENTS]
@@ -85,16 +85,30 @@ def retraining(model: WatchedModel, trigger: Trigger, deployment: UUID) -> Autom
 
 def failed(alert: UUID) -> AutomationCore:
     """A nightly run or a retraining that fails, crashes or times out is an alert, however it was started."""
+    return _ending_badly(
+        "a failed night or retraining", alert, ("Failed", "Crashed", "TimedOut"), (NIGHTLY_FLOW, RETRAIN_FLOW)
+    )
+
+
+def refused(alert: UUID) -> AutomationCore:
+    """A night that is cancelled, since another one of its model holds the place, is an alert; by a person it is none.
+
+    Such a night is neither picked up nor late, so that `missing` does not count its time.
+    """
+    message = {"prefect.state-message": "Deployment concurrency *"}  # what Prefect says of it
+    return _ending_badly("a night that finds no place", alert, ("Cancelled",), (NIGHTLY_FLOW,), message)
+
+
+def _ending_badly(
+    what: str, alert: UUID, states: Iterable[str], flows: Iterable[str], match: Mapping[str, str] | None = None
+) -> AutomationCore:
     return AutomationCore(
-        name="foveal: a failed night or retraining is an alert",
+        name=f"foveal: {what} is an alert",
         description="Runs alert/alert with the model's name and the reason.",
         trigger=EventTrigger(
-            expect={f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "TimedOut")},
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={
-                "prefect.resource.role": "flow",
-                "prefect.resource.name": [NIGHTLY_FLOW, RETRAIN_FLOW],
-            },
+            expect={f"prefect.flow-run.{state}" for state in states},
+            match={"prefect.resource.id": "prefect.flow-run.*", **(match or {})},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(flows)},
             for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,

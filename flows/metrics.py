@@ -46,14 +46,22 @@ class Source(Generic[T]):
         self._lock, self._until = threading.Lock(), 0.0
         self._asked: Future[T] | None = None
 
-    def get(self) -> T | None:
-        """What it is now, or None when it cannot be read; the reason is a line in the log."""
+    def ask(self) -> Future[T]:
+        """The answer to come: the one that is good still, or is awaited already, or a new one."""
         with self._lock:
             if self._asked is None or (self._asked.done() and time.monotonic() >= self._until):
                 self._asked = self._thread.submit(self._timed)
-            asked = self._asked
+            return self._asked
+
+    def get(self, since: float | None = None) -> T | None:
+        """What it is now, or None when it cannot be read; the reason is a line in the log.
+
+        Arguments:
+            since: when the patience began (`time.monotonic`); by default now.
+        """
+        passed_s = time.monotonic() - since if since is not None else 0.0
         try:
-            return asked.result(self._patience_s)
+            return self.ask().result(max(0.0, self._patience_s - passed_s))
         except TooSlow:
             _log.warning("%s: no answer in %.0f s", self.name, self._patience_s)
         except Exception as error:  # a store or a server may fail in any way, and is to be seen as down
@@ -96,8 +104,10 @@ class FovealCollector(Collector):
         return [*_of_sources({}), *_of_models(()), *_of_versions(())]
 
     def collect(self) -> Families:
-        """All metrics now."""
-        statuses, standings = self._store.get(), self._registry.get()
+        """All metrics now; both sources are asked at once, since Prometheus waits for them together."""
+        begun = time.monotonic()
+        self._registry.ask()
+        statuses, standings = self._store.get(begun), self._registry.get(begun)
         yield from _of_sources({"store": statuses is not None, "registry": standings is not None})
         yield from _of_models(statuses or ())
         yield from _of_versions(standings or ())

@@ -41,13 +41,13 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
         reference = tasks.pool_reference(reference, version)
         spec, report = served.artifact.spec, Path(scratch) / "drift"
         seen = watching.judge_window(config, version, spec, occasion, run, reference, report, tell=config.tell)
-        tasks.log_drift(version, seen.report, occasion.key)
+        page = tasks.log_drift(version, seen.report, occasion.key)
         folder = tasks.keep(
             settings.root / "monitoring" / version.name / f"{version.version}-{occasion.key[:8]}",
             {"predictions": run.folder, "drift": seen.report.html.parent},
         )
     summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report.at(folder / "drift"), version)
+    publish.drift(seen.report.at(folder / "drift"), version, page)
     if config.tell:
         publish.announce(version, occasion.key, seen)
     return summary

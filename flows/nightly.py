@@ -35,6 +35,7 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         reference = tasks.require_reference(held_out, version)
         window = watching.plan_window(config.name, config.images, config.most_images)
         if window is None:
+            publish.nothing_new(version, config.images)
             return NightlySummary(version.name, version.version, None)
         served = read_bundle(bundle, f"{version.name}/{version.version}")
         run = tasks.predict(watching.images_of(window), served)
@@ -56,14 +57,14 @@ def _judge(
     reference = tasks.pool_reference(held_out, version, window.key)
     occasion = watching.Occasion(window.key, window.planned_at, version.name)
     seen = watching.judge_window(config, version, spec, occasion, run, reference, scratch / "drift")
-    tasks.log_drift(version, seen.report, window.key)
+    page = tasks.log_drift(version, seen.report, window.key)
     stamp = f"{window.planned_at:%Y-%m-%d-%H%M}-{window.key[:8]}"
     folder = tasks.keep(
         Settings.from_environment().root / "monitoring" / version.name / f"{version.version}-{stamp}",
         {"predictions": run.folder, "drift": seen.report.html.parent},
     )
     summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report.at(folder / "drift"), version)
+    publish.drift(seen.report.at(folder / "drift"), version, page)
     publish.announce(version, window.key, seen)
     watching.commit_window(config, window)
     return summary

@@ -64,8 +64,8 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     if data.images:
         run = tasks.predict(Images(data.images), served)
         drift = tasks.report_drift(run, reference)
-        tasks.log_drift(version, drift, drift.html.parent.name)
-        publish.drift(drift, version)
+        page = tasks.log_drift(version, drift, drift.html.parent.name)
+        publish.drift(drift, version, page)
     return _conclude(version, report, bundle, gates, run, drift)
 
 

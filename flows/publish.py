@@ -13,7 +13,9 @@ from prefect.events import emit_event
 
 from components.contracts import BenchmarkReport, DriftReport, ModelVersion
 from components.monitoring.report import read_pictures
+from flows.claim import claimed
 from flows.formats import number, speedup
+from flows.settings import Settings
 from flows.summary import ReleaseSummary, Seen, VariantRow
 from model_registry import draw_latency_accuracy
 
@@ -48,8 +50,14 @@ def variants(report: BenchmarkReport) -> None:
             )
 
 
-def drift(report: DriftReport, version: ModelVersion) -> None:
-    """The decision on a window, with its reasons, pictures, and a link to the report."""
+def drift(report: DriftReport, version: ModelVersion, page: str) -> None:
+    """The decision on a window, with its reasons, pictures, and a link to the report.
+
+    Arguments:
+        report: of the window.
+        version: that it judges.
+        page: where MLflow's pages show the report, below their address.
+    """
     decision = report.decision
     lines = [
         f"# {decision.state.value}",
@@ -65,7 +73,27 @@ def drift(report: DriftReport, version: ModelVersion) -> None:
     ]
     lines += _beside(report)
     create_markdown_artifact(key="drift-decision", markdown="\n".join(lines), description="The drift policy's decision")
-    create_link_artifact(key="drift-report", link=report.html.resolve().as_uri(), link_text="Drift report")
+    create_link_artifact(key="drift-report", link=_link(report, page), link_text="Drift report")
+
+
+def _link(report: DriftReport, page: str) -> str:
+    """To the report in MLflow where its pages are up; browsers open no file from the page of a server."""
+    settings = Settings.from_environment()
+    claim = claimed(settings.root) if settings.embedded_tracking else None
+    server = claim.addresses.get("mlflow") if claim else settings.tracking_uri
+    if server and server.startswith(("http://", "https://")):
+        return f"{server.rstrip('/')}/{page}"
+    return report.html.resolve().as_uri()
+
+
+def nothing_new(version: ModelVersion, source: str) -> None:
+    """That a night found no image that an earlier one had not."""
+    create_markdown_artifact(
+        key="nothing-new",
+        markdown="# nothing new\n\n"
+        f"No image has come to `{source}` since the last night of {version.name}; version {version.version} waits.",
+        description="A night without images",
+    )
 
 
 def _beside(report: DriftReport) -> list[str]:

@@ -58,7 +58,7 @@ def prefect_api(settings: Settings) -> Iterator[str]:
         UnavailableError: the server did not become healthy.
     """
     configure(settings)
-    if url := os.environ.get("PREFECT_API_URL"):
+    if url := os.environ.get("PREFECT_API_URL", "").rstrip("/"):
         require_answer(url)
         yield url
         return

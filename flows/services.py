@@ -11,7 +11,15 @@ from enum import StrEnum
 from components.errors import ConfigError
 from flows.programs import evidently_program, mlflow_program, page_of, prefect_program, url_of
 from flows.settings import Settings
-from flows.supervisor import Service, at, printing
+from flows.supervisor import Service, all_of, at, printing, touching
+
+PULSE_S = 90.0  # without a pulse for longer, the served deployments hang; one look for runs takes 60 s at most
+HEALTH = {  # below a server's address, what answers while it is well and asks no store, which may hang
+    "prefect": "/api/health",
+    "mlflow": "/health",
+    "evidently": "",
+    "metrics": "/favicon.ico",
+}
 
 
 class Optional(StrEnum):
@@ -41,7 +49,7 @@ class Places:
 
 def prefect_url(places: Places) -> str:
     """Address of the Prefect API that the services use: the user's own, or that of ours."""
-    return os.environ.get("PREFECT_API_URL") or f"{url_of(places.host, places.prefect)}/api"
+    return os.environ.get("PREFECT_API_URL", "").rstrip("/") or f"{url_of(places.host, places.prefect)}/api"
 
 
 def services(settings: Settings, places: Places, *, without: Collection[Optional] = ()) -> tuple[Service, ...]:
@@ -71,7 +79,7 @@ def _prefect(settings: Settings, places: Places) -> Service:
     return Service(
         "prefect",
         program.command,
-        at(f"{url_of(places.host, places.prefect)}/api/health"),
+        at(url_of(places.host, places.prefect) + HEALTH["prefect"]),
         program.environment,
         listens=(places.host, places.prefect),
         address=page_of(places.host, places.prefect),
@@ -85,12 +93,13 @@ def _mlflow(settings: Settings, places: Places) -> Service:
     return Service(
         "mlflow",
         program.command,
-        at(f"{url_of(places.host, places.mlflow)}/health"),
+        at(url_of(places.host, places.mlflow) + HEALTH["mlflow"]),
         program.environment,
         listens=(places.host, places.mlflow),
         address=page_of(places.host, places.mlflow),
         page="/#/models?workflowType=machine_learning",  # without it, the pages for language models open
         purpose="compare versions and their variants",
+        vital=False,
     )
 
 
@@ -99,10 +108,11 @@ def _evidently(settings: Settings, places: Places) -> Service:
     return Service(
         "evidently",
         program.command,
-        at(url_of(places.host, places.evidently)),
+        at(url_of(places.host, places.evidently) + HEALTH["evidently"]),
         listens=(places.host, places.evidently),
         address=page_of(places.host, places.evidently),
         purpose="see drift over time",
+        vital=False,
     )
 
 
@@ -115,7 +125,7 @@ def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Serv
     return Service(
         "deployments",
         (sys.executable, "-m", "flows.serving"),
-        printing("serving"),
+        all_of(printing("serving"), touching(settings.pulse, PULSE_S)),
         environment,
         needs=("prefect",) if ours_prefect else (),
         purpose="runs what is scheduled, triggered or started",
@@ -128,9 +138,10 @@ def _metrics(places: Places) -> Service:
     return Service(
         "metrics",
         command,
-        at(f"{url_of(places.host, places.metrics)}/metrics"),
+        at(url_of(places.host, places.metrics) + HEALTH["metrics"]),
         listens=(places.host, places.metrics),
         address=page_of(places.host, places.metrics),
         page="/metrics",
         purpose="for Prometheus",
+        vital=False,
     )

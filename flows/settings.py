@@ -44,6 +44,11 @@ class Settings:
         return self.root / "prefect"
 
     @property
+    def pulse(self) -> Path:
+        """The file that the process which serves the deployments touches after each look for runs."""
+        return self.prefect_home / "serving.alive"
+
+    @property
     def steps(self) -> Path:
         """Results of steps, one folder per content key."""
         return self.root / "steps"

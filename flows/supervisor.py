@@ -17,6 +17,7 @@ from components.errors import UnavailableError
 from flows.processes import answers, end_family, last_lines
 
 _TICK_S = 0.2
+_HEAD_BYTES = 1 << 16
 
 Ready = Callable[[Path], bool]
 
@@ -28,13 +29,14 @@ class Service:
     Arguments:
         name: names its log too.
         command: program and arguments.
-        ready: whether it is healthy, given the log of its present process; see `at` and `printing`.
+        ready: whether it is healthy, given the log of its present process; see `at`, `printing` and `touching`.
         environment: what it has beside the supervisor's own.
         needs: names of services that must be healthy before it starts; they come before it in the list.
         listens: host and port that it takes.
         address: its URL; empty when it has none.
         page: what to open below the address.
         purpose: what it is for, in a few words.
+        vital: whether everything ends when it keeps dying; others are tried on, since the rest works without them.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Service:
     address: str = ""
     page: str = ""
     purpose: str = ""
+    vital: bool = True
 
 
 def at(url: str) -> Ready:
@@ -54,8 +57,30 @@ def at(url: str) -> Ready:
 
 
 def printing(line: str) -> Ready:
-    """Healthy when it has printed the line."""
-    return lambda log: log.exists() and line in log.read_text(errors="replace").splitlines()
+    """Healthy when it has printed the line, among the first that it prints."""
+
+    def said(log: Path) -> bool:
+        with contextlib.suppress(OSError), log.open("rb") as file:
+            return line in file.read(_HEAD_BYTES).decode(errors="replace").splitlines()
+        return False
+
+    return said
+
+
+def touching(file: Path, within_s: float) -> Ready:
+    """Healthy when it has touched a file within the last seconds."""
+
+    def touched(_log: Path) -> bool:
+        with contextlib.suppress(OSError):
+            return time.time() - file.stat().st_mtime < within_s
+        return False
+
+    return touched
+
+
+def all_of(*conditions: Ready) -> Ready:
+    """Healthy when it is so by each."""
+    return lambda log: all(condition(log) for condition in conditions)
 
 
 @dataclass(frozen=True)
@@ -63,7 +88,7 @@ class Patience:
     """How patient a supervisor is with its services.
 
     Arguments:
-        tries: restarts of one service until it is given up.
+        tries: restarts of one service in a row; after them a vital one is given up, and others wait the longest.
         first_wait_s: before the first restart; it doubles with each.
         longest_wait_s: bound of that.
         settled_s: after so long in health, earlier deaths of a service are forgotten.
@@ -86,6 +111,8 @@ class Patience:
 
     def wait_s(self, deaths: int) -> float:
         """How long to wait after so many deaths, the first being 1."""
+        if deaths > self.tries:
+            return self.longest_wait_s
         return float(min(self.longest_wait_s, self.first_wait_s * 2 ** min(deaths - 1, 32)))
 
 
@@ -116,13 +143,21 @@ class Supervisor:
             service.name: _Charge(service, logs / f"{service.name}.log", grace_s, keep) for service in services
         }
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Services that died too often and are not healthy again; they are started still, after long waits."""
+        most = self._patience.tries
+        return tuple(name for name, one in self._charges.items() if one.deaths > most and not one.healthy)
+
     def start(self, stop: Event) -> bool:
         """Start all services and wait until each is healthy; whether they are, rather than told to `stop`.
 
+        One that is not vital and died too often is not waited for; see `missing`.
+
         Raises:
-            UnavailableError: one of them died too often; the others still run, until `stop`.
+            UnavailableError: a vital one died too often; the others still run, until `stop`.
         """
-        while not all(charge.healthy for charge in self._charges.values()):
+        while not all(charge.healthy or charge.service.name in self.missing for charge in self._charges.values()):
             self._look()
             if stop.wait(_TICK_S):
                 return False
@@ -132,7 +167,7 @@ class Supervisor:
         """Restart what dies or hangs until told to stop.
 
         Raises:
-            UnavailableError: a service died too often; the others still run, until `stop`.
+            UnavailableError: a vital service died too often; the others still run, until `stop`.
         """
         while not stop.wait(_TICK_S):
             self._look()
@@ -158,6 +193,8 @@ class Supervisor:
         """How a service is that runs; one that is busy may be silent for a while."""
         patience, now = self._patience, time.monotonic()
         if charge.service.ready(charge.log):
+            if charge.service.name in self.missing:
+                self._tell(f"{charge.service.name} is healthy again")
             charge.since = charge.since if charge.healthy else now
             charge.healthy, charge.answered, charge.due = True, now, now + patience.check_s
         elif charge.healthy and now - charge.answered > patience.silence_s:
@@ -172,16 +209,19 @@ class Supervisor:
             charge.deaths = 0
         charge.end(now)
         charge.deaths += 1
-        if charge.deaths > patience.tries:
+        if charge.deaths > patience.tries and charge.service.vital:
             raise UnavailableError(
                 f"{name} to keep running",
                 found=f"that it {how}, after {patience.tries} restarts: {last_lines(charge.log)}",
                 mend=f"read {charge.log}",
             )
         wait_s = patience.wait_s(charge.deaths)
-        said = "" if was_healthy else f" ({last_lines(charge.log, 1)})"
         charge.due = now + wait_s
-        self._tell(f"{name} {how}{said}; starting it again in {wait_s:g} s ({charge.deaths} of {patience.tries})")
+        said = f"{name} {how}" if was_healthy else f"{name} {how} ({last_lines(charge.log, 1)})"
+        if charge.deaths <= patience.tries:
+            self._tell(f"{said}; starting it again in {wait_s:g} s ({charge.deaths} of {patience.tries})")
+        elif was_healthy or charge.deaths == patience.tries + 1:
+            self._tell(f"{said}, after {patience.tries} restarts; the rest goes on, and it is tried every {wait_s:g} s")
 
 
 class _Charge:

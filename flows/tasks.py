@@ -252,9 +252,9 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
 
 
 @step("log drift", cached=False, retries=5)
-def log_drift(version: ModelVersion, report: DriftReport, window: str) -> None:
-    """Keep the decision and the report with the version in MLflow."""
-    registry().log_drift(version, report, window)
+def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
+    """Keep the decision and the report with the version in MLflow; gives its page there (`Registry.log_drift`)."""
+    return registry().log_drift(version, report, window)
 
 
 def registry() -> Registry:

@@ -13,6 +13,7 @@ from flows.claim import claiming, occupying
 from flows.ports import holder
 from flows.server import configure, require_answer, stop_server
 from flows.services import Optional, Places, prefect_url, services
+from flows.serving import read_served
 from flows.settings import Settings
 from flows.supervisor import Patience, Service, Supervisor
 
@@ -22,7 +23,7 @@ def up(
     places: Places,
     *,
     without: Sequence[Optional] = (),
-    ready: Callable[[tuple[Service, ...]], None],
+    ready: Callable[[tuple[Service, ...], tuple[str, ...]], None],
     tell: Callable[[str], None],
 ) -> None:
     """Bring all services up over a storage root, and keep them up until SIGINT, SIGTERM or SIGHUP.
@@ -31,17 +32,20 @@ def up(
         settings: the storage.
         places: where to listen.
         without: services to leave out.
-        ready: called once, when each is healthy.
+        ready: called once, when each is healthy; with the services, and the names of those that are tried still.
         tell: takes each event worth a line.
 
     Raises:
-        ConfigError: two services have one port.
-        UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a service
-            keeps dying; nothing of ours is left running.
+        ConfigError: two services have one port, or what to serve is wrong (`read_served`).
+        UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a vital
+            service keeps dying; nothing of ours is left running.
     """
     listed, api = services(settings, places, without=without), prefect_url(places)
+    names = {service.name for service in listed}
+    if Optional.DEPLOYMENTS in names:
+        read_served(None, settings)
     configure(settings)
-    if not any(service.name == "prefect" for service in listed):
+    if "prefect" not in names:
         require_answer(api)
     with occupying(settings.root) as lock:
         require_free(listed)
@@ -49,14 +53,14 @@ def up(
         settings.evidently.mkdir(parents=True, exist_ok=True)
         addresses = {service.name: service.address for service in listed if service.address}
         with claiming(settings.root, api, addresses):
-            supervise(listed, settings.root / "logs", ready=lambda: ready(listed), tell=tell, keep=(lock,))
+            supervise(listed, settings.root / "logs", ready=lambda away: ready(listed, away), tell=tell, keep=(lock,))
 
 
 def supervise(
     listed: Sequence[Service],
     logs: Path,
     *,
-    ready: Callable[[], None],
+    ready: Callable[[tuple[str, ...]], None],
     tell: Callable[[str], None],
     patience: Patience | None = None,
     keep: Sequence[int] = (),
@@ -66,7 +70,7 @@ def supervise(
     with _told_to_end() as stop:
         try:
             if supervisor.start(stop):
-                ready()
+                ready(supervisor.missing)
                 supervisor.watch(stop)
         finally:
             supervisor.stop()

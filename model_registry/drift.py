@@ -15,16 +15,17 @@ _LEVELS = {DriftState.OK: 0.0, DriftState.WARN: 1.0, DriftState.DRIFT: 2.0}  # a
 _COLUMN = re.compile(r"[^\w\-. ]", re.ASCII)
 
 
-def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: str) -> None:
-    """Add a window to the version's drift run, unless one of that name is there already.
+def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: str) -> str:
+    """Add a window to the version's drift run, unless one of that name is there already; gives its page.
 
     The run's metrics are charts over windows: ``drift_level`` (0 ok, 1 warn, 2 drift), ``drifted_columns``, sample
-    counts, and ``distance.COLUMN``; the reports are under ``windows/NUMBER``.
+    counts, and ``distance.COLUMN``; the reports are under ``windows/NUMBER``. The page is what follows the address of
+    MLflow's pages where they show the report.
     """
     run = _drift_run(store, version)
     key = f"window.{sha256_json(window)[:32]}"
     if key in run.data.tags:
-        return
+        return _page(run, int(run.data.tags[key]), report)
     client, run_id = store.client, run.info.run_id
     step = 1 + sum(tag.startswith("window.") for tag in run.data.tags)
     for path in (report.html, report.json):
@@ -34,6 +35,12 @@ def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: 
     client.set_tag(run_id, "state", report.decision.state.value)
     client.set_tag(run_id, "reasons", "; ".join(report.decision.reasons)[:5000])
     client.set_tag(run_id, key, str(step))  # last: a window that failed half way is logged again under its number
+    return _page(run, step, report)
+
+
+def _page(run: Any, step: int, report: DriftReport) -> str:
+    place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    return f"#/{place}/artifacts/windows/{step:04d}/{report.html.name}"
 
 
 def _drift_run(store: Store, version: ModelVersion) -> Any:

@@ -289,14 +289,17 @@ class Registry:
             found: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
             return found
 
-    def log_drift(self, version: ModelVersion, report: DriftReport, window: str) -> None:
+    def log_drift(self, version: ModelVersion, report: DriftReport, window: str) -> str:
         """Keep a drift report with the version that it judges; a window is kept once, by its name.
+
+        Returns:
+            What follows the address of MLflow's pages where they show the report, ``#/experiments/…``.
 
         Raises:
             RegistryError: the version's run is gone, or MLflow failed.
         """
         with mlflow_errors("to log a drift report"):
-            drift.log_drift(self._store, version, report, window)
+            return drift.log_drift(self._store, version, report, window)
 
     def _record(self, name: str) -> Record:
         return Record(self._store, name)

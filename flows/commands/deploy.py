@@ -27,8 +27,8 @@ def deploy(
     config = read_deployments(file, settings)
     require_release(config)
     with running("deploy", as_json):
-        from flows.commands.deploy_screen import deployed
+        from flows.commands.deploy_screen import deployed, who_runs
         from flows.deploying import deploy as bring
 
         done = bring(config, settings)
-    show(done.to_json(), as_json, lambda: deployed(done))
+    show(done.to_json(), as_json, lambda: deployed(done, who_runs(config, settings)))

@@ -48,7 +48,7 @@ def up(
         settings,
         Places(host, prefect_port, mlflow_port, evidently_port, metrics_port),
         without=without or (),
-        ready=lambda services: _document(services, settings) if as_json else _table(services, settings),
+        ready=lambda services, away: (_document if as_json else _table)(services, away, settings),
         tell=_tell,
     )
     _tell("stopped; runs, versions and reports are kept")
@@ -58,16 +58,17 @@ def _tell(line: str) -> None:
     _err.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _table(services: tuple[Service, ...], settings: Settings) -> None:
+def _table(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
     out = Console()
     rows = [(service.name, f"{service.address}{service.page}", service.purpose) for service in services]
     wide = max(len(page) for _, page, _ in rows)
     for name, page, purpose in rows:  # a table would cut addresses that are to be copied
         out.print(Text.assemble(f"{name:<13}", (f"{page:<{wide + 2}}", "cyan"), (purpose, "dim")), soft_wrap=True)
-    out.print(f"all are healthy; logs are in {short(settings.root / 'logs')}", soft_wrap=True, highlight=False)
+    healthy = f"all but {', '.join(away)}" if away else "all"
+    out.print(f"{healthy} are healthy; logs are in {short(settings.root / 'logs')}", soft_wrap=True, highlight=False)
 
 
-def _document(services: tuple[Service, ...], settings: Settings) -> None:
+def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
     logs = settings.root / "logs"
     listed = [
         {
@@ -75,6 +76,7 @@ def _document(services: tuple[Service, ...], settings: Settings) -> None:
             "address": service.address,
             "page": f"{service.address}{service.page}",
             "purpose": service.purpose,
+            "healthy": service.name not in away,
             "log": str(logs / f"{service.name}.log"),
         }
         for service in services

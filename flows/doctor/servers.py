@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 from components.errors import FovealError
 from flows.claim import claimed
 from flows.doctor.finding import Finding, State, failed
+from flows.processes import answers
+from flows.services import HEALTH
 from flows.settings import Settings
 from model_registry import Registry
 
@@ -57,7 +59,21 @@ def examine(settings: Settings) -> list[Finding]:
         findings += ask(server)
     else:
         findings.append(Finding("prefect", State.OK, "PREFECT_API_URL names no server; commands start one when needed"))
-    return [*findings, *_mlflow(settings, environment)]
+    return [*findings, *_mlflow(settings, environment), *_pages(settings)]
+
+
+def _pages(settings: Settings) -> list[Finding]:
+    """Whether what a running `foveal up` serves answers where it says; its Prefect has been asked already."""
+    claim, findings = claimed(settings.root), []
+    for name, address in claim.addresses.items() if claim else ():
+        if name == "prefect":
+            continue
+        if answers(address + HEALTH[name]):
+            findings.append(Finding(f"{name} of foveal up", State.OK, f"answers at {address}"))
+        else:
+            log = settings.root / "logs" / f"{name}.log"
+            findings.append(Finding(f"{name} of foveal up", State.FAIL, f"no answer from {address}", f"read {log}"))
+    return findings
 
 
 def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:

@@ -54,6 +54,9 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
     assert (first["window"]["images"], first["window"]["state"], first["fires"]) == (55, "warn", False)
     assert Path(first["window"]["report"]).is_file()
     assert night(released, place)["window"] is None
+    with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
+        ((told,),) = database.execute("select data from artifact where key = 'nothing-new'").fetchall()
+    assert str(place) in told
 
     bright = night(released, camera("tuesday", "day", 60))
     assert (bright["window"]["images"], bright["window"]["state"]) == (60, "ok")

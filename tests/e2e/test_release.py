@@ -53,6 +53,7 @@ def test_people_see_the_release_in_prefect_while_it_runs_and_afterwards(released
     found = {key: (kind, json.loads(str(data))) for kind, key, data in rows}
     assert {"variants", "latency-and-accuracy", "drift-decision", "drift-report", "release"} <= found.keys()
     assert found["latency-and-accuracy"][1].startswith("![Median latency and accuracy of the variants](data:image/png")
+    assert "](file://" in found["drift-report"][1], "no server shows it"
     assert found["drift-decision"][1].count("data:image/jpeg;base64,") == 12
     bars = {key: value for key, (kind, value) in found.items() if kind == "progress"}
     assert bars and set(bars.values()) == {100.0}, bars

@@ -66,6 +66,14 @@ def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
     assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
 
 
+def test_the_link_to_the_drift_report_opens_it_in_mlflow(clicked, servers, page):
+    (link,) = ask(servers["prefect"], "artifacts/filter", {"artifacts": {"key": {"any_": ["drift-report"]}}})
+    address = link["data"].partition("](")[2].removesuffix(")")
+    assert address.startswith(servers["mlflow"])
+    page.goto(address)
+    page.frame_locator("iframe").get_by_text("brightness").first.wait_for()
+
+
 def test_a_typo_in_the_parameters_is_refused_with_its_reason(servers, page):
     open_form(page, servers["prefect"], "release")
     fill(page, {"Rounds": "2"})

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
 from components.monitoring.alert_book import Alert, AlertStatus
 from flows.config_deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
 from flows.settings import Settings
-from tests.conftest import clean_environment, prefect_server
+from tests.conftest import COMMAND, clean_environment, prefect_server
 
 MODELS = ("bolts", "nuts")
 
@@ -271,6 +272,21 @@ def test_a_failed_night_is_an_alert_that_names_the_model_and_the_reason(deployed
     assert told.parameters["config"]["reason"] == f"run {run.name}: no such bucket"
 
 
+def test_a_night_that_finds_the_place_taken_is_an_alert_and_one_that_a_person_cancels_is_none(deployed, client):
+    from prefect.states import Cancelled, Pending
+
+    holding, refused, by_hand = (night(client, deployed) for _ in range(3))
+    client.set_flow_run_state(by_hand.id, Cancelled(message="not tonight"))
+    client.set_flow_run_state(holding.id, Pending())
+    client.set_flow_run_state(refused.id, Pending())
+    assert client.read_flow_run(refused.id).state.is_cancelled()
+    alert = deployed.id_of("alert/alert")
+    told = wait_for(parameters_of(client, alert, subject="bolts", rule="nightly monitoring: Cancelled"))
+    assert told.parameters["config"]["reason"] == f"run {refused.name}: Deployment concurrency limit reached."
+    assert not any(by_hand.name in run.parameters["config"]["reason"] for run in runs_of(client, alert))
+    client.set_flow_run_state(holding.id, Cancelled(message="gives the place back"))
+
+
 def test_a_night_that_has_not_completed_in_its_time_is_an_alert_and_one_that_has_is_none(deployed, client):
     from prefect.states import Completed, Pending, Running
 
@@ -313,6 +329,19 @@ def test_a_work_pool_is_made_and_the_deployments_point_to_it_and_back(deployed, 
     assert {one.pool for one in deploy(config(*MODELS), settings).deployments} == {""}
 
 
+def test_the_command_says_who_takes_the_runs(deployed, settings, client, serve):
+    done = subprocess.run(
+        [COMMAND, "deploy"],
+        cwd=settings.root.parent,
+        env=clean_environment(settings.root) | {"PREFECT_API_URL": str(client.api_url)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("nothing on this root takes the runs: start foveal up")
+
+
 def test_serving_waits_for_a_server_that_is_not_there_and_ends_when_told(settings, serve):
     process = serve("http://127.0.0.1:1/api")
     assert "waiting for Prefect's server" in process.stderr.readline()
@@ -349,6 +378,56 @@ def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(de
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     assert client.read_deployment_by_name("nightly monitoring/nightly-bolts").schedules[0].active
+
+
+def test_what_is_deployed_while_something_serves_is_served_too(deployed, settings, client, serve):
+    from flows.deploying import deploy
+
+    process = serve(str(client.api_url))
+    assert process.stdout.readline() == "serving\n", process.stderr.read()
+    client.delete_deployment(deployed.id_of("batch inference/batch"))
+    made = deploy(config(*MODELS), settings).id_of("batch inference/batch")
+    run = client.create_flow_run_from_deployment(made)
+    wait_for(lambda: not client.read_flow_run(run.id).state.is_scheduled())
+
+
+HASTY = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from flows.services import Places, services
+from flows.settings import Settings
+from flows.supervisor import Patience, all_of, printing, touching
+from flows.up import supervise
+
+settings = Settings.from_environment()
+(one,) = [one for one in services(settings, Places()) if one.name == "deployments"]
+one = replace(one, ready=all_of(printing("serving"), touching(settings.pulse, 6)))
+supervise(
+    [one], Path(sys.argv[1]), patience=Patience(check_s=1, silence_s=6, first_wait_s=0.1),
+    ready=lambda away: print("ready", flush=True), tell=lambda line: print(line, flush=True),
+)
+"""
+
+
+def test_a_serving_process_that_hangs_is_started_again(deployed, settings, client, serve, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HASTY, tmp_path / "logs"],
+        cwd=settings.root.parent,
+        env=clean_environment(settings.root) | {"PREFECT_API_URL": str(client.api_url)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        members = psutil.Process(process.pid).children(recursive=True)
+        (serving,) = [one for one in members if one.cmdline()[1:] == ["-m", "flows.serving"]]
+        serving.suspend()
+        assert process.stdout.readline().startswith("deployments has not answered for 6 s; starting it again in 0.1 s")
+        assert not psutil.wait_procs([serving], timeout=20)[1]
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def test_without_a_file_every_form_is_filled_with_the_demo(settings):

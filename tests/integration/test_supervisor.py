@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ def web(name, port, **more):
 def run(*services, **patience):
     supervise(
         services, Path("logs"), patience=Patience(**{"first_wait_s": 0.1, **patience}),
-        ready=lambda: print("ready", flush=True), tell=lambda line: print(line, flush=True),
+        ready=lambda away: print("ready", *away, flush=True), tell=lambda line: print(line, flush=True),
     )
 """
 ENDING = """
@@ -53,11 +54,11 @@ def supervised(tmp_path):
     """Run a supervisor in a process of its own: ``supervised("run(...)")``; gives the process, its output as lines."""
     begun = []
 
-    def begin(script: str) -> subprocess.Popen[str]:
+    def begin(script: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [PYTHON, "-c", PREAMBLE + script],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -186,6 +187,48 @@ def test_a_service_that_keeps_dying_ends_everything_with_the_last_lines_of_its_l
     assert not answers(f"http://127.0.0.1:{port}")
 
 
+def test_a_service_that_the_rest_works_without_is_tried_on_when_it_keeps_dying(supervised, tmp_path):
+    port = free_port()
+    works = tmp_path / "works"
+    dies = f"from pathlib import Path; Path({str(works)!r}).exists() or exit('no disk'); "
+    dies += "import time; print('serving', flush=True); time.sleep(600)"
+    process = supervised(
+        f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving'), vital=False),"
+        "    tries=1, longest_wait_s=0.2)"
+    )
+    assert [process.stdout.readline() for _ in range(3)] == [
+        "dies ended with code 1 (no disk); starting it again in 0.1 s (1 of 1)\n",
+        "dies ended with code 1 (no disk), after 1 restarts; the rest goes on, and it is tried every 0.2 s\n",
+        "ready dies\n",
+    ]
+    assert answers(f"http://127.0.0.1:{port}")
+    works.touch()
+    assert process.stdout.readline() == "dies is healthy again\n"
+
+
+def test_metrics_are_up_while_the_store_and_the_registry_hang(supervised, tmp_path):
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = supervised(
+            "from flows.services import Optional, Places, services\n"
+            "from flows.settings import Settings\n"
+            f"listed = services(Settings.from_environment(), Places(metrics={port}),"
+            "    without=set(Optional) - {'metrics'})\n"
+            "run(*[one for one in listed if one.name == 'metrics'], check_s=0.1, silence_s=3)",
+            **dict.fromkeys(("AWS_ENDPOINT_URL", "MLFLOW_TRACKING_URI"), url),
+            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "anna"),
+            FOVEAL_HOME=str(tmp_path / "home"),
+            FOVEAL_STORE="s3://store",
+        )
+        assert process.stdout.readline() == "ready\n"
+        members = family(process)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            told = answer.read().decode()
+        assert 'foveal_source_up{source="store"} 0.0' in told and 'foveal_source_up{source="registry"} 0.0' in told
+        assert family(process) == members  # although an answer took longer than a service may be silent
+
+
 def test_a_service_that_never_answers_counts_as_dead(supervised):
     process = supervised(
         f"run(Service('mute', ('sleep', '600'), at('http://127.0.0.1:{free_port()}')), startup_s=0.5, tries=1)"
@@ -207,9 +250,10 @@ def test_a_service_that_hangs_is_started_again(supervised):
 
 
 def test_restarts_wait_longer_each_time_up_to_a_bound():
-    patience = Patience(first_wait_s=1, longest_wait_s=30)
+    patience = Patience(first_wait_s=1, longest_wait_s=30, tries=10)
     waits = [patience.wait_s(deaths) for deaths in (1, 2, 3, 6, 7, 10_000)]
     assert waits == [1, 2, 4, 30, 30, 30]
+    assert Patience(first_wait_s=1, longest_wait_s=30, tries=2).wait_s(3) == 30
 
 
 def test_the_failure_is_one_that_a_user_can_mend(tmp_path):

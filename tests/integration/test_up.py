@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from flows.claim import claimed
 from flows.processes import free_port
@@ -60,6 +61,14 @@ def models_of(mlflow: str) -> set[str]:
     return {model["name"] for model in found.get("registered_models", ())}
 
 
+def asked_as(origin: str, mlflow: str) -> int:
+    """How MLflow answers to what its page asks in a browser that has it open at an address."""
+    asks = {"Host": origin.removeprefix("http://"), "Origin": origin}
+    return httpx.post(
+        f"{mlflow}/ajax-api/2.0/mlflow/runs/search", json={"experiment_ids": ["0"]}, headers=asks, timeout=30
+    ).status_code
+
+
 def arguments(ports: dict[str, int]) -> list[str]:
     chosen = [f"--{name}-port={port}" for name, port in ports.items()]
     return ["up", *chosen, "--without", "deployments", "--without", "metrics"]
@@ -86,6 +95,8 @@ def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_re
     assert run_flow(root, "while-up") == f"{addresses['prefect']}/api"
     assert models_of(addresses["mlflow"]) == {"before.up"}
     assert httpx.get(addresses["evidently"]).status_code == 200
+    assert "<html" in httpx.get(addresses["prefect"], headers={"Accept": "text/html"}, follow_redirects=True).text
+    assert (root / "prefect" / "ui" / "v1" / "index.html").exists()  # not where Prefect is installed
 
     second = foveal("up", "--prefect-port", str(free_port()), root=root)
     assert second.returncode == 1
@@ -97,9 +108,13 @@ def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_re
     assert not [member for member in members if member.is_running()]
 
     register(root, "while.down")
-    again = document(start(*arguments(ports), "--json", root=root))
-    assert flows_of(f"{again['prefect']}/api") == {"while-up"}
-    assert models_of(again["mlflow"]) == {"before.up", "while.down"}
+    again = document(start(*arguments(ports), "--json", "--host", "0.0.0.0", root=root))  # noqa: S104
+    assert again == {name: f"http://{socket.gethostname()}:{port}" for name, port in ports.items()}
+    here = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    assert flows_of(f"{here['prefect']}/api") == {"while-up"}
+    assert models_of(here["mlflow"]) == {"before.up", "while.down"}
+    assert asked_as(again["mlflow"], here["mlflow"]) == 200
+    assert asked_as("http://elsewhere.example", here["mlflow"]) == 403
 
 
 def test_a_command_that_works_on_the_root_is_named_and_not_disturbed(tmp_path):
@@ -122,6 +137,23 @@ def test_a_port_that_is_taken_is_one_line_with_its_holder_before_anything_starts
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert f"port {port} free for mlflow" in line and f"process {os.getpid()}" in line and "--mlflow-port" in line
     assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("models: [{name: parts, imagess: in}]", "imagess"),
+        ("models: [{name: parts, images: in, release: parts.yaml}]", "the release file of parts"),
+        ("models: [{name: parts, images: in}]\nwork_pool: {name: gpus, type: process}", "work pool gpus"),
+    ],
+)
+def test_what_is_to_be_served_is_checked_before_anything_starts(tmp_path, written, words):
+    (tmp_path / "foveal.yaml").write_text(written)
+    done = foveal("up", "--prefect-port", str(free_port()), root=tmp_path / "home", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert words in line
+    assert not (tmp_path / "home").exists()
 
 
 def test_one_port_for_two_servers_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import pytest
 
+from flows.claim import claiming, occupying
 from flows.doctor import servers
 from flows.doctor.finding import State
 from flows.processes import free_port
@@ -64,6 +65,20 @@ def test_a_server_of_the_librarys_version_is_ok(serve):
 def test_another_version_is_named_beside_the_librarys(serve, other, state):
     (found,) = serve(other)
     assert found.state is state and repr(other) in found.found and version("mlflow") in found.found
+
+
+def test_each_page_of_a_foveal_up_on_the_root_is_asked(serve):
+    serve(version("mlflow"))
+    settings, dead = Settings.from_environment(), f"http://127.0.0.1:{free_port()}"
+    addresses = {"mlflow": settings.tracking_uri, "evidently": dead, "metrics": settings.tracking_uri}
+    with occupying(settings.root), claiming(settings.root, f"{dead}/api", addresses):
+        found = {one.name: one for one in servers.examine(settings) if one.name.endswith("of foveal up")}
+    assert {name: one.state.value for name, one in found.items()} == {
+        "mlflow of foveal up": "ok",
+        "evidently of foveal up": "fail",
+        "metrics of foveal up": "ok",
+    }
+    assert dead in found["evidently of foveal up"].found and "evidently.log" in found["evidently of foveal up"].mend
 
 
 def test_a_server_that_nobody_started_fails_with_its_address(serve, monkeypatch):

@@ -92,6 +92,17 @@ def test_a_store_that_hangs_is_down_until_it_answers(caplog):
     assert asked == [1], "who asked meanwhile waited for the same answer"
 
 
+def test_both_sources_are_asked_at_once():
+    other = threading.Event()
+
+    def store():
+        other.wait(30)
+        return (STATUS,)
+
+    found = scrape(Source("store", store), Source("registry", lambda: other.set() or (STANDING,)))
+    assert found["foveal_source_up", "store"] == found["foveal_source_up", "registry"] == 1
+
+
 @pytest.mark.parametrize(("cache_s", "readings"), [(60.0, 1), (0.0, 3)])
 def test_an_answer_is_good_for_a_while(cache_s, readings):
     asked = []

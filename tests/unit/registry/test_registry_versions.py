@@ -281,9 +281,11 @@ def test_an_experiment_that_was_deleted_is_named_with_the_way_back(registry, cli
 def test_drift_windows_are_steps_of_one_run_and_each_is_kept_once(registry, client, released, tmp_path):
     for number, state in enumerate((DriftState.OK, DriftState.DRIFT, DriftState.INSUFFICIENT_DATA)):
         report = window(tmp_path / str(number), state)
-        registry.log_drift(released, report, f"night {number}")
-        registry.log_drift(released, report, f"night {number}")
+        page = registry.log_drift(released, report, f"night {number}")
+        assert registry.log_drift(released, report, f"night {number}") == page
     (run,) = runs_of(client, "looked.at", "drift")
+    place = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert page == f"{place}/artifacts/windows/0003/report.html"
     assert run.data.tags["mlflow.parentRunId"] == released.run_id
     assert run.data.tags["state"] == "insufficient_data"
     history = {
