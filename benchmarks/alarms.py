@@ -27,7 +27,7 @@ SEEDS = (1, 2, 3)  # each its own held-out scenes and its own accepted batches
 WINDOWS = 70  # of each size in each setting for each seed: 1,890 in all
 MOST_DRIFT, MOST_WARN = 0.005, 0.03
 STRONGER, STRONGER_IMAGES, STRONGER_WINDOWS = (2.0, 1.0), 200, 40
-HELD_OUT_SCENES, FRESH_SCENES, ACCEPTED_SCENES = 300, 300, 150  # the latter two over each photograph
+HELD_OUT_SCENES, FRESH_SCENES = 300, 300  # the latter over each photograph
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ def _references(folder: Path) -> tuple[tuple[DriftTable, ...], tuple[DriftTable,
     """For each seed a held-out reference and one with learnt limits; and what windows are drawn from."""
     predict = shipped(folder)
     fresh = scenes_by_photograph(predict, folder / "fresh", "production", FRESH_SCENES, seed=3)
-    accepted = scenes_by_photograph(predict, folder / "accepted", "production", ACCEPTED_SCENES, seed=2)
     held_out = tuple(
         read_window(predicted(predict, write_scenes(folder / f"held-out-{k}", "validation", HELD_OUT_SCENES, seed=k)))
         for k in SEEDS
     )
-    return held_out, tuple(taught(table, accepted, seed) for table, seed in zip(held_out, SEEDS, strict=True)), fresh
+    learnt = tuple(
+        taught(predict, table, folder / f"accepted-{k}", seed=k) for table, k in zip(held_out, SEEDS, strict=True)
+    )
+    return held_out, learnt, fresh
 
 
 def _rate(setting: _Setting, fresh: list[DriftTable], images: int, windows: int) -> AlarmRate:

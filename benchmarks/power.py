@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from benchmarks.figure import Figure, conclude
-from benchmarks.scenes import BATCHES, damaged, predicted, scenes_by_photograph, shipped, taught, write_scenes
+from benchmarks.scenes import BATCHES, damaged, predicted, shipped, taught, write_scenes
 from benchmarks.subject import scratch
 from components.images.corruptions import CORRUPTIONS, SEVERITIES
 from components.images.sources import list_images
@@ -22,7 +22,6 @@ MOST_DELAY, PATIENCE = 2, 5  # windows; after that many a damage counts as misse
 IMAGES = 600  # that are damaged in each way; a window of 200 is drawn from them without repetition
 WINDOWS, TAUGHT_WINDOWS, SHOWN_WINDOWS = 60, 20, 10  # against held-out scenes, learnt limits, and beside the bar
 CONTAMINATIONS = (1.0, 0.3, 0.1)
-ACCEPTED_SCENES = 150  # over each photograph
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ def measure(images: int = IMAGES) -> Figure:
 def _rows(folder: Path, images: int) -> Iterator[_Row]:
     predict = shipped(folder)
     held_out = read_window(predicted(predict, write_scenes(folder / "held-out", "validation", 300, seed=1)))
-    accepted = scenes_by_photograph(predict, folder / "accepted", "production", ACCEPTED_SCENES, seed=2)
-    learnt = taught(held_out, accepted, seed=0)
+    learnt = taught(predict, held_out, folder / "accepted", seed=1)
     ordinary = write_scenes(folder / "ordinary", "production", images, seed=4)
     sources, clean = list_images(ordinary), read_window(predicted(predict, ordinary))
     for kind, severity in product(CORRUPTIONS, SEVERITIES):

@@ -42,9 +42,12 @@ def write_scenes(folder: Path, split: str, count: int, seed: int, photographs: t
     folder.mkdir(parents=True)
     rng, pool = np.random.default_rng([seed, *(photographs or ())]), digits_of(split, 0)
     for number in range(count):
-        image = compose_scene(pool, rng, photographs=photographs)[0]
-        cv2.imwrite(str(folder / f"{number:05d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        _write(folder / f"{number:05d}.jpg", compose_scene(pool, rng, photographs=photographs)[0])
     return folder
+
+
+def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
 def predicted(predict: Predict, folder: Path) -> InferenceRun:
@@ -61,10 +64,17 @@ def damaged(folder: Path, sources: Sequence[ImageSource], kind: str, severity: i
     return folder
 
 
-def taught(held_out: DriftTable, accepted: list[DriftTable], seed: int) -> DriftTable:
-    """A reference that batches of accepted scenes, each with its own mix of photographs, have taught its limits."""
-    rng, draw = np.random.default_rng(seed), Mixture(accepted, CONCENTRATION)
-    batches = [held_out, *(draw(BATCH_IMAGES, rng) for _ in range(BATCHES))]
+def taught(predict: Predict, held_out: DriftTable, folder: Path, seed: int) -> DriftTable:
+    """A reference with limits learnt from accepted batches of other scenes, each with its own mix of photographs."""
+    folder.mkdir(parents=True)
+    rng, pool = np.random.default_rng([seed, BATCHES]), digits_of("production", 0)
+    for batch in range(BATCHES):
+        shares = rng.dirichlet(np.full(PHOTOGRAPHS, CONCENTRATION))
+        for number, photograph in enumerate(rng.choice(PHOTOGRAPHS, BATCH_IMAGES, p=shares).tolist()):
+            image = compose_scene(pool, rng, photographs=(photograph,))[0]
+            _write(folder / f"{batch:02d}-{number:05d}.jpg", image)
+    rows = read_window(predicted(predict, folder))
+    batches = [held_out, *(rows.rows(slice(k, k + BATCH_IMAGES)) for k in range(0, rows.samples, BATCH_IMAGES))]
     return replace(joined(batches), tolerances={HELD_OUT: learn_tolerances(batches, minimum_values=20)})
 
 
