@@ -15,7 +15,7 @@ from components.contracts import Classification, Detections, Prediction, TaskTyp
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.images.datasets import LabelledDataset
 from components.monitoring.judges import BoxPrecision, Judge, Score, TopOne
-from components.monitoring.labels import match_ids
+from components.monitoring.labels import find_matches
 from components.vision.metrics import only
 
 MEASURED = "labels"
@@ -43,6 +43,8 @@ class AccuracyReport:
         unlabelled: images with a prediction that no label came for.
         method: how it was found; ``"labels"`` when it was measured.
         estimated: no label was seen: the scores are an estimate.
+        ambiguous: ids of labels that fit several images, or one that another label fits too, sorted; they are not in
+            the scores.
     """
 
     metric: str
@@ -55,6 +57,7 @@ class AccuracyReport:
     unlabelled: int
     method: str = MEASURED
     estimated: bool = False
+    ambiguous: tuple[str, ...] = ()
 
     @property
     def score(self) -> Score:
@@ -72,7 +75,7 @@ def measure_accuracy(
     minimum: int = 30,
     seed: int = 0,
 ) -> AccuracyReport:
-    """Compare stored predictions with labels, matched by image id as `match_ids` says.
+    """Compare stored predictions with labels, matched by image id as `find_matches` says.
 
     Intervals take images as independent; subsample the frames of a video first. A detector's come from 200
     resamples of the images, which takes about half a second for 1,500 detections, and as much for each slice.
@@ -89,13 +92,14 @@ def measure_accuracy(
 
     Raises:
         ConfigError: a slice is no column, or has too many categories.
-        DatasetError: a table cannot be read, or labels fit images ambiguously.
+        DatasetError: a table cannot be read.
         IncompatibleError: labels of another task or of unknown classes, or tables of another task.
     """
     labels = _labels(truths, spec)
     table = _read(images, _image_columns(spec, slices))
     ids, predicted = table["image_id"].to_pylist(), _predicted(table)
-    places = match_ids(sorted(labels), ids)
+    matches = find_matches(sorted(labels), ids, predicted.tolist())
+    places = matches.places
     usable = {label: place for label, place in places.items() if predicted[place]}
     rows = np.array(list(usable.values()), np.int64)
     matched_labels = [labels[label] for label in usable]
@@ -116,9 +120,10 @@ def measure_accuracy(
         classes=judge.by_class(),
         slices={name: judge.overall(chosen)[metric] for name, chosen in groups.items()},
         matched=len(rows),
-        unmatched=tuple(sorted(labels.keys() - places.keys())),
+        unmatched=tuple(sorted(labels.keys() - places.keys() - matches.ambiguous.keys())),
         failed=len(places) - len(usable),
         unlabelled=int(predicted.sum()) - len(rows),
+        ambiguous=tuple(sorted(matches.ambiguous)),
     )
 
 

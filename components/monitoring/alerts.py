@@ -114,6 +114,8 @@ def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | N
         f"{after.metric} {before.score.value:.3f} → {after.score.value:.3f}: a drop of {drop.value:.3f}, "
         f"at least {drop.low:.3f} at {policy.confidence:.0%} confidence (limit {limit:g})"
     )
+    if after.ambiguous:
+        reason += f"; {len(after.ambiguous)} labels fit more than one image and are left out"
     if before.estimated or after.estimated:
         reason = f"estimated, not measured: {reason}; label images to know"
         verdict = Verdict.UNDECIDED if verdict is Verdict.FAIL else verdict
@@ -124,10 +126,11 @@ def _usable(report: AccuracyReport | None, policy: AlertPolicy) -> AccuracyRepor
     """The report, or why nothing can be said from it."""
     if report is None:
         return "no labels"
+    left_out = f"; {len(report.ambiguous)} labels fit more than one image" if report.ambiguous else ""
     if report.score.value is None:
-        return report.score.reason
+        return report.score.reason + left_out
     if report.score.samples < policy.minimum_images:
-        return f"{report.score.samples} images, {policy.minimum_images} are needed"
+        return f"{report.score.samples} images, {policy.minimum_images} are needed{left_out}"
     return report
 
 

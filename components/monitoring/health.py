@@ -79,11 +79,11 @@ def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], sp
     truths = {f"{k}/{image.image_id}": image.truth for k, (_, part) in enumerate(held_out) for image in part.images}
     for _, part in held_out:
         require_classes(part, spec)
+    places = match_ids(sorted(truths), images["image_id"].to_pylist())
     accuracy = measure_accuracy(images, boxes, truths, spec)
     if spec.task is not TaskType.CLASSIFY:
         return ReferenceLabels(accuracy)
     table = images.select(["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
-    places = match_ids(sorted(truths), [row["image_id"] for row in table])
     known = [(table[place], truths[label]) for label, place in places.items() if table[place]["status"] == "ok"]
     return ReferenceLabels(
         accuracy,
