@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.contracts import Check, InferenceRun, ModelVersion, VisionSpec
+from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
 from components.files import replacing
 from components.monitoring import PlannedWindow
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import KIND as ALERTS
 from components.monitoring.alert_book import Alert, AlertBook
 from components.monitoring.alerts import AlertPolicy
+from components.monitoring.days import TIME
+from components.monitoring.stored import Judged
 from flows.config import MonitorConfig, NightlyConfig, WatchConfig
 from flows.settings import Settings
 from flows.steps import Images, step
@@ -94,12 +96,11 @@ def judge_window(
     from components.monitoring.health import check_health
     from components.monitoring.reference import read_labels
     from components.monitoring.report import read_trend_point
-    from components.monitoring.stored import accepted_batches, judged_windows, remember
+    from components.monitoring.stored import engine_times, judged_windows, remember
     from components.monitoring.tables import read_reference
 
     name, number, memory = version.name, version.version, store()
     earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
-    batches = accepted_batches(memory, name, number, earlier)
     decision = assess(
         run,
         reference,
@@ -112,8 +113,8 @@ def judge_window(
         read_reference(reference),
         decision,
         labels=read_labels(reference),
-        accuracy=_accuracy(config, version, spec, run if occasion.alone else None),
-        accepted=[rows for _, rows in batches],
+        accuracy=_accuracy(config, version, spec, run if occasion.alone else _sound(earlier, occasion, decision)),
+        accepted=engine_times(memory, name, number, earlier),
         summaries=[past.summary for past in earlier if past.accepted],
         policy=AlertPolicy(**config.alerts.model_dump()),
     )
@@ -130,7 +131,8 @@ def judge_window(
     alerts = _tell(version, occasion, health.checks) if tell else ()
     if not occasion.alone:
         point = read_trend_point(report)
-        remember(memory, name, number, occasion.key, decision, health.summary, point, at=occasion.at)
+        said = (decision, health.summary, point)
+        remember(memory, name, number, occasion.key, *said, at=occasion.at, checks=health.checks)
     return Seen(report, health.checks, alerts)
 
 
@@ -144,18 +146,29 @@ def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
         store().retain(config.name, before=config.keep_days)
 
 
+def _sound(earlier: Sequence[Judged], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
+    """The nights whose images may tell of accuracy: where images are broken, that is what a label would tell of."""
+    told = [(past.key, past.decision) for past in earlier] + [(occasion.key, decision)]
+    return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
+
+
 def _accuracy(
-    config: WatchConfig, version: ModelVersion, spec: VisionSpec, run: InferenceRun | None
+    config: WatchConfig, version: ModelVersion, spec: VisionSpec, of: InferenceRun | frozenset[str]
 ) -> AccuracyReport | None:
-    """Accuracy of a run, or of all stored predictions of this version, that labels have come for, however late."""
+    """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
     from components.images.datasets import load_dataset
-    from components.monitoring.accuracy import measure_accuracy
-    from components.monitoring.stored import stored_rows
+    from components.monitoring.accuracy import image_columns, measure_accuracy
+    from components.monitoring.stored import labelled_rows
 
     if config.labels is None:
         return None
-    images, detections = (run.images, run.detections) if run else stored_rows(store(), version.name, version.version)
-    return measure_accuracy(images, detections, load_dataset(config.labels, config.labels_split), spec)
+    labels = load_dataset(config.labels, config.labels_split)
+    if isinstance(of, InferenceRun):
+        return measure_accuracy(of.images, of.detections, labels, spec, slices=config.slices)
+    wanted = [*image_columns(spec, config.slices), TIME]
+    ids = [image.image_id for image in labels.images]
+    rows = labelled_rows(store(), version.name, version.version, ids, keys=of, columns=wanted)
+    return measure_accuracy(*rows, labels, spec, slices=config.slices) if rows else None
 
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from components.contracts import Classification, Detections, Prediction, TaskType, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.images.datasets import LabelledDataset
+from components.monitoring.days import TIME
 from components.monitoring.judges import BoxPrecision, Judge, Score, TopOne
 from components.monitoring.labels import find_matches
 from components.vision.metrics import only
@@ -45,6 +47,7 @@ class AccuracyReport:
         estimated: no label was seen: the scores are an estimate.
         ambiguous: ids of labels that fit several images, or one that another label fits too, sorted; they are not in
             the scores.
+        span: when the first and the last of the matched images were predicted, in UTC, where the table knows.
     """
 
     metric: str
@@ -58,6 +61,7 @@ class AccuracyReport:
     method: str = MEASURED
     estimated: bool = False
     ambiguous: tuple[str, ...] = ()
+    span: tuple[datetime, datetime] | None = None
 
     @property
     def score(self) -> Score:
@@ -96,7 +100,7 @@ def measure_accuracy(
         IncompatibleError: labels of another task or of unknown classes, or tables of another task.
     """
     labels = _labels(truths, spec)
-    table = _read(images, _image_columns(spec, slices))
+    table = _read(images, image_columns(spec, slices), TIME)
     ids, predicted = table["image_id"].to_pylist(), _predicted(table)
     matches = find_matches(sorted(labels), ids, predicted.tolist())
     places = matches.places
@@ -124,6 +128,7 @@ def measure_accuracy(
         failed=len(places) - len(usable),
         unlabelled=int(predicted.sum()) - len(rows),
         ambiguous=tuple(sorted(matches.ambiguous)),
+        span=_span(table[TIME].take(rows)) if TIME in table.column_names else None,
     )
 
 
@@ -157,13 +162,21 @@ def _largest_class(label: Prediction) -> int:
     return label.class_id if isinstance(label, Classification) else int(label.class_ids.max(initial=-1))
 
 
-def _image_columns(spec: VisionSpec, slices: Sequence[str]) -> list[str]:
+def _span(times: Any) -> tuple[datetime, datetime] | None:
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(times).as_py()
+    return (ends["min"].astimezone(UTC), ends["max"].astimezone(UTC)) if ends["min"] else None
+
+
+def image_columns(spec: VisionSpec, slices: Sequence[str] = ()) -> list[str]:
+    """The columns of a table of images that `measure_accuracy` asks for."""
     prediction = ["prediction_class"] if spec.task is TaskType.CLASSIFY else []
     return list(dict.fromkeys(["image_id", "status", *prediction, *slices]))
 
 
-def _read(source: Any, columns: Sequence[str]) -> Any:
-    """These columns of a pyarrow.Table or of a Parquet file."""
+def _read(source: Any, columns: Sequence[str], *optional: str) -> Any:
+    """These columns of a pyarrow.Table or of a Parquet file, and the optional ones that are there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -176,7 +189,8 @@ def _read(source: Any, columns: Sequence[str]) -> Any:
                 found=f"none called {', '.join(missing)}",
                 mend="name a column of the table, and the tables of a model of this task",
             )
-        return source.select(columns) if isinstance(source, pa.Table) else pq.read_table(source, columns=list(columns))
+        wanted = list(dict.fromkeys([*columns, *(name for name in optional if name in names)]))
+        return source.select(wanted) if isinstance(source, pa.Table) else pq.read_table(source, columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError("a table of a finished run", found=f"{source}: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from components.contracts import (
 )
 from components.images.datasets import LabelledDataset
 from components.monitoring.accuracy import AccuracyReport, measure_accuracy, require_classes
-from components.monitoring.alerts import AlertPolicy, check_alerts, read_health
+from components.monitoring.alerts import ACCURACY, AlertPolicy, check_alerts, read_health
 from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, summarise_window
 from components.monitoring.estimate import LabelledConfidence, estimate_accuracy
 from components.monitoring.intervals import wilson
@@ -80,7 +80,7 @@ def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], sp
     for _, part in held_out:
         require_classes(part, spec)
     places = match_ids(sorted(truths), images["image_id"].to_pylist())
-    accuracy = measure_accuracy(images, boxes, truths, spec)
+    accuracy = replace(measure_accuracy(images, boxes, truths, spec), span=None)  # when does not matter here
     if spec.task is not TaskType.CLASSIFY:
         return ReferenceLabels(accuracy)
     table = images.select(["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
@@ -119,9 +119,8 @@ def check_health(
         decision: what the drift policy said.
         labels: what is known of the reference's accuracy.
         accuracy: of the model of late, where labels have come.
-        accepted: earlier windows in which nothing was amiss, the rows of each as a pyarrow.Table; latency is compared
-            with theirs.
-        summaries: what these windows are remembered by.
+        accepted: what latency is compared with: the rows of earlier windows, a pyarrow.Table each.
+        summaries: what earlier windows in which nothing was amiss are remembered by.
         policy: the limits of the alerts.
     """
     import pyarrow as pa
@@ -136,14 +135,22 @@ def check_health(
     numbers = {name: values for name, values in window.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
     summary = summarise_window(numbers, images=max(1, len(rows)), failed=window.failed)
     anomalies = _anomalies(reference, window, numbers)
+    alerts = check_alerts(read_health(before, known), read_health(rows, accuracy), policy)
     checks = (
-        *check_alerts(read_health(before, known), read_health(rows, accuracy), policy),
+        *(_held_back(check, decision) for check in alerts),
         _drift(decision),
         _fault(decision),
         _unusual_images(anomalies, window.samples),
         _unusual_window(summary, summaries),
     )
     return Health(checks, summary, accuracy)
+
+
+def _held_back(check: Check, decision: DriftDecision) -> Check:
+    """A drop of accuracy starts a retraining; while images are broken there is nothing to learn from."""
+    if (check.name, check.verdict, decision.state) != (ACCURACY, Verdict.FAIL, DriftState.DATA_FAULT):
+        return check
+    return replace(check, verdict=Verdict.UNDECIDED, reason=f"held back while images are broken: {check.reason}")
 
 
 def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyReport | None:

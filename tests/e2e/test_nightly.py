@@ -87,6 +87,7 @@ def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(relea
     assert first["alerts"] == again["alerts"] and any(line.startswith("firing: drift") for line in first["alerts"])
     assert {check["name"]: check["verdict"] for check in first["checks"]}["accuracy_drop"] == "fail"
     assert first["folder"] == again["folder"], "the same look again is the same window"
+    assert "brightness ≤" in Path(first["window"]["report"]).read_text(), "accuracy is shown by slice"
 
     rows = store.images("digits", 1, columns=["image_id"])["image_id"].to_pylist()
     assert sum(name.startswith("night_") for name in rows) == 80, "its rows are kept, once"
