@@ -109,7 +109,7 @@ def nightly(
     model, version = split_reference(name)
     values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
     parameters = validate_config({**values, "keep_days": keep_days}, NightlyConfig, source="the command line")
-    require_images(images)
+    require_images(images, may_be_empty=True)
     with running(f"nightly {name}", as_json):
         from flows.nightly import nightly as flow
 

@@ -233,6 +233,12 @@ class NightlyConfig(WatchConfig):
     keep_days: int | None = Field(
         None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=at(3)
     )
+    quiet_hours: float | None = Field(
+        48,
+        gt=0,
+        description="Tell when no new image came for so long; none never tells.",
+        json_schema_extra=at(11),
+    )
 
 
 def _in_utc(value: datetime | None) -> datetime | None:

@@ -138,9 +138,13 @@ def monitor(done: MonitorSummary) -> None:
         style = CHECK_STYLES.get(check.verdict, "dim")
         line = f"  {check.verdict}: {check.name}: {check.reason}"
         _out.print(line, highlight=False, soft_wrap=True, style=style, markup=False)
-    for alert in done.alerts:
-        _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
+    _told(done.alerts)
     places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+
+
+def _told(alerts: Sequence[str]) -> None:
+    for alert in alerts:
+        _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
 
 
 def nightly(done: NightlySummary) -> None:
@@ -149,6 +153,7 @@ def nightly(done: NightlySummary) -> None:
         monitor(done.shown)
     else:
         _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
+        _told(done.quiet)
 
 
 def calibration(done: Calibration) -> None:

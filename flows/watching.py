@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
 from components.files import replacing
-from components.monitoring import PlannedWindow
+from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import KIND as ALERTS
 from components.monitoring.alert_book import Alert, AlertBook
@@ -42,6 +42,14 @@ class Occasion:
     alone: bool = False
 
 
+@dataclass(frozen=True)
+class Arrivals:
+    """What was told of a source of images, and under which key."""
+
+    key: str
+    alerts: tuple[Alert, ...] = ()
+
+
 @step("keep images", cached=False, retries=2)
 def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
     """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
@@ -53,13 +61,27 @@ def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
 
 
 @step("plan window", cached=False, retries=5)
-def plan_window(name: str, source: str, most_images: int | None) -> PlannedWindow | None:
+def plan_window(config: NightlyConfig, version: ModelVersion) -> PlannedWindow | None:
     """The images that no earlier window had; the window that an earlier run left unfinished comes first."""
     from components.images.sources import list_images
-    from components.monitoring import Watermark
 
-    watermark = Watermark(Settings.from_environment().store, name, source)
-    return watermark.next_window(list_images(source), at=datetime.now(UTC), limit=most_images)
+    images, now = list_images(config.images, may_be_empty=True), datetime.now(UTC)
+    number = str(version.version)
+    return _watermark(config).next_window(images, at=now, limit=config.most_images, version=number)
+
+
+@step("watch source", cached=False, retries=5)
+def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None) -> Arrivals:
+    """Tell people, once, that no images come any more, and that they come again."""
+    from components.monitoring.alert_book import check_arrivals
+
+    now, subject = datetime.now(UTC), f"{config.name}: {config.images}"
+    key = f"{window.key}-arrivals" if window else f"quiet-{now:%Y%m%dT%H%M%S%f}"
+    if config.quiet_hours is None:
+        return Arrivals(key)
+    since = now if window else _watermark(config).last_found(at=now)
+    check = check_arrivals(since, now=now, limit_hours=config.quiet_hours, source=config.images)
+    return Arrivals(key, _tell(version, Occasion(key, now, subject), [check]))
 
 
 def images_of(window: PlannedWindow) -> Images:
@@ -139,11 +161,13 @@ def judge_window(
 @step("commit window", cached=False, retries=5)
 def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
     """Enter the window's images into the ledger: they are done. Then forget what is too old."""
-    from components.monitoring import Watermark
-
-    Watermark(Settings.from_environment().store, config.name, config.images).commit(window)
+    _watermark(config).commit(window)
     if config.keep_days:
         store().retain(config.name, before=config.keep_days)
+
+
+def _watermark(config: NightlyConfig) -> Watermark:
+    return Watermark(Settings.from_environment().store, config.name, config.images)
 
 
 def _sound(earlier: Sequence[Judged], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
@@ -173,15 +197,17 @@ def _accuracy(
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
     """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
+    from components.monitoring.alert_book import book_record, latest_book
     from components.monitoring.notify import send_alerts
 
-    books = store().records(version.name, ALERTS)
-    if told := [record for record in books if record.key == occasion.key]:
+    records = store().records(version.name, ALERTS)
+    if told := [record for record in records if record.key == occasion.key]:
         return AlertBook.from_records(told[0].content["sent"]).firing
-    before = AlertBook.from_records(books[-1].content["firing"] if books else [])
+    before = latest_book(records, occasion.subject)
     book, alerts = before.update(occasion.subject, checks, now=occasion.at)
+    if book == before and not alerts:
+        return ()
     delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
-    kept = book if delivery.reached else before
-    content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
-    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=occasion.at)
+    content = book_record(occasion.subject, book if delivery.reached else before, alerts)
+    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=datetime.now(UTC))
     return alerts

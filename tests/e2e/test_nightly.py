@@ -6,15 +6,21 @@ import json
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from components.monitoring import MonitoringStore
+from components.images.sources import list_images
+from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.stored import judged_windows
 from components.runs import load_run
+from model_registry import sqlite_uri
+from tests.conftest import clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +129,75 @@ def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released
     stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()
     planned = [name for name in stored if name.startswith("day_")]
     assert len(planned) == len(set(planned)) == 60
+
+
+NIGHT = """
+import json, sys
+from flows.config import NightlyConfig
+from flows.nightly import nightly
+from flows.server import prefect_api
+from flows.settings import Settings
+
+with prefect_api(Settings.from_environment()):
+    print(json.dumps(nightly(NightlyConfig(**json.loads(sys.argv[1]))).to_json()))
+"""
+
+
+def flow_night(released, **config) -> dict:
+    """A night with parameters that the command has no option for."""
+    done = subprocess.run(
+        [sys.executable, "-c", NIGHT, json.dumps({"name": "digits", **config})],
+        env=clean_environment(released.root),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_dead_camera_is_told_once_and_its_first_images_end_that(released, tmp_path):
+    place = tmp_path / "camera"
+    place.mkdir()
+    assert night(released, place) == {"name": "digits", "version": 1, "window": None, "alerts": []}
+    quiet = {"images": str(place), "quiet_hours": 1e-6}
+    first, second = flow_night(released, **quiet), flow_night(released, **quiet)
+    assert [line.partition(": the")[0] for line in first["alerts"]] == ["firing: no_new_images"]
+    assert second["alerts"] == [], "it is told once"
+    assert events(released, "foveal.alert.firing") >= 1
+    for image in sorted((released.data / "images" / "day").iterdir())[:55]:
+        shutil.copy(image, place / image.name)
+    found = flow_night(released, **quiet)
+    assert found["window"]["images"] == 55
+    assert any(line.startswith("resolved: no_new_images") for line in found["alerts"])
+
+
+@pytest.fixture
+def second_version(released):
+    """The released version once more, for as long as the test lasts."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(sqlite_uri(released.root / "mlflow" / "mlflow.db"))
+    first = client.get_model_version("digits", "1")
+    made = client.create_model_version("digits", first.source, first.run_id, tags=first.tags)
+    yield made.version
+    client.delete_model_version("digits", made.version)
+
+
+def test_a_window_that_was_planned_before_a_promotion_stays_with_its_version(released, second_version, tmp_path):
+    place = tmp_path / "camera"
+    place.mkdir()
+    for image in sorted((released.data / "images" / "day").iterdir())[:52]:
+        shutil.copy(image, place / f"pinned-{image.name}")
+    watermark = Watermark(released.root / "store", "digits", place)
+    watermark.next_window(list_images(place), at=datetime.now(UTC), version="1")
+    done = released.foveal("nightly", f"digits/{second_version}", "--images", place, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["version"], said["window"]["images"]) == (1, 52)
+    windows = MonitoringStore(released.root / "store").windows("digits")
+    assert {window.version for window in windows} == {"1"}, "no row is stored under the other version"
 
 
 def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(released_classifier):
