@@ -24,7 +24,7 @@ from components.contracts import (
 from components.images.datasets import LabelledDataset
 from components.monitoring.accuracy import AccuracyReport, measure_accuracy, require_classes
 from components.monitoring.alerts import ACCURACY, AlertPolicy, check_alerts, read_health
-from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, summarise_window
+from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, median_errors, summarise_window
 from components.monitoring.estimate import LabelledConfidence, estimate_accuracy
 from components.monitoring.intervals import wilson
 from components.monitoring.labels import match_ids
@@ -132,6 +132,7 @@ def check_health(
     columns = ["status", "inference_ms"]
     before = pa.concat_tables([table.select(columns) for table in accepted]) if accepted else rows.slice(0, 0)
     known = labels.accuracy if labels else None
+    like = reference.by_condition(0).get(decision.condition, reference)
     numbers = {name: values for name, values in window.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
     summary = summarise_window(numbers, images=max(1, len(rows)), failed=window.failed)
     anomalies = _anomalies(reference, window, numbers)
@@ -141,7 +142,7 @@ def check_health(
         _drift(decision),
         _fault(decision),
         _unusual_images(anomalies, window.samples),
-        _unusual_window(summary, summaries),
+        _unusual_window(summary, summaries, median_errors(_shared(like, numbers), images=max(1, window.samples))),
     )
     return Health(checks, summary, accuracy)
 
@@ -162,8 +163,11 @@ def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyRe
 
 def _anomalies(reference: DriftTable, window: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> Anomalies:
     names = window.names.get("image_id", np.arange(window.samples).astype(str))
-    known = {name: values for name, values in reference.columns.items() if name in numbers}
-    return find_anomalies(known, numbers, [str(name) for name in names])
+    return find_anomalies(_shared(reference, numbers), numbers, [str(name) for name in names])
+
+
+def _shared(reference: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return {name: values for name, values in reference.columns.items() if name in numbers}
 
 
 def _drift(decision: DriftDecision) -> Check:
@@ -192,8 +196,10 @@ def _unusual_images(anomalies: Anomalies, images: int) -> Check:
     return Check(name, share, _ORDINARY, verdict, reason)
 
 
-def _unusual_window(summary: Mapping[str, float], summaries: Sequence[Mapping[str, float]]) -> Check:
-    found, reason = check_window(summary, summaries)
+def _unusual_window(
+    summary: Mapping[str, float], summaries: Sequence[Mapping[str, float]], errors: Mapping[str, float]
+) -> Check:
+    found, reason = check_window(summary, summaries, errors=errors)
     if reason:
         return Check("unusual_window", None, None, Verdict.NOT_EVALUATED, reason)
     if not found:
