@@ -21,6 +21,11 @@ from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSu
 STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
 CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECIDED: "yellow"}
 
+CAVEAT = (
+    "windows of a size are random parts of the reference: more alike than nights are, which raise more false alarms"
+)
+NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
+
 _out = Console()
 _err = Console(stderr=True)
 
@@ -159,11 +164,15 @@ def nightly(done: NightlySummary) -> None:
 def calibration(done: Calibration) -> None:
     """What a calibration found: the alarm's errors of both kinds."""
     table = Table("images", "windows", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
-    for rate in done.false_alarms:
+    for rate in (*done.false_alarms, *([done.nights] if done.nights else [])):
         shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
-        table.add_row(str(rate.images), str(rate.windows), *shares)
-    _out.print(f"{done.model}: windows in which nothing has changed, called …", highlight=False)
+        table.add_row("nights" if rate is done.nights else str(rate.images), str(rate.windows), *shares)
+    pooled = f"{done.reference_images} images, {done.accepted_windows} accepted windows among them"
+    _out.print(f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})", highlight=False)
     _out.print(table)
+    _out.print(f"  {CAVEAT}", highlight=False, soft_wrap=True, style="dim")
+    if done.nights:
+        _out.print(f"  {NIGHTS_CAVEAT}", highlight=False, soft_wrap=True, style="dim")
     if done.power:
         seen = Table("damage", "severity", "damaged", "drift", "median delay", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in done.power:

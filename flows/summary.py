@@ -198,13 +198,19 @@ class Calibration:
 
     Arguments:
         model: name and version.
-        false_alarms: by window size.
+        reference_images: of the reference that windows are compared with.
+        accepted_windows: how many are pooled in it.
+        false_alarms: by window size, of random parts of the reference.
+        nights: of the accepted windows themselves, each against the reference without it; None with fewer than two.
         power: by damage; empty when no images to damage were given.
         power_images: per window of `power`.
     """
 
     model: str
+    reference_images: int
+    accepted_windows: int
     false_alarms: tuple[AlarmRate, ...]
+    nights: AlarmRate | None
     power: tuple[AlarmPower, ...]
     power_images: int
 

@@ -19,6 +19,7 @@ from components.images.sources import list_images
 from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.stored import judged_windows
 from components.runs import load_run
+from flows.calibrating import calibrate
 from model_registry import sqlite_uri
 from tests.conftest import clean_environment
 
@@ -207,3 +208,39 @@ def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(releas
     assert said["model"] == "crops/1"
     assert [rate["windows"] for rate in said["false_alarms"]] == [20] * len(said["false_alarms"]) != []
     assert all(rate["drifted"] <= 0.1 for rate in said["false_alarms"])
+    assert (said["accepted_windows"], said["nights"], said["power"]) == (0, None, [])
+
+
+def test_calibration_measures_the_policy_and_the_reference_that_nights_have(released, tmp_path):
+    """After the nights above: what they accepted is pooled, and each of them is judged against the others."""
+    settings = tmp_path / "foveal.yaml"
+    eager = "{minimum_samples: 20, false_discovery_rate: 0.9, distance: 0.001}"
+    settings.write_text(f"models:\n  - {{name: digits, images: incoming, drift: {eager}}}\n")
+    store = MonitoringStore(released.root / "store")
+    accepted = [window for window in judged_windows(store, "digits", 1) if window.accepted]
+    asked = ("drift", "calibrate", "digits", "--windows", "20", "--size", "60", "--json")
+    said = []
+    for more in ((), ("--config", settings)):
+        done = released.foveal(*asked, *more)
+        assert done.returncode == 0, done.stderr
+        said.append(json.loads(done.stdout))
+    usual = said[0]
+    assert usual["accepted_windows"] == len(accepted) == usual["nights"]["windows"] >= 2
+    assert usual["reference_images"] > 80 and usual["nights"]["drifted"] == 0
+    assert [rate["images"] for rate in usual["false_alarms"]] == [60]
+    warned, more = (one["false_alarms"][0]["warned"] + one["false_alarms"][0]["drifted"] for one in said)
+    assert warned <= 0.1 and more > 0.5
+    unknown = released.foveal("drift", "calibrate", "crops", "--config", settings)
+    assert unknown.returncode != 0 and "crops among the models of" in unknown.stderr
+
+
+def test_calibration_sees_a_strong_damage_of_a_few_images(released_classifier, monkeypatch):
+    monkeypatch.setenv("FOVEAL_HOME", str(released_classifier.root))
+    images = sorted((released_classifier.data / "day").rglob("*.jpg"))[::10][:20]
+    few = released_classifier.root / "few.txt"
+    few.write_text("\n".join(map(str, images)))
+    done = calibrate("crops", str(few), windows=20, sizes=(50,), damages=(("noise", 5),))
+    assert [(row.kind, row.severity, row.contamination) for row in done.power] == [
+        ("noise", 5, 1.0), ("noise", 5, 0.3), ("noise", 5, 0.1),
+    ]  # fmt: skip
+    assert done.power[0].raised == 1
