@@ -19,7 +19,7 @@ from components.monitoring.history import PastWindow
 from components.monitoring.labels import find_matches
 from components.monitoring.store import MonitoringStore
 from components.monitoring.trends import TrendPoint
-from components.monitoring.windows import WINDOW, Window
+from components.monitoring.windows import WINDOW, Range, Window
 from components.runs import DETECTIONS, IMAGES, write_run
 
 KIND = "drift"  # of the records
@@ -208,33 +208,6 @@ def _labelled_windows(
     return chosen[::-1] or latest
 
 
-def stored_rows(
-    store: MonitoringStore,
-    name: str,
-    version: int | str,
-    *,
-    start: datetime | None = None,
-    end: datetime | None = None,
-) -> tuple[Any, Any]:
-    """Images and detections of a time range, each image once: one that was looked at again counts as it was last seen.
-
-    The same image is one of the same id and the same bytes; an image that could not be read has no bytes, and each of
-    its rows stays.
-
-    Arguments:
-        store: where to look.
-        name: of the model.
-        version: of the model.
-        start: first moment.
-        end: moment after the last.
-
-    Returns:
-        Two tables, each a pyarrow.Table.
-    """
-    images = store.images(name, version, start=start, end=end)
-    return _once(images, store.detections(name, version, start=start, end=end))
-
-
 def _with_namesakes(store: MonitoringStore, name: str, images: Any, others: Sequence[Window]) -> Any:
     """The rows, after those of other windows that are of an image of the same id and of other content."""
     import pyarrow as pa
@@ -293,7 +266,10 @@ def stored_run(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> InferenceRun:
-    """What a version saw in a time range, as one finished run.
+    """What a version saw in a time range, as one finished run; no more than one window is in memory with all it has.
+
+    Each image is there once: one that was looked at again counts as it was last seen. The same image is one of the same
+    id and the same bytes; an image that could not be read has no bytes, and each of its rows stays.
 
     Arguments:
         store: where to look.
@@ -304,26 +280,75 @@ def stored_run(
         end: moment after the last.
 
     Raises:
-        DatasetError: nothing in this range.
+        DatasetError: nothing in this range, or rows were removed while they were read.
         IncompatibleError: its images were described by more than one statistics recipe.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    images, detections = stored_rows(store, name, version, start=start, end=end)
-    if not len(images):
+    about = [*_IDENTITY, "status", "error", "statistics_recipe", *_STAGES]
+    rows = store.images(name, version, start=start, end=end, columns=about)
+    if not len(rows):
         raise DatasetError(f"images of {name}/{version} in this time range", found="none", mend="widen the range")
-    recipes = pc.unique(images["statistics_recipe"]).to_pylist()
+    stays = _last_of_each(rows)
+    kept = rows.filter(pa.array(stays))
+    recipes = pc.unique(kept["statistics_recipe"]).to_pylist()
     if len(recipes) > 1:
         raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", mend="narrow the range")
-    failed = images.filter(pc.not_equal(images["status"], "ok")).select(["image_id", "error"]).to_pylist()
+    failed = kept.filter(pc.not_equal(kept["status"], "ok")).select(["image_id", "error"]).to_pylist()
     failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
-    seconds = sum(pc.sum(images[name]).as_py() or 0.0 for name in _STAGES) / 1e3
-    run = InferenceRun(output, f"{name}/{version}", len(images) - len(failed), failures, seconds, recipes[0])
+    seconds = sum(pc.sum(kept[name]).as_py() or 0.0 for name in _STAGES) / 1e3
+    run = InferenceRun(output, f"{name}/{version}", len(kept) - len(failed), failures, seconds, recipes[0])
     with replacing(output) as aside:
         aside.mkdir(parents=True)
-        pq.write_table(images, aside / IMAGES)
-        pq.write_table(detections, aside / DETECTIONS)
+        _write_range(store, name, version, aside, rows.select(["image_id"]), stays, (start, end))
         asked = {"stored": f"{name}/{version}", "start": str(start), "end": str(end)}
         write_run(aside, run, sha256_tree(aside), asked)
     return run
+
+
+def _write_range(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    folder: Path,
+    ids: Any,
+    stays: npt.NDArray[np.bool_],
+    within: Range,
+) -> None:
+    """Write the two tables of a time range window by window, without the rows that do not stay."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    start, end = within
+    windows = [
+        window
+        for window in store.windows(name, version)
+        if (start is None or start <= window.last) and (end is None or window.first < end)
+    ]
+    done = 0
+    with (
+        pq.ParquetWriter(folder / IMAGES, store.schema_of(name, windows)) as images,
+        pq.ParquetWriter(folder / DETECTIONS, store.schema_of(name, windows, detections=True)) as detections,
+    ):
+        for window in windows:
+            rows = store.rows_of(name, window, start=start, end=end)
+            boxes = store.rows_of(name, window, detections=True, start=start, end=end)
+            if rows is None or boxes is None or done + len(rows) > len(stays):
+                break
+            part = pa.array(stays[done : done + len(rows)])
+            gone = ids["image_id"].slice(done, len(rows)).filter(pc.invert(part)).combine_chunks()
+            images.write_table(_in_schema(rows.filter(part), images.schema))
+            boxes = boxes.filter(pc.invert(pc.is_in(boxes["image_id"], value_set=gone)))
+            detections.write_table(_in_schema(boxes, detections.schema))
+            done += len(rows)
+    if done != len(stays):
+        raise DatasetError("rows that stay while they are read", found="some were removed", mend="run it again")
+
+
+def _in_schema(rows: Any, schema: Any) -> Any:
+    """The rows with these columns; those that are missing are null."""
+    import pyarrow as pa
+
+    return pa.concat_tables([schema.empty_table(), rows], promote_options="permissive").select(schema.names)
