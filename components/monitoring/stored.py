@@ -27,6 +27,7 @@ _STAGES = ("inference_ms", "postprocess_ms")
 _IDENTITY = ("image_id", "sha256", WINDOW)
 _BOX = ("image_id", "class_id", "confidence", "x1", "y1", "x2", "y2", WINDOW)
 MOST_BATCHES = 30  # that a reference pools: what was accepted long ago says little of today
+MOST_ROWS = 1_000  # of each of them
 RECENT_LABELS = 400  # images with a label that tell of the present; more would only tell of the past
 RECENT = timedelta(days=14)
 
@@ -108,18 +109,26 @@ def judged_windows(store: MonitoringStore, name: str, version: int | str) -> tup
 def accepted_batches(
     store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]
 ) -> list[tuple[str, Any]]:
-    """The latest windows in which nothing was amiss: the condition of each, and its rows as a pyarrow.Table."""
-    import pyarrow.compute as pc
+    """The latest windows in which nothing was amiss: the condition of each, and rows of it as a pyarrow.Table.
 
+    Of a window with more than 1,000 predictions as many are taken, evenly: with so many a distance is known to a few
+    hundredths, and one busy night does not outweigh the others.
+    """
     accepted = [window for window in judged if window.accepted][-MOST_BATCHES:]
     wanted = {window.key: window.decision.condition for window in accepted}
-    if not wanted:
-        return []
-    chosen = [window for window in store.windows(name, version) if window.key in wanted]
-    if not chosen:
-        return []
-    rows = store.images(name, version, start=min(window.first for window in chosen))
-    return [(wanted[window.key], rows.filter(pc.equal(rows["window"], window.key))) for window in chosen]
+    chosen = [window for window in store.windows(name, version) if window.key in wanted] if wanted else []
+    read = ((wanted[window.key], store.rows_of(name, window)) for window in chosen)
+    return [(condition, _thinned(rows)) for condition, rows in read if rows is not None]
+
+
+def _thinned(rows: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ok = rows.filter(pc.equal(rows["status"], "ok"))
+    if len(ok) <= MOST_ROWS:
+        return ok
+    return ok.take(pa.array(np.linspace(0, len(ok) - 1, MOST_ROWS).round().astype(np.int64)))
 
 
 def engine_times(store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]) -> list[Any]:

@@ -247,3 +247,14 @@ def test_images_of_a_window_that_was_a_data_fault_are_not_learnt_from(kept, tmp_
     store.append(kept(60, seed=12, at=MONDAY + 2 * DAY))
     sound = sound_rows(store, "digits", 3, store.images("digits", 3))
     assert {name[:2] for name in sound["image_id"].to_pylist()} == {"23", "25"}, "but those that nobody has judged"
+
+
+def test_a_busy_night_is_pooled_in_part_and_evenly(kept, tmp_path):
+    store = MonitoringStore(tmp_path / "store")
+    path = build_reference(kept(100, seed=1), tmp_path / "reference.parquet")
+    run = kept(2500, seed=2)
+    remember(store, "digits", 3, store.append(run), assess(run, path), {}, POINT, at=MONDAY)
+    ((condition, batch),) = accepted_batches(store, "digits", 3, judged_windows(store, "digits", 3))
+    numbers = [int(name.split("-")[2].partition(".")[0]) for name in batch["image_id"].to_pylist()]
+    assert (condition, len(numbers), numbers[0], numbers[-1]) == ("held out", 1000, 0, 2499)
+    assert set(np.diff(numbers)) == {2, 3}
