@@ -182,7 +182,7 @@ def _accuracy(
     """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
     from components.images.datasets import load_dataset
     from components.monitoring.accuracy import image_columns, measure_accuracy
-    from components.monitoring.stored import labelled_rows
+    from components.monitoring.recent import labelled_rows
 
     if config.labels is None:
         return None

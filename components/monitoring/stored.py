@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,16 @@ from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_tree
 from components.monitoring.alerts import LATENCY
 from components.monitoring.history import PastWindow
-from components.monitoring.labels import find_matches
 from components.monitoring.store import MonitoringStore
 from components.monitoring.trends import TrendPoint
-from components.monitoring.windows import WINDOW, Range, Window
+from components.monitoring.windows import WINDOW, Range
 from components.runs import DETECTIONS, IMAGES, write_run
 
 KIND = "drift"  # of the records
 _STAGES = ("inference_ms", "postprocess_ms")
-_IDENTITY = ("image_id", "sha256", WINDOW)
-_BOX = ("image_id", "class_id", "confidence", "x1", "y1", "x2", "y2", WINDOW)
+IDENTITY = ("image_id", "sha256", WINDOW)
 MOST_BATCHES = 30  # that a reference pools: what was accepted long ago says little of today
 MOST_ROWS = 1_000  # of each of them
-RECENT_LABELS = 400  # images with a label that tell of the present; more would only tell of the past
-RECENT = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -158,112 +154,23 @@ def sound_rows(store: MonitoringStore, name: str, version: int | str, images: An
     return images.filter(pc.invert(pc.is_in(images[WINDOW].cast(pa.string()), value_set=faulty)))
 
 
-def labelled_rows(
-    store: MonitoringStore,
-    name: str,
-    version: int | str,
-    labels: Collection[str],
-    *,
-    keys: Collection[str],
-    columns: Sequence[str],
-) -> tuple[Any, Any] | None:
-    """The rows that tell how accurate a model is of late: those of the newest windows that labels have come for.
-
-    They go back until 400 images have a label, or until 14 days before the newest of them, however long ago that was.
-    Rows of other windows whose images bear the same ids with other content are there too, since nobody knows which of
-    them a label means.
-
-    Arguments:
-        store: where.
-        name: of the model.
-        version: of the model.
-        labels: ids of the labels.
-        keys: of the windows that count.
-        columns: of the images that are wanted.
-
-    Returns:
-        Images and detections, each a pyarrow.Table; without any label those of the newest window, None without any.
-    """
-    import pyarrow as pa
-
-    windows = [window for window in store.windows(name, version) if window.key in keys]
-    counted = _labelled_windows(store, name, windows, labels, list(dict.fromkeys([*columns, *_IDENTITY, "status"])))
-    boxes = [store.rows_of(name, window, detections=True, columns=_BOX) for window, _ in counted]
-    if not boxes or any(rows is None for rows in boxes):  # their day was removed since
-        return None
-    images = pa.concat_tables([rows for _, rows in counted], promote_options="permissive")
-    others = [window for window in windows if window not in [one for one, _ in counted]]
-    return _once(_with_namesakes(store, name, images, others), pa.concat_tables(boxes, promote_options="permissive"))
-
-
-def _labelled_windows(
-    store: MonitoringStore, name: str, windows: Sequence[Window], labels: Collection[str], columns: Sequence[str]
-) -> list[tuple[Window, Any]]:
-    """The newest windows with labels and the rows of their images, as `labelled_rows` wants them, in order of time."""
-    latest: list[tuple[Window, Any]] = []
-    chosen: list[tuple[Window, Any]] = []
-    found = 0
-    for window in reversed(windows):
-        if chosen and (found >= RECENT_LABELS or window.last < chosen[0][0].last - RECENT):
-            break
-        rows = store.rows_of(name, window, columns=columns)
-        if rows is None:
-            continue
-        latest = latest or [(window, rows)]
-        matches = find_matches(labels, rows["image_id"].to_pylist())
-        if matches.places or matches.ambiguous:
-            chosen.append((window, rows))
-            found += len(matches.places)
-    return chosen[::-1] or latest
-
-
-def _with_namesakes(store: MonitoringStore, name: str, images: Any, others: Sequence[Window]) -> Any:
-    """The rows, after those of other windows that are of an image of the same id and of other content."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    seen = images.filter(pc.equal(images["status"], "ok"))
-    ids, marks = seen["image_id"].combine_chunks(), _marks(seen)
-    found = []
-    for window in others:
-        rows = store.rows_of(name, window, columns=[*_IDENTITY, "status"])
-        if rows is not None:
-            same = pc.and_(pc.equal(rows["status"], "ok"), pc.is_in(rows["image_id"], value_set=ids))
-            rows = rows.filter(same)
-            found.append(rows.filter(pc.invert(pc.is_in(_marks(rows), value_set=marks))))
-    return pa.concat_tables([*found, images], promote_options="permissive")
-
-
-def _once(images: Any, detections: Any) -> tuple[Any, Any]:
-    """Rows and their detections without those that are there again further on, with the same id and the same bytes."""
-    import pyarrow as pa
-
-    stays = _last_of_each(images)
-    if stays.all():
-        return images, detections
-    gone = images.filter(pa.array(~stays)).select(["image_id", "window"])
-    lost = set(zip(gone["image_id"].to_pylist(), gone["window"].to_pylist(), strict=True))
-    boxes = zip(detections["image_id"].to_pylist(), detections["window"].to_pylist(), strict=True)
-    return images.filter(pa.array(stays)), detections.filter(pa.array([box not in lost for box in boxes], pa.bool_()))
-
-
-def _last_of_each(images: Any) -> npt.NDArray[np.bool_]:
+def last_of_each(images: Any) -> npt.NDArray[np.bool_]:
     """Whether a row is the last of its image, by id and bytes; one without bytes always is."""
-    codes = _marks(images).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = marks(images).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     places = np.arange(len(codes))
     last = np.zeros(len(codes) + 1, np.int64)
     last[codes] = places
     return np.asarray((codes < 0) | (last[codes] == places))
 
 
-def _marks(images: Any) -> Any:
+def marks(images: Any) -> Any:
     """Id and content of each row as one text, (n,) pyarrow.Array; null where the content is not known."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     parts = (images[name].cast(pa.string()) for name in ("image_id", "sha256"))
-    marks = pc.binary_join_element_wise(*parts, "\0")
-    return marks.combine_chunks() if isinstance(marks, pa.ChunkedArray) else marks
+    found = pc.binary_join_element_wise(*parts, "\0")
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
 def stored_run(
@@ -295,11 +202,11 @@ def stored_run(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    about = [*_IDENTITY, "status", "error", "statistics_recipe", *_STAGES]
+    about = [*IDENTITY, "status", "error", "statistics_recipe", *_STAGES]
     rows = store.images(name, version, start=start, end=end, columns=about)
     if not len(rows):
         raise DatasetError(f"images of {name}/{version} in this time range", found="none", mend="widen the range")
-    stays = _last_of_each(rows)
+    stays = last_of_each(rows)
     kept = rows.filter(pa.array(stays))
     recipes = pc.unique(kept["statistics_recipe"]).to_pylist()
     if len(recipes) > 1:

@@ -15,12 +15,12 @@ from components.monitoring import AlertBook, MonitoringStore, TrendPoint, assess
 from components.monitoring.accuracy import image_columns, measure_accuracy
 from components.monitoring.days import TIME
 from components.monitoring.health import ReferenceLabels, check_health
+from components.monitoring.recent import labelled_rows
 from components.monitoring.reference import pool_reference, read_labels
 from components.monitoring.stored import (
     accepted_batches,
     engine_times,
     judged_windows,
-    labelled_rows,
     remember,
     sound_rows,
     stored_run,
