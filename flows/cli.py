@@ -109,7 +109,7 @@ def nightly(
     model, version = split_reference(name)
     values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
     parameters = validate_config({**values, "keep_days": keep_days}, NightlyConfig, source="the command line")
-    require_images(images)
+    require_images(images, may_be_empty=True)
     with running(f"nightly {name}", as_json):
         from flows.nightly import nightly as flow
 
@@ -122,13 +122,16 @@ def drift_calibrate(
     name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
     images: Annotated[str | None, typer.Option(help="Ordinary images to damage, for the alarm's power.")] = None,
     windows: Annotated[int, typer.Option(min=20, help="Windows to draw for each share of false alarms.")] = 200,
+    size: Annotated[list[int] | None, typer.Option(min=4, help="Images of a window; may be given again.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A foveal.yaml: the model's drift settings in it hold.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure on your own reference how often the drift alarm cries wolf, and what it sees."""
-    from flows.calibrating import calibrate
+    from flows.calibrating import calibrate, drift_settings
 
+    drift = drift_settings(config, name) if config else None
     with screen.progress(as_json):
-        done = calibrate(name, images, windows=windows)
+        done = calibrate(name, images, windows=windows, drift=drift, sizes=size or ())
     show(done.to_json(), as_json, lambda: screen.calibration(done))
 
 

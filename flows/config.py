@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from components.contracts import Fit, TaskType
 from components.errors import ConfigError
+from components.images.statistics import IMAGE_COLUMNS
 from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
@@ -185,10 +186,16 @@ class WatchConfig(Parameters):
         json_schema_extra=at(5),
     )
     labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=at(6))
+    slices: tuple[str, ...] = Field(
+        ("brightness", "contrast", "sharpness"),
+        description="Image statistics that the labelled images are divided by, into thirds: accuracy is shown of each.",
+        json_schema_extra=at(10),
+    )
     drift: DriftInput = Field(default_factory=DriftInput, json_schema_extra=at(8))
     alerts: AlertInput = Field(default_factory=AlertInput, json_schema_extra=at(9))
 
     _name = field_validator("name")(lambda value: check_model_name(value))
+    _statistics = field_validator("slices")(lambda value: check_statistics(value))
 
 
 class MonitorConfig(WatchConfig):
@@ -226,6 +233,12 @@ class NightlyConfig(WatchConfig):
     keep_days: int | None = Field(
         None, ge=1, description="Remove stored rows that are older; none keeps all.", json_schema_extra=at(3)
     )
+    quiet_hours: float | None = Field(
+        48,
+        gt=0,
+        description="Tell when no new image came for so long; none never tells.",
+        json_schema_extra=at(11),
+    )
 
 
 def _in_utc(value: datetime | None) -> datetime | None:
@@ -239,6 +252,13 @@ def check_model_name(value: str) -> str:
         return check_name(value)
     except ConfigError as error:
         raise ValueError(str(error)) from error
+
+
+def check_statistics(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of image statistics; ValueError otherwise, as pydantic wants it."""
+    if unknown := sorted(set(names) - set(IMAGE_COLUMNS)):
+        raise ValueError(f"{', '.join(unknown)}: expected image statistics, {', '.join(IMAGE_COLUMNS)}")
+    return names
 
 
 def read_config(path: Path, kind: type[C]) -> C:

@@ -7,8 +7,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from components.benchmark import GatePolicy
-from components.images.statistics import IMAGE_COLUMNS
-from flows.config import Parameters, at
+from flows.config import Parameters, at, check_statistics
 from model_registry import check_name
 
 
@@ -63,12 +62,7 @@ class GatesInput(Parameters):
         20, ge=1, le=1000, description="Timed calls per model and round; 130 in all.", json_schema_extra=at(10)
     )
 
-    @field_validator("slices")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := sorted(set(names) - set(IMAGE_COLUMNS)):
-            raise ValueError(f"{', '.join(unknown)}: expected image statistics, {', '.join(IMAGE_COLUMNS)}")
-        return names
+    _statistics = field_validator("slices")(lambda value: check_statistics(value))
 
     def policy(self) -> GatePolicy:
         """The limits as the benchmark room takes them."""

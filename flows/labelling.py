@@ -22,6 +22,7 @@ from components.monitoring import (
     rank_for_labels,
     write_labelled,
 )
+from components.monitoring.stored import sound_rows
 from components.training import SplitNames, compose_dataset
 from flows.config_data import RetrainDataInput
 from flows.predicting import read_bundle, split_reference
@@ -161,9 +162,10 @@ def queue_images(version: ModelVersion, reference: Path, size: int) -> int:
     labels = book(version.name)
     start = _latest(version)
     images = store().images(version.name, version.version, start=start)
+    images = sound_rows(store(), version.name, version.version, images)
     detections = store().detections(version.name, version.version, start=start)
     known = {image.sha256 for image in labels.queue()} | labels.labels().keys()
-    return labels.enqueue(rank_for_labels(images, detections, reference, size=size, known=known))
+    return labels.enqueue(rank_for_labels(images, detections, reference, size=size, known=known)) if len(images) else 0
 
 
 def _latest(version: ModelVersion) -> datetime | None:

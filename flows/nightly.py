@@ -7,17 +7,19 @@ a night that fails anywhere is picked up by the next run: no image is skipped, n
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
 
 from components.contracts import InferenceRun, ModelVersion, VisionSpec
 from components.monitoring import PlannedWindow
+from components.monitoring.alert_book import Alert
 from flows import publish, tasks, watching
 from flows.config import NightlyConfig
 from flows.predicting import read_bundle
 from flows.settings import Settings
-from flows.summary import MonitorSummary, NightlySummary
+from flows.summary import MonitorSummary, NightlySummary, lines_of
 
 
 @flow(name="nightly monitoring", flow_run_name="{config.name}", validate_parameters=True)
@@ -28,18 +30,22 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         config: the registered name and where its images arrive.
 
     Raises:
-        FovealError: no such version, no images at all, or a version without a reference.
+        FovealError: no such version, no such place, or a version without a reference.
     """
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
-        reference = tasks.require_reference(held_out, version)
-        window = watching.plan_window(config.name, config.images, config.most_images)
+        window = watching.plan_window(config, version)
+        arrivals = watching.watch_source(config, version, window)
         if window is None:
             publish.nothing_new(version, config.images)
-            return NightlySummary(version.name, version.version, None)
+            publish.announce_alerts(version, arrivals.key, arrivals.alerts)
+            return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts))
+        if window.version not in ("", str(version.version)):  # it was planned before another version was promoted
+            version, bundle, held_out = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
+        reference = tasks.require_reference(held_out, version)
         served = read_bundle(bundle, f"{version.name}/{version.version}")
         run = tasks.predict(watching.images_of(window), served)
-        done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch))
+        done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch), arrivals.alerts)
         return NightlySummary(version.name, version.version, done)
 
 
@@ -51,12 +57,14 @@ def _judge(
     run: InferenceRun,
     held_out: Path,
     scratch: Path,
+    told: tuple[Alert, ...],
 ) -> MonitorSummary:
     """Everything after inference; the window is committed last."""
     watching.keep_window(run, window.key)
     reference = tasks.pool_reference(held_out, version, window.key)
     occasion = watching.Occasion(window.key, window.planned_at, version.name)
     seen = watching.judge_window(config, version, spec, occasion, run, reference, scratch / "drift")
+    seen = replace(seen, alerts=(*told, *seen.alerts))
     page = tasks.log_drift(version, seen.report, window.key)
     stamp = f"{window.planned_at:%Y-%m-%d-%H%M}-{window.key[:8]}"
     folder = tasks.keep(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -12,6 +13,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.events import emit_event
 
 from components.contracts import BenchmarkReport, DriftReport, ModelVersion
+from components.monitoring.alert_book import Alert
 from components.monitoring.report import read_pictures
 from flows.claim import claimed
 from flows.formats import number, speedup
@@ -128,13 +130,23 @@ def announce(version: ModelVersion, window: str, seen: Seen) -> None:
     An event's id follows from the window, so one that a resumed run emits again is the same event.
     """
     decision = seen.report.decision
-    about = {"model_name": version.name, "model_version": version.version, "window": window}
     if decision.fires:
-        _emit("foveal.drift.detected", version, f"{window} drift", {**about, "reasons": list(decision.reasons[:10])})
-    for alert in seen.alerts:
-        payload = {**about, "rule": alert.rule, "reason": alert.reason, "since": alert.since.isoformat()}
+        payload = {**_about(version, window), "reasons": list(decision.reasons[:10])}
+        _emit("foveal.drift.detected", version, f"{window} drift", payload)
+    announce_alerts(version, window, seen.alerts)
+
+
+def announce_alerts(version: ModelVersion, window: str, alerts: Sequence[Alert]) -> None:
+    """Tell Prefect of alerts that begin or end; `window` names the night, whether images came or not."""
+    for alert in alerts:
+        told = {"rule": alert.rule, "reason": alert.reason, "since": alert.since.isoformat()}
+        payload = {**_about(version, window), **told}
         identity = f"{window} {alert.rule} {alert.status.value}"
         _emit(f"foveal.alert.{alert.status.value}", version, identity, payload, {"foveal.rule": alert.rule})
+
+
+def _about(version: ModelVersion, window: str) -> dict[str, Any]:
+    return {"model_name": version.name, "model_version": version.version, "window": window}
 
 
 def _emit(

@@ -21,6 +21,11 @@ from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSu
 STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
 CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECIDED: "yellow"}
 
+CAVEAT = (
+    "windows of a size are random parts of the reference: more alike than nights are, which raise more false alarms"
+)
+NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
+
 _out = Console()
 _err = Console(stderr=True)
 
@@ -138,9 +143,13 @@ def monitor(done: MonitorSummary) -> None:
         style = CHECK_STYLES.get(check.verdict, "dim")
         line = f"  {check.verdict}: {check.name}: {check.reason}"
         _out.print(line, highlight=False, soft_wrap=True, style=style, markup=False)
-    for alert in done.alerts:
-        _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
+    _told(done.alerts)
     places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+
+
+def _told(alerts: Sequence[str]) -> None:
+    for alert in alerts:
+        _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
 
 
 def nightly(done: NightlySummary) -> None:
@@ -149,16 +158,21 @@ def nightly(done: NightlySummary) -> None:
         monitor(done.shown)
     else:
         _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
+        _told(done.quiet)
 
 
 def calibration(done: Calibration) -> None:
     """What a calibration found: the alarm's errors of both kinds."""
     table = Table("images", "windows", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
-    for rate in done.false_alarms:
+    for rate in (*done.false_alarms, *([done.nights] if done.nights else [])):
         shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
-        table.add_row(str(rate.images), str(rate.windows), *shares)
-    _out.print(f"{done.model}: windows in which nothing has changed, called …", highlight=False)
+        table.add_row("nights" if rate is done.nights else str(rate.images), str(rate.windows), *shares)
+    pooled = f"{done.reference_images} images, {done.accepted_windows} accepted windows among them"
+    _out.print(f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})", highlight=False)
     _out.print(table)
+    _out.print(f"  {CAVEAT}", highlight=False, soft_wrap=True, style="dim")
+    if done.nights:
+        _out.print(f"  {NIGHTS_CAVEAT}", highlight=False, soft_wrap=True, style="dim")
     if done.power:
         seen = Table("damage", "severity", "damaged", "drift", "median delay", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in done.power:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -133,6 +134,11 @@ class ReleaseSummary:
         return plain(self)
 
 
+def lines_of(alerts: Sequence[Alert]) -> tuple[str, ...]:
+    """A line for each alert."""
+    return tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in alerts)
+
+
 @dataclass(frozen=True)
 class Seen:
     """A judged window: the report, the checks of its health, and the alerts that began or ended with it."""
@@ -144,7 +150,7 @@ class Seen:
     @property
     def told(self) -> tuple[str, ...]:
         """A line for each alert."""
-        return tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in self.alerts)
+        return lines_of(self.alerts)
 
 
 @dataclass(frozen=True)
@@ -177,10 +183,13 @@ class NightlySummary:
     name: str
     version: int
     shown: MonitorSummary | None
+    quiet: tuple[str, ...] = ()  # what was told of a night without images
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
-        return plain(self.shown) if self.shown else {"name": self.name, "version": self.version, "window": None}
+        if self.shown:
+            return plain(self.shown)
+        return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet)}
 
 
 @dataclass(frozen=True)
@@ -189,13 +198,19 @@ class Calibration:
 
     Arguments:
         model: name and version.
-        false_alarms: by window size.
+        reference_images: of the reference that windows are compared with.
+        accepted_windows: how many are pooled in it.
+        false_alarms: by window size, of random parts of the reference.
+        nights: of the accepted windows themselves, each against the reference without it; None with fewer than two.
         power: by damage; empty when no images to damage were given.
         power_images: per window of `power`.
     """
 
     model: str
+    reference_images: int
+    accepted_windows: int
     false_alarms: tuple[AlarmRate, ...]
+    nights: AlarmRate | None
     power: tuple[AlarmPower, ...]
     power_images: int
 

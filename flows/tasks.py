@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -33,6 +34,8 @@ from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Images, Split, step, workplace
 from model_registry import RELEASE, Grounds, Registry, Release
+
+_POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may be at work with it
 
 
 @step("open model")
@@ -238,8 +241,15 @@ def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> P
     if not earlier:
         return held_out
     made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
-    pooled = Settings.from_environment().steps / f"pooled-reference-{made_of[:24]}.parquet"
-    return pooled if pooled.exists() else pool(held_out, accepted_batches(store(), name, number, earlier), pooled)
+    steps, prefix = Settings.from_environment().steps, f"pooled-reference-{name}-{number}-"
+    pooled = steps / f"{prefix}{made_of[:24]}.parquet"
+    if not pooled.exists():
+        pool(held_out, accepted_batches(store(), name, number, earlier), pooled)
+        outdated = time.time() - _POOLED_S
+        for other in steps.glob(f"{prefix}*.parquet"):
+            if other.stat().st_mtime < outdated:
+                other.unlink(missing_ok=True)
+    return pooled
 
 
 @step("drift report")

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.contracts import Check, InferenceRun, ModelVersion, VisionSpec
+from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
 from components.files import replacing
-from components.monitoring import PlannedWindow
+from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import KIND as ALERTS
 from components.monitoring.alert_book import Alert, AlertBook
 from components.monitoring.alerts import AlertPolicy
+from components.monitoring.days import TIME
+from components.monitoring.stored import Judged
 from flows.config import MonitorConfig, NightlyConfig, WatchConfig
 from flows.settings import Settings
 from flows.steps import Images, step
@@ -40,6 +42,14 @@ class Occasion:
     alone: bool = False
 
 
+@dataclass(frozen=True)
+class Arrivals:
+    """What was told of a source of images, and under which key."""
+
+    key: str
+    alerts: tuple[Alert, ...] = ()
+
+
 @step("keep images", cached=False, retries=2)
 def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
     """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
@@ -51,13 +61,27 @@ def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
 
 
 @step("plan window", cached=False, retries=5)
-def plan_window(name: str, source: str, most_images: int | None) -> PlannedWindow | None:
+def plan_window(config: NightlyConfig, version: ModelVersion) -> PlannedWindow | None:
     """The images that no earlier window had; the window that an earlier run left unfinished comes first."""
     from components.images.sources import list_images
-    from components.monitoring import Watermark
 
-    watermark = Watermark(Settings.from_environment().store, name, source)
-    return watermark.next_window(list_images(source), at=datetime.now(UTC), limit=most_images)
+    images, now = list_images(config.images, may_be_empty=True), datetime.now(UTC)
+    number = str(version.version)
+    return _watermark(config).next_window(images, at=now, limit=config.most_images, version=number)
+
+
+@step("watch source", cached=False, retries=5)
+def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None) -> Arrivals:
+    """Tell people, once, that no images come any more, and that they come again."""
+    from components.monitoring.alert_book import check_arrivals
+
+    now, subject = datetime.now(UTC), f"{config.name}: {config.images}"
+    key = f"{window.key}-arrivals" if window else f"quiet-{now:%Y%m%dT%H%M%S%f}"
+    if config.quiet_hours is None:
+        return Arrivals(key)
+    since = now if window else _watermark(config).last_found(at=now)
+    check = check_arrivals(since, now=now, limit_hours=config.quiet_hours, source=config.images)
+    return Arrivals(key, _tell(version, Occasion(key, now, subject), [check]))
 
 
 def images_of(window: PlannedWindow) -> Images:
@@ -94,12 +118,11 @@ def judge_window(
     from components.monitoring.health import check_health
     from components.monitoring.reference import read_labels
     from components.monitoring.report import read_trend_point
-    from components.monitoring.stored import accepted_batches, judged_windows, remember
+    from components.monitoring.stored import engine_times, judged_windows, remember
     from components.monitoring.tables import read_reference
 
     name, number, memory = version.name, version.version, store()
     earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
-    batches = accepted_batches(memory, name, number, earlier)
     decision = assess(
         run,
         reference,
@@ -112,8 +135,8 @@ def judge_window(
         read_reference(reference),
         decision,
         labels=read_labels(reference),
-        accuracy=_accuracy(config, version, spec, run if occasion.alone else None),
-        accepted=[rows for _, rows in batches],
+        accuracy=_accuracy(config, version, spec, run if occasion.alone else _sound(earlier, occasion, decision)),
+        accepted=engine_times(memory, name, number, earlier),
         summaries=[past.summary for past in earlier if past.accepted],
         policy=AlertPolicy(**config.alerts.model_dump()),
     )
@@ -130,45 +153,61 @@ def judge_window(
     alerts = _tell(version, occasion, health.checks) if tell else ()
     if not occasion.alone:
         point = read_trend_point(report)
-        remember(memory, name, number, occasion.key, decision, health.summary, point, at=occasion.at)
+        said = (decision, health.summary, point)
+        remember(memory, name, number, occasion.key, *said, at=occasion.at, checks=health.checks)
     return Seen(report, health.checks, alerts)
 
 
 @step("commit window", cached=False, retries=5)
 def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
     """Enter the window's images into the ledger: they are done. Then forget what is too old."""
-    from components.monitoring import Watermark
-
-    Watermark(Settings.from_environment().store, config.name, config.images).commit(window)
+    _watermark(config).commit(window)
     if config.keep_days:
         store().retain(config.name, before=config.keep_days)
 
 
+def _watermark(config: NightlyConfig) -> Watermark:
+    return Watermark(Settings.from_environment().store, config.name, config.images)
+
+
+def _sound(earlier: Sequence[Judged], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
+    """The nights whose images may tell of accuracy: where images are broken, that is what a label would tell of."""
+    told = [(past.key, past.decision) for past in earlier] + [(occasion.key, decision)]
+    return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
+
+
 def _accuracy(
-    config: WatchConfig, version: ModelVersion, spec: VisionSpec, run: InferenceRun | None
+    config: WatchConfig, version: ModelVersion, spec: VisionSpec, of: InferenceRun | frozenset[str]
 ) -> AccuracyReport | None:
-    """Accuracy of a run, or of all stored predictions of this version, that labels have come for, however late."""
+    """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
     from components.images.datasets import load_dataset
-    from components.monitoring.accuracy import measure_accuracy
-    from components.monitoring.stored import stored_rows
+    from components.monitoring.accuracy import image_columns, measure_accuracy
+    from components.monitoring.recent import labelled_rows
 
     if config.labels is None:
         return None
-    images, detections = (run.images, run.detections) if run else stored_rows(store(), version.name, version.version)
-    return measure_accuracy(images, detections, load_dataset(config.labels, config.labels_split), spec)
+    labels = load_dataset(config.labels, config.labels_split, objects=False)
+    if isinstance(of, InferenceRun):
+        return measure_accuracy(of.images, of.detections, labels, spec, slices=config.slices)
+    wanted = [*image_columns(spec, config.slices), TIME]
+    ids = [image.image_id for image in labels.images]
+    rows = labelled_rows(store(), version.name, version.version, ids, keys=of, columns=wanted)
+    return measure_accuracy(*rows, labels, spec, slices=config.slices) if rows else None
 
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
     """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
+    from components.monitoring.alert_book import book_record, latest_book
     from components.monitoring.notify import send_alerts
 
-    books = store().records(version.name, ALERTS)
-    if told := [record for record in books if record.key == occasion.key]:
+    records = store().records(version.name, ALERTS)
+    if told := [record for record in records if record.key == occasion.key]:
         return AlertBook.from_records(told[0].content["sent"]).firing
-    before = AlertBook.from_records(books[-1].content["firing"] if books else [])
+    before = latest_book(records, occasion.subject)
     book, alerts = before.update(occasion.subject, checks, now=occasion.at)
+    if book == before and not alerts:
+        return ()
     delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
-    kept = book if delivery.reached else before
-    content = {"firing": kept.to_records(), "sent": AlertBook(alerts).to_records()}
-    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=occasion.at)
+    content = book_record(occasion.subject, book if delivery.reached else before, alerts)
+    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=datetime.now(UTC))
     return alerts

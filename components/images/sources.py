@@ -6,7 +6,7 @@ import csv
 import glob
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,12 @@ IMAGE_SUFFIXES = frozenset(
 )
 MANIFEST_SUFFIXES = frozenset({".txt", ".csv"})
 _CHECK_URL = "check the URL and your access to it"
+# what a listing says of an object's content, in lower case; its storage class or when it was read are no part of that
+_CONTENT = frozenset(
+    {"size", "etag", "md5", "md5hash", "content_md5", "crc32c", "generation", "sha", "blob_id"}
+    | {"lastmodified", "last_modified", "mtime", "modified", "created"}
+)
+_WRITTEN = frozenset({"size", "generation", "md5hash", "crc32c"})  # of Google's: the others change with the metadata
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class ImageSource:
     state: str = field(default="", compare=False)
 
 
-def list_images(source: str | Path) -> tuple[ImageSource, ...]:
+def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[ImageSource, ...]:
     """List the images of a source, sorted by their ids; no image is opened.
 
     Hidden files and folders are passed over. Ids are paths relative to the folder, or to the part of the glob before
@@ -48,15 +54,16 @@ def list_images(source: str | Path) -> tuple[ImageSource, ...]:
         source: a folder (searched recursively), a glob, one image, a manifest (`.txt` with one path a line, or `.csv`
             with a column `path` or `uri` and perhaps `image_id`), or the URL of any of these, such as
             ``"s3://bucket/shots"`` or ``"memory://shots/*.jpg"``.
+        may_be_empty: a place that holds no images is no error.
 
     Raises:
         ConfigError: a URL, or one in a manifest, holds a user or a password.
-        DatasetError: nothing is there, there are no images, or an id comes twice.
+        DatasetError: there is no such place, it holds no images, or an id comes twice.
         UnavailableError: the URL's scheme needs a package that is not installed, or its store is not to be reached.
     """
     text = str(source)
     found = sorted(_remote(text) if "://" in text else _local(text), key=lambda image: image.image_id)
-    if not found:
+    if not found and not may_be_empty:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DatasetError("images", found=f"none in {text}", mend=f"known suffixes: {known}")
     for one, other in pairwise(found):
@@ -162,7 +169,13 @@ def _remote(url: str) -> Iterator[ImageSource]:
     except Exception as error:  # each store raises errors of its own
         raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", mend=_CHECK_URL) from error
     for image in _visible(listed, _fixed_part(path) if pattern else path):
-        yield ImageSource(image.image_id, urls[image.uri], repr(sorted(listed[image.uri].items())))
+        yield ImageSource(image.image_id, urls[image.uri], _state(listed[image.uri]))
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    known = {name.lower(): value for name, value in entry.items() if name.lower() in _CONTENT}
+    told = known.keys() & _WRITTEN if "generation" in known else known.keys()
+    return repr(sorted((name, known[name]) for name in told))
 
 
 def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:

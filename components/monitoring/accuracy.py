@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy.typing as npt
 from components.contracts import Classification, Detections, Prediction, TaskType, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.images.datasets import LabelledDataset
+from components.monitoring.days import TIME
 from components.monitoring.judges import BoxPrecision, Judge, Score, TopOne
-from components.monitoring.labels import match_ids
+from components.monitoring.labels import find_matches
 from components.vision.metrics import only
 
 MEASURED = "labels"
@@ -43,6 +45,9 @@ class AccuracyReport:
         unlabelled: images with a prediction that no label came for.
         method: how it was found; ``"labels"`` when it was measured.
         estimated: no label was seen: the scores are an estimate.
+        ambiguous: ids of labels that fit several images, or one that another label fits too, sorted; they are not in
+            the scores.
+        span: when the first and the last of the matched images were predicted, in UTC, where the table knows.
     """
 
     metric: str
@@ -55,6 +60,8 @@ class AccuracyReport:
     unlabelled: int
     method: str = MEASURED
     estimated: bool = False
+    ambiguous: tuple[str, ...] = ()
+    span: tuple[datetime, datetime] | None = None
 
     @property
     def score(self) -> Score:
@@ -72,7 +79,7 @@ def measure_accuracy(
     minimum: int = 30,
     seed: int = 0,
 ) -> AccuracyReport:
-    """Compare stored predictions with labels, matched by image id as `match_ids` says.
+    """Compare stored predictions with labels, matched by image id as `find_matches` says.
 
     Intervals take images as independent; subsample the frames of a video first. A detector's come from 200
     resamples of the images, which takes about half a second for 1,500 detections, and as much for each slice.
@@ -89,13 +96,14 @@ def measure_accuracy(
 
     Raises:
         ConfigError: a slice is no column, or has too many categories.
-        DatasetError: a table cannot be read, or labels fit images ambiguously.
+        DatasetError: a table cannot be read.
         IncompatibleError: labels of another task or of unknown classes, or tables of another task.
     """
     labels = _labels(truths, spec)
-    table = _read(images, _image_columns(spec, slices))
+    table = _read(images, image_columns(spec, slices), TIME)
     ids, predicted = table["image_id"].to_pylist(), _predicted(table)
-    places = match_ids(sorted(labels), ids)
+    matches = find_matches(sorted(labels), ids, predicted.tolist())
+    places = matches.places
     usable = {label: place for label, place in places.items() if predicted[place]}
     rows = np.array(list(usable.values()), np.int64)
     matched_labels = [labels[label] for label in usable]
@@ -116,9 +124,11 @@ def measure_accuracy(
         classes=judge.by_class(),
         slices={name: judge.overall(chosen)[metric] for name, chosen in groups.items()},
         matched=len(rows),
-        unmatched=tuple(sorted(labels.keys() - places.keys())),
+        unmatched=tuple(sorted(labels.keys() - places.keys() - matches.ambiguous.keys())),
         failed=len(places) - len(usable),
         unlabelled=int(predicted.sum()) - len(rows),
+        ambiguous=tuple(sorted(matches.ambiguous)),
+        span=_span(table[TIME].take(rows)) if TIME in table.column_names else None,
     )
 
 
@@ -152,13 +162,21 @@ def _largest_class(label: Prediction) -> int:
     return label.class_id if isinstance(label, Classification) else int(label.class_ids.max(initial=-1))
 
 
-def _image_columns(spec: VisionSpec, slices: Sequence[str]) -> list[str]:
+def _span(times: Any) -> tuple[datetime, datetime] | None:
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(times).as_py()
+    return (ends["min"].astimezone(UTC), ends["max"].astimezone(UTC)) if ends["min"] else None
+
+
+def image_columns(spec: VisionSpec, slices: Sequence[str] = ()) -> list[str]:
+    """The columns of a table of images that `measure_accuracy` asks for."""
     prediction = ["prediction_class"] if spec.task is TaskType.CLASSIFY else []
     return list(dict.fromkeys(["image_id", "status", *prediction, *slices]))
 
 
-def _read(source: Any, columns: Sequence[str]) -> Any:
-    """These columns of a pyarrow.Table or of a Parquet file."""
+def _read(source: Any, columns: Sequence[str], *optional: str) -> Any:
+    """These columns of a pyarrow.Table or of a Parquet file, and the optional ones that are there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -171,7 +189,8 @@ def _read(source: Any, columns: Sequence[str]) -> Any:
                 found=f"none called {', '.join(missing)}",
                 mend="name a column of the table, and the tables of a model of this task",
             )
-        return source.select(columns) if isinstance(source, pa.Table) else pq.read_table(source, columns=list(columns))
+        wanted = list(dict.fromkeys([*columns, *(name for name in optional if name in names)]))
+        return source.select(wanted) if isinstance(source, pa.Table) else pq.read_table(source, columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError("a table of a finished run", found=f"{source}: {error}") from error
 

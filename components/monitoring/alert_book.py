@@ -10,8 +10,10 @@ from typing import Any
 
 from components.contracts import Check, Verdict, dump, load
 from components.errors import ConfigError
+from components.monitoring.store import Record
 
 KIND = "alerts"  # of the records
+NO_IMAGES = "no_new_images"
 
 
 class AlertStatus(StrEnum):
@@ -26,7 +28,8 @@ class Alert:
     """Something that a person should know.
 
     Arguments:
-        subject: what it is about: the model's name without a version, so that a new version can resolve it.
+        subject: what it is about: the model's name without a version, so that a new version can resolve it, or one of
+            its sources of images.
         rule: the name of the check, e.g. ``"accuracy_drop"``.
         status: firing or resolved.
         reason: what was measured, and the limit.
@@ -98,3 +101,38 @@ class AlertBook:
             raise ConfigError(
                 "the records of open alerts", found="others", mend="remove them: open alerts are then told again"
             ) from error
+
+
+def book_record(subject: str, firing: AlertBook, sent: Sequence[Alert]) -> dict[str, Any]:
+    """The document of what was told of a subject: what still fires, and what was sent."""
+    return {"subject": subject, "firing": firing.to_records(), "sent": AlertBook(tuple(sent)).to_records()}
+
+
+def latest_book(records: Sequence[Record], subject: str) -> AlertBook:
+    """The alerts of a subject that are firing.
+
+    Each subject has a book of its own: a look by hand during a night does not hide what the night told. A record that
+    names no subject is about all of them.
+
+    Arguments:
+        records: of the kind `KIND`, in order of time.
+        subject: see `Alert`.
+    """
+    about = [record for record in records if record.content.get("subject", subject) == subject]
+    book = AlertBook.from_records(about[-1].content["firing"] if about else [])
+    return AlertBook(tuple(alert for alert in book.firing if alert.subject == subject))
+
+
+def check_arrivals(since: datetime, *, now: datetime, limit_hours: float, source: str) -> Check:
+    """Whether images come at all: a camera that is dead makes no window, so nothing else would tell.
+
+    Arguments:
+        since: when the last images were found, or when they were first looked for.
+        now: with a time zone.
+        limit_hours: for how long none need come.
+        source: where they should arrive, for the reason.
+    """
+    hours = (now - since).total_seconds() / 3600
+    verdict = Verdict.FAIL if hours > limit_hours else Verdict.PASS
+    reason = f"the last new images at {source} were found {hours:.0f} h ago (limit {limit_hours:g} h)"
+    return Check(NO_IMAGES, hours, limit_hours, verdict, reason)

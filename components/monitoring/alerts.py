@@ -20,6 +20,7 @@ from components.monitoring.intervals import difference, quantile_bounds, wilson
 from components.monitoring.ranges import check_ranges
 
 Floats = npt.NDArray[np.float64]
+ACCURACY, LATENCY, ERRORS = "accuracy_drop", "latency_p95_increase", "error_rate"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def check_alerts(reference: Health, window: Health, policy: AlertPolicy | None =
 
 
 def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | None, policy: AlertPolicy) -> Check:
-    name, limit = "accuracy_drop", policy.accuracy_drop
+    name, limit = ACCURACY, policy.accuracy_drop
     before, after = _usable(reference, policy), _usable(window, policy)
     if isinstance(before, str):
         return _not_evaluated(name, limit, f"accuracy of the reference: {before}")
@@ -114,6 +115,10 @@ def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | N
         f"{after.metric} {before.score.value:.3f} → {after.score.value:.3f}: a drop of {drop.value:.3f}, "
         f"at least {drop.low:.3f} at {policy.confidence:.0%} confidence (limit {limit:g})"
     )
+    if after.span:
+        reason += f"; on images of {after.span[0]:%Y-%m-%d} to {after.span[1]:%Y-%m-%d}"
+    if after.ambiguous:
+        reason += f"; {len(after.ambiguous)} labels fit more than one image and are left out"
     if before.estimated or after.estimated:
         reason = f"estimated, not measured: {reason}; label images to know"
         verdict = Verdict.UNDECIDED if verdict is Verdict.FAIL else verdict
@@ -124,16 +129,17 @@ def _usable(report: AccuracyReport | None, policy: AlertPolicy) -> AccuracyRepor
     """The report, or why nothing can be said from it."""
     if report is None:
         return "no labels"
+    left_out = f"; {len(report.ambiguous)} labels fit more than one image" if report.ambiguous else ""
     if report.score.value is None:
-        return report.score.reason
+        return report.score.reason + left_out
     if report.score.samples < policy.minimum_images:
-        return f"{report.score.samples} images, {policy.minimum_images} are needed"
+        return f"{report.score.samples} images, {policy.minimum_images} are needed{left_out}"
     return report
 
 
 def _check_latency(reference: Floats, window: Floats, policy: AlertPolicy) -> Check:
     """The ratio of two percentiles; each misses its bound in half of the cases that the ratio may (Bonferroni)."""
-    name, limit = "latency_p95_increase", policy.latency_p95_increase
+    name, limit = LATENCY, policy.latency_p95_increase
     before, after = _engine_calls(reference), _engine_calls(window)
     confidence = (1 + policy.confidence) / 2
     upper_before = quantile_bounds(before, 0.95, confidence)[1]
@@ -158,7 +164,7 @@ def _engine_calls(inference_ms: Floats) -> Floats:
 
 
 def _check_errors(window: Health, policy: AlertPolicy) -> Check:
-    name, limit = "error_rate", policy.error_rate
+    name, limit = ERRORS, policy.error_rate
     if window.images < policy.minimum_images:
         return _not_evaluated(name, limit, f"{window.images} images, {policy.minimum_images} are needed")
     share = window.failed / window.images

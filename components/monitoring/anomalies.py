@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +17,15 @@ from components.errors import ConfigError
 Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, Floats]
 
+ERRORS = "error_share"  # in the summary of a window
 WINDOWS_FLOOR = 8  # accepted windows below which their spread says nothing
 _DEVIATION = 1.4826
 _USUAL = 3.5  # a robust z up to which a value is ordinary (Iglewicz and Hoaglin)
 _TAIL = 0.99  # share of the reference that is to lie within it, on each side
 _FARTHEST = 100.0  # beyond this one z says no more than another
 _VALUES_FLOOR = 50
-_SIMULATED = 50_000
+_MOST_WINDOWS = 200  # that a window is compared with: twice as many as the level needs
+_MEDIAN_ERROR = 1.2533  # standard error of a median of normal values, in units of that of their mean
 _FOLDS = 10
 
 
@@ -178,54 +179,91 @@ def summarise_window(columns: Columns, *, images: int, failed: int) -> dict[str,
     medians = {
         name: float(np.median(known)) for name, values in columns.items() if len(known := values[np.isfinite(values)])
     }
-    return {**medians, "error_share": failed / images}
+    return {**medians, ERRORS: failed / images}
+
+
+def median_errors(reference: Columns, *, images: int) -> dict[str, float]:
+    """How far the median of each column lies from window to window by chance alone, as one standard deviation.
+
+    It is that of a median of so many draws from the reference: a normal column's, or as much more as its quantiles ask
+    for, since the median of a few sizes or whole numbers moves by steps. Of a column that is one and the same value it
+    is 0.
+
+    Arguments:
+        reference: column → (m,) values, NaN where there is none.
+        images: of a window.
+    """
+    found = {}
+    for name, values in reference.items():
+        known = values[np.isfinite(values)]
+        if len(known):
+            reach = 3 * 0.5 / np.sqrt(images)  # three standard errors of the share that lies below
+            low, median, high = np.quantile(known, np.clip((0.5 - reach, 0.5, 0.5 + reach), 0, 1))
+            steps = max(high - median, median - low) / 3
+            found[name] = float(max(_MEDIAN_ERROR * known.std() / np.sqrt(images), steps))
+    return {**found, ERRORS: 1 / images}
 
 
 def check_window(
-    summary: Mapping[str, float], accepted: Sequence[Mapping[str, float]], *, level: float = 0.01
+    summary: Mapping[str, float],
+    accepted: Sequence[Mapping[str, float]],
+    *,
+    errors: Mapping[str, float],
+    level: float = 0.01,
 ) -> tuple[tuple[Deviation, ...], str]:
     """Compare a window with earlier accepted ones.
 
-    The limit is that of normal medians, by simulation, for so many windows and columns: eight windows allow a far
-    larger z than eighty.
+    A window is as unusual as its farthest column. Each accepted window is compared with all the others in the same
+    way, and the limit is what `level` of them exceed, with the rank that conformal prediction takes: windows that are
+    alike in distribution are then called unusual that seldom, whatever the distribution is. That needs
+    1 / level − 1 = 99 windows. Of fewer the farthest one decides, with a margin that is a factor of two at eight
+    windows and shrinks as they become more; the level is then about held and not for sure. It is never below 3.5.
 
     Arguments:
         summary: of the window, as `summarise_window` gives it.
-        accepted: summaries of earlier windows.
+        accepted: summaries of earlier windows, in order of time; the latest 200 count.
+        errors: what `median_errors` says; a column that varies less than that is taken to vary that much, and a column
+            that is not there is passed over.
         level: share of ordinary windows in which anything is found.
 
     Returns:
         The unusual columns, the farthest first; and why nothing was looked for, empty when it was.
     """
+    accepted = accepted[-_MOST_WINDOWS:]
     if len(accepted) < WINDOWS_FLOOR:
         return (), f"{len(accepted)} accepted windows, {WINDOWS_FLOOR} are needed"
-    histories = {
-        name: values
-        for name in summary
-        if len(values := np.array([one[name] for one in accepted if name in one])) >= WINDOWS_FLOOR
-    }
-    found = []
-    for name, values in histories.items():
-        z = _z_among(values, summary[name])
-        if z is not None and abs(z) > _limit(len(values), len(histories), level):
-            found.append(Deviation(name, summary[name], z))
+    histories = {name: np.array([one.get(name, np.nan) for one in accepted]) for name in summary if name in errors}
+    usable = {name: values for name, values in histories.items() if _is_usable(values, errors[name])}
+    among = [
+        max(abs(_z_among(np.delete(values, k), values[k], errors[name])) for name, values in usable.items())
+        for k in range(len(accepted) if usable else 0)
+    ]
+    limit = _limit(np.array(among), level)
+    z = {name: _z_among(values, summary[name], errors[name]) for name, values in usable.items()}
+    found = [Deviation(name, summary[name], z[name]) for name in usable if abs(z[name]) > limit]
     return tuple(sorted(found, key=lambda deviation: -abs(deviation.z))), ""
 
 
-def _z_among(values: Floats, value: float) -> float | None:
-    """Robust z of a value among a few; None where these are all but one and the same."""
-    median = float(np.median(values))
-    deviation = _DEVIATION * float(np.median(np.abs(values - median)))
-    if deviation <= 1e-9 * max(1.0, abs(median)):
-        return None
-    return float(np.clip((value - median) / deviation, -_FARTHEST, _FARTHEST))
+def _is_usable(values: Floats, error: float) -> bool:
+    """Whether enough windows have a column; one that the reference never saw vary must not have varied since."""
+    known = values[np.isfinite(values)]
+    return len(known) >= WINDOWS_FLOOR and (error > 0 or bool(np.ptp(known) == 0))
 
 
-@cache
-def _limit(windows: int, columns: int, level: float) -> float:
-    """The |z| that one more normal value exceeds with a chance of `level` / `columns` (Bonferroni)."""
-    drawn = np.random.default_rng(0).normal(size=(_SIMULATED, windows + 1))
-    medians = np.median(drawn[:, 1:], axis=1)
-    deviations = _DEVIATION * np.median(np.abs(drawn[:, 1:] - medians[:, None]), axis=1)
-    limit = np.quantile(np.abs(drawn[:, 0] - medians) / deviations, 1 - level / columns)
-    return float(min(limit, _FARTHEST - 1))
+def _z_among(values: Floats, value: float, error: float) -> float:
+    """Robust z of a value among a few, which vary by at least `error`; 0 for a missing one."""
+    known = values[np.isfinite(values)]
+    median = float(np.median(known))
+    away = value - median
+    if not abs(away) > 1e-9 * max(1.0, abs(median)):
+        return 0.0
+    deviation = max(error, _DEVIATION * float(np.median(np.abs(known - median))))
+    return float(np.clip(away / deviation if deviation else away * np.inf, -_FARTHEST, _FARTHEST))
+
+
+def _limit(among: Floats, level: float) -> float:
+    """The |z| beyond which a window is unusual, from that of each accepted window among the others."""
+    count = len(among)
+    rank = int(np.ceil((1 - level) * (count + 1)))
+    limit = np.sort(among)[rank - 1] if rank <= count else max(among, default=0.0) * (1 + WINDOWS_FLOOR / max(count, 1))
+    return float(np.clip(limit, _USUAL, _FARTHEST - 1))

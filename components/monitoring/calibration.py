@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -129,6 +129,28 @@ def split_false_alarms(
     orders = (rng.permutation(reference.samples) for _ in range(windows))
     pairs = ((reference.rows(order[images:]), reference.rows(order[:images])) for order in orders)
     return _rate(pairs, images, windows, policy, progress, successive=False)
+
+
+def measure_nights(
+    nights: Iterable[_Pair], *, policy: DriftPolicy | None = None, progress: Progress | None = None, total: int
+) -> AlarmRate:
+    """False alarms among real windows that were accepted, each compared with a reference that does not hold it.
+
+    Arguments:
+        nights: reference and window of each.
+        policy: the policy under test.
+        progress: called as ``progress(done, total)``.
+        total: how many there are.
+    """
+    sizes: list[int] = []
+
+    def counted() -> Iterator[_Pair]:
+        for reference, window in nights:
+            sizes.append(window.samples)
+            yield reference, window
+
+    rate = _rate(counted(), 0, total, policy, progress, successive=False)
+    return replace(rate, images=int(np.median(sizes)))
 
 
 def measure_power(

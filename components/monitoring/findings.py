@@ -224,7 +224,7 @@ def _point(
         quality.failed / max(1, quality.rows),
         float(np.median(confidence.window)) if confidence else None,
         max((column.distance / column.threshold for column in decision.columns if column.threshold), default=None),
-        accuracy.score.value if accuracy else None,
+        accuracy.score.value if accuracy and not accuracy.estimated else None,
     )
 
 

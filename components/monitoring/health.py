@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ from components.contracts import (
 )
 from components.images.datasets import LabelledDataset
 from components.monitoring.accuracy import AccuracyReport, measure_accuracy, require_classes
-from components.monitoring.alerts import AlertPolicy, check_alerts, read_health
-from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, summarise_window
+from components.monitoring.alerts import ACCURACY, AlertPolicy, check_alerts, read_health
+from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, median_errors, summarise_window
 from components.monitoring.estimate import LabelledConfidence, estimate_accuracy
 from components.monitoring.intervals import wilson
 from components.monitoring.labels import match_ids
@@ -79,11 +79,11 @@ def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], sp
     truths = {f"{k}/{image.image_id}": image.truth for k, (_, part) in enumerate(held_out) for image in part.images}
     for _, part in held_out:
         require_classes(part, spec)
-    accuracy = measure_accuracy(images, boxes, truths, spec)
+    places = match_ids(sorted(truths), images["image_id"].to_pylist())
+    accuracy = replace(measure_accuracy(images, boxes, truths, spec), span=None)  # when does not matter here
     if spec.task is not TaskType.CLASSIFY:
         return ReferenceLabels(accuracy)
     table = images.select(["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
-    places = match_ids(sorted(truths), [row["image_id"] for row in table])
     known = [(table[place], truths[label]) for label, place in places.items() if table[place]["status"] == "ok"]
     return ReferenceLabels(
         accuracy,
@@ -119,9 +119,8 @@ def check_health(
         decision: what the drift policy said.
         labels: what is known of the reference's accuracy.
         accuracy: of the model of late, where labels have come.
-        accepted: earlier windows in which nothing was amiss, the rows of each as a pyarrow.Table; latency is compared
-            with theirs.
-        summaries: what these windows are remembered by.
+        accepted: what latency is compared with: the rows of earlier windows, a pyarrow.Table each.
+        summaries: what earlier windows in which nothing was amiss are remembered by.
         policy: the limits of the alerts.
     """
     import pyarrow as pa
@@ -133,17 +132,26 @@ def check_health(
     columns = ["status", "inference_ms"]
     before = pa.concat_tables([table.select(columns) for table in accepted]) if accepted else rows.slice(0, 0)
     known = labels.accuracy if labels else None
+    like = reference.by_condition(0).get(decision.condition, reference)
     numbers = {name: values for name, values in window.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
     summary = summarise_window(numbers, images=max(1, len(rows)), failed=window.failed)
     anomalies = _anomalies(reference, window, numbers)
+    alerts = check_alerts(read_health(before, known), read_health(rows, accuracy), policy)
     checks = (
-        *check_alerts(read_health(before, known), read_health(rows, accuracy), policy),
+        *(_held_back(check, decision) for check in alerts),
         _drift(decision),
         _fault(decision),
         _unusual_images(anomalies, window.samples),
-        _unusual_window(summary, summaries),
+        _unusual_window(summary, summaries, median_errors(_shared(like, numbers), images=max(1, window.samples))),
     )
     return Health(checks, summary, accuracy)
+
+
+def _held_back(check: Check, decision: DriftDecision) -> Check:
+    """A drop of accuracy starts a retraining; while images are broken there is nothing to learn from."""
+    if (check.name, check.verdict, decision.state) != (ACCURACY, Verdict.FAIL, DriftState.DATA_FAULT):
+        return check
+    return replace(check, verdict=Verdict.UNDECIDED, reason=f"held back while images are broken: {check.reason}")
 
 
 def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyReport | None:
@@ -155,8 +163,11 @@ def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyRe
 
 def _anomalies(reference: DriftTable, window: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> Anomalies:
     names = window.names.get("image_id", np.arange(window.samples).astype(str))
-    known = {name: values for name, values in reference.columns.items() if name in numbers}
-    return find_anomalies(known, numbers, [str(name) for name in names])
+    return find_anomalies(_shared(reference, numbers), numbers, [str(name) for name in names])
+
+
+def _shared(reference: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return {name: values for name, values in reference.columns.items() if name in numbers}
 
 
 def _drift(decision: DriftDecision) -> Check:
@@ -185,8 +196,10 @@ def _unusual_images(anomalies: Anomalies, images: int) -> Check:
     return Check(name, share, _ORDINARY, verdict, reason)
 
 
-def _unusual_window(summary: Mapping[str, float], summaries: Sequence[Mapping[str, float]]) -> Check:
-    found, reason = check_window(summary, summaries)
+def _unusual_window(
+    summary: Mapping[str, float], summaries: Sequence[Mapping[str, float]], errors: Mapping[str, float]
+) -> Check:
+    found, reason = check_window(summary, summaries, errors=errors)
     if reason:
         return Check("unusual_window", None, None, Verdict.NOT_EVALUATED, reason)
     if not found:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from components.contracts import EMBEDDING, InferenceRun
 from components.errors import DatasetError, IncompatibleError
-from components.files import replacing, sha256_json
+from components.files import replacing
 from components.monitoring.health import ReferenceLabels
 from components.monitoring.pictures import kept_pictures
 from components.monitoring.tables import BATCH, HELD_OUT, METADATA_KEY, DriftTable, accepted_rows, read_rows, window_of
@@ -146,4 +147,24 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
 
 def _content_hash(table: Any) -> str:
     """What the reference holds, whatever way Parquet writes it down."""
-    return sha256_json({name: table[name].to_pylist() for name in table.column_names if name != EMBEDDING})
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        if name != EMBEDDING:
+            digest.update(name.encode())
+            for part in _content_of(table[name]):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _content_of(column: Any) -> Iterator[Any]:
+    """A column as bytes: which rows have a value, and the values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    yield column.is_null().to_numpy().tobytes()
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        yield column.fill_null(0).to_numpy().tobytes()
+        return
+    texts = column.cast(pa.string()).fill_null("").combine_chunks()
+    yield pc.binary_length(texts).to_numpy().tobytes()
+    yield pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), "")[0].as_buffer()

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.contracts import DriftDecision, load
 from components.monitoring import alert_book
-from components.monitoring.alert_book import AlertBook
+from components.monitoring.alert_book import NO_IMAGES, AlertBook, latest_book
 from components.monitoring.store import MonitoringStore, Record
 from components.monitoring.stored import KIND
 from components.monitoring.trends import TrendPoint
@@ -47,7 +47,8 @@ class ModelStatus:
         windows: how many are in the store.
         images: rows of images in the store.
         last: None before the first night.
-        alerts: each rule that ever fired on the nights of this model, and whether it does now.
+        alerts: each rule that ever fired on the nights of this model or on a source of its images, and whether it does
+            now.
     """
 
     name: str
@@ -97,10 +98,12 @@ def _latency(store: MonitoringStore, name: str, record: Record) -> dict[float, f
 
 def _alerts(store: MonitoringStore, name: str) -> dict[str, bool]:
     """By rule; what looks by hand fired is not about the nights."""
-    ever: dict[str, bool] = {}
-    for record in store.records(name, alert_book.KIND):
-        books = [AlertBook.from_records(record.content[part]).firing for part in ("sent", "firing")]
-        ever |= {alert.rule: False for book in books for alert in book if alert.subject == name}
-        firing = {alert.rule for alert in books[1] if alert.subject == name}
-        ever = {rule: rule in firing for rule in ever}
-    return ever
+    records = store.records(name, alert_book.KIND)
+    books = [AlertBook.from_records(record.content[part]) for record in records for part in ("sent", "firing")]
+    ever = {(alert.rule, alert.subject) for book in books for alert in book.firing}
+    told = {(rule, subject) for rule, subject in ever if subject == name or rule == NO_IMAGES}
+    firing = {
+        (alert.rule, subject) for subject in {subject for _, subject in told}
+        for alert in latest_book(records, subject).firing
+    }  # fmt: skip
+    return {rule: any((rule, subject) in firing for _, subject in told) for rule in sorted({rule for rule, _ in told})}

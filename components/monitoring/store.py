@@ -12,9 +12,17 @@ from typing import Any
 from components.contracts import InferenceRun
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import sha256_file, sha256_json
-from components.monitoring.days import DETECTIONS, IMAGES, day_file, split_by_day, utc
+from components.monitoring.days import DETECTIONS, IMAGES, Day, day_file, split_by_day, utc
 from components.monitoring.folder import Folder, checked_part, undamaged
-from components.monitoring.windows import Range, Window, data_path, dump_window, load_window, read_rows
+from components.monitoring.windows import (
+    Range,
+    Window,
+    data_path,
+    dump_window,
+    load_window,
+    read_rows,
+    window_field,
+)
 
 ABANDONED = timedelta(days=1)  # a writer that has not touched its files for so long is dead
 _RETAINED = "_retained"  # no version is called so: a checked part starts with a letter or a digit
@@ -137,6 +145,64 @@ class MonitoringStore:
         """
         return self._rows(DETECTIONS, name, version, _range(start, end), columns)
 
+    def rows_of(
+        self,
+        name: str,
+        window: Window,
+        *,
+        detections: bool = False,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Any:
+        """The rows of one run in a time range, so that no more than that is in memory.
+
+        Arguments:
+            name: of the model.
+            window: one of `windows`.
+            detections: these, and not the images.
+            start: first moment.
+            end: moment after the last.
+            columns: only these; None is all.
+
+        Returns:
+            A pyarrow.Table, or None when all its days were removed since `windows` was asked.
+
+        Raises:
+            ConfigError: there is no such column, or the range ends before it starts.
+            DatasetError: a file was lost or damaged.
+        """
+
+        def read(floor: date) -> Any:
+            days = [(window, day) for day in window.days if day.day >= floor]
+            table = DETECTIONS if detections else IMAGES
+            return self._tables(table, name, days, _range(start, end), columns) if days else None
+
+        return self._while_days_go(name, read)
+
+    def schema_of(self, name: str, windows: Sequence[Window], *, detections: bool = False) -> Any:
+        """The columns of some runs together, a pyarrow.Schema, without reading a row.
+
+        Raises:
+            DatasetError: a file was lost or damaged.
+            IncompatibleError: they are of different kinds.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        def read(floor: date) -> Any:
+            table, found = DETECTIONS if detections else IMAGES, []
+            for window, day in [(one, day) for one in windows for day in one.days if day.day >= floor]:
+                path = data_path(self._place(name, window.version), window, table, day)
+                with self._folder.open(path) as file, undamaged(path):
+                    found.append(pq.read_schema(file).append(window_field()))
+            return found
+
+        try:
+            return pa.unify_schemas(self._while_days_go(name, read), promote_options="permissive")
+        except pa.ArrowException as error:
+            raise IncompatibleError("columns of one kind", found=str(error), mend="read one version") from error
+
     def windows(self, name: str, version: str | int | None = None) -> tuple[Window, ...]:
         """The runs in the store, by the time of their first image.
 
@@ -255,34 +321,43 @@ class MonitoringStore:
         within: Range,
         columns: Sequence[str] | None,
     ) -> Any:
+        def read(_: date) -> Any:
+            start, end = within
+            days = [(window, day) for window in self.windows(name, version) for day in window.days]
+            if not days:
+                raise self._nothing(name, version)
+            hit = [(w, d) for w, d in days if (start is None or start <= d.last) and (end is None or d.first < end)]
+            # where nothing is in range, a file without such rows gives the columns
+            return self._tables(table, name, hit or days[-1:], within, columns)
+
+        return self._while_days_go(name, read)
+
+    def _while_days_go(self, name: str, read: Callable[[date], Any]) -> Any:
+        """What `read` gives, told the first day that is kept; asked again when a file went with its day meanwhile."""
         while True:
             floor = self._floor(name)
             try:
-                return self._read(table, name, version, within, columns)
+                return read(floor)
             except FileNotFoundError as error:
-                if self._floor(name) > floor:  # its day was removed since it was listed: list again
+                if self._floor(name) > floor:
                     continue
                 raise DatasetError(
                     "every file of the runs in the store", found=f"none at {error}", mend="bring it back from a backup"
                 ) from error
 
-    def _read(
+    def _tables(
         self,
         table: str,
         name: str,
-        version: str | int | None,
+        days: Sequence[tuple[Window, Day]],
         within: Range,
         columns: Sequence[str] | None,
     ) -> Any:
+        """The rows of these files, at least one."""
         import pyarrow as pa
 
-        start, end = within
-        days = [(window, day) for window in self.windows(name, version) for day in window.days]
-        if not days:
-            raise self._nothing(name, version)
-        hit = [(w, d) for w, d in days if (start is None or start <= d.last) and (end is None or d.first < end)]
         parts = []
-        for window, day in hit or days[-1:]:  # where nothing is in range, a file without such rows gives the columns
+        for window, day in days:
             path = data_path(self._place(name, window.version), window, table, day)
             with self._folder.open(path) as file, undamaged(path):
                 parts.append(read_rows(file, window.key, within, columns))

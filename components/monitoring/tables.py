@@ -167,6 +167,16 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
     return table, total - accepted
 
 
+def batch_table(rows: Any, reference: DriftTable) -> DriftTable:
+    """Rows of the monitoring store, a pyarrow.Table, as a window with the columns of a reference."""
+    import pyarrow.compute as pc
+
+    ok = rows.filter(pc.equal(rows["status"], "ok"))
+    names = [name for name in NAMES if name in rows.column_names]
+    failed = len(rows) - len(ok)
+    return window_of(ok.select([*reference.columns, *names]), reference.model, reference.statistics_recipe, failed)
+
+
 @contextmanager
 def opened(path: Path, expected: str, mend: str) -> Iterator[Any]:
     """A Parquet file; what is wrong with it becomes an error of ours."""

@@ -29,11 +29,13 @@ class PlannedWindow:
         key: names the window everywhere: the run's folder, its rows in the store, its commit.
         images: in the order of their listing.
         planned_at: in UTC.
+        version: of the model that it was planned for, which sees it to its end whatever is promoted meanwhile.
     """
 
     key: str
     images: tuple[ImageSource, ...]
     planned_at: datetime
+    version: str = ""
 
 
 class Watermark:
@@ -62,10 +64,10 @@ class Watermark:
     def __init__(self, root: str | Path, name: str, source: str | Path) -> None:
         self._folder, self._source = Folder(root), str(source)
         place = f"{checked_part(name, 'name')}/_watermarks/{sha256_json(self._source)[:16]}"
-        self._plans, self._ledger = f"{place}/plans", f"{place}/ledger"
+        self._plans, self._ledger, self._asked = f"{place}/plans", f"{place}/ledger", f"{place}/first-asked"
 
     def next_window(
-        self, images: Sequence[ImageSource], *, at: datetime, limit: int | None = None
+        self, images: Sequence[ImageSource], *, at: datetime, limit: int | None = None, version: str = ""
     ) -> PlannedWindow | None:
         """The window to work on: the one that is pending, exactly as it was planned, else one of what is new.
 
@@ -75,6 +77,7 @@ class Watermark:
             images: what the source lists now.
             at: time of now, with a time zone; it is the plan's if there is none yet.
             limit: most images of a new window; the others are left for the next ones.
+            version: of the model that a new window is for.
 
         Returns:
             None if there is nothing new.
@@ -96,7 +99,23 @@ class Watermark:
             fresh = self._fresh(images)
             if not fresh:
                 return None
-            self._folder.create(self._plan(number), self._planned(number, fresh[:limit], planned_at))
+            self._folder.create(self._plan(number), self._planned(number, fresh[:limit], planned_at, version))
+
+    def last_found(self, *, at: datetime) -> datetime:
+        """When the newest window that is done was planned; before the first one, when this was first asked.
+
+        Arguments:
+            at: time of now, with a time zone.
+
+        Raises:
+            ConfigError: a time without a time zone.
+            DatasetError: a file of the ledger was damaged.
+        """
+        if done := self._folder.files(self._ledger):
+            return datetime.fromisoformat(_about(self._table(f"{self._ledger}/{done[-1]}"))["planned_at"])
+        self._folder.create(self._asked, utc(at, "at").isoformat().encode())
+        (first,) = self._folder.read_all([self._asked])
+        return datetime.fromisoformat(first.decode()) if first else utc(at, "at")
 
     def commit(self, window: PlannedWindow) -> None:
         """Enter a window's images into the ledger; a second commit changes nothing.
@@ -154,12 +173,14 @@ class Watermark:
             marks = marks.filter(pc.invert(pc.is_in(marks, value_set=taken.combine_chunks())))
         return [(mark, found[mark]) for mark in marks.to_pylist()]
 
-    def _planned(self, number: int, fresh: Sequence[tuple[bytes, ImageSource]], planned_at: datetime) -> bytes:
+    def _planned(
+        self, number: int, fresh: Sequence[tuple[bytes, ImageSource]], planned_at: datetime, version: str
+    ) -> bytes:
         import pyarrow as pa
 
         marks, images = zip(*fresh, strict=True)
         key = sha256_json([self._source, number, planned_at.isoformat(), [mark.hex() for mark in marks]])
-        about = {"key": key, "planned_at": planned_at.isoformat(), "source": self._source}
+        about = {"key": key, "planned_at": planned_at.isoformat(), "source": self._source, "version": version}
         columns = {
             "mark": pa.array(marks, pa.binary(_MARK_BYTES)),
             **{name: pa.array([getattr(image, name) for image in images], pa.string()) for name in _IMAGE},
@@ -182,7 +203,7 @@ def _window_of(plan: Any) -> PlannedWindow:
     about = _about(plan)
     rows = zip(*(plan[name].to_pylist() for name in _IMAGE), strict=True)
     images = tuple(ImageSource(*row) for row in rows)
-    return PlannedWindow(about["key"], images, datetime.fromisoformat(about["planned_at"]))
+    return PlannedWindow(about["key"], images, datetime.fromisoformat(about["planned_at"]), about.get("version", ""))
 
 
 def _mark(image: ImageSource) -> bytes:

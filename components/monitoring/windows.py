@@ -104,4 +104,11 @@ def read_rows(file: Any, key: str, within: Range, columns: Sequence[str] | None)
             batches.append(batch)
     rows = pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in wanted]))
     keys = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), len(rows)), pa.array([key], pa.string()))
-    return rows.append_column(WINDOW, keys)
+    return rows.append_column(window_field(), keys)
+
+
+def window_field() -> Any:
+    """The column that `read_rows` adds, a pyarrow.Field."""
+    import pyarrow as pa
+
+    return pa.field(WINDOW, pa.dictionary(pa.int32(), pa.string()))

@@ -39,8 +39,8 @@ def show(value: Any, as_json: bool, render: Callable[[], None]) -> None:
         render()
 
 
-def require_images(source: str) -> None:
-    """Find in a second that there are no images, before a server is started."""
+def require_images(source: str, *, may_be_empty: bool = False) -> None:
+    """Find in a second that there are no images, or no such place, before a server is started."""
     from components.images.sources import list_images
 
-    list_images(source)
+    list_images(source, may_be_empty=may_be_empty)

@@ -6,15 +6,22 @@ import json
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from components.monitoring import MonitoringStore
+from components.images.sources import list_images
+from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.stored import judged_windows
 from components.runs import load_run
+from flows.calibrating import calibrate
+from model_registry import sqlite_uri
+from tests.conftest import clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +97,7 @@ def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(relea
     assert first["alerts"] == again["alerts"] and any(line.startswith("firing: drift") for line in first["alerts"])
     assert {check["name"]: check["verdict"] for check in first["checks"]}["accuracy_drop"] == "fail"
     assert first["folder"] == again["folder"], "the same look again is the same window"
+    assert "brightness ≤" in Path(first["window"]["report"]).read_text(), "accuracy is shown by slice"
 
     rows = store.images("digits", 1, columns=["image_id"])["image_id"].to_pylist()
     assert sum(name.startswith("night_") for name in rows) == 80, "its rows are kept, once"
@@ -127,6 +135,75 @@ def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released
     assert len(planned) == len(set(planned)) == 60
 
 
+NIGHT = """
+import json, sys
+from flows.config import NightlyConfig
+from flows.nightly import nightly
+from flows.server import prefect_api
+from flows.settings import Settings
+
+with prefect_api(Settings.from_environment()):
+    print(json.dumps(nightly(NightlyConfig(**json.loads(sys.argv[1]))).to_json()))
+"""
+
+
+def flow_night(released, **config) -> dict:
+    """A night with parameters that the command has no option for."""
+    done = subprocess.run(
+        [sys.executable, "-c", NIGHT, json.dumps({"name": "digits", **config})],
+        env=clean_environment(released.root),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_dead_camera_is_told_once_and_its_first_images_end_that(released, tmp_path):
+    place = tmp_path / "camera"
+    place.mkdir()
+    assert night(released, place) == {"name": "digits", "version": 1, "window": None, "alerts": []}
+    quiet = {"images": str(place), "quiet_hours": 1e-6}
+    first, second = flow_night(released, **quiet), flow_night(released, **quiet)
+    assert [line.partition(": the")[0] for line in first["alerts"]] == ["firing: no_new_images"]
+    assert second["alerts"] == [], "it is told once"
+    assert events(released, "foveal.alert.firing") >= 1
+    for image in sorted((released.data / "images" / "day").iterdir())[:55]:
+        shutil.copy(image, place / image.name)
+    found = flow_night(released, **quiet)
+    assert found["window"]["images"] == 55
+    assert any(line.startswith("resolved: no_new_images") for line in found["alerts"])
+
+
+@pytest.fixture
+def second_version(released):
+    """The released version once more, for as long as the test lasts."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(sqlite_uri(released.root / "mlflow" / "mlflow.db"))
+    first = client.get_model_version("digits", "1")
+    made = client.create_model_version("digits", first.source, first.run_id, tags=first.tags)
+    yield made.version
+    client.delete_model_version("digits", made.version)
+
+
+def test_a_window_that_was_planned_before_a_promotion_stays_with_its_version(released, second_version, tmp_path):
+    place = tmp_path / "camera"
+    place.mkdir()
+    for image in sorted((released.data / "images" / "day").iterdir())[:52]:
+        shutil.copy(image, place / f"pinned-{image.name}")
+    watermark = Watermark(released.root / "store", "digits", place)
+    watermark.next_window(list_images(place), at=datetime.now(UTC), version="1")
+    done = released.foveal("nightly", f"digits/{second_version}", "--images", place, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["version"], said["window"]["images"]) == (1, 52)
+    windows = MonitoringStore(released.root / "store").windows("digits")
+    assert {window.version for window in windows} == {"1"}, "no row is stored under the other version"
+
+
 def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(released_classifier):
     done = released_classifier.foveal("drift", "calibrate", "crops", "--windows", "20", "--json")
     assert done.returncode == 0, done.stderr
@@ -134,3 +211,39 @@ def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(releas
     assert said["model"] == "crops/1"
     assert [rate["windows"] for rate in said["false_alarms"]] == [20] * len(said["false_alarms"]) != []
     assert all(rate["drifted"] <= 0.1 for rate in said["false_alarms"])
+    assert (said["accepted_windows"], said["nights"], said["power"]) == (0, None, [])
+
+
+def test_calibration_measures_the_policy_and_the_reference_that_nights_have(released, tmp_path):
+    """After the nights above: what they accepted is pooled, and each of them is judged against the others."""
+    settings = tmp_path / "foveal.yaml"
+    eager = "{minimum_samples: 20, false_discovery_rate: 0.9, distance: 0.001}"
+    settings.write_text(f"models:\n  - {{name: digits, images: incoming, drift: {eager}}}\n")
+    store = MonitoringStore(released.root / "store")
+    accepted = [window for window in judged_windows(store, "digits", 1) if window.accepted]
+    asked = ("drift", "calibrate", "digits", "--windows", "20", "--size", "60", "--json")
+    said = []
+    for more in ((), ("--config", settings)):
+        done = released.foveal(*asked, *more)
+        assert done.returncode == 0, done.stderr
+        said.append(json.loads(done.stdout))
+    usual = said[0]
+    assert usual["accepted_windows"] == len(accepted) == usual["nights"]["windows"] >= 2
+    assert usual["reference_images"] > 80 and usual["nights"]["drifted"] == 0
+    assert [rate["images"] for rate in usual["false_alarms"]] == [60]
+    warned, more = (one["false_alarms"][0]["warned"] + one["false_alarms"][0]["drifted"] for one in said)
+    assert warned <= 0.1 and more > 0.5
+    unknown = released.foveal("drift", "calibrate", "crops", "--config", settings)
+    assert unknown.returncode != 0 and "crops among the models of" in unknown.stderr
+
+
+def test_calibration_sees_a_strong_damage_of_a_few_images(released_classifier, monkeypatch):
+    monkeypatch.setenv("FOVEAL_HOME", str(released_classifier.root))
+    images = sorted((released_classifier.data / "day").rglob("*.jpg"))[::10][:20]
+    few = released_classifier.root / "few.txt"
+    few.write_text("\n".join(map(str, images)))
+    done = calibrate("crops", str(few), windows=20, sizes=(50,), damages=(("noise", 5),))
+    assert [(row.kind, row.severity, row.contamination) for row in done.power] == [
+        ("noise", 5, 1.0), ("noise", 5, 0.3), ("noise", 5, 0.1),
+    ]  # fmt: skip
+    assert done.power[0].raised == 1

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from components.errors import DatasetError, ImageError, UnavailableError
 from components.images.reading import read_image
@@ -242,3 +245,62 @@ def test_local_paths_do_not_import_fsspec(tmp_path: Path) -> None:
         "assert read_bytes(list_images(sys.argv[1])[0].uri) == b'a.jpg'; assert 'fsspec' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+
+
+def test_a_place_without_images_may_be_asked_for_but_no_place_at_all_may_not(tmp_path: Path) -> None:
+    fill(tmp_path, "empty/notes.md")
+    for empty in (tmp_path / "empty", tmp_path / "empty" / "*.jpg", "memory://missing"):
+        assert list_images(empty, may_be_empty=True) == ()
+    with pytest.raises(DatasetError, match="nothing at"):
+        list_images(tmp_path / "gone", may_be_empty=True)
+
+
+class Tagged(MemoryFileSystem):  # type: ignore[misc]
+    """A store whose listings say what object stores say, as `entry` has it."""
+
+    protocol = "tagged"
+    entry: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        return super()._strip_protocol(str(path).removeprefix("tagged://"))
+
+    def find(self, path: str, **options: Any) -> Any:
+        return {name: {**listed, **self.entry} for name, listed in super().find(path, **options).items()}
+
+
+@pytest.fixture
+def depot() -> Iterator[Any]:
+    """What a listing that says so makes of the one image of a store: ``depot(ETag="a")``."""
+    fsspec.register_implementation("tagged", Tagged, clobber=True)
+    store = fsspec.filesystem("tagged")
+    store.pipe("/depot/a.jpg", b"image")
+
+    def mark(**entry: Any) -> tuple[str | int, ...]:
+        Tagged.entry = entry
+        return fingerprint(list_images("tagged://depot")[0])
+
+    yield mark
+    store.rm_file("/depot/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [
+        ({"StorageClass": "GLACIER"}, False),
+        ({"time": 7, "ChecksumAlgorithm": ["CRC32"]}, False),
+        ({"ETag": "b"}, True),
+        ({"Size": 6}, True),
+        ({"LastModified": 8}, True),
+    ],
+)
+def test_an_image_that_moves_to_another_class_of_storage_is_the_same_image(
+    depot: Any, change: dict[str, Any], new: bool
+) -> None:
+    listed = {"ETag": "a", "Size": 5, "LastModified": 7, "StorageClass": "STANDARD", "time": 1}
+    assert (depot(**listed) != depot(**listed | change)) is new
+
+
+def test_googles_metadata_may_change_while_the_generation_stays(depot: Any) -> None:
+    assert depot(generation="1", etag="x", mtime=1) == depot(generation="1", etag="y", mtime=2)
+    assert depot(generation="1", etag="x", mtime=1) != depot(generation="2", etag="x", mtime=1)

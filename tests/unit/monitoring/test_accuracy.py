@@ -207,3 +207,22 @@ def test_a_file_that_is_no_table_is_a_clear_error(tmp_path, answers):
     for path in (tmp_path / "images.parquet", tmp_path / "absent.parquet"):
         with pytest.raises(DatasetError, match=r"a table of a finished run.*\.parquet"):
             measure_accuracy(path, None, answers[1], CLASSIFIER)
+
+
+def test_an_image_that_was_half_uploaded_is_scored_once_it_is_whole(answers):
+    images, labels = answers
+    broken = pa.table({"image_id": ["cam/0007.jpg"] * 2, "status": ["error"] * 2, "prediction_class": pa.nulls(2)})
+    again = pa.concat_tables([broken, images], promote_options="permissive")
+    report = measure_accuracy(again, None, labels, CLASSIFIER)
+    assert (report.matched, report.failed, report.ambiguous, report.score.value) == (100, 0, (), pytest.approx(0.9))
+    alone = measure_accuracy(broken, None, labels, CLASSIFIER)
+    assert (alone.matched, alone.failed, alone.ambiguous) == (0, 1, ())
+
+
+def test_labels_of_a_camera_that_numbers_anew_are_counted_and_left_out(answers):
+    images, labels = answers
+    report = measure_accuracy(pa.concat_tables([images, images.slice(0, 40)]), None, labels, CLASSIFIER)
+    assert report.ambiguous == tuple(f"{k:04d}" for k in range(40))
+    assert (report.matched, report.unmatched, report.score.samples) == (60, (), 60)
+    twice = measure_accuracy(images, None, labels | {"cam/0003": one_hot(1)}, CLASSIFIER)
+    assert twice.ambiguous == ("0003", "cam/0003") and twice.matched == 99

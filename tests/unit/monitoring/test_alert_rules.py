@@ -201,3 +201,12 @@ def test_real_changes_are_found():
     ]
     assert share_of_alerts(worse) >= 0.95
     assert share_of_alerts(slower) >= 0.95
+
+
+def test_labels_that_fit_more_than_one_image_are_told_with_the_accuracy():
+    unclear = dataclasses.replace(top1(0.9, 500), ambiguous=("7", "8"))
+    found = check("accuracy_drop", health(accuracy=top1(0.9, 500)), health(accuracy=unclear))
+    assert found.verdict is Verdict.PASS and "2 labels fit more than one image and are left out" in found.reason
+    few = dataclasses.replace(top1(0.9, 20), ambiguous=("7", "8"))
+    found = check("accuracy_drop", health(accuracy=top1(0.9, 500)), health(accuracy=few))
+    assert found.reason == "accuracy of the window: 20 images, 50 are needed; 2 labels fit more than one image"

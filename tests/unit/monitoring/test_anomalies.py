@@ -5,7 +5,7 @@ import pytest
 from components.errors import ConfigError
 from components.images.digits import compose_scene, digits_of
 from components.images.statistics import image_statistics
-from components.monitoring.anomalies import check_window, find_anomalies, summarise_window
+from components.monitoring.anomalies import check_window, find_anomalies, median_errors, summarise_window
 
 
 def scenes(split, mood, seed, count, change=lambda image: image):
@@ -120,6 +120,9 @@ def test_a_window_is_remembered_by_its_medians_and_its_failures():
     assert summary == {"a": 1.5, "error_share": 0.25}
 
 
+ERRORS = {f"c{k}": 1.0 for k in range(10)} | {"error_share": 0.01}
+
+
 def windows(count, seed, columns=10):
     rng = np.random.default_rng(seed)
     return [{f"c{k}": float(rng.normal(100, 3)) for k in range(columns)} | {"error_share": 0.0} for _ in range(count)]
@@ -127,21 +130,59 @@ def windows(count, seed, columns=10):
 
 def test_a_window_far_from_the_accepted_ones_is_unusual_by_the_column_that_moved():
     odd = windows(1, 5)[0] | {"c3": 300.0, "c4": 190.0}
-    found, reason = check_window(odd, windows(20, 1))
+    found, reason = check_window(odd, windows(20, 1), errors=ERRORS)
     assert [deviation.column for deviation in found] == ["c3", "c4"] and reason == ""
     assert found[0].value == 300 and found[0].z > found[1].z > 0
 
 
 def test_fewer_than_eight_windows_are_not_evaluated():
-    assert check_window(windows(1, 5)[0], windows(7, 1)) == ((), "7 accepted windows, 8 are needed")
+    assert check_window(windows(1, 5)[0], windows(7, 1), errors=ERRORS) == ((), "7 accepted windows, 8 are needed")
 
 
-def test_columns_that_never_changed_and_new_ones_are_passed_over():
-    odd = windows(1, 5)[0] | {"error_share": 0.5, "new": 1e6}
-    assert check_window(odd, windows(8, 1)) == ((), "")
+def test_new_columns_are_passed_over():
+    assert check_window(windows(1, 5)[0] | {"new": 1e6}, windows(8, 1), errors=ERRORS) == ((), "")
+    few = [*windows(7, 1), windows(1, 2)[0] | {"new": 1.0}]
+    assert check_window(windows(1, 5)[0] | {"new": 1e6}, few, errors=ERRORS | {"new": 1.0}) == ((), "")
 
 
-@pytest.mark.parametrize("count", [8, 30])
-def test_ordinary_windows_are_hardly_ever_unusual(count):
-    flagged = [bool(check_window(windows(1, k)[0], windows(count, 10_000 + k))[0]) for k in range(200)]
+def test_a_column_that_never_changed_is_unusual_when_it_does():
+    usual = [one | {"count": 5.0, "width": 640.0} for one in windows(20, 1)]
+    reference = {"count": np.random.default_rng(0).integers(1, 9, 300).astype(float), "width": np.full(300, 640.0)}
+    errors = ERRORS | median_errors(reference, images=100)
+    for column, value, found in (
+        ("count", 0.0, True),
+        ("count", 6.0, False),  # a median of whole numbers moves by one step at least
+        ("width", 320.0, True),
+        ("error_share", 0.4, True),
+        ("error_share", 0.01, False),  # one image of 100
+    ):
+        said, _ = check_window(usual[0] | {column: value}, usual, errors=errors)
+        assert [deviation.column for deviation in said] == [column] * found, (column, value)
+
+
+def test_the_median_of_few_images_moves_more_by_chance():
+    values = {"a": np.append(column(4000), np.nan), "c": np.full(9, 7.0)}
+    few, many = (median_errors(values, images=images) for images in (25, 400))
+    drawn = np.median(np.random.default_rng(0).choice(column(4000), (2000, 25)), axis=1)
+    assert few["a"] == pytest.approx(drawn.std(), rel=0.2) and few["a"] == pytest.approx(4 * many["a"], rel=0.2)
+    assert (many["c"], many["error_share"]) == (0.0, 1 / 400)
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+@pytest.mark.parametrize("count", [8, 30, 120])
+def test_ordinary_windows_are_hardly_ever_unusual(count, heavy):
+    rng = np.random.default_rng(count)
+
+    def ordinary(count):
+        moves = rng.standard_t(3, (count, 10)) if heavy else rng.normal(size=(count, 10))
+        return [{f"c{k}": float(value) for k, value in enumerate(row)} for row in 100 + 3 * moves]
+
+    flagged = [bool(check_window(*ordinary(1), ordinary(count), errors=ERRORS)[0]) for _ in range(60)]
     assert np.mean(flagged) <= 0.03
+
+
+def test_an_outlying_accepted_window_widens_what_is_usual():
+    moved = windows(1, 5)[0] | {"c3": 130.0}
+    assert check_window(moved, windows(30, 1), errors=ERRORS)[0]
+    seen = [*windows(30, 1), windows(1, 6)[0] | {"c3": 140.0}]
+    assert not check_window(moved, seen, errors=ERRORS)[0]

@@ -3,7 +3,13 @@ import pytest
 
 from components.errors import DatasetError
 from components.images.statistics import IMAGE_COLUMNS
-from components.monitoring.calibration import draw_from, measure_false_alarms, measure_power, split_false_alarms
+from components.monitoring.calibration import (
+    draw_from,
+    measure_false_alarms,
+    measure_nights,
+    measure_power,
+    split_false_alarms,
+)
 from components.monitoring.tables import DriftTable
 
 
@@ -48,3 +54,11 @@ def test_a_strong_damage_is_seen_in_two_windows_and_a_rare_one_is_not():
     rare = measure_power(REFERENCE, clean, dark, kind="dark", severity=3, contamination=0.02, images=100, windows=5)
     assert (full.raised, full.drifted, full.delay_windows) == (1, 1, 2)
     assert rare.drifted == 0 and rare.delay_windows is None
+
+
+def test_real_nights_are_judged_each_against_its_own_reference():
+    nights = [(REFERENCE, table(80, 5)), (REFERENCE, table(120, 6, brightness=-60)), (table(300, 7), table(100, 8))]
+    done = []
+    rate = measure_nights(iter(nights), total=3, progress=lambda *counts: done.append(counts))
+    assert (rate.images, rate.windows, rate.drifted) == (100, 3, pytest.approx(1 / 3))
+    assert done == [(1, 3), (2, 3), (3, 3)]

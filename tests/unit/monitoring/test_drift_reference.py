@@ -65,6 +65,20 @@ def test_the_hash_of_a_reference_follows_its_rows(tmp_path, write_run, ordinary)
     assert digest(1) == digest(1) != digest(2)
 
 
+def test_the_hash_of_a_reference_tells_apart_what_is_missing_or_shifted(tmp_path, write_run, ordinary):
+    def digest(**columns):
+        path = build_reference(write_run(ordinary(4, seed=1, **columns)), tmp_path / "reference.parquet")
+        return json.loads(pq.read_schema(path).metadata[b"foveal.reference"])["sha256"]
+
+    usual, texts = [0.0, 1.0, 2.0, 3.0], ["a", "bc", "d", "e"]
+    found = {
+        digest(brightness=brightness, prediction_kind=kind)
+        for brightness in (usual, [None, 1.0, 2.0, 3.0], usual[::-1])
+        for kind in (texts, ["ab", "c", "d", "e"], [None, *texts[1:]], ["", *texts[1:]])
+    }
+    assert len(found) == 12
+
+
 def test_accepted_batches_teach_how_far_a_column_may_move(tmp_path, write_run, ordinary):
     rng = np.random.default_rng(0)
     runs = [write_run(ordinary(60, seed=k, red=rng.normal(100 + rng.normal(0, 10), 15, 60))) for k in range(20)]

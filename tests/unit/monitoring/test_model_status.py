@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.contracts import ColumnDrift, DriftDecision, DriftState
+from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, Verdict
 from components.monitoring import Alert, AlertBook, AlertStatus, MonitoringStore, read_status
-from components.monitoring.alert_book import KIND
+from components.monitoring.alert_book import KIND, NO_IMAGES, book_record, check_arrivals, latest_book
 from components.monitoring.stored import remember
 from components.monitoring.trends import TrendPoint
 
@@ -85,3 +85,33 @@ def test_a_model_without_nights_has_no_last_window(store):
 def test_models_are_the_stores_folders(store, night):
     night(NOON, DriftState.OK)
     assert store.models() == ("digits",)
+
+
+def tell(store, key, at, check, subject="digits"):
+    """Enter one check into the subject's book; returns what is told."""
+    book, sent = latest_book(store.records("digits", KIND), subject).update(subject, [check], now=at)
+    store.put_record("digits", 1, KIND, key, book_record(subject, book, sent), at=at)
+    return [alert.status.value for alert in sent]
+
+
+def test_a_look_by_hand_during_a_night_hides_nothing_of_what_the_night_tells(store):
+    bad, well = (Check("error_rate", 0.1, 0.02, verdict, "") for verdict in (Verdict.FAIL, Verdict.PASS))
+    assert tell(store, "look", NOON + timedelta(minutes=10), well, "digits: folder") == []
+    assert tell(store, "night-1", NOON, bad) == ["firing"]
+    assert read_status(store, "digits").alerts == {"error_rate": True}
+    assert tell(store, "night-2", NOON + DAY, bad) == [], "it has been told"
+    assert tell(store, "night-3", NOON + 2 * DAY, well) == ["resolved"]
+    assert read_status(store, "digits").alerts == {"error_rate": False}
+
+
+def test_a_source_without_new_images_is_an_alert_of_its_model(store):
+    def ask(key, hours, source, last=0):
+        now, since = (NOON + timedelta(hours=count) for count in (hours, last))
+        check = check_arrivals(since, now=now, limit_hours=48, source=source)
+        return tell(store, f"{source}-{key}", now, check, f"digits: {source}")
+
+    assert (ask("one", 47, "east"), ask("one", 47, "west")) == ([], [])
+    assert (ask("two", 49, "east"), ask("three", 73, "east"), ask("two", 1, "west")) == (["firing"], [], [])
+    assert read_status(store, "digits").alerts == {NO_IMAGES: True}, "one camera is dead, whatever the other does"
+    assert ask("four", 80, "east", last=79) == ["resolved"]
+    assert read_status(store, "digits").alerts == {NO_IMAGES: False}

@@ -19,7 +19,7 @@ from components.errors import ConfigError, DatasetError, UnavailableError
 from components.inference.tables import detections_schema, images_schema, write_table
 from components.monitoring import MonitoringStore
 from components.monitoring.folder import ASIDE, Folder
-from components.monitoring.stored import stored_rows
+from components.monitoring.stored import stored_run
 from components.vision import task_for
 
 DAY = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -78,7 +78,7 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.parquet"))
 
 
-def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store, finished_run):
+def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store, finished_run, tmp_path):
     run = finished_run(5)
     rows = pq.read_table(run.images)
     place = rows.column_names.index("sha256")
@@ -90,7 +90,8 @@ def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store
         )
         pq.write_table(images, run.images)
         store.append(run)
-    images, detections = stored_rows(store, "digits", 3)
+    again = stored_run(store, "digits", 3, tmp_path / "range")
+    images, detections = pq.read_table(again.images), pq.read_table(again.detections)
     seen = list(zip(ids(images), images["sha256"].to_pylist(), images["predicted_at"].to_pylist(), strict=True))
     kept = [(name[-1], content, "again" if at >= DAY + WHOLE_DAY else "first") for name, content, at in seen]
     assert kept == [
@@ -100,6 +101,19 @@ def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store
     of_each = {(row["image_id"], row["window"]) for row in images.to_pylist()}
     boxes = list(zip(ids(detections), detections["window"].to_pylist(), strict=True))
     assert set(boxes) <= of_each and len(boxes) == 1 + 2 + 4, "one of image 1 and two of 2 at first, then all four"
+    part = stored_run(store, "digits", 3, tmp_path / "part", start=DAY + HOUR, end=DAY + WHOLE_DAY + 2 * HOUR)
+    assert [name[-1] for name in ids(pq.read_table(part.images))] == ["1", "2", "3", "4", "0", "1"]
+
+
+def test_windows_with_other_columns_are_one_run_with_nulls(store, finished_run, tmp_path):
+    store.append(finished_run(3))
+    more = finished_run(2, first=DAY + WHOLE_DAY)
+    rows = pq.read_table(more.images)
+    pq.write_table(rows.append_column("weather", pa.array(["sun", "rain"])), more.images)
+    store.append(more)
+    found = pq.read_table(stored_run(store, "digits", 3, tmp_path / "range").images)
+    assert found["weather"].to_pylist() == [None, None, None, "sun", "rain"]
+    assert len(set(found["window"].to_pylist())) == 2
 
 
 def test_appended_run_is_read_back_with_every_column(store, finished_run):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -159,6 +160,15 @@ def test_unusual_and_unsure_images_are_named_with_their_values(tmp_path, write_r
     assert re.fullmatch(r"brightness 900, far above the usual (99|100|101)(\.\d)?.*", found.unusual[0].why)
     assert (found.unsure[0].name, found.unsure[0].why) == ("9.jpg", "confidence 0.11")
     assert found.trend[-1].images == 60
+
+
+def test_the_trend_remembers_measured_accuracy_and_no_estimate(tmp_path, write_run, ordinary):
+    path = build_reference(write_run(ordinary(300, seed=1)), tmp_path / "reference.parquet")
+    run, decision = write_run(ordinary(60, seed=2)), DriftDecision(DriftState.OK, ("alike",), (), 300, 60)
+    measured = AccuracyReport("top1", {"top1": Score.of(0.8, 100, 100)}, {}, {}, 100, (), 0, 0)
+    for accuracy, told in ((measured, 0.8), (replace(measured, estimated=True), None)):
+        found = find(run, Sides.read(run, path, ""), decision, accuracy=accuracy)
+        assert found.trend[-1].accuracy == told and found.accuracy is accuracy
 
 
 def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, ordinary):

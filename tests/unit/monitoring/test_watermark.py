@@ -140,3 +140,21 @@ def test_damaged_ledger_is_reported_and_takes_nothing_twice(tmp_path):
     ledger.write_bytes(b"damaged")
     with pytest.raises(DatasetError, match="a whole file"):
         watermark.next_window(shots("a.jpg"), at=NIGHT)
+
+
+def test_a_window_keeps_the_version_that_it_was_planned_for(watermark):
+    images = shots("a.jpg")
+    assert watermark.next_window(images, at=NIGHT, version="3").version == "3"
+    resumed = watermark.next_window(images, at=NIGHT + timedelta(days=1), version="4")
+    assert resumed.version == "3", "although another one was promoted"
+    watermark.commit(resumed)
+    assert watermark.next_window(shots("b.jpg"), at=NIGHT, version="4").version == "4"
+
+
+def test_when_images_were_last_found_is_known_and_before_the_first_one_when_they_were_looked_for(watermark):
+    assert watermark.last_found(at=NIGHT) == NIGHT
+    assert watermark.last_found(at=NIGHT + timedelta(days=1)) == NIGHT
+    for day in (2, 3):
+        window = watermark.next_window(shots(f"{day}.jpg"), at=NIGHT + timedelta(days=day))
+        watermark.commit(window)
+    assert watermark.last_found(at=NIGHT + timedelta(days=9)) == NIGHT + timedelta(days=3)
