@@ -8,7 +8,7 @@ that is no longer watched is removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -165,44 +165,29 @@ def _found(found: DeploymentResponse) -> dict[str, Any]:
 
 
 def _schedules(wanted: Plan, found: DeploymentResponse) -> list[DeploymentScheduleUpdate] | None:
-    """The schedules to set, or None to leave them; unless the file says, they stay as active as people left them.
-
-    What people scheduled themselves stays where nothing of ours is about the same.
-    """
-    there = {_subject(one.parameters): one for one in found.schedules}
-    asked = {_subject(timer.parameters): timer for timer in wanted.timers}
-    kept = [one for subject, one in there.items() if subject == "" and subject not in asked]
-    wished = [(one.schedule, one.active, one.parameters) for one in kept]
-    for subject, timer in asked.items():
-        stays = there[subject].active if subject in there else True
-        wished.append((timer.schedule, stays if timer.active is None else timer.active, timer.parameters))
-    if len(wished) == len(found.schedules) and all(
-        (one.schedule, one.active, one.parameters) in wished for one in found.schedules
-    ):
+    """The schedules to set, or None to leave them; unless the file says, they stay as active as people left them."""
+    if wanted.timer is None:
         return None
-    return [
-        DeploymentScheduleUpdate(schedule=schedule, active=active, parameters=parameters)
-        for schedule, active, parameters in wished
-    ]
-
-
-def _subject(parameters: Mapping[str, Any]) -> str:
-    """The model that a schedule has parameters of its own for; empty for one that has those of the form."""
-    return str(parameters.get("config", {}).get("name", ""))
+    there = found.schedules[0] if len(found.schedules) == 1 else None
+    asked = wanted.timer.active
+    active = asked if asked is not None else (there.active if there else True)
+    if there and there.schedule == wanted.timer.schedule and there.active == active:
+        return None
+    return [DeploymentScheduleUpdate(schedule=wanted.timer.schedule, active=active)]
 
 
 def _describe(found: DeploymentResponse, wanted: Plan, change: Change) -> Deployed:
-    if not wanted.timers or not found.schedules:
+    timer, schedule = wanted.timer, found.schedules[0] if found.schedules else None
+    if timer is None or schedule is None:
         return Deployed(found.id, wanted.full_name, change, pool=found.work_pool_name or "")
-    running = {_subject(one.parameters) for one in found.schedules if one.active and not found.paused}
-    now, timers = datetime.now(UTC), [one for one in wanted.timers if _subject(one.parameters) in running]
+    active = schedule.active and not found.paused
     return Deployed(
         found.id,
         wanted.full_name,
         change,
-        ", ".join(f"{one.cron} {one.timezone}" for one in wanted.timers),
-        bool(timers),
-        min((fires(one.cron, one.zone, now).astimezone(one.zone) for one in timers), default=None),
+        f"{timer.cron} {timer.timezone}",
+        active,
+        fires(timer.cron, timer.zone, datetime.now(UTC)).astimezone(timer.zone) if active else None,
         found.work_pool_name or "",
     )
 

@@ -26,14 +26,20 @@ for the next.
 
 RETRAIN = """\
 Fine-tunes the champion on new labels, sends the challenger through the whole chain and the gates, and promotes it
-only if every gate says so. Automations start it after a drift or a loss of accuracy, and a schedule where `foveal.yaml`
-has one.
+only if every gate says so. Automations start it after a drift or a loss of accuracy.
 
 **Fill in** the model's name, and `data.labels` if the labels are not in the labelling queue. With too few labels it
 fills the queue and says how many are missing.
 
 One retraining of a model is in flight at a time, each event counts once, and runs of different models wait for each
 other when there are more than {at_once}.
+"""
+
+SCHEDULED = """\
+Retrains **{name}** whatever its nights say: by cron `{cron}` in {timezone}. Without enough new labels it fills the
+labelling queue and says how many are missing; after a rejected challenger it waits, as any automatic retraining does.
+
+**Fill in** nothing: `foveal.yaml` has its parameters.
 """
 
 BATCH = """\

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -41,13 +41,11 @@ class Timer:
         cron: as cron has it.
         timezone: its name.
         active: whether it runs; None: it begins so, and stays what people make it.
-        parameters: of its runs, instead of those of the form.
     """
 
     cron: str
     timezone: str
     active: bool | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def schedule(self) -> CronSchedule:
@@ -70,7 +68,7 @@ class Plan:
         description: Markdown.
         config: what the form is filled with.
         limit: how many runs at once, and what becomes of the next one.
-        timers: when it runs by itself.
+        timer: when it runs by itself.
         tags: besides ours.
     """
 
@@ -79,7 +77,7 @@ class Plan:
     description: str
     config: BaseModel
     limit: ConcurrencyLimitConfig | None = None
-    timers: tuple[Timer, ...] = ()
+    timer: Timer | None = None
     tags: tuple[str, ...] = ()
 
     @property
@@ -102,10 +100,8 @@ class Plan:
             job_variables=pool.job_variables if pool else None,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        built.schedules = [
-            DeploymentScheduleCreate(schedule=one.schedule, active=one.active is not False, parameters=one.parameters)
-            for one in self.timers
-        ]
+        if timer := self.timer:
+            built.schedules = [DeploymentScheduleCreate(schedule=timer.schedule, active=timer.active is not False)]
         return built
 
 
@@ -132,7 +128,7 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
                 ),
                 model.nightly(),
                 ConcurrencyLimitConfig(limit=1, collision_strategy=refuse),
-                (Timer(model.cron, model.timezone, model.active),),
+                Timer(model.cron, model.timezone, model.active),
                 (model.name,),
             )
             for model in config.models
@@ -143,8 +139,8 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
             texts.RETRAIN.format(at_once=at_once),
             first.retrain(),
             ConcurrencyLimitConfig(limit=at_once, collision_strategy=wait),
-            tuple(scheduled_retraining(model, cron) for model in config.models if (cron := model.retraining.cron)),
         ),
+        *(scheduled_retraining(model, cron) for model in config.models if (cron := model.retraining.cron)),
         Plan(batch, "batch", texts.BATCH, BatchConfig(model=first.name, images=first.images)),
         Plan(
             promotion, "promotion", texts.PROMOTION, by_hand, ConcurrencyLimitConfig(limit=1, collision_strategy=wait)
@@ -153,10 +149,20 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
     )
 
 
-def scheduled_retraining(model: WatchedModel, cron: str) -> Timer:
-    """When a model is retrained whatever its nights say."""
-    asked = model.retrain().model_copy(update={"trigger": "schedule"})
-    return Timer(cron, model.timezone, parameters={"config": asked.model_dump(mode="json")})
+def scheduled_retraining(model: WatchedModel, cron: str) -> Plan:
+    """A model's retraining whatever its nights say.
+
+    A deployment of its own: Prefect 3.8.8 drops the parameters of a schedule that somebody pauses.
+    """
+    return Plan(
+        retrain,
+        f"scheduled-{model.name}",
+        texts.SCHEDULED.format(name=model.name, cron=cron, timezone=model.timezone),
+        model.retrain().model_copy(update={"trigger": "schedule"}),
+        ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        Timer(cron, model.timezone),
+        (model.name,),
+    )
 
 
 def nightly_name(config: DeploymentsConfig, model: WatchedModel) -> str:

@@ -204,18 +204,16 @@ def test_retrainings_are_scheduled_for_the_models_whose_file_says_when(deployed,
     from flows.deploying import deploy
 
     weekly = config(*MODELS, retraining=RetrainingOptions(cron="0 4 * * sun", cooldown_hours=48))
-    assert changes(deploy(weekly, settings))["retrain/retrain"] == "updated"
-    found = client.read_deployment_by_name("retrain/retrain")
-    asked = {one.parameters["config"]["name"]: one for one in found.schedules}
-    assert sorted(asked) == sorted(MODELS)
-    for one in asked.values():
-        assert (one.schedule.cron, one.active) == ("0 4 * * sun", True)
-        assert (one.parameters["config"]["trigger"], one.parameters["config"]["cooldown_hours"]) == ("schedule", 48)
-    client.update_deployment_schedule(found.id, asked[MODELS[0]].id, active=False)
-    assert set(changes(deploy(weekly, settings)).values()) == {"unchanged"}
-    done = deploy(config(*MODELS), settings)
-    assert changes(done)["retrain/retrain"] == "updated"
-    assert client.read_deployment_by_name("retrain/retrain").schedules == []
+    names = {f"retrain/scheduled-{name}" for name in MODELS}
+    assert {name for name, change in changes(deploy(weekly, settings)).items() if change == "created"} == names
+    found = client.read_deployment_by_name(f"retrain/scheduled-{MODELS[0]}")
+    (schedule,), asked = found.schedules, found.parameters["config"]
+    assert (schedule.schedule.cron, schedule.active) == ("0 4 * * sun", True)
+    assert (asked["name"], asked["trigger"], asked["cooldown_hours"]) == (MODELS[0], "schedule", 48)
+    client.update_deployment_schedule(found.id, schedule.id, active=False)
+    assert set(changes(deploy(weekly, settings)).values()) == {"unchanged"}, "what people paused stays paused"
+    after = changes(deploy(config(*MODELS), settings))
+    assert {name for name, change in after.items() if change == "removed"} == names
 
 
 def test_what_was_made_for_a_model_that_is_no_longer_watched_is_removed_and_nothing_else(deployed, settings, client):
