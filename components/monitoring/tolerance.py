@@ -11,7 +11,7 @@ from components.monitoring.tables import DriftTable, joined
 
 MINIMUM_BATCHES = 20  # then a new batch that is like the old ones lies beyond all of them in one case of 21
 UNTAUGHT = 0.2  # how far a column may move of which nothing has been learnt
-_MARGIN = 1.25
+_MARGIN = 1.5  # windows may be smaller than the batches, and chance moves them more
 _LEAST = 0.05
 _SMALLEST_SPREAD = 0.02
 
@@ -22,7 +22,7 @@ def learn_tolerances(batches: Sequence[DriftTable], *, minimum_values: int) -> d
     Every batch is compared with all the others together. A column's limit is proportional to how much that column
     usually moves, and the factor, the same for all columns, is the largest that any column of any batch needed: so
     it is the chance of *any* alarm that is held down, however many columns there are, and with 20 batches that
-    are alike in distribution it is below 1 in 21 before the margin of a quarter on top. No limit is wider than if
+    are alike in distribution it is below 1 in 21 before the margin of a half on top. No limit is wider than if
     nothing had been learnt, unless the column itself has moved as far: one odd batch widens those in which it is odd.
 
     Arguments:
