@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from components.telemetry import SWITCHES
 from flows.config_deployments import WorkPoolInput
 from flows.metrics import FovealCollector, Source
+from flows.services import HEALTH
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -193,6 +194,14 @@ def test_every_service_that_stays_up_has_a_health_check_and_is_waited_for(servic
         for other, condition in service.get("depends_on", {}).items():
             expected = "service_completed_successfully" if other in jobs else "service_healthy"
             assert condition["condition"] == expected, f"{name} on {other}"
+
+
+def test_the_health_of_the_metrics_does_not_hang_on_a_store(services):
+    deployment = next(yaml.safe_load_all((INFRA / "kubernetes" / "base" / "metrics.yaml").read_text()))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probes = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
+    assert set(probes) == {HEALTH["metrics"]}
+    assert f":9464{HEALTH['metrics']}'" in services["metrics"]["healthcheck"]["test"][-1]
 
 
 def test_postgres_is_asked_by_tcp_since_its_first_start_answers_on_the_socket_before_its_databases_are_there(services):
