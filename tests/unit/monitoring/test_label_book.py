@@ -236,6 +236,7 @@ def test_the_status_counts_from_the_last_retraining_on(book, queue):
 
 
 def test_labels_that_come_while_others_are_learnt_from_stay_fresh(book, queue):
+    book.enqueue(queue)
     import_labels(book, [said(queue[0], *CAT)], (), ABOUT)
     read_at = max(booked.last for booked in book.labels().values())
     import_labels(book, [said(queue[1], *CAT)], (), ABOUT)
