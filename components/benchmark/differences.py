@@ -51,14 +51,14 @@ class ScoreDifference:
 
     The interval is Student's with images − 1 degrees of freedom around the observed difference (Efron and Tibshirani,
     An Introduction to the Bootstrap, 1993, chapter 12). A bootstrap knows nothing of what it has not seen: where both
-    models gave the same answers its error is 0. One object of each class, found by one of them alone, is therefore
-    always part of the error.
+    models gave the same answers its error is 0. One object more or less, found by one of them alone, is
+    therefore always part of the error.
 
     Arguments:
         champion, challenger: the scores.
         images: the units that were resampled, at least 2.
         bootstrapped: standard error of the difference over resamples.
-        least: what one object of each class would change the scores by, above 0.
+        least: what one object more or less changes the scores by, above 0.
     """
 
     champion: float

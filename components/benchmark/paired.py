@@ -81,8 +81,8 @@ class BoxPair:
             return None
         resampled = self._whole if chosen.all() else self._resampled(chosen)
         error = float(_mean_over_classes(resampled).std(ddof=1))
-        of_class = 1 / objects[objects > 0]
-        least = float(np.linalg.norm(of_class)) / len(of_class)
+        of_class = objects[objects > 0]
+        least = float(np.sqrt((1 / of_class).sum() / of_class.sum())) / len(of_class)  # an object that chance picks
         return ScoreDifference(float(one[held].mean()), float(other[held].mean()), int(chosen.sum()), error, least)
 
     def by_class(self) -> dict[str, tuple[int, Difference | None]]:
