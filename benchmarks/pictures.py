@@ -11,6 +11,7 @@ from flows.demo import NAME
 from flows.settings import Settings
 from model_registry import Registry
 
+SETTLES_MS = 3000  # what fades in, and charts that come one after another
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
@@ -20,23 +21,27 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with up(settings.root) as servers, browsing(width=1280, height=900) as page:
         open_form(page, servers["prefect"], "release")
+        page.wait_for_timeout(SETTLES_MS)
         page.screenshot(path=PICTURES / "form.png")
 
         named = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "START_TIME_DESC"}
         (run, *_) = ask(servers["prefect"], "flow_runs/filter", named)
-        page.goto(f"{servers['prefect']}/runs/flow-run/{run['id']}?tab=Artifacts")
+        page.goto(f"{servers['prefect']}/runs/flow-run/{run['id']}")
+        page.get_by_text("Artifacts", exact=True).first.click()
         page.get_by_text("gates", exact=True).first.wait_for()
+        page.wait_for_timeout(SETTLES_MS)
         page.screenshot(path=PICTURES / "run.png")
 
         page.goto(Registry(settings.tracking_uri).comparison_url(NAME, 1, 2, servers["mlflow"]))
         page.get_by_text("Comparing 2 Versions").first.wait_for()
-        page.wait_for_timeout(3000)  # its charts come one after another
+        page.wait_for_timeout(SETTLES_MS)
+        page.get_by_text("peak_rss_mb", exact=True).first.scroll_into_view_if_needed()  # metrics are below parameters
         page.screenshot(path=PICTURES / "comparison.png")
 
         page.goto(servers["evidently"])
         page.get_by_text(NAME).first.click()
         page.get_by_text("Share of columns that drifted").first.wait_for()
-        page.wait_for_timeout(3000)
+        page.wait_for_timeout(SETTLES_MS)
         page.screenshot(path=PICTURES / "evidently.png")
     sys.stdout.write(f"{PICTURES}\n")
 
