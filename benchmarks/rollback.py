@@ -20,16 +20,14 @@ NAME = "digits"
 
 
 def _prepare(root: Path) -> dict[str, str]:
-    """A store in which two versions have taken turns for a while; returns an environment that names it."""
+    """A store in which one version after the other was promoted; returns an environment that names it."""
     ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
     registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"), root / "mlflow" / "artifacts")
     client = open_store(registry.tracking_uri).client
     client.create_registered_model(NAME)
-    for version in (1, 2):
+    for version in range(1, EARLIER + 1):
         client.create_model_version(NAME, root.as_uri(), await_creation_for=0)
         registry.promote(NAME, version)
-    for _ in range(EARLIER - 2):
-        registry.rollback(NAME)
     return ours | {"FOVEAL_HOME": str(root)}
 
 
@@ -52,14 +50,14 @@ def measure() -> Figure:
             seconds.append(time.perf_counter() - started)
             champions.append(json.loads(done.stdout)["champion"])
         processor = (_processor_s() - before) / TIMES
-    swapped = champions == [1, 2] * (TIMES // 2) + [1] * (TIMES % 2)
+    back = champions == [EARLIER - number for number in range(1, TIMES + 1)]
     text = f"slowest of {TIMES} {max(seconds):.1f} s, fastest {min(seconds):.1f} s, champions {champions}"
     details = (
         f"after {EARLIER} earlier decisions; each a process of its own, no Prefect server",
         f"{processor:.1f} s of processor time each; load average {os.getloadavg()[0]:.1f}",
     )
-    ok = swapped and max(seconds) < BAR_S
-    return Figure("rollback", text, f"< {BAR_S:g} s, the champion swapped each time", ok, details)
+    ok = back and max(seconds) < BAR_S
+    return Figure("rollback", text, f"< {BAR_S:g} s, each one further back", ok, details)
 
 
 if __name__ == "__main__":

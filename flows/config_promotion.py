@@ -15,7 +15,8 @@ class PromotionConfig(Parameters):
     name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
     action: Literal["promote", "rollback"] = Field(
         "promote",
-        description="promote: the version below becomes the champion; rollback: the champion before this one does.",
+        description="promote: the version below becomes the champion; rollback: the champion before this one does, and "
+        "with each further rollback the one before that.",
         json_schema_extra=at(1),
     )
     version: str = Field(
@@ -24,6 +25,12 @@ class PromotionConfig(Parameters):
         description="An alias or a version number; a rollback does not look at it.",
         json_schema_extra=at(2),
     )
-    reason: str = Field("", description="Why, for the record.", json_schema_extra=at(3))
+    to: int | None = Field(
+        None,
+        ge=1,
+        description="Where a rollback goes back to: a version that was in production; the last one if empty.",
+        json_schema_extra=at(3),
+    )
+    reason: str = Field("", description="Why, for the record.", json_schema_extra=at(4))
 
     _name = field_validator("name")(lambda value: check_model_name(value))

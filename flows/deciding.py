@@ -9,7 +9,7 @@ from model_registry import BY_HAND, Grounds, Registry
 
 
 def decide_by_hand(config: PromotionConfig) -> ModelVersion:
-    """Promote a version, or go back to the champion before; gives the champion.
+    """Promote a version, or go back to a former champion; gives the champion.
 
     Raises:
         RegistryError: no such version, none to go back to, or somebody changed the champion meanwhile.
@@ -17,7 +17,7 @@ def decide_by_hand(config: PromotionConfig) -> ModelVersion:
     registry = open_registry()
     grounds = Grounds(BY_HAND, Settings.from_environment().user, (config.reason,) if config.reason else ())
     if config.action == "rollback":
-        return registry.rollback(config.name, grounds)
+        return registry.rollback(config.name, grounds, config.to)
     return registry.promote(config.name, registry.get(config.name, config.version).version, grounds)
 
 

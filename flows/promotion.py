@@ -28,7 +28,7 @@ def promotion(config: PromotionConfig) -> ModelVersion:
 
 @step("decide by hand", cached=False)
 def decide(config: PromotionConfig) -> ModelVersion:
-    """The same as `foveal promote` and `foveal rollback` do; not tried twice, since a rollback undoes a rollback."""
+    """Decide as `foveal promote` and `foveal rollback` do; once, since a second rollback goes further back."""
     return decide_by_hand(config)
 
 

@@ -110,7 +110,8 @@ def _project(record: Record, after: int) -> History:
         for alias, version in ((PREVIOUS_CHAMPION, history.previous), (CHAMPION, history.champion)):
             if version in versions and aliases.get(alias) != version:
                 record.set_alias(alias, version)
-        if history.previous not in versions and aliases.get(PREVIOUS_CHAMPION, 0) == history.champion:
+        stale = aliases.get(PREVIOUS_CHAMPION)
+        if history.previous not in versions and stale in (history.mentioned | {history.champion}) - {None}:
             record.delete_alias(PREVIOUS_CHAMPION)
         for entry in fresh:
             if not decision_runs.finished(record, entry):

@@ -30,21 +30,49 @@ def promote(record: Record, version: int, grounds: Grounds) -> None:
     _change(record, _decision(record, Outcome.PROMOTED, version, champion, grounds))
 
 
-def roll_back(record: Record, grounds: Grounds) -> None:
-    """Let champion and previous champion change places.
+def roll_back(record: Record, grounds: Grounds, to: int | None = None) -> None:
+    """Make a former champion the champion again: the one before this one, or a certain one.
+
+    Arguments:
+        record: of the model.
+        grounds: why, and by whom.
+        to: the version to go back to; None for the champion before this one.
 
     Raises:
-        RegistryError: there is no previous champion, or somebody changed the champion meanwhile.
+        RegistryError: there is no such champion, or somebody changed the champion meanwhile.
     """
-    champion = settle(record).champion
-    previous = record.aliases().get(PREVIOUS_CHAMPION)
-    if previous is None or previous == champion:
-        raise RegistryError(
-            f"a version of {record.model} with alias {PREVIOUS_CHAMPION}, to go back to",
-            found="none",
-            mend=f"promote the version that you want: foveal promote {record.model}/VERSION",
-        )
-    _change(record, _decision(record, Outcome.ROLLED_BACK, previous, champion, grounds))
+    history = settle(record)
+    version = _before(record, history) if to is None else _former(record, history, to)
+    if version != history.champion:
+        _change(record, _decision(record, Outcome.ROLLED_BACK, version, history.champion, grounds))
+
+
+def _before(record: Record, history: History) -> int:
+    """The version that a rollback without a number goes back to."""
+    by_hand = record.aliases().get(PREVIOUS_CHAMPION)  # set in MLflow before there was a record
+    if history.previous is not None:
+        return history.previous
+    if by_hand is not None and by_hand != history.champion and by_hand not in history.mentioned:
+        return by_hand
+    now = "no champion" if history.champion is None else f"{record.model}/{history.champion} with nothing before it"
+    gone = sorted(history.mentioned - {history.champion})
+    left = f"; {', '.join(f'{record.model}/{version}' for version in gone)} left production before" if gone else ""
+    raise RegistryError(
+        f"a champion of {record.model} before this one, to go back to",
+        found=now + left,
+        mend=f"name the version that you want: foveal rollback {record.model} --to VERSION, or foveal promote",
+    )
+
+
+def _former(record: Record, history: History, version: int) -> int:
+    if version in history.mentioned:
+        return version
+    there = ", ".join(str(one) for one in sorted(history.mentioned & record.versions())) or "none"
+    raise RegistryError(
+        f"a version of {record.model} that was in production, to go back to",
+        found=f"{record.model}/{version}, which never was; those that were: {there}",
+        mend=f"promote it, if it is wanted: foveal promote {record.model}/{version}",
+    )
 
 
 def reject(record: Record, version: int, grounds: Grounds) -> None:

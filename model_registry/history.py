@@ -79,13 +79,25 @@ class History:
         entries: those that count, in order; times never decrease.
         head: number of the last entry of the record, whether it counts or not; 0 for an empty record.
         champion: the version in production, or None.
-        previous: the champion before it, or None.
+        former: champions that a rollback goes back to, the next one first. A version that was rolled back is not among
+            them, nor is one that was deleted, where the record was read from a registry.
     """
 
     entries: tuple[Entry, ...] = ()
     head: int = 0
     champion: int | None = None
-    previous: int | None = None
+    former: tuple[int, ...] = ()
+
+    @property
+    def previous(self) -> int | None:
+        """The version that a rollback makes the champion again, or None."""
+        return self.former[0] if self.former else None
+
+    @property
+    def mentioned(self) -> frozenset[int]:
+        """Versions that were the champion at some time, by this record."""
+        changes = [entry.decision for entry in self.entries if entry.decision.outcome in CHANGES]
+        return frozenset(v for made in changes for v in (_champion_by(made), made.champion_before) if v is not None)
 
     @property
     def decisions(self) -> tuple[Decided, ...]:
@@ -140,7 +152,9 @@ def replay(entries: Iterable[Entry]) -> History:
     """
     counted: list[Entry] = []
     keys: set[str] = set()
-    head, champion, previous = 0, None, None
+    reigned: set[int | None] = set()
+    head, champion = 0, None
+    former: tuple[int, ...] = ()
     for entry in sorted(entries, key=lambda entry: entry.number):
         head, decision = entry.number, entry.decision
         changes = decision.outcome in CHANGES
@@ -149,9 +163,29 @@ def replay(entries: Iterable[Entry]) -> History:
         keys.add(entry.key)
         counted.append(replace(entry, at=max(entry.at, counted[-1].at)) if counted else entry)
         if changes:
-            champion, before = _champion_by(decision), champion
-            previous = before if before is not None else previous
-    return History(tuple(counted), head, champion, None if previous == champion else previous)
+            former = _former_after(decision, champion, former, known=decision.version in reigned)
+            champion = _champion_by(decision)
+            reigned.add(champion)
+    return History(tuple(counted), head, champion, former)
+
+
+def _former_after(decision: Decision, champion: int | None, former: tuple[int, ...], *, known: bool) -> tuple[int, ...]:
+    """The champions to go back to after a change, newest first; each is there once, and never the champion.
+
+    A rollback forgets the champion that it took out of production, and those that it passed over.
+
+    Arguments:
+        decision: the change.
+        champion: before it.
+        former: before it.
+        known: the version of the decision was the champion before.
+    """
+    version = _champion_by(decision)
+    if decision.outcome is Outcome.ROLLED_BACK and (version in former or not known):
+        return former[former.index(version) + 1 :] if version in former else ()
+    if champion is None or champion == version:
+        return tuple(one for one in former if one != version)
+    return (champion, *(one for one in former if one not in (version, champion)))
 
 
 def _last_change(entries: Iterable[Entry]) -> Entry | None:

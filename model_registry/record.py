@@ -55,9 +55,12 @@ class Record:
         return self.model + RECORD_SUFFIX
 
     def read(self) -> History:
-        """The record, replayed."""
+        """The record, replayed; a deleted version is no champion to go back to."""
         rows = self._rows(self.name)
         history = replay(entry for row in rows if (entry := _entry(row)))
+        if history.former:
+            there = self.versions()
+            history = replace(history, former=tuple(version for version in history.former if version in there))
         return replace(history, head=int(rows[-1].version)) if rows else history
 
     def head(self) -> int:

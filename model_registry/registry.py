@@ -135,15 +135,23 @@ class Registry:
             deciding.promote(self._record(name), version, grounds or Grounds())
         return self.get(name, version)
 
-    def rollback(self, name: str, grounds: Grounds | None = None) -> ModelVersion:
-        """Make the previous champion the champion again, and the other way round.
+    def rollback(self, name: str, grounds: Grounds | None = None, to: int | None = None) -> ModelVersion:
+        """Make the champion before this one the champion again; a second rollback goes back further.
+
+        Arguments:
+            name: of the model.
+            grounds: why, and by whom.
+            to: a version that was in production before, instead of the last one.
 
         Raises:
-            RegistryError: there is no previous champion, or somebody changed the champion meanwhile.
+            RegistryError: no such version, none to go back to, or somebody changed the champion meanwhile.
         """
-        self.versions(name)
+        if to is not None:
+            self.get(name, to)
+        elif not self.versions(name):
+            self.get(name, CHAMPION)  # says what there is instead
         with mlflow_errors(f"to roll {name} back"):
-            deciding.roll_back(self._record(name), grounds or Grounds())
+            deciding.roll_back(self._record(name), grounds or Grounds(), to)
         return self.get(name, CHAMPION)
 
     def reject(self, name: str, version: int, grounds: Grounds | None = None) -> ModelVersion:

@@ -33,9 +33,14 @@ def promote(
 
 
 @app.command()
-def rollback(model: Name, reason: Reason = "", as_json: Json = False) -> None:
-    """Make the previous champion the champion again, and the other way round."""
-    _decide({"name": model, "action": "rollback", "reason": reason}, as_json)
+def rollback(
+    model: Name,
+    to: Annotated[int | None, typer.Option(min=1, help="A version that was champion once, not just the last.")] = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Make the champion before this one the champion again; a second rollback goes back further."""
+    _decide({"name": model, "action": "rollback", "to": to, "reason": reason}, as_json)
 
 
 @app.command()

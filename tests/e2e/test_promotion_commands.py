@@ -64,6 +64,9 @@ def test_promotion_rollback_and_what_is_said_of_them(released, say):
     assert "promoted     v2       v1 → v2   by hand  ann" in table
     assert "rolled back  v1       v2 → v1   by hand" in table
     assert "blind at night" in table
+    with pytest.raises(RegistryError, match="raced/1 with nothing before it; raced/2 left production before"):
+        say("rollback", "raced")
+    assert json.loads(say("rollback", "raced", "--to", "2", "--json"))["champion"] == 2
 
 
 def test_history_answers_for_a_moment(say, registry):
@@ -85,7 +88,7 @@ def test_a_release_that_is_run_again_does_not_undo_a_rollback(say, registry):
         say("promote", f"raced/{version}")
     say("rollback", "raced")
     promote = tasks.promote.fn
-    assert promote(registry.get("raced", 4)).aliases == ("previous_champion",)
+    assert promote(registry.get("raced", 4)).aliases == ()
     assert registry.get("raced", "champion").version == 1
 
 
@@ -95,7 +98,8 @@ def test_a_release_that_is_run_again_does_not_undo_a_rollback(say, registry):
         (("promote", "raced"), "NAME/version"),
         (("promote", "raced/9"), "version 9 of raced, found versions 1"),
         (("promote", "raced@challenger"), "alias challenger"),
-        (("rollback", "unheard-of"), "previous_champion"),
+        (("rollback", "unheard-of"), "no model of that name"),
+        (("rollback", "raced", "--to", "9"), "version 9 of raced"),
         (("history", "unheard-of"), "no model of that name"),
         (("compare", "raced", "1", "best"), "alias best"),
     ],

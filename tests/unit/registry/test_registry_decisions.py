@@ -12,6 +12,7 @@ import pytest
 from components.contracts import Decision, Gate, GateReport, Outcome, Verdict, load
 from components.errors import ConfigError, RegistryError
 from model_registry import RELEASE, Grounds
+from model_registry.history import Entry, replay
 from model_registry.record import Record
 from model_registry.store import open_store
 
@@ -158,7 +159,7 @@ def test_nothing_but_a_person_or_the_rule_for_releases_promotes_without_passed_g
 
 
 def test_the_champion_is_not_rejected_and_a_first_champion_has_none_to_go_back_to(registry, model):
-    with pytest.raises(RegistryError, match="previous_champion"):
+    with pytest.raises(RegistryError, match="found no champion"):
         registry.rollback(model)
     registry.promote(model, 1)
     with pytest.raises(RegistryError, match="rollback"):
@@ -183,7 +184,7 @@ def test_an_alias_that_was_moved_by_hand_is_adopted_and_never_undone(registry, m
     assert registry.get(model, "champion").version == 4
     assert chain(registry, model)[2:] == [("adopted", 4, 2)]
     assert registry.rollback(model).version == 2
-    assert aliases(client, model) == {"champion": 2, "previous_champion": 4}
+    assert aliases(client, model) == {"champion": 2, "previous_champion": 1}
 
 
 def test_a_champion_from_before_there_was_a_record_is_adopted(registry, model, client):
@@ -191,7 +192,49 @@ def test_a_champion_from_before_there_was_a_record_is_adopted(registry, model, c
     client.set_registered_model_alias(model, "champion", "2")
     assert chain(registry, model) == [("adopted", 2, None)]
     assert registry.rollback(model).version == 1
-    assert aliases(client, model) == {"champion": 1, "previous_champion": 2}
+    assert aliases(client, model) == {"champion": 1}
+
+
+def test_a_second_rollback_goes_further_back_and_never_to_what_was_rolled_back(registry, model, client):
+    for version in (1, 2, 3):
+        registry.promote(model, version)
+    assert registry.rollback(model).version == 2
+    assert aliases(client, model) == {"champion": 2, "previous_champion": 1}
+    assert registry.rollback(model).version == 1
+    assert aliases(client, model) == {"champion": 1}
+    nothing = rf"{model}/1 with nothing before it; {model}/2, {model}/3 left production before; .*--to VERSION"
+    with pytest.raises(RegistryError, match=nothing):
+        registry.rollback(model)
+    registry.promote(model, 4)
+    assert registry.history(model).former == (1,)
+
+
+def test_a_rollback_goes_to_a_version_by_number_if_it_was_in_production(registry, model):
+    for version in (1, 2, 3):
+        registry.promote(model, version)
+    with pytest.raises(RegistryError, match=rf"{model}/4, which never was; those that were: 1, 2, 3; .*foveal promote"):
+        registry.rollback(model, to=4)
+    assert registry.rollback(model, to=1).version == 1
+    assert registry.history(model).former == ()
+    assert registry.rollback(model, to=3).version == 3, "somebody wants it after all"
+    assert chain(registry, model)[3:] == [("rolled_back", 1, 3), ("rolled_back", 3, 1)]
+    assert registry.rollback(model).version == 1
+
+
+def test_a_deleted_version_is_not_the_previous_champion(registry, model, client):
+    for version in (1, 2, 3):
+        registry.promote(model, version)
+    client.delete_model_version(model, "2")
+    assert registry.history(model).previous == 1
+    assert registry.rollback(model).version == 1
+
+
+def test_a_record_of_rollbacks_that_undid_each_other_replays_to_the_same_champion():
+    """An older Foveal let champion and previous champion change places."""
+    made = [("promoted", 1, None), ("promoted", 2, 1), ("rolled_back", 1, 2), ("rolled_back", 2, 1)]
+    made = [(Outcome(outcome), *versions) for outcome, *versions in made]
+    entries = [Entry(k, datetime.now(UTC), str(k), "", Decision(*one, "by hand", "")) for k, one in enumerate(made, 1)]
+    assert (replay(entries).champion, replay(entries).former) == (2, (1,))
 
 
 def test_a_champion_that_was_removed_by_hand_is_no_champion_and_can_be_brought_back(registry, model, client):
