@@ -92,14 +92,14 @@ def _shared(artifact: ModelArtifact, settings: Settings) -> ModelArtifact:
 
 
 def read_bundle(folder: Path, label: str = "") -> Served:
-    """How an unpacked, verified bundle is to be run.
+    """How an unpacked bundle is to be run, after checking all of its files.
 
     Raises:
-        BundleError: its manifest is damaged.
+        BundleError: a file is missing, another one than was packed, or not part of the bundle.
     """
-    from components.package import read_manifest
+    from components.package import require_whole
 
-    manifest = read_manifest(folder)
+    manifest = require_whole(folder)
     thresholds = Thresholds(confidence=manifest.thresholds.confidence, iou=manifest.thresholds.iou)
     return Served(manifest.artifact(folder), manifest.backend, manifest.target, label or manifest.name, thresholds)
 

@@ -15,9 +15,15 @@ from components.errors import ModelError, UnavailableError
 
 
 def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which reports each import and keeps an id in the home folder.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
     telemetry.switch_off()
     try:
-        import openvino
+        with telemetry.reporter_hidden():
+            import openvino
     except ImportError as error:
         raise UnavailableError("OpenVINO", found=one_line(error), mend="pip install openvino") from error
     return openvino

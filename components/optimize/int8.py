@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -127,17 +126,11 @@ def _import_nncf() -> Any:
         UnavailableError: it is not installed.
     """
     telemetry.switch_off()
-    reporter = "openvino_telemetry"
-    hidden = reporter not in sys.modules and "nncf" not in sys.modules
-    if hidden:
-        sys.modules[reporter] = None  # type: ignore[assignment]  # NNCF falls back to a stub, which sends nothing
     try:
-        import nncf
+        with telemetry.reporter_hidden():
+            import nncf
     except ImportError as error:
         raise UnavailableError(
             "NNCF, which quantizes to INT8", found=one_line(error), mend="pip install nncf"
         ) from error
-    finally:
-        if hidden:
-            del sys.modules[reporter]
     return nncf

@@ -11,40 +11,30 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends import Session
-from components.contracts import Classification, ImageFrame, Precision, Prediction
+from components.contracts import Classification, ImageFrame, Prediction
 from components.errors import ConfigError
 from components.files import write_json
 from components.images.reading import read_image
-from components.package.run_template import TOP_CLASSES, Finding, Item, check_golden
+from components.package.rule_images import RULES, draw_base
+from components.package.run_template import GOLDEN, TOP_CLASSES, Finding, Item, Rules, check_golden
 from components.vision import VisionTask
 
 FOLDER = "golden"
-PIXELS = 1.0  # mean grey levels: releases of libjpeg and ways to interpolate differ by less
-
-# What another release of the runtime, another CPU or another backend may change. A detector on onnxruntime and
-# OpenVINO differed in outputs by 0.0005 (FP32), 0.0013 (FP16), 0.14 (INT8) and in confidence by 0.085 (INT8): integers
-# are rounded at other places, and a weak score moves by whole steps.
-TOLERANCES = {
-    Precision.FP32: {"pixels": PIXELS, "outputs": 0.005, "confidence": 0.02, "iou": 0.9},
-    Precision.FP16: {"pixels": PIXELS, "outputs": 0.02, "confidence": 0.03, "iou": 0.9},
-    Precision.INT8: {"pixels": PIXELS, "outputs": 0.25, "confidence": 0.15, "iou": 0.8},
-}
+RULE = f"{FOLDER}/rule-"  # begins the names of pictures that stand for a rule of reading
 
 
-def write_golden(
-    folder: Path, images: Sequence[Path], session: Session, task: VisionTask, *, precision: Precision, confidence: float
-) -> None:
+def write_golden(folder: Path, images: Sequence[Path], session: Session, task: VisionTask) -> None:
     """Run the model on the golden images and keep all of it in `folder`/golden.
 
     The encoded images are copied byte for byte; beside each lies an `.npz` with the fitted input and the raw outputs.
+    To them come pictures made of the first one, one for each rule of reading: where the device's decoder does
+    otherwise, it shows. Of these the fitted input and the predictions are kept.
 
     Arguments:
         folder: of the bundle.
         images: encoded images.
         session: of the bundle's own model.
         task: its meaning, with the bundle's thresholds.
-        precision: of the model, which decides the tolerances.
-        confidence: threshold of detections.
 
     Raises:
         ConfigError: there are no images.
@@ -54,34 +44,39 @@ def write_golden(
     if not images:
         raise ConfigError("at least one golden image", found="none", mend="name images that show what the model sees")
     (folder / FOLDER).mkdir()
-    entries = []
+    entries: list[dict[str, Any]] = []
     for number, image in enumerate(images, start=1):
-        fitted, frame = task.preprocess(read_image(image))
-        outputs = session.run(fitted[None])
-        name = f"{FOLDER}/{number:04d}"
-        copy = f"{name}{image.suffix.lower()}"
+        copy = f"{FOLDER}/{number:04d}{image.suffix.lower()}"
+        read_image(image)  # an error is to name the original
         shutil.copyfile(image, folder / copy)
-        arrays: dict[str, Any] = {f"output_{k}": output for k, output in enumerate(outputs)}
-        np.savez(folder / f"{name}.npz", input=fitted, **arrays)
-        items = to_items(task.postprocess(outputs, [frame])[0], task.spec.class_names)
-        entries.append({"image": copy, "arrays": f"{name}.npz", "source": image.name, "items": items})
-    golden = {
-        "tolerance": TOLERANCES[precision],
-        "head": task.spec.head,
-        "confidence": confidence,
-        "images": entries,
-    }
-    write_json(folder / FOLDER / "golden.json", golden)
+        entries.append(_record(folder, copy, session, task) | {"source": image.name})
+    base = draw_base(read_image(images[0]))
+    for rule, (suffix, encode) in RULES.items():
+        name = f"{RULE}{rule}{suffix}"
+        (folder / name).write_bytes(encode(base))
+        entries.append(_record(folder, name, session, task, outputs=False) | {"rule": rule})
+    write_json(folder / GOLDEN, {"images": entries})
 
 
-def reproduce(folder: Path, session: Session, task: VisionTask) -> tuple[list[Finding], float]:
+def _record(folder: Path, image: str, session: Session, task: VisionTask, *, outputs: bool = True) -> dict[str, Any]:
+    """Run one image of the bundle and keep its arrays beside it; what the listing says of it."""
+    fitted, frame = task.preprocess(read_image(folder / image))
+    found = session.run(fitted[None])
+    arrays: dict[str, Any] = {f"output_{k}": output for k, output in enumerate(found)} if outputs else {}
+    name = f"{image.rpartition('.')[0]}.npz"
+    np.savez(folder / name, input=fitted, **arrays)
+    items = to_items(task.postprocess(found, [frame])[0], task.spec.class_names)
+    return {"image": image, "arrays": name, "items": items}
+
+
+def reproduce(folder: Path, session: Session, task: VisionTask, rules: Rules) -> tuple[list[Finding], float]:
     """Run the golden set of an unpacked bundle again; see `check_golden` for what comes back."""
 
     def decode(outputs: Sequence[npt.NDArray[Any]], frame: ImageFrame) -> list[Item]:
         return to_items(task.postprocess(outputs, [frame])[0], task.spec.class_names)
 
     infer: Callable[[npt.NDArray[np.uint8]], Sequence[npt.NDArray[Any]]] = session.run
-    return check_golden(folder, lambda path: task.preprocess(read_image(path)), infer, decode)
+    return check_golden(folder, rules, lambda path: task.preprocess(read_image(path)), infer, decode)
 
 
 def to_items(prediction: Prediction, class_names: Sequence[str]) -> list[Item]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from components.backends import Session, get_backend
+from components.backends.onnx_file import precision_of, read_onnx
 from components.contracts import Check, Verdict
 from components.errors import BundleError, ImageError, UnavailableError
 from components.images.reading import read_image
 from components.package.archive import unpack
-from components.package.golden import reproduce, to_items
+from components.package.golden import RULE, reproduce, to_items
 from components.package.manifest import MANIFEST, Manifest, list_files, read_manifest
-from components.package.run_template import SUMS, damaged_files
+from components.package.run_template import SUMS, DamagedBundle, Finding, Rules, damaged_files
 from components.vision import task_for
 
 FALLBACK = "onnxruntime"  # runs every bundle
@@ -28,9 +29,9 @@ class Verification:
 
     Arguments:
         ok: no check failed.
-        checks: of the files, and of the golden set within the bundle's own tolerances.
+        checks: of the files, and of the golden set within the tolerances of the model's precision.
         max_abs_difference: largest of any output value, in the units of the output.
-        images: how many golden images were run.
+        images: how many golden images were run, those for the rules of reading aside.
     """
 
     ok: bool
@@ -63,10 +64,10 @@ def verify_bundle(path: Path) -> Verification:
 
 def verify_folder(folder: Path) -> Verification:
     """`verify_bundle` of an unpacked bundle."""
-    manifest = _require_whole(folder)
+    manifest = require_whole(folder)
     session, remark = _open_model(folder, manifest)
     with session:
-        findings, worst = reproduce(folder, session, _task(manifest))
+        findings, worst = _reproduce(folder, session, manifest)
     files = Check("files", float(len(manifest.files)), None, Verdict.PASS, "as they were packed")
     golden = tuple(
         Check(
@@ -78,7 +79,7 @@ def verify_folder(folder: Path) -> Verification:
         )
         for finding in findings
     )
-    images = sum(file.path.endswith(".npz") for file in manifest.files)
+    images = sum(file.path.endswith(".npz") and RULE not in file.path for file in manifest.files)
     return Verification(all(finding.ok for finding in findings), (files, *golden), worst, images)
 
 
@@ -98,7 +99,7 @@ def run_bundle(path: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
         UnavailableError: no backend on this machine runs it.
     """
     with _opened(Path(path)) as folder:
-        manifest = _require_whole(folder)
+        manifest = require_whole(folder)
         task = _task(manifest)
         session, _ = _open_model(folder, manifest)
         results: list[dict[str, Any]] = []
@@ -126,8 +127,12 @@ def _opened(path: Path) -> Iterator[Path]:
         raise BundleError("a bundle's folder or zip", found=f"nothing at {path}", mend="check the path")
 
 
-def _require_whole(folder: Path) -> Manifest:
-    """The manifest of a bundle whose files are all there, unchanged, and no others."""
+def require_whole(folder: Path) -> Manifest:
+    """The manifest of an unpacked bundle whose files are all there, unchanged, and no others.
+
+    Raises:
+        BundleError: it is damaged; the message names the file.
+    """
     problems = damaged_files(folder)
     if problems:
         raise BundleError(f"the files that {SUMS} lists", found="; ".join(problems[:5]), mend="fetch the bundle again")
@@ -139,6 +144,16 @@ def _require_whole(folder: Path) -> Manifest:
     if listed:
         raise BundleError(f"the files that {MANIFEST} lists", found=f"no {min(listed)}", mend="fetch the bundle again")
     return manifest
+
+
+def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list[Finding], float]:
+    """The findings on the golden set, by the precision that the model's own graph shows."""
+    precision = precision_of(read_onnx(folder / manifest.model.path))
+    rules = Rules(manifest.model.spec.head.value, precision.value, manifest.thresholds.confidence)
+    try:
+        return reproduce(folder, session, _task(manifest), rules)
+    except DamagedBundle as error:
+        raise BundleError("a readable golden set", found=str(error), mend="fetch the bundle again") from error
 
 
 def _task(manifest: Manifest) -> Any:

@@ -128,14 +128,7 @@ def _write_golden(folder: Path, manifest: Manifest, images: Sequence[Path]) -> N
     backend = get_backend(manifest.backend)
     device, threads = manifest.target.device, manifest.target.threads
     with backend.open(manifest.artifact(folder), device=device, threads=threads) as session:
-        write_golden(
-            folder,
-            images,
-            session,
-            task,
-            precision=manifest.model.precision,
-            confidence=thresholds.confidence,
-        )
+        write_golden(folder, images, session, task)
 
 
 def _write_configuration(folder: Path, manifest: Manifest) -> None:

@@ -115,6 +115,44 @@ def test_damage_is_named_and_nothing_is_run(detector_bundle: Bundle, tmp_path: P
     assert done.stdout == "FAIL: model.onnx: its content has changed\n"
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("manifest.json", '"blue"', '"pink"'), ("config.json", '"confidence": 0.25', '"confidence": 0.01')],
+)
+def test_bundle_that_was_changed_does_not_predict(
+    detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new))
+    done = run(copy, photos[0])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"FAIL: the bundle is damaged: {file}: its content has changed; fetch it again\n"
+
+
+def test_results_beside_the_runner_are_no_damage_until_the_bundle_is_verified(
+    detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    (copy / "results.json").write_text("[]")
+    assert run(copy, photos[0]).returncode == 0
+    assert run(copy, "--verify").stdout == "FAIL: results.json: not a file of this bundle\n"
+
+
+@pytest.mark.parametrize("name", ["golden/golden.json", "golden/0001.npz", "config.json", "preprocessing.json"])
+def test_forged_files_end_the_runner_in_one_line(
+    detector_bundle: Bundle, tmp_path: Path, reseal: Any, name: str
+) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    (copy / name).write_text('{"images": 7}')
+    reseal(copy)
+    done = run(copy, "--verify")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("FAIL: the bundle is damaged: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_runner_without_images_says_what_it_wants(detector_bundle: Bundle) -> None:
     done = run(detector_bundle.folder)
     assert done.returncode == 2

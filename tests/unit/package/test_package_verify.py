@@ -15,6 +15,7 @@ from components.contracts import Bundle, Verdict
 from components.errors import BundleError
 from components.files import sha256_file, write_json
 from components.package import read_manifest, run_bundle, verify_bundle
+from flows.predicting import serving
 
 Change = Callable[[Path], None]
 
@@ -39,7 +40,7 @@ def test_fresh_bundle_reproduces_itself_as_folder_and_as_zip(detector_bundle: Bu
         assert {check.verdict for check in verification.checks} == {Verdict.PASS}
         assert verification.max_abs_difference == 0
         assert verification.images == 3
-        assert verification.checks[-1].reason == "3 images agree; on onnxruntime"
+        assert verification.checks[-1].reason == "3 images agree, 4 rules of reading hold; on onnxruntime"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,18 @@ def test_changed_byte_is_found_and_its_file_named(copied: Path, name: str) -> No
         verify_bundle(copied)
     with pytest.raises(BundleError, match=name):
         run_bundle(copied, [])
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("manifest.json", '"blue"', '"pink"'), ("manifest.json", '"confidence": 0.25', '"confidence": 0.01')],
+)
+def test_bundle_that_was_changed_serves_nothing(copied: Path, file: str, old: str, new: str) -> None:
+    text = (copied / file).read_text()
+    assert old in text
+    (copied / file).write_text(text.replace(old, new))
+    with pytest.raises(BundleError, match=f"{file}: its content has changed"), serving(str(copied)):
+        pass
 
 
 def test_missing_and_extra_files_are_found_and_named(copied: Path) -> None:
@@ -149,6 +162,99 @@ def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, f
     verification = verify_bundle(copied)
     assert {check.name for check in verification.failed} == failed
     assert not verification.max_abs_difference <= 0.1
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"tolerance": {"pixels": 1e9, "outputs": 1e9, "confidence": 1e9, "iou": -1}}, {"confidence": 2.0}, {"head": "?"}],
+)
+def test_bundle_does_not_say_how_exactly_it_is_looked_at(copied: Path, reseal: Change, claims: dict[str, Any]) -> None:
+    def move_boxes(values: Any) -> None:
+        values["images"][0]["items"][0]["box"] = [0, 0, 5, 5]
+        values.update(claims)
+
+    edit(copied / "golden" / "golden.json", move_boxes)
+    reseal(copied)
+    assert [check.name for check in verify_bundle(copied).failed] == ["golden_predictions"]
+
+
+def test_precision_is_read_from_the_graph_and_not_from_the_manifest(copied: Path, reseal: Change) -> None:
+    edit(copied / "manifest.json", lambda values: values["model"].update(precision="int8"))
+    reseal(copied)
+    (outputs,) = (check for check in verify_bundle(copied).checks if check.name == "golden_outputs")
+    assert outputs.limit == 0.005
+
+
+def _set(*keys: Any, to: Any) -> Callable[[Any], None]:
+    def change(values: Any) -> None:
+        for key in keys[:-1]:
+            values = values[key]
+        values[keys[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.clear(),
+        _set("images", to=[]),
+        _set("images", to={"a": 1}),
+        _set("images", 0, to="golden/0001.png"),
+        _set("images", 0, "image", to="../../etc/passwd"),
+        _set("images", 0, "image", to=7),
+        _set("images", 0, "arrays", to="golden/0001.png"),
+        _set("images", 0, "arrays", to="golden/none.npz"),
+        _set("images", 0, "items", to=None),
+        _set("images", 0, "items", 0, "confidence", to="much"),
+        _set("images", 0, "items", 0, "confidence", to=10**400),
+        _set("images", 0, "items", 0, "box", to=[1, 2]),
+        lambda values: values["images"][0]["items"][0].pop("class_name"),
+    ],
+)
+def test_malformed_golden_listing_is_refused(copied: Path, reseal: Change, change: Callable[[Any], None]) -> None:
+    edit(copied / "golden" / "golden.json", change)
+    reseal(copied)
+    with pytest.raises(BundleError, match="a readable golden set"):
+        verify_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"input": np.zeros((64, 64, 3), np.float32), "output_0": np.zeros(3)},
+        {"input": np.zeros((64, 64, 3), np.uint8)},
+        {"input": np.zeros((64, 64, 3), np.uint8), "output_0": np.full((1, 7, 32), np.nan)},
+        {"input": np.array({}, object), "output_0": np.zeros(3)},
+    ],
+)
+def test_malformed_golden_arrays_are_refused(copied: Path, reseal: Change, arrays: dict[str, Any]) -> None:
+    np.savez(copied / "golden" / "0001.npz", **arrays)
+    reseal(copied)
+    with pytest.raises(BundleError, match=r"a readable golden set, found golden/0001\.npz"):
+        verify_bundle(copied)
+
+
+def test_golden_arrays_that_unpack_to_any_size_are_refused(copied: Path, reseal: Change) -> None:
+    np.savez_compressed(copied / "golden" / "0001.npz", input=np.zeros((64, 64, 3), np.uint8), output_0=np.zeros(9))
+    reseal(copied)
+    with pytest.raises(BundleError, match="compressed arrays"):
+        verify_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"input": np.zeros((9, 9, 3), np.uint8), "output_0": np.zeros((1, 7, 32))},
+        {"input": np.zeros((64, 64, 3), np.uint8), "output_0": np.zeros((1, 7, 32)), "output_1": np.zeros(3)},
+        {"input": np.zeros((64, 64, 3), np.uint8), "output_0": np.zeros(3)},
+    ],
+)
+def test_golden_arrays_of_another_model_fail(copied: Path, reseal: Change, arrays: dict[str, Any]) -> None:
+    np.savez(copied / "golden" / "0001.npz", **arrays)
+    reseal(copied)
+    assert not verify_bundle(copied).ok
 
 
 def test_backend_that_is_missing_here_is_replaced_by_onnxruntime_and_that_is_said(copied: Path, reseal: Change) -> None:
