@@ -468,6 +468,9 @@ class DatasetVersion:
     dropped: Mapping[str, int]
 
 
+RATIO_GATES = frozenset({"p95_ms", "size_mb", "peak_rss_mb"})
+
+
 @dataclass(frozen=True)
 class Gate:
     """One condition of a promotion: the challenger against the champion on the same images.
@@ -476,7 +479,8 @@ class Gate:
         name: e.g. ``golden``, ``recent``, ``class 7``, ``p95_ms``, ``size_mb``, ``bundle``.
         champion: its value, or None where there is none.
         challenger: likewise.
-        difference: challenger − champion (latency: the ratio) with its 95 % interval, as (value, low, high).
+        difference: challenger − champion with its 95 % interval, as (value, low, high); challenger ÷ champion where
+            `is_ratio`.
         limit: what the interval's bound is compared with.
         achievable: the smallest margin that this many images could have shown, or None.
         images: what it rests on.
@@ -497,6 +501,11 @@ class Gate:
     reason: str
     required: bool = True
     slice_of: str = ""
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether `difference` and `limit` are ratios, as those of latency, size and memory are."""
+        return self.name in RATIO_GATES
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from flows.config import DataInput, ModelInput, MonitorConfig, ReleaseConfig
 from flows.config_data import RetrainDataInput
 from flows.config_retraining import RetrainConfig
 from flows.formats import plain, short
+from flows.kept import kept_bundle
 from flows.progress import advance
 from flows.settings import Settings
 from flows.summary import MonitorSummary, ReleaseSummary
@@ -44,6 +45,7 @@ class DemoSummary:
         night: what it makes of a night.
         retraining: what became of the challenger that learnt from that night.
         next_night: what the champion makes of the next one.
+        bundle: of the champion.
         compared: the first version and the champion.
         seconds_to_alarm: from the first scene to the drift of the night.
         seconds: to the end.
@@ -54,6 +56,7 @@ class DemoSummary:
     night: MonitorSummary
     retraining: RetrainSummary
     next_night: MonitorSummary
+    bundle: Path
     compared: tuple[Compared, ...]
     seconds_to_alarm: float
     seconds: float
@@ -126,6 +129,7 @@ def run(settings: Settings) -> DemoSummary:
         night,
         retrained,
         next_night,
+        kept_bundle(NAME, champion) or first.bundle,
         compared,
         seconds_to_alarm=alarm - started,
         seconds=time.perf_counter() - started,

@@ -6,7 +6,6 @@ from components.contracts import Gate, GateReport
 from flows.formats import number
 
 HEADINGS = ("gate", "champion", "challenger", "change [95 %]", "limit", "n", "verdict")
-_RATIOS = ("p95_ms", "size_mb", "peak_rss_mb")
 
 
 def headline(report: GateReport) -> str:
@@ -17,7 +16,7 @@ def headline(report: GateReport) -> str:
 
 def cells(gate: Gate) -> tuple[str, ...]:
     """One row, in the order of `HEADINGS`."""
-    ratio = gate.name in _RATIOS
+    ratio = gate.is_ratio
     digits = 2 if ratio or gate.name.startswith("budget ") else 3
     limit = "–" if gate.limit is None else f"{gate.limit:.2f}×" if ratio else f"{gate.limit:g}"
     return (

@@ -50,6 +50,17 @@ def latest_release(name: str) -> Path:
     return max(found, key=lambda folder: int(folder.name))
 
 
+def kept_bundle(name: str, version: int) -> Path | None:
+    """The zip of a version's bundle below this storage root; None for one that was released elsewhere.
+
+    Arguments:
+        name: of the registered model.
+        version: of it.
+    """
+    bundle = Settings.from_environment().releases / name / str(version) / f"{name}.zip"
+    return bundle if bundle.is_file() else None
+
+
 def kept_windows(name: str) -> tuple[KeptWindow, ...]:
     """All judged batches of a model that this storage root keeps, the latest last.
 

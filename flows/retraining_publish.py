@@ -28,6 +28,7 @@ def markdown(config: RetrainConfig, done: RetrainSummary) -> str:
         ("trigger", f"{config.trigger} {config.event}".strip()),
         ("champion", done.champion),
         ("challenger", done.challenger),
+        ("challenger's bundle", f"`{done.bundle}`" if done.bundle else None),
         ("labels missing", done.missing or None),
         ("waiting to be labelled", done.queued or None),
     ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome, dump
 from flows.config_retraining import RetrainConfig
 from flows.formats import plain
+from flows.kept import kept_bundle
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,15 @@ class RetrainSummary:
         state = "promoted" if promoted else "rejected"
         return cls(config.name, state, reason, champion, decision.version, dataset=dataset, gates=decision.gates)
 
+    @property
+    def bundle(self) -> Path | None:
+        """The challenger's bundle, where this storage root keeps it."""
+        return kept_bundle(self.name, self.challenger) if self.challenger else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
         return plain(self) | {
+            "bundle": str(self.bundle) if self.bundle else None,
             "dataset": dump(self.dataset) if self.dataset else None,
             "gates": dump(self.gates) if self.gates else None,
         }

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.contracts import Decision, Gate, dump
+from components.contracts import Decision, Gate, Outcome, dump, load
 from components.files import write_json, write_text
 from model_registry import runs
 from model_registry.history import Entry, History
 from model_registry.markdown import number, table, text
 from model_registry.record import Record
 from model_registry.release import KEY_CHARACTERS
-from model_registry.store import contended
+from model_registry.store import Store, contended
 
 _TAG_LENGTH = 5000
 _DONE = "FINISHED"
+_FILE = "decision.json"
 
 
 def open_run(record: Record, decision: Decision, key: str) -> Any:
@@ -36,9 +39,9 @@ def open_run(record: Record, decision: Decision, key: str) -> Any:
         **{f"gate.{_key(gate.name)}": gate.verdict.value for gate in _gates(decision)},
     }
     run = client.create_run(experiment, run_name=name, tags={k: v[:_TAG_LENGTH] for k, v in tags.items()})
-    runs.log_metrics(client, run.info.run_id, _differences(decision))
+    runs.log_metrics(client, run.info.run_id, _changes(decision))
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        write_json(Path(scratch) / "decision.json", dump(decision))
+        write_json(Path(scratch) / _FILE, dump(decision))
         write_text(Path(scratch) / "decision.md", page(decision))
         client.log_artifacts(run.info.run_id, scratch)
     return run
@@ -54,9 +57,28 @@ def finish(record: Record, history: History, entry: Entry, versions: frozenset[i
     client = record.store.client
     for version in versions.intersection((entry.decision.version, entry.decision.champion_before)):
         _tell(record, history, version)
+    _log_pair(record, entry)
     client.update_run(entry.run_id, name=f"decision {entry.number} · {_did(entry.decision)}")
     contended(client.set_tag, entry.run_id, "decision", str(entry.number))
     client.set_terminated(entry.run_id, _DONE)
+
+
+def with_gates(store: Store, entry: Entry) -> Decision:
+    """The decision of an entry with its gates; where they did not fit into the entry, those of its run's files."""
+    if entry.decision.gates or entry.decision.outcome not in (Outcome.PROMOTED, Outcome.REJECTED):
+        return entry.decision
+    if not any(file.path == _FILE for file in store.client.list_artifacts(entry.run_id)):
+        return entry.decision
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        path = store.client.download_artifacts(entry.run_id, _FILE, scratch)
+        found = load(Decision, json.loads(Path(path).read_text(encoding="utf-8")))
+    return found if replace(found, gates=None) == entry.decision else entry.decision
+
+
+def compared_with(decision: Decision) -> int | None:
+    """The champion that the gates of a decision compared its version with; None without gates, or for a first one."""
+    _, _, champion = decision.gates.champion.rpartition("/") if decision.gates else ("", "", "")
+    return int(champion) if champion else None
 
 
 def close_unused(record: Record, key: str) -> None:
@@ -83,7 +105,17 @@ def page(decision: Decision) -> str:
         *(f"- {text(reason)}" for reason in decision.reasons),
     ]
     if gates := _gates(decision):
-        header = ("gate", "champion", "challenger", "difference [95 %]", "limit", "achievable", "images", "verdict", "")
+        header = (
+            "gate",
+            "champion",
+            "challenger",
+            "difference or ratio [95 %]",
+            "limit",
+            "achievable",
+            "images",
+            "verdict",
+            "",
+        )
         lines += ["", "## Gates", "", table(header, [_row(gate) for gate in gates])]
     if decision.hashes:
         lines += ["", "## Data", "", *(f"- {role}: sha256 `{digest}`" for role, digest in decision.hashes.items())]
@@ -110,6 +142,14 @@ def _tell(record: Record, history: History, version: int) -> None:
         contended(record.store.client.set_model_version_tag, record.model, str(version), key, value)
 
 
+def _log_pair(record: Record, entry: Entry) -> None:
+    """Put what was measured of both versions on their runs; a second time it changes nothing."""
+    pair = paired_metrics(with_gates(record.store, entry))
+    for row in record.rows() if pair else ():
+        if row.run_id and (values := pair.get(int(row.version))):
+            runs.log_metrics(record.store.client, row.run_id, values, at=entry.at)
+
+
 def _did(decision: Decision) -> str:
     return f"{decision.outcome.value.replace('_', ' ')} v{decision.version}"
 
@@ -130,23 +170,53 @@ def _gates(decision: Decision) -> tuple[Gate, ...]:
     return decision.gates.gates if decision.gates else ()
 
 
-def _differences(decision: Decision) -> dict[str, float]:
+def _changes(decision: Decision) -> dict[str, float]:
     """What each gate measured, with its interval; one that measured nothing is absent."""
     values = {}
     for gate in _gates(decision):
+        what = "ratio" if gate.is_ratio else "difference"
         for part, value in zip(("", "_low", "_high"), gate.difference or (), strict=False):
-            values[f"difference{part}.{_key(gate.name)}"] = value
+            values[f"{what}{part}.{_key(gate.name)}"] = value
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
+def paired_metrics(decision: Decision) -> dict[int, dict[str, float]]:
+    """What the gates measured of both versions on the same images and in interleaved calls, by version.
+
+    Both have the same key, ``gate.v1-v2.golden``, so that MLflow's own comparison shows the pair side by side. A
+    version that met several others has a key for each of them.
+    """
+    before, version = compared_with(decision), decision.version
+    if before is None:
+        return {}
+    whole = [gate for gate in _gates(decision) if not gate.slice_of]
+    sides = {
+        before: {gate.name: gate.champion for gate in whole},
+        version: {gate.name: gate.challenger for gate in whole},
+    }
+    return {
+        side: {
+            f"gate.v{before}-v{version}.{_key(name)}": value
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
+        for side, values in sides.items()
+    }
+
+
 def _row(gate: Gate) -> tuple[str, ...]:
-    difference = "–" if gate.difference is None else "{:.4f} [{:.4f}, {:.4f}]".format(*gate.difference)
+    sign = "×" if gate.is_ratio else ""
+    change = (
+        "–"
+        if gate.difference is None
+        else "{:.4f}{} [{:.4f}, {:.4f}]".format(gate.difference[0], sign, *gate.difference[1:])
+    )
     return (
         text(gate.name),
         number(gate.champion, 4),
         number(gate.challenger, 4),
-        difference,
-        number(gate.limit, 4),
+        change,
+        number(gate.limit, 4) + (sign if gate.limit is not None else ""),
         number(gate.achievable, 4),
         str(gate.images),
         gate.verdict.value if gate.required else f"{gate.verdict.value} (not required)",

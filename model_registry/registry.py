@@ -210,14 +210,14 @@ class Registry:
             return dict(self._store.client.get_run(version.run_id).data.metrics)
 
     def compare(self, name: str, first: str | int, second: str | int) -> Comparison:
-        """Two versions, by number or alias, side by side.
+        """Two versions, by number or alias, side by side, and the decision between them.
 
         Raises:
             RegistryError: no such version.
         """
         one, two = self.get(name, first), self.get(name, second)
         with mlflow_errors("to compare two versions"):
-            return compare(self._store, one, two)
+            return compare(self._store, self._record(name).read(), one, two)
 
     def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = UI) -> str:
         """Where MLflow's UI shows two versions side by side.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,12 @@ from components.files import sha256_file, sha256_json
 RECORD_SUFFIX = ".decisions"  # beside the model NAME, MLflow holds its decision record as NAME.decisions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 KEY_CHARACTERS = re.compile(r"[^\w\-. /]", re.ASCII)  # what MLflow refuses in the key of a metric or a parameter
+
+SESSION_METRICS = frozenset(  # they depend on the machine and on the moment
+    {"p50_ms", "p50_low_ms", "p50_high_ms", "p95_ms", "throughput_per_s", "peak_rss_mb", "noise_floor"}
+)
+OWN_BASELINE_METRICS = frozenset({"speedup", "speedup_low", "speedup_high", "accuracy_drop"})
+_VALIDATION = ("validation", "val")  # roles of the data that accuracy is measured on, where no parameter names it
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,18 @@ def release_params(release: Release) -> dict[str, str]:
         "classes": str(len(spec.class_names)),
     }
     return {**flatten(release.parameters), **facts, **params_of(release.chosen)}
+
+
+def validation_role(params: Mapping[str, str], roles: Iterable[str]) -> str:
+    """The role of the data that accuracy was measured on; empty where it is not known.
+
+    Arguments:
+        params: of a release's run, flat.
+        roles: of the data sets whose hashes are known.
+    """
+    known = set(roles)
+    named = (params.get("data.validation_split"), *_VALIDATION)
+    return next((role for role in named if role in known), "")
 
 
 def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

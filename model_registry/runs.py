@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,19 @@ from components.package.manifest import MANIFEST
 from model_registry.plot import draw_latency_accuracy
 from model_registry.release import (
     Release,
+    flatten,
     metrics_of,
     params_of,
     release_metrics,
     release_params,
     run_tags,
+    validation_role,
     verdict_tags,
 )
 from model_registry.store import Store
 
 BUNDLE_FOLDER, REFERENCE_FOLDER, SOURCE_FOLDER = "bundle", "reference", "source"
 PARAMETERS = "parameters.json"
-_VALIDATION = ("validation", "val")  # roles of the data that accuracy is measured on
 _PER_BATCH = 100  # parameters and tags that MLflow takes in one call
 _PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
 _DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all of it is in the version's tags
@@ -123,7 +125,8 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     """Log a release's parameters, metrics, data, files and plot to its run, and its metrics to its logged model."""
     client, data = store.client, _datasets(release)
     log_inputs(client, run_id, data)
-    validation = next((d for d in data if d.role in _VALIDATION), None)
+    role = validation_role(flatten(release.parameters), release.dataset_hashes)
+    validation = next((d for d in data if d.role == role), None)
     _log_params(client, run_id, release_params(release))
     log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
@@ -170,11 +173,12 @@ def log_metrics(
     step: int = 0,
     model_id: str | None = None,
     dataset: DatasetName | None = None,
+    at: datetime | None = None,
 ) -> None:
-    """Log metrics of one moment, tied to a logged model and to the data that they were measured on."""
+    """Log metrics of one moment, by default now, tied to a logged model and to the data that they were measured on."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    now = int((at.timestamp() if at else time.time()) * 1000)
     named = {"dataset_name": dataset.name, "dataset_digest": dataset.digest} if dataset else {}
     client.log_batch(
         run_id, metrics=[Metric(key, value, now, step, model_id=model_id, **named) for key, value in metrics.items()]

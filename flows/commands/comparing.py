@@ -26,7 +26,7 @@ def compare(
     open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show two versions side by side: metrics, and the parameters and hashes that differ."""
+    """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
     settings = Settings.from_environment()
     registry = Registry(settings.tracking_uri, settings.artifact_root)
     found = registry.compare(model, first, second)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from components.contracts import ModelVersion
 from flows.formats import number
+from flows.gates_screen import show_gates
 from model_registry import Comparison, TextPair
 
 _out = Console()
@@ -18,16 +19,46 @@ _HASH_SHOWN = 12
 
 
 def comparison(found: Comparison) -> None:
-    """Two versions side by side."""
+    """Two versions side by side: first what decided between them, then each as it was released."""
+    _decision(found)
     titles = [f"{v.name}/{v.version}" + (f" ({', '.join(v.aliases)})" if v.aliases else "") for v in _both(found)]
-    metrics = _table("metric", titles, "difference")
-    for pair in found.metrics:
-        difference = "–" if pair.difference is None else f"{pair.difference:+.4f}"
-        metrics.add_row(pair.metric, number(pair.first, 4), number(pair.second, 4), difference)
-    _out.print(metrics)
+    _metrics(found, titles)
     _texts("parameter that differs", titles, found.parameters)
     _texts("hash that differs", titles, [_short(pair) for pair in found.hashes])
-    _out.print(f"MLflow: {found.url}", highlight=False, soft_wrap=True)
+    _line(f"MLflow: {found.url}")
+
+
+def _decision(found: Comparison) -> None:
+    if found.decided is None or found.decided.decision.gates is None:
+        if found.first.version != found.second.version:
+            name, first, second = found.first.name, found.first.version, found.second.version
+            _line(f"no decision between {name}/{first} and {name}/{second} rests on gates; to compare both on the same")
+            _line(f"images: foveal gates {name} {second} --against {first} --data data.yaml")
+        return
+    made = found.decided.decision
+    what = f"{made.outcome.value.replace('_', ' ')} v{made.version}"
+    _line(f"what decided, on the same images and in interleaved calls: decision {found.decided.number}, {what}", "bold")
+    show_gates(found.decided.decision.gates, _out)
+
+
+def _metrics(found: Comparison, titles: Sequence[str]) -> None:
+    """What compares first; then what does not, in groups, each under its reason."""
+    reasons = sorted({pair.incomparable for pair in found.metrics})
+    for reason in reasons:
+        what = f"not comparable: {reason}" if reason else "as each was released"
+        table = _table("metric", titles, *(() if reason else ("difference",)))
+        for pair in found.metrics:
+            if pair.incomparable != reason:
+                continue
+            difference = "–" if pair.difference is None else f"{pair.difference:+.4f}"
+            cells = (pair.metric, number(pair.first, 4), number(pair.second, 4), difference)
+            table.add_row(*cells[: len(table.columns)])
+        _line(what, "yellow" if reason else "bold")
+        _out.print(table)
+
+
+def _line(text: str, style: str | None = None) -> None:
+    _out.print(text, highlight=False, soft_wrap=True, markup=False, style=style)
 
 
 def serving(address: str) -> None:

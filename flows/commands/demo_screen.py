@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 
 from flows.commands.retrain_screen import show_retraining
 from flows.demo import DemoSummary
-from flows.screen import places, release_places, variants, window
+from flows.screen import places, variants, window
 
 
 def show_demo(done: DemoSummary) -> None:
@@ -23,13 +25,23 @@ def show_demo(done: DemoSummary) -> None:
         what = f"{row.split.replace('_', ' ')}, {row.images} images that neither version learnt from"
         out.print(f"  {change} on {what}", highlight=False, soft_wrap=True)
     out.print()
-    places(
-        [
-            ("version", f"{done.next_night.name}/{done.next_night.version} (champion)"),
-            *release_places(done.release)[1:],
-            ("night's report", done.night.window.report),
-            ("next night's", done.next_night.window.report),
-            ("why it changed", f"{done.command} history {done.release.name}"),
-            ("all of it", f"{done.command} up      then Prefect, MLflow and Evidently show it in the browser"),
-        ]
-    )
+    places(demo_places(done))
+
+
+def demo_places(done: DemoSummary) -> list[tuple[str, Any]]:
+    """Rows of where everything of the champion is, and then of the version before it."""
+    first, last = done.release, done.next_night
+    rows: list[tuple[str, Any]] = [
+        ("version", f"{last.name}/{last.version} (champion)"),
+        ("bundle", done.bundle),
+        ("predictions", last.window.predictions),
+        ("drift report", last.window.report),
+    ]
+    if first.window:
+        rows.append((f"day, {first.name}/{first.version}", first.window.report))
+    return [
+        *rows,
+        (f"night, {done.night.name}/{done.night.version}", done.night.window.report),
+        ("why it changed", f"{done.command} history {first.name}"),
+        ("all of it", f"{done.command} up      then Prefect, MLflow and Evidently show it in the browser"),
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from flows.formats import short
 from flows.gates_screen import show_gates
 from flows.summary_retraining import RetrainSummary
 
@@ -25,3 +26,5 @@ def show_retraining(done: RetrainSummary, console: Console | None = None) -> Non
     if done.repeated:
         out.print("  this event had been dealt with: nothing was done now", style="dim")
     out.print(line, soft_wrap=True)
+    if done.bundle:
+        out.print(f"  bundle of {done.name}/{done.challenger}: {short(done.bundle)}", soft_wrap=True, highlight=False)

@@ -51,9 +51,11 @@ def chain(registry, name):
 
 
 def gates(name, champion, challenger, verdict=Verdict.PASS):
+    """One gate of accuracy, one of latency, and one that could not be measured."""
     golden = Gate("golden", 0.81, 0.83, (0.02, 0.01, 0.03), -0.01, 0.006, 400, verdict, "0.02 better on 400 images")
     broken = Gate("class 7", None, None, None, None, None, 12, Verdict.NOT_EVALUATED, "too few", required=False)
-    return GateReport(f"{name}/{champion}" if champion else "", f"{name}/{challenger}", (golden, broken))
+    p95 = Gate("p95_ms", 4.0, 3.8, (0.95, 0.86, 0.97), 1.26, None, 200, Verdict.PASS, "0.95× in interleaved calls")
+    return GateReport(f"{name}/{champion}" if champion else "", f"{name}/{challenger}", (golden, broken, p95))
 
 
 def test_a_decision_is_an_entry_with_all_that_it_rests_on(registry, model, client):
@@ -85,11 +87,13 @@ def test_a_decision_is_a_run_with_tags_metrics_and_files(registry, model, client
     assert (tags["reference_sha256"], tags["decision"]) == ("f" * 64, "2")
     assert run.data.metrics == {
         "difference.golden": 0.02, "difference_low.golden": 0.01, "difference_high.golden": 0.03,
+        "ratio.p95_ms": 0.95, "ratio_low.p95_ms": 0.86, "ratio_high.p95_ms": 0.97,
     }  # fmt: skip
     folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     assert load(Decision, json.loads((folder / "decision.json").read_text())) == registry.decisions(model)[1].decision
     page = (folder / "decision.md").read_text()
     assert "| golden | 0.8100 | 0.8300 | 0.0200 [0.0100, 0.0300] | -0.0100 | 0.0060 | 400 | pass |" in page
+    assert "| p95_ms | 4.0000 | 3.8000 | 0.9500× [0.8600, 0.9700] | 1.2600× |" in page
 
 
 def test_a_version_says_why_it_is_what_it_is(registry, model):
@@ -351,6 +355,7 @@ def test_gates_too_many_for_the_record_are_kept_with_the_run(registry, model, cl
     registry.promote(model, 2, Grounds("drift", "a flow", gates=many))
     decided = registry.decisions(model)[-1].decision
     assert (decided.outcome, decided.version, decided.gates) == (Outcome.PROMOTED, 2, None)
+    assert registry.compare(model, 1, 2).decided.decision.gates == many
     run_id = registry.tags(registry.get(model, 2))["decision_run"]
     stored = json.loads(Path(client.download_artifacts(run_id, "decision.json", str(tmp_path))).read_text())
     assert load(Decision, stored).gates == many
