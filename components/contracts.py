@@ -58,6 +58,27 @@ class Head(StrEnum):
     YOLO_END2END = "yolo_end2end"  # (n, k, 6): xyxy in input pixels, score, class id; NMS is done
     LOGITS = "logits"  # (n, classes)
     PROBABILITIES = "probabilities"  # (n, classes), rows sum to 1
+    SIGMOID = "sigmoid"  # (n, classes), each 0–1 by itself: one class does not exclude another
+    SIGMOID_LOGITS = "sigmoid_logits"  # (n, classes): the same before its sigmoid
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether an image is one class alone, so that a classifier's probabilities sum to 1."""
+        return self in (Head.LOGITS, Head.PROBABILITIES)
+
+
+class Output(StrEnum):
+    """What the numbers of a classifier are, one a class."""
+
+    LOGITS = "logits"  # any number; a softmax makes them probabilities
+    SOFTMAX = "softmax"  # probabilities, 0–1, that sum to 1
+    SIGMOID = "sigmoid"  # scores, each 0–1 by itself (multi-label)
+    SIGMOID_LOGITS = "sigmoid_logits"  # any number; a sigmoid makes each a score by itself
+
+    @property
+    def head(self) -> Head:
+        """The head that reads such numbers."""
+        return Head.PROBABILITIES if self is Output.SOFTMAX else Head(self.value)
 
 
 class Verdict(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from components.contracts import Fit, TaskType
+from components.contracts import Fit, Output, TaskType
 from components.errors import ConfigError
 from components.images.statistics import IMAGE_COLUMNS
 from model_registry import check_name
@@ -71,6 +71,12 @@ class ModelInput(Parameters):
         None,
         description="What the network expects, when not as usual: 0-1 for detectors, ImageNet's for classifiers.",
         json_schema_extra=at(6),
+    )
+    output: Output | None = Field(
+        None,
+        description="What a classifier's numbers are, where its graph does not tell: logits, softmax (probabilities "
+        "that sum to 1), sigmoid (scores, each class by itself) or sigmoid_logits (the same before the sigmoid).",
+        json_schema_extra=at(7),
     )
 
 

@@ -52,6 +52,7 @@ def open_model(model: ModelInput) -> ModelArtifact:
         image_size=model.image_size,
         fit=model.fit,
         normalisation=Normalisation(given.mean, given.std) if given else None,
+        output=model.output,
         trust_pickle=model.trust_pickle,
         workdir=workplace(),
     )
@@ -64,7 +65,7 @@ def optimize(
     """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
     from components.images.datasets import load_dataset
     from components.images.reading import read_image
-    from components.optimize import PassContext, make_variants
+    from components.optimize import PassContext, make_variants, require_sound
     from components.vision import task_for
 
     dataset = load_dataset(calibration.data, calibration.name)
@@ -74,6 +75,7 @@ def optimize(
     for done, image in enumerate(chosen, start=1):
         inputs.append(task.preprocess(read_image(image.path))[0])
         advance("reading calibration images", done, len(chosen))
+    require_sound(source, inputs)
     context = PassContext(workplace(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False)
     return make_variants(source, target.precisions, context)
 

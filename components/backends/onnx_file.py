@@ -39,6 +39,8 @@ _TASK_OF = {
     Head.YOLO_END2END: TaskType.DETECT,
     Head.LOGITS: TaskType.CLASSIFY,
     Head.PROBABILITIES: TaskType.CLASSIFY,
+    Head.SIGMOID: TaskType.CLASSIFY,
+    Head.SIGMOID_LOGITS: TaskType.CLASSIFY,
 }
 _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
 
@@ -208,10 +210,8 @@ def output_shape(spec: VisionSpec) -> tuple[int | str, ...]:
     shapes: dict[Head, tuple[int | str, ...]] = {
         Head.YOLO: ("batch", 4 + classes, "anchors"),
         Head.YOLO_END2END: ("batch", "detections", 6),
-        Head.LOGITS: ("batch", classes),
-        Head.PROBABILITIES: ("batch", classes),
     }
-    return shapes[spec.head]
+    return shapes.get(spec.head, ("batch", classes))
 
 
 def tensor_specs(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -269,6 +269,12 @@ def _check_members(members: Sequence[Member]) -> None:
                 found=f"others, or in another order, in {other.name}",
                 mend="combine models that were trained on the same classes",
             )
+        if other.task.spec.head.exclusive is not first.task.spec.head.exclusive:
+            raise IncompatibleError(
+                "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of each class",
+                found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of {other.name}",
+                mend="combine models of one kind",
+            )
 
 
 def _name(image: Picture, position: int) -> str:

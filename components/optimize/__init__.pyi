@@ -1,4 +1,5 @@
 from .meaning import IMAGENET, UNIT, Normalisation
+from .outputs import require_sound
 from .passes import PASSES, OptimizationPass, PassContext, get_pass
 from .source import open_model
 from .variants import RECIPES, make_variants
@@ -14,4 +15,5 @@ __all__ = [
     "get_pass",
     "make_variants",
     "open_model",
+    "require_sound",
 ]

@@ -6,7 +6,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
 from components.backends.session import one_line
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
-from components.contracts import Fit, Format, ModelArtifact, Precision, TaskType, TensorSpec
+from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
-from components.optimize.meaning import UNIT, Claims, Normalisation, agree, settle
+from components.optimize.meaning import UNIT, Claims, Normalisation, meaning_of
+from components.optimize.outputs import output_of_torchscript
 from components.optimize.quiet import quiet
 from components.optimize.ultralytics_export import claims_of_metadata, supported_task
 
@@ -65,7 +66,7 @@ def describe_checkpoint(path: Path, user: Claims, *, trust: bool) -> tuple[Model
         ModelError: it is not a model that Foveal supports, or contradicts what the user says.
     """
     network = load_torch(path, trust=trust)
-    spec, normalisation = settle(agree(user, network.claims, path.name), network, path.name)
+    spec, normalisation = meaning_of(user, network.claims, network, path.name)
     artifact = ModelArtifact(
         path=path,
         format=Format.TORCH,
@@ -166,7 +167,8 @@ def _ultralytics(yolo: Any, name: str) -> TorchNetwork:
     height, width = (size, size) if isinstance(size, int) else size
     names = tuple(str(model.names[i]) for i in sorted(model.names))
     fit = Fit.LETTERBOX if task is TaskType.DETECT else Fit.CENTER_CROP
-    return TorchNetwork(model, Claims(task, names, (int(height), int(width)), fit, UNIT))
+    output = Output.SOFTMAX if task is TaskType.CLASSIFY else None  # an exported Classify head ends in one
+    return TorchNetwork(model, Claims(task, names, (int(height), int(width)), fit, UNIT, output=output))
 
 
 def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
@@ -188,7 +190,8 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
             "a whole Foveal classifier", found=f"{name}: {one_line(error)}", mend="train it again"
         ) from error
     module.eval().requires_grad_(False)
-    return TorchNetwork(module, Claims(TaskType.CLASSIFY, names, (size, size), fit, normalisation))
+    claims = Claims(TaskType.CLASSIFY, names, (size, size), fit, normalisation, output=Output.LOGITS)
+    return TorchNetwork(module, claims)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
@@ -219,4 +222,4 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
     except Exception as error:
         raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error
     claims = claims_of_metadata(metadata, path.name, resizable=False) if metadata else Claims()
-    return TorchNetwork(module, claims)
+    return TorchNetwork(module, replace(claims, output=output_of_torchscript(module)))

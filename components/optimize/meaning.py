@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends.session import one_line
-from components.contracts import Fit, Head, TaskType, VisionSpec
+from components.contracts import Fit, Head, Output, TaskType, VisionSpec
 from components.errors import ModelError
+from components.optimize.outputs import settle_output
 
 Outputs = Sequence[npt.NDArray[Any]]
 Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
@@ -25,6 +26,8 @@ class Normalisation:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+SCORE_SLACK = 0.01
+MAX_SHARE = 2.0  # px; boxes all over an image end farther out than that, and shares of its sides do not
 UNIT = Normalisation()
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's, and most classifiers'
 
@@ -40,6 +43,7 @@ class Claims:
         fit: how images are brought to that size.
         normalisation: what the network expects of its input.
         resizable: the network takes other sizes than `input_size` as well.
+        output: what a classifier's numbers are.
     """
 
     task: TaskType | None = None
@@ -48,6 +52,7 @@ class Claims:
     fit: Fit | None = None
     normalisation: Normalisation | None = None
     resizable: bool = True
+    output: Output | None = None
 
 
 def agree(user: Claims, file: Claims, name: str) -> Claims:
@@ -70,18 +75,45 @@ def agree(user: Claims, file: Claims, name: str) -> Claims:
             found=f"{user.input_size}",
             mend="export the model again at the size you want",
         )
+    if user.output and file.output and user.output is not file.output and not _before_a_sigmoid(user, file):
+        raise ModelError(
+            f"output {file.output}, which the graph of {name} ends in",
+            found=str(user.output),
+            mend="leave output out, or say sigmoid_logits for scores that still need a sigmoid"
+            if file.output is Output.LOGITS
+            else "leave output out",
+        )
     chosen = {
         field: getattr(user, field) or getattr(file, field)
-        for field in ("task", "class_names", "input_size", "fit", "normalisation")
+        for field in ("task", "class_names", "input_size", "fit", "normalisation", "output")
     }
     return replace(file, **chosen)
+
+
+def _before_a_sigmoid(user: Claims, file: Claims) -> bool:
+    """Whether the user says which logits they are that a graph ends in: nothing in it can tell."""
+    return file.output is Output.LOGITS and user.output is Output.SIGMOID_LOGITS
+
+
+def meaning_of(user: Claims, file: Claims, network: Network, name: str) -> tuple[VisionSpec, Normalisation]:
+    """What a model means, from the user's word, the file's, and what its outputs show.
+
+    Raises:
+        ModelError: they contradict each other, or something is missing; see `agree` and `settle`.
+    """
+    spec, normalisation = settle(agree(user, file, name), network, name)
+    if user.output and spec.task is TaskType.DETECT:
+        raise ModelError(
+            "output for a classifier only", found=f"{user.output} for {name}, a detector", mend="leave output out"
+        )
+    return spec, normalisation
 
 
 def settle(claims: Claims, network: Network, name: str) -> tuple[VisionSpec, Normalisation]:
     """Complete what is claimed by what the network's outputs show on a random image.
 
-    Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; a classifier whose rows sum to
-    one gives probabilities; its input is normalised as ImageNet's and its images are cropped in the centre.
+    Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; what a classifier's numbers
+    are is seen as in `settle_output`; its input is normalised as ImageNet's and its images are cropped in the centre.
 
     Raises:
         ModelError: something is missing, or the outputs are those of no head that Foveal reads.
@@ -101,10 +133,14 @@ def settle(claims: Claims, network: Network, name: str) -> tuple[VisionSpec, Nor
         ) from error
     if (claims.task or _task_of(prediction)) is TaskType.DETECT:
         head, names = _detector(prediction, claims.class_names, name)
+        if head is Head.YOLO:
+            _require_decoded(prediction, name)
         return VisionSpec(TaskType.DETECT, names, claims.input_size, claims.fit or Fit.LETTERBOX, head), (
             normalisation or UNIT
         )
-    head, names = _classifier(prediction, claims.class_names, name)
+    names = _classes_of(prediction, claims.class_names, name)
+    rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(height, width))])
+    head = settle_output(claims.output, rows, name).head
     return VisionSpec(TaskType.CLASSIFY, names, claims.input_size, claims.fit or Fit.CENTER_CROP, head), (
         normalisation or IMAGENET
     )
@@ -130,17 +166,49 @@ def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name:
     )
 
 
-def _classifier(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
-    """Which classification head gave this output."""
-    classes = prediction.shape[-1]
-    if prediction.ndim != 2 or (names and len(names) != classes):
+def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
+    """Refuse a YOLO output whose scores are still logits, or whose boxes are shares of the image.
+
+    Raises:
+        ModelError: it is one.
+    """
+    boxes, scores = prediction[:, :4], prediction[:, 4:]
+    if scores.min() < -SCORE_SLACK or scores.max() > 1 + SCORE_SLACK:
+        raise ModelError(
+            "class scores between 0 and 1",
+            found=f"{scores.min():.3g} to {scores.max():.3g} from {name}: logits",
+            mend="export the detector with the sigmoid of its scores",
+        )
+    if boxes.max() <= MAX_SHARE:
+        raise ModelError(
+            "boxes in pixels of the model's input",
+            found=f"coordinates up to {boxes.max():.3g} from {name}: shares of its sides",
+            mend="export the detector with boxes in pixels",
+        )
+
+
+def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
+    """The names of the classes that an output has a number for."""
+    classes = prediction.shape[-1] if prediction.ndim == 2 else 0
+    if not classes or (names and len(names) != classes):
+        mend = "pass the class names it was trained with"
+        if not classes:
+            mend = "export the network with one number a class, flattened to (n, classes)"
+        elif classes == 1:
+            mend = "export it with one number a class: a single number says only how sure it is of one of them"
         raise ModelError(
             f"a classifier's output, (n, {len(names) if names else 'classes'})",
             found=f"{prediction.shape} from {name}",
-            mend="pass the class names it was trained with" if prediction.ndim == 2 else "",
+            mend=mend,
         )
-    sums_to_one = bool((prediction >= 0).all()) and abs(float(prediction.sum()) - 1) < 1e-2
-    return Head.PROBABILITIES if sums_to_one else Head.LOGITS, names or default_names(classes)
+    return names or default_names(classes)
+
+
+def _plain_images(height: int, width: int) -> list[npt.NDArray[np.float32]]:
+    """Images that differ as widely as images can: black, white, and a ramp; each (1, 3, height, width)."""
+    shape = (1, 3, height, width)
+    ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), shape)
+    return [np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ascontiguousarray(ramp)]
 
 
 def default_names(count: int) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from components.backends.onnx_file import describe_onnx, has_spec, precision_of, read_onnx, tensor_specs
-from components.contracts import Fit, Format, ModelArtifact, TaskType
+from components.contracts import Fit, Format, ModelArtifact, Output, TaskType
 from components.errors import ModelError
 from components.files import sha256_file
 from components.optimize.checkpoint import describe_checkpoint, is_torch_file
 from components.optimize.embed import EmbedPreprocessing
 from components.optimize.export import ExportOnnx
-from components.optimize.meaning import Claims, Normalisation, agree, settle
+from components.optimize.meaning import Claims, Normalisation, agree, meaning_of
+from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.passes import PassContext
 from components.optimize.ultralytics_export import claims_of_metadata
 from components.optimize.verify import OnnxNetwork
@@ -29,6 +30,7 @@ def open_model(
     image_size: int | tuple[int, int] | None = None,
     fit: Fit | None = None,
     normalisation: Normalisation | None = None,
+    output: Output | None = None,
     trust_pickle: bool = False,
     workdir: Path,
 ) -> ModelArtifact:
@@ -50,6 +52,8 @@ def open_model(
             for classifiers.
         normalisation: what the network expects, when that is not as usual: 0–1 for Ultralytics and for detectors,
             ImageNet's mean and deviation for other classifiers.
+        output: what a classifier's numbers are, where neither the graph nor the numbers themselves tell. Logits are
+            taken to be those of a softmax: `Output.SIGMOID_LOGITS` says that each class is a yes or no by itself.
         trust_pickle: your word that the file may execute code.
         workdir: folder that the product is written to.
 
@@ -66,7 +70,7 @@ def open_model(
         found = f"a folder, {path}" if path.is_dir() else f"nothing at {path}"
         raise ModelError(f"a model file ({KINDS})", found=found, mend="check the path")
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    user = Claims(task, tuple(class_names) if class_names else None, size, fit, normalisation)
+    user = Claims(task, tuple(class_names) if class_names else None, size, fit, normalisation, output=output)
     context = PassContext(workdir, trust_pickle=trust_pickle)
     if is_torch_file(path):
         artifact, normalisation = describe_checkpoint(path, user, trust=trust_pickle)
@@ -84,21 +88,21 @@ def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
     if has_spec(model):
         return _own(describe_onnx(path), user)
     network = OnnxNetwork(model, path.name)
-    claims = agree(user, _claims_of(model, network, path.name), path.name)
-    spec, normalisation = settle(claims, network, path.name)
     inputs, outputs = tensor_specs(model)
+    require_scores(outputs, path.name)
+    spec, normalisation = meaning_of(user, _claims_of(model, network, path.name), network, path.name)
     artifact = ModelArtifact(path, Format.ONNX, precision_of(model), sha256_file(path), spec, inputs, outputs)
     return EmbedPreprocessing(normalisation).apply(artifact, context)
 
 
 def _claims_of(model: Any, network: OnnxNetwork, name: str) -> Claims:
     """What an ONNX file from outside says: its fixed size, and the metadata of an Ultralytics export."""
-    fixed = network.form.input_size
+    fixed, output = network.form.input_size, output_of_graph(model)
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if {"task", "names", "imgsz"} <= entries.keys():
         claims = claims_of_metadata(entries, name, resizable=fixed is None)
-        return agree(Claims(input_size=fixed), claims, name)
-    return Claims(input_size=fixed, resizable=fixed is None)
+        return agree(Claims(input_size=fixed, output=output), claims, name)
+    return Claims(input_size=fixed, resizable=fixed is None, output=output)
 
 
 def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
@@ -108,6 +112,12 @@ def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
         ModelError: the user says otherwise.
     """
     said = {"task": user.task, "class_names": user.class_names, "input_size": user.input_size, "fit": user.fit}
+    if user.output and user.output.head is not artifact.spec.head:
+        raise ModelError(
+            f"the head {artifact.spec.head}, as {artifact.path.name} says itself",
+            found=f"output {user.output}",
+            mend="leave output out",
+        )
     for name, value in said.items():
         own = getattr(artifact.spec, name)
         if value is not None and value != own:

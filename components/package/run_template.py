@@ -304,8 +304,8 @@ def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config:
     """
     values = output.astype(np.float32)
     names = spec["class_names"]
-    if spec["head"] in ("logits", "probabilities"):
-        return _classes(values.astype(np.float64), names, softmax=spec["head"] == "logits")
+    if spec["task"] == "classify":
+        return _classes(values.astype(np.float64), names, spec["head"])
     find = _yolo if spec["head"] == "yolo" else _end_to_end
     boxes, scores, classes = find(values, config)
     shift, scale = np.array([frame.left, frame.top] * 2), np.array([frame.scale_x, frame.scale_y] * 2)
@@ -318,11 +318,14 @@ def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config:
     ]
 
 
-def _classes(values: npt.NDArray[np.float64], names: Sequence[str], *, softmax: bool) -> list[Item]:
+def _classes(values: npt.NDArray[np.float64], names: Sequence[str], head: str) -> list[Item]:
+    """The best classes; scores of a sigmoid stay as they are, they do not sum to one."""
     probabilities = np.clip(values, 0, 1)
-    if softmax:
+    if head == "logits":
         probabilities = np.exp(values - values.max())
         probabilities /= probabilities.sum()
+    elif head == "sigmoid_logits":
+        probabilities = 1 / (1 + np.exp(-np.clip(values, -700, 700)))
     probabilities = probabilities.astype(np.float32)
     best = np.argsort(-probabilities, kind="stable")[:TOP_CLASSES]
     return [{"class_id": int(k), "class_name": names[k], "confidence": float(probabilities[k])} for k in best]

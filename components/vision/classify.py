@@ -15,6 +15,9 @@ from components.vision import metrics
 from components.vision.fit import Image, fit_image
 
 PROBABILITY_SLACK = 0.05  # a probability of a quantized model may overshoot by a step
+_RAW = frozenset({Head.LOGITS, Head.SIGMOID_LOGITS})  # any finite number
+_FAR = 700.0  # beyond it an exponential overflows; the sigmoid is 0 or 1 there
+HEADS = _RAW | {Head.PROBABILITIES, Head.SIGMOID}
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Classify:
     """What a classifier's input and output mean.
 
     Arguments:
-        spec: of the model; its head is `Head.LOGITS` or `Head.PROBABILITIES`.
+        spec: of the model; its head is one of `HEADS`.
 
     Raises:
         ModelError: the spec is not that of a classifier.
@@ -33,23 +36,26 @@ class Classify:
     metric: ClassVar[str] = "top1"
 
     def __post_init__(self) -> None:
-        if self.spec.head not in (Head.LOGITS, Head.PROBABILITIES):
-            raise ModelError("a classification head, logits or probabilities", found=str(self.spec.head))
+        if self.spec.head not in HEADS:
+            raise ModelError(f"a classification head, one of {', '.join(sorted(HEADS))}", found=str(self.spec.head))
 
     def preprocess(self, image: npt.NDArray[Any]) -> tuple[Image, ImageFrame]:
         """An image (h, w, 3) uint8 BGR as the model's input, and how it was fitted; see `fit_image`."""
         return fit_image(image, self.spec)
 
     def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
-        """Class probabilities of a batch.
+        """Class scores of a batch: probabilities that sum to 1, or with a sigmoid head scores that do not.
+
+        Scores of a sigmoid head stay as they are: they are not scaled to sum to 1. `Classification.class_id` is the
+        class of the highest score, `Classification.score` that score.
 
         Arguments:
             outputs: what the model gave for the batch; the first is (n, classes) of any float type.
             frames: of the n images.
 
         Raises:
-            ModelError: the output has another shape, holds a NaN or an infinity, or probabilities beyond 0–1.
-                `valid_outputs` tells beforehand which images are sound.
+            ModelError: the output has another shape, holds a NaN or an infinity, or probabilities beyond 0–1 or that
+                do not sum to 1. `valid_outputs` tells beforehand which images are sound.
         """
         if not len(frames):
             return []
@@ -57,15 +63,27 @@ class Classify:
         unsound = int((~self._sound(output)).sum())
         if unsound:
             raise ModelError(
-                "finite logits" if self.spec.head is Head.LOGITS else "probabilities between 0 and 1",
+                self._expected(),
                 found=f"others in the output for {unsound} of {len(frames)} images",
-                mend="compare the model file with its unquantized original; a model without softmax has head logits",
+                mend="say what the output is (model.output: logits, softmax, sigmoid or sigmoid_logits); "
+                "a quantized model may have lost its range",
             )
-        probabilities = _softmax(output) if self.spec.head is Head.LOGITS else np.clip(output, 0, 1)
-        return [Classification(row) for row in probabilities]
+        return [Classification(row) for row in self._scores(output)]
+
+    def _expected(self) -> str:
+        if self.spec.head in _RAW:
+            return "finite logits"
+        return "probabilities between 0 and 1" + (" that sum to 1" if self.spec.head is Head.PROBABILITIES else "")
+
+    def _scores(self, output: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if self.spec.head is Head.LOGITS:
+            return _softmax(output)
+        if self.spec.head is Head.SIGMOID_LOGITS:
+            return np.asarray(1 / (1 + np.exp(-np.clip(output, -_FAR, _FAR))))
+        return np.clip(output, 0, 1)
 
     def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
-        """Which images of a batch have a sound output: all finite and, if probabilities, in 0–1. (n,) bool.
+        """Which images of a batch have a sound output: finite, in 0–1, summing to 1 as its head promises. (n,) bool.
 
         Raises:
             ModelError: the output has another shape.
@@ -74,9 +92,10 @@ class Classify:
 
     def _sound(self, output: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         sound = np.isfinite(output)
-        if self.spec.head is Head.PROBABILITIES:
+        if self.spec.head not in _RAW:
             sound &= np.abs(output - 0.5) <= 0.5 + PROBABILITY_SLACK
-        return np.asarray(sound.all(axis=1))
+        whole = np.abs(output.sum(axis=1) - 1) <= PROBABILITY_SLACK if self.spec.head is Head.PROBABILITIES else True
+        return np.asarray(sound.all(axis=1) & whole)
 
     def _checked(self, outputs: Sequence[npt.NDArray[Any]], images: int | None) -> npt.NDArray[np.float64]:
         """The first output as float64, (n, classes)."""
@@ -105,19 +124,27 @@ class Classify:
         """How sure the model was of each image, one value an image; the frames do not matter.
 
         float64 columns are quantities: `prediction_confidence` (of the best class), `prediction_margin` (its lead
-        over the second, or all of it where there is one class), `prediction_entropy` (in nats). int64 columns are
-        categories: `prediction_class` is the class id.
+        over the second, or all of it where there is one class), `prediction_entropy` (in nats; with a sigmoid head,
+        where each class is a yes or no of its own, the sum over the classes). int64 columns are categories:
+        `prediction_class` is the class id.
         """
         rows = [prediction.probs for prediction in metrics.only(Classification, predictions)]
         probs = np.array(rows, np.float64).reshape(len(rows), len(self.spec.class_names))
         ranked = np.sort(np.pad(probs, ((0, 0), (1, 0))), axis=1)  # a class of probability 0, for models with one
-        logs = np.log(probs, where=probs > 0, out=np.zeros_like(probs))
+        entropy = _information(probs)
+        if not self.spec.head.exclusive:
+            entropy = entropy + _information(1 - probs)
         return {
             "prediction_confidence": ranked[:, -1],
             "prediction_margin": ranked[:, -1] - ranked[:, -2],
-            "prediction_entropy": np.abs((probs * logs).sum(axis=1)),
+            "prediction_entropy": np.abs(entropy.sum(axis=1)),
             "prediction_class": probs.argmax(axis=1),
         }
+
+
+def _information(probs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Each probability times its logarithm in nats; 0 for one of 0."""
+    return probs * np.log(probs, where=probs > 0, out=np.zeros_like(probs))
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

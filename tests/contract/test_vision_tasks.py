@@ -16,6 +16,8 @@ HEADS = {
     Head.YOLO_END2END: (TaskType.DETECT, Fit.LETTERBOX),
     Head.LOGITS: (TaskType.CLASSIFY, Fit.CENTER_CROP),
     Head.PROBABILITIES: (TaskType.CLASSIFY, Fit.STRETCH),
+    Head.SIGMOID: (TaskType.CLASSIFY, Fit.CENTER_CROP),
+    Head.SIGMOID_LOGITS: (TaskType.CLASSIFY, Fit.CENTER_CROP),
 }
 
 
@@ -41,6 +43,8 @@ def output_of(task, images):
         output = np.concatenate([corners, corners + rng.uniform(4, 30, (images, 20, 2)), *rest], axis=2)
     else:
         output = rng.random((images, len(NAMES)))
+        if task.spec.head is Head.PROBABILITIES:
+            output /= output.sum(axis=1, keepdims=True)
     return output.astype(np.float32)
 
 

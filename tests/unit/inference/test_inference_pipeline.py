@@ -2,12 +2,13 @@ import asyncio
 import json
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from components.backends import describe_onnx, get_backend
-from components.contracts import Classification
+from components.contracts import Classification, Head
 from components.errors import ConfigError, IncompatibleError, ModelError, UnavailableError
 from components.images.reading import read_image
 from components.inference import InferencePipeline, Member, Metrics
@@ -155,6 +156,9 @@ def test_models_that_do_not_belong_together_are_refused(detector, classifier, ma
         open_pipeline(detector, classifier)
     with pytest.raises(IncompatibleError, match="class names"):
         open_pipeline(detector, make_detector(class_names=("red", "green", "blue")))
+    scores = replace(classifier, spec=replace(classifier.spec, head=Head.SIGMOID_LOGITS))
+    with pytest.raises(IncompatibleError, match="scores mean the same"):
+        open_pipeline(classifier, scores)
 
 
 def test_wrong_arguments_are_refused(detector, pictures):

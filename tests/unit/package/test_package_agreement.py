@@ -43,8 +43,8 @@ def _outputs(head: Head, rng: np.random.Generator) -> np.ndarray:
         columns = [corners, corners + rng.uniform(-2, 30, (30, 2)), rng.uniform(0, 1, (30, 1))]
         return np.concatenate([*columns, rng.integers(0, 3, (30, 1))], axis=1)[None].astype(np.float32)
     logits = rng.normal(0, 3, (1, 3))
-    values = logits if head is Head.LOGITS else np.exp(logits) / np.exp(logits).sum()
-    return np.asarray(values, np.float32)
+    values = {Head.PROBABILITIES: np.exp(logits) / np.exp(logits).sum(), Head.SIGMOID: 1 / (1 + np.exp(-logits))}
+    return np.asarray(values.get(head, logits), np.float32)
 
 
 @pytest.mark.parametrize("head", list(Head))

@@ -8,6 +8,8 @@ from components.vision.classify import Classify
 NAMES = ("ant", "bee", "cat")
 LOGITS = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.LOGITS)
 PROBABILITIES = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.PROBABILITIES)
+SIGMOID = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.SIGMOID)
+SIGMOID_LOGITS = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.SIGMOID_LOGITS)
 FRAME = ImageFrame(32, 32, 1.0, 1.0, 0.0, 0.0)
 
 
@@ -26,6 +28,25 @@ def test_large_logits_do_not_overflow():
 
 def test_probabilities_stay_as_they_are():
     np.testing.assert_array_equal(probs_of(PROBABILITIES, [0.125, 0.25, 0.625]), [[0.125, 0.25, 0.625]])
+
+
+def test_scores_of_a_sigmoid_stay_as_they_are_and_need_not_sum_to_one():
+    np.testing.assert_array_equal(probs_of(SIGMOID, [0.75, 0.25, 0.875]), [[0.75, 0.25, 0.875]])
+    np.testing.assert_array_equal(probs_of(SIGMOID_LOGITS, [0, 3e38, -3e38]), [[0.5, 1, 0]])
+    np.testing.assert_allclose(probs_of(SIGMOID_LOGITS, [np.log(3), 0, -np.log(3)]), [[0.75, 0.5, 0.25]])
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused():
+    with pytest.raises(ModelError, match=r"that sum to 1.*1 of 2 images.*sigmoid"):
+        probs_of(PROBABILITIES, [0.2, 0.3, 0.5], [0.9, 0.1, 0.9])
+
+
+def test_entropy_of_a_sigmoid_is_that_of_each_class_by_itself():
+    columns = Classify(SIGMOID).drift_columns([Classification([0.5, 0.5, 1]), Classification([0, 0, 0])], [FRAME] * 2)
+    np.testing.assert_allclose(columns["prediction_entropy"], [2 * np.log(2), 0])
+    np.testing.assert_allclose(columns["prediction_confidence"], [1, 0])
+    np.testing.assert_allclose(columns["prediction_margin"], [0.5, 0])
+    assert columns["prediction_class"].tolist() == [2, 0]
 
 
 def test_probability_that_overshoots_by_a_quantization_step_is_one():
