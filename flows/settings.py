@@ -39,6 +39,11 @@ class Settings:
         return os.environ.get("FOVEAL_ARTIFACTS") or embedded
 
     @property
+    def registry_database(self) -> Path:
+        """MLflow's database on the embedded default."""
+        return self.root / "mlflow" / "mlflow.db"
+
+    @property
     def prefect_home(self) -> Path:
         """Prefect's database, results and logs on the embedded default."""
         return self.root / "prefect"

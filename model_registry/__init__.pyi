@@ -4,6 +4,7 @@ from .history import BY_HAND, RELEASE, Grounds, History, Reign
 from .plot import draw_latency_accuracy
 from .registry import Registry
 from .release import Release, check_name
+from .relocation import former_roots, relocate, shown_folder
 from .standing import Standing
 from .store import sqlite_uri
 
@@ -24,5 +25,8 @@ __all__ = [
     "TextPair",
     "check_name",
     "draw_latency_accuracy",
+    "former_roots",
+    "relocate",
+    "shown_folder",
     "sqlite_uri",
 ]

@@ -19,6 +19,7 @@ from components import telemetry
 from components.errors import ConfigError, RegistryError, UnavailableError
 from components.files import replacing
 from model_registry.failures import mend_of, mlflow_errors
+from model_registry.relocation import require_in_place
 
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
@@ -212,6 +213,7 @@ def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
     _check_database(database)
     # MLflow migrates a fresh database unguarded: processes that open one together break each other.
     with _exclusive(database.with_name(f".{database.name}.lock")), mlflow_errors(f"to use the database {database}"):
+        require_in_place(database, root)
         if not database.exists():
             with replacing(database) as aside:
                 SqlAlchemyStore(sqlite_uri(aside), root).engine.dispose()

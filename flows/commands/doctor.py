@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -17,13 +19,18 @@ _STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    relocate: Annotated[bool, typer.Option("--relocate", help="Mend a storage root that was moved or copied.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check versions, servers, storage, GPU and ports, and say how to mend what is wrong; exit 1 if something fails."""
     from flows.doctor.examine import examine
+    from flows.doctor.storage import mend_place
 
+    mended = (mend_place(Settings.from_environment()),) if relocate else ()
     with screen.progress(as_json) as bars:
         bars.phase("examining")
-        findings = examine(Settings.from_environment())
+        findings = (*mended, *examine(Settings.from_environment()))
     well = all(finding.state is not State.FAIL for finding in findings)
     show({"ok": well, "findings": dump(findings)}, as_json, lambda: _print(findings))
     if not well:

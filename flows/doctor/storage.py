@@ -15,6 +15,7 @@ from pathlib import Path
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.settings import Settings
+from model_registry import former_roots, relocate, shown_folder
 
 LITTLE_GB, TOO_LITTLE_GB = 5.0, 0.5
 _AHEAD_S = 60.0
@@ -22,8 +23,42 @@ _AHEAD_S = 60.0
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at the root, its databases and the clock that dates its files."""
-    databases = (settings.prefect_home / "prefect.db", settings.root / "mlflow" / "mlflow.db")
-    return [*_root(settings.root), *(_database(path) for path in databases if path.exists()), _clock(databases)]
+    databases = (settings.prefect_home / "prefect.db", settings.registry_database)
+    found = [*_root(settings.root), *(_database(path) for path in databases if path.exists()), _clock(databases)]
+    return [*found, *_place(settings)]
+
+
+def mend_place(settings: Settings) -> Finding:
+    """Write the place of a storage root that was moved or copied into its database.
+
+    Raises:
+        RegistryError: the database cannot be written.
+    """
+    if not settings.embedded_tracking or settings.artifact_root is None:
+        return Finding("place", State.OK, "MLFLOW_TRACKING_URI names a server, which keeps its own addresses")
+    changed = relocate(settings.registry_database, settings.artifact_root)
+    place = shown_folder(settings.artifact_root)
+    if not changed:
+        return Finding("place", State.OK, f"nothing to relocate: no artifact below {place} has another address")
+    return Finding(
+        "place", State.OK, f"relocated: {changed} addresses in {settings.registry_database} name {place} now"
+    )
+
+
+def _place(settings: Settings) -> Iterator[Finding]:
+    """Whether the artifacts lie where the database says, or the root was moved or copied."""
+    if not settings.embedded_tracking or settings.artifact_root is None or not settings.registry_database.exists():
+        return
+    try:
+        former = former_roots(settings.registry_database, settings.artifact_root)
+    except FovealError as error:
+        yield failed("place", error)
+        return
+    if former:
+        found = f"{settings.root} was moved or copied: its database names artifacts at {shown_folder(former[0])}"
+        yield Finding("place", State.FAIL, found, "foveal doctor --relocate")
+    else:
+        yield Finding("place", State.OK, "MLflow's artifacts are where its database says")
 
 
 def examine_store(settings: Settings) -> list[Finding]:

@@ -157,7 +157,7 @@ def registry(store_root: Path) -> Registry:
     return Registry(sqlite_uri(store_root / "mlflow.db"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_release(report: BenchmarkReport, bundle: Bundle, reference: Path) -> Callable[..., Release]:
     """A release under a given name; `noise_floor` makes it another one of the same files."""
 

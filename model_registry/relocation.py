@@ -1,0 +1,108 @@
+"""A storage root that was moved or copied: MLflow's database names the files of its artifacts by absolute addresses."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from components.errors import RegistryError
+from model_registry.failures import mend_of
+
+_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+_BUSY_S = 10.0
+
+
+def former_roots(database: Path, artifact_root: str) -> tuple[str, ...]:
+    """The artifact roots that a database names although the same experiments have their files below another one.
+
+    Arguments:
+        database: MLflow's SQLite file.
+        artifact_root: URI of the folder in which the artifacts are looked for.
+
+    Returns:
+        URIs, sorted; none for a store whose artifacts are where it says, on this machine or in an object store.
+    """
+    here = _folder(artifact_root)
+    if here is None or not database.exists():
+        return ()
+    with _connected(database) as connection:
+        if not connection.execute("select 1 from sqlite_master where name = 'experiments'").fetchone():
+            return ()
+        found = [row[0] or "" for row in connection.execute("select artifact_location from experiments")]
+    former = (location.rstrip("/").rpartition("/") for location in found)
+    return tuple(sorted({root for root, _, name in former if root and root != artifact_root and _is_here(here, name)}))
+
+
+def require_in_place(database: Path, artifact_root: str) -> None:
+    """Make sure that a store's artifacts are where its database says.
+
+    Raises:
+        RegistryError: the storage root was moved or copied.
+    """
+    if former := former_roots(database, artifact_root):
+        raise RegistryError(
+            f"a storage root where it was made, with its artifacts at {shown_folder(former[0])}",
+            found=f"one that was moved or copied, as {database} has its own beside it",
+            mend="foveal doctor --relocate, which writes the new place into its database",
+        )
+
+
+def relocate(database: Path, artifact_root: str) -> int:
+    """Write the place where the artifacts are into a database, in one transaction; returns how many addresses changed.
+
+    Arguments:
+        database: MLflow's SQLite file.
+        artifact_root: URI of the folder in which the artifacts are.
+
+    Raises:
+        RegistryError: the database cannot be written.
+    """
+    changed = 0
+    for former in former_roots(database, artifact_root):
+        with _connected(database) as connection, connection:
+            for table, column in _ADDRESSES:
+                update = (
+                    f"update {table} set {column} = ? || substr({column}, ?) "  # noqa: S608 - names of our own
+                    f"where {column} = ? or substr({column}, 1, ?) = ?"
+                )
+                start = len(former)
+                values = (artifact_root, start + 1, former, start + 1, f"{former}/")
+                changed += connection.execute(update, values).rowcount
+    return changed
+
+
+@contextmanager
+def _connected(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that is closed at the end; what the database fails with is one line."""
+    try:
+        with closing(sqlite3.connect(database, timeout=_BUSY_S)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise RegistryError(
+            "a SQLite database that can be read and written", found=f"{database}: {error}", mend=mend_of(str(error))
+        ) from error
+
+
+def _is_here(folder: Path, name: str) -> bool:
+    """Whether the files of an experiment lie in a folder, by the last part of the address that it had."""
+    return (folder / unquote(name)).is_dir()
+
+
+def _folder(uri: str) -> Path | None:
+    """The folder that a file URI names; None for another kind of store."""
+    parts = urlsplit(uri)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def shown_folder(uri: str) -> str:
+    """The folder that a file URI names, for people; the URI itself for another kind of store."""
+    return str(_folder(uri) or uri)
