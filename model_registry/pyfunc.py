@@ -11,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from components.contracts import TaskType
+from components.package.manifest import read_manifest
 from model_registry.release import Release
 
 _SCRIPT = Path(__file__).with_name("pyfunc_model.py")
@@ -36,21 +38,28 @@ def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path
         mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
         python_model=str(_SCRIPT),
         artifacts={"bundle": str(release.bundle.folder)},
-        signature=_signature(),
+        signature=_signature(release),
         input_example=pd.DataFrame({"image": [base64.b64encode(grey).decode()]}),
         # Given, or MLflow would run the model in a process of its own to find them.
-        pip_requirements=_requirements(release.chosen.backend),
+        pip_requirements=_requirements(release.chosen.backend, release.report.target.device),
         metadata={"bundle_sha256": release.bundle.sha256, "target": release.report.target.name},
     )
     return output
 
 
-def _signature() -> Any:
-    """What `pyfunc_model` takes and gives. The input has no name, so that lists of strings are accepted too."""
+def _signature(release: Release) -> Any:
+    """What `pyfunc_model` gives, and the params it takes.
+
+    No input is declared: MLflow would refuse or convert images that are arrays or bytes before the model sees them.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array, Object, Property
+    from mlflow.types.schema import Array, Object, ParamSchema, ParamSpec, Property
 
+    thresholds = read_manifest(release.bundle.folder).thresholds
+    defaults = {"confidence": thresholds.confidence, "iou": thresholds.iou}
+    detects = release.chosen.artifact.spec.task is not TaskType.CLASSIFY
+    params = [ParamSpec(name, DataType.double, float(value)) for name, value in defaults.items()] if detects else []
     prediction = Object(
         [
             Property("class_id", DataType.long),
@@ -60,7 +69,6 @@ def _signature() -> Any:
         ]
     )
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string)]),
         outputs=Schema(
             [
                 ColSpec(DataType.string, "image"),
@@ -68,10 +76,11 @@ def _signature() -> Any:
                 ColSpec(DataType.string, "error", required=False),
             ]
         ),
+        params=ParamSchema(params) if params else None,
     )
 
 
-def _requirements(backend: str) -> list[str]:
+def _requirements(backend: str, device: str) -> list[str]:
     """What the bundle's runner and its caller need, in the releases that are installed here."""
     wanted = [
         ("mlflow",),
@@ -79,11 +88,21 @@ def _requirements(backend: str) -> list[str]:
         ("pandas",),
         ("pillow",),
         ("opencv-python-headless", "opencv-python"),
-        ("onnxruntime", "onnxruntime-gpu"),
     ]
     if backend == "openvino":
         wanted.append(("openvino",))
-    return [_installed(names) for names in wanted]
+    return [*(_installed(names) for names in wanted), _onnxruntime(device)]
+
+
+def _onnxruntime(device: str) -> str:
+    """The onnxruntime for a device: that of a processor needs no CUDA, whichever of the two is installed here."""
+    if device != "cpu":
+        return _installed(("onnxruntime-gpu",))
+    plain, gpu = _installed(("onnxruntime",)), _installed(("onnxruntime-gpu",))
+    if "==" in plain or "==" not in gpu:
+        return plain
+    release = gpu.partition("==")[2].split(".")
+    return f"onnxruntime>={'.'.join(release[:2])},<{int(release[0]) + 1}"  # the two are not published in step
 
 
 def _installed(names: tuple[str, ...]) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
+import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -14,7 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components import telemetry
 from components.files import sha256_tree
+from flows.processes import answers, end_family
 from model_registry import Release
 from model_registry.pyfunc import save_pyfunc
 
@@ -103,10 +109,97 @@ def test_every_way_to_give_an_image_gives_the_same(model, photo, encoded):
         [f"data:image/png;base64,{encoded}"],
         [photo.read_bytes()],
         pd.Series([array]),
+        str(photo),
+        photo,
+        photo.read_bytes(),
+        encoded,
+        array,
+        array.astype(np.int64),
+        array.tolist(),
+        {"image": str(photo)},
+        [{"image": encoded}],
+        pd.DataFrame({"id": [7], "image": [encoded]}),
+        np.array([[encoded]]),
     ):
         assert dogs(model.predict(given)) == 1
-    assert dogs(model.predict(pd.Series(list(batch)))) == 2
-    assert dogs(model.unwrap_python_model().predict(None, [photo, array])) == 2
+    for given in (batch, batch.tolist(), list(batch), pd.Series(list(batch)), [photo, array], [array, array[:50]]):
+        assert dogs_or_cut(model.predict(given)) == 2
+
+
+def dogs_or_cut(table):
+    """How many images have a dog, wherever: one that is cut has it elsewhere."""
+    assert table["error"].isna().all()
+    return sum(len(found) == 1 and found[0]["class_name"] == "dog" for found in table["predictions"])
+
+
+def test_params_take_the_place_of_the_thresholds_for_one_call(model, encoded):
+    assert dogs(model.predict([encoded], params={"confidence": 0.89})) == 1
+    assert list(model.predict([encoded], params={"confidence": 0.91})["predictions"]) == [[]]
+    assert dogs(model.predict([encoded])) == 1, "the next call has those of the release again"
+    with pytest.raises(ValueError, match="confidence between 0 and 1, found 7"):
+        model.predict([encoded], params={"confidence": 7})
+
+
+def test_what_is_missing_is_called_by_its_name(model, tmp_path):
+    table = model.predict(["night/shot.jpg", tmp_path / "gone.png", "x" * 3000])
+    assert list(table["image"]) == ["night/shot.jpg", str(tmp_path / "gone.png"), "row 2"]
+    assert "no image file at" in table["error"][1] and "'night/shot.jpg'" in table["error"][0]
+
+
+def test_a_table_of_several_columns_names_the_one_with_images(model):
+    with pytest.raises(ValueError, match="one column, or one that is called image, found a, b"):
+        model.predict(pd.DataFrame({"a": ["x"], "b": ["y"]}))
+
+
+SERVED = {
+    "base64": lambda photo, encoded: {"inputs": [encoded]},
+    "a column": lambda photo, encoded: {"dataframe_split": {"columns": ["image"], "data": [[encoded]]}},
+    "records": lambda photo, encoded: {"dataframe_records": [{"image": encoded}]},
+    "instances": lambda photo, encoded: {"instances": [{"image": encoded}]},
+    "an array": lambda photo, encoded: {"inputs": cv2.imread(str(photo)).tolist()},
+    "a batch": lambda photo, encoded: {"inputs": [cv2.imread(str(photo)).tolist()]},
+}
+
+
+def asked(port, body):
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return json.loads(answer.read())["predictions"]
+
+
+def test_mlflow_models_serve_takes_every_kind_of_json_and_opens_no_path(detector, photo, encoded, free_port, tmp_path):
+    serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(detector[1]), "--env-manager", "local"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # as in an activated environment
+    environment = {**os.environ, **telemetry.SWITCHES, "PATH": path}
+    environment.pop("FOVEAL_SERVE_PATHS", None)
+    with (tmp_path / "log").open("wb") as log:
+        command = [*serve, "--host", "127.0.0.1", "--port", str(free_port)]
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path)
+    try:
+        while not answers(f"http://127.0.0.1:{free_port}/ping"):
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.2)
+        for name, body in SERVED.items():
+            (row,) = asked(free_port, body(photo, encoded))
+            assert (row["error"], row["predictions"][0]["class_name"]) == (None, "dog"), name
+        (row,) = asked(free_port, {"inputs": [encoded], "params": {"confidence": 0.95}})
+        assert (row["predictions"], row["error"]) == ([], None)
+        (row,) = asked(free_port, {"inputs": [str(photo)]})
+        assert row["image"] == str(photo) and row["error"].startswith("PermissionError: ")
+        assert "FOVEAL_SERVE_PATHS" in row["error"] and row["predictions"] == []
+    finally:
+        end_family(server.pid, grace_s=15)
+        server.wait()
+
+
+def test_paths_are_a_matter_of_the_environment(model, photo, monkeypatch):
+    monkeypatch.setenv("FOVEAL_SERVE_PATHS", "0")
+    assert model.predict([str(photo)])["error"][0].startswith("PermissionError: ")
+    monkeypatch.setitem(sys.modules, "mlflow.pyfunc.scoring_server.app", SimpleNamespace())
+    monkeypatch.setenv("FOVEAL_SERVE_PATHS", "1")
+    assert dogs(model.predict([str(photo)])) == 1
 
 
 def test_the_table_has_one_row_an_image_in_order_over_many_batches(model, photo, encoded):
@@ -126,6 +219,7 @@ def test_the_table_has_one_row_an_image_in_order_over_many_batches(model, photo,
         ("aGVsbG8=", "Error"),
         ("x" * 10_000 + "!", "neither an image file nor base64"),
         (b"\x89PNG\r\n\x1a\n", "Error"),
+        ("a" * 3000, "Error"),
         (None, "expected a path"),
         (np.zeros((4, 4), np.uint8), "uint8 BGR array"),
         (np.zeros((4, 4, 3), np.float32), "uint8 BGR array"),
@@ -191,11 +285,13 @@ def test_the_models_own_example_can_be_predicted(model):
     assert table["error"].isna().all()
 
 
-def test_nothing_is_pickled_and_every_requirement_is_pinned_without_foveal(detector):
+def test_nothing_is_pickled_and_requirements_are_pinned_without_foveal(detector):
     _, path = detector
     assert [file.name for file in path.rglob("*.pkl")] == []
     requirements = (path / "requirements.txt").read_text().split()
-    assert all("==" in line for line in requirements)
+    runtime = [line for line in requirements if line.startswith("onnxruntime")]
+    assert len(runtime) == 1 and not runtime[0].startswith("onnxruntime-gpu"), "the bundle is for a processor"
+    assert all("==" in line for line in requirements if line not in runtime)
     assert {line.partition("==")[0] for line in requirements} >= {"mlflow", "numpy", "pandas", "pillow"}
     assert not any(line.startswith("foveal") for line in requirements)
 
