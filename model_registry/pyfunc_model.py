@@ -4,7 +4,7 @@ MLflow copies this file into the model and executes it on loading, so it must no
 
 In: images, each as the path of a file, as a whole encoded image (JPEG, PNG, …) in bytes or, as JSON needs it, in base64
 with or without a ``data:`` prefix, or as a (height, width, 3) uint8 BGR array. One image, a list, an array of one kind
-of these, a (n, height, width, 3) array, a pandas Series, or a DataFrame with one column or one that is called ``image``:
+of these, a (n, height, width, 3) array, a pandas Series, or a DataFrame with one column or one called ``image``:
 
     model.predict("street.jpg")
     model.predict(["street.jpg", Path("yard.png").read_bytes()])
