@@ -45,7 +45,6 @@ _COLUMN = "image"
 _LONGEST_PATH = 4096  # characters; a longer string can only be base64
 _LONGEST_NAME = 255  # characters of a row's name
 _SHOWN = 60  # characters of a bad row in its error
-_PATHS = "FOVEAL_SERVE_PATHS"
 _SERVERS = ("mlflow.pyfunc.scoring_server.app", "mlflow.pyfunc.scoring_server.stdin_server")
 
 
@@ -107,7 +106,7 @@ class BundleModel(PythonModel):  # type: ignore[misc]
             return self._fit(_pixels(image))
         if isinstance(image, str | Path) and _may_be_path(image):
             if not _paths_allowed():
-                raise PermissionError(f"expected the image as base64: this server opens no paths, see {_PATHS}")
+                raise PermissionError("expected the image as base64: this server opens no path, see FOVEAL_SERVE_PATHS")
             if _is_file(image):
                 return self._bundle.prepare(Path(image))  # type: ignore[no-any-return]
             if isinstance(image, Path):
@@ -181,7 +180,7 @@ def _pixels(image: Any) -> np.ndarray[Any, Any]:
 
 def _paths_allowed() -> bool:
     """Whether files of this machine may be opened by name: not for the callers of a server, unless it says so."""
-    if said := os.environ.get(_PATHS):
+    if said := os.environ.get("FOVEAL_SERVE_PATHS"):
         return said.lower() in ("1", "true", "yes")
     return not any(name in sys.modules for name in _SERVERS)
 
