@@ -22,9 +22,24 @@ from __future__ import annotations
 
 from components.credentials import redact
 
+_LONGEST = 4000  # characters of each part of an error: it is to be read
+_SCANNED = 100_000  # characters in which credentials are looked for
+_END = 200  # of a text that is too long: it often names the file
+
+
+def _bounded(text: str) -> str:
+    """A text without credentials that can be read, the middle of a longer one left out."""
+    shown = redact(text[:_SCANNED])
+    if len(shown) <= _LONGEST:
+        return shown
+    end = shown[-_END:] if len(text) <= _SCANNED else ""  # half of an address may end a text that was cut
+    return f"{shown[: _LONGEST - len(end) - 3]} … {end}".rstrip()
+
 
 class FovealError(Exception):
     """A failure that names what was expected, what was found and what to do about it; never a URL's password.
+
+    Each of the three is kept to four thousand characters.
 
     Arguments:
         expected: what would have been right, e.g. ``"a folder of images"``.
@@ -33,7 +48,7 @@ class FovealError(Exception):
     """
 
     def __init__(self, expected: str, *, found: str, mend: str = "") -> None:
-        self.expected, self.found, self.mend = redact(expected), redact(found), redact(mend)
+        self.expected, self.found, self.mend = _bounded(expected), _bounded(found), _bounded(mend)
         super().__init__(self.expected, self.found, self.mend)
 
     def __str__(self) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 
 from components.benchmark.statistics import summarise_latency
 from components.contracts import Classification, InferenceRun, Prediction, TaskType, VisionSpec
-from components.errors import IncompatibleError
+from components.images.classes import class_ids, renumbered
 from components.images.datasets import LabelledDataset
 from components.inference import Arm
-from components.monitoring.accuracy import stored_boxes
+from components.monitoring.accuracy import stored_boxes, truths_for
 from components.monitoring.labels import match_ids
 from components.vision.image_score import score_image
 
@@ -46,7 +46,7 @@ class ArmFigures:
 
 
 def score_batches(
-    batches: Sequence[Batch], truths: Mapping[str, Prediction], spec: VisionSpec
+    batches: Sequence[Batch], truths: Mapping[str, Prediction], spec: VisionSpec, spec_b: VisionSpec | None = None
 ) -> dict[str, tuple[float, float]]:
     """Scores of A and B for every labelled image, NaN for an arm that did not see it.
 
@@ -55,15 +55,16 @@ def score_batches(
 
     Arguments:
         batches: runs of both arms.
-        truths: labels; they are matched by id, as `match_ids` says.
+        truths: labels with the class ids of A; they are matched by image id, as `match_ids` says.
         spec: of both versions.
+        spec_b: of B, where its classes are in another order.
 
     Raises:
         DatasetError: labels fit images ambiguously.
     """
     if not truths:
         return {}
-    answers = {arm: _answers(batches, arm, spec) for arm in Arm}
+    answers = dict(zip(Arm, _both_answers(batches, spec, spec_b), strict=True))
     ids = sorted(answers[Arm.A].keys() | answers[Arm.B].keys())
     found = {}
     for label, place in match_ids(sorted(truths), ids).items():
@@ -89,27 +90,12 @@ def paired_scores(
         DatasetError: labels fit images ambiguously.
         IncompatibleError: they are of other classes than the models'.
     """
-    return score_batches([{Arm.A: a, Arm.B: b}], labels_of(dataset, spec), spec)
+    return score_batches([{Arm.A: a, Arm.B: b}], truths_for(dataset, spec), spec)
 
 
-def labels_of(dataset: LabelledDataset, spec: VisionSpec) -> dict[str, Prediction]:
-    """Labels by image id.
-
-    Raises:
-        IncompatibleError: they are of other classes than the model's.
-    """
-    if dataset.class_names != spec.class_names:
-        raise IncompatibleError(
-            f"labels of the model's classes, {', '.join(spec.class_names)}",
-            found=", ".join(dataset.class_names),
-            mend="label with the class names that the model was trained with, in their order",
-        )
-    return {image.image_id: image.truth for image in dataset.images}
-
-
-def agreement(batches: Sequence[Batch], spec: VisionSpec) -> float | None:
+def agreement(batches: Sequence[Batch], spec: VisionSpec, spec_b: VisionSpec | None = None) -> float | None:
     """Mean score of B's answers with A's taken for the truth, over images that both answered; None without any."""
-    a, b = (_answers(batches, arm, spec) for arm in Arm)
+    a, b = _both_answers(batches, spec, spec_b)
     pairs = [(b[image_id], answer) for image_id, answer in a.items() if image_id in b]
     both = [score_image(one, other) for one, other in pairs if one is not None and other is not None]
     return float(np.mean(both)) if both else None
@@ -140,6 +126,16 @@ def _rows(run: InferenceRun, columns: Sequence[str]) -> list[dict[str, Any]]:
 
     rows: list[dict[str, Any]] = pq.read_table(run.images, columns=list(columns)).to_pylist()
     return rows
+
+
+def _both_answers(
+    batches: Sequence[Batch], spec: VisionSpec, spec_b: VisionSpec | None
+) -> tuple[dict[str, Prediction | None], dict[str, Prediction | None]]:
+    """Give the answers of A and those of B, with the class ids of A."""
+    own = spec_b or spec
+    a, b = _answers(batches, Arm.A, spec), _answers(batches, Arm.B, own)
+    ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
+    return a, {name: None if one is None else renumbered(one, ids, classes) for name, one in b.items()}
 
 
 def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, Prediction | None]:

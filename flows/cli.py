@@ -204,6 +204,7 @@ def bundle_run(
 
 def _check_release(parameters: Any) -> None:
     """Find what is wrong with the input in a second, before a server is started."""
+    from components.images.classes import in_classes_of
     from components.images.datasets import load_dataset
     from components.targets import load_target
 
@@ -214,7 +215,9 @@ def _check_release(parameters: Any) -> None:
         )
     data = parameters.data
     for split in dict.fromkeys((data.validation_split, data.calibration_split, data.golden_split)):
-        load_dataset(data.labelled, split)
+        labelled = load_dataset(data.labelled, split)
+        if parameters.model.class_names:
+            in_classes_of(labelled, parameters.model.class_names)
     if data.images:
         require_images(data.images)
 

@@ -15,16 +15,19 @@ from prefect.artifacts import create_markdown_artifact
 from components.benchmark import AbPlan, judge, undecided
 from components.contracts import AbMode, AbResult, InferenceRun, Prediction, VisionSpec
 from components.errors import IncompatibleError
+from components.images.classes import same_classes
 from components.images.datasets import load_dataset
+from components.images.label_check import name_some
 from components.images.sources import list_images
 from components.inference import Arm, Design, Experiment
+from components.monitoring.accuracy import truths_for
 from components.vision.image_score import score_name
 from flows import ab_scoring
 from flows.ab_scoring import ArmFigures
 from flows.config_ab import AbConfig
 from flows.formats import number, plain
 from flows.predicting import Served, serving
-from flows.progress import advance
+from flows.progress import advance, note
 from flows.settings import Settings
 from flows.steps import step
 
@@ -82,7 +85,8 @@ def ab_test(config: AbConfig) -> AbSummary:
                 for arm, served in ((Arm.A, a), (Arm.B, b)):
                     run_arm(served, experiment, arm)
                 experiment.keep()
-            experiment.add_scores(ab_scoring.score_batches(experiment.batches(), truths, a.artifact.spec))
+            specs = a.artifact.spec, b.artifact.spec
+            experiment.add_scores(ab_scoring.score_batches(experiment.batches(), truths, *specs))
             return look(config, experiment, a, b, new=new, asked=len(sources))
 
 
@@ -109,7 +113,7 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
         new,
         asked - new,
         arms,
-        ab_scoring.agreement(batches, spec) if config.mode is AbMode.SHADOW else None,
+        ab_scoring.agreement(batches, spec, b.artifact.spec) if config.mode is AbMode.SHADOW else None,
         _judge(config, scores),
         experiment.folder,
     )
@@ -134,7 +138,9 @@ def markdown(found: AbSummary) -> str:
 def _labels(config: AbConfig, spec: VisionSpec) -> dict[str, Prediction]:
     if config.labels is None:
         return {}
-    return ab_scoring.labels_of(load_dataset(config.labels, config.labels_split), spec)
+    labels = load_dataset(config.labels, config.labels_split, only_labelled=True)
+    note(labels.remarks, str(config.labels))
+    return truths_for(labels, spec)
 
 
 def _judge(config: AbConfig, scores: npt.NDArray[np.float64]) -> AbResult:
@@ -172,10 +178,10 @@ def _plainly(label: str) -> str:
 
 def _require_comparable(a: Served, b: Served) -> None:
     one, other = a.artifact.spec, b.artifact.spec
-    if (one.task, one.class_names) != (other.task, other.class_names):
+    if one.task is not other.task or not same_classes(one.class_names, other.class_names):
         raise IncompatibleError(
             "two versions of one task with the same class names",
-            found=f"{a.label}: {one.task}, {len(one.class_names)} classes; "
-            f"{b.label}: {other.task}, {len(other.class_names)} classes",
+            found=f"{a.label}: {one.task}, {name_some(one.class_names)}; "
+            f"{b.label}: {other.task}, {name_some(other.class_names)}",
             mend="test versions that were trained on the same classes",
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.contracts import DatasetVersion, ModelVersion, VisionSpec
 from components.errors import DatasetError
+from components.images.label_check import name_some
 from components.images.label_formats import Exported, LabelFormat, export_labels, read_labels
 from components.images.labels import LabelTask
 from components.monitoring import (
@@ -26,7 +27,7 @@ from components.monitoring.stored import sound_rows
 from components.training import SplitNames, compose_dataset
 from flows.config_data import RetrainDataInput
 from flows.predicting import read_bundle, split_reference
-from flows.progress import advance
+from flows.progress import advance, note
 from flows.settings import Settings
 from flows.steps import Split, step
 from flows.tasks import registry, require_reference, store
@@ -75,9 +76,13 @@ def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels
     if book(name).labels():
         kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
         parts, count = [Split(kept.data, kept.split)], kept.fresh
+        if kept.unusable:
+            note([f"{len(kept.unusable)} wrong labels in the store are left out: {name_some(kept.unusable)}"], name)
     if data.labels:
         parts.append(Split(data.labels, data.labels_split))
-        count += len(load_dataset(data.labels, data.labels_split, objects=False).images)
+        given = load_dataset(data.labels, data.labels_split, objects=False, only_labelled=True)
+        note(given.remarks, str(data.labels))
+        count += len(given.images)
     return NewLabels(tuple(parts), count, until)
 
 
@@ -109,9 +114,10 @@ def compose(
     )
     return compose_dataset(
         original.data,
-        [load_dataset(split.data, split.name, objects=False) for split in new],
+        [load_dataset(split.data, split.name, objects=False, only_labelled=True) for split in new],
         folder / "versions",
         splits=original.splits,
+        class_names=spec.class_names,
         conditions=original.conditions,
         pseudo=pseudo,
         selection=data.selection(),

@@ -37,6 +37,7 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         window = watching.plan_window(config, version)
         arrivals = watching.watch_source(config, version, window)
         if window is None:
+            watching.remove_old(config)
             publish.nothing_new(version, config.images)
             publish.announce_alerts(version, arrivals.key, arrivals.alerts)
             return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts))
@@ -75,4 +76,5 @@ def _judge(
     publish.drift(seen.report.at(folder / "drift"), version, page)
     publish.announce(version, window.key, seen)
     watching.commit_window(config, window)
+    watching.remove_old(config)
     return summary

@@ -13,11 +13,13 @@ from dataclasses import replace
 from prefect import flow
 
 from components.contracts import BenchmarkReport, Bundle, DriftReport, GateReport, InferenceRun, ModelVersion
-from components.images.datasets import load_dataset
+from components.images.classes import in_classes_of
+from components.images.datasets import LabelledDataset, load_dataset
 from components.targets import load_target
 from flows import publish, tasks
 from flows.config import ReleaseConfig
 from flows.predicting import Served
+from flows.progress import note
 from flows.settings import Settings
 from flows.steps import Images, Split
 from flows.succession import succeed
@@ -38,9 +40,12 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     validation = Split(data.labelled, data.validation_split)
     calibration = Split(data.labelled, data.calibration_split)
     golden = Split(data.labelled, data.golden_split)
-    hashes = {part.name: load_dataset(part.data, part.name).sha256 for part in (validation, calibration, golden)}
+    held_out = tuple(Split(data.labelled, name) for name in data.conditions or [data.validation_split])
+    hashes = {part.name: _load(part).sha256 for part in (validation, calibration, golden)}
 
     source = tasks.open_model(config.model)
+    for part in (validation, golden, *held_out):
+        in_classes_of(load_dataset(part.data, part.name, objects=False), source.spec.class_names)
     variants = tasks.optimize(source, target, calibration, data.calibration_images)
     report = tasks.benchmark(variants, target, validation, config.benchmark)
     publish.variants(report)
@@ -49,7 +54,6 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, {"datasets": hashes})
     chosen = report.of(report.chosen or "")
     served = Served(chosen.artifact, chosen.backend, target, config.name, config.thresholds)
-    held_out = tuple(Split(data.labelled, name) for name in data.conditions or [data.validation_split])
     accepted = tuple(tasks.predict(tasks.images_of(split), served) for split in held_out)
     reference = tasks.build_reference(accepted, held_out, chosen.artifact)
 
@@ -67,6 +71,13 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         page = tasks.log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version, page)
     return _conclude(version, report, bundle, gates, run, drift)
+
+
+def _load(part: Split) -> LabelledDataset:
+    """Load a split, and tell people what is to be known of its labels."""
+    found = load_dataset(part.data, part.name)
+    note(found.remarks, part.name)
+    return found
 
 
 def _conclude(

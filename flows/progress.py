@@ -1,16 +1,22 @@
-"""Progress of long work: components call back, whoever listens (the command's progress bars, a benchmark) is told."""
+"""Progress of long work: components call back, whoever listens (the command's progress bars, a benchmark) is told.
+
+Notes for people go the same way.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 Listener = Callable[[str, int, int], None]
 
 Timer = Callable[[str, float], None]
 
+Reader = Callable[[str], None]
+
 _listeners: list[Listener] = []
+_readers: list[Reader] = []
 _timers: list[Timer] = []
 
 
@@ -28,6 +34,34 @@ def advance(what: str, done: int, total: int) -> None:
     """Tell all listeners that `done` of `total` units of `what` are finished."""
     for listener in tuple(_listeners):
         listener(what, done, total)
+
+
+@contextlib.contextmanager
+def reading(reader: Reader) -> Iterator[None]:
+    """Have `reader(line)` called for every note inside the block."""
+    _readers.append(reader)
+    try:
+        yield
+    finally:
+        _readers.remove(reader)
+
+
+def note(lines: Iterable[str], about: str = "") -> None:
+    """Tell whoever reads, and the log of the flow that runs, what people should know.
+
+    Arguments:
+        lines: one for each matter.
+        about: what they are about, put before each.
+    """
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    for line in lines:
+        text = f"{about}: {line}" if about else line
+        for reader in tuple(_readers):
+            reader(text)
+        with contextlib.suppress(MissingContextError):
+            get_run_logger().info("%s", text)
 
 
 @contextlib.contextmanager

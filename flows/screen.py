@@ -15,7 +15,7 @@ from rich.text import Text
 
 from components.contracts import InferenceRun, Verdict
 from flows.formats import number, short, speedup
-from flows.progress import listening
+from flows.progress import listening, reading
 from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
 
 STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
@@ -61,8 +61,21 @@ def progress(quiet: bool) -> Iterator[Bars]:
     )
     with Progress(*columns, console=_err, transient=True, disable=quiet or not _err.is_terminal) as shown:
         bars = Bars(shown)
-        with listening(bars.advance):
+        with listening(bars.advance), reading(_Notes().show):
             yield bars
+
+
+class _Notes:
+    """Prints notes on stderr, each once however often a step says it."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def show(self, line: str) -> None:
+        """Print a note that is new."""
+        if line not in self._shown:
+            self._shown.add(line)
+            _err.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=True, highlight=False)
 
 
 def failure(line: str) -> None:

@@ -18,6 +18,7 @@ from components.monitoring.alerts import AlertPolicy
 from components.monitoring.days import TIME
 from components.monitoring.stored import Judged
 from flows.config import MonitorConfig, NightlyConfig, WatchConfig
+from flows.progress import note
 from flows.settings import Settings
 from flows.steps import Images, step
 from flows.summary import Seen
@@ -160,9 +161,14 @@ def judge_window(
 
 @step("commit window", cached=False, retries=5)
 def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
-    """Enter the window's images into the ledger: they are done. Then forget what is too old."""
+    """Enter the window's images into the ledger: they are done."""
     _watermark(config).commit(window)
-    if config.keep_days:
+
+
+@step("remove old rows", cached=False, retries=5)
+def remove_old(config: NightlyConfig) -> None:
+    """Remove stored rows that are older than `keep_days`, whether images came or not."""
+    if config.keep_days and store().windows(config.name):
         store().retain(config.name, before=config.keep_days)
 
 
@@ -186,7 +192,8 @@ def _accuracy(
 
     if config.labels is None:
         return None
-    labels = load_dataset(config.labels, config.labels_split, objects=False)
+    labels = load_dataset(config.labels, config.labels_split, objects=False, only_labelled=True)
+    note(labels.remarks, str(config.labels))
     if isinstance(of, InferenceRun):
         return measure_accuracy(of.images, of.detections, labels, spec, slices=config.slices)
     wanted = [*image_columns(spec, config.slices), TIME]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from components.backends import get_backend
 from components.contracts import ModelArtifact, Prediction
+from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset
 from components.images.reading import read_image
 from components.vision import task_for
@@ -25,7 +26,7 @@ def evaluate(
     Arguments:
         artifact: the model file.
         backend: what runs it.
-        dataset: the split.
+        dataset: the split; its classes are matched by name.
         device: as the backend calls it.
         threads: 0 is all cores.
         progress: called as ``progress(done, images)``.
@@ -35,9 +36,11 @@ def evaluate(
 
     Raises:
         DatasetError: there is nothing to measure accuracy on.
+        IncompatibleError: it is labelled with classes that the model does not know.
         FovealError: the model cannot be run, or an image cannot be read.
     """
     task = task_for(artifact.spec).evaluation_settings()
+    dataset = in_classes_of(dataset, artifact.spec.class_names)
     predictions: list[Prediction] = []
     with get_backend(backend).open(artifact, device=device, threads=threads) as session:
         for image in dataset.images:

@@ -21,6 +21,7 @@ from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
 from components.contracts import Check, Detections, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
 from components.errors import ConfigError, FovealError, IncompatibleError
+from components.images.classes import class_ids, in_classes_of, renumbered, same_classes
 from components.images.datasets import LabelledDataset
 from components.vision import task_for
 
@@ -89,13 +90,15 @@ def run_gates(
 
     Raises:
         ConfigError: rounds or calls below 1.
-        IncompatibleError: a model and a dataset, or the two models, differ in task or class names.
+        IncompatibleError: the two models differ in task or class names, or images show other classes; in which order
+            the names are does not matter.
     """
     if min(rounds, calls) < 1:
         raise ConfigError("rounds and calls of 1 or more", found=f"{rounds} and {calls}")
     policy = policy or GatePolicy()
-    exams = [golden] if recent is None else [golden, recent]
-    _require_alike([contender.artifact.spec for contender in (challenger, champion) if contender], exams)
+    spec = challenger.artifact.spec
+    _require_alike(spec, champion.artifact.spec if champion else spec)
+    exams = [_in_classes_of(exam, spec) for exam in (golden, recent) if exam]
     bundle = _try(smoke)
 
     def decided(ratio: Ratio) -> bool:
@@ -112,7 +115,9 @@ def run_gates(
         timeout_s=timeout_s,
         progress=progress or (lambda what, done, total: None),
     )
-    examined = [examine(exam, before, after, challenger.artifact.spec, k) for k, exam in enumerate(exams)]
+    if champion and before:
+        before = _renumbered(before, champion.artifact.spec, spec)
+    examined = [examine(exam, before, after, spec, k) for k, exam in enumerate(exams)]
     examined[0] = _frozen(examined[0], golden.dataset.sha256, golden_sha256_of_champion if champion else None)
     evidence = Evidence(
         golden=examined[0],
@@ -190,15 +195,31 @@ def _try(smoke: Callable[[], Check]) -> Check:
         return Check("bundle", None, None, Verdict.FAIL, str(error))
 
 
-def _require_alike(specs: list[VisionSpec], exams: list[Exam]) -> None:
-    """Both models and all images must mean the same classes, in the same order."""
-    spec = specs[0]
-    known = [(other.task, other.class_names) for other in specs[1:]]
-    known += [(exam.dataset.task, exam.dataset.class_names) for exam in exams]
-    for task, names in known:
-        if (task, names) != (spec.task, spec.class_names):
-            raise IncompatibleError(
-                f"models and images to {spec.task} {', '.join(spec.class_names)}",
-                found=f"to {task} {', '.join(names)}",
-                mend="compare models of the same classes, on images labelled with these, in the same order",
-            )
+def _require_alike(spec: VisionSpec, other: VisionSpec) -> None:
+    """Make sure that both models mean the same classes, in whatever order."""
+    if other.task is not spec.task or not same_classes(other.class_names, spec.class_names):
+        raise IncompatibleError(
+            f"two models to {spec.task} {', '.join(spec.class_names)}",
+            found=f"one to {other.task} {', '.join(other.class_names)}",
+            mend="compare models of the same classes",
+        )
+
+
+def _in_classes_of(exam: Exam, spec: VisionSpec) -> Exam:
+    """Give labelled images the class ids of the challenger."""
+    if exam.dataset.task is not spec.task:
+        raise IncompatibleError(
+            f"images that are labelled to {spec.task}", found=f"to {exam.dataset.task} in {exam.dataset.root}"
+        )
+    return replace(exam, dataset=in_classes_of(exam.dataset, spec.class_names))
+
+
+def _renumbered(side: Side, own: VisionSpec, spec: VisionSpec) -> Side:
+    """Give the champion's predictions the class ids of the challenger."""
+    if own.class_names == spec.class_names:
+        return side
+    ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
+    return replace(
+        side,
+        predictions=tuple(tuple(renumbered(one, ids, classes) for one in part) for part in side.predictions),
+    )

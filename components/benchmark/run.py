@@ -14,6 +14,8 @@ from components.benchmark.rounds import Progress, open_trials, time_rounds
 from components.benchmark.trial import Trial
 from components.contracts import BenchmarkReport, LabelledImage, ModelArtifact, Target
 from components.errors import ConfigError, DatasetError, ModelError
+from components.images.classes import in_classes_of
+from components.images.datasets import LabelledDataset
 
 
 class LabelledImages(Protocol):
@@ -46,7 +48,8 @@ def run_benchmark(
     Arguments:
         artifacts: the model as given, in FP32, and what was made of it.
         target: backends, device, threads and limits.
-        dataset: labelled images; the accuracy is measured on all of them, the latency on a few.
+        dataset: labelled images; the accuracy is measured on all of them, the latency on a few. The classes of a
+            `LabelledDataset` are matched by name, those of other images by id.
         rounds: at least 6 for an interval.
         calls: timed calls at batch 1 per variant and round; rounds × calls must reach 130 for a p95.
         batch: images per call for the throughput; 1 where a model's batch is fixed.
@@ -58,12 +61,15 @@ def run_benchmark(
     Raises:
         ConfigError: a count below 1, or backends that run none of the artifacts.
         DatasetError: the dataset has no images.
+        IncompatibleError: it is labelled with classes that the model does not know.
         ModelError: there is no FP32 artifact, or no variant could be measured.
     """
     if min(rounds, calls, batch) < 1:
         raise ConfigError("rounds, calls and batch of 1 or more", found=f"{rounds}, {calls} and {batch}")
     if not dataset.images:
         raise DatasetError("labelled images to measure on", found="none")
+    if isinstance(dataset, LabelledDataset) and artifacts:
+        dataset = in_classes_of(dataset, artifacts[0].spec.class_names)
     advance = progress or (lambda what, done, total: None)
     variants = plan_variants(artifacts, target)
     with ExitStack() as stack:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from components.contracts import TaskType
+from components.documents import read_json
 from components.errors import ConfigError, DatasetError, FovealError
 from components.files import replacing
 from components.images.coco import read_coco, write_coco
-from components.images.datasets import description_file
 from components.images.label_studio import read_tasks, write_tasks
 from components.images.labels import Found, LabelTask, QueuedImage
 from components.images.sources import read_bytes
 from components.images.yolo_folder import read_classes, read_yolo, write_yolo
+from components.images.yolo_layout import find_description
 
 
 class LabelFormat(StrEnum):
@@ -66,8 +66,13 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
                 gone.append(f"{image.image_id}: {error.found}")
         if not places:
             raise DatasetError("images of the queue", found=f"none of {len(images)}: {gone[0] if gone else 'no queue'}")
-        _WRITERS[form](images, places, aside, about)
+        _WRITERS[form]([_in_classes_of(image, about) for image in images], places, aside, about)
     return Exported(output, tuple(places), tuple(gone))
+
+
+def _in_classes_of(image: QueuedImage, about: LabelTask) -> QueuedImage:
+    """Leave out what an earlier version saw of classes that the model has no more."""
+    return replace(image, prelabels=tuple(one for one in image.prelabels if one.class_name in about.class_names))
 
 
 def _place(image: QueuedImage, folder: Path, form: LabelFormat) -> str:
@@ -95,44 +100,55 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
     """Read labels, in whatever of the formats they are.
 
     Arguments:
-        path: a file or a folder.
+        path: a file, or a folder as a tool exports it; COCO's files of several splits are read together.
         about: the model's task and classes.
         form: of which tool; None finds out.
 
     Raises:
         DatasetError: it is none of these formats, or damaged.
     """
-    file = _file_of(path)
-    form = form or _format_of(file)
-    match form:
-        case LabelFormat.LABEL_STUDIO:
-            return read_tasks(file)
-        case LabelFormat.COCO:
-            return read_coco(file, about)
-        case _ if about.task is TaskType.CLASSIFY:
-            return read_classes(file)
-    return read_yolo(file)
-
-
-def _file_of(path: Path) -> Path:
-    """The file that describes a folder; the folder itself where none does."""
     if not path.exists():
         raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", mend="check the path")
-    if path.is_file():
-        return path
-    if description := description_file(path):
-        return description
-    described = sorted(path.glob("*.json"))
-    if len(described) > 1:
-        raise DatasetError("one file of labels", found=", ".join(file.name for file in described), mend="name the file")
-    return described[0] if described else path
+    if form in (None, LabelFormat.YOLO):
+        if about.task is TaskType.DETECT and (description := find_description(path)):
+            return read_yolo(description)
+        if form is LabelFormat.YOLO:
+            return _read_folder(path, about)
+    documents = path.is_dir() or path.suffix.lower() == ".json"
+    files = ([path] if path.is_file() else _documents(path)) if documents else []
+    if not files:
+        return _read_folder(path, about)
+    return tuple(found for file in files for found in _read_document(file, about, form))
 
 
-def _format_of(file: Path) -> LabelFormat:
-    if file.suffix.lower() != ".json":
-        return LabelFormat.YOLO
-    try:
-        document = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DatasetError("labels as JSON", found=f"{file}: {' '.join(str(error).split())}") from error
-    return LabelFormat.LABEL_STUDIO if isinstance(document, list) else LabelFormat.COCO
+def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
+    if about.task is TaskType.CLASSIFY:
+        return read_classes(path)
+    raise DatasetError(
+        "labels as YOLO (data.yaml, classes.txt or obj.data), COCO or Label Studio export them",
+        found=f"none of these in {path}",
+        mend="name the folder that holds that file",
+    )
+
+
+def _documents(folder: Path) -> list[Path]:
+    """Find the JSON files of a folder, or those that Roboflow, CVAT and Label Studio put one folder down.
+
+    Raises:
+        DatasetError: it is not clear which is meant.
+    """
+    if described := sorted(folder.glob("*.json")):
+        if len(described) > 1:
+            raise DatasetError(
+                "one file of labels", found=", ".join(file.name for file in described), mend="name the file"
+            )
+        return described
+    patterns = ("annotations/*.json", "*/_annotations.coco.json")
+    return next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
+
+
+def _read_document(file: Path, about: LabelTask, form: LabelFormat | None) -> tuple[Found, ...]:
+    document = read_json(file, "labels as JSON")
+    if form is LabelFormat.LABEL_STUDIO or (form is None and isinstance(document, list)):
+        return read_tasks(document, file)
+    return read_coco(document, file, about)

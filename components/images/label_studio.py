@@ -6,8 +6,9 @@ upright image; annotations are kept apart from predictions, so what a person has
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from components.contracts import TaskType
+from components.documents import shorten
 from components.errors import DatasetError
 from components.files import write_json, write_text
 from components.images.labels import Box, Found, Label, LabelTask, QueuedImage
@@ -24,6 +26,8 @@ from components.images.labels import Box, Found, Label, LabelTask, QueuedImage
 TASKS, CONFIG = "tasks.json", "labels.xml"
 _HASH = "foveal_sha256"  # a field of a task's data, which Label Studio hands through
 _LOCAL = "/data/local-files/?d="
+_UNNAMED = "rectangle"  # which a rectangle has beside its label, or alone where nobody chose one
+_REMARKS = ("textarea", "rating", "relation")
 _MEND = "in Label Studio choose Export, then JSON"
 
 
@@ -83,16 +87,21 @@ def _config(about: LabelTask) -> str:
     )
 
 
-def read_tasks(file: Path) -> tuple[Found, ...]:
+def read_tasks(document: Any, file: Path) -> tuple[Found, ...]:
     """Read what Label Studio exported as JSON; of several annotations of a task the latest that was not skipped counts.
+
+    An annotation without regions that somebody submitted says that nothing is there.
+
+    Arguments:
+        document: the parsed JSON.
+        file: where it was read from, for messages.
 
     Raises:
         DatasetError: it is another kind of file, or holds other labels than rectangles and choices.
     """
     try:
-        tasks = json.loads(file.read_text(encoding="utf-8-sig"))
-        return tuple(_found(task, file) for task in tasks)
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return tuple(_found(task, file) for task in document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         detail = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise DatasetError("the JSON export of Label Studio", found=f"{file}: {detail}", mend=_MEND) from error
 
@@ -106,39 +115,63 @@ def _found(task: dict[str, Any], file: Path) -> Found:
     if not valid:
         return Found(name, None, sha256=sha256)
     last = max(valid, key=lambda one: _time(one) or datetime.min.replace(tzinfo=UTC))
-    labels = tuple(label for region in last["result"] if (label := _label(region, f"{name} in {file}")))
-    return Found(name, labels, stated=True, sha256=sha256, at=_time(last), who=_person(last.get("completed_by")))
+    said = Found(name, (), True, sha256, _time(last), _person(last.get("completed_by")))
+    regions = [region for region in last["result"] if region["type"] not in _REMARKS]
+    named = {region.get("id") for region in regions if region["type"] != _UNNAMED}
+    try:
+        size = _size(regions)
+        if any(region["type"] == _UNNAMED and region.get("id") not in named for region in regions):
+            raise ValueError("a rectangle without a class")
+        labels = tuple(_label(region, f"{name} in {file}") for region in regions if region["type"] != _UNNAMED)
+    except (ValueError, OverflowError, KeyError, TypeError) as error:
+        return replace(said, problem=" ".join(str(error).split()) or type(error).__name__)
+    return replace(said, labels=labels, size=size)
 
 
-def _label(region: dict[str, Any], where: str) -> Label | None:
+def _size(regions: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
+    """Size of the image that the regions were drawn on; None where they do not tell.
+
+    Raises:
+        ValueError: they were drawn on several, or on an image that was turned.
+    """
+    if turned := [angle for region in regions if float(angle := region.get("image_rotation") or 0) % 360]:
+        raise ValueError(f"an image that was turned by {turned[0]}° while it was labelled; turn it back there")
+    found = dict.fromkeys((region.get("original_width"), region.get("original_height")) for region in regions)
+    sizes = [(float(width), float(height)) for width, height in found if width is not None and height is not None]
+    if len(sizes) > 1 or not all(0 < side < math.inf for size in sizes for side in size):
+        raise ValueError(f"the image's width and height are given as {shorten(sizes)}")
+    return sizes[0] if sizes else None
+
+
+def _label(region: dict[str, Any], where: str) -> Label:
     value = region.get("value", {})
     match region["type"]:
         case "rectanglelabels" if len(value.get("rectanglelabels", ())) == 1:
             return Label(str(value["rectanglelabels"][0]), _box(region, value))
         case "choices" if len(value.get("choices", ())) == 1:
             return Label(str(value["choices"][0]))
-        case "rectangle" | "textarea" | "rating" | "relation":  # a region before its label, remarks
-            return None
         case kind:
             raise DatasetError(
                 "rectangles or a single choice, each with one class",
-                found=f"{kind} with {value} of {where}"[:200],
+                found=f"{kind} with {shorten(value)} of {where}",
                 mend=f"label with the configuration {CONFIG} that was exported",
             )
 
 
 def _box(region: dict[str, Any], value: dict[str, Any]) -> Box:
-    """A rectangle in shares of the image; of a turned one the box around it.
+    """Take a rectangle to shares of the image; of a turned one the box around it.
 
     Label Studio turns clockwise about the left upper corner, and in pixels, not in per cent.
     """
     width, height = float(region.get("original_width") or 1), float(region.get("original_height") or 1)
-    x, y = value["x"] / 100 * width, value["y"] / 100 * height
-    w, h = value["width"] / 100 * width, value["height"] / 100 * height
+    x, y, w, h = (float(value[name]) / 100 for name in ("x", "y", "width", "height"))
     angle = np.radians(float(value.get("rotation") or 0))
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    corners = np.array([x, y]) + np.array([0 * along, w * along, h * across, w * along + h * across])
-    corners = (corners / (width, height)).clip(0, 1)
+    if not angle:
+        return x, y, x + w, y + h
+    along, across = np.array([np.cos(angle), np.sin(angle)]) * w * width, np.array([-np.sin(angle), np.cos(angle)])
+    across = across * h * height
+    corners = np.array([x * width, y * height]) + np.array([0 * along, along, across, along + across])
+    corners = corners / (width, height)
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     return left, top, right, bottom
 

@@ -11,6 +11,7 @@ from components.contracts import TaskType
 
 Box = tuple[float, float, float, float]
 
+UNLABELLED = "_unlabelled"  # the folder of images whose class nobody has said
 HASH_IN_NAME = 16  # hex digits of an image's hash at the start of its exported name
 _UNSAFE = re.compile(r"[^\w.-]+")
 _LONGEST = 80
@@ -83,12 +84,15 @@ class Found:
 
     Arguments:
         name: what the file calls the image.
-        labels: what is in it; None where nobody has labelled it.
-        stated: a person has said so; else the same labels as the exported ones may only have been left alone.
+        labels: what is in it, as the file says it; None where nobody has labelled it.
+        stated: a person has said so. Else the same labels as the exported ones may only have been left alone, and no
+            labels may be nobody's word.
         sha256: of the image, where the file tells.
         at: when it was labelled, where the file tells.
         who: who labelled it, where the file tells.
         file: the image's copy that lies with the labels, if it does.
+        size: width and height in pixels of the image that the labels were made on, where the file tells.
+        problem: why the labels cannot be read, or nothing.
     """
 
     name: str
@@ -98,3 +102,5 @@ class Found:
     at: datetime | None = None
     who: str = ""
     file: Path | None = None
+    size: tuple[float, float] | None = None
+    problem: str = ""

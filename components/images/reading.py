@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +40,7 @@ _READERS = (
     (re.compile(rb"....ftypavi[fs]", re.DOTALL), "PIL.AvifImagePlugin", "AvifImageFile"),
 )
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION = 0x0100, 0x0101, 0x0102, 0x0112  # tags of TIFF 6.0 and EXIF
+_TRANSPOSED = 5  # from this EXIF orientation on width and height change places
 _FLIP = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # EXIF orientation → cv2.flip's code, after the transpose from 5 on
 
 
@@ -71,18 +73,63 @@ def read_image(source: Path | str | bytes) -> npt.NDArray[np.uint8]:
         return _upright(_bgr(picture), orientation)
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """Geometry of an image file: its size in pixels as stored, and its EXIF orientation, 1 (upright) to 8."""
+
+    stored: tuple[int, int]
+    orientation: int = 1
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height as the image is shown."""
+        return self.stored[::-1] if self.orientation >= _TRANSPOSED else self.stored
+
+    def turn(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """Take a box from the stored pixels to the upright image.
+
+        Arguments:
+            box: left, top, right, bottom as shares of the stored width and height.
+
+        Returns:
+            The same as shares of the upright width and height.
+        """
+        left, top, right, bottom = box
+        if self.orientation >= _TRANSPOSED:
+            left, top, right, bottom = top, left, bottom, right
+        flip = _FLIP.get(self.orientation)
+        if flip in (1, -1):
+            left, right = 1 - right, 1 - left
+        if flip in (0, -1):
+            top, bottom = 1 - bottom, 1 - top
+        return left, top, right, bottom
+
+
+def image_geometry(source: Path | bytes) -> Geometry:
+    """Read the size and the orientation of an image from its header alone.
+
+    Arguments:
+        source: a file, or an encoded one in memory.
+
+    Raises:
+        ImageError: the file is missing, empty, no image, or larger than `MAX_PIXELS`.
+    """
+    name = "the given bytes" if isinstance(source, bytes) else str(source)
+    with _naming(name), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        picture = _open(file)
+        # Releases of Pillow differ in whether the size of a TIFF is given upright: its tags never are.
+        tags = getattr(picture, "tag_v2", None)
+        width, height = (tags[_WIDTH], tags[_HEIGHT]) if tags else picture.size
+        return Geometry((width, height), _orientation(picture))
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels of the upright image, from the file's header alone.
 
     Raises:
         ImageError: the file is missing, empty, no image, or larger than `MAX_PIXELS`.
     """
-    with _naming(str(path)), path.open("rb") as file:
-        picture = _open(file)
-        # Releases of Pillow differ in whether the size of a TIFF is given upright: its tags never are.
-        tags = getattr(picture, "tag_v2", None)
-        width, height = (tags[_WIDTH], tags[_HEIGHT]) if tags else picture.size
-        return (height, width) if _orientation(picture) >= 5 else (width, height)
+    return image_geometry(path).upright
 
 
 @contextmanager
@@ -157,6 +204,6 @@ def _colour(conversion: int, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _upright(image: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
-    if orientation >= 5:
+    if orientation >= _TRANSPOSED:
         image = np.asarray(cv2.transpose(image), np.uint8)
     return np.asarray(cv2.flip(image, _FLIP[orientation]), np.uint8) if orientation in _FLIP else image

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from components.contracts import TaskType
 from components.errors import DatasetError
-from components.images.datasets import label_file, read_description, read_rows, split_places
-from components.images.labels import Found, Label, LabelTask, QueuedImage
+from components.images.labels import UNLABELLED, Found, Label, LabelTask, QueuedImage
 from components.images.sources import list_images
 from components.images.writing import class_folder, link_or_copy, write_description, yolo_text
-
-UNSURE = "_unlabelled"  # the folder of images whose class the model does not say
+from components.images.yolo_layout import Description, label_file, read_rows, split_images, split_places
 
 
 def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
@@ -48,7 +46,7 @@ def _write_classes(images: Sequence[QueuedImage], places: Mapping[str, str], fol
         (folder / "train" / class_folder(name)).mkdir(parents=True)
     for image in images:
         if image.sha256 in places:
-            name = image.prelabels[0].class_name if image.prelabels else UNSURE
+            name = image.prelabels[0].class_name if image.prelabels else UNLABELLED
             source = folder / places[image.sha256]
             link_or_copy(source, folder / "train" / name / source.name)
             source.unlink()
@@ -56,28 +54,39 @@ def _write_classes(images: Sequence[QueuedImage], places: Mapping[str, str], fol
     return folder / "train"
 
 
-def read_yolo(file: Path) -> tuple[Found, ...]:
-    """Read the labels of all splits of a YOLO dataset; an image without a label file is unlabelled.
+def read_yolo(description: Description) -> tuple[Found, ...]:
+    """Read the labels of all splits that are there.
 
-    Arguments:
-        file: the `data.yaml`.
+    An image without a label file is unlabelled; an empty file says that nothing is there, as Ultralytics, Roboflow and
+    Label Studio write it. Where a tool exported labels alone, each file is taken for the label of an image of its name.
 
     Raises:
-        DatasetError: a split or a label file is damaged.
+        DatasetError: none of the splits is there.
     """
-    description = read_description(file)
-    places = [place for split in description.splits for place in split_places(description, split)]
-    images = {Path(image.uri): None for place in dict.fromkeys(places) for image in list_images(place)}
-    found = []
-    for image in images:
-        label = label_file(image)
-        labels = tuple(
-            Label(description.names[int(k)], (left, top, right, bottom))
-            for k, left, top, right, bottom in read_rows(label, description)
-        )
-        there = label.is_file()
-        found.append(Found(image.as_posix(), labels if there else None, stated=there and not labels, file=image))
-    return tuple(found)
+    if not description.there:
+        if description.root.joinpath("labels").is_dir():
+            return tuple(_found(label.with_suffix(""), label, description) for label in _labels_alone(description))
+        for split in description.splits:
+            split_places(description, split)
+    places = [place for split in description.there for place in split_places(description, split)]
+    images = dict.fromkeys(image for place in dict.fromkeys(places) for image in split_images(place, description))
+    return tuple(_found(image, label_file(image), description) for image in images)
+
+
+def _labels_alone(description: Description) -> list[Path]:
+    return sorted(description.root.joinpath("labels").rglob("*.txt"))
+
+
+def _found(image: Path, label: Path, description: Description) -> Found:
+    file = image if image.is_file() else None
+    if not label.is_file():
+        return Found(image.as_posix(), None, file=file)
+    try:
+        rows = read_rows(label, description)
+    except DatasetError as error:
+        return Found(image.as_posix(), (), file=file, problem=f"{error.found}, where {error.expected} is expected")
+    labels = tuple(Label(description.names[int(k)], (left, top, right, bottom)) for k, left, top, right, bottom in rows)
+    return Found(image.as_posix(), labels, stated=not labels, file=file)
 
 
 def read_classes(folder: Path) -> tuple[Found, ...]:
@@ -92,5 +101,5 @@ def read_classes(folder: Path) -> tuple[Found, ...]:
         if "/" not in image.image_id:
             raise DatasetError("images in one folder a class", found=f"{path.name} directly in {folder}")
         name = path.parent.name
-        found.append(Found(path.name, None if name == UNSURE else (Label(name),), file=path))
+        found.append(Found(path.name, None if name == UNLABELLED else (Label(name),), file=path))
     return tuple(found)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from components.errors import ConfigError, IncompatibleError
+from components.images.classes import same_classes
 from components.inference.metrics import Metrics
 from components.inference.pipeline import InferencePipeline, Picture, require_one_each
 from components.inference.results import PredictionResult
@@ -68,9 +69,9 @@ class ArmPair:
     """What both kinds of test have in common: the face of `InferencePipeline`, over two of them."""
 
     def __init__(self, a: InferencePipeline, b: InferencePipeline) -> None:
-        if a.class_names != b.class_names:
+        if not same_classes(a.class_names, b.class_names):
             raise IncompatibleError(
-                "two versions with the same class names, in one order",
+                "two versions with the same class names",
                 found=f"{', '.join(a.class_names[:5])} and {', '.join(b.class_names[:5])}",
                 mend="test versions that were trained on the same classes",
             )

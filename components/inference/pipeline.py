@@ -21,6 +21,7 @@ import numpy.typing as npt
 from components.backends import Session, get_backend
 from components.contracts import ModelArtifact, Prediction
 from components.errors import ConfigError, FovealError, IncompatibleError
+from components.images.classes import class_ids, renumbered, same_classes
 from components.images.reading import read_image
 from components.inference.combine import Combine, default_combine
 from components.inference.engine import Fitted, describe, predict_inputs
@@ -103,7 +104,9 @@ class InferencePipeline:
         spec = members[0].task.spec
         self.class_names = spec.class_names
         self.metrics = metrics or Metrics()
-        self._members = [(member, threading.Lock()) for member in members]
+        self._members = [
+            (member, class_ids(member.task.spec.class_names, spec.class_names), threading.Lock()) for member in members
+        ]
         self._weights = [member.weight for member in members]
         self._combine = combine or default_combine(spec.task)
         self._batch = batch
@@ -225,7 +228,7 @@ class InferencePipeline:
     def close(self) -> None:
         """Wait for the calls that are running, drop those that wait, and close the models; twice is fine."""
         self._pool.shutdown(cancel_futures=True)
-        for member, _ in self._members:
+        for member, *_ in self._members:
             member.session.close()
 
     def __enter__(self) -> Self:
@@ -239,8 +242,8 @@ class InferencePipeline:
     def _run(self, jobs: list[_Job], images: Sequence[Picture]) -> list[PredictionResult]:
         for job, image in zip(jobs, images, strict=True):
             _read(job, image)
-        for member, lock in self._members:
-            _predict(jobs, member, lock)
+        for member, ids, lock in self._members:
+            _predict(jobs, member, ids, lock)
         return [self._result(job) for job in jobs]
 
     def _result(self, job: _Job) -> PredictionResult:
@@ -263,10 +266,10 @@ def _check_members(members: Sequence[Member]) -> None:
                 "models of one task type",
                 found=f"{first.name} to {first.task.spec.task} and {other.name} to {other.task.spec.task}",
             )
-        if other.task.spec.class_names != first.task.spec.class_names:
+        if not same_classes(other.task.spec.class_names, first.task.spec.class_names):
             raise IncompatibleError(
-                f"the class names of {first.name} in every model",
-                found=f"others, or in another order, in {other.name}",
+                f"the class names of {first.name} in every model, in any order",
+                found=f"others in {other.name}",
                 mend="combine models that were trained on the same classes",
             )
         if other.task.spec.head.exclusive is not first.task.spec.head.exclusive:
@@ -290,8 +293,8 @@ def _read(job: _Job, image: Picture) -> None:
     job.ms += (time.perf_counter() - started) * 1e3
 
 
-def _predict(jobs: Sequence[_Job], member: Member, lock: threading.Lock) -> None:
-    """Add one model's predictions to the jobs that nothing has gone wrong with so far."""
+def _predict(jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: threading.Lock) -> None:
+    """Add one model's predictions, renumbered by `ids`, to the jobs that nothing has gone wrong with so far."""
     ready: list[tuple[_Job, Fitted]] = []
     for job in jobs:
         if job.image is None or job.error:
@@ -304,10 +307,11 @@ def _predict(jobs: Sequence[_Job], member: Member, lock: threading.Lock) -> None
         job.ms += (time.perf_counter() - started) * 1e3
     with lock:
         outcomes = predict_inputs(member.session, member.task, [fitted for _, fitted in ready])
+    ordered = list(ids) == list(range(len(ids)))
     for (job, _), outcome in zip(ready, outcomes, strict=True):
         job.ms += outcome.inference_ms + outcome.postprocess_ms
         if outcome.prediction is not None:
-            job.predictions.append(outcome.prediction)
+            job.predictions.append(outcome.prediction if ordered else renumbered(outcome.prediction, ids, len(ids)))
         elif outcome.error is not None:
             job.error = f"{member.name}: {describe(outcome.error)}"
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from components.contracts import Classification, Detections, Prediction, TaskType, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError
+from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset
 from components.monitoring.days import TIME
 from components.monitoring.judges import BoxPrecision, Judge, Score, TopOne
@@ -134,8 +135,7 @@ def measure_accuracy(
 
 def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
     if isinstance(truths, LabelledDataset):
-        require_classes(truths, spec)
-        labels: Mapping[str, Prediction] = {image.image_id: image.truth for image in truths.images}
+        labels: Mapping[str, Prediction] = truths_for(truths, spec)
     else:
         labels = truths
     largest = max((_largest_class(label) for label in labels.values()), default=-1)
@@ -144,18 +144,15 @@ def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
     return labels
 
 
-def require_classes(labels: LabelledDataset, spec: VisionSpec) -> None:
-    """Make sure that labels speak of the model's classes.
+def truths_for(labels: LabelledDataset, spec: VisionSpec) -> dict[str, Prediction]:
+    """Give the labels of a dataset by image id, with the model's class ids.
 
     Raises:
-        IncompatibleError: they do not, or in another order.
+        IncompatibleError: they are of another task, or of classes that the model does not know.
     """
-    if labels.class_names != spec.class_names:
-        raise IncompatibleError(
-            f"labels of the model's classes, {', '.join(spec.class_names)}",
-            found=", ".join(labels.class_names),
-            mend="label with the class names that the model was trained with, in their order",
-        )
+    if labels.task is not spec.task:
+        raise IncompatibleError(f"labels to {spec.task}", found=f"labels to {labels.task} in {labels.root}")
+    return {image.image_id: image.truth for image in in_classes_of(labels, spec.class_names).images}
 
 
 def _largest_class(label: Prediction) -> int:

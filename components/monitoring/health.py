@@ -22,7 +22,7 @@ from components.contracts import (
     load,
 )
 from components.images.datasets import LabelledDataset
-from components.monitoring.accuracy import AccuracyReport, measure_accuracy, require_classes
+from components.monitoring.accuracy import AccuracyReport, measure_accuracy, truths_for
 from components.monitoring.alerts import ACCURACY, AlertPolicy, check_alerts, read_health
 from components.monitoring.anomalies import Anomalies, check_window, find_anomalies, median_errors, summarise_window
 from components.monitoring.estimate import LabelledConfidence, estimate_accuracy
@@ -70,15 +70,18 @@ def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], sp
 
     Raises:
         DatasetError: labels fit images ambiguously.
+        IncompatibleError: they are of classes that the model does not know.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     images = pa.concat_tables([_of_part(pq.read_table(run.images), k) for k, (run, _) in enumerate(held_out)])
     boxes = pa.concat_tables([_of_part(pq.read_table(run.detections), k) for k, (run, _) in enumerate(held_out)])
-    truths = {f"{k}/{image.image_id}": image.truth for k, (_, part) in enumerate(held_out) for image in part.images}
-    for _, part in held_out:
-        require_classes(part, spec)
+    truths = {
+        f"{k}/{image_id}": truth
+        for k, (_, part) in enumerate(held_out)
+        for image_id, truth in truths_for(part, spec).items()
+    }
     places = match_ids(sorted(truths), images["image_id"].to_pylist())
     accuracy = replace(measure_accuracy(images, boxes, truths, spec), span=None)  # when does not matter here
     if spec.task is not TaskType.CLASSIFY:

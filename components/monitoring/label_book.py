@@ -45,6 +45,10 @@ class Booked:
     first: datetime
     last: datetime
 
+    def outlasts(self, at: datetime | None) -> bool:
+        """Tell whether this label is newer than one that was made at `at`; one of no known time is new."""
+        return at is not None and at < (self.label.at or self.last)
+
 
 class LabelBook:
     """The queue, what was exported, the labels, and when they were last learnt from; any number of processes may write.
@@ -99,12 +103,14 @@ class LabelBook:
         """All images that were handed to people, by sha256."""
         return frozenset(sha256 for _, entries in self._read("exports") for sha256 in entries)
 
-    def add(self, labels: Sequence[tuple[BookedLabel, bytes]]) -> None:
-        """Add labels with the bytes of their images; the latest label of an image counts."""
-        for label, content in labels:
-            self._folder.create(self._image(label), content)
+    def add_image(self, label: BookedLabel, content: bytes) -> None:
+        """Keep the bytes of a label's image; it counts for nothing until its label is added."""
+        self._folder.create(self._image(label), content)
+
+    def add(self, labels: Sequence[BookedLabel]) -> None:
+        """Add labels whose images are kept; of an image the label that was made last counts."""
         if labels:
-            self._add("labels", [dump(label) for label, _ in labels])
+            self._add("labels", [dump(label) for label in labels])
 
     def labels(self) -> Mapping[str, Booked]:
         """The label of every image by its sha256, in the order in which the images first came."""
@@ -113,7 +119,8 @@ class LabelBook:
             for entry in entries:
                 label = load(BookedLabel, entry)
                 before = found.get(label.sha256)
-                found[label.sha256] = Booked(label, before.first if before else at, at)
+                if before is None or not before.outlasts(label.at):
+                    found[label.sha256] = Booked(label, before.first if before else at, at)
         return found
 
     def image(self, label: BookedLabel) -> bytes:

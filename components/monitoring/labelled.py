@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,12 @@ import numpy as np
 from components.contracts import Classification, Detections, LabelledImage, Prediction, TaskType
 from components.errors import DatasetError, FovealError
 from components.files import replacing, sha256_json, write_text
-from components.images.datasets import label_file
+from components.images.label_check import check_labels
 from components.images.label_formats import content_of
 from components.images.labels import Label, LabelTask, QueuedImage
 from components.images.reading import image_size
 from components.images.writing import class_folder, write_description, yolo_text
+from components.images.yolo_layout import label_file
 from components.monitoring.label_book import Booked, LabelBook
 
 SPLIT = "train"
@@ -34,6 +35,8 @@ class LabelStatus:
         fresh: those whose label came or changed since labels were last learnt from.
         missing: how many more fresh ones a retraining needs.
         classes: class name → objects, or images of a classifier, among the fresh labels.
+        empty: labelled images of which a person says that nothing is there.
+        unusable: one line for each image whose kept label is wrong; it counts nowhere else here.
     """
 
     queued: int
@@ -43,16 +46,19 @@ class LabelStatus:
     fresh: int
     missing: int
     classes: Mapping[str, int]
+    empty: int = 0
+    unusable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LabelledData:
-    """Labels on disk: the dataset, its split, its images, and how many labels are fresh (see `LabelStatus`)."""
+    """Labels on disk: the dataset, its split, its images; fresh and unusable labels as `LabelStatus` has them."""
 
     data: Path
     split: str
     images: int
     fresh: int
+    unusable: tuple[str, ...] = ()
 
 
 def label_status(book: LabelBook, about: LabelTask, *, minimum: int) -> LabelStatus:
@@ -63,7 +69,8 @@ def label_status(book: LabelBook, about: LabelTask, *, minimum: int) -> LabelSta
         about: its task and classes.
         minimum: fresh labels that a retraining needs.
     """
-    queue, labels, exported = book.queue(), book.labels(), book.exported()
+    queue, exported = book.queue(), book.exported()
+    labels, unusable = usable_labels(book, about)
     fresh = _fresh(book, labels)
     classes = Counter(label.class_name for booked in fresh for label in booked.label.labels)
     return LabelStatus(
@@ -74,7 +81,25 @@ def label_status(book: LabelBook, about: LabelTask, *, minimum: int) -> LabelSta
         fresh=len(fresh),
         missing=max(0, minimum - len(fresh)),
         classes={name: classes[name] for name in about.class_names},
+        empty=sum(not booked.label.labels for booked in labels.values()),
+        unusable=unusable,
     )
+
+
+def usable_labels(book: LabelBook, about: LabelTask) -> tuple[dict[str, Booked], tuple[str, ...]]:
+    """Check the kept labels of a model, as some were kept before imports were checked or are of a former class.
+
+    Returns:
+        The label of every image by its sha256, tidied up, and a line for each image whose label is wrong.
+    """
+    usable, wrong = {}, []
+    for sha256, booked in book.labels().items():
+        checked = check_labels(booked.label.labels, about)
+        if checked.problem:
+            wrong.append(f"{booked.label.image_id}: {checked.problem}")
+        else:
+            usable[sha256] = replace(booked, label=replace(booked.label, labels=checked.labels))
+    return usable, tuple(wrong)
 
 
 def write_labelled(book: LabelBook, output: Path, about: LabelTask) -> LabelledData:
@@ -88,11 +113,10 @@ def write_labelled(book: LabelBook, output: Path, about: LabelTask) -> LabelledD
     Raises:
         DatasetError: there are no labels.
     """
-    labels = book.labels()
+    labels, unusable = usable_labels(book, about)
     if not labels:
-        raise DatasetError(
-            "labelled images", found="none", mend="`foveal labels export`, label, `foveal labels import`"
-        )
+        found = f"none that can be used: {unusable[0]}" if unusable else "none"
+        raise DatasetError("labelled images", found=found, mend="`foveal labels export`, label, `foveal labels import`")
     content = [
         [sha256, [[label.class_name, label.box] for label in one.label.labels]] for sha256, one in labels.items()
     ]
@@ -101,7 +125,7 @@ def write_labelled(book: LabelBook, output: Path, about: LabelTask) -> LabelledD
         with replacing(folder) as aside:
             _write(book, list(labels.values()), aside, about)
     data = folder / "data.yaml" if about.task is TaskType.DETECT else folder
-    return LabelledData(data, SPLIT, len(labels), len(_fresh(book, labels)))
+    return LabelledData(data, SPLIT, len(labels), len(_fresh(book, labels)), unusable)
 
 
 def _write(book: LabelBook, labels: Sequence[Booked], folder: Path, about: LabelTask) -> None:
@@ -142,7 +166,10 @@ def pseudo_labels(
     """
     found = []
     for image in images:
-        if image.prelabels and all((label.confidence or 0) >= confidence for label in image.prelabels):
+        known = all(
+            label.class_name in about.class_names for label in image.prelabels
+        )  # an earlier version's may not be
+        if known and image.prelabels and all((label.confidence or 0) >= confidence for label in image.prelabels):
             path = folder_made(folder) / image.name
             try:
                 if not path.exists():

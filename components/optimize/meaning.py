@@ -69,6 +69,13 @@ def agree(user: Claims, file: Claims, name: str) -> Claims:
             found=f"{len(user.class_names)}",
             mend="leave the class names out to use the model's own",
         )
+    if user.class_names and file.class_names and user.class_names != file.class_names:
+        if sorted(user.class_names) == sorted(file.class_names):
+            raise ModelError(
+                f"the class names of {name} in its own order, {', '.join(file.class_names)}",
+                found=", ".join(user.class_names),
+                mend="leave the class names out to use the model's own",
+            )
     if user.input_size and not file.resizable and user.input_size != file.input_size:
         raise ModelError(
             f"the image size that {name} is fixed to, {file.input_size}",

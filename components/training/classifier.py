@@ -17,6 +17,7 @@ from components import telemetry
 from components.contracts import Classification, Fit, Head, TaskType, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError, UnavailableError
 from components.files import replacing
+from components.images.classes import in_classes_of, same_classes
 from components.images.datasets import LabelledDataset, load_dataset
 from components.images.reading import read_image
 from components.training.augmentation import augment
@@ -108,7 +109,8 @@ def train_classifier(
     train, val = (_classes_to_learn(load_dataset(data, split)) for split in ("train", "val"))
     with torch.random.fork_rng(), tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         torch.manual_seed(training.seed)
-        about, network = _network(training, start_from, train.class_names)
+        about, network, names = _network(training, start_from, train.class_names)
+        train, val = in_classes_of(train, names), in_classes_of(val, names)
         network.to(_device(training.device))
         spec = VisionSpec(TaskType.CLASSIFY, train.class_names, (about["image_size"],) * 2, Fit.STRETCH, Head.LOGITS)
         learned, judged = (_fitted(dataset, spec, Path(scratch)) for dataset in (train, val))
@@ -154,19 +156,20 @@ def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
 
 def _network(
     training: ClassifierTraining, start_from: Path | None, class_names: tuple[str, ...]
-) -> tuple[dict[str, Any], Any]:
-    """What the checkpoint will say of the network, and the network."""
+) -> tuple[dict[str, Any], Any, tuple[str, ...]]:
+    """What the checkpoint will say of the network, the network, and its classes in their order."""
     if start_from is None:
         about = {"architecture": training.architecture, "image_size": training.image_size}
-        return about, build_network(training.architecture, len(class_names), training.image_size)
+        return about, build_network(training.architecture, len(class_names), training.image_size), class_names
     start = load_checkpoint(start_from)
-    if tuple(start["class_names"]) != class_names:
+    if not same_classes(start["class_names"], class_names):
         raise IncompatibleError(
             f"the classes that {start_from.name} knows: {', '.join(start['class_names'])}",
             found=", ".join(class_names),
             mend="train from scratch for other classes",
         )
-    return {name: start[name] for name in ("architecture", "image_size")}, start["network"]
+    about = {name: start[name] for name in ("architecture", "image_size")}
+    return about, start["network"], tuple(start["class_names"])
 
 
 def _device(name: str) -> Any:

@@ -9,9 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-
 from components.contracts import (
     Classification,
     DatasetVersion,
@@ -22,11 +19,14 @@ from components.contracts import (
     dump,
     load,
 )
+from components.documents import read_yaml
 from components.errors import IncompatibleError
 from components.files import replacing, sha256_file, sha256_json, write_json
-from components.images.datasets import LabelledDataset, description_file, label_file, load_dataset
+from components.images.classes import in_classes_of
+from components.images.datasets import LabelledDataset, load_dataset
 from components.images.reading import image_size
 from components.images.writing import link_or_copy, write_description, yolo_text
+from components.images.yolo_layout import description_file, find_description, label_file
 from components.training.selection import Chosen, Entry, Material, Role, Selection, choose, classes_of
 
 _RECORD = "dataset.json"
@@ -51,6 +51,7 @@ def compose_dataset(
     output: Path,
     *,
     splits: SplitNames | None = None,
+    class_names: Sequence[str] | None = None,
     conditions: Sequence[str] = (),
     pseudo: Sequence[LabelledImage] = (),
     selection: Selection | None = None,
@@ -70,6 +71,7 @@ def compose_dataset(
         output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there
             with all of its images.
         splits: what the original's splits are called.
+        class_names: of the champion; index is class id. None keeps the original's.
         conditions: parts of the original's validation split that stay apart, since each is a condition of its own.
         pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for training alone.
         selection: how to choose.
@@ -81,9 +83,11 @@ def compose_dataset(
         IncompatibleError: new images have another task or unknown classes.
     """
     splits = splits or SplitNames()
-    train, val, golden = (load_dataset(original, name) for name in (splits.train, splits.val, splits.golden))
+    train, val, golden = (
+        _in_order(load_dataset(original, name), class_names) for name in (splits.train, splits.val, splits.golden)
+    )
     own = splits.calibration not in (splits.train, splits.val, splits.golden)
-    calibration = load_dataset(original, splits.calibration) if own else None
+    calibration = _in_order(load_dataset(original, splits.calibration), class_names) if own else None
     material = Material(
         golden=golden.images if splits.golden != splits.val else (),
         val=val.images,
@@ -106,6 +110,10 @@ def compose_dataset(
             described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
             write_json(aside / _RECORD, dump(described))
     return _read(folder, train.task)
+
+
+def _in_order(dataset: LabelledDataset, class_names: Sequence[str] | None) -> LabelledDataset:
+    return in_classes_of(dataset, class_names) if class_names else dataset
 
 
 def _read(folder: Path, task: TaskType) -> DatasetVersion:
@@ -154,29 +162,23 @@ def _plain(truth: Prediction) -> Any:
 
 def _in_classes_of(original: LabelledDataset, part: LabelledDataset) -> Iterable[LabelledImage]:
     """New images with the class ids of the original."""
-    unknown = [name for name in part.class_names if name not in original.class_names]
-    if part.task is not original.task or unknown:
+    if part.task is not original.task:
         raise IncompatibleError(
             f"new labels to {original.task} the model's classes, {', '.join(original.class_names)}",
-            found=f"{', '.join(unknown)} in {part.root}" if unknown else f"labels to {part.task} in {part.root}",
+            found=f"labels to {part.task} in {part.root}",
             mend="label with the model's class names, in any order, or train a new model",
         )
-    ids = [original.class_names.index(name) for name in part.class_names]
-    for image in part.images:
-        yield replace(image, truth=_renumbered(image.truth, ids, len(original.class_names)))
-
-
-def _renumbered(truth: Prediction, ids: Sequence[int], classes: int) -> Prediction:
-    if isinstance(truth, Detections):
-        return Detections(truth.xyxy, truth.scores, np.array(ids, np.int64)[truth.class_ids])
-    return Classification(np.eye(classes, dtype=np.float32)[ids[truth.class_id]])
+    return in_classes_of(part, original.class_names).images
 
 
 class _YoloWriter:
     """Writes a YOLO dataset below a folder."""
 
     def __init__(self, original: Path, train: LabelledDataset, folder: Path) -> None:
-        self._original, self._train, self._folder = original, train, folder
+        self._train, self._folder = train, folder
+        described = find_description(original)
+        self._same_ids = described is not None and described.names == train.class_names
+        self._keypoints = _keypoints(original) if self._same_ids else {}
 
     def write(self, splits: Splits, golden: LabelledDataset) -> str:
         """Write all splits; returns what of the folder names the dataset."""
@@ -186,33 +188,33 @@ class _YoloWriter:
         for image in golden.images:
             target = self._folder / "images" / "golden" / image.image_id
             link_or_copy(image.path, target)
-            self._copy_label(image.path, target)
+            self._label(image, target, copied=True)
         named = {split: f"images/{split}" for split in (*splits, "golden")}
-        return write_description(self._folder, self._train.class_names, named, **self._keypoints()).name
+        return write_description(self._folder, self._train.class_names, named, **self._keypoints).name
 
     def _put(self, entry: Entry, split: str) -> None:
         target = self._folder / "images" / split / _name(entry)
         link_or_copy(entry.path, target)
-        if entry.role not in (Role.HELD_OUT, Role.NEW, Role.PSEUDO):
-            self._copy_label(entry.path, target)
-        elif isinstance(entry.truth, Detections):
-            label = label_file(target)
-            label.parent.mkdir(parents=True, exist_ok=True)
-            boxes = (entry.truth.xyxy / (image_size(entry.path) * 2)).tolist()
-            rows = zip(entry.truth.class_ids.tolist(), boxes, strict=True)
+        self._label(entry.image, target, copied=entry.role not in (Role.HELD_OUT, Role.NEW, Role.PSEUDO))
+
+    def _label(self, image: LabelledImage, target: Path, *, copied: bool) -> None:
+        """Write a label; the original's own file is copied as it is where its class ids are the same."""
+        source, label = label_file(image.path), label_file(target)
+        if copied and not source.is_file():
+            return
+        label.parent.mkdir(parents=True, exist_ok=True)
+        if copied and self._same_ids:
+            shutil.copyfile(source, label)
+        elif isinstance(image.truth, Detections):
+            boxes = (image.truth.xyxy / (image_size(image.path) * 2)).tolist()
+            rows = zip(image.truth.class_ids.tolist(), boxes, strict=True)
             label.write_text(yolo_text(rows), encoding="utf-8")
 
-    def _copy_label(self, image: Path, target: Path) -> None:
-        """The original's own label file, as it is: the classes are the same."""
-        if (source := label_file(image)).is_file():
-            label = label_file(target)
-            label.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, label)
 
-    def _keypoints(self) -> dict[str, Any]:
-        file = description_file(self._original)
-        described = yaml.safe_load(file.read_text(encoding="utf-8-sig")) if file else {}
-        return {key: value for key, value in described.items() if key == "kpt_shape"}
+def _keypoints(original: Path) -> dict[str, Any]:
+    file = description_file(original)
+    described = read_yaml(file, "a readable YAML file") if file else {}
+    return {key: value for key, value in described.items() if key == "kpt_shape"}
 
 
 class _FolderWriter:

@@ -17,9 +17,12 @@ import yaml
 
 from components.backends.yolo import forget_places, import_ultralytics, load_yolo
 from components.contracts import TaskType
-from components.errors import ConfigError, DatasetError
+from components.documents import read_yaml
+from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import replacing
+from components.images.classes import same_classes
 from components.images.datasets import load_dataset
+from components.images.yolo_layout import read_description, split_images, split_places
 from components.training.trained import TrainedModel
 
 Progress = Callable[[int, int], None]
@@ -92,6 +95,7 @@ def train_detector(
     Raises:
         ConfigError: Ultralytics has no such architecture.
         DatasetError: a split is missing, or its labels are wrong.
+        IncompatibleError: `start_from` has the classes of the data in another order.
         ModelError: `start_from` is missing or is no Ultralytics checkpoint.
         UntrustedModelError: `start_from` is given without `trust`.
         UnavailableError: Ultralytics is not installed.
@@ -102,6 +106,8 @@ def train_detector(
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
         model.add_callback("on_train_start", lambda _: _use_all_cores())
+        if start_from:
+            _require_order(model, data)
         if progress:
             model.add_callback("on_fit_epoch_end", lambda trainer: progress(trainer.epoch + 1, training.epochs))
         with contextlib.redirect_stdout(io.StringIO()):  # its bars would be mixed with what a command prints
@@ -203,12 +209,36 @@ def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> A
 
 
 def absolute_data(data: Path, scratch: Path) -> Path:
-    """A copy of data.yaml with an absolute `path`: Ultralytics resolves relative ones against its own settings."""
-    described = yaml.safe_load(data.read_text())
-    described["path"] = str((data.parent / described.get("path", "")).resolve())
+    """Write a data.yaml for Ultralytics with absolute places, as it resolves others itself, and nothing to download."""
+    described = read_description(data)
+    settings = read_yaml(data, "a readable YAML file")
+    places: dict[str, list[str]] = {"train": [], "val": []}
+    for split, found in places.items():
+        for number, place in enumerate(split_places(described, split)):
+            if place.is_file():
+                listed = "\n".join(map(str, split_images(place, described)))
+                place = scratch / f"{split}-{number}.txt"
+                place.write_text(listed, encoding="utf-8")
+            found.append(str(place))
+    kept = {key: settings[key] for key in ("kpt_shape", "flip_idx") if key in settings}
     copy = scratch / "data.yaml"
-    copy.write_text(yaml.safe_dump(described))
+    copy.write_text(yaml.safe_dump({"names": dict(enumerate(described.names)), **places, **kept}))
     return copy
+
+
+def _require_order(model: Any, data: Path) -> None:
+    """Refuse to go on from a checkpoint whose class ids mean other classes of the same names.
+
+    Raises:
+        IncompatibleError: the names are in another order.
+    """
+    names, wanted = tuple(model.names.values()), read_description(data).names
+    if names != wanted and same_classes(names, wanted):
+        raise IncompatibleError(
+            f"the classes in the order of the checkpoint, {', '.join(names)}",
+            found=f"{', '.join(wanted)} in {data}",
+            mend="write the labels in that order, as `compose_dataset` does with class_names",
+        )
 
 
 def _write_curve(results: Path, target: Path) -> None:

@@ -15,6 +15,7 @@ from components.backends.yolo import forget_places, load_yolo
 from components.contracts import TaskType
 from components.errors import ConfigError
 from components.files import replacing
+from components.images.classes import in_classes_of
 from components.images.datasets import load_dataset
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.classifier import ClassifierTraining, measure_classifier, train_classifier
@@ -128,7 +129,8 @@ def _blend_detectors(
 def _blend_classifiers(before: Path, after: Path, asked: FineTuning, output: Path, data: Path) -> dict[str, float]:
     old, new = load_checkpoint(before), load_checkpoint(after)
     new["network"].load_state_dict(_between(old["state_dict"], new["state_dict"], asked.blend))
-    metrics = measure_classifier(new["network"], load_dataset(data, "val"), new["image_size"], asked.batch)
+    val = in_classes_of(load_dataset(data, "val"), new["class_names"])
+    metrics = measure_classifier(new["network"], val, new["image_size"], asked.batch)
     about = {name: new[name] for name in ("architecture", "class_names", "image_size")}
     save_checkpoint(output, new["network"], **about, metrics=metrics)
     return metrics

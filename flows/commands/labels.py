@@ -43,7 +43,12 @@ def take(
         LabelFormat | None, typer.Option("--format", help="Of which tool; by default what it looks like.")
     ] = None,
     confirmed: Annotated[
-        bool, typer.Option("--confirmed", help="Labels left as they were exported were looked at too (YOLO, COCO).")
+        bool,
+        typer.Option(
+            "--confirmed",
+            help="Labels left as they were exported were looked at too (YOLO, COCO), "
+            "and images without annotations show nothing (COCO).",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -31,22 +31,30 @@ def exported(done: Exported, form: LabelFormat) -> None:
 
 def imported(done: LabelImport) -> None:
     """A finished import."""
+    labelled = done.added + done.changed + done.same
     _line(f"{done.added} labels added, {done.changed} changed, {done.same} known already")
-    if done.unlabelled:
-        _line(f"  {done.unlabelled} images have no label")
+    _line(
+        f"  images: {labelled - done.empty} with objects, {done.empty} labelled as empty, {done.unlabelled} unlabelled"
+    )
+    for remark in done.remarks:
+        _line(f"  {remark}")
+    _some("turned as EXIF says, as the labels were made on the stored pixels", done.turned)
     _some("left as the model labelled it; pass --confirmed if somebody looked", done.unconfirmed)
     _some("labelled more than once, the last counts", done.repeated)
+    _some("labelled anew since, that label stays", done.older)
     _some("not an image that this model has seen", done.unknown)
-    _some("not taken", done.gone)
+    _some("refused, the label is wrong", done.refused)
+    _some("not taken, the image is gone", done.gone)
 
 
 def status(done: LabelStatus) -> None:
     """How far labelling is."""
     _line(f"{done.queued} images queued, {done.exported} handed out, {done.waiting} without a label")
-    _line(f"{done.labelled} labelled, {done.fresh} of them since the last retraining")
+    _line(f"{done.labelled} labelled, {done.empty} of them as empty, {done.fresh} since the last retraining")
     counts = ", ".join(f"{name}: {count}" for name, count in done.classes.items())
     _line(f"  {counts}")
     _line(f"{done.missing} more are needed" if done.missing else "enough for a retraining")
+    _some("with a wrong label in the store, which is left out; label it anew and import it", done.unusable)
 
 
 def _some(what: str, lines: Iterable[str]) -> None:

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from components.images.sources import list_images
 from components.monitoring import MonitoringStore, Watermark
+from components.monitoring.days import TIME
 from components.monitoring.stored import judged_windows
 from components.runs import load_run
 from flows.calibrating import calibrate
@@ -247,3 +251,17 @@ def test_calibration_sees_a_strong_damage_of_a_few_images(released_classifier, m
         ("noise", 5, 1.0), ("noise", 5, 0.3), ("noise", 5, 0.1),
     ]  # fmt: skip
     assert done.power[0].raised == 1
+
+
+def test_old_rows_are_removed_on_a_quiet_night_too(released, tmp_path):
+    run = load_run(next((released.root / "releases" / "digits" / "1").glob("predictions")))
+    old = shutil.copytree(run.folder, tmp_path / "old")
+    table = pq.read_table(run.images)
+    moved = pc.subtract(table[TIME], pa.scalar(timedelta(days=60), pa.duration("us")))
+    place = table.column_names.index(TIME)
+    pq.write_table(table.set_column(place, TIME, moved.cast(table[TIME].type)), old / "images.parquet")
+    store = MonitoringStore(released.root / "store")
+    store.append(load_run(old), key="two-months-old")
+    (tmp_path / "nothing").mkdir()
+    assert night(released, tmp_path / "nothing", "--keep-days", "30")["window"] is None
+    assert "two-months-old" not in {window.key for window in store.windows("digits")}

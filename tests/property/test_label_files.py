@@ -47,7 +47,7 @@ def test_label_studio(tmp_path, queue):
     file = write_tasks(images, {image.sha256: f"images/{image.name}" for image in images}, tmp_path, about)
     tasks = json.loads(file.read_text())
     file.write_text(json.dumps([{**task, "annotations": [task["predictions"][0]]} for task in tasks]))
-    for found, image in zip(read_tasks(file), images, strict=True):
+    for found, image in zip(read_tasks(json.loads(file.read_text()), file), images, strict=True):
         assert (found.sha256, found.name) == (image.sha256, image.image_id)
         assert_same(found, image)
     offered = [entry.attrib["value"] for entry in ElementTree.parse(tmp_path / CONFIG).iter("Label")]  # noqa: S314
@@ -59,6 +59,6 @@ def test_label_studio(tmp_path, queue):
 def test_coco(tmp_path, queue):
     about, images = queue
     file = write_coco(images, {image.sha256: f"images/{image.name}" for image in images}, tmp_path, about)
-    for found, image in zip(read_coco(file, about), images, strict=True):
+    for found, image in zip(read_coco(json.loads(file.read_text()), file, about), images, strict=True):
         assert found.name == f"images/{image.name}"
         assert_same(found, image)

@@ -44,6 +44,7 @@ class MakeClassifier(Protocol):
         turned: bool = False,
         batch: int | str = "batch",
         precision: Precision = Precision.FP32,
+        class_names: tuple[str, ...] = SPEC.class_names,
     ) -> ModelArtifact: ...
 
 
@@ -66,7 +67,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 def make_classifier(tmp_path: Path) -> MakeClassifier:
     """Write an ONNX classifier; `matmuls` make it slow, `turned` makes it wrong about every picture.
 
-    All of them compute in FP32; `precision` is only what the artifact says.
+    All of them compute in FP32; `precision` and `class_names` are only what the artifact says.
     """
 
     def make(
@@ -76,10 +77,13 @@ def make_classifier(tmp_path: Path) -> MakeClassifier:
         turned: bool = False,
         batch: int | str = "batch",
         precision: Precision = Precision.FP32,
+        class_names: tuple[str, ...] = SPEC.class_names,
     ) -> ModelArtifact:
         graph = _graph(matmuls, 1 if turned else 0, batch)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-        return replace(save_onnx(model, tmp_path / f"{name}.onnx", SPEC, ()), precision=precision)
+        return replace(
+            save_onnx(model, tmp_path / f"{name}.onnx", replace(SPEC, class_names=class_names), ()), precision=precision
+        )
 
     return make
 

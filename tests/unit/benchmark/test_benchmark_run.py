@@ -12,11 +12,22 @@ import numpy as np
 import psutil
 import pytest
 
-from components.benchmark import run_benchmark
+from components.benchmark import evaluate, run_benchmark
 from components.benchmark.crew import Worker, WorkerFailedError
 from components.benchmark.messages import Measure, Open, Opened, Timings
-from components.contracts import BenchmarkReport, Budget, ModelArtifact, Precision, Target, Verdict, dump, load
-from components.errors import ConfigError, DatasetError, ModelError
+from components.contracts import (
+    BenchmarkReport,
+    Budget,
+    ModelArtifact,
+    Precision,
+    Target,
+    TaskType,
+    Verdict,
+    dump,
+    load,
+)
+from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
+from components.images.datasets import LabelledDataset
 
 ONNXRUNTIME = Target(
     "test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(p95_ms=1000, size_mb=5, max_accuracy_drop=0.01)
@@ -193,3 +204,16 @@ def test_last_words_of_a_worker_that_ends_are_in_the_error(tmp_path: Path) -> No
         os.kill(worker.pid, signal.SIGINT)
         with pytest.raises(WorkerFailedError, match="died of signal 2: KeyboardInterrupt"):
             worker.receive(Timings, 60)
+
+
+def test_a_perfect_model_is_right_whatever_order_its_classes_are_in(pictures, make_classifier):
+    """The example of docs/howto/models.md: class_names as the model has them, folders as they sort."""
+    sorted_names = ("blue", "green", "red")
+    data = LabelledDataset(Path(), "val", TaskType.CLASSIFY, sorted_names, pictures.images, "hash")
+    model = make_classifier("model", turned=True, class_names=("red", "blue", "green"))
+    assert evaluate(model, "onnxruntime", data)["top1"] == 1
+    report = run_benchmark([model], target=ONNXRUNTIME, dataset=data, rounds=1, calls=1)
+    assert report.measurements[0].accuracy["top1"] == 1
+    strange = make_classifier("strange", class_names=("class_0", "class_1", "class_2"))
+    with pytest.raises(IncompatibleError, match="found blue in 4 images"):
+        run_benchmark([strange], target=ONNXRUNTIME, dataset=data, rounds=1, calls=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from components.contracts import (
     load,
 )
 from components.errors import BundleError, ConfigError, IncompatibleError
+from components.images.classes import renumbered
 from components.images.datasets import LabelledDataset
 
 TARGET = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(size_mb=5, max_accuracy_drop=0.01))
@@ -140,9 +142,24 @@ def test_another_golden_set_than_the_champions_is_not_evaluated(
 
 
 def test_models_and_images_of_other_classes_are_refused(race: Any, exam: Exam, make_classifier: Any) -> None:
-    others = LabelledDataset(Path(), "golden", TaskType.CLASSIFY, ("a", "b", "c"), exam.dataset.images, "")
-    with pytest.raises(IncompatibleError, match="found to classify a, b, c"):
+    others = replace(exam.dataset, class_names=("a", "b", "red"))
+    with pytest.raises(IncompatibleError, match="blue, green, red, found a in 4 images, b in 4 images of golden"):
         race(None, make_classifier("model"), golden=Exam(others))
+    with pytest.raises(IncompatibleError, match="found one to classify red, green, cyan"):
+        race(make_classifier("other", class_names=("red", "green", "cyan")), make_classifier("model"))
+
+
+def test_classes_are_matched_by_name_whatever_their_order_is(race: Any, exam: Exam, make_classifier: Any) -> None:
+    """Three orders: the images', the champion's and the challenger's."""
+    champion = make_classifier("champion", turned=True, class_names=("red", "blue", "green"))
+    images = replace(
+        exam.dataset,
+        class_names=("green", "blue", "red"),
+        images=tuple(replace(one, truth=renumbered(one.truth, (1, 0, 2), 3)) for one in exam.dataset.images),
+    )
+    gates = race(champion, make_classifier("challenger"), golden=Exam(images))
+    assert (gates["golden"].champion, gates["golden"].challenger) == (1, 1)
+    assert all(gates[f"class {name}"].difference[0] == 0 for name in images.class_names)
 
 
 def test_a_slice_of_other_images_is_refused(exam: Exam) -> None:

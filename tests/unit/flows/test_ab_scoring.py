@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from components.errors import ConfigError, IncompatibleError
 from components.images.datasets import LabelledDataset
 from components.inference import Arm
 from components.inference.tables import detections_schema, images_schema, write_table
+from components.monitoring.accuracy import truths_for
 from components.vision import task_for
 from flows import ab_scoring
 from flows.config import validate_config
@@ -118,9 +119,19 @@ def test_an_arm_is_summed_up_over_all_batches(tmp_path):
 
 
 def test_labels_of_other_classes_are_refused():
-    dataset = LabelledDataset(Path("."), "val", TaskType.CLASSIFY, ("dog", "cat"), (), "")
-    with pytest.raises(IncompatibleError, match="cat, dog"):
-        ab_scoring.labels_of(dataset, CLASSIFIER)
+    images = (LabelledImage("1.jpg", Path("1.jpg"), CAT),)
+    dataset = LabelledDataset(Path("."), "val", TaskType.CLASSIFY, ("cow", "cat"), images, "")
+    with pytest.raises(IncompatibleError, match="cat, dog, found cow in 1 images"):
+        truths_for(dataset, CLASSIFIER)
+
+
+def test_versions_whose_classes_are_in_another_order_are_scored_by_name(tmp_path):
+    turned = replace(CLASSIFIER, class_names=("dog", "cat"))
+    runs = [{Arm.A: arm_run(tmp_path / "A", CLASSIFIER, [Answer("1.jpg", 0), Answer("2.jpg", None)])}]
+    runs[0][Arm.B] = arm_run(tmp_path / "B", turned, [Answer("1.jpg", 1), Answer("2.jpg", 0)])
+    scores = ab_scoring.score_batches(runs, {"1": CAT, "2": DOG}, CLASSIFIER, turned)
+    assert scores == {"1.jpg": (1.0, 1.0), "2.jpg": (0.0, 1.0)}
+    assert ab_scoring.agreement(runs, CLASSIFIER, turned) == 1
 
 
 def test_a_version_is_a_number_an_alias_or_a_bundle(tmp_path):

@@ -161,7 +161,7 @@ def test_boxes_are_cut_at_the_edge_and_repeated_rows_count_once(tmp_path: Path) 
         ("0.5 0.5 0.5 0.5 0.5", "class id"),
         ("nan 0.5 0.5 0.5 0.5", "class id"),
         ("0 0.5 0.5 0.5 1.02", "coordinates from 0 to 1.*in line 2"),
-        ("0 20 10 5 5", "found 20 in line 2.*divide x and width"),
+        ("0 20 10 5 5", "outside the image, '0 20 10 5 5', in line 2.*divide x and width"),
         ("0 0.5 -0.02 0.5 0.5", "coordinates from 0 to 1"),
         ("0 0.5 0.5 -0.001 0.5", "coordinates from 0 to 1"),
         ("0 0.5 0.5 nan 0.5", "coordinates from 0 to 1"),

@@ -131,7 +131,7 @@ def test_a_split_needs_names_and_a_share(detector, pictures, photos):
 
 @pytest.mark.parametrize("kind", [ShadowPipeline, SplitPipeline])
 def test_versions_of_other_classes_are_refused(kind, detector, make_detector):
-    with open_pipeline(detector) as a, open_pipeline(make_detector(class_names=("red", "green", "blue"))) as b:
+    with open_pipeline(detector) as a, open_pipeline(make_detector(class_names=("red", "green", "cyan"))) as b:
         with pytest.raises(IncompatibleError, match="same class names"):
             kind(a, b)
 

@@ -155,10 +155,23 @@ def test_models_that_do_not_belong_together_are_refused(detector, classifier, ma
     with pytest.raises(IncompatibleError, match="task"):
         open_pipeline(detector, classifier)
     with pytest.raises(IncompatibleError, match="class names"):
-        open_pipeline(detector, make_detector(class_names=("red", "green", "blue")))
+        open_pipeline(detector, make_detector(class_names=("red", "green", "cyan")))
     scores = replace(classifier, spec=replace(classifier.spec, head=Head.SIGMOID_LOGITS))
     with pytest.raises(IncompatibleError, match="scores mean the same"):
         open_pipeline(classifier, scores)
+
+
+def test_members_whose_classes_are_in_another_order_are_matched_by_name(detector, make_detector, pictures):
+    other = make_detector(class_names=("red", "green", "blue"))
+
+    def last(predictions, weights):
+        return predictions[-1]
+
+    with open_pipeline(other) as alone, open_pipeline(detector, other, combine=last) as both:
+        for picture in pictures:
+            one, result = alone.predict(picture), both.predict(picture)
+            assert [item.class_name for item in result.items] == [item.class_name for item in one.items]
+            assert [item.class_id for item in result.items] == [2 - item.class_id for item in one.items]
 
 
 def test_wrong_arguments_are_refused(detector, pictures):

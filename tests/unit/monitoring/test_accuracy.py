@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -5,6 +7,7 @@ import pytest
 
 from components.contracts import Classification, Detections, Fit, Head, LabelledImage, TaskType, VisionSpec, dump, load
 from components.errors import ConfigError, DatasetError, IncompatibleError
+from components.images.classes import class_ids, renumbered
 from components.images.datasets import LabelledDataset
 from components.monitoring.accuracy import AccuracyReport, measure_accuracy
 from components.vision import Detect
@@ -183,9 +186,13 @@ def test_tables_are_read_from_parquet_and_labels_from_a_dataset(answers, tmp_pat
     dataset = LabelledDataset(tmp_path, "late", TaskType.CLASSIFY, NAMES, pictures, "0")
     report = measure_accuracy(tmp_path / "images.parquet", None, dataset, CLASSIFIER)
     assert report == measure_accuracy(images, None, labels, CLASSIFIER)
-    renamed = LabelledDataset(tmp_path, "late", TaskType.CLASSIFY, ("dog", "cat", "owl"), pictures, "0")
-    with pytest.raises(IncompatibleError, match="dog, cat, owl"):
-        measure_accuracy(images, None, renamed, CLASSIFIER)
+    ids = class_ids(NAMES, NAMES[::-1])
+    turned = tuple(replace(one, truth=renumbered(one.truth, ids, len(ids))) for one in pictures)
+    assert report == measure_accuracy(
+        images, None, replace(dataset, class_names=NAMES[::-1], images=turned), CLASSIFIER
+    )
+    with pytest.raises(IncompatibleError, match=r"found bee in \d+ images"):
+        measure_accuracy(images, None, replace(dataset, class_names=("bee", *NAMES[1:])), CLASSIFIER)
 
 
 def test_labels_of_another_task_or_of_unknown_classes_are_refused(answers):

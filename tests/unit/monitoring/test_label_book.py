@@ -116,7 +116,8 @@ def test_prelabels_that_were_left_alone_count_only_when_somebody_says_so(book, q
     found = read_labels(tmp_path / "out", ABOUT)
     edited = 2 if form is LabelFormat.YOLO else 0
     done = import_labels(book, found, (), ABOUT)
-    assert (done.added, len(done.unconfirmed)) == (edited, 6 - edited)
+    nobody_said = 1 if form is LabelFormat.COCO else 0  # whether the image without annotations is empty
+    assert (done.added, len(done.unconfirmed), done.unlabelled) == (edited, 6 - edited - nobody_said, nobody_said)
     sure = import_labels(book, found, (), ABOUT, confirmed=True)
     assert (sure.added, sure.same, sure.unconfirmed) == (6 - edited, edited, ())
     assert book.waiting() == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 import yaml
 
-from components.contracts import Classification, Detections, LabelledImage
+from components.contracts import Classification, Detections, LabelledImage, TaskType
 from components.errors import ConfigError, IncompatibleError
 from components.files import sha256_file, sha256_tree
+from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset, load_dataset
 from components.training import Selection, SplitNames, compose_dataset
 from components.training.selection import Material, choose
@@ -265,6 +267,25 @@ def test_classes_are_matched_by_name(tmp_path, write, original):
         was, now = image.truth, truths[sha256_file(image.path)]
         ids = [truth.class_ids.tolist() if isinstance(truth, Detections) else [truth.class_id] for truth in (was, now)]
         assert [part.class_names[k] for k in ids[0]] == [NAMES[k] for k in ids[1]]
+
+
+@pytest.mark.parametrize("order", [NAMES, NAMES[::-1]])
+def test_a_dataset_has_the_class_ids_of_the_champion(original, new, tmp_path, order):
+    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN, class_names=order)
+    for split in ("train", "val", "golden"):
+        dataset = load_dataset(done.data, split)
+        assert dataset.task is not TaskType.DETECT or dataset.class_names == order
+        for image in in_classes_of(dataset, NAMES).images:
+            truth = image.truth
+            ids = truth.class_ids.tolist() if isinstance(truth, Detections) else [truth.class_id]
+            assert ids == [numbers()[sha256_file(image.path)] % 2]
+
+
+def numbers() -> dict[str, int]:
+    """Number of every picture by its content."""
+    every = [number for of in (*ORIGINAL.values(), *NEW.values()) for number in of]
+    files = {number: cv2.imencode(".png", picture(number))[1].tobytes() for number in every}
+    return {hashlib.sha256(content).hexdigest(): number for number, content in files.items()}
 
 
 def test_unknown_classes_and_other_tasks_are_one_clear_line(tmp_path, write, original):

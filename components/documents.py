@@ -1,0 +1,66 @@
+"""Read JSON and YAML that somebody else wrote: regular files of a bounded size, and every failure in one line."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from components.errors import DatasetError, InputError
+
+MAX_JSON_BYTES = 2**31
+MAX_YAML_BYTES = 10 * 2**20  # PyYAML reads about one megabyte a second
+_DEEP = "values that are nested too deeply"
+
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxdict, _short.maxlist, _short.maxtuple = 3, 8, 8, 8
+_short.maxstring = _short.maxother = _short.maxlong = 80
+
+
+def shorten(value: Any) -> str:
+    """Describe a value of any size and depth in at most some hundred characters, as `repr` would."""
+    return _short.repr(value)
+
+
+def read_json(path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError) -> Any:
+    """Read a JSON document.
+
+    Arguments:
+        path: of the file.
+        expected: what the file should be, for the message.
+        hint: what to do where it is not.
+        kind: of the error.
+
+    Raises:
+        InputError: of `kind`: it cannot be read, is no JSON, is nested too deeply or larger than `MAX_JSON_BYTES`.
+    """
+    return _read(path, json.loads, MAX_JSON_BYTES, (expected, hint, kind))
+
+
+def read_yaml(path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError) -> Any:
+    """Read a YAML document, as `read_json` reads JSON; at most `MAX_YAML_BYTES`."""
+    return _read(path, yaml.safe_load, MAX_YAML_BYTES, (expected, hint, kind))
+
+
+def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[str, str, type[InputError]]) -> Any:
+    expected, hint, kind = error_of
+
+    def refuse(what: object, cause: Exception | None = None) -> NoReturn:
+        raise kind(expected, found=f"{path}: {' '.join(str(what).split())}", mend=hint) from cause
+
+    try:
+        if path.exists() and not path.is_file():  # opening a FIFO would wait for whoever writes to it
+            refuse("a folder" if path.is_dir() else "no regular file")
+        if (size := path.stat().st_size) > most:
+            refuse(f"{size:,} bytes, more than {most:,}")
+        return parse(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        refuse(error.strerror or error, error)
+    except RecursionError as error:
+        refuse(_DEEP, error)
+    except (yaml.YAMLError, ValueError) as error:
+        refuse(error, error)
