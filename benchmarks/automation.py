@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import httpx
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
+from flows.password import proof
 
 BAR_S, TIMES, PATIENCE_S = 30.0, 3, 300.0
 EMIT = """
@@ -32,12 +33,12 @@ for name in sys.stdin:
     print("announced", flush=True)
 """
 SERVER = """
-import sys
+import os, sys
 from flows.server import prefect_api
 from flows.settings import Settings
 
 with prefect_api(Settings.from_environment()) as url:
-    print(url, flush=True)
+    print(url, os.environ["PREFECT_API_AUTH_STRING"], flush=True)
     sys.stdin.read()
 """
 
@@ -56,13 +57,14 @@ def measure() -> Figure:
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
         ours |= {"FOVEAL_HOME": str(folder / "home")}
         with child(["-c", SERVER], folder, ours) as (_, said):
-            url = said.readline().strip()
-            ours |= {"PREFECT_API_URL": url}
+            url, secret = said.readline().split()
+            api = {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": secret}
+            ours |= api
             with child(["-m", "flows.serving"], folder, ours) as (_, ready):
                 if ready.readline().strip() != "serving":
                     sys.exit("flows.serving did not become ready")
                 with child(["-c", EMIT], folder, ours) as (emitter, announced):
-                    waits = [_wait(url, model, emitter, announced) for model in models]
+                    waits = [_wait(api, model, emitter, announced) for model in models]
     seconds = [running for _, running in waits]
     details = tuple(
         f"{model}: run created after {created:.1f} s, in state Running after {running:.1f} s"
@@ -73,11 +75,13 @@ def measure() -> Figure:
     return Figure("automation", text, f"< {BAR_S:g} s", max(seconds) < BAR_S, (*details, load))
 
 
-def running_after(url: str, model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
+def running_after(
+    api: Mapping[str, str], model: str, emitter: subprocess.Popen[str], announced: TextIO
+) -> tuple[float, float]:
     """Seconds from a drift event about a model to its retraining, and to the state Running, by the server's record.
 
     Arguments:
-        url: of Prefect's API.
+        api: what names Prefect's API, and its password, in the environment.
         model: its name.
         emitter: a process of `EMIT`.
         announced: what that prints.
@@ -87,7 +91,7 @@ def running_after(url: str, model: str, emitter: subprocess.Popen[str], announce
     announced.readline()
     emitted, created = time.time(), 0.0
     while time.time() < emitted + PATIENCE_S:
-        run = _run(url, model)
+        run = _run(api, model)
         created = created or (time.time() - emitted if run else 0.0)
         if run and run["start_time"]:
             return created, datetime.fromisoformat(run["start_time"]).timestamp() - emitted
@@ -95,16 +99,17 @@ def running_after(url: str, model: str, emitter: subprocess.Popen[str], announce
     return created or float("inf"), float("inf")
 
 
-def _wait(url: str, model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
+def _wait(api: Mapping[str, str], model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
     """As `running_after`; waits for the end of the run, since the next one would wait for it."""
-    waits, deadline = running_after(url, model, emitter, announced), time.time() + PATIENCE_S
-    while not ((run := _run(url, model)) and run["end_time"]) and time.time() < deadline:
+    waits, deadline = running_after(api, model, emitter, announced), time.time() + PATIENCE_S
+    while not ((run := _run(api, model)) and run["end_time"]) and time.time() < deadline:
         time.sleep(0.2)
     return waits
 
 
-def _run(url: str, model: str) -> Any:
-    found = httpx.post(f"{url}/flow_runs/filter", json={}, timeout=30).json()
+def _run(api: Mapping[str, str], model: str) -> Any:
+    url, headers = api["PREFECT_API_URL"], proof(api["PREFECT_API_AUTH_STRING"])
+    found = httpx.post(f"{url}/flow_runs/filter", json={}, headers=headers, timeout=30).json()
     mine = (
         run
         for run in found

@@ -8,6 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = (  # without the rest it asks its maker's hosts for this and that
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
 PATIENCE_MS = 120_000  # a page on a busy machine
 
 
@@ -17,8 +26,8 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def browsing(width: int = 1400, height: int = 1000) -> Iterator[Any]:
-    """A page of a browser that has nothing open: Playwright's `Page`.
+def browsing(*options: str, width: int = 1400, height: int = 1000) -> Iterator[Any]:
+    """A page of a browser with an empty profile: Playwright's `Page`; `options` are Chromium's.
 
     Raises:
         RuntimeError: there is no Chromium.
@@ -29,7 +38,7 @@ def browsing(width: int = 1400, height: int = 1000) -> Iterator[Any]:
     if browser is None:
         raise RuntimeError("expected Chromium, found none; apt-get install chromium")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        opened = playwright.chromium.launch(executable_path=browser, args=[*_ARGUMENTS, *options])
         try:
             page = opened.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(PATIENCE_MS)
@@ -39,8 +48,8 @@ def browsing(width: int = 1400, height: int = 1000) -> Iterator[Any]:
 
 
 def open_form(page: Any, prefect: str, deployment: str) -> None:
-    """From the list of deployments to the form of one, by clicks."""
-    page.goto(f"{prefect}/deployments")
+    """From the list of deployments to the form of one, by clicks; `prefect` is the link that `foveal up` prints."""
+    page.goto(prefect)
     page.get_by_role("link", name=deployment, exact=True).first.click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()

@@ -20,12 +20,12 @@ def main() -> None:
     settings = Settings.from_environment()
     PICTURES.mkdir(exist_ok=True)
     with up(settings.root) as servers, browsing(width=1280, height=900) as page:
-        open_form(page, servers["prefect"], "release")
+        open_form(page, servers.pages["prefect"], "release")
         page.wait_for_timeout(SETTLES_MS)
         page.screenshot(path=PICTURES / "form.png")
 
         named = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "START_TIME_DESC"}
-        (run, *_) = ask(servers["prefect"], "flow_runs/filter", named)
+        (run, *_) = ask(servers, "flow_runs/filter", named)
         page.goto(f"{servers['prefect']}/runs/flow-run/{run['id']}")
         page.get_by_text("Artifacts", exact=True).first.click()
         page.get_by_text("gates", exact=True).first.wait_for()

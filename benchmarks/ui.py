@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,35 @@ from benchmarks.browser import browsing, open_form, submit
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from flows.demo import NAME
+from flows.password import proof
 from flows.processes import free_port
 from model_registry import CHAMPION, Registry, sqlite_uri
 
 LONGEST_S = 1200
 
 
+@dataclass(frozen=True)
+class Up:
+    """A `foveal up` that runs.
+
+    Arguments:
+        addresses: of each service that has one, by its name.
+        pages: the links that it prints, by the same.
+        environment: what it prints for a shell.
+    """
+
+    addresses: Mapping[str, str]
+    pages: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    def __getitem__(self, service: str) -> str:
+        """The address of a service."""
+        return self.addresses[service]
+
+
 @contextmanager
-def up(root: Path, *options: str) -> Iterator[dict[str, str]]:
-    """`foveal up` over a storage root, on free ports; gives the address of each service by its name."""
+def up(root: Path, *options: str) -> Iterator[Up]:
+    """`foveal up` over a storage root, on free ports."""
     ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
     command = [str(Path(sys.executable).with_name("foveal")), "up", "--json", *options]
     for service in ("prefect", "mlflow", "evidently", "metrics"):
@@ -38,7 +59,12 @@ def up(root: Path, *options: str) -> Iterator[dict[str, str]]:
         command, cwd=root.parent, env=ours | {"FOVEAL_HOME": str(root)}, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            yield {service["name"]: service["address"] for service in _document(process)["services"]}
+            said = _document(process)
+            yield Up(
+                {service["name"]: service["address"] for service in said["services"]},
+                {service["name"]: service["page"] for service in said["services"]},
+                said["environment"],
+            )
         finally:
             process.send_signal(signal.SIGINT)
 
@@ -55,16 +81,17 @@ def _document(process: subprocess.Popen[str]) -> Any:
     return json.loads(document)
 
 
-def ask(prefect: str, path: str, question: Mapping[str, Any]) -> Any:
+def ask(servers: Up, path: str, question: Mapping[str, Any]) -> Any:
     """What Prefect's API answers to a filter."""
+    headers = {"Content-Type": "application/json"} | proof(servers.environment["PREFECT_API_AUTH_STRING"])
     request = urllib.request.Request(  # noqa: S310 - http, of our own server
-        f"{prefect}/api/{path}", json.dumps(question).encode(), {"Content-Type": "application/json"}
+        f"{servers['prefect']}/api/{path}", json.dumps(question).encode(), headers
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         return json.load(answer)
 
 
-def finished_run(prefect: str, name: str) -> dict[str, Any]:
+def finished_run(servers: Up, name: str) -> dict[str, Any]:
     """The flow run of that name, once it has ended.
 
     Raises:
@@ -72,16 +99,16 @@ def finished_run(prefect: str, name: str) -> dict[str, Any]:
     """
     deadline = time.monotonic() + LONGEST_S
     while time.monotonic() < deadline:
-        for run in ask(prefect, "flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}}):
+        for run in ask(servers, "flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}}):
             if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
                 return dict(run)
         time.sleep(1)
     raise RuntimeError(f"the run {name} did not end within {LONGEST_S} s")
 
 
-def next_nightly(page: Any, prefect: str) -> str:
+def next_nightly(page: Any, servers: Up) -> str:
     """When the nightly schedule runs next, as the deployment's page says it."""
-    page.goto(f"{prefect}/deployments")
+    page.goto(servers.pages["prefect"])
     page.get_by_role("link", name="nightly", exact=True).first.click()
     page.get_by_text("Upcoming", exact=True).click()
     scheduled = page.get_by_text(re.compile(r"\d{4}/\d\d/\d\d 02:00:00 AM")).first
@@ -95,13 +122,13 @@ def measure() -> Figure:
         root = Path(name) / "home"
         with up(root) as servers:
             with browsing() as page:
-                upcoming = next_nightly(page, servers["prefect"])
-                open_form(page, servers["prefect"], "release")
+                upcoming = next_nightly(page, servers)
+                open_form(page, servers.pages["prefect"], "release")
                 started = time.perf_counter()
                 submit(page)
-                run = finished_run(servers["prefect"], NAME)
+                run = finished_run(servers, NAME)
                 seconds = time.perf_counter() - started
-            retraining_s = _retraining_s(f"{servers['prefect']}/api", root)
+            retraining_s = _retraining_s(servers, root)
         version = Registry(sqlite_uri(root / "mlflow" / "mlflow.db")).get(NAME, CHAMPION)
         left = _state_of_retraining(root / "prefect" / "prefect.db")
     completed = run["state_type"] == "COMPLETED"
@@ -115,12 +142,12 @@ def measure() -> Figure:
     return Figure("ui", text, bar, ok, details)
 
 
-def _retraining_s(url: str, root: Path) -> float:
+def _retraining_s(servers: Up, root: Path) -> float:
     """Seconds from a drift event about the released model to its retraining that runs; `foveal up` ends it."""
     ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
-    ours |= {"FOVEAL_HOME": str(root), "PREFECT_API_URL": url}
+    ours |= {"FOVEAL_HOME": str(root), **servers.environment}
     with child(["-c", EMIT], root.parent, ours) as (emitter, announced):
-        return running_after(url, NAME, emitter, announced)[1]
+        return running_after(servers.environment, NAME, emitter, announced)[1]
 
 
 def _state_of_retraining(database: Path) -> str:

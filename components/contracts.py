@@ -688,15 +688,24 @@ class DriftDecision:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """Evidently's report as HTML and JSON, and the decision beside it."""
+    """A drift report.
+
+    Arguments:
+        html: the page to open first.
+        json: the same for machines.
+        decision: what it says.
+        evidently: Evidently's own page beside it; None for a window of which it shows nothing.
+    """
 
     html: Path
     json: Path
     decision: DriftDecision
+    evidently: Path | None = None
 
     def at(self, folder: Path) -> DriftReport:
         """The same report in a copy of its folder."""
-        return replace(self, html=folder / self.html.name, json=folder / self.json.name)
+        beside = folder / self.evidently.name if self.evidently else None
+        return replace(self, html=folder / self.html.name, json=folder / self.json.name, evidently=beside)
 
 
 @cache

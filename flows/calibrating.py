@@ -69,6 +69,7 @@ def calibrate(
         FovealError: no such version, no reference, too small a reference, or no images.
     """
     settings = Settings.from_environment()
+    settings.make_root()
     registry = Registry(settings.tracking_uri, settings.artifact_root)
     version = registry.get(*split_reference(model))
     label, policy = f"{version.name}/{version.version}", DriftPolicy(**(drift or DriftInput()).model_dump())

@@ -20,7 +20,9 @@ import psutil
 
 from components.errors import UnavailableError
 from components.files import write_json
+from flows.password import password
 from flows.processes import describe
+from flows.settings import make_private
 
 _LEAVING_S = 60.0  # a `foveal up` that was killed is gone after its guards' grace
 _TICK_S = 0.2
@@ -39,6 +41,10 @@ class Claim:
     pid: int
     prefect: str
     addresses: dict[str, str]
+
+    def password(self, home: Path) -> str | None:
+        """What its Prefect server asks for, if that is ours over a home; one that the user named has its own."""
+        return password(home) if "prefect" in self.addresses else None
 
 
 def claimed(root: Path) -> Claim | None:
@@ -120,7 +126,7 @@ def _require_nobody(root: Path) -> None:
 
 @contextlib.contextmanager
 def _lock(root: Path, kind: int) -> Iterator[tuple[int, bool]]:
-    root.mkdir(parents=True, exist_ok=True)
+    make_private(root)
     with (root / "up.lock").open("a") as file:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)

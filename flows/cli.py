@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from datetime import datetime
@@ -18,6 +19,7 @@ from flows import screen
 from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, promotion, retrain, up
 from flows.commands.release_screen import show_release
 from flows.commands.shared import Json, require_images, running, show
+from flows.ending import Ended, end_in_order
 from flows.settings import Settings
 
 app = typer.Typer(
@@ -225,8 +227,13 @@ def _check_release(parameters: Any) -> None:
 def main() -> None:
     """Entry point: a failure is one line on stderr and a non-zero exit, never a traceback."""
     logging.raiseExceptions = False  # what a log handler cannot send is not for whoever reads the one line
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what libraries start: a `flows/` may lie where we are
+    end_in_order()
     try:
         app(standalone_mode=True)
+    except Ended:
+        screen.failure("stopped; finished steps are kept, the same command resumes")
+        raise
     except FovealError as error:
         screen.failure(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)

@@ -24,4 +24,5 @@ def decide_by_hand(config: PromotionConfig) -> ModelVersion:
 def open_registry() -> Registry:
     """The model registry that the environment names."""
     settings = Settings.from_environment()
+    settings.make_root()
     return Registry(settings.tracking_uri, settings.artifact_root)

@@ -141,6 +141,9 @@ def _fields(built: RunnerDeployment) -> dict[str, Any]:
         "work_pool_name": built.work_pool_name,
         "job_variables": built.job_variables,
         "entrypoint": built.entrypoint,
+        "path": built._path,
+        "pull_steps": [],
+        "storage_document_id": None,
         "enforce_parameter_schema": built.enforce_parameter_schema,
         "parameter_openapi_schema": built._parameter_openapi_schema.model_dump(mode="json", exclude_unset=True),
     }
@@ -159,6 +162,9 @@ def _found(found: DeploymentResponse) -> dict[str, Any]:
         "work_pool_name": found.work_pool_name,
         "job_variables": found.job_variables,
         "entrypoint": found.entrypoint,
+        "path": found.path,
+        "pull_steps": found.pull_steps or [],
+        "storage_document_id": found.storage_document_id,
         "enforce_parameter_schema": found.enforce_parameter_schema,
         "parameter_openapi_schema": found.parameter_openapi_schema,
     }

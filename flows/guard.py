@@ -1,6 +1,6 @@
 """Runs one program, and ends its whole family when told to, or when whoever started it is gone.
 
-    python -m flows.guard GRACE_S PROGRAM ARGUMENT…
+    python -P -m flows.guard GRACE_S PROGRAM ARGUMENT…
 
 Standard input is the cord to the starter: it is a pipe of which the starter alone holds the other end, so end of file
 means that the starter has closed it or is dead, even by SIGKILL. (A parent-death signal would depend on the thread

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from typing import Any, Generic, TypeVar
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import start_http_server
+from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
 from prometheus_client.registry import Collector
 
 from components.contracts import DriftState
 from components.errors import FovealError, UnavailableError
 from components.monitoring import ModelStatus, MonitoringStore, read_status
+from flows.access import Access, guard_wsgi
 from flows.settings import Settings
 from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Registry, Standing
 
@@ -121,13 +124,27 @@ def serve_metrics(settings: Settings, host: str, port: int) -> Any:
     """
     registry = CollectorRegistry()
     registry.register(FovealCollector.of(settings))
+    app = make_wsgi_app(registry)
     try:
-        server, _ = start_http_server(port, host, registry)
+        server = make_server(host, port, app, _Server6 if ":" in host else ThreadingWSGIServer, _Quiet)
     except OSError as error:
         raise UnavailableError(
             f"to listen on {host}:{port}", found=str(error), mend="choose another --port or --host"
         ) from error
+    server.set_app(guard_wsgi(app, Access.of(host, server.server_port)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+class _Server6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
+class _Quiet(WSGIRequestHandler):
+    """A handler that writes no line for each request."""
+
+    def log_message(self, *_: Any) -> None:
+        """Write nothing."""
 
 
 def _of_sources(up: dict[str, bool]) -> Families:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:
     except httpx.HTTPError:
         return UnavailableError(
             "Prefect's server to answer until the end",
-            found=f"no answer from {url} for half a minute",
+            found=f"no answer from {url} in {1 + int(os.environ.get('PREFECT_CLIENT_MAX_RETRIES', '4'))} tries",
             mend=f"start it again if it is yours, then {RESUME}",
         )
     if isinstance(error, FovealError) or type(error).__module__.partition(".")[0] not in _CLIENTS:

@@ -156,6 +156,7 @@ def serving(model: str) -> Iterator[Served]:
             yield read_bundle(unpack(path, folder))
         else:
             settings = Settings.from_environment()
+            settings.make_root()
             registry = Registry(settings.tracking_uri, settings.artifact_root)
             version = registry.get(*split_reference(model))
             yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")

@@ -7,6 +7,8 @@ import itertools
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 
@@ -15,11 +17,19 @@ import psutil
 
 def answers(url: str) -> bool:
     """Whether a GET of an http(s) address gives 200."""
+    return status(url) == HTTPStatus.OK
+
+
+def status(url: str, headers: Mapping[str, str] | None = None) -> int | None:
+    """The status that a GET of an http(s) address gives; None without an answer."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http(s) address of a server
-            return bool(answer.status == 200)
+        request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - http(s) address of a server
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
     except (urllib.error.URLError, HTTPException, OSError, ValueError):
-        return False
+        return None
 
 
 def free_port() -> int:
@@ -56,6 +66,14 @@ def end_family(pid: int, *, grace_s: float) -> None:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     stubborn.kill()
         psutil.wait_procs([head, *rest], timeout=5)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended and is not waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def describe(pid: int) -> str:

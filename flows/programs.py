@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
+from flows.access import EVERYWHERE
+from flows.password import CLIENT, SERVER, password
 from flows.settings import Settings
 
-LOOPBACK = ("127.0.0.1", "localhost")
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
+PYTHON = (sys.executable, "-P")  # without the working directory on its path, where another `flows` may lie
+SAFE = {"PYTHONSAFEPATH": "1"}  # the same for what such a process starts in turn
 
 
 @dataclass(frozen=True)
@@ -36,54 +35,39 @@ def page_of(host: str, port: int) -> str:
 
 
 def prefect_program(home: Path, host: str, port: int) -> Program:
-    """Prefect's server over the SQLite file in a folder; it sees itself as `PREFECT_API_URL`.
+    """Prefect's server over the SQLite file in a folder; it sees itself as `PREFECT_API_URL`, and asks for a password.
 
     Who holds the one place of a deployment is a file in that folder too: kept in memory, as by default, a server that
     is killed forgets whose the place was and never gives it to anybody again. So are its pages, which it would write
     beside its own code, where it often must not.
     """
+    secret = password(home)
     environment = {
+        **SAFE,
+        CLIENT: secret,
+        SERVER: secret,
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"{url_of(host, port)}/api",
-        "PREFECT_UI_API_URL": f"{page_of(host, port)}/api",
+        "PREFECT_UI_API_URL": "/api",  # of the origin that the page has, whichever name it was opened by
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its forms leave titles out, and it asks a foreign host
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
-    start = ("-m", "prefect", "server", "start", "--host", host, "--port", str(port))
-    return Program((sys.executable, *start), environment)
+    return Program(_web("prefect", host, port), environment)
 
 
 def mlflow_program(settings: Settings, host: str, port: int) -> Program:
-    """MLflow's server over the embedded store; with its defaults it would start 15 processes."""
-    command = (
-        sys.executable, "-m", "flows.mlflow_server", "--host", host, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifact_root),
-    )  # fmt: skip
-    return Program(command, {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **_known_as(host, port)})
-
-
-def _known_as(host: str, port: int) -> dict[str, str]:
-    """By which names browsers on other machines may ask MLflow, which answers to those of loopback only by itself."""
-    if host in LOOPBACK:
-        return {}
-    hosts = [f"{name}:{port}" for name in (*LOOPBACK, *_names(host))]
-    known = {
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}" for name in hosts),
-    }
-    return {name: os.environ.get(name) or names for name, names in known.items()}  # one behind a proxy has another name
-
-
-def _names(host: str) -> list[str]:
-    """What a server that listens on an interface, or on all, is called by others."""
-    if host != EVERYWHERE:
-        return [socket.gethostname(), host]
-    every = [one for several in psutil.net_if_addrs().values() for one in several]
-    return [socket.gethostname(), *(one.address for one in every if one.family == socket.AF_INET)]
+    """MLflow's server over the embedded store."""
+    return Program(_web("mlflow", host, port), {**SAFE, "FOVEAL_HOME": str(settings.root)})
 
 
 def evidently_program(settings: Settings, host: str, port: int) -> Program:
     """Evidently's pages over the workspace that monitoring writes to."""
-    show = ("-m", "evidently.cli", "ui", "--workspace", str(settings.evidently), "--host", host, "--port", str(port))
-    return Program((sys.executable, *show))
+    return Program(_web("evidently", host, port), {**SAFE, "FOVEAL_HOME": str(settings.root)})
+
+
+def _web(name: str, host: str, port: int) -> tuple[str, ...]:
+    return (*PYTHON, "-m", "flows.web", name, host, str(port))

@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
@@ -25,11 +27,14 @@ from components import telemetry
 from components.errors import UnavailableError
 from components.files import write_json
 from flows.claim import claimed, sharing, users
-from flows.processes import answers, end_family, free_port
+from flows.password import CLIENT, password, proof
+from flows.processes import answers, end_family, free_port, lives, status
 from flows.programs import prefect_program
 from flows.settings import Settings
 
 STARTUP_TIMEOUT_S = 120.0
+HUNG_S = 90.0  # a server that has not answered for longer is not merely busy
+GRACE_S = 8.0
 
 
 def configure(settings: Settings) -> None:
@@ -48,61 +53,105 @@ def configure(settings: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
+@dataclass(frozen=True)
+class _Api:
+    """A Prefect API of ours: its address, and what it asks for."""
+
+    url: str
+    password: str | None
+
+
 @contextlib.contextmanager
 def prefect_api(settings: Settings) -> Iterator[str]:
     """Yield the address of a Prefect API: the user's own server, that of `foveal up`, or one that commands share.
 
-    Sets `PREFECT_API_URL` meanwhile.
+    Sets `PREFECT_API_URL` meanwhile, and for a server of ours `PREFECT_API_AUTH_STRING`.
 
     Raises:
-        UnavailableError: the server did not become healthy.
+        UnavailableError: the server did not become healthy, or it asks for another password.
     """
     configure(settings)
     if url := os.environ.get("PREFECT_API_URL", "").rstrip("/"):
-        require_answer(url)
-        yield url
-        return
-    with _found_or_started(settings) as url:
-        os.environ["PREFECT_API_URL"] = url
-        _read_settings_again()
-        try:
+        with _used(_Api(url, own_password(url, settings))):
+            require_answer(url)
             yield url
+        return
+    with _found_or_started(settings) as api, _used(api):
+        try:
+            yield api.url
         finally:
             _flush()
-            del os.environ["PREFECT_API_URL"]
-            _read_settings_again()
 
 
 def require_answer(url: str) -> None:
-    """Fail at once when the user's own server is not there.
+    """Fail at once when the user's own server is not there, or does not let us in.
 
     Raises:
-        UnavailableError: it does not answer.
+        UnavailableError: it does not answer, or asks for another password.
     """
     if not answers(f"{url}/health"):
         raise UnavailableError(
             "a Prefect server at PREFECT_API_URL", found=f"no answer from {url}", mend="start it, or unset the variable"
         )
+    headers = proof(os.environ.get(CLIENT), os.environ.get("PREFECT_API_KEY"))
+    if status(f"{url}/admin/version", headers) == HTTPStatus.UNAUTHORIZED:
+        raise UnavailableError(
+            f"a Prefect server at {url} that lets this command in",
+            found=f"that it asks for {'another' if headers else 'a'} password",
+            mend=f"set {CLIENT} as foveal up prints it, or unset PREFECT_API_URL on the storage root of that foveal up",
+        )
+
+
+def own_password(url: str, settings: Settings) -> str | None:
+    """The password of a server that the environment names without one, where it is one of ours on this root."""
+    if os.environ.get(CLIENT):
+        return None
+    claim, note = claimed(settings.root), settings.prefect_home / "server.json"
+    if claim and claim.prefect == url:
+        return claim.password(settings.prefect_home)
+    if note.exists() and json.loads(note.read_text())["url"] == url:
+        return password(settings.prefect_home)
+    return None
 
 
 @contextlib.contextmanager
-def _found_or_started(settings: Settings) -> Iterator[str]:
+def _used(api: _Api) -> Iterator[None]:
+    """Have Prefect's client use an API inside the block."""
+    used = {"PREFECT_API_URL": api.url} | ({CLIENT: api.password} if api.password else {})
+    before = {name: os.environ.get(name) for name in used}
+    os.environ.update(used)
+    _read_settings_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        _read_settings_again()
+
+
+@contextlib.contextmanager
+def _found_or_started(settings: Settings) -> Iterator[_Api]:
     """The server of the `foveal up` on this root, waited for while it starts, or else the commands' own."""
     deadline = time.monotonic() + STARTUP_TIMEOUT_S
     while True:
         with sharing(settings.root) as ours:
             if ours:
                 with _shared_server(settings.prefect_home) as url:
-                    yield url
+                    yield _Api(url, password(settings.prefect_home))
                 return
         claim = claimed(settings.root)
         if claim and answers(f"{claim.prefect}/health"):
-            yield claim.prefect
+            yield _Api(claim.prefect, claim.password(settings.prefect_home))
             return
         if time.monotonic() > deadline:
             raise UnavailableError(
                 "the Prefect server of the foveal up on this root",
-                found=f"no answer from {claim.prefect}" if claim else f"that a process of it holds {settings.root}",
+                found=f"no answer from {claim.prefect} in {STARTUP_TIMEOUT_S:.0f} s"
+                if claim
+                else f"that a process of it holds {settings.root}",
                 mend=f"read {settings.root / 'logs' / 'prefect.log'}",
             )
         time.sleep(0.2)
@@ -153,13 +202,27 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _running(home: Path) -> str | None:
-    """The address in the server's note, if that server is alive and answers."""
-    note = home / "server.json"
-    if not note.exists():
+    """The address in the server's note, if that server is alive and answers; one that does not is ended."""
+    if (process := running_server(home)) is None:
         return None
-    described = json.loads(note.read_text())
-    url = str(described["url"])
-    return url if psutil.pid_exists(described["pid"]) and answers(f"{url}/health") else None
+    url = str(json.loads((home / "server.json").read_text())["url"])
+    deadline = time.monotonic() + HUNG_S
+    while not answers(f"{url}/health"):
+        if not lives(process) or time.monotonic() > deadline:
+            end_family(process.pid, grace_s=0)
+            return None
+        time.sleep(0.2)
+    return url
+
+
+def running_server(home: Path) -> psutil.Process | None:
+    """The process of the commands' server, if it lives; the number in its note may have become another's."""
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        described = json.loads((home / "server.json").read_text())
+        process = psutil.Process(int(described["pid"]))
+        if process.create_time() == described["created"] and lives(process):
+            return process
+    return None
 
 
 def _start(home: Path) -> str:
@@ -177,21 +240,28 @@ def _start(home: Path) -> str:
             env={**os.environ, **program.environment},
             start_new_session=True,
         )
+    try:
+        _await(server, url, log)
+        created = psutil.Process(server.pid).create_time()
+        write_json(home / "server.json", {"pid": server.pid, "created": created, "url": url})
+    except BaseException:  # Ctrl-C and signals, too
+        end_family(server.pid, grace_s=0)
+        raise
+    return url
+
+
+def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_TIMEOUT_S
     while not answers(f"{url}/health"):
         if server.poll() is not None or time.monotonic() > deadline:
-            end_family(server.pid, grace_s=0)
             state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
             raise UnavailableError("Prefect's server to start", found=state, mend=f"read {log}")
         time.sleep(0.2)
-    write_json(home / "server.json", {"pid": server.pid, "url": url})
-    return url
 
 
 def stop_server(home: Path) -> None:
     """Stop the commands' server, if there is one; its database is whole even if it must be killed."""
-    note = home / "server.json"
-    if note.exists():
-        pid = int(json.loads(note.read_text())["pid"])
-        note.unlink()
-        end_family(pid, grace_s=15)
+    process = running_server(home)
+    (home / "server.json").unlink(missing_ok=True)
+    if process:
+        end_family(process.pid, grace_s=GRACE_S)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from components.errors import ConfigError
-from flows.programs import evidently_program, mlflow_program, page_of, prefect_program, url_of
+from flows.entry import PATH
+from flows.password import CLIENT, password
+from flows.programs import PYTHON, SAFE, evidently_program, mlflow_program, page_of, prefect_program, url_of
 from flows.settings import Settings
 from flows.supervisor import Service, all_of, at, printing, touching
 
@@ -83,7 +84,7 @@ def _prefect(settings: Settings, places: Places) -> Service:
         program.environment,
         listens=(places.host, places.prefect),
         address=page_of(places.host, places.prefect),
-        page="/deployments",
+        page=f"{PATH}#{program.environment[CLIENT]}",  # signs the browser in
         purpose="start flows, see runs and schedules",
     )
 
@@ -97,7 +98,7 @@ def _mlflow(settings: Settings, places: Places) -> Service:
         program.environment,
         listens=(places.host, places.mlflow),
         address=page_of(places.host, places.mlflow),
-        page="/#/models?workflowType=machine_learning",  # without it, the pages for language models open
+        page=PATH,  # its root opens the pages for language models
         purpose="compare versions and their variants",
         vital=False,
     )
@@ -109,6 +110,7 @@ def _evidently(settings: Settings, places: Places) -> Service:
         "evidently",
         program.command,
         at(url_of(places.host, places.evidently) + HEALTH["evidently"]),
+        program.environment,
         listens=(places.host, places.evidently),
         address=page_of(places.host, places.evidently),
         purpose="see drift over time",
@@ -121,10 +123,12 @@ def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Serv
         "FOVEAL_HOME": str(settings.root),
         "PREFECT_API_URL": prefect_url(places),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+        **SAFE,
+        **({CLIENT: password(settings.prefect_home)} if ours_prefect else {}),
     }
     return Service(
         "deployments",
-        (sys.executable, "-m", "flows.serving"),
+        (*PYTHON, "-m", "flows.serving"),
         all_of(printing("serving"), touching(settings.pulse, PULSE_S)),
         environment,
         needs=("prefect",) if ours_prefect else (),
@@ -134,11 +138,12 @@ def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Serv
 
 def _metrics(places: Places) -> Service:
     run = "from flows.cli import main; main()"
-    command = (sys.executable, "-c", run, "metrics", "--host", places.host, "--port", str(places.metrics))
+    command = (*PYTHON, "-c", run, "metrics", "--host", places.host, "--port", str(places.metrics))
     return Service(
         "metrics",
         command,
         at(url_of(places.host, places.metrics) + HEALTH["metrics"]),
+        SAFE,
         listens=(places.host, places.metrics),
         address=page_of(places.host, places.metrics),
         page="/metrics",

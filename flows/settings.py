@@ -32,6 +32,10 @@ class Settings:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         return cls(root, uri or sqlite_uri(root / "mlflow" / "mlflow.db"), embedded_tracking=not uri)
 
+    def make_root(self) -> None:
+        """Make the storage root if it is not there, for its owner alone."""
+        make_private(self.root)
+
     @property
     def artifact_root(self) -> str | None:
         """Where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
@@ -87,3 +91,9 @@ class Settings:
     def releases(self) -> Path:
         """What a person opens: one folder per model name and version."""
         return self.root / "releases"
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else may look into; one that is there keeps the permissions that it was given."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)

@@ -236,7 +236,7 @@ class _Charge:
     def begin(self) -> None:
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".1.log"))
-        guarded = (sys.executable, "-m", "flows.guard", str(self._grace_s), *self.service.command)
+        guarded = (sys.executable, "-P", "-m", "flows.guard", str(self._grace_s), *self.service.command)
         with self.log.open("wb") as sink:
             # A session of its own: Ctrl-C reaches the supervisor alone, which then stops all in order.
             self.process = subprocess.Popen(  # noqa: S603 - commands of our own

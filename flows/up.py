@@ -40,10 +40,10 @@ def up(
         UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a vital
             service keeps dying; nothing of ours is left running.
     """
+    if Optional.DEPLOYMENTS not in without:
+        read_served(None, settings)
     listed, api = services(settings, places, without=without), prefect_url(places)
     names = {service.name for service in listed}
-    if Optional.DEPLOYMENTS in names:
-        read_served(None, settings)
     configure(settings)
     if "prefect" not in names:
         require_answer(api)

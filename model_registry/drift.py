@@ -28,8 +28,9 @@ def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: 
         return _page(run, int(run.data.tags[key]), report)
     client, run_id = store.client, run.info.run_id
     step = 1 + sum(tag.startswith("window.") for tag in run.data.tags)
-    for path in (report.html, report.json):
-        client.log_artifact(run_id, str(path), f"windows/{step:04d}")
+    for path in (report.html, report.json, report.evidently):  # Evidently's too: no link leads out of a page in MLflow
+        if path:
+            client.log_artifact(run_id, str(path), f"windows/{step:04d}")
     client.log_dict(run_id, dump(report.decision), f"windows/{step:04d}/decision.json")
     runs.log_metrics(client, run_id, _metrics(report.decision), step=step)
     client.set_tag(run_id, "state", report.decision.state.value)

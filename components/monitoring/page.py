@@ -120,4 +120,8 @@ def _evidently(link: str | None) -> str:
     if link is None:
         return ""
     text = "The drift of every column with the same limits, a summary of the farthest, and tests of the data: "
-    return section("Evidently's report", f'<p>{text}<a href="{escape(link)}">open it</a>.</p>')
+    # MLflow shows this page in a frame from which no link leads out.
+    where = (
+        f'<a href="{escape(link)}">open it</a>; in MLflow choose {escape(link)} in the list of files beside this page'
+    )
+    return section("Evidently's report", f"<p>{text}{where}.</p>")

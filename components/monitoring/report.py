@@ -78,7 +78,7 @@ def write_report(
                 "evidently": results,
             },
         )  # fmt: skip
-    return DriftReport(output / PAGE, output / RESULTS, decision)
+    return DriftReport(output / PAGE, output / RESULTS, decision, output / EVIDENTLY if results else None)
 
 
 def read_trend_point(report: DriftReport) -> TrendPoint:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -20,15 +21,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 def running(what: str, as_json: bool) -> Iterator[None]:
     """A Prefect API for the block, and progress on the screen."""
     from flows.outages import outages_named, require_registry
+    from flows.prefect_watch import ending_without
     from flows.server import prefect_api
 
     settings = Settings.from_environment()
+    ours = not os.environ.get("PREFECT_API_URL")
     with screen.progress(as_json) as bars:
         bars.phase("starting Prefect")
         require_registry(settings)
         with outages_named(settings), prefect_api(settings) as url, outages_named(settings, url):
             bars.phase(what)
-            yield
+            with ending_without(url, settings.prefect_home) if ours else nullcontext():
+                yield
 
 
 def show(value: Any, as_json: bool, render: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flows.access import LOOPBACK
 from flows.commands.shared import Json
 from flows.formats import short
-from flows.programs import LOOPBACK
+from flows.password import CLIENT, password_file
 from flows.services import Optional, Places
 from flows.settings import Settings
 from flows.supervisor import Service
@@ -42,7 +44,7 @@ def up(
         os.environ["FOVEAL_HOME"] = str(root)
     settings = Settings.from_environment()
     if host not in LOOPBACK:
-        _tell(f"warning: whoever reaches {host} can use these servers, which ask for no password")
+        _tell(f"warning: whoever reaches {host} can use MLflow, Evidently and the metrics, which ask for no password")
     _tell("starting; Ctrl-C stops everything")
     bring_up(
         settings,
@@ -65,6 +67,11 @@ def _table(services: tuple[Service, ...], away: tuple[str, ...], settings: Setti
     for name, page, purpose in rows:  # a table would cut addresses that are to be copied
         out.print(Text.assemble(f"{name:<13}", (f"{page:<{wide + 2}}", "cyan"), (purpose, "dim")), soft_wrap=True)
     healthy = f"all but {', '.join(away)}" if away else "all"
+    if environment := _environment(services):
+        secret = shlex.quote(str(password_file(settings.prefect_home)))
+        shell = f'export PREFECT_API_URL={environment["PREFECT_API_URL"]} {CLIENT}="$(cat {secret})"'
+        out.print("the link to prefect signs a browser in; in a shell:", highlight=False, soft_wrap=True)
+        out.print(f"  {shell}", soft_wrap=True, highlight=False, markup=False)
     out.print(f"{healthy} are healthy; logs are in {short(settings.root / 'logs')}", soft_wrap=True, highlight=False)
 
 
@@ -81,5 +88,17 @@ def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Se
         }
         for service in services
     ]
-    sys.stdout.write(json.dumps({"pid": os.getpid(), "root": str(settings.root), "services": listed}, indent=2) + "\n")
+    document = {
+        "pid": os.getpid(),
+        "root": str(settings.root),
+        "services": listed,
+        "environment": _environment(services),
+    }
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
     sys.stdout.flush()
+
+
+def _environment(services: tuple[Service, ...]) -> dict[str, str]:
+    """What a shell needs to use the Prefect server, if it is ours."""
+    names = ("PREFECT_API_URL", CLIENT)
+    return {name: service.environment[name] for service in services if service.name == "prefect" for name in names}

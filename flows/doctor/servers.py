@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -18,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from components.errors import FovealError
 from flows.claim import claimed
 from flows.doctor.finding import Finding, State, failed
+from flows.password import proof
 from flows.processes import answers
 from flows.services import HEALTH
 from flows.settings import Settings
@@ -52,11 +52,11 @@ def examine(settings: Settings) -> list[Finding]:
     environment = os.environ
     findings = []
     if url := environment.get("PREFECT_API_URL"):
-        proof = _proof(environment.get("PREFECT_API_AUTH_STRING"), environment.get("PREFECT_API_KEY"))
-        findings += ask(_Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", proof))
+        headers = proof(environment.get("PREFECT_API_AUTH_STRING"), environment.get("PREFECT_API_KEY"))
+        findings += ask(_Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", headers))
     elif claim := claimed(settings.root):
-        server = _Server("prefect", "foveal up", claim.prefect, "/health", "/admin/version", {})
-        findings += ask(server)
+        headers = proof(claim.password(settings.prefect_home))
+        findings += ask(_Server("prefect", "foveal up", claim.prefect, "/health", "/admin/version", headers))
     else:
         findings.append(Finding("prefect", State.OK, "PREFECT_API_URL names no server; commands start one when needed"))
     return [*findings, *_mlflow(settings, environment), *_pages(settings)]
@@ -79,8 +79,8 @@ def _pages(settings: Settings) -> list[Finding]:
 def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
     if settings.tracking_uri.startswith(("http://", "https://")):
         user, password = environment.get("MLFLOW_TRACKING_USERNAME"), environment.get("MLFLOW_TRACKING_PASSWORD")
-        proof = _proof(f"{user}:{password}" if user and password else None, environment.get("MLFLOW_TRACKING_TOKEN"))
-        return ask(_Server("mlflow", "MLFLOW_TRACKING_URI", settings.tracking_uri, "/health", "/version", proof))
+        headers = proof(f"{user}:{password}" if user and password else None, environment.get("MLFLOW_TRACKING_TOKEN"))
+        return ask(_Server("mlflow", "MLFLOW_TRACKING_URI", settings.tracking_uri, "/health", "/version", headers))
     if settings.embedded_tracking and not (settings.root / "mlflow" / "mlflow.db").exists():
         return [Finding("mlflow", State.OK, "MLFLOW_TRACKING_URI names no server; the database is made when needed")]
     try:
@@ -94,9 +94,9 @@ def ask(server: _Server) -> list[Finding]:
     """Ask one server for its health, its version and its time; a user in its URL is who asks."""
     parts = urlsplit(server.url.rstrip("/"))
     if parts.username:
-        proof = _proof(f"{unquote(parts.username)}:{unquote(parts.password or '')}", None)
+        headers = proof(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        return ask(replace(server, url=bare, headers=proof))
+        return ask(replace(server, url=bare, headers=headers))
     server = replace(server, url=parts.geturl())
     place = f"{server.url} ({server.variable})"
     mend = f"start it, or correct or unset {server.variable}"
@@ -139,9 +139,3 @@ def _skewed(server: _Server, skew_s: float | None) -> Iterator[Finding]:
     if skew_s is not None and abs(skew_s) > SKEW_S:
         found = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
         yield Finding(f"{server.name}'s clock", State.WARN, found, "switch time synchronisation (NTP) on, on both")
-
-
-def _proof(basic: str | None, bearer: str | None) -> dict[str, str]:
-    if basic:
-        return {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"}
-    return {"Authorization": f"Bearer {bearer}"} if bearer else {}

@@ -35,11 +35,11 @@ def page():
 @pytest.fixture(scope="module")
 def clicked(servers, page, scenes):
     """A release that was started from the form: its run, as Prefect's API has it."""
-    open_form(page, servers["prefect"], "release")
+    open_form(page, servers.pages["prefect"], "release")
     fields = {"Name": "clicked", "Labelled": str(scenes), "Images": str(scenes.parent / "images" / "day")}
     fill(page, fields | {"Calibration Images": "16", "Golden Images": "3"})
     submit(page)
-    return finished_run(servers["prefect"], "clicked")
+    return finished_run(servers, "clicked")
 
 
 def test_a_click_in_the_form_ends_in_a_registered_version(clicked, root):
@@ -51,7 +51,7 @@ def test_a_click_in_the_form_ends_in_a_registered_version(clicked, root):
 
 
 def test_the_nightly_schedule_shows_its_next_run(servers, page):
-    assert "02:00:00 AM" in next_nightly(page, servers["prefect"])
+    assert "02:00:00 AM" in next_nightly(page, servers)
 
 
 def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
@@ -59,7 +59,7 @@ def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
     page.get_by_text("Artifacts", exact=True).first.click()
     for key in ("variants", "latency-and-accuracy", "drift-decision", "release"):
         page.get_by_text(key, exact=True).first.wait_for()
-    (plot,) = ask(servers["prefect"], "artifacts/filter", {"artifacts": {"key": {"any_": ["latency-and-accuracy"]}}})
+    (plot,) = ask(servers, "artifacts/filter", {"artifacts": {"key": {"any_": ["latency-and-accuracy"]}}})
     page.goto(f"{servers['prefect']}/artifacts/artifact/{plot['id']}")
     picture = page.locator("img[src^='data:image/png']").first
     picture.wait_for()
@@ -67,7 +67,7 @@ def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
 
 
 def test_the_link_to_the_drift_report_opens_it_in_mlflow(clicked, servers, page):
-    (link,) = ask(servers["prefect"], "artifacts/filter", {"artifacts": {"key": {"any_": ["drift-report"]}}})
+    (link,) = ask(servers, "artifacts/filter", {"artifacts": {"key": {"any_": ["drift-report"]}}})
     address = link["data"].partition("](")[2].removesuffix(")")
     assert address.startswith(servers["mlflow"])
     page.goto(address)
@@ -75,7 +75,7 @@ def test_the_link_to_the_drift_report_opens_it_in_mlflow(clicked, servers, page)
 
 
 def test_a_typo_in_the_parameters_is_refused_with_its_reason(servers, page):
-    open_form(page, servers["prefect"], "release")
+    open_form(page, servers.pages["prefect"], "release")
     fill(page, {"Rounds": "2"})
     page.get_by_role("button", name="Submit", exact=True).click()
     page.get_by_text("2 is less than the minimum of 6").first.wait_for()

@@ -22,6 +22,7 @@ import pytest
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
 from components.monitoring.alert_book import Alert, AlertStatus
 from flows.config_deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
+from flows.password import password
 from flows.settings import Settings
 from tests.conftest import COMMAND, clean_environment, prefect_server
 
@@ -31,12 +32,13 @@ MODELS = ("bolts", "nuts")
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     """A storage root whose Prefect server is up and is this process's."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     root = tmp_path_factory.mktemp("deploying") / "home"
     with prefect_server(root):
         url = json.loads((root / "prefect" / "server.json").read_text())["url"]
-        with temporary_settings({PREFECT_API_URL: url}):
+        secret = password(root / "prefect")
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: secret}):
             yield Settings(root, "sqlite://", embedded_tracking=True)
 
 
@@ -419,7 +421,7 @@ def test_a_serving_process_that_hangs_is_started_again(deployed, settings, clien
     try:
         assert process.stdout.readline() == "ready\n"
         members = psutil.Process(process.pid).children(recursive=True)
-        (serving,) = [one for one in members if one.cmdline()[1:] == ["-m", "flows.serving"]]
+        (serving,) = [one for one in members if one.cmdline()[1:] == ["-P", "-m", "flows.serving"]]
         serving.suspend()
         assert process.stdout.readline().startswith("deployments has not answered for 6 s; starting it again in 0.1 s")
         assert not psutil.wait_procs([serving], timeout=20)[1]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import psutil
+
+from flows.password import password, proof
+from tests.conftest import COMMAND, clean_environment
 
 SCRIPT = """
 import sys
@@ -29,10 +34,10 @@ with prefect_api(Settings.from_environment()) as url:
 """
 
 
-def start(root: Path, name: str) -> subprocess.Popen[str]:
+def start(root: Path, name: str, *, script: str = SCRIPT) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, name],
+        [sys.executable, "-c", script, name],
         env=environment | {"FOVEAL_HOME": str(root)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -40,8 +45,9 @@ def start(root: Path, name: str) -> subprocess.Popen[str]:
     )
 
 
-def flow_runs(url: str) -> set[str]:
-    return {row["name"] for row in httpx.post(f"{url}/flows/filter", json={}, timeout=20).json()}
+def flow_runs(url: str, root: Path) -> set[str]:
+    headers = proof(password(root / "prefect"))
+    return {row["name"] for row in httpx.post(f"{url}/flows/filter", json={}, headers=headers, timeout=20).json()}
 
 
 def test_overlapping_commands_share_one_server_that_ends_with_the_last_and_keeps_its_history(tmp_path):
@@ -52,12 +58,12 @@ def test_overlapping_commands_share_one_server_that_ends_with_the_last_and_keeps
     server = psutil.Process(json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"])
     first.communicate("\n", timeout=60)
     assert server.is_running()
-    assert flow_runs(url) == {"first", "second"}
+    assert flow_runs(url, tmp_path) == {"first", "second"}
     second.communicate("\n", timeout=60)
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
     third = start(tmp_path, "third")
-    assert flow_runs(third.stdout.readline().strip()) == {"first", "second", "third"}
+    assert flow_runs(third.stdout.readline().strip(), tmp_path) == {"first", "second", "third"}
     third.communicate("\n", timeout=60)
 
 
@@ -72,10 +78,48 @@ def test_a_command_that_is_killed_leaves_the_server_it_started_to_the_others(tmp
     third = start(tmp_path, "third")
     assert third.stdout.readline().strip() == url
     for process in (second, third):
-        assert flow_runs(url) == {"first", "second", "third"}
+        assert flow_runs(url, tmp_path) == {"first", "second", "third"}
         process.communicate("\n", timeout=60)
         assert process.returncode == 0
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+
+
+def test_sigterm_ends_the_server_that_a_command_started(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    process = subprocess.Popen(
+        [COMMAND, "demo"],
+        env=environment | {"FOVEAL_HOME": str(tmp_path / "home")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    note = tmp_path / "home" / "prefect" / "server.json"
+    while not note.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    server = psutil.Process(json.loads(note.read_text())["pid"])
+    process.terminate()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 143 and "stopped; finished steps are kept" in told, told
+    assert not server.is_running() and not note.exists()
+
+
+def test_a_server_that_hangs_is_ended_for_the_next_command_and_a_number_of_another_process_is_not(tmp_path):
+    from flows import server
+
+    home = tmp_path / "home" / "prefect"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as hung:
+        note = home / "server.json"
+        note.parent.mkdir(parents=True)
+        there = {"pid": hung.pid, "created": psutil.Process(hung.pid).create_time(), "url": "http://127.0.0.1:9/api"}
+        note.write_text(json.dumps(there | {"created": 1.0}))
+        server.stop_server(home)
+        assert hung.poll() is None and not note.exists()
+        note.write_text(json.dumps(there))
+        command = start(tmp_path / "home", "next", script=f"import flows.server\nflows.server.HUNG_S = 1.0\n{SCRIPT}")
+        assert hung.wait(timeout=300)
+        assert command.stdout.readline().strip() not in ("", there["url"])
+        command.communicate("\n", timeout=120)
 
 
 OUTAGE = """
@@ -108,6 +152,28 @@ try:
 except UnavailableError as error:
     sys.exit(str(error))
 """
+
+
+def test_a_server_that_hangs_amid_a_flow_ends_the_command_after_the_time_that_it_says(tmp_path):
+    script = OUTAGE.replace("import sys\n", "import sys\nimport flows.server\nflows.server.HUNG_S = 4.0\n", 1)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "counted")],
+        env=clean_environment(tmp_path / "home"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "counted\n", process.communicate()[1]
+    server = psutil.Process(json.loads((tmp_path / "home" / "prefect" / "server.json").read_text())["pid"])
+    server.suspend()
+    try:
+        _, told = process.communicate("\n", timeout=300)
+        said = re.search(r"found no answer from \S+ for (\d+) s; run the same command again", told)
+        assert process.returncode == 1 and said, told
+        assert int(said.group(1)) >= 4
+    finally:
+        server.kill()
 
 
 def test_a_server_that_dies_amid_a_flow_is_one_clear_line_and_the_next_run_repeats_no_finished_step(tmp_path):

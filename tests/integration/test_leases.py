@@ -61,14 +61,15 @@ def settings(tmp_path):
 
 def test_the_place_of_a_night_that_died_with_its_server_is_free_when_its_time_is_over(settings):
     from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
     from prefect.states import Pending, Running
 
     from flows.deploying import deploy
 
     program = prefect_program(settings.prefect_home, "127.0.0.1", free_port())
     watched = DeploymentsConfig(models=[WatchedModel(name="bolts", images="s3://in")])
-    with temporary_settings({PREFECT_API_URL: program.environment["PREFECT_API_URL"]}):
+    api = {name: program.environment[name.name] for name in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
+    with temporary_settings(api):
         with killed_at_the_end(program, settings.root):
             nightly = deploy(watched, settings).id_of(NIGHT)
             with get_client(sync_client=True) as client:

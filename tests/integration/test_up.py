@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from flows.claim import claimed
+from flows.password import password, proof
 from flows.processes import free_port
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
@@ -47,8 +48,9 @@ def run_flow(root: Path, name: str) -> str:
     return done.stdout.strip()
 
 
-def flows_of(api: str) -> set[str]:
-    return {row["name"] for row in httpx.post(f"{api}/flows/filter", json={}, timeout=30).json()}
+def flows_of(api: str, root: Path) -> set[str]:
+    headers = proof(password(root / "prefect"))
+    return {row["name"] for row in httpx.post(f"{api}/flows/filter", json={}, headers=headers, timeout=30).json()}
 
 
 def register(root: Path, name: str) -> None:
@@ -111,7 +113,7 @@ def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_re
     again = document(start(*arguments(ports), "--json", "--host", "0.0.0.0", root=root))  # noqa: S104
     assert again == {name: f"http://{socket.gethostname()}:{port}" for name, port in ports.items()}
     here = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    assert flows_of(f"{here['prefect']}/api") == {"while-up"}
+    assert flows_of(f"{here['prefect']}/api", root) == {"while-up"}
     assert models_of(here["mlflow"]) == {"before.up", "while.down"}
     assert asked_as(again["mlflow"], here["mlflow"]) == 200
     assert asked_as("http://elsewhere.example", here["mlflow"]) == 403
@@ -168,7 +170,10 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path):
         taken.bind(("0.0.0.0", 0))  # noqa: S104
         taken.listen()
         done = foveal("up", "--host", "0.0.0.0", "--prefect-port", taken.getsockname()[1], root=tmp_path)  # noqa: S104
-    assert "warning: whoever reaches 0.0.0.0 can use these servers, which ask for no password" in done.stderr
+    assert (
+        "warning: whoever reaches 0.0.0.0 can use MLflow, Evidently and the metrics, which ask for no password"
+        in done.stderr
+    )
 
 
 def test_the_note_of_a_dead_one_is_no_claim(tmp_path):

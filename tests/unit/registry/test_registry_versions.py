@@ -334,8 +334,10 @@ def test_drift_windows_are_steps_of_one_run_and_each_is_kept_once(registry, clie
     assert history["distance.brightness"] == [(1, 0.5), (2, 0.5), (3, 0.5)]
     assert history["drift_level"] == [(1, 0.0), (2, 2.0)]
     assert {f.path for f in client.list_artifacts(run.info.run_id, "windows/0002")} == {
-        "windows/0002/decision.json", "windows/0002/report.html", "windows/0002/report.json",
+        "windows/0002/decision.json", "windows/0002/evidently.html", "windows/0002/report.html",
+        "windows/0002/report.json",
     }  # fmt: skip
+    assert "evidently" not in "".join(f.path for f in client.list_artifacts(run.info.run_id, "windows/0003"))
 
 
 def window(folder, state):
@@ -344,7 +346,12 @@ def window(folder, state):
     (folder / "report.json").write_text(json.dumps({"state": state.value}))
     columns = (ColumnDrift("brightness", 0.5, 0.2, 0.001, True), ColumnDrift("empty", float("nan"), 0.2, None, False))
     decision = DriftDecision(state, ("brightness moved",), columns, 300, 200)
-    return DriftReport(folder / "report.html", folder / "report.json", decision)
+    shown = state is not DriftState.INSUFFICIENT_DATA
+    if shown:
+        (folder / "evidently.html").write_text("<p>Evidently</p>")
+    return DriftReport(
+        folder / "report.html", folder / "report.json", decision, folder / "evidently.html" if shown else None
+    )
 
 
 def test_mlflows_global_state_and_the_working_directory_stay_untouched(

@@ -1,0 +1,160 @@
+"""Refuse requests that a web page of somebody else sends to a server of ours, whatever server it is.
+
+A page that the user has open elsewhere can send requests to loopback, and a DNS name of its own that it points there
+makes it the same origin. So a server answers only to its own names (`Host`), and to browsers only on its own pages
+(`Origin`, `Sec-Fetch-Site`). Programs send neither of the latter and are let through.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+LOOPBACK = ("127.0.0.1", "localhost")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
+ALLOWED_HOSTS = "FOVEAL_ALLOWED_HOSTS"
+_READING = ("GET", "HEAD")
+_HEADERS = (  # a page of ours is in nobody else's frame, and asks nobody else
+    ("x-frame-options", "SAMEORIGIN"),
+    ("x-content-type-options", "nosniff"),
+    (
+        "content-security-policy",
+        "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'",
+    ),
+)
+_log = logging.getLogger(__name__)
+
+Headers = Sequence[tuple[str, str]]
+Asgi = Callable[[Any, Any, Any], Any]
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Access:
+    """The names that a server answers to.
+
+    Arguments:
+        hosts: ``NAME:PORT`` as browsers send it in `Host`; ``*`` stands for anything, e.g. ``localhost:*``.
+    """
+
+    hosts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Access:
+        """Names of a server that listens on an interface: those of loopback, its own, and `FOVEAL_ALLOWED_HOSTS`."""
+        own = [_netloc(name, port) for name in dict.fromkeys((*LOOPBACK, *_names(host)))]
+        named = [name.strip().lower() for name in os.environ.get(ALLOWED_HOSTS, "").split(",") if name.strip()]
+        return cls((*own, *named))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins of its pages, as far as they can be listed."""
+        return tuple(f"{scheme}://{host}" for host in self.hosts if "*" not in host for scheme in ("http", "https"))
+
+    def refusal(self, method: str, headers: Headers) -> str:
+        """Reason to refuse a request, or an empty text.
+
+        Arguments:
+            method: of the request; that of a websocket's handshake is GET.
+            headers: names in lower case, and values; a name may come more than once.
+        """
+        hosts = [value.lower() for name, value in headers if name == "host"]
+        if len(hosts) != 1 or not any(_matches(hosts[0], known) for known in self.hosts):
+            return f"this server does not answer to the name {', '.join(hosts) or 'none'}; see {ALLOWED_HOSTS}"
+        for name, value in headers:
+            if name == "origin" and not self._is_own(value.lower(), hosts[0]):
+                return f"a page of {value} may not use this server"
+        return "" if _is_own_or_opened(method, headers) else "a page of another site may not use this server"
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Tell whether an origin is the request's own, or, behind a proxy that renames it, one that is listed."""
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and (parts.netloc == host or origin in self.origins)
+
+
+def guard_asgi(app: Asgi, access: Access) -> Asgi:
+    """Wrap an ASGI app, websockets included, so that it sees only requests that `access` allows."""
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await app(scope, receive, send)
+            return
+        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        if not (reason := access.refusal(scope.get("method", "GET"), headers)):
+            await app(scope, receive, _protecting(send))
+            return
+        _log.warning("refused %s: %s", scope["path"], reason)
+        if scope["type"] == "websocket":  # closed before it is accepted: the server answers 403
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"x-content-type-options", b"nosniff")]
+        await send({"type": "http.response.start", "status": 403, "headers": plain})
+        await send({"type": "http.response.body", "body": f"refused: {reason}\n".encode()})
+
+    return guarded
+
+
+def guard_wsgi(app: Wsgi, access: Access) -> Wsgi:
+    """Wrap a WSGI app likewise."""
+
+    def guarded(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        headers = [
+            (key.removeprefix("HTTP_").replace("_", "-").lower(), str(value))
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        ]
+        if not (reason := access.refusal(environ["REQUEST_METHOD"], headers)):
+            return app(environ, start)
+        _log.warning("refused %s: %s", environ.get("PATH_INFO", ""), reason)
+        start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")])
+        return [f"refused: {reason}\n".encode()]
+
+    return guarded
+
+
+def _protecting(send: Any) -> Any:
+    """Add the headers that a page of ours needs, where the app has not set its own."""
+
+    async def protected(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            there = {name.lower() for name, _ in message.get("headers", ())}
+            added = [(name.encode(), value.encode()) for name, value in _HEADERS if name.encode() not in there]
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return protected
+
+
+def _is_own_or_opened(method: str, headers: Headers) -> bool:
+    """Tell whether a browser sends this for a page of ours, or because somebody opens a link to us."""
+    sent = {name: value for name, value in headers if name.startswith("sec-fetch-")}
+    if sent.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return True
+    opened = sent.get("sec-fetch-mode") == "navigate" and sent.get("sec-fetch-dest") == "document"
+    return opened and method in _READING
+
+
+def _matches(host: str, known: str) -> bool:
+    return host == known or ("*" in known and fnmatchcase(host, known))
+
+
+def _names(host: str) -> list[str]:
+    """Names by which others know a server that listens on an interface, or on all; nothing is looked up."""
+    if host in LOOPBACK:
+        return []
+    if host != EVERYWHERE:
+        return [host.lower(), socket.gethostname().lower()]
+    every = [one for several in psutil.net_if_addrs().values() for one in several]
+    return [socket.gethostname().lower(), *(one.address for one in every if one.family == socket.AF_INET)]
+
+
+def _netloc(name: str, port: int) -> str:
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
