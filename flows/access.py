@@ -20,7 +20,6 @@ import psutil
 
 LOOPBACK = ("127.0.0.1", "localhost")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
-ALLOWED_HOSTS = "FOVEAL_ALLOWED_HOSTS"
 _READING = ("GET", "HEAD")
 _HEADERS = (  # a page of ours is in nobody else's frame, and asks nobody else
     ("x-frame-options", "SAMEORIGIN"),
@@ -51,7 +50,7 @@ class Access:
     def of(cls, host: str, port: int) -> Access:
         """Names of a server that listens on an interface: those of loopback, its own, and `FOVEAL_ALLOWED_HOSTS`."""
         own = [_netloc(name, port) for name in dict.fromkeys((*LOOPBACK, *_names(host)))]
-        named = [name.strip().lower() for name in os.environ.get(ALLOWED_HOSTS, "").split(",") if name.strip()]
+        named = [name.strip().lower() for name in os.environ.get("FOVEAL_ALLOWED_HOSTS", "").split(",") if name.strip()]
         return cls((*own, *named))
 
     @property
@@ -68,7 +67,7 @@ class Access:
         """
         hosts = [value.lower() for name, value in headers if name == "host"]
         if len(hosts) != 1 or not any(_matches(hosts[0], known) for known in self.hosts):
-            return f"this server does not answer to the name {', '.join(hosts) or 'none'}; see {ALLOWED_HOSTS}"
+            return f"this server does not answer to the name {', '.join(hosts) or 'none'}; see FOVEAL_ALLOWED_HOSTS"
         for name, value in headers:
             if name == "origin" and not self._is_own(value.lower(), hosts[0]):
                 return f"a page of {value} may not use this server"
@@ -105,15 +104,15 @@ def guard_asgi(app: Asgi, access: Access) -> Asgi:
 def guard_wsgi(app: Wsgi, access: Access) -> Wsgi:
     """Wrap a WSGI app likewise."""
 
-    def guarded(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    def guarded(request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         headers = [
             (key.removeprefix("HTTP_").replace("_", "-").lower(), str(value))
-            for key, value in environ.items()
+            for key, value in request.items()
             if key.startswith("HTTP_")
         ]
-        if not (reason := access.refusal(environ["REQUEST_METHOD"], headers)):
-            return app(environ, start)
-        _log.warning("refused %s: %s", environ.get("PATH_INFO", ""), reason)
+        if not (reason := access.refusal(request["REQUEST_METHOD"], headers)):
+            return app(request, start)
+        _log.warning("refused %s: %s", request.get("PATH_INFO", ""), reason)
         start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")])
         return [f"refused: {reason}\n".encode()]
 

@@ -166,12 +166,13 @@ def _starter(runner: Runner, run: FlowRun) -> ProcessStarter:
 
     from flows.own_deployments import own_flows
 
+    heartbeat = runner._heartbeat_seconds
     flow = runner._deployment_registry.get_flow(run.deployment_id) if run.deployment_id else None
     return EngineCommandStarter(
         tmp_dir=runner._tmp_dir,
         entrypoint=next(entry for entry, own in own_flows().items() if own is flow),
         command=command_to_string([*PYTHON, "-m", "prefect.engine"]),
-        heartbeat_seconds=runner._heartbeat_seconds,
+        heartbeat_seconds=None if heartbeat is None else int(heartbeat),
         control_channel=runner._control_channel,
     )
 
