@@ -450,6 +450,7 @@ class InferenceRun:
         failures: the others.
         seconds: wall time.
         statistics_recipe: version of the image statistics.
+        unreachable: hosts and mounts that did not answer, each with how many of the failures are theirs.
     """
 
     folder: Path
@@ -458,6 +459,7 @@ class InferenceRun:
     failures: tuple[FailedImage, ...]
     seconds: float
     statistics_recipe: int
+    unreachable: tuple[tuple[str, int], ...] = ()
 
     @property
     def images(self) -> Path:

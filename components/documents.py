@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import yaml
 
 from components.errors import DatasetError, InputError
+from components.regular import open_regular
 
 MAX_JSON_BYTES = 2**31
 MAX_YAML_BYTES = 10 * 2**20  # PyYAML reads about one megabyte a second
@@ -53,11 +54,13 @@ def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[st
         raise kind(expected, found=f"{path}: {' '.join(str(what).split())}", mend=hint) from cause
 
     try:
-        if path.exists() and not path.is_file():  # opening a FIFO would wait for whoever writes to it
-            refuse("a folder" if path.is_dir() else "no regular file")
-        if (size := path.stat().st_size) > most:
-            refuse(f"{size:,} bytes, more than {most:,}")
-        return parse(path.read_text(encoding="utf-8-sig"))
+        with open_regular(path) as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            refuse(f"more than {most:,} bytes")
+        return parse(content.decode("utf-8-sig"))
+    except IsADirectoryError as error:
+        refuse("a folder", error)
     except OSError as error:
         refuse(error.strerror or error, error)
     except RecursionError as error:

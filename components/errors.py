@@ -8,6 +8,7 @@
     │   └── ModelError          a model file that is missing, corrupt or of another kind
     │       └── UntrustedModelError   loading it would execute code, and nobody allowed that
     ├── UnavailableError      a backend, a device or an optional package is not here
+    │   └── OutageError         a host, a store or a mount does not answer
     ├── BudgetError           no variant of a model meets the limits of its target
     ├── PassError             an optimization pass could not do what it was asked
     ├── BundleError           a bundle is damaged or does not reproduce its golden outputs
@@ -89,6 +90,10 @@ class UntrustedModelError(ModelError):
 
 class UnavailableError(FovealError):
     """A backend, a device or an optional package is not on this machine."""
+
+
+class OutageError(UnavailableError):
+    """A host, a store or a mount does not answer; what was asked for is not at fault, as far as anybody can tell."""
 
 
 class BudgetError(FovealError):

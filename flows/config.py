@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from components.contracts import Fit, Output, TaskType
 from components.errors import ConfigError
 from components.images.statistics import IMAGE_COLUMNS
+from components.regular import read_regular_text
 from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
@@ -287,7 +288,7 @@ def read_values(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
         ConfigError: missing, not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_regular_text(path))
     except OSError as error:
         raise ConfigError("a YAML file", found=f"{path}: {error.strerror or error}", mend="check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

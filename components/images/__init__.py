@@ -1,7 +1,9 @@
 """Images and their labels: what every other room reads pictures through.
 
 - `reading`: `read_image`, one picture as a person sees it.
-- `sources`: `list_images` and `read_bytes`, over folders, globs, manifests and object stores.
+- `bounded`: `read_bytes` and `holding`, encoded files up to limits of size, memory and time; `places`: which hosts answer.
+- `names`: names of any bytes, as they are shown and stored.
+- `sources`: `list_images`, over folders, globs, manifests and object stores.
 - `datasets`: `load_dataset`, pictures with their ground truth.
 - `near_duplicates`: which pictures show the same.
 - `labels`, `label_formats`: what people are asked to label, in the formats of their tools, and what they said.

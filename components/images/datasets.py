@@ -18,7 +18,7 @@ from components.files import sha256_file, sha256_json
 from components.images.label_check import Remarks, Tidied, name_some, tidy_boxes
 from components.images.labels import UNLABELLED
 from components.images.reading import image_size
-from components.images.sources import list_images
+from components.images.sources import list_images, local_file
 from components.images.yolo_layout import (
     Description,
     Row,
@@ -187,8 +187,8 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
             raise DatasetError(
                 "the classes of the training split", found=f"{name} in {folder}", mend="rename or remove that folder"
             )
-        images.append(LabelledImage(source.image_id, Path(source.uri), Classification(one_hot[name])))
-        sha256 = _sha256(Path(source.uri))
+        images.append(LabelledImage(source.image_id, local_file(source), Classification(one_hot[name])))
+        sha256 = _sha256(local_file(source))
         classes[sha256].add(name)
         digest.update(sha256_json([source.image_id, sha256]).encode())
     twice = [" and ".join(sorted(of)) for of in classes.values() if len(of) > 1]

@@ -12,10 +12,10 @@ from components.contracts import TaskType
 from components.documents import read_json
 from components.errors import ConfigError, DatasetError, FovealError
 from components.files import replacing
+from components.images.bounded import read_bytes
 from components.images.coco import read_coco, write_coco
 from components.images.label_studio import read_tasks, write_tasks
 from components.images.labels import Found, LabelTask, QueuedImage
-from components.images.sources import read_bytes
 from components.images.yolo_folder import read_classes, read_yolo, write_yolo
 from components.images.yolo_layout import find_description
 

@@ -23,11 +23,19 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from components.errors import ImageError
+from components.errors import FovealError, ImageError
+from components.images.bounded import holding
+from components.images.budget import Budget
 from components.images.remote import reason
-from components.images.sources import read_bytes
+from components.limits import Limits
+from components.regular import open_regular
 
-MAX_PIXELS = 200_000_000  # the largest phone sensors; 0.6 GB as BGR
+_BAND = 4_000_000  # pixels that are converted at once
+_WIDE = {"RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LA", "La", "PA", "LAB", "HSV"}  # Pillow keeps 4 bytes a pixel
+# Decoders that hold more than the picture: how many times as much memory as others they take.
+_COSTS = {"WEBP": 4.0, "AVIF": 3.0, "progressive JPEG": 2.5}
+
+_budget = Budget()
 
 # First bytes → Pillow's reader. `Image.open` would also try forty formats that nobody photographs in.
 _READERS = (
@@ -57,20 +65,49 @@ def read_image(source: Path | str | bytes) -> npt.NDArray[np.uint8]:
         (height, width, 3) uint8, BGR, contiguous and writable.
 
     Raises:
-        ImageError: it is missing, empty, no image, damaged, truncated or larger than `MAX_PIXELS`.
+        ImageError: it is missing, no regular file, empty, no image, damaged, truncated or larger than `Limits` allows.
+        OutageError: the store or the mount that it is on does not answer.
     """
     if isinstance(source, bytes):
-        name, data = "the given bytes", source
-    else:
-        name, data = str(source), read_bytes(str(source))
+        with decoding(source) as image:
+            return image
+    with holding(str(source), check_head) as data, decoding(data, str(source)) as image:
+        return image
+
+
+@contextmanager
+def decoding(data: bytes, name: str = "the given bytes") -> Iterator[npt.NDArray[np.uint8]]:
+    """An encoded image as `read_image` reads it, while others have to wait for the memory that it takes.
+
+    Arguments:
+        data: of the file.
+        name: of the file, for messages.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    limit = Limits.from_environment().pixels
     with _naming(name):
         picture = _open(io.BytesIO(data))
-        if picture.format == "PNG":  # decoding skips PNG's checksums, and only an untouched reader can verify them
-            picture.verify()
-            picture = _open(io.BytesIO(data))
-        orientation = 1 if picture.format == "TIFF" else _orientation(picture)  # Pillow turns TIFF itself
-        picture.load()
-        return _upright(_bgr(picture), orientation)
+        cost = _cost(picture, limit)
+    with _budget.hold(cost, limit):
+        with _naming(name):
+            if picture.format == "PNG":  # decoding skips PNG's checksums, and only an untouched reader can verify them
+                picture.verify()
+                picture = _open(io.BytesIO(data))
+            orientation = 1 if picture.format == "TIFF" else _orientation(picture)  # Pillow turns TIFF itself
+            image = _upright(_pixels(picture), orientation)
+            del picture
+        yield image
+
+
+def check_head(head: bytes) -> None:
+    """Refuse a file whose first bytes are those of no image.
+
+    Raises:
+        ImageError: they are not.
+    """
+    _reader(head)
 
 
 @dataclass(frozen=True)
@@ -112,22 +149,19 @@ def image_geometry(source: Path | bytes) -> Geometry:
         source: a file, or an encoded one in memory.
 
     Raises:
-        ImageError: the file is missing, empty, no image, or larger than `MAX_PIXELS`.
+        ImageError: the file is missing, no regular file, empty, no image, or larger than `Limits` allows.
     """
     name = "the given bytes" if isinstance(source, bytes) else str(source)
-    with _naming(name), io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+    with _naming(name), io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
         picture = _open(file)
-        # Releases of Pillow differ in whether the size of a TIFF is given upright: its tags never are.
-        tags = getattr(picture, "tag_v2", None)
-        width, height = (tags[_WIDTH], tags[_HEIGHT]) if tags else picture.size
-        return Geometry((width, height), _orientation(picture))
+        return Geometry(_stored_size(picture), _orientation(picture))
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels of the upright image, from the file's header alone.
 
     Raises:
-        ImageError: the file is missing, empty, no image, or larger than `MAX_PIXELS`.
+        ImageError: the file is missing, no regular file, empty, no image, or larger than `Limits` allows.
     """
     return image_geometry(path).upright
 
@@ -139,10 +173,20 @@ def _naming(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ImageError("an image", found=f"no file at {name}", mend="check the path") from error
+    except OSError as error:
+        if error.strerror is None:  # a decoder's: the system says why
+            raise _broken(name, error) from error
+        raise ImageError("a readable file", found=f"{name}: {error.strerror}", mend="check the path") from error
     except ImageError as error:
         raise ImageError(error.expected, found=f"{name}: {error.found}", mend=error.mend) from error
+    except FovealError:
+        raise
     except Exception as error:  # hostile bytes make decoders raise anything, SyntaxError and struct.error included
-        raise ImageError("a whole image", found=f"{name}: {reason(error)}", mend="export or copy it again") from error
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> ImageError:
+    return ImageError("a whole image", found=f"{name}: {reason(error)}", mend="export or copy it again")
 
 
 def _open(file: IO[bytes]) -> ImageFile:
@@ -153,19 +197,41 @@ def _open(file: IO[bytes]) -> ImageFile:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     head = file.read(16)
     file.seek(0)
+    module, reader = _reader(head)
+    picture: ImageFile = getattr(import_module(module), reader)(file)
+    _cost(picture, Limits.from_environment().pixels)
+    return picture
+
+
+def _reader(head: bytes) -> tuple[str, str]:
+    """Module and class of the reader of a file that begins so."""
     for signature, module, reader in _READERS:
         if signature.match(head):
-            picture: ImageFile = getattr(import_module(module), reader)(file)
-            break
-    else:
+            return module, reader
+    raise ImageError(
+        "a JPEG, PNG, TIFF, WebP, BMP, GIF or AVIF image",
+        found="another kind of file" if head else "an empty file",
+        mend="convert it to JPEG or PNG" if head else "",
+    )
+
+
+def _cost(picture: ImageFile, limit: int) -> int:
+    """What decoding takes, in pixels of an ordinary image."""
+    kind = "progressive JPEG" if "progressive" in picture.info else str(picture.format)
+    most = int(limit / _COSTS.get(kind, 1.0))
+    if picture.width * picture.height > most:
         raise ImageError(
-            "a JPEG, PNG, TIFF, WebP, BMP, GIF or AVIF image",
-            found="another kind of file" if head else "an empty file",
-            mend="convert it to JPEG or PNG" if head else "",
+            f"at most {most:,} pixels{f' in a {kind}' if kind in _COSTS else ''}",
+            found=f"{picture.width} × {picture.height}",
+            mend="scale it, or raise FOVEAL_MAX_MEGAPIXELS",
         )
-    if picture.width * picture.height > MAX_PIXELS:
-        raise ImageError(f"at most {MAX_PIXELS:,} pixels", found=f"{picture.width} × {picture.height}", mend="scale it")
-    return picture
+    return int(picture.width * picture.height * _COSTS.get(kind, 1.0))
+
+
+def _stored_size(picture: ImageFile) -> tuple[int, int]:
+    """Width and height before the picture is turned; releases of Pillow differ in which they give of a TIFF."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    return (tags[_WIDTH], tags[_HEIGHT]) if tags else picture.size
 
 
 def _orientation(picture: ImageFile) -> int:
@@ -181,9 +247,32 @@ def _orientation(picture: ImageFile) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _bgr(picture: Image.Image) -> npt.NDArray[np.uint8]:
+def _pixels(picture: ImageFile, band: int = _BAND) -> npt.NDArray[np.uint8]:
+    """Decode and convert, band by band, so that a large image is in memory once and not four times.
+
+    Where Pillow keeps four bytes a pixel, it decodes into memory of ours, in which the three of the result take the
+    place of those that have been converted.
+    """
+    width, height = picture.size
+    bits = getattr(picture, "tag_v2", {}).get(_BITS, (16,))[0]  # TIFF has 12 bits too
+    if width * height <= band or picture.mode not in _WIDE or _stored_size(picture) != picture.size:
+        picture.load()
+        memory = np.empty(width * height * 3, np.uint8)
+    else:
+        memory = np.empty(width * height * 4, np.uint8)
+        picture.im = import_module("PIL._imaging").map_buffer(memory, picture.size, "raw", 0, (picture.mode, 0, 1))
+        picture.load()
+    width, height = picture.size  # a TIFF is turned as it is loaded
+    image = memory[: width * height * 3].reshape(height, width, 3)
+    rows = max(1, band // width)
+    for top in range(0, height, rows):
+        part = picture if rows >= height else picture.crop((0, top, width, min(top + rows, height)))
+        image[top : top + rows] = _bgr(part, bits)
+    return image
+
+
+def _bgr(picture: Image.Image, bits: int) -> npt.NDArray[np.uint8]:
     if picture.mode.startswith("I;16"):
-        bits = getattr(picture, "tag_v2", {}).get(_BITS, (16,))[0]  # TIFF has 12 bits too
         return _colour(cv2.COLOR_GRAY2BGR, np.asarray(picture) >> (bits - 8))
     if picture.mode in {"I", "F"}:
         raise ImageError(

@@ -1,18 +1,24 @@
-"""Stores behind URLs: asked again with back-off when they stumble, given up on in time, and never shown a password."""
+"""Access stores behind URLs with retries, limits on time and size, and redacted credentials."""
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, TypeVar
 
 from components.credentials import has_credentials
-from components.errors import ConfigError, UnavailableError
+from components.daemons import call_within
+from components.errors import ConfigError, OutageError, UnavailableError
+from components.limits import Limits
+
+R = TypeVar("R")
 
 WAITS_S = (0.5, 1.0, 2.0)
-ANSWER_S = 30.0  # for one file or listing; a store that takes longer is taken for gone
+_CHUNK = 1 << 20  # bytes of a body that are taken at once
+_HEAD = 64  # bytes that tell what kind of file it is
 _BROKEN = {
     errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO,
     errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
@@ -58,21 +64,87 @@ def require_no_credentials(url: str) -> None:
         )
 
 
-def ask(filesystem: Any, method: str, *arguments: Any, within: float | None = ANSWER_S, **named: Any) -> Any:
+def ask(filesystem: Any, method: str, *arguments: Any, bounded: bool = True, **named: Any) -> Any:
     """Call a method of a store, up to four times within seconds while the store, and not what is asked for, fails.
 
     Arguments:
         filesystem: of fsspec.
         method: its name, such as ``"cat_file"``.
         arguments: its arguments.
-        within: seconds that each call may take, on stores that fsspec talks to asynchronously; None leaves it to them.
+        bounded: each call may take as long as `Limits` says, and not as long as it likes.
         named: its named arguments.
 
     Raises:
-        UnavailableError: the store refuses, does not answer or fails. What it says of a file, such as that it is
-            missing, passes as the store raises it.
+        OutageError: the store refuses, does not answer or fails. What it says of a file, such as that it is missing,
+            passes as the store raises it.
     """
-    call = _bounded(filesystem, method, within)
+    within = Limits.from_environment().seconds if bounded else None
+    return _persistently(filesystem, _bounded(filesystem, method, within), *arguments, **named)
+
+
+def fetch(url: str, limit: int) -> bytes:
+    """The content of a file in a store, however much the store would like to send.
+
+    Raises:
+        ConfigError: the URL holds a password.
+        UnavailableError: its scheme needs a package that is not installed.
+        OutageError: the store does not answer.
+        OversizeError: it is larger than the limit, in bytes.
+    """
+    filesystem, path = open_remote(url)
+    if not hasattr(filesystem, "set_session"):  # not HTTP's: it reads what it is asked for and no more
+        content: bytes = ask(filesystem, "cat_file", path, start=0, end=limit + 1)
+        if len(content) > limit:
+            raise OversizeError(content[:_HEAD], partial(_listed_size, filesystem, path))
+        return content
+    from fsspec.asyn import sync
+
+    within = Limits.from_environment().seconds
+    download = partial(sync, filesystem.loop, _download, filesystem, timeout=within)
+    body: bytes = _persistently(filesystem, lambda address: download(address, limit), path)
+    return body
+
+
+class OversizeError(Exception):
+    """More came than was asked for.
+
+    Arguments:
+        head: the first bytes.
+        size: asks for the size of the whole, in bytes, and gives None where nobody knows.
+    """
+
+    def __init__(self, head: bytes, size: Callable[[], int | None]) -> None:
+        super().__init__("more bytes than the limit")
+        self.head, self.size = head, size
+
+
+def _listed_size(filesystem: Any, path: str) -> int | None:
+    size = ask(filesystem, "info", path).get("size")
+    return None if size is None else int(size)
+
+
+async def _download(filesystem: Any, url: str, limit: int) -> bytes:
+    """The body of an answer; one that is packed is unpacked bit by bit, since it may fill the memory."""
+    session = await filesystem.set_session()
+    headers = {**filesystem.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
+    options = {**filesystem.kwargs, "headers": headers}
+    content = bytearray()
+    async with session.get(filesystem.encode_url(url), **options) as answer:
+        filesystem._raise_not_found_for_status(answer, url)
+        async for chunk in answer.content.iter_chunked(_CHUNK):
+            content += chunk
+            if len(content) > limit:
+                raise OversizeError(bytes(content[:_HEAD]), partial(_told_size, answer.headers))
+    return bytes(content)
+
+
+def _told_size(headers: Mapping[str, str]) -> int | None:
+    length = "" if "Content-Encoding" in headers else headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _persistently(filesystem: Any, call: Callable[..., R], *arguments: Any, **named: Any) -> R:
+    """Make a call up to four times while the store, and not what is asked for, fails."""
     for wait in (*WAITS_S, None):
         try:
             return call(*arguments, **named)
@@ -80,7 +152,7 @@ def ask(filesystem: Any, method: str, *arguments: Any, within: float | None = AN
             if not is_outage(error):
                 raise
             if wait is None or isinstance(error, TimeoutError):
-                raise UnavailableError(
+                raise OutageError(
                     f"an answer of the store behind {_protocol(filesystem)}",
                     found=f"{' '.join(map(str, arguments))}: {reason(error)}",
                     mend="bring it back; a run that is started again goes on where it stopped",
@@ -123,7 +195,9 @@ def _bounded(filesystem: Any, method: str, within: float | None) -> Callable[...
     coroutine = getattr(filesystem, f"_{method}", None)
     if not getattr(filesystem, "async_impl", False) or not iscoroutinefunction(coroutine):
         plain: Callable[..., Any] = getattr(filesystem, method)
-        return plain
+        if within is None:
+            return plain
+        return lambda *arguments, **named: call_within(within, partial(plain, *arguments, **named))
     return lambda *arguments, **named: sync(filesystem.loop, coroutine, *arguments, timeout=within, **named)
 
 

@@ -8,17 +8,23 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
-from components.errors import ConfigError, DatasetError, FovealError, ImageError, UnavailableError
+from components.daemons import call_within
+from components.errors import DatasetError, FovealError, OutageError
+from components.images.bounded import read_bytes, stat_file
+from components.images.names import local_path, local_uri, printable
 from components.images.remote import ask, is_file, open_remote, reason, require_no_credentials
+from components.limits import Limits
+from components.regular import read_regular
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
 )
 MANIFEST_SUFFIXES = frozenset({".txt", ".csv"})
+_LISTED_AT_ONCE = 1000  # matches of a glob that are found within one time limit
 _CHECK_URL = "check the URL and your access to it"
 # what a listing says of an object's content, in lower case; its storage class or when it was read are no part of that
 _CONTENT = frozenset(
@@ -62,7 +68,8 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
         UnavailableError: the URL's scheme needs a package that is not installed, or its store is not to be reached.
     """
     text = str(source)
-    found = sorted(_remote(text) if "://" in text else _local(text), key=lambda image: image.image_id)
+    place = local_path(text)
+    found = sorted(_remote(text) if place is None else _answered(_local(place), text), key=lambda one: one.image_id)
     if not found and not may_be_empty:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DatasetError("images", found=f"none in {text}", mend=f"known suffixes: {known}")
@@ -76,73 +83,73 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
     return tuple(found)
 
 
+def local_file(source: ImageSource) -> Path:
+    """The path of an image on this machine.
+
+    Raises:
+        DatasetError: it is elsewhere.
+    """
+    path = local_path(source.uri)
+    if path is None:
+        raise DatasetError("images on this machine", found=source.uri, mend="copy them to a local folder")
+    return Path(path)
+
+
 def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
     """What tells cheaply that an image is still the same: its names and its size and time, or what its store listed.
 
     A remote image that a manifest names was not listed; it is taken for the same as long as its names are.
     """
-    try:
-        stat = os.stat(source.uri.removeprefix("file://"))
-    except (OSError, ValueError):  # remote, or not there: then reading it will tell
+    stat = stat_file(source.uri)
+    if stat is None:  # remote, or not there: then reading it will tell
         return source.image_id, source.uri, source.state
     return source.image_id, source.uri, stat.st_size, stat.st_mtime_ns
 
 
-def read_bytes(uri: str) -> bytes:
-    """Read a whole file.
-
-    Arguments:
-        uri: a local path, or a URL that fsspec knows.
-
-    Raises:
-        ImageError: it is missing or cannot be read.
-        ConfigError: the URL holds a password.
-        UnavailableError: the URL's scheme needs a package that is not installed, or its store is not to be reached.
-    """
-    if "://" not in uri:
+def _answered(parts: Iterator[list[ImageSource]], text: str) -> Iterator[ImageSource]:
+    """What a listing gives, unless one of its parts, such as a folder, takes too long: a mount may hang."""
+    seconds = Limits.from_environment().seconds
+    while True:
         try:
-            return Path(uri).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-            detail = getattr(error, "strerror", None) or reason(error)
-            raise ImageError("a readable file", found=f"{uri}: {detail}", mend="check the path") from error
-    try:
-        filesystem, path = open_remote(uri)
-        content: bytes = ask(filesystem, "cat_file", path)
-    except (ConfigError, UnavailableError):
-        raise
-    except Exception as error:  # each store raises errors of its own
-        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=_CHECK_URL) from error
-    return content
+            part = call_within(seconds, lambda: next(parts, None))
+        except TimeoutError as error:
+            raise OutageError(
+                "an answer of the disk or the share", found=f"{text}: {reason(error)}", mend="look at its mount"
+            ) from error
+        if part is None:
+            return
+        yield from part
 
 
-def _local(text: str) -> Iterator[ImageSource]:
+def _local(text: str) -> Iterator[list[ImageSource]]:
     path = os.path.abspath(os.path.expanduser(text))
     if os.path.isdir(path):
-        yield from _visible(_walk(path), path)
+        yield from (list(_visible(files, path)) for files in _walk(path))
     elif os.path.isfile(path) and _suffix(path) in MANIFEST_SUFFIXES:
         try:
-            content = Path(path).read_bytes()
+            content = read_regular(path)
         except OSError as error:
             raise DatasetError("a readable manifest", found=f"{path}: {error.strerror}") from error
-        yield from _manifest(content, path)
+        yield list(_manifest(content, path))
     elif os.path.isfile(path) and _suffix(path) in IMAGE_SUFFIXES:
-        yield ImageSource(os.path.basename(path), path)
+        yield [ImageSource(printable(os.path.basename(path)), local_uri(path))]
     elif glob.has_magic(path):
-        matches = glob.glob(path, recursive=True)
-        yield from _visible((match for match in matches if os.path.isfile(match)), _fixed_part(path))
+        matches = (match for match in glob.iglob(path, recursive=True) if not os.path.isdir(match))
+        while some := list(islice(matches, _LISTED_AT_ONCE)):
+            yield list(_visible(some, _fixed_part(path)))
     else:
         _nothing(text, exists=os.path.exists(path))
 
 
-def _walk(folder: str) -> Iterator[str]:
-    """All files below a folder, through symbolic links but never twice, so that a loop of links ends."""
+def _walk(folder: str) -> Iterator[list[str]]:
+    """All files below a folder, one folder after the other, through links but never twice, so that a loop ends."""
 
     def unreadable(error: OSError) -> NoReturn:
         raise DatasetError("a readable folder", found=f"{error.filename}: {error.strerror}") from error
 
     seen = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
-        yield from (os.path.join(parent, file) for file in files)
+        yield [os.path.join(parent, file) for file in files]
         entered = []
         for name in sorted(folders):
             real = os.path.realpath(os.path.join(parent, name))
@@ -168,7 +175,7 @@ def _remote(url: str) -> Iterator[ImageSource]:
         raise
     except Exception as error:  # each store raises errors of its own
         raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", mend=_CHECK_URL) from error
-    for image in _visible(listed, _fixed_part(path) if pattern else path):
+    for image in _visible(listed, _fixed_part(path) if pattern else path, listed=True):
         yield ImageSource(image.image_id, urls[image.uri], _state(listed[image.uri]))
 
 
@@ -180,34 +187,35 @@ def _state(entry: Mapping[str, Any]) -> str:
 
 def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:
     if _suffix(path) in MANIFEST_SUFFIXES:
-        yield from _manifest(ask(filesystem, "cat_file", path), filesystem.unstrip_protocol(path))
+        yield from _manifest(read_bytes(url), filesystem.unstrip_protocol(path))
     elif _suffix(path) in IMAGE_SUFFIXES:
-        yield ImageSource(path.rpartition("/")[2], filesystem.unstrip_protocol(path))
+        yield ImageSource(printable(path.rpartition("/")[2]), filesystem.unstrip_protocol(path))
     else:
         _nothing(url, exists=True)
 
 
-def _visible(paths: Iterable[str], base: str) -> Iterator[ImageSource]:
-    """The images among `paths` that are not hidden, with ids relative to `base`."""
+def _visible(paths: Iterable[str], base: str, *, listed: bool = False) -> Iterator[ImageSource]:
+    """The images among `paths`, local ones or those that a store listed, that are not hidden, by ids below `base`."""
     for path in paths:
         name = path.removeprefix(base).replace(os.sep, "/").lstrip("/")
         hidden = any(part.startswith(".") for part in name.split("/"))
         if _suffix(name) in IMAGE_SUFFIXES and not hidden:
-            yield ImageSource(name, path)
+            yield ImageSource(printable(name), path if listed else local_uri(path))
 
 
 def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
     try:
         text = io.StringIO(content.decode("utf-8-sig"), newline="")
-        rows = list(csv.DictReader(text)) if _suffix(manifest) == ".csv" else [{"path": line} for line in text]
+        lines = ({"path": line.removesuffix("\n").removesuffix("\r")} for line in text)
+        rows = list(csv.DictReader(text) if _suffix(manifest) == ".csv" else lines)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError("a manifest as UTF-8 text", found=f"{manifest}: {error}", mend="save it again") from error
     folder = manifest.rpartition("/" if "://" in manifest else os.sep)[0]
     for number, row in enumerate(rows, 1):
-        path = (row.get("path") or row.get("uri") or "").strip()
-        if path:
+        path = row.get("path") or row.get("uri") or ""
+        if path.strip():  # but never cut: a name may begin or end with a space
             require_no_credentials(path)
-            yield ImageSource((row.get("image_id") or "").strip() or path, _beside(folder, path))
+            yield ImageSource(printable(row.get("image_id") or path), _beside(folder, path))
         elif _suffix(manifest) == ".csv":
             raise DatasetError(
                 "a column path or uri that is filled in every row",
@@ -218,7 +226,7 @@ def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
 def _beside(folder: str, path: str) -> str:
     if "://" in path:
         return path
-    return f"{folder}/{path}" if "://" in folder else os.path.normpath(os.path.join(folder, path))
+    return f"{folder}/{path}" if "://" in folder else local_uri(os.path.normpath(os.path.join(folder, path)))
 
 
 def _fixed_part(pattern: str) -> str:

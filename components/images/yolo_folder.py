@@ -8,7 +8,7 @@ from pathlib import Path
 from components.contracts import TaskType
 from components.errors import DatasetError
 from components.images.labels import UNLABELLED, Found, Label, LabelTask, QueuedImage
-from components.images.sources import list_images
+from components.images.sources import list_images, local_file
 from components.images.writing import class_folder, link_or_copy, write_description, yolo_text
 from components.images.yolo_layout import Description, label_file, read_rows, split_images, split_places
 
@@ -97,7 +97,7 @@ def read_classes(folder: Path) -> tuple[Found, ...]:
     """
     found = []
     for image in list_images(folder):
-        path = Path(image.uri)
+        path = local_file(image)
         if "/" not in image.image_id:
             raise DatasetError("images in one folder a class", found=f"{path.name} directly in {folder}")
         name = path.parent.name

@@ -21,7 +21,8 @@ from typing import Any
 from components.documents import read_yaml, shorten
 from components.errors import DatasetError
 from components.images.label_check import box_problem
-from components.images.sources import list_images
+from components.images.sources import list_images, local_file
+from components.regular import read_regular_text
 
 Row = tuple[float, ...]  # class id, left, top, right, bottom as shares of the image
 
@@ -194,7 +195,7 @@ def _read_names(file: Path) -> tuple[str, ...]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        return read_regular_text(file, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError("a text file", found=f"{file}: {error}") from error
 
@@ -240,10 +241,10 @@ def split_images(place: Path, description: Description) -> list[Path]:
         DatasetError: there are none.
     """
     if place.is_dir():
-        return [Path(image.uri) for image in list_images(place)]
+        return [local_file(image) for image in list_images(place)]
     found = []
     for image in list_images(place):
-        listed = [Path(image.uri), *description.candidates(image.image_id)]
+        listed = [local_file(image), *description.candidates(image.image_id)]
         there = (path for path in listed if path.is_file() or label_file(path).is_file())
         found.append(next(there, listed[0]))
     return found

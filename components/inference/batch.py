@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from components.contracts import InferenceRun, ModelArtifact
-from components.errors import ConfigError, DatasetError
+from components.errors import ConfigError, DatasetError, OutageError
 from components.files import replacing, sha256_json
 from components.images.sources import ImageSource, fingerprint
 from components.images.statistics import STATISTICS_RECIPE
@@ -42,6 +43,7 @@ def run_batch(
     progress: Progress | None = None,
     shard_images: int = 256,
     spread: Spread | None = None,
+    keep_going: bool = False,
 ) -> InferenceRun:
     """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
 
@@ -69,8 +71,11 @@ def run_batch(
         progress: called in this thread as ``progress(done, total)``, in images.
         shard_images: images per shard: what a killed run may lose.
         spread: has the shards done elsewhere, by processes that see the same files; None does them here.
+        keep_going: a host that does not answer costs its own images, as long as others do; see
+            `components.images.places`. Such a run is made again when it is asked for again.
 
     Raises:
+        OutageError: a host does not answer, or with `keep_going` none does.
         ConfigError: a number is out of range, `output` holds other things, or another run is writing to it.
         DatasetError: two sources have one image id.
         ModelError: the engine is at fault, not an image: it fails on everything it is given.
@@ -86,7 +91,7 @@ def run_batch(
     key = sha256_json([settings, asdict(artifact.spec), [fingerprint(source) for source in sources]])
     output = Path(output).resolve()
     with exclusive(output):
-        if finished := finished_run(output, key):
+        if (finished := finished_run(output, key)) and not finished.unreachable:
             shutil.rmtree(work_root(output), ignore_errors=True)  # of a run that was killed while it cleaned up
             return finished
         check_replaceable(output)
@@ -95,7 +100,7 @@ def run_batch(
         if todo := [shard for shard in shards if not work.holds(shard)]:
             job = ShardJob(
                 tuple(sources), artifact, backend, device, threads, confidence, iou,
-                provenance, output, key, batch, decode_threads,
+                provenance, output, key, batch, decode_threads, keep_going,
             )  # fmt: skip
             if spread is None:
                 job.finish(todo, progress)
@@ -129,12 +134,15 @@ def _publish(
     started = time.perf_counter()
     records = [work.record(shard) for shard in shards]
     _check_engine(work, records)
+    unreachable = sum((Counter(dict(record.unreachable)) for record in records), Counter[str]())
+    _check_places(work, records, unreachable)
     merged = work.merge(shards)
     run = replace(
         run,
         processed=sum(record.processed for record in records),
         failures=tuple(failure for record in records for failure in record.failures),
         seconds=sum(record.seconds for record in records) + time.perf_counter() - started,
+        unreachable=tuple(unreachable.items()),
     )
     write_run(merged, run, key, settings)
     with replacing(run.folder) as aside:
@@ -148,3 +156,14 @@ def _check_engine(work: WorkFolder, records: Sequence[ShardRecord]) -> None:
     if len(errors) == 1 and not any(record.processed for record in records):
         work.remove()
         raise engine_fault(errors[0], sum(len(record.failures) for record in records))
+
+
+def _check_places(work: WorkFolder, records: Sequence[ShardRecord], unreachable: Mapping[str, int]) -> None:
+    """A run in which no place answered is none: its images are not written off."""
+    if unreachable and sum(unreachable.values()) == sum(record.processed + len(record.failures) for record in records):
+        work.remove()
+        raise OutageError(
+            "an answer of a place that images are on",
+            found=f"none of {', '.join(unreachable)}",
+            mend="bring it back, then run the same command again",
+        )

@@ -6,13 +6,18 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
-from components.errors import FovealError, UnavailableError
-from components.images.reading import read_image
-from components.images.sources import ImageSource, read_bytes
+from components.daemons import DaemonPool
+from components.errors import FovealError, OutageError, UnavailableError
+from components.images.bounded import holding
+from components.images.places import Places, place_of
+from components.images.reading import check_head, decoding
+from components.images.sources import ImageSource
 from components.images.statistics import image_statistics
 from components.inference.engine import Fitted
 from components.vision import VisionTask
@@ -34,6 +39,7 @@ class Prepared:
         decode_ms: reading and decoding.
         preprocess_ms: fitting.
         error: empty when all went well.
+        unreachable: the place that does not answer, if that is why; see `components.images.places`.
     """
 
     source: ImageSource
@@ -44,35 +50,48 @@ class Prepared:
     decode_ms: float | None = None
     preprocess_ms: float | None = None
     error: str = ""
+    unreachable: str = ""
 
 
-def prepare(source: ImageSource, task: VisionTask) -> Prepared:
+def prepare(source: ImageSource, task: VisionTask, places: Places) -> Prepared:
     """Read, decode, measure and fit one image.
 
     Arguments:
         source: which image.
         task: whose input it is fitted to.
+        places: knows which hosts and mounts answer, and whether the run goes on without them.
 
     Returns:
         An image that cannot be read comes back with `error` set.
 
     Raises:
+        OutageError: a place does not answer, and the run shall not go on without it.
         UnavailableError: a package is missing that reading needs: that is no image's fault.
     """
     started = time.perf_counter()
-    try:
-        data = read_bytes(source.uri)
-    except UnavailableError:
-        raise
-    except FovealError as error:
-        return Prepared(source, error=str(error))
+    with ExitStack() as opened:
+        try:
+            with places.asking(source.uri):
+                data = opened.enter_context(holding(source.uri, check_head))
+        except OutageError as error:
+            if not places.excuses(source.uri):
+                raise
+            return Prepared(source, error=str(error), unreachable=place_of(source.uri))
+        except UnavailableError:
+            raise
+        except FovealError as error:
+            return Prepared(source, error=str(error))
+        return _fitted(source, data, task, started)
+
+
+def _fitted(source: ImageSource, data: bytes, task: VisionTask, started: float) -> Prepared:
     digest = hashlib.sha256(data).hexdigest()
     try:
-        image = read_image(data)
-        decoded = time.perf_counter()
-        fitted = task.preprocess(image)
-        finished = time.perf_counter()
-        statistics = image_statistics(image)
+        with decoding(data) as image:
+            decoded = time.perf_counter()
+            fitted = task.preprocess(image)
+            finished = time.perf_counter()
+            statistics = image_statistics(image)
     except FovealError as error:
         return Prepared(source, len(data), digest, error=str(error))
     return Prepared(
@@ -89,15 +108,19 @@ def ahead(function: Callable[[T], R], items: Iterable[T], *, threads: int, limit
         threads: how many items are worked on at once.
         limit: how many results may wait, so that memory does not grow with the number of items.
     """
-    with ThreadPoolExecutor(threads, thread_name_prefix="foveal-prepare") as pool:
-        pending: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > limit:
-                    yield pending.popleft().result()
-            while pending:
+    pool = DaemonPool(threads)  # so that a read which hangs keeps neither the caller nor the process
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(partial(function, item)))
+            if len(pending) > limit:
                 yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    except Exception:
+        wait([future for future in pending if not future.cancel()])  # nothing is read any more when the caller hears
+        raise
+    finally:  # but whoever is interrupted waits for nothing
+        for future in pending:
+            future.cancel()
+        pool.close()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from components.errors import ConfigError, FovealError
-from components.images.sources import read_bytes
+from components.images.bounded import read_bytes
 from components.inference.ab import Arm, ArmPair, ArmResult
 from components.inference.engine import describe
 from components.inference.pipeline import InferencePipeline, Picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 from components.backends import Session
 from components.contracts import FailedImage
 from components.errors import ModelError
+from components.images.places import Places
 from components.images.sources import ImageSource
 from components.inference.engine import Outcome, describe, predict_inputs
 from components.inference.prepare import Prepared, ahead, prepare
@@ -44,6 +46,7 @@ class ShardWorker:
         session: the open model.
         task: what its inputs and outputs mean.
         work: where finished shards are kept.
+        places: which hosts and mounts answer.
         provenance: what is the same in all rows.
         batch: images per engine call.
         decode_threads: None is one per core, at most 8.
@@ -56,12 +59,13 @@ class ShardWorker:
         task: VisionTask,
         work: WorkFolder,
         *,
+        places: Places,
         provenance: Mapping[str, Any],
         batch: int,
         decode_threads: int | None,
         embedding: int | None,
     ) -> None:
-        self._session, self._task, self._work = session, task, work
+        self._session, self._task, self._work, self._places = session, task, work, places
         self._provenance, self._batch, self._embedding = provenance, batch, embedding
         self._decode_threads = decode_threads or min(os.cpu_count() or 1, MOST_DECODE_THREADS)
         self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
@@ -79,19 +83,22 @@ class ShardWorker:
         """
         done = len(sources) - sum(map(len, todo))
         images = (source for shard in todo for source in sources[shard.start : shard.stop])
-        prepared = ahead(partial(prepare, task=self._task), images, threads=self._decode_threads, limit=2 * self._batch)
+        read = partial(prepare, task=self._task, places=self._places)
+        prepared = ahead(read, images, threads=self._decode_threads, limit=2 * self._batch)
         clock = time.perf_counter()
         with closing(prepared):
             for shard in todo:
                 rows: dict[str, list[Row]] = {IMAGES: [], DETECTIONS: []}
                 errors: dict[str, None] = {}  # a set that keeps its order
+                unreachable: Counter[str] = Counter()
                 for chunk in self._chunks(prepared, len(shard)):
                     errors |= dict.fromkeys(self._predict(chunk, rows))
+                    unreachable.update(image.unreachable for image in chunk if image.unreachable)
                     done += len(chunk)
                     if progress:
                         progress(done, len(sources))
                 clock, since = time.perf_counter(), clock
-                self._keep(shard, rows, tuple(errors), clock - since)
+                self._keep(shard, rows, tuple(errors), unreachable, clock - since)
 
     def _chunks(self, prepared: Iterator[Prepared], count: int) -> Iterator[list[Prepared]]:
         """Batches that do not cross the shard's end: what an image is batched with stays the same after a kill."""
@@ -114,12 +121,19 @@ class ShardWorker:
                 self._probe = image.fitted or self._probe
         return [describe(outcome.error) for outcome in found if outcome.error is not None]
 
-    def _keep(self, shard: Shard, rows: dict[str, list[Row]], errors: tuple[str, ...], seconds: float) -> None:
+    def _keep(
+        self,
+        shard: Shard,
+        rows: dict[str, list[Row]],
+        errors: tuple[str, ...],
+        unreachable: Mapping[str, int],
+        seconds: float,
+    ) -> None:
         failures = tuple(FailedImage(row["image_id"], row["error"]) for row in rows[IMAGES] if row["status"] == "error")
         processed = len(shard) - len(failures)
         if errors and not processed:
             self._check_engine(errors, len(failures))
-        self._work.write(shard, rows, ShardRecord(processed, failures, errors, seconds))
+        self._work.write(shard, rows, ShardRecord(processed, failures, errors, seconds, tuple(unreachable.items())))
 
     def _check_engine(self, errors: tuple[str, ...], failed: int) -> None:
         """A whole shard failed: find out whether the engine still runs what it ran last, or else a grey image.

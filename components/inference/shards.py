@@ -45,12 +45,14 @@ class ShardRecord:
         failures: the others, for whatever reason.
         engine_errors: the different errors of the engine among them.
         seconds: wall time.
+        unreachable: places that did not answer, each with how many of the failures are theirs.
     """
 
     processed: int
     failures: tuple[FailedImage, ...]
     engine_errors: tuple[str, ...]
     seconds: float
+    unreachable: tuple[tuple[str, int], ...] = ()
 
 
 def work_root(output: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 from components.backends import get_backend
 from components.contracts import ModelArtifact
+from components.images.places import Places
 from components.images.sources import ImageSource
 from components.inference.shard_worker import Progress, ShardWorker
 from components.inference.shards import Shard, WorkFolder
@@ -42,6 +43,7 @@ class ShardJob:
     key: str
     batch: int
     decode_threads: int | None
+    keep_going: bool
 
     def finish(self, todo: Sequence[Shard], progress: Progress | None = None) -> None:
         """Do shards in this process.
@@ -60,6 +62,7 @@ class ShardJob:
                 session,
                 task,
                 WorkFolder(self.output, self.key, table_schemas(task)),
+                places=Places((source.uri for source in self.sources), keep_going=self.keep_going),
                 provenance=self.provenance,
                 batch=self.batch,
                 decode_threads=self.decode_threads,
@@ -80,7 +83,7 @@ class ShardJob:
 
     def finish_one(self, shard: Shard) -> None:
         """Do one shard in this process; the engine stays open for this thread's next shard of the same run."""
-        run = (self.key, self.output, self.threads, self.batch, self.decode_threads)
+        run = (self.key, self.output, self.threads, self.batch, self.decode_threads, self.keep_going)
         if getattr(_kept, "run", None) != run:
             _let_go()
             _kept.opened = ExitStack()

@@ -122,7 +122,7 @@ class Folder:
                 _flush(file)
                 _into_place(os.replace, file, target)
             else:
-                ask(self._store, "put_file", str(file), target, within=None)  # however large the file is
+                ask(self._store, "put_file", str(file), target, bounded=False)  # however large the file is
 
     def create(self, path: str, content: bytes) -> bool:
         """Write a file unless it is there: of several writers one succeeds.

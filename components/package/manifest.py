@@ -20,6 +20,7 @@ from components.contracts import (
 )
 from components.errors import BundleError
 from components.files import sha256_file
+from components.regular import read_regular_text
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -162,7 +163,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_regular_text(path))
         schema = values["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError("a bundle's manifest", found=f"{path}: {error}", mend="pass a bundle's folder") from error

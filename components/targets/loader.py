@@ -13,6 +13,7 @@ from typing import Any
 
 from components.contracts import Budget, Precision, Target
 from components.errors import ConfigError
+from components.regular import read_regular_text
 from components.targets.accelerators import EXECUTION_PROVIDERS
 
 BUILT_IN = ("mobile", "embedded", "edge_server", "workstation")
@@ -79,7 +80,7 @@ def load_target(name_or_path: str | Path) -> Target:
             mend=_did_you_mean(given, BUILT_IN),
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("a target as a UTF-8 TOML file", found=f"{path}: {error}", mend="check the path") from error
     return _parse(text, path.stem, where=str(path))

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from PIL import Image
 from components.contracts import Detections
 from components.errors import ImageError
 from components.images.datasets import load_dataset
+from components.images.names import local_path, local_uri, original, printable
 from components.images.reading import read_image
 from components.images.sources import IMAGE_SUFFIXES, list_images
 from components.images.statistics import IMAGE_COLUMNS, image_statistics
@@ -128,7 +130,7 @@ def test_a_manifest_gives_back_every_path(names):
             csv.writer(file).writerows([["path"], ["first.jpg"], *([f"x/{name}"] for name in names)])
         wanted = {"first.jpg", *(f"x/{name}" for name in names)}
         assert {image.image_id: image.uri for image in list_images(manifest)} == {
-            name: os.path.normpath(os.path.join(folder, name)) for name in wanted
+            printable(name): local_uri(os.path.normpath(os.path.join(folder, name))) for name in wanted
         }
 
 
@@ -154,4 +156,17 @@ def test_a_folder_lists_exactly_its_visible_images(files):
                 hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
                 if path.suffix.lower() in IMAGE_SUFFIXES and not hidden:
                     wanted.append(path.relative_to(folder).as_posix())
-        assert [image.image_id for image in list_images(folder)] == sorted(wanted)
+        assert [image.image_id for image in list_images(folder)] == sorted(map(printable, wanted))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name), max_size=4))
+def test_a_name_of_any_bytes_can_be_printed_and_leads_back_to_its_file(names):
+    shown = [printable(os.fsdecode(name)) for name in names]
+    assert [os.fsencode(original(text)) for text in shown] == names
+    assert len(set(shown)) == len(set(names))
+    for name, text in zip(names, shown, strict=True):
+        uri = local_uri(f"/shots/{os.fsdecode(name)}")
+        assert os.fsencode(local_path(uri)) == b"/shots/" + name
+        for told in (text, uri):
+            assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in told)

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image, features
 
 from components.errors import ImageError
-from components.images.reading import MAX_PIXELS, image_size, read_image
+from components.images.reading import _open, _pixels, decoding, image_size, read_image
+from components.limits import Limits
 
 HEIGHT, WIDTH = 40, 64
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", *(["AVIF"] if features.check("avif") else [])]
@@ -280,14 +281,70 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) ->
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    side = int(MAX_PIXELS**0.5) + 1
+    most = Limits.from_environment().pixels
+    side = int(most**0.5) + 1
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
     body = zlib.compress(bytes((side // 8 + 2) * side), 9)
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b""))
     for read in (read_image, image_size):
-        with pytest.raises(ImageError, match=f"at most {MAX_PIXELS:,} pixels"):
+        with pytest.raises(ImageError, match=f"at most {most:,} pixels"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        *[(mode, {"format": "PNG"}) for mode in ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")],
+        *[(mode, {"format": "TIFF", "compression": "tiff_lzw"}) for mode in ("RGB", "RGBA", "CMYK", "L")],
+        *[(mode, {"format": "JPEG"}) for mode in ("RGB", "CMYK", "L")],
+        *[(mode, {"format": "WEBP", "lossless": True}) for mode in ("RGB", "RGBA")],
+        ("RGB", {"format": "BMP"}),
+        ("P", {"format": "GIF"}),
+    ],
+)
+def test_a_large_image_is_converted_band_by_band_to_the_same_pixels(mode: str, options: dict[str, Any]) -> None:
+    stored = np.dstack([picture(), np.linspace(0, 255, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH)]).astype(np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(stored[..., 0].astype(np.uint16) * 256)
+    else:
+        image = Image.fromarray(stored if mode in ("RGBA", "LA") else stored[..., :3]).convert(mode)
+    for orientation in (1, 6):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        encoded = (
+            encode(image, exif=exif, **options)
+            if options["format"] in ("PNG", "TIFF", "JPEG")
+            else encode(image, **options)
+        )
+        whole = _pixels(_open(io.BytesIO(encoded)))
+        banded = _pixels(_open(io.BytesIO(encoded)), band=100)
+        np.testing.assert_array_equal(whole, banded)
+        assert banded.flags.c_contiguous and banded.flags.writeable
+
+
+def test_decoders_that_hold_more_than_the_picture_take_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEAL_MAX_MEGAPIXELS", str(2.4 * WIDTH * HEIGHT / 1e6))
+    assert read_image(encode(picture(), format="JPEG")).shape == (HEIGHT, WIDTH, 3)
+    for options, kind in (({"format": "WEBP"}, "WEBP"), ({"format": "JPEG", "progressive": True}, "progressive JPEG")):
+        with pytest.raises(ImageError, match=f"in a {kind}.*FOVEAL_MAX_MEGAPIXELS"):
+            read_image(encode(picture(), **options))
+
+
+def test_images_that_are_large_together_are_decoded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEAL_MAX_MEGAPIXELS", str(1.5 * WIDTH * HEIGHT / 1e6))
+    encoded, held = encode(picture(), format="PNG"), threading.Event()
+
+    def second() -> None:
+        with decoding(encoded):
+            held.set()
+
+    with decoding(encoded):
+        other = threading.Thread(target=second)
+        other.start()
+        assert not held.wait(0.3)
+    assert held.wait(30)
+    other.join()
 
 
 def test_threads_read_side_by_side() -> None:

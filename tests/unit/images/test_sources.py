@@ -15,8 +15,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from components.errors import DatasetError, ImageError, UnavailableError
+from components.images.bounded import read_bytes
 from components.images.reading import read_image
-from components.images.sources import ImageSource, fingerprint, list_images, read_bytes
+from components.images.sources import ImageSource, fingerprint, list_images
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -98,7 +99,7 @@ def test_a_text_manifest_is_relative_to_itself_and_may_name_missing_images(tmp_p
     manifest.write_bytes("\ufeffb/../a.jpg\r\n\r\n./gone.jpg \n/abs/é.jpg\nmemory://x/y.png\n../up.raw\n".encode())
     assert list_images(manifest) == (
         ImageSource("../up.raw", str(tmp_path / "up.raw")),
-        ImageSource("./gone.jpg", str(tmp_path / "lists" / "gone.jpg")),
+        ImageSource("./gone.jpg ", str(tmp_path / "lists" / "gone.jpg ")),
         ImageSource("/abs/é.jpg", "/abs/é.jpg"),
         ImageSource("b/../a.jpg", str(tmp_path / "lists" / "a.jpg")),
         ImageSource("memory://x/y.png", "memory://x/y.png"),
@@ -241,7 +242,8 @@ def test_a_fingerprint_of_a_remote_image_that_was_not_listed_is_its_names() -> N
 def test_local_paths_do_not_import_fsspec(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg")
     code = (
-        "import sys; from components.images.sources import list_images, read_bytes; "
+        "import sys; from components.images.bounded import read_bytes; "
+        "from components.images.sources import list_images; "
         "assert read_bytes(list_images(sys.argv[1])[0].uri) == b'a.jpg'; assert 'fsspec' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from components.errors import UnavailableError
+from components.errors import OutageError, UnavailableError
 from components.images.sources import ImageSource
 from components.inference import run_batch
 
@@ -32,7 +32,7 @@ class Store(ThreadingHTTPServer):
 class _Answers(BaseHTTPRequestHandler):
     def do_GET(self):
         name = self.path.strip("/")
-        there = len(self.server.asked) < self.server.patience
+        there = len(self.server.asked) < self.server.patience and not name.endswith("?fail")
         if there:
             self.server.asked.append(name)
         self.send_response(200 if there else 503)
@@ -45,8 +45,12 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 def run(store, detector, output):
+    return run_over(store.images(), detector, output)
+
+
+def run_over(images, detector, output, **more):
     options = {"backend": "onnxruntime", "model": "colours/1", "threads": 1, "batch": 2, "shard_images": 2}
-    return run_batch(store.images(), artifact=detector, output=output, decode_threads=1, **options)
+    return run_batch(images, artifact=detector, output=output, decode_threads=1, **options, **more)
 
 
 def test_an_outage_stops_the_run_writes_no_image_off_and_the_next_run_fetches_only_what_is_left(
@@ -63,3 +67,43 @@ def test_an_outage_stops_the_run_writes_no_image_off_and_the_next_run_fetches_on
     assert (done.processed, done.failures) == (10, ())
     assert len(store.asked) < 10
     assert len(set(store.asked)) == len(store.asked)
+
+
+def mixed(alive, dead):
+    """The images of two hosts in turn."""
+    pairs = zip(alive.images(), dead.images(), strict=True)
+    return [
+        ImageSource(f"{host}/{one.image_id}", one.uri) for pair in pairs for host, one in zip("ab", pair, strict=True)
+    ]
+
+
+def test_with_leave_to_go_on_a_dead_host_costs_its_images_and_is_named(photos, detector, tmp_path):
+    with Store(photos, patience=100) as alive, Store(photos, patience=0) as dead:
+        images = mixed(alive, dead)
+        done = run_over(images, detector, tmp_path / "out", keep_going=True)
+        assert done.unreachable == ((f"http://127.0.0.1:{dead.server_port}", 10),)
+        assert (done.processed, len(done.failures)) == (10, 10)
+        assert all(failure.image_id.startswith("b/") for failure in done.failures)
+        assert sum("none to 3 images before it" in failure.error for failure in done.failures) >= 6
+        dead.patience = 100  # it is back: the same run is made again
+        assert run_over(images, detector, tmp_path / "out", keep_going=True).processed == 20
+        for store in (alive, dead):
+            store.shutdown()
+
+
+def test_one_url_that_fails_for_good_costs_one_image(photos, detector, tmp_path):
+    with Store(photos, patience=100) as alive:
+        broken = ImageSource("broken", f"http://127.0.0.1:{alive.server_port}/05.png?fail")
+        done = run_over([*alive.images(), broken], detector, tmp_path / "out", keep_going=True)
+        alive.shutdown()
+    assert [failure.image_id for failure in done.failures] == ["broken"]
+    assert done.unreachable[0][1] == 1
+
+
+def test_when_no_host_answers_the_run_stops_and_writes_no_image_off(photos, detector, tmp_path):
+    with Store(photos, patience=0) as dead, Store(photos, patience=0) as other:
+        with pytest.raises(OutageError):
+            run_over(mixed(dead, other)[:4], detector, tmp_path / "out", keep_going=True)
+        for store in (dead, other):
+            store.shutdown()
+    assert not (tmp_path / "out").exists()

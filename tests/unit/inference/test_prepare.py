@@ -5,6 +5,7 @@ import pytest
 
 from components.contracts import Fit, Head, TaskType, VisionSpec
 from components.errors import UnavailableError
+from components.images.places import Places
 from components.images.sources import ImageSource
 from components.inference.prepare import ahead, prepare
 from components.vision import task_for
@@ -61,9 +62,9 @@ def test_an_exception_comes_at_its_turn():
 
 def test_a_missing_package_is_not_an_images_fault():
     with pytest.raises(UnavailableError):
-        prepare(ImageSource("a", "gdrive://bucket/a.jpg"), TASK)
+        prepare(ImageSource("a", "gdrive://bucket/a.jpg"), TASK, Places([]))
 
 
 def test_an_image_that_cannot_be_reached_says_so():
-    prepared = prepare(ImageSource("a", "nosuchstore://bucket/a.jpg"), TASK)
+    prepared = prepare(ImageSource("a", "nosuchstore://bucket/a.jpg"), TASK, Places([]))
     assert "nosuchstore" in prepared.error and prepared.fitted is None

@@ -1,0 +1,62 @@
+"""Names of files that can be printed and stored, and lead back to the file whatever bytes its name is made of."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from urllib.parse import quote, unquote_to_bytes
+
+_FILE = "file://"
+_UNSAFE = {"Cc", "Cs", "Zl", "Zp"}  # controls, stray surrogates (bytes that are not UTF-8), line and paragraph ends
+_BIDI = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}  # they turn what follows around
+
+
+def printable(name: str) -> str:
+    r"""A name in which every character can be printed; ordinary names stay as they are, spaces of all kinds included.
+
+    A byte that is not UTF-8 and a control character become ``\xNN``, other characters that steer a terminal
+    ``\uNNNN``, and a backslash is doubled, so that no two names become the same and `original` gives the name back.
+    """
+    if name.isascii() and name.isprintable() and "\\" not in name:
+        return name
+    return "".join(map(_escaped, name))
+
+
+def original(text: str) -> str:
+    """The name of which `printable` made a text."""
+    parts = text.split("\\")
+    name, rest = [parts[0]], iter(parts[1:])
+    for part in rest:
+        if not part:  # two in a row
+            name += ["\\", next(rest, "")]
+        elif part[0] == "x":
+            code = int(part[1:3], 16)
+            name += [chr(code if code < 0x80 else 0xDC00 + code), part[3:]]
+        else:
+            name += [chr(int(part[1:5], 16)), part[5:]]
+    return "".join(name)
+
+
+def local_uri(path: str) -> str:
+    """The address of a local file as it is stored: its path, or a file URL (RFC 8089) where that cannot be printed."""
+    if all(one == "\\" or _escaped(one) == one for one in path):
+        return path
+    return _FILE + quote(os.fsencode(path))
+
+
+def local_path(uri: str) -> str | None:
+    """The path of a local file, from the address that `local_uri` made; None for an address elsewhere."""
+    if uri.startswith(_FILE):
+        return os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))
+    return None if "://" in uri else uri
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) in _UNSAFE or unicodedata.bidirectional(character) in _BIDI:
+        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+    return character

@@ -1,0 +1,98 @@
+"""Which hosts and mounts answer, so that one that is dead costs its own images and not the whole run."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from components.errors import OutageError
+from components.images.names import local_path
+
+MAX_FAILURES = 3  # in a row, after which a place is not asked any more
+RETRY_S = 60.0  # after which it is asked again, once
+
+
+def place_of(uri: str) -> str:
+    """What has to answer for an address to be read: ``https://host:port``, ``s3://bucket``, or a mount's folder."""
+    path = local_path(uri)
+    if path is None:
+        scheme, _, rest = uri.partition("://")
+        return f"{scheme}://{urlsplit(f'//{rest}').netloc.rpartition('@')[2]}"
+    return _mount_of(path.rpartition("/")[0])
+
+
+@lru_cache(maxsize=4096)
+def _mount_of(folder: str) -> str:
+    return max((mount for mount in _mounts() if f"{folder}/".startswith(f"{mount.rstrip('/')}/")), key=len)
+
+
+def _mounts() -> tuple[str, ...]:
+    """Where file systems are mounted, read without touching any of them."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return ("/",)
+    # octal escapes of spaces and the like, see proc(5)
+    return ("/", *(re.sub(r"\\([0-7]{3})", _character, line.split(" ")[4]) for line in lines))
+
+
+def _character(octal: re.Match[str]) -> str:
+    return chr(int(octal[1], 8))
+
+
+class Places:
+    """Counts what fails by place, over one run; its methods may be called from several threads.
+
+    A place that fails `MAX_FAILURES` times in a row is taken for dead and asked again once in `RETRY_S`.
+
+    Arguments:
+        uris: of all images of the run.
+        keep_going: an outage costs the image, and a dead place its images while another place is left. Otherwise the
+            first outage of a store ends the run, and so does a dead mount.
+        clock: seconds that only ever grow.
+    """
+
+    def __init__(
+        self, uris: Iterable[str], *, keep_going: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keep_going, self._clock, self._lock = keep_going, clock, threading.Lock()
+        self._failures = dict.fromkeys(map(place_of, uris), 0)
+        self._retry_at: dict[str, float] = {}
+
+    @contextmanager
+    def asking(self, uri: str) -> Iterator[None]:
+        """The block reads an address; one whose place is known to be dead is not read.
+
+        Raises:
+            OutageError: the place does not answer.
+        """
+        place = place_of(uri)
+        with self._lock:
+            dead = self._failures.get(place, 0) >= MAX_FAILURES
+            if dead and self._clock() < self._retry_at[place]:
+                raise OutageError(f"an answer of {place}", found=f"{uri}: none to {MAX_FAILURES} images before it")
+            if dead:
+                self._retry_at[place] = self._clock() + RETRY_S
+        try:
+            yield
+        except OutageError:
+            with self._lock:
+                self._failures[place] = self._failures.get(place, 0) + 1
+                self._retry_at[place] = self._clock() + RETRY_S
+            raise
+        with self._lock:
+            self._failures[place] = 0
+
+    def excuses(self, uri: str) -> bool:
+        """Whether the run goes on after an address could not be reached, without its image."""
+        with self._lock:
+            dead = {place for place, failures in self._failures.items() if failures >= MAX_FAILURES}
+            if place_of(uri) in dead:
+                return self._keep_going and len(dead) < len(self._failures)
+            return self._keep_going or local_path(uri) is not None

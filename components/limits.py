@@ -1,0 +1,50 @@
+"""How much of a foreign file or store is read, and for how long; set in the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Self
+
+from components.errors import ConfigError
+
+_MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of every read of something that came from outside.
+
+    Arguments:
+        bytes: of one encoded file, and of all large ones that are in memory at once.
+        pixels: of one image, and of all that are being decoded at once.
+        seconds: for one file, folder or answer of a store.
+    """
+
+    bytes: int
+    pixels: int
+    seconds: float
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read `FOVEAL_MAX_FILE_MB` (512), `FOVEAL_MAX_MEGAPIXELS` (200) and `FOVEAL_READ_TIMEOUT_S` (30).
+
+        Raises:
+            ConfigError: one of them is no positive number.
+        """
+        return cls(
+            bytes=int(_number("FOVEAL_MAX_FILE_MB", 512) * _MB),
+            pixels=int(_number("FOVEAL_MAX_MEGAPIXELS", 200) * _MB),
+            seconds=_number("FOVEAL_READ_TIMEOUT_S", 30),
+        )
+
+
+def _number(name: str, default: float) -> float:
+    given = os.environ.get(name) or str(default)
+    try:
+        value = float(given)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"a positive number in {name}", found=repr(given), mend=f"set it, e.g. {name}={default:g}")
+    return value
