@@ -33,14 +33,15 @@ class Limits:
             ConfigError: one of them is no positive number.
         """
         return cls(
-            bytes=int(_number("FOVEAL_MAX_FILE_MB", 512) * _MB),
-            pixels=int(_number("FOVEAL_MAX_MEGAPIXELS", 200) * _MB),
-            seconds=_number("FOVEAL_READ_TIMEOUT_S", 30),
+            bytes=int(_number("FOVEAL_MAX_FILE_MB", os.environ.get("FOVEAL_MAX_FILE_MB"), 512) * _MB),
+            pixels=int(_number("FOVEAL_MAX_MEGAPIXELS", os.environ.get("FOVEAL_MAX_MEGAPIXELS"), 200) * _MB),
+            seconds=_number("FOVEAL_READ_TIMEOUT_S", os.environ.get("FOVEAL_READ_TIMEOUT_S"), 30),
         )
 
 
-def _number(name: str, default: float) -> float:
-    given = os.environ.get(name) or str(default)
+def _number(name: str, given: str | None, default: float) -> float:
+    if not given:
+        return default
     try:
         value = float(given)
     except ValueError:

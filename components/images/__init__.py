@@ -1,7 +1,7 @@
 """Images and their labels: what every other room reads pictures through.
 
 - `reading`: `read_image`, one picture as a person sees it.
-- `bounded`: `read_bytes` and `holding`, encoded files up to limits of size, memory and time; `places`: which hosts answer.
+- `bounded`: `read_bytes` and `holding`, encoded files within limits of memory and time; `places`: which hosts answer.
 - `names`: names of any bytes, as they are shown and stored.
 - `sources`: `list_images`, over folders, globs, manifests and object stores.
 - `datasets`: `load_dataset`, pictures with their ground truth.
