@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
@@ -55,10 +56,9 @@ def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[st
 
     try:
         with open_regular(path) as file:
-            content = file.read(most + 1)
-        if len(content) > most:
-            refuse(f"more than {most:,} bytes")
-        return parse(content.decode("utf-8-sig"))
+            if (size := os.fstat(file.fileno()).st_size) > most:
+                refuse(f"{size:,} bytes, more than {most:,}")
+            return parse(file.read(most).decode("utf-8-sig"))
     except IsADirectoryError as error:
         refuse("a folder", error)
     except OSError as error:
