@@ -49,6 +49,11 @@ class RetrainConfig(Parameters):
         description="How long an automatic retraining waits after a rejection; doubles with each further one.",
         json_schema_extra=at(6),
     )
+    trust_pickle: bool = Field(
+        False,
+        description="Load the champion's checkpoint, which can run any code, although it was not released from here.",
+        json_schema_extra=at(7),
+    )
 
     _name = field_validator("name")(lambda value: check_model_name(value))
 

@@ -16,6 +16,7 @@ from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Split, step, workplace
 from flows.tasks import registry
+from flows.trust import require_trusted
 from model_registry import CHAMPION, Grounds
 
 
@@ -80,8 +81,14 @@ class Champion:
 
 
 @step("fetch champion", cached=False, retries=5)
-def fetch_champion(name: str, output: Path) -> Champion:
-    """The champion, its bundle, its reference, and the checkpoint that it came from."""
+def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
+    """The champion, its bundle, its reference, and the checkpoint that it came from.
+
+    Arguments:
+        name: of the model.
+        output: folder for its files.
+        trust: the checkpoint may be unpickled although nobody has trusted it on this storage root.
+    """
     store = registry()
     version = store.get(name, CHAMPION)
     label = f"{version.name}/{version.version}"
@@ -93,6 +100,8 @@ def fetch_champion(name: str, output: Path) -> Champion:
             mend="release the model from its checkpoint, or train elsewhere and release the result",
         )
     released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
+    if released.model.trust_pickle:
+        require_trusted(source, label, asked=trust)
     if not released.data.labelled.exists():
         raise ConfigError(
             f"the labelled data that {label} was released with",

@@ -16,7 +16,7 @@ from components.contracts import BenchmarkReport, Bundle, DriftReport, GateRepor
 from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset, load_dataset
 from components.targets import load_target
-from flows import publish, tasks
+from flows import publish, tasks, trust
 from flows.config import ReleaseConfig
 from flows.predicting import Served
 from flows.progress import note
@@ -46,6 +46,8 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     source = tasks.open_model(config.model)
     for part in (validation, golden, *held_out):
         in_classes_of(load_dataset(part.data, part.name, objects=False), source.spec.class_names)
+    if config.model.trust_pickle:
+        trust.remember(config.model.path)
     variants = tasks.optimize(source, target, calibration, data.calibration_images)
     report = tasks.benchmark(variants, target, validation, config.benchmark)
     publish.variants(report)

@@ -51,7 +51,7 @@ def _retrain(config: RetrainConfig) -> RetrainSummary:
     if reason := attempts.cooling_down(config):
         return RetrainSummary.not_begun(config, reason)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        champion = learning.fetch_champion(config.name, Path(scratch))
+        champion = learning.fetch_champion(config.name, Path(scratch), config.trust_pickle)
         new = labelling.new_labels(config.name, champion.spec, config.data)
         dataset, count, missing = None, new.count, config.missing(new.count)
         if not missing:

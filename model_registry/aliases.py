@@ -118,6 +118,8 @@ def _project(record: Record, after: int) -> History:
                 if aliases.get(CHALLENGER) == entry.decision.version:
                     record.delete_alias(CHALLENGER)
                 decision_runs.finish(record, history, entry, versions)
+        if not history.broken:
+            record.anchor()
         if record.head() == history.head:
             return history
 

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from components.contracts import Decided, ModelVersion
 from model_registry import decision_runs
+from model_registry.facts import facts_of, hashes_of
 from model_registry.history import History
 from model_registry.release import OWN_BASELINE_METRICS, SESSION_METRICS, validation_role
 from model_registry.store import Store
 
 UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
-_HASH = "_sha256"
 _PAIRED = "gate."  # metrics that belong to a decision
 _HASH_SHOWN = 12
 
@@ -142,8 +142,7 @@ def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: 
 
 
 def _hashes(store: Store, version: ModelVersion) -> dict[str, str]:
-    tags = store.client.get_model_version(version.name, str(version.version)).tags
-    return {key.removesuffix(_HASH): value for key, value in tags.items() if key.endswith(_HASH)}
+    return hashes_of(facts_of(store, store.client.get_model_version(version.name, str(version.version))))
 
 
 def _differing(one: Mapping[str, str], two: Mapping[str, str]) -> tuple[TextPair, ...]:

@@ -9,10 +9,9 @@ import socket
 from components.contracts import Decision, GateReport, Outcome
 from components.errors import RegistryError
 from model_registry.aliases import PREVIOUS_CHAMPION, decide, settle, settle_alone
+from model_registry.facts import bound_hashes, facts_of, hashes_of
 from model_registry.history import BY_HAND, RELEASE, Grounds, History
 from model_registry.record import Record
-
-_HASH = "_sha256"
 
 
 def promote(record: Record, version: int, grounds: Grounds) -> None:
@@ -30,21 +29,29 @@ def promote(record: Record, version: int, grounds: Grounds) -> None:
     _change(record, _decision(record, Outcome.PROMOTED, version, champion, grounds))
 
 
-def roll_back(record: Record, grounds: Grounds, to: int | None = None) -> None:
-    """Make a former champion the champion again: the one before this one, or a certain one.
+def back(record: Record, to: int | None) -> tuple[int, int | None]:
+    """The version that a rollback makes the champion, and the champion that it takes out of production.
 
     Arguments:
         record: of the model.
-        grounds: why, and by whom.
         to: the version to go back to; None for the champion before this one.
 
     Raises:
-        RegistryError: there is no such champion, or somebody changed the champion meanwhile.
+        RegistryError: there is no such champion.
     """
     history = settle(record)
     version = _before(record, history) if to is None else _former(record, history, to)
-    if version != history.champion:
-        _change(record, _decision(record, Outcome.ROLLED_BACK, version, history.champion, grounds))
+    return version, history.champion
+
+
+def roll_back(record: Record, grounds: Grounds, version: int, champion: int | None) -> None:
+    """Make a former champion the champion again, with what `back` said.
+
+    Raises:
+        RegistryError: somebody changed the champion since.
+    """
+    if version != champion:
+        _change(record, _decision(record, Outcome.ROLLED_BACK, version, champion, grounds))
 
 
 def _before(record: Record, history: History) -> int:
@@ -83,6 +90,7 @@ def reject(record: Record, version: int, grounds: Grounds) -> None:
     """
     with record.alone():
         history = settle_alone(record)
+        _require_unbroken(record, history, grounds)
         if history.champion == version:
             raise RegistryError(
                 "a challenger to reject",
@@ -99,6 +107,7 @@ def _change(record: Record, decision: Decision) -> None:
     """Append a decision if the champion is the one it rests on, read again under the lock, and by replay after it."""
     with record.alone():
         history, counts = settle_alone(record), False
+        _require_unbroken(record, history, decision)
         if history.champion == decision.champion_before:
             history, counts = decide(record, decision)
     same = decision.outcome is Outcome.PROMOTED and history.champion == decision.version
@@ -106,9 +115,19 @@ def _change(record: Record, decision: Decision) -> None:
         raise _lost(record, decision, history)
 
 
+def _require_unbroken(record: Record, history: History, made: Decision | Grounds) -> None:
+    """Only a person decides where entries of the record were deleted or changed: what they said is not known."""
+    if history.broken and made.trigger != BY_HAND:
+        raise RegistryError(
+            f"a decision record of {record.model} as Foveal wrote it",
+            found=f"{', '.join(history.broken)} outside of Foveal",
+            mend=f"look at foveal history {record.model}; a promotion or a rollback by hand goes on from there",
+        )
+
+
 def _decision(record: Record, outcome: Outcome, version: int, champion: int | None, grounds: Grounds) -> Decision:
-    tags = record.store.client.get_model_version(record.model, str(version)).tags
-    hashes = {key.removesuffix(_HASH): value for key, value in tags.items() if key.endswith(_HASH)}
+    facts = facts_of(record.store, record.store.client.get_model_version(record.model, str(version)))
+    hashes = {**hashes_of(facts), **bound_hashes(record.read(), version)}
     return Decision(
         outcome,
         version,

@@ -123,17 +123,11 @@ def page(decision: Decision) -> str:
 
 
 def _tell(record: Record, history: History, version: int) -> None:
-    """Say on a version's page why it is what it is, and what took its place."""
+    """Say on a version's page why it is what it is, and what took its place; its other figures are its run's."""
     tags = {}
     if entry := history.last_about(version):
-        tags = {
-            "decision": f"{entry.number} · {entry.decision.outcome.value}",
-            f"{entry.decision.outcome.value}_at": entry.at.isoformat(timespec="seconds"),
-            "decided_by": entry.decision.who,
-            "decision_run": entry.run_id,
-            "trigger": entry.decision.trigger,
-            "reasons": "; ".join(entry.decision.reasons)[:_TAG_LENGTH],
-        }
+        what = f"{entry.number} · {entry.decision.outcome.value.replace('_', ' ')} by {entry.decision.who}"
+        tags = {"decision": what, "reasons": "; ".join(entry.decision.reasons)[:_TAG_LENGTH]}
     ends = [reign.ended_by for reign in history.reigns() if reign.version == version]
     if any(ends):
         last = ends[-1]

@@ -81,12 +81,14 @@ class History:
         champion: the version in production, or None.
         former: champions that a rollback goes back to, the next one first. A version that was rolled back is not among
             them, nor is one that was deleted, where the record was read from a registry.
+        broken: entries that were deleted or changed outside of Foveal, one line each.
     """
 
     entries: tuple[Entry, ...] = ()
     head: int = 0
     champion: int | None = None
     former: tuple[int, ...] = ()
+    broken: tuple[str, ...] = ()
 
     @property
     def previous(self) -> int | None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from components.contracts import Decision, dump, load
+from components.contracts import Decision, Outcome, dump, load
 from components.errors import FovealError
-from model_registry.history import Entry, History, replay
+from model_registry.chain import ANCHOR, KNOWN_GAPS, PREVIOUS, breaks, link, numbers
+from model_registry.history import BY_HAND, Entry, History, replay
 from model_registry.release import RECORD_SUFFIX
 from model_registry.store import Store, contended, sqlite_file, taking_turns
 
@@ -56,8 +57,10 @@ class Record:
 
     def read(self) -> History:
         """The record, replayed; a deleted version is no champion to go back to."""
-        rows = self._rows(self.name)
+        rows, model = self._rows(self.name), self._model(self.model)
         history = replay(entry for row in rows if (entry := _entry(row)))
+        anchor = model.tags.get(ANCHOR, "") if model else ""
+        history = replace(history, broken=breaks(rows, anchor))
         if history.former:
             there = self.versions()
             history = replace(history, former=tuple(version for version in history.former if version in there))
@@ -65,10 +68,14 @@ class Record:
 
     def head(self) -> int:
         """The number of the newest entry; 0 for none."""
-        newest = self.store.client.search_model_versions(
-            f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
-        )
-        return int(newest[0].version) if newest else 0
+        newest = self._newest()
+        return int(newest.version) if newest else 0
+
+    def anchor(self) -> None:
+        """Let the model itself name the newest entry, so that the last one, too, is missed when it is deleted."""
+        newest, model = self._newest(), self._model(self.model)
+        if newest and model and model.tags.get(ANCHOR) != link(newest):
+            contended(self.store.client.set_registered_model_tag, self.model, ANCHOR, link(newest))
 
     def aliases(self) -> dict[str, int]:
         """The model's aliases; none for a model that is not registered."""
@@ -104,7 +111,11 @@ class Record:
             "champion_before": "" if before is None else str(before),
             "trigger": decision.trigger,
             "decision": stated,
+            PREVIOUS: link(newest) if (newest := self._newest()) else "",
         }
+        noticed = decision.outcome in (Outcome.ADOPTED, Outcome.WITHDRAWN)  # nobody has looked at the record
+        if decision.trigger == BY_HAND and not noticed and (gaps := numbers(self.read().broken)):
+            tags[KNOWN_GAPS] = gaps
         contended(
             self.store.client.create_model_version,
             self.name,
@@ -158,6 +169,12 @@ class Record:
         """Hold the embedded store's lock, so that writers take turns; nothing on a server."""
         with taking_turns(self.store, "decisions"):
             yield
+
+    def _newest(self) -> Any:
+        rows = self.store.client.search_model_versions(
+            f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
+        )
+        return rows[0] if rows else None
 
     def _model(self, name: str) -> Any:
         from mlflow.exceptions import MlflowException

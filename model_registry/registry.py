@@ -15,8 +15,9 @@ from components.errors import ConfigError, RegistryError
 from components.files import replacing
 from model_registry import aliases, datasets, deciding, drift, runs
 from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
-from model_registry.bundles import require_same, unpack
+from model_registry.bundles import fetch_bundle, require_same, stored_file, verify_files
 from model_registry.comparison import UI, Comparison, compare, comparison_url
+from model_registry.facts import bound_hashes, facts_of, hashes_of
 from model_registry.failures import mlflow_errors
 from model_registry.history import Grounds, History, Reign
 from model_registry.record import Record
@@ -127,10 +128,11 @@ class Registry:
         whoever opens the model next finishes what is half done. Nothing happens if it is the champion already.
 
         Raises:
+            BundleError: its bundle is not the one that was released.
             RegistryError: no such version; no gates that it passed, where nobody decides by hand or by the rule
                 for releases; or somebody changed the champion since it was compared with, or since this began.
         """
-        self.get(name, version)
+        self.verify(self.get(name, version))
         with mlflow_errors(f"to promote {name}/{version}"):
             deciding.promote(self._record(name), version, grounds or Grounds())
         return self.get(name, version)
@@ -144,6 +146,7 @@ class Registry:
             to: a version that was in production before, instead of the last one.
 
         Raises:
+            BundleError: the bundle of the version to go back to is not the one that was released.
             RegistryError: no such version, none to go back to, or somebody changed the champion meanwhile.
         """
         if to is not None:
@@ -151,7 +154,10 @@ class Registry:
         elif not self.versions(name):
             self.get(name, CHAMPION)  # says what there is instead
         with mlflow_errors(f"to roll {name} back"):
-            deciding.roll_back(self._record(name), grounds or Grounds(), to)
+            version, champion = deciding.back(self._record(name), to)
+        self.verify(self.get(name, version))
+        with mlflow_errors(f"to roll {name} back"):
+            deciding.roll_back(self._record(name), grounds or Grounds(), version, champion)
         return self.get(name, CHAMPION)
 
     def reject(self, name: str, version: int, grounds: Grounds | None = None) -> ModelVersion:
@@ -202,7 +208,21 @@ class Registry:
     def tags(self, version: ModelVersion) -> dict[str, str]:
         """What is known of a version by name: hashes, target, variant, precision, backend and more."""
         with mlflow_errors("to read a version"):
-            return dict(self._store.client.get_model_version(version.name, str(version.version)).tags)
+            row = self._store.client.get_model_version(version.name, str(version.version))
+            return facts_of(self._store, row)
+
+    def hashes(self, version: ModelVersion) -> dict[str, str]:
+        """Role → sha256 of a version's files and data; what its first decision recorded counts before all else."""
+        return {**hashes_of(self.tags(version)), **bound_hashes(self.history(version.name), version.version)}
+
+    def verify(self, version: ModelVersion) -> None:
+        """Make sure that a version's bundle, and what MLflow runs of it, are what was released.
+
+        Raises:
+            BundleError: the bundle is another one, or damaged.
+            RegistryError: the files that MLflow runs are others, or it has no bundle.
+        """
+        verify_files(self._store, version, self.hashes(version))
 
     def metrics(self, version: ModelVersion) -> dict[str, float]:
         """The chosen variant's metrics by name, as measured when the version was released."""
@@ -237,16 +257,7 @@ class Registry:
             BundleError: the stored bundle is damaged.
             RegistryError: the version has none.
         """
-        expected = self.tags(version).get("bundle_sha256", "")
-        with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            archive = self._download(version, runs.BUNDLE_FOLDER, ".zip", Path(scratch))
-            if archive is None:
-                raise RegistryError(
-                    "a version that Foveal released",
-                    found=f"{version.name}/{version.version} without a bundle",
-                    mend="choose another version",
-                )
-            return unpack(archive, expected, output)
+        return fetch_bundle(self._store, version, self.hashes(version).get("bundle"), output)
 
     def download_reference(self, version: ModelVersion, output: Path) -> Path | None:
         """Copy a version's drift reference into the folder `output`; None when it was released without one.
@@ -255,10 +266,10 @@ class Registry:
             RegistryError: it is not the file that was registered.
         """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            stored = self._download(version, runs.REFERENCE_FOLDER, ".parquet", Path(scratch))
+            stored = stored_file(self._store, version, runs.REFERENCE_FOLDER, ".parquet", Path(scratch))
             if stored is None:
                 return None
-            require_same(stored, self.tags(version).get("reference_sha256"), version)
+            require_same(stored, self.hashes(version).get("reference"), version)
             with replacing(output / "reference.parquet") as aside:
                 shutil.copyfile(stored, aside)
         return output / "reference.parquet"
@@ -272,10 +283,10 @@ class Registry:
             RegistryError: it is not the file that was registered, or its hash was not kept.
         """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            stored = self._download(version, runs.SOURCE_FOLDER, "", Path(scratch))
+            stored = stored_file(self._store, version, runs.SOURCE_FOLDER, "", Path(scratch))
             if stored is None:
                 return None
-            require_same(stored, self.tags(version).get("source_sha256"), version)
+            require_same(stored, self.hashes(version).get("source"), version)
             with replacing(output / stored.name) as aside:
                 shutil.copyfile(stored, aside)
         return output / stored.name
@@ -287,7 +298,7 @@ class Registry:
             RegistryError: they were not kept.
         """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            stored = self._download(version, "", runs.PARAMETERS, Path(scratch))
+            stored = stored_file(self._store, version, "", runs.PARAMETERS, Path(scratch))
             if stored is None:
                 raise RegistryError(
                     "a version that Foveal released",
@@ -315,14 +326,6 @@ class Registry:
     def _names(self) -> str:
         with mlflow_errors("to list models"):
             return ", ".join(registered_names(self._store))
-
-    def _download(self, version: ModelVersion, folder: str, suffix: str, scratch: Path) -> Path | None:
-        with mlflow_errors("to download an artifact"):
-            files = self._store.client.list_artifacts(version.run_id, folder)
-            stored = next((file.path for file in files if file.path.endswith(suffix)), None)
-            if stored is None:
-                return None
-            return Path(self._store.client.download_artifacts(version.run_id, stored, str(scratch)))
 
 
 def _version(row: Any, aliases: Mapping[str, int]) -> ModelVersion:

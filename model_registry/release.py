@@ -178,6 +178,7 @@ def release_params(release: Release) -> dict[str, str]:
         "threads": str(target.threads),
         "task": spec.task.value,
         "classes": str(len(spec.class_names)),
+        "metric": release.report.metric,
     }
     return {**flatten(release.parameters), **facts, **params_of(release.chosen)}
 
@@ -207,34 +208,38 @@ def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def version_tags(release: Release) -> dict[str, str]:
-    """What a person filters versions by, and what proves which files a version consists of.
-
-    The files are there: `check_files` has seen them.
+    """What a person filters versions by; all else is a parameter of the version's run.
 
     Raises:
         ConfigError: the user's tags contain one of these.
     """
-    report, chosen = release.report, release.chosen
     tags = {
         "release_key": release.key,
-        "model_sha256": chosen.artifact.sha256,
         "bundle_sha256": release.bundle.sha256,
-        **{f"{role}_sha256": digest for role, digest in release.dataset_hashes.items()},
-        "target": report.target.name,
-        "variant": chosen.variant,
-        "precision": chosen.artifact.precision.value,
-        "backend": chosen.backend,
-        "task": chosen.artifact.spec.task.value,
-        "metric": report.metric,
-        "foveal_version": foveal_version(),
+        "target": release.report.target.name,
+        "variant": release.chosen.variant,
+        "task": release.chosen.artifact.spec.task.value,
     }
-    if release.reference is not None:
-        tags["reference_sha256"] = sha256_file(release.reference)
-    if release.source is not None:
-        tags["source_sha256"] = sha256_file(release.source)
     if clash := sorted(tags.keys() & release.tags.keys()):
         raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", mend="rename them")
     return {**release.tags, **tags}
+
+
+def file_hashes(release: Release) -> dict[str, str]:
+    """Role → sha256 of the files and the data that a version consists of.
+
+    The files are there: `check_files` has seen them.
+    """
+    hashes = {
+        **release.dataset_hashes,
+        "model": release.chosen.artifact.sha256,
+        "bundle": release.bundle.sha256,
+    }
+    if release.reference is not None:
+        hashes["reference"] = sha256_file(release.reference)
+    if release.source is not None:
+        hashes["source"] = sha256_file(release.source)
+    return hashes
 
 
 def run_tags(release: Release) -> dict[str, str]:

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.files import sha256_file
+from components.files import sha256_file, sha256_tree
 from model_registry import runs
+from model_registry.facts import HASH_PARAM, facts_of, hashes_of
 from model_registry.model_card import description, model_card
 from model_registry.pyfunc import save_pyfunc
 from model_registry.release import Release, run_tags
@@ -17,12 +18,12 @@ _NOTE_LENGTH = 8000  # characters of a run's tag
 
 
 def find_release(store: Store, release: Release) -> int | None:
-    """The version that a release was registered as before; a tag that an older Foveal did not set is added."""
+    """The version that a release was registered as before; a hash that an older Foveal did not keep is added."""
     found = _same(store, release)
     if not found:
         return None
     row = found[0]
-    if release.source is not None and "source_sha256" not in row.tags:
+    if release.source is not None and "source" not in hashes_of(facts_of(store, row)):
         store.client.set_model_version_tag(release.name, row.version, "source_sha256", sha256_file(release.source))
     return int(row.version)
 
@@ -44,6 +45,8 @@ def log_release(store: Store, release: Release, tags: dict[str, str]) -> int:
             with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
                 saved = save_pyfunc(release, Path(scratch) / "model", model, run_id)
                 store.client.log_model_artifacts(model.model_id, str(saved))
+                # Whoever loads the model runs its code: promotions compare all of its files.
+                runs.log_params(store.client, run_id, {f"{HASH_PARAM}pyfunc": sha256_tree(saved)})
         return _register(store, release, tags, card, run_id, model)
 
 

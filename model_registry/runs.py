@@ -16,9 +16,12 @@ from components.contracts import dump
 from components.errors import RegistryError
 from components.files import write_json
 from components.package.manifest import MANIFEST
+from model_registry.bundles import BUNDLE_FOLDER
+from model_registry.facts import HASH_PARAM
 from model_registry.plot import draw_latency_accuracy
 from model_registry.release import (
     Release,
+    file_hashes,
     flatten,
     metrics_of,
     params_of,
@@ -30,7 +33,7 @@ from model_registry.release import (
 )
 from model_registry.store import Store
 
-BUNDLE_FOLDER, REFERENCE_FOLDER, SOURCE_FOLDER = "bundle", "reference", "source"
+REFERENCE_FOLDER, SOURCE_FOLDER = "reference", "source"
 PARAMETERS = "parameters.json"
 _PER_BATCH = 100  # parameters and tags that MLflow takes in one call
 _PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
@@ -127,7 +130,7 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     log_inputs(client, run_id, data)
     role = validation_role(flatten(release.parameters), release.dataset_hashes)
     validation = next((d for d in data if d.role == role), None)
-    _log_params(client, run_id, release_params(release))
+    log_params(client, run_id, {**release_params(release), **_hash_params(release)})
     log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
         client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
@@ -159,7 +162,7 @@ def log_variants(store: Store, experiment: str, parent: str, release: Release) -
         if measurement.error:
             own["error"] = measurement.error
         with open_run(store, experiment, measurement.variant, own, parent) as run_id:
-            _log_params(store.client, run_id, {"target": report.target.name, **params_of(measurement)})
+            log_params(store.client, run_id, {"target": report.target.name, **params_of(measurement)})
             log_metrics(store.client, run_id, metrics_of(measurement))
         if measurement.error:
             store.client.set_terminated(run_id, "FAILED")
@@ -185,6 +188,10 @@ def log_metrics(
     )
 
 
+def _hash_params(release: Release) -> dict[str, str]:
+    return {f"{HASH_PARAM}{role}": digest for role, digest in file_hashes(release).items()}
+
+
 def _datasets(release: Release) -> list[DatasetName]:
     return [DatasetName(role, f"{release.name}-{role}", digest) for role, digest in release.dataset_hashes.items()]
 
@@ -204,7 +211,8 @@ def log_inputs(client: Any, run_id: str, datasets: list[DatasetName]) -> None:
         client.log_inputs(run_id, inputs)
 
 
-def _log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:
+def log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:
+    """Log parameters of a run; nobody can change them afterwards."""
     from mlflow.entities import Param
 
     rows = [Param(key, value) for key, value in _cut(params).items()]

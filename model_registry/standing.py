@@ -21,12 +21,14 @@ class Standing:
         versions: how many it has.
         aliases: alias → version, as MLflow serves them now.
         decisions: outcome → how many decisions of its record had it.
+        broken: entries of its record that were deleted or changed outside of Foveal, one line each.
     """
 
     name: str
     versions: int
     aliases: Mapping[str, int]
     decisions: Mapping[str, int]
+    broken: tuple[str, ...] = ()
 
 
 def registered_names(store: Store) -> list[str]:
@@ -43,5 +45,6 @@ def registered_names(store: Store) -> list[str]:
 
 def standing_of(record: Record) -> Standing:
     """Of one model."""
-    outcomes = Counter(entry.decision.outcome.value for entry in record.read().entries)
-    return Standing(record.model, len(record.versions()), record.aliases(), dict(outcomes))
+    history = record.read()
+    outcomes = Counter(entry.decision.outcome.value for entry in history.entries)
+    return Standing(record.model, len(record.versions()), record.aliases(), dict(outcomes), history.broken)

@@ -56,6 +56,7 @@ def history(
         if not done.entries:
             registry.get(model, CHAMPION)  # says what there is instead
         show(dump(done.decisions), as_json, lambda: printed.decisions(model, done.decisions))
+        printed.broken(model, done.broken)
         return
     moment = at.astimezone(UTC)
     if moment > datetime.now(UTC):

@@ -13,6 +13,7 @@ from model_registry import History, Reign
 _STYLES = {Outcome.REJECTED: "yellow", Outcome.ROLLED_BACK: "bold red", Outcome.WITHDRAWN: "bold red"}
 _HEADINGS = ("#", "when (UTC)", "outcome", "version", "champion", "trigger", "who")
 _out = Console()
+_err = Console(stderr=True)
 
 
 def champion(name: str, record: History) -> None:
@@ -33,6 +34,12 @@ def decisions(name: str, rows: Sequence[Decided]) -> None:
         _line("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), style)
         for reason in decided.decision.reasons if decided else ():
             _line(" " * (widths[0] + 4) + reason, "dim")
+
+
+def broken(name: str, lines: Sequence[str]) -> None:
+    """What is wrong with a record, on stderr."""
+    for line in lines:
+        _err.print(f"warning: {name}: {line} outside of Foveal", highlight=False, soft_wrap=True, markup=False)
 
 
 def reign(name: str, moment: datetime, found: Reign | None) -> None:

@@ -28,6 +28,9 @@ def retrain(
     config: Annotated[
         Path | None, typer.Option(help="A YAML file with further parameters; what is given here goes before it.")
     ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Load the champion's checkpoint although nobody trusted it here.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fine-tune the champion on new labels, send the challenger through the chain and the gates, and decide."""
@@ -38,7 +41,7 @@ def retrain(
     values = read_values(config, RetrainConfig) if config else {}
     if values.get("name", name) != name:
         raise ConfigError(f"parameters to retrain {name}", found=f"{values['name']} in {config}", mend="name one model")
-    said = {"name": name, "trigger": trigger, "event": event}
+    said = {"name": name, "trigger": trigger, "event": event, "trust_pickle": trust_pickle or None}
     of_data = {"labels": labels, "labels_split": labels_split}
     values |= {key: value for key, value in said.items() if value is not None}
     if given := {key: value for key, value in of_data.items() if value is not None}:

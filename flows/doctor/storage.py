@@ -15,7 +15,7 @@ from pathlib import Path
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.settings import Settings
-from model_registry import former_roots, relocate, shown_folder
+from model_registry import Registry, former_roots, relocate, shown_folder
 
 LITTLE_GB, TOO_LITTLE_GB = 5.0, 0.5
 _AHEAD_S = 60.0
@@ -82,6 +82,21 @@ def examine_store(settings: Settings) -> list[Finding]:
             )
         ]
     return [Finding("store", State.OK, f"{settings.store} can be written and read")]
+
+
+def examine_records(settings: Settings) -> list[Finding]:
+    """Whether the decision records are as they were written; nothing is made where there is no database yet."""
+    if settings.embedded_tracking and not settings.registry_database.exists():
+        return []
+    try:
+        standings = Registry(settings.tracking_uri, settings.artifact_root).standings()
+    except FovealError as error:
+        return [failed("decisions", error)]
+    broken = [f"{line} of {standing.name}" for standing in standings for line in standing.broken]
+    if not broken:
+        return [Finding("decisions", State.OK, f"{len(standings)} records, each as it was written")]
+    mend = "find out who writes to MLflow; foveal promote or rollback by hand goes on from there"
+    return [Finding("decisions", State.FAIL, f"{', '.join(broken[:5])}, outside of Foveal", mend)]
 
 
 def _root(root: Path) -> Iterator[Finding]:

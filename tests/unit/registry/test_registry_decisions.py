@@ -101,10 +101,10 @@ def test_a_version_says_why_it_is_what_it_is(registry, model):
     registry.promote(model, 2)
     registry.reject(model, 3, Grounds("drift", "a flow", ("golden: fail, worse",)))
     one, two, three = (registry.tags(registry.get(model, number)) for number in (1, 2, 3))
-    assert (one["decision"], one["reasons"]) == ("1 · promoted", "it is the only one")
+    assert one["decision"].startswith("1 · promoted by ") and one["reasons"] == "it is the only one"
     assert one["replaced_by"] == "decision 2 · promoted v2"
-    assert two["decision"] == "2 · promoted" and "replaced_by" not in two
-    assert (three["decision"], three["trigger"], three["reasons"]) == ("3 · rejected", "drift", "golden: fail, worse")
+    assert two["decision"].startswith("2 · promoted") and "replaced_by" not in two
+    assert (three["decision"], three["reasons"]) == ("3 · rejected by a flow", "golden: fail, worse")
     registry.rollback(model)
     assert registry.tags(registry.get(model, 2))["replaced_by"] == "decision 4 · rolled back v1"
     assert registry.tags(registry.get(model, 1))["replaced_by"] == "is champion again"
@@ -356,6 +356,35 @@ def test_gates_too_many_for_the_record_are_kept_with_the_run(registry, model, cl
     decided = registry.decisions(model)[-1].decision
     assert (decided.outcome, decided.version, decided.gates) == (Outcome.PROMOTED, 2, None)
     assert registry.compare(model, 1, 2).decided.decision.gates == many
-    run_id = registry.tags(registry.get(model, 2))["decision_run"]
+    run_id = registry.history(model).entries[-1].run_id
     stored = json.loads(Path(client.download_artifacts(run_id, "decision.json", str(tmp_path))).read_text())
     assert load(Decision, stored).gates == many
+
+
+def test_a_deleted_or_changed_entry_is_seen_and_only_a_person_decides_from_there(registry, model, client):
+    for version in (1, 2):
+        registry.promote(model, version)
+    registry.rollback(model)
+    assert registry.history(model).broken == ()
+    client.delete_model_version(f"{model}.decisions", "3")  # the newest: the version that was taken back would return
+    assert registry.history(model).broken == ("decision 3 was deleted",)
+    with pytest.raises(RegistryError, match=r"decision 3 was deleted outside of Foveal.*foveal history"):
+        registry.promote(model, 3, Grounds("drift", "a flow", gates=gates(model, 1, 3)))
+    with pytest.raises(RegistryError, match="as Foveal wrote it"):
+        registry.reject(model, 3, Grounds("drift", "a flow"))
+    registry.promote(model, 4, Grounds(who="ann"))
+    assert registry.history(model).broken == (), "ann has seen it"
+    registry.reject(model, 3, Grounds("drift", "a flow"))
+    client.delete_model_version(f"{model}.decisions", "1")
+    stated = client.get_model_version(f"{model}.decisions", "2").tags["decision"]
+    client.set_model_version_tag(f"{model}.decisions", "2", "decision", stated.replace('"who": "', '"who": "not '))
+    assert registry.history(model).broken == ("decision 1 was deleted", "decision 2 was changed")
+
+
+def test_a_whole_record_that_was_deleted_is_missed(registry, model, client):
+    registry.promote(model, 1)
+    client.delete_registered_model(f"{model}.decisions")
+    assert registry.get(model, "champion").version == 1, "adopted: the alias is all that is left"
+    assert registry.history(model).broken == ("decision 1 was changed",)
+    registry.promote(model, 2, Grounds(who="ann"))
+    assert registry.history(model).broken == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from components.errors import RegistryError
 from model_registry import Registry
-from model_registry.store import open_store
+from model_registry.store import open_store, sqlite_file
 
 HOLD = """
 import sqlite3, sys, time
@@ -91,7 +92,8 @@ def test_a_checkpoint_without_a_kept_hash_is_not_given_until_its_release_is_run_
     checkpoint.write_bytes(b"weights")
     release = make_release("of.old", source=checkpoint)
     version = registry.log_release(release)
-    open_store(registry.tracking_uri).client.delete_model_version_tag("of.old", "1", "source_sha256")
+    with closing(sqlite3.connect(sqlite_file(open_store(registry.tracking_uri)))) as database, database:
+        database.execute("delete from params where key = 'sha256.source' and run_uuid = ?", (version.run_id,))
     with pytest.raises(RegistryError, match="run its release again"):
         registry.download_source(version, tmp_path / "copy")
     assert registry.log_release(release) == version

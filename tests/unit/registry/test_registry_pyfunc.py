@@ -95,6 +95,7 @@ def test_a_fresh_process_loads_the_champion_by_name_without_foveal(
     assert foveal == []
     assert list(tmp_path.iterdir()) == []
     assert sha256_tree(stored) == sha256_tree(bundle.folder)
+    registry.verify(version)  # loading leaves nothing beside the code of the model
 
 
 def test_every_way_to_give_an_image_gives_the_same(model, photo, encoded):

@@ -9,7 +9,15 @@ import pytest
 from components.contracts import Bundle
 from components.errors import BudgetError, BundleError, ConfigError, RegistryError
 from components.files import sha256_file
-from model_registry.release import Release, check_files, flatten, metrics_of, release_metrics, version_tags
+from model_registry.release import (
+    Release,
+    check_files,
+    file_hashes,
+    flatten,
+    metrics_of,
+    release_metrics,
+    version_tags,
+)
 
 
 @pytest.fixture
@@ -77,12 +85,12 @@ def test_equal_releases_share_their_key_and_other_benchmarks_or_bundles_do_not(m
     assert make_plain(bundle=replace(files, sha256="0" * 64)).key != key
 
 
-def test_tags_prove_which_files_a_version_consists_of(make_plain, artifact, files):
-    tags = version_tags(make_plain(tags={"team": "vision"}))
-    assert tags["team"] == "vision"
-    assert tags["model_sha256"] == artifact.sha256
-    assert tags["bundle_sha256"] == files.sha256
-    assert tags["validation_sha256"] == "a" * 64
+def test_tags_are_few_and_hashes_prove_which_files_a_version_consists_of(make_plain, artifact, files):
+    release = make_plain(tags={"team": "vision"})
+    tags, hashes = version_tags(release), file_hashes(release)
+    assert tags["team"] == "vision" and len(tags) == 6
+    assert tags["bundle_sha256"] == hashes["bundle"] == files.sha256
+    assert (hashes["model"], hashes["validation"]) == (artifact.sha256, "a" * 64)
 
 
 def test_a_tag_that_foveal_sets_itself_is_refused(make_plain):

@@ -22,9 +22,9 @@ from components.contracts import (
     load,
 )
 from components.errors import BundleError, ConfigError, RegistryError
-from components.files import sha256_tree
+from components.files import sha256_file, sha256_tree
 from components.package import verify_bundle
-from model_registry import Grounds, MetricPair, Registry
+from model_registry import Grounds, MetricPair, Registry, sqlite_uri
 from model_registry.store import open_store
 
 
@@ -271,6 +271,61 @@ def test_what_decided_comes_first_and_what_was_not_measured_alike_is_marked(regi
     ]
     assert paired[0] == {"gate.v1-v2.golden": 0.81, "gate.v1-v2.p95_ms": 4.0}
     assert paired[1] == {"gate.v1-v2.golden": 0.83, "gate.v1-v2.p95_ms": 3.8}
+
+
+def tampered(path):
+    with path.open("ab") as file:
+        file.write(b"#")
+    return path
+
+
+def test_only_the_bundle_and_the_code_that_were_released_come_into_production(tmp_path, make_release):
+    registry = Registry(sqlite_uri(tmp_path / "mlflow.db"))
+    for noise_floor in (0.1, 0.2, 0.3):
+        registry.log_release(make_release("guarded", noise_floor=noise_floor))
+    for version in (1, 2):
+        registry.promote("guarded", version)
+    one = registry.get("guarded", 1)
+    archive = next((tmp_path / "artifacts" / "guarded" / one.run_id).rglob("*.zip"))
+    content = archive.read_bytes()
+    tampered(archive)
+    with pytest.raises(BundleError, match="the bundle that was registered"):
+        registry.rollback("guarded")
+    assert registry.get("guarded", "champion").version == 2
+    archive.write_bytes(content)
+    assert registry.rollback("guarded").version == 1
+    models = tmp_path / "artifacts" / "guarded" / "models"
+    client = open_store(registry.tracking_uri).client
+    own = client.get_run(registry.get("guarded", 3).run_id).outputs.model_outputs[0].model_id
+    tampered(next((models / own).rglob("pyfunc_model.py")))
+    with pytest.raises(RegistryError, match="the MLflow model that was registered with guarded/3"):
+        registry.promote("guarded", 3)
+    assert [version.aliases for version in registry.versions("guarded")] == [("champion",), (), ("challenger",)]
+
+
+def test_a_checkpoint_is_the_one_that_the_first_decision_recorded_whatever_tags_say(tmp_path, make_release):
+    source = tmp_path / "model.pt"
+    source.write_bytes(b"weights")
+    registry = Registry(sqlite_uri(tmp_path / "mlflow.db"))
+    version = registry.log_release(make_release("bound", source=source))
+    registry.promote("bound", 1)
+    client = open_store(registry.tracking_uri).client
+    stored = tampered(next((tmp_path / "artifacts" / "bound" / version.run_id / "artifacts" / "source").iterdir()))
+    client.set_model_version_tag("bound", "1", "source_sha256", sha256_file(stored))
+    with pytest.raises(RegistryError, match=r"the model\.pt that was registered with bound/1"):
+        registry.download_source(version, tmp_path / "output")
+    assert registry.hashes(version)["source"] == sha256_file(source)
+
+
+def test_a_version_has_at_most_eight_tags_and_says_all_else_as_parameters(registry, client, make_release):
+    registry.log_release(make_release("plainly"))
+    registry.promote("plainly", 1, Grounds(reasons=("it is the first",)))
+    registry.log_release(make_release("plainly", noise_floor=0.02))
+    registry.promote("plainly", 2)
+    tags = client.get_model_version("plainly", "1").tags
+    assert len(tags) == 8, sorted(tags)
+    facts = registry.tags(registry.get("plainly", 1))
+    assert {"model_sha256", "reference_sha256", "pyfunc_sha256", "precision", "metric"} <= set(facts)
 
 
 def test_a_release_that_fails_half_way_leaves_no_version_and_no_open_run(registry, client, make_release, tmp_path):
