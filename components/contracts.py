@@ -51,6 +51,13 @@ class Fit(StrEnum):
     CENTER_CROP = "center_crop"  # scale the shorter side, cut the middle
 
 
+class Interpolation(StrEnum):
+    """How an image is resampled when it is stretched or cropped; both are antialiased, as in Pillow."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
 class Head(StrEnum):
     """What the first output of a model holds."""
 
@@ -110,6 +117,9 @@ class VisionSpec:
         input_size: (height, width) in pixels of the model's input.
         fit: how an image is brought to that size.
         head: how the first output is read.
+        resize: what an image is scaled to before its centre is cropped: the length of its shorter side in pixels, or
+            (height, width); None scales it to what just covers the input.
+        interpolation: of stretching and cropping; a letterbox is bilinear without antialiasing, as YOLO trains.
     """
 
     task: TaskType
@@ -117,6 +127,8 @@ class VisionSpec:
     input_size: tuple[int, int]
     fit: Fit
     head: Head
+    resize: int | tuple[int, int] | None = None
+    interpolation: Interpolation = Interpolation.BILINEAR
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from components.contracts import Fit, Output, TaskType
+from components.contracts import Fit, Interpolation, Output, TaskType
 from components.errors import ConfigError
 from components.images.statistics import IMAGE_COLUMNS
 from components.regular import read_regular_text
 from model_registry import check_name
+
+MIN_SIDE, MAX_SIDE = 8, 8192  # pixels of a model's input
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -37,6 +39,40 @@ class NormalisationInput(Parameters):
     std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="Per channel, RGB.", json_schema_extra=at(1))
 
 
+class FitInput(Parameters):
+    """An image is scaled, then the middle is cropped, as torchvision's Resize and CenterCrop do."""
+
+    resize: int | tuple[int, int] | None = Field(
+        None,
+        description="Length of the shorter side before the crop, or [height, width]; none scales to what just covers "
+        "the crop.",
+        json_schema_extra=at(0),
+    )
+    crop: int | tuple[int, int] | None = Field(
+        None,
+        description="Side of the crop, or [height, width]: the model's input. None is image_size.",
+        json_schema_extra=at(1),
+    )
+    interpolation: Interpolation = Field(
+        Interpolation.BILINEAR, description="bilinear or bicubic, antialiased as in Pillow.", json_schema_extra=at(2)
+    )
+    crop_pct: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the shorter side that the crop keeps, as timm says it; in place of resize.",
+        json_schema_extra=at(3),
+    )
+
+    _sizes = field_validator("resize", "crop", mode="before")(lambda value: check_size(value))
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.resize is not None and self.crop_pct is not None:
+            raise ValueError("expected resize or crop_pct, not both")
+        return self
+
+
 class ModelInput(Parameters):
     """The trained model."""
 
@@ -52,20 +88,19 @@ class ModelInput(Parameters):
     task: TaskType | None = Field(
         None, description="detect or classify, where the file does not say.", json_schema_extra=at(2)
     )
-    image_size: int | None = Field(
+    image_size: int | tuple[int, int] | None = Field(
         None,
-        ge=8,
-        le=8192,
-        description="Side of the model's input in pixels, where the file does not say.",
+        description="The model's input in pixels: the side of a square, or [height, width], where the file does not "
+        "say or another size is wanted. A YOLO .pt takes multiples of its stride, such as [480, 640].",
         json_schema_extra=at(3),
     )
     class_names: list[str] | None = Field(
         None, description="Names in the order of class ids, where the file does not say.", json_schema_extra=at(4)
     )
-    fit: Fit | None = Field(
+    fit: Fit | FitInput | None = Field(
         None,
         description="How images are brought to the input size, when not as usual: letterbox for detectors, "
-        "center_crop for classifiers.",
+        "center_crop for classifiers. A crop can be described: {resize: 256, crop: 224, interpolation: bicubic}.",
         json_schema_extra=at(5),
     )
     normalisation: NormalisationInput | None = Field(
@@ -79,6 +114,31 @@ class ModelInput(Parameters):
         "that sum to 1), sigmoid (scores, each class by itself) or sigmoid_logits (the same before the sigmoid).",
         json_schema_extra=at(7),
     )
+    preprocessing: str | None = Field(
+        None,
+        description="Size, fit and normalisation by name: torchvision/swin_t (of its default weights), "
+        "torchvision/resnet50/IMAGENET1K_V1, or timm/vit and other families.",
+        json_schema_extra=at(8),
+    )
+
+    _size = field_validator("image_size", mode="before")(lambda value: check_size(value))
+    _fit = field_validator("fit", mode="before")(lambda value: check_fit(value))
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        crop = self.fit.crop if isinstance(self.fit, FitInput) else None
+        if crop is not None and self.image_size is not None and as_pair(crop) != as_pair(self.image_size):
+            raise ValueError(f"expected the image_size {self.image_size} as fit's crop, which is {crop}; give one")
+        return self
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """The (height, width) that is asked for: by image_size, by fit's crop, or by a resize to both sides."""
+        size = self.image_size
+        if isinstance(self.fit, FitInput):
+            sides = self.fit.resize if isinstance(self.fit.resize, tuple) else None
+            size = next((given for given in (self.fit.crop, size, sides) if given is not None), None)
+        return None if size is None else as_pair(size)
 
 
 class DataInput(Parameters):
@@ -246,6 +306,31 @@ class NightlyConfig(WatchConfig):
         description="Tell when no new image came for so long; none never tells.",
         json_schema_extra=at(11),
     )
+
+
+def as_pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a size that may be the side of a square."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def check_size(value: Any) -> Any:
+    """A side in pixels, or (height, width); ValueError otherwise, as pydantic wants it."""
+    sides = value if isinstance(value, list | tuple) else (value, value)
+    if value is None or (len(sides) == 2 and all(type(n) is int and MIN_SIDE <= n <= MAX_SIDE for n in sides)):
+        return tuple(value) if isinstance(value, list) else value
+    raise ValueError(f"expected a side in pixels, {MIN_SIDE} to {MAX_SIDE}, or [height, width]")
+
+
+def check_fit(value: Any) -> Any:
+    """A way to fit an image by its name or by its fields; ValueError otherwise, as pydantic wants it."""
+    if value is None or isinstance(value, FitInput) or value in list(Fit):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"expected {', '.join(Fit)}, or the fields {', '.join(FitInput.model_fields)}")
+    try:
+        return FitInput.model_validate(value)
+    except ValidationError as error:
+        raise ValueError("; ".join(_problem(FitInput, problem) for problem in error.errors())) from error
 
 
 def _in_utc(value: datetime | None) -> datetime | None:

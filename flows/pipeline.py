@@ -50,7 +50,8 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         trust.remember(config.model.path)
     variants = tasks.optimize(source, target, calibration, data.calibration_images)
     report = tasks.benchmark(variants, target, validation, config.benchmark)
-    publish.variants(report)
+    shape = tasks.shape_of_input(source, validation)
+    publish.variants(report, shape)
     tasks.require_choice(report)
 
     bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, {"datasets": hashes})
@@ -72,7 +73,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         drift = tasks.report_drift(run, reference)
         page = tasks.log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version, page)
-    return _conclude(version, report, bundle, gates, run, drift)
+    return replace(_conclude(version, report, bundle, gates, run, drift), input_shape=shape)
 
 
 def _load(part: Split) -> LabelledDataset:

@@ -15,6 +15,7 @@ from prefect.events import emit_event
 from components.contracts import BenchmarkReport, DriftReport, ModelVersion
 from components.monitoring.alert_book import Alert
 from components.monitoring.report import read_pictures
+from components.vision.input_shape import InputShape
 from flows.claim import claimed
 from flows.formats import number, speedup
 from flows.settings import Settings
@@ -22,8 +23,8 @@ from flows.summary import ReleaseSummary, Seen, VariantRow
 from model_registry import draw_latency_accuracy
 
 
-def variants(report: BenchmarkReport) -> None:
-    """The table of variants and why one was chosen."""
+def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
+    """The table of variants, why one was chosen, and what the shape of the input costs."""
     rows = [VariantRow.of(m, report.metric, chosen=m.variant == report.chosen) for m in report.measurements]
     create_table_artifact(
         key="variants",
@@ -39,7 +40,7 @@ def variants(report: BenchmarkReport) -> None:
             }
             for row in rows
         ],
-        description="\n".join(f"- {reason}" for reason in report.reasons),
+        description="\n".join(f"- {line}" for line in (*report.reasons, *([shape.text] if shape else []))),
     )
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         plot = Path(scratch) / "plot.png"

@@ -104,6 +104,8 @@ def variants(done: ReleaseSummary) -> None:
     for reason in done.reasons:
         _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)
     floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
+    if done.input_shape and done.input_shape.wasteful:
+        _out.print(f"  {done.input_shape.text}", highlight=False, soft_wrap=True, style="dim", markup=False)
     _out.print(f"  measured on {done.measured_on}{floor}", highlight=False, soft_wrap=True, style="dim", markup=False)
     _out.print()
 

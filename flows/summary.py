@@ -18,6 +18,7 @@ from components.contracts import (
 )
 from components.monitoring.alert_book import Alert
 from components.monitoring.calibration import AlarmPower, AlarmRate
+from components.vision.input_shape import InputShape
 from flows.formats import plain
 
 
@@ -93,6 +94,7 @@ class ReleaseSummary:
     bundle: Path
     gates: GateReport | None
     window: Window | None
+    input_shape: InputShape | None = None
 
     @classmethod
     def of(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from components.contracts import (
     Decision,
     DriftDecision,
     DriftReport,
+    Fit,
     GateReport,
     InferenceRun,
     ModelArtifact,
@@ -28,13 +29,18 @@ from components.contracts import (
 from components.errors import BudgetError, RegistryError
 from components.files import replacing, sha256_json, sha256_path
 from components.monitoring import MonitoringStore
-from flows.config import BenchmarkInput, ModelInput, Thresholds
+from flows.config import BenchmarkInput, FitInput, ModelInput, Thresholds
 from flows.predicting import Served
 from flows.progress import advance
 from flows.settings import Settings
 from flows.steps import Images, Split, step, workplace
 from model_registry import RELEASE, Grounds, Registry, Release
 
+if TYPE_CHECKING:
+    from components.optimize import Fitting
+    from components.vision.input_shape import InputShape
+
+_SIZES_READ = 1000  # images whose headers are read for the shape of the input
 _POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may be at work with it
 
 
@@ -49,13 +55,26 @@ def open_model(model: ModelInput) -> ModelArtifact:
         model.path,
         task=model.task,
         class_names=model.class_names,
-        image_size=model.image_size,
-        fit=model.fit,
+        image_size=model.input_size,
+        fit=fitting(model),
+        preprocessing=model.preprocessing,
         normalisation=Normalisation(given.mean, given.std) if given else None,
         output=model.output,
         trust_pickle=model.trust_pickle,
         workdir=workplace(),
     )
+
+
+def fitting(model: ModelInput) -> Fit | Fitting | None:
+    """How images are to be fitted, in the words of `components.optimize`."""
+    from components.optimize import Fitting
+
+    fit = model.fit
+    if not isinstance(fit, FitInput):
+        return fit
+    if isinstance(fit.resize, tuple) and fit.resize == model.input_size:  # nothing is left to crop
+        return Fitting(Fit.STRETCH, None, fit.interpolation)
+    return Fitting(Fit.CENTER_CROP, fit.resize, fit.interpolation, fit.crop_pct)
 
 
 @step("optimize")
@@ -278,6 +297,16 @@ def registry() -> Registry:
 def store() -> MonitoringStore:
     """The monitoring store that the environment names."""
     return MonitoringStore(Settings.from_environment().store)
+
+
+def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
+    """What the model's input shape costs on the validation images, and which shape they suggest."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import image_size
+    from components.vision.input_shape import input_shape
+
+    images = evenly(load_dataset(validation.data, validation.name, objects=False).images, _SIZES_READ)
+    return input_shape([image_size(image.path)[::-1] for image in images], artifact.spec)
 
 
 def images_of(split: Split) -> Images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.contracts import BenchmarkReport, Check, Measurement, Verdict
+from components.vision.fit import describe_fit
 from model_registry.markdown import number, table, text
 from model_registry.release import Release, foveal_version
 
@@ -40,7 +41,7 @@ def _summary(release: Release) -> str:
         "",
         f"- Task: {spec.task.value}, {len(spec.class_names)} classes: {text(names)}"
         + (f" and {more} more" if more > 0 else ""),
-        f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {spec.fit.value};"
+        f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
         " the rest of the pre-processing is part of the model",
         f"- Passes: {' → '.join(record.name for record in chosen.artifact.history) or 'none'}",
         f"- Model sha256: `{chosen.artifact.sha256}`",

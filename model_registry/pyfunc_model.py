@@ -117,9 +117,7 @@ class BundleModel(PythonModel):  # type: ignore[misc]
             return self._bundle.prepare(Path(file.name))  # type: ignore[no-any-return]
 
     def _fit(self, image: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-        height, width = self._bundle.spec["input_size"]
-        fit, padding = self._bundle.spec["fit"], self._bundle.fitting["padding"]
-        return self._runner["fit_image"](np.ascontiguousarray(image), fit, height, width, padding)  # type: ignore[no-any-return]
+        return self._bundle.fit(np.ascontiguousarray(image))  # type: ignore[no-any-return]
 
 
 def _images(given: Any) -> list[Any]:

@@ -16,8 +16,10 @@ from typing import Any
 
 from components.backends.session import one_line
 from components.contracts import (
+    Fit,
     Format,
     Head,
+    Interpolation,
     ModelArtifact,
     PassRecord,
     Precision,
@@ -180,6 +182,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
         raise ModelError("a spec with class names and a head of its task", found=f"{found} in {name}")
     if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
         raise ModelError(f"an input size of 1 to {MAX_SIDE} px", found=f"{spec.input_size} in {name}")
+    require_fit(spec, name)
     wanted = (*spec.input_size, 3)
     if len(inputs) != 1 or inputs[0].name != INPUT or inputs[0].dtype != "uint8" or inputs[0].shape[1:] != wanted:
         raise ModelError(
@@ -194,6 +197,30 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
             found=f"shape {shape} in {name}",
             mend="give the class names that the model was trained with",
         )
+
+
+def require_fit(spec: VisionSpec, name: str) -> None:
+    """Refuse an image size before the crop that the crop does not fit into, and words that mean nothing of a fit.
+
+    Raises:
+        ModelError: the spec says one.
+    """
+    sides = (spec.resize, spec.resize) if isinstance(spec.resize, int) else spec.resize
+    if sides and (spec.fit is not Fit.CENTER_CROP or any(a < b for a, b in zip(sides, _largest(spec), strict=True))):
+        raise ModelError(
+            f"an image scaled to at least the {spec.input_size} that are cropped of it",
+            found=f"resize {spec.resize} and fit {spec.fit} in {name}",
+            mend="give a larger resize, or a smaller crop",
+        )
+    if spec.interpolation is not Interpolation.BILINEAR and spec.fit is Fit.LETTERBOX:
+        raise ModelError(
+            "a letterbox, which is bilinear", found=f"{spec.interpolation} in {name}", mend="leave interpolation out"
+        )
+
+
+def _largest(spec: VisionSpec) -> tuple[int, int]:
+    """What a resize must cover: each side, or for a shorter side of any image the longer one of the input."""
+    return (max(spec.input_size),) * 2 if isinstance(spec.resize, int) else spec.input_size
 
 
 def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:

@@ -1,4 +1,4 @@
-from .meaning import IMAGENET, UNIT, Normalisation
+from .meaning import IMAGENET, UNIT, Fitting, Normalisation
 from .outputs import require_sound
 from .passes import PASSES, OptimizationPass, PassContext, get_pass
 from .source import open_model
@@ -9,6 +9,7 @@ __all__ = [
     "PASSES",
     "RECIPES",
     "UNIT",
+    "Fitting",
     "Normalisation",
     "OptimizationPass",
     "PassContext",

@@ -21,7 +21,7 @@ from components.backends.yolo import load_yolo
 from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
-from components.optimize.meaning import UNIT, Claims, Normalisation, meaning_of
+from components.optimize.meaning import UNIT, Claims, Fitting, Normalisation, meaning_of
 from components.optimize.outputs import output_of_torchscript
 from components.optimize.quiet import quiet
 from components.optimize.ultralytics_export import claims_of_metadata, supported_task
@@ -168,7 +168,9 @@ def _ultralytics(yolo: Any, name: str) -> TorchNetwork:
     names = tuple(str(model.names[i]) for i in sorted(model.names))
     fit = Fit.LETTERBOX if task is TaskType.DETECT else Fit.CENTER_CROP
     output = Output.SOFTMAX if task is TaskType.CLASSIFY else None  # an exported Classify head ends in one
-    return TorchNetwork(model, Claims(task, names, (int(height), int(width)), fit, UNIT, output=output))
+    stride = max(int(model.stride.max()), 1)
+    size = (int(height), int(width))
+    return TorchNetwork(model, Claims(task, names, size, Fitting(fit), UNIT, stride=stride, output=output))
 
 
 def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
@@ -190,7 +192,7 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
             "a whole Foveal classifier", found=f"{name}: {one_line(error)}", mend="train it again"
         ) from error
     module.eval().requires_grad_(False)
-    claims = Claims(TaskType.CLASSIFY, names, (size, size), fit, normalisation, output=Output.LOGITS)
+    claims = Claims(TaskType.CLASSIFY, names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
     return TorchNetwork(module, claims)
 
 

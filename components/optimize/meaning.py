@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.backends.onnx_file import require_fit
 from components.backends.session import one_line
-from components.contracts import Fit, Head, Output, TaskType, VisionSpec
+from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
 
@@ -29,7 +31,39 @@ class Normalisation:
 SCORE_SLACK = 0.01
 MAX_SHARE = 2.0  # px; boxes all over an image end farther out than that, and shares of its sides do not
 UNIT = Normalisation()
+BYTES = Normalisation(std=(1 / 255, 1 / 255, 1 / 255))  # 0–255, for networks that scale their input themselves
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's, and most classifiers'
+INCEPTION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # −1 to 1
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How an image is brought to the input size.
+
+    Arguments:
+        method: letterbox, stretch or centre crop.
+        resize: what an image is scaled to before its centre is cropped: its shorter side, or (height, width); None
+            scales it to what just covers the input.
+        interpolation: of a stretch or a crop.
+        crop_share: of the shorter side, that the crop keeps, in place of `resize`; timm calls it crop_pct.
+    """
+
+    method: Fit = Fit.CENTER_CROP
+    resize: int | tuple[int, int] | None = None
+    interpolation: Interpolation = Interpolation.BILINEAR
+    crop_share: float | None = None
+
+    def resize_for(self, input_size: tuple[int, int]) -> int | tuple[int, int] | None:
+        """What an image is scaled to before it is cropped to an input of that size.
+
+        Raises:
+            ModelError: a share of the shorter side is asked for, and the input is not square.
+        """
+        if self.crop_share is None:
+            return self.resize
+        if input_size[0] != input_size[1]:
+            raise ModelError("a square input for crop_pct", found=f"{input_size}", mend="give resize instead")
+        return math.floor(input_size[0] / self.crop_share)  # as timm rounds it
 
 
 @dataclass(frozen=True)
@@ -43,15 +77,17 @@ class Claims:
         fit: how images are brought to that size.
         normalisation: what the network expects of its input.
         resizable: the network takes other sizes than `input_size` as well.
+        stride: sides must be multiples of it.
         output: what a classifier's numbers are.
     """
 
     task: TaskType | None = None
     class_names: tuple[str, ...] | None = None
     input_size: tuple[int, int] | None = None
-    fit: Fit | None = None
+    fit: Fitting | None = None
     normalisation: Normalisation | None = None
     resizable: bool = True
+    stride: int = 1
     output: Output | None = None
 
 
@@ -81,6 +117,13 @@ def agree(user: Claims, file: Claims, name: str) -> Claims:
             f"the image size that {name} is fixed to, {file.input_size}",
             found=f"{user.input_size}",
             mend="export the model again at the size you want",
+        )
+    if user.input_size and any(side % file.stride for side in user.input_size):
+        fitting = [max(round(side / file.stride), 1) * file.stride for side in user.input_size]
+        raise ModelError(
+            f"an image size of multiples of {file.stride}, the stride of {name}",
+            found=f"{list(user.input_size)}",
+            mend=f"take {fitting} (height, width)",
         )
     if user.output and file.output and user.output is not file.output and not _before_a_sigmoid(user, file):
         raise ModelError(
@@ -127,30 +170,35 @@ def settle(claims: Claims, network: Network, name: str) -> tuple[VisionSpec, Nor
     """
     if claims.input_size is None:
         raise ModelError("an image size", found=f"none in {name}", mend="pass image_size")
-    height, width = claims.input_size
-    normalisation = claims.normalisation
+    prediction = _first_output(network, claims.input_size, name)
+    if (claims.task or _task_of(prediction)) is TaskType.DETECT:
+        head, names = _detector(prediction, claims.class_names, name)
+        if head is Head.YOLO:
+            _require_decoded(prediction, name)
+        task, fit, normalisation = TaskType.DETECT, claims.fit or Fitting(Fit.LETTERBOX), claims.normalisation or UNIT
+    else:
+        names = _classes_of(prediction, claims.class_names, name)
+        rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(*claims.input_size))])
+        head = settle_output(claims.output, rows, name).head
+        task, fit, normalisation = TaskType.CLASSIFY, claims.fit or Fitting(), claims.normalisation or IMAGENET
+    resize = fit.resize_for(claims.input_size)
+    spec = VisionSpec(task, names, claims.input_size, fit.method, head, resize, fit.interpolation)
+    require_fit(spec, name)
+    return spec, normalisation
+
+
+def _first_output(network: Network, input_size: tuple[int, int], name: str) -> npt.NDArray[Any]:
+    """What a network predicts for a random image."""
+    height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
     try:
-        prediction = network(noise)[0]
+        return network(noise)[0]
     except ModelError:
         raise
     except Exception as error:
         raise ModelError(
             f"{name} to run at {height} × {width} px", found=one_line(error), mend="give another image size"
         ) from error
-    if (claims.task or _task_of(prediction)) is TaskType.DETECT:
-        head, names = _detector(prediction, claims.class_names, name)
-        if head is Head.YOLO:
-            _require_decoded(prediction, name)
-        return VisionSpec(TaskType.DETECT, names, claims.input_size, claims.fit or Fit.LETTERBOX, head), (
-            normalisation or UNIT
-        )
-    names = _classes_of(prediction, claims.class_names, name)
-    rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(height, width))])
-    head = settle_output(claims.output, rows, name).head
-    return VisionSpec(TaskType.CLASSIFY, names, claims.input_size, claims.fit or Fit.CENTER_CROP, head), (
-        normalisation or IMAGENET
-    )
 
 
 def _task_of(prediction: npt.NDArray[Any]) -> TaskType:

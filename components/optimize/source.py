@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.backends.onnx_file import describe_onnx, has_spec, precision_of, read_onnx, tensor_specs
 from components.contracts import Fit, Format, ModelArtifact, Output, TaskType
-from components.errors import ModelError
+from components.errors import ConfigError, ModelError
 from components.files import sha256_file
 from components.optimize.checkpoint import describe_checkpoint, is_torch_file
 from components.optimize.embed import EmbedPreprocessing
 from components.optimize.export import ExportOnnx
-from components.optimize.meaning import Claims, Normalisation, agree, meaning_of
+from components.optimize.inputs import expected_of_input
+from components.optimize.meaning import Claims, Fitting, Normalisation, agree, meaning_of
 from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.passes import PassContext
+from components.optimize.presets import Preset, preset
 from components.optimize.ultralytics_export import claims_of_metadata
 from components.optimize.verify import OnnxNetwork
 
@@ -28,7 +31,8 @@ def open_model(
     task: TaskType | None = None,
     class_names: Sequence[str] | None = None,
     image_size: int | tuple[int, int] | None = None,
-    fit: Fit | None = None,
+    fit: Fit | Fitting | None = None,
+    preprocessing: str | None = None,
     normalisation: Normalisation | None = None,
     output: Output | None = None,
     trust_pickle: bool = False,
@@ -50,6 +54,8 @@ def open_model(
         image_size: side of a square, or (height, width), in pixels.
         fit: how images are brought to that size, when that is not as usual: letterbox for detectors, centre crop
             for classifiers.
+        preprocessing: size, fit and normalisation by the name of a preset, see `presets.preset`; what is given
+            beside it comes first.
         normalisation: what the network expects, when that is not as usual: 0–1 for Ultralytics and for detectors,
             ImageNet's mean and deviation for other classifiers.
         output: what a classifier's numbers are, where neither the graph nor the numbers themselves tell. Logits are
@@ -69,13 +75,41 @@ def open_model(
     if not path.is_file():
         found = f"a folder, {path}" if path.is_dir() else f"nothing at {path}"
         raise ModelError(f"a model file ({KINDS})", found=found, mend="check the path")
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    user = Claims(task, tuple(class_names) if class_names else None, size, fit, normalisation, output=output)
+    user = Claims(
+        task=task,
+        class_names=tuple(class_names) if class_names else None,
+        input_size=(image_size, image_size) if isinstance(image_size, int) else image_size,
+        fit=Fitting(fit) if isinstance(fit, Fit) else fit,
+        normalisation=normalisation,
+        output=output,
+    )
+    if preprocessing:
+        user = _prepared(user, preset(preprocessing), preprocessing)
     context = PassContext(workdir, trust_pickle=trust_pickle)
     if is_torch_file(path):
         artifact, normalisation = describe_checkpoint(path, user, trust=trust_pickle)
         return ExportOnnx(normalisation).apply(artifact, context)
     return _open_onnx(path, user, context)
+
+
+def _prepared(user: Claims, known: Preset, name: str) -> Claims:
+    """What the user says, completed by a preset.
+
+    Raises:
+        ConfigError: another image size than the preset's, whose crop would then be another one.
+    """
+    if user.input_size and known.input_size and user.input_size != known.input_size and not user.fit:
+        raise ConfigError(
+            f"the image size of {name}, {known.input_size[0]}",
+            found=f"{list(user.input_size)}",
+            mend="leave image_size out, or say fit and normalisation in place of preprocessing",
+        )
+    return replace(
+        user,
+        input_size=user.input_size or known.input_size,
+        fit=user.fit or known.fit,
+        normalisation=user.normalisation or known.normalisation,
+    )
 
 
 def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
@@ -97,12 +131,12 @@ def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
 
 def _claims_of(model: Any, network: OnnxNetwork, name: str) -> Claims:
     """What an ONNX file from outside says: its fixed size, and the metadata of an Ultralytics export."""
-    fixed, output = network.form.input_size, output_of_graph(model)
+    fixed, output, expected = network.form.input_size, output_of_graph(model), expected_of_input(model)
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if {"task", "names", "imgsz"} <= entries.keys():
         claims = claims_of_metadata(entries, name, resizable=fixed is None)
-        return agree(Claims(input_size=fixed, output=output), claims, name)
-    return Claims(input_size=fixed, resizable=fixed is None, output=output)
+        return agree(Claims(input_size=fixed, normalisation=expected, output=output), claims, name)
+    return Claims(input_size=fixed, normalisation=expected, resizable=fixed is None, output=output)
 
 
 def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
@@ -111,7 +145,10 @@ def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
     Raises:
         ModelError: the user says otherwise.
     """
-    said = {"task": user.task, "class_names": user.class_names, "input_size": user.input_size, "fit": user.fit}
+    said: dict[str, Any] = {"task": user.task, "class_names": user.class_names, "input_size": user.input_size}
+    if user.fit:
+        resize = user.fit.resize_for(artifact.spec.input_size)
+        said |= {"fit": user.fit.method, "resize": resize, "interpolation": user.fit.interpolation}
     if user.output and user.output.head is not artifact.spec.head:
         raise ModelError(
             f"the head {artifact.spec.head}, as {artifact.path.name} says itself",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from components.contracts import Latency, TaskType
 from components.package.manifest import Manifest, Measured
+from components.vision.fit import describe_fit
 
 _KINDS = {TaskType.DETECT: "An object detector", TaskType.CLASSIFY: "An image classifier"}
 _FILES = (
@@ -49,7 +50,7 @@ def _model(manifest: Manifest) -> str:
     return f"""## Model
 
 - Classes ({len(spec.class_names)}): {names}
-- Input: {width} × {height} px, {spec.fit.value.replace("_", " ")}
+- Input: {width} × {height} px, {describe_fit(spec)}
 - Precision: {model.precision}; passes: {passes}
 - sha256: `{model.sha256}`"""
 

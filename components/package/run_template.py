@@ -43,6 +43,7 @@ Item = dict[str, Any]
 SUMS, MANIFEST, GOLDEN = "SHA256SUMS", "manifest.json", "golden/golden.json"
 CONFIGURED = {"model", "backend", "threads", "batch_size", "execution_providers", "confidence", "iou", "max_detections"}
 MAX_CANDIDATES = 30_000  # boxes that compete in one image
+PRECISION = 22  # bits of a weight when an image is resampled
 FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
@@ -235,27 +236,42 @@ def _upright(image: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(image)
 
 
-def fit_image(image: Pixels, fit: str, height: int, width: int, padding: int) -> tuple[Pixels, Frame]:
-    """Bring an image to the model's input size: letterbox, stretch or center_crop."""
+def fit_image(image: Pixels, spec: dict[str, Any], padding: int) -> tuple[Pixels, Frame]:
+    """Bring an image to the model's input size: letterbox, stretch or center_crop.
+
+    Arguments:
+        image: (height, width, 3) BGR.
+        spec: of manifest.json's model: `input_size`, `fit`, and of a crop what the image is scaled to before it.
+        padding: grey level around a letterboxed image.
+    """
     rows, columns = image.shape[:2]
-    if fit == "letterbox":
+    height, width = spec["input_size"]
+    if spec["fit"] == "letterbox":
         ratio = min(height / rows, width / columns)
         inner_width, inner_height = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
         top, left = (height - inner_height) // 2, (width - inner_width) // 2
         canvas = np.full((height, width, 3), padding, np.uint8)
         canvas[top : top + inner_height, left : left + inner_width] = _bilinear(image, inner_width, inner_height)
         return canvas, Frame(columns, rows, inner_width / columns, inner_height / rows, left, top)
-    if fit == "stretch":
-        fitted = _antialiased(image, (0, 0, columns, rows), width, height)
+    if spec["fit"] == "stretch":
+        fitted = _antialiased(image, (0, 0, columns, rows), spec)
         return fitted, Frame(columns, rows, width / columns, height / rows, 0, 0)
-    if width / columns >= height / rows:
-        wide, high = width, max(int(width * rows / columns), height)
-    else:
-        wide, high = max(int(height * columns / rows), width), height
+    high, wide = _scaled(rows, columns, spec)
     x, y = round((wide - width) / 2), round((high - height) / 2)
     scale_x, scale_y = wide / columns, high / rows
     kept = (x / scale_x, y / scale_y, min((x + width) / scale_x, columns), min((y + height) / scale_y, rows))
-    return _antialiased(image, kept, width, height), Frame(columns, rows, scale_x, scale_y, -x, -y)
+    return _antialiased(image, kept, spec), Frame(columns, rows, scale_x, scale_y, -x, -y)
+
+
+def _scaled(rows: int, columns: int, spec: dict[str, Any]) -> tuple[int, int]:
+    """The height and width that an image is scaled to before its centre is cropped."""
+    resize = spec.get("resize")  # the shorter side, height and width, or nothing: what just covers the input
+    if resize and not isinstance(resize, int):
+        return resize[0], resize[1]
+    height, width = (resize, resize) if resize else spec["input_size"]
+    if width * rows >= height * columns:
+        return width * rows // columns, width
+    return height, height * columns // rows
 
 
 def _bilinear(image: Pixels, width: int, height: int) -> Pixels:
@@ -270,24 +286,53 @@ def _bilinear(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(turned, np.uint8)
 
 
-def _antialiased(image: Pixels, box: tuple[float, float, float, float], width: int, height: int) -> Pixels:
-    """Bilinear with antialiasing, as classifiers are trained with; both ways agree within one grey level."""
+def _antialiased(image: Pixels, box: tuple[float, float, float, float], spec: dict[str, Any]) -> Pixels:
+    """The region `box` at the model's input size, with antialiasing, as classifiers are trained with.
+
+    Across first, then down: releases of Pillow differ in the order where one call does both. Without Pillow its
+    arithmetic is done here, to the last bit.
+    """
+    (rows, _), (height, width) = image.shape[:2], spec["input_size"]
+    left, top, right, bottom = box
+    cubic = spec.get("interpolation", "bilinear") == "bicubic"
+    reach = (2 if cubic else 1) * max((bottom - top) / height, 1) + 2
+    first, last = max(int(top - reach), 0), min(int(bottom + reach), rows)  # rows that a target pixel depends on
+    image, top, bottom = image[first:last], top - first, bottom - first
     if Image is not None:
-        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box), np.uint8)
-    rows, columns = image.shape[:2]
-    down, across = _triangles(height, box[1], box[3], rows), _triangles(width, box[0], box[2], columns)
-    blended = np.einsum("hr,rcx->hcx", down, image.astype(np.float32), optimize=True)
-    blended = np.einsum("wc,hcx->hwx", across, blended, optimize=True)
-    return np.asarray(np.clip(np.rint(blended), 0, 255), np.uint8)
+        method = Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
+        narrow = Image.fromarray(image).resize((width, last - first), method, box=(left, 0, right, last - first))
+        return np.asarray(narrow.resize((width, height), method, box=(0, top, width, bottom)), np.uint8)
+    across = _weights(width, left, right, image.shape[1], cubic)
+    down = _weights(height, top, bottom, len(image), cubic)
+    return np.ascontiguousarray(np.stack([_blend(down, _blend(across, image[..., k].T).T) for k in range(3)], axis=-1))
 
 
-def _triangles(size: int, start: float, stop: float, available: int) -> npt.NDArray[np.float32]:
-    """Weights (size, available) of the source pixels of each target pixel."""
-    scale = (stop - start) / size
-    centres = start + (np.arange(size) + 0.5) * scale
-    distances = np.abs(np.arange(available) + 0.5 - centres[:, None]) / max(scale, 1.0)
-    weights = np.clip(1 - distances, 0, None)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+def _blend(weights: npt.NDArray[np.float64], pixels: Pixels) -> Pixels:
+    """Weighted sums of rows of pixels, (size, available) by (available, n), rounded as Pillow rounds them."""
+    # The products are whole numbers that a double holds exactly.
+    sums = np.floor((weights @ pixels.astype(np.float64) + 2.0 ** (PRECISION - 1)) / 2.0**PRECISION)
+    return np.clip(sums, 0, 255).astype(np.uint8)
+
+
+def _weights(size: int, start: float, stop: float, available: int, cubic: bool) -> npt.NDArray[np.float64]:
+    """Weights (size, available) of the source pixels of each target pixel, in units of 2 to the -PRECISION."""
+    begin, end = np.float32(start), np.float32(stop)
+    scale = float(end - begin) / size
+    support = (2.0 if cubic else 1.0) * max(scale, 1.0)
+    centres = float(begin) + (np.arange(size) + 0.5) * scale
+    first, last = np.trunc(np.maximum(centres - support + 0.5, 0)), np.trunc(centres + support + 0.5)
+    positions = np.arange(available)
+    distances = np.abs((positions - centres[:, None] + 0.5) * (1 / max(scale, 1.0)))
+    weights = _cubic(distances) if cubic else np.clip(1 - distances, 0, None)
+    weights[(positions < first[:, None]) | (positions >= last[:, None])] = 0
+    weights *= 1 / weights.sum(axis=1, keepdims=True)
+    return np.asarray(np.trunc(weights * 2.0**PRECISION + np.where(weights < 0, -0.5, 0.5)))
+
+
+def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Keys' cubic convolution with a = −0.5 at distances x ≥ 0."""
+    near, far = (1.5 * x - 2.5) * x * x + 1, (((x - 5) * x + 8) * x - 4) * -0.5
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
 # From outputs to predictions
@@ -449,8 +494,11 @@ class Bundle:
 
     def prepare(self, path: Path) -> tuple[Pixels, Frame]:
         """An image file as the model's input, and how it was fitted."""
-        height, width = self.spec["input_size"]
-        return fit_image(read_image(path), self.spec["fit"], height, width, self.fitting["padding"])
+        return self.fit(read_image(path))
+
+    def fit(self, image: Pixels) -> tuple[Pixels, Frame]:
+        """A (height, width, 3) uint8 BGR image as the model's input, and how it was fitted."""
+        return fit_image(image, self.spec, self.fitting["padding"])
 
     def decode(self, outputs: Arrays, frame: Frame) -> list[Item]:
         """The predictions of a batch of one."""

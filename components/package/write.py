@@ -146,7 +146,8 @@ def _write_configuration(folder: Path, manifest: Manifest) -> None:
     preprocessing = {
         "orientation": "EXIF applied",
         "fit": spec.fit.value,
-        "interpolation": "bilinear" if spec.fit is Fit.LETTERBOX else "bilinear, antialiased",
+        "resize": list(spec.resize) if isinstance(spec.resize, tuple) else spec.resize,
+        "interpolation": "bilinear" if spec.fit is Fit.LETTERBOX else f"{spec.interpolation}, antialiased",
         "padding": PADDING[0],
         "input": dump(manifest.model.inputs[0]),
         "layout": "batch, height, width, channel",

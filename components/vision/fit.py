@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Fit, ImageFrame, VisionSpec
+from components.contracts import Fit, ImageFrame, Interpolation, VisionSpec
 from components.errors import ImageError
 
 Image = npt.NDArray[np.uint8]
 
 PADDING = (114, 114, 114)  # the grey that YOLO models are trained with
+_REACH = {Interpolation.BILINEAR: 1, Interpolation.BICUBIC: 2}  # target pixels, or source pixels where they are larger
 
 
 def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFrame]:
@@ -21,12 +22,12 @@ def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFr
 
     Letterboxing is that of Ultralytics' `LetterBox` to the last pixel: bilinear, centred, the
     padding's odd pixel below and to the right. Stretching and centre cropping are torchvision's
-    `Resize` and `CenterCrop` on a Pillow image: bilinear with antialiasing. OpenCV has no such
-    filter: on photographs its INTER_AREA is up to 44 grey levels away, this is at most 1.
+    `Resize` and `CenterCrop` on a Pillow image: bilinear or bicubic with antialiasing. OpenCV has
+    no such filter: on photographs its INTER_AREA is up to 44 grey levels away, this is at most 1.
 
     Arguments:
         image: (h, w, 3) uint8, BGR, upright.
-        spec: whose `input_size` and `fit` are wanted.
+        spec: whose `input_size`, `fit`, `resize` and `interpolation` are wanted.
 
     Returns:
         The fitted image, (height, width, 3) uint8 BGR and writable, and its frame.
@@ -41,11 +42,23 @@ def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFr
             mend="give a BGR picture: convert grey or transparent ones, and drop empty ones",
         )
     fitters = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CENTER_CROP: _center_crop}
-    return fitters[spec.fit](image, *spec.input_size)
+    return fitters[spec.fit](image, spec)
 
 
-def _letterbox(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
-    rows, columns = image.shape[:2]
+def describe_fit(spec: VisionSpec) -> str:
+    """How an image is brought to a model's input size, in words."""
+    if spec.fit is Fit.LETTERBOX:
+        return "letterbox"
+    words = {Fit.STRETCH: "stretched", Fit.CENTER_CROP: "centre crop"}[spec.fit]
+    if isinstance(spec.resize, tuple):
+        words = f"resized to {spec.resize[1]} × {spec.resize[0]} px, {words}"
+    elif spec.resize:
+        words = f"shorter side resized to {spec.resize} px, {words}"
+    return f"{words}, {spec.interpolation}"
+
+
+def _letterbox(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
+    (rows, columns), (height, width) = image.shape[:2], spec.input_size
     ratio = min(height / rows, width / columns)
     inner_width, inner_height = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
     if (inner_width, inner_height) != (columns, rows):
@@ -57,30 +70,46 @@ def _letterbox(image: Image, height: int, width: int) -> tuple[Image, ImageFrame
     return fitted, ImageFrame(columns, rows, inner_width / columns, inner_height / rows, left, top)
 
 
-def _stretch(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
-    rows, columns = image.shape[:2]
-    fitted = _resample(image, height, width, (0, 0, columns, rows))
+def _stretch(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
+    (rows, columns), (height, width) = image.shape[:2], spec.input_size
+    fitted = _resample(image, spec, (0, 0, columns, rows))
     return fitted, ImageFrame(columns, rows, width / columns, height / rows, 0.0, 0.0)
 
 
-def _center_crop(image: Image, height: int, width: int) -> tuple[Image, ImageFrame]:
-    rows, columns = image.shape[:2]
-    if width * rows >= height * columns:
-        scaled_width, scaled_height = width, width * rows // columns
-    else:
-        scaled_width, scaled_height = height * columns // rows, height
+def _center_crop(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
+    (rows, columns), (height, width) = image.shape[:2], spec.input_size
+    scaled_height, scaled_width = _scaled(rows, columns, spec)
     left, top = round((scaled_width - width) / 2), round((scaled_height - height) / 2)
     scale_x, scale_y = scaled_width / columns, scaled_height / rows
     # Only what survives the crop is resampled: a long thin image costs no more than a square one.
     kept = (left / scale_x, top / scale_y, (left + width) / scale_x, (top + height) / scale_y)
-    return _resample(image, height, width, kept), ImageFrame(columns, rows, scale_x, scale_y, -left, -top)
+    return _resample(image, spec, kept), ImageFrame(columns, rows, scale_x, scale_y, -left, -top)
 
 
-def _resample(image: Image, height: int, width: int, kept: tuple[float, float, float, float]) -> Image:
-    """The region `kept` (left, top, right, bottom in image pixels) at the wanted size, antialiased."""
+def _scaled(rows: int, columns: int, spec: VisionSpec) -> tuple[int, int]:
+    """The (height, width) that an image is scaled to before its centre is cropped."""
+    height, width = (spec.resize, spec.resize) if isinstance(spec.resize, int) else spec.input_size
+    if isinstance(spec.resize, tuple):
+        return spec.resize
+    if width * rows >= height * columns:
+        return width * rows // columns, width
+    return height, height * columns // rows
+
+
+def _resample(image: Image, spec: VisionSpec, kept: tuple[float, float, float, float]) -> Image:
+    """The region `kept` (left, top, right, bottom in image pixels) at the wanted size, antialiased.
+
+    Across first, then down, as every release of Pillow does it for a whole image: from 13 on, the order depends on the
+    sizes, and bicubic values beyond 0–255 that are cut in between make the two orders differ.
+    """
     from PIL import Image as pillow
 
-    rows, columns = image.shape[:2]
+    (rows, columns), (height, width) = image.shape[:2], spec.input_size
     left, top, right, bottom = kept
-    box = (left, top, min(right, columns), min(bottom, rows))  # division may overshoot by a rounding error
-    return np.array(pillow.fromarray(image).resize((width, height), pillow.Resampling.BILINEAR, box=box))
+    right, bottom = min(right, columns), min(bottom, rows)  # division may overshoot by a rounding error
+    reach = _REACH[spec.interpolation] * max((bottom - top) / height, 1) + 2
+    first, last = max(int(top - reach), 0), min(int(bottom + reach), rows)  # rows that a target pixel depends on
+    method = pillow.Resampling[spec.interpolation.name]
+    used = pillow.fromarray(image[first:last])
+    narrow = used.resize((width, last - first), method, box=(left, 0, right, last - first))
+    return np.array(narrow.resize((width, height), method, box=(0, top - first, width, bottom - first)))

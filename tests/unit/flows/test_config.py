@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from components.contracts import Fit, Interpolation
 from components.errors import ConfigError
-from flows.config import MonitorConfig, NightlyConfig, ReleaseConfig, read_config, validate_config
+from components.optimize import Fitting
+from flows.config import ModelInput, MonitorConfig, NightlyConfig, ReleaseConfig, read_config, validate_config
 
 MINIMAL = "name: parts\nmodel: {path: best.onnx}\ndata: {labelled: parts/data.yaml}\n"
 
@@ -62,6 +64,63 @@ def test_a_wrong_field_is_named_with_its_place(tmp_path, addition, words):
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def model(**fields):
+    return validate_config({"path": "best.onnx", **fields}, ModelInput, source="here")
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ({}, None),
+        ({"image_size": 640}, (640, 640)),
+        ({"image_size": [480, 640]}, (480, 640)),
+        ({"fit": {"resize": 256, "crop": 224}}, (224, 224)),
+        ({"fit": {"resize": 256, "crop": 224}, "image_size": [224, 224]}, (224, 224)),
+        ({"fit": {"resize": [224, 320]}}, (224, 320)),
+        ({"fit": {"resize": [256, 256]}, "image_size": 224}, (224, 224)),
+        ({"fit": "stretch", "image_size": 96}, (96, 96)),
+    ],
+    ids=str,
+)
+def test_the_model_s_input_is_a_square_a_rectangle_or_the_crop(fields, size):
+    asked = model(**fields)
+    assert asked.input_size == size
+    assert validate_config(asked.model_dump(mode="json"), ModelInput, source="again") == asked
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"image_size": 4}, "image_size: expected a side in pixels, 8 to 8192, or [height, width], got 4"),
+        ({"image_size": [480, 640, 3]}, "or [height, width], got [480, 640, 3]"),
+        ({"image_size": True}, "or [height, width]"),
+        ({"image_size": "640"}, "or [height, width]"),
+        ({"fit": "zoom"}, "fit: expected letterbox, stretch, center_crop, or the fields resize, crop"),
+        ({"fit": {"resze": 256}}, "fit: resze is unknown, did you mean resize?"),
+        ({"fit": {"crop": [224]}}, "fit: crop: expected a side in pixels"),
+        ({"fit": {"resize": 256, "crop_pct": 0.9}}, "resize or crop_pct, not both"),
+        ({"fit": {"crop": 224}, "image_size": 256}, "the image_size 256 as fit's crop, which is 224"),
+    ],
+    ids=str,
+)
+def test_a_size_or_a_fit_that_cannot_be_is_named_in_one_line(fields, words):
+    with pytest.raises(ConfigError) as caught:
+        model(**fields)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_described_crop_is_what_the_model_is_opened_with():
+    from flows.tasks import fitting
+
+    assert fitting(model(fit={"resize": 232, "crop": 224, "interpolation": "bicubic"})) == Fitting(
+        Fit.CENTER_CROP, 232, Interpolation.BICUBIC
+    )
+    assert fitting(model(fit={"resize": [224, 320]})) == Fitting(Fit.STRETCH)
+    assert fitting(model(fit={"resize": [256, 256], "crop": 224})) == Fitting(Fit.CENTER_CROP, (256, 256))
+    assert fitting(model(fit="stretch")) is Fit.STRETCH
 
 
 def test_all_problems_are_named_at_once():

@@ -4,6 +4,7 @@ import pytest
 
 from components.contracts import Fit, TaskType
 from components.errors import ModelError
+from components.optimize.meaning import Fitting
 from components.optimize.ultralytics_export import claims_of_metadata
 
 
@@ -13,7 +14,7 @@ def test_text_and_plain_values_say_the_same():
     claims = claims_of_metadata(text, "m.onnx", resizable=False)
     assert claims == claims_of_metadata(plain, "m.onnx", resizable=False)
     assert claims.class_names == ("b", "k"), "in the order of the class ids, as numbers"
-    assert (claims.task, claims.input_size, claims.fit) == (TaskType.DETECT, (320, 640), Fit.LETTERBOX)
+    assert (claims.task, claims.input_size, claims.fit) == (TaskType.DETECT, (320, 640), Fitting(Fit.LETTERBOX))
 
 
 @pytest.mark.parametrize("names", ["__import__('os').mkdir('x')", "{" * 5000, "{0: 'a'", "'" + "a" * 5_000_000 + "'"])

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contracts import Fit, Head, ImageFrame, TaskType, VisionSpec, dump
+from components.contracts import Fit, Head, ImageFrame, Interpolation, TaskType, VisionSpec, dump
+from components.package import run_template
 from components.package.golden import to_items
 from components.package.run_template import Frame, decode, disagreement, fit_image, overlap
 from components.vision import Classify, Detect, fit
@@ -25,7 +26,26 @@ def test_fitted_image_is_the_same_to_the_pixel(how: Fit, size: tuple[int, int], 
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     spec = VisionSpec(TaskType.DETECT, NAMES, size, how, Head.YOLO)
     expected, frame = fit.fit_image(image, spec)
-    found, place = fit_image(image, how.value, *size, 114)
+    found, place = fit_image(image, dump(spec), 114)
+    np.testing.assert_array_equal(found, expected)
+    assert tuple(place) == pytest.approx(
+        (frame.width, frame.height, frame.scale_x, frame.scale_y, frame.offset_x, frame.offset_y)
+    )
+
+
+@pytest.mark.parametrize("opencv_alone", [False, True])
+@pytest.mark.parametrize("interpolation", list(Interpolation))
+@pytest.mark.parametrize("resize", [None, 100, (60, 100)])
+@pytest.mark.parametrize("shape", [(64, 64), (31, 97), (200, 51), (500, 333), (1, 7)])
+def test_cropped_image_is_the_same_to_the_last_bit_with_and_without_pillow(
+    shape: tuple[int, int], resize: Any, interpolation: Interpolation, opencv_alone: bool, monkeypatch: Any
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    spec = VisionSpec(TaskType.CLASSIFY, NAMES, (48, 80), Fit.CENTER_CROP, Head.LOGITS, resize, interpolation)
+    expected, frame = fit.fit_image(image, spec)
+    if opencv_alone:
+        monkeypatch.setattr(run_template, "Image", None)
+    found, place = fit_image(image, dump(spec), 114)
     np.testing.assert_array_equal(found, expected)
     assert tuple(place) == pytest.approx(
         (frame.width, frame.height, frame.scale_x, frame.scale_y, frame.offset_x, frame.offset_y)

