@@ -44,20 +44,26 @@ class FitInput(Parameters):
 
     resize: int | tuple[int, int] | None = Field(
         None,
+        title="Resize",
         description="Length of the shorter side before the crop, or [height, width]; none scales to what just covers "
         "the crop.",
         json_schema_extra=at(0),
     )
     crop: int | tuple[int, int] | None = Field(
         None,
+        title="Crop",
         description="Side of the crop, or [height, width]: the model's input. None is image_size.",
         json_schema_extra=at(1),
     )
     interpolation: Interpolation = Field(
-        Interpolation.BILINEAR, description="bilinear or bicubic, antialiased as in Pillow.", json_schema_extra=at(2)
+        Interpolation.BILINEAR,
+        title="Interpolation",
+        description="bilinear or bicubic, antialiased as in Pillow.",
+        json_schema_extra=at(2),
     )
     crop_pct: float | None = Field(
         None,
+        title="Crop share (timm's crop_pct)",
         gt=0,
         le=1,
         description="Share of the shorter side that the crop keeps, as timm says it; in place of resize.",
@@ -90,6 +96,7 @@ class ModelInput(Parameters):
     )
     image_size: int | tuple[int, int] | None = Field(
         None,
+        title="Image size",
         description="The model's input in pixels: the side of a square, or [height, width], where the file does not "
         "say or another size is wanted. A YOLO .pt takes multiples of its stride, such as [480, 640].",
         json_schema_extra=at(3),
@@ -99,6 +106,7 @@ class ModelInput(Parameters):
     )
     fit: Fit | FitInput | None = Field(
         None,
+        title="Fit",
         description="How images are brought to the input size, when not as usual: letterbox for detectors, "
         "center_crop for classifiers. A crop can be described: {resize: 256, crop: 224, interpolation: bicubic}.",
         json_schema_extra=at(5),
@@ -110,12 +118,14 @@ class ModelInput(Parameters):
     )
     output: Output | None = Field(
         None,
+        title="Output",
         description="What a classifier's numbers are, where its graph does not tell: logits, softmax (probabilities "
         "that sum to 1), sigmoid (scores, each class by itself) or sigmoid_logits (the same before the sigmoid).",
         json_schema_extra=at(7),
     )
     preprocessing: str | None = Field(
         None,
+        title="Preprocessing",
         description="Size, fit and normalisation by name: torchvision/swin_t (of its default weights), "
         "torchvision/resnet50/IMAGENET1K_V1, or timm/vit and other families.",
         json_schema_extra=at(8),
