@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.contracts import InferenceRun, Verdict
-from flows.formats import number, short, speedup
+from flows.formats import counted, number, short, speedup
 from flows.progress import listening, reading
 from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
 
@@ -119,14 +119,15 @@ def places(rows: Sequence[tuple[str, Any]]) -> None:
 
 def window(title: str, seen: Window) -> None:
     """The drift policy's word on a batch."""
+    speed = f", {number(seen.images_per_s, 0 if seen.images_per_s >= 10 else 1)} images/s" if seen.images_per_s else ""
     line = Text.assemble(
         f"{title}: ",
         (seen.state, STYLES.get(seen.state, "")),
-        f"  ({seen.images} images, {seen.failed} unreadable, {seen.images_per_s:.0f} images/s)",
+        f"  ({counted(seen.images, 'image')}, {seen.failed} unreadable{speed})",
     )
     _out.print(line)
     for reason in seen.reasons[:5]:
-        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim")
+        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)
     if len(seen.reasons) > 5:
         _out.print(f"  and {len(seen.reasons) - 5} more, in the report", style="dim", highlight=False)
 
@@ -182,7 +183,9 @@ def calibration(done: Calibration) -> None:
     for rate in (*done.false_alarms, *([done.nights] if done.nights else [])):
         shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
         table.add_row("nights" if rate is done.nights else str(rate.images), str(rate.windows), *shares)
-    pooled = f"{done.reference_images} images, {done.accepted_windows} accepted windows among them"
+    pooled = (
+        f"{counted(done.reference_images, 'image')}, {counted(done.accepted_windows, 'accepted window')} among them"
+    )
     _out.print(f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})", highlight=False)
     _out.print(table)
     _out.print(f"  {CAVEAT}", highlight=False, soft_wrap=True, style="dim")
@@ -191,7 +194,11 @@ def calibration(done: Calibration) -> None:
     if done.power:
         seen = Table("damage", "severity", "damaged", "drift", "median delay", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in done.power:
-            delay = "not seen" if row.delay_windows is None else f"{row.delay_windows:g} windows"
+            delay = (
+                "not seen"
+                if row.delay_windows is None
+                else f"{row.delay_windows:g} window{'' if row.delay_windows == 1 else 's'}"
+            )
             seen.add_row(row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay)
         _out.print(f"windows of {done.power_images} images, a share of them damaged, called drift", highlight=False)
         _out.print(seen)
@@ -200,7 +207,8 @@ def calibration(done: Calibration) -> None:
 def run(done: InferenceRun) -> None:
     """A finished batch."""
     _out.print(
-        f"{done.processed} images predicted by {done.model} in {done.seconds:.1f} s, {len(done.failures)} failed",
+        f"{counted(done.processed, 'image')} predicted by {done.model} in {done.seconds:.1f} s, "
+        f"{len(done.failures)} failed",
         highlight=False,
     )
     for failed in done.failures[:10]:

@@ -41,7 +41,8 @@ class InputShape:
     def text(self) -> str:
         """One line for people."""
         height, width = self.input_size
-        seen = f"input {width} × {height} px: {self.padded:.0%} of it is padding on the {self.images} validation images"
+        images = f"{self.images} validation image{'' if self.images == 1 else 's'}"
+        seen = f"input {width} × {height} px: {self.padded:.0%} of it is padding on the {images}"
         if self.suggested is None or self.suggested_padded is None:
             return seen
         fewer = 1 - math.prod(self.suggested) / math.prod(self.input_size)
