@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from components.contracts import Classification, Detections, LabelledImage, Prediction
 from components.errors import ConfigError
@@ -144,10 +145,12 @@ def choose(material: Material, selection: Selection, progress: Callable[[int, in
     """Decide for every image; the same material gives the same answer, whatever its files are called.
 
     A new image is held out by its content, so that it never changes sides from one retraining to the next. Of images
-    that show the same (the same bytes, or a picture saved again) one is kept: a frozen one before a new one, a new one
-    before an original one for training. What the champion was trained or validated on with the same labels is not new:
-    not counted, and not among the recent images. An image with other labels than the training split has for it is
-    learnt anew, never held out; nor is one that looks like an image of that split.
+    that show the same (the same bytes, or a picture saved again with the same classes) one is kept: a frozen one before
+    a new one, a new one before an original one for training. Pictures that look the same and are labelled with other
+    classes are not the same, but for the champion's own labels, which give way. What the champion was trained or
+    validated on with the same labels is not new: not counted, and not among the recent images. An image with other
+    labels than the training split has for it is learnt anew, never held out; nor is one that looks like an image of
+    that split and shows the same classes.
 
     Arguments:
         material: what there is.
@@ -233,6 +236,9 @@ class _Seen:
         self._entries, self._looks = entries, looks
         self._roles = np.array([entry.role for entry in entries], np.int64)
         self._learnt = self._roles == Role.ORIGINAL
+        numbers: dict[tuple[int, ...], int] = {}
+        shown = [tuple(sorted(classes_of(entry.truth))) for entry in entries]
+        self._shown = np.array([numbers.setdefault(classes, len(numbers)) for classes in shown], np.int64)
         self._copies: dict[str, int] = {}  # bytes → the kept image
         self._learnt_copies = {entries[row].sha256: row for row in np.flatnonzero(self._learnt).tolist()}
         self.kept = np.zeros(len(entries), np.bool_)
@@ -252,11 +258,17 @@ class _Seen:
                 return learnt
         among = self.kept & (self._roles < entry.role) if entry.role in _FROZEN else self.kept
         same = self._copies.get(entry.sha256)
-        same = self._looks.same_as(row, among) if same is None else same
+        same = self._looks.same_as(row, among & self._alike(row)) if same is None else same
         if same is None and entry.role is Role.HELD_OUT:
             same = self._learnt_copies.get(entry.sha256)
-            same = self._looks.same_as(row, self._learnt) if same is None else same
+            same = self._looks.same_as(row, self._learnt & self._alike(row)) if same is None else same
         return same
+
+    def _alike(self, row: int) -> npt.NDArray[np.bool_]:
+        """The images with the same classes; all of them for an image that the champion labelled."""
+        if self._entries[row].role is Role.PSEUDO:
+            return np.ones(len(self._entries), np.bool_)
+        return np.asarray(self._shown == self._shown[row])
 
 
 def _reason(role: Role, kept: Role, copy: bool) -> str:

@@ -75,6 +75,22 @@ def test_a_camera_that_stands_still_shows_the_same_until_something_comes(tmp_pat
     assert [match is not None for match in earlier_matches(looks)] == [False] + 5 * [True] + 6 * [False]
 
 
+@pytest.mark.parametrize(("radius", "light"), [(14, 1.0), (14, 0.2), (5, 1.0), (5, 0.2), (3, 1.0)])
+def test_lamps_of_equal_grey_and_another_colour_are_other_pictures(tmp_path, radius, light):
+    """A camera that stands still sees a lamp that is red or green."""
+    rng = np.random.default_rng(1)
+    background = cv2.GaussianBlur(rng.uniform(0, 255, (240, 320, 3)).astype(np.float32), (0, 0), 12) * 4 - 380
+    red, green = (0.0, 0.0, 170.0), (0.0, 86.6, 0.0)  # BGR; 50.8 in grey each
+
+    def frame(colour: tuple[float, float, float]) -> np.ndarray:
+        scene = background.copy()
+        cv2.circle(scene, (100, 120), radius, colour, -1)
+        return jpeg(np.clip(scene * light + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8), 90)
+
+    looks = look_at(write(tmp_path, [frame(colour) for colour in (red, green, red, green)], "lamp"))
+    assert earlier_matches(looks) == [None, None, 0, 1]
+
+
 def test_black_frames_are_one_picture_and_a_dark_scene_is_another(tmp_path):
     black = [np.full((120, 160, 3), level, np.uint8) for level in (0, 1, 0)]
     looks = look_at(write(tmp_path, [*black, *scenes("night", 1)], "black"))
@@ -92,7 +108,7 @@ def test_one_among_a_hundred_thousand_is_found():
     count = 100_000
     looks = Looks(
         rng.integers(0, 2**63, count).astype(np.uint64),
-        rng.integers(0, 255, (1, 32, 32)).astype(np.uint8).repeat(count, axis=0),
+        np.broadcast_to(rng.integers(0, 255, (1, 32, 32, 3)).astype(np.uint8), (count, 32, 32, 3)),
         np.ones(count, np.float32),
     )
     looks.hashes[[5, 70_000]] = 12345

@@ -16,7 +16,7 @@ import yaml
 from components.contracts import Classification, Detections, LabelledImage, TaskType
 from components.errors import ConfigError, IncompatibleError
 from components.files import sha256_file, sha256_tree
-from components.images.classes import in_classes_of
+from components.images.classes import in_classes_of, renumbered
 from components.images.datasets import LabelledDataset, load_dataset
 from components.training import Selection, SplitNames, compose_dataset
 from components.training.selection import Material, choose
@@ -193,10 +193,11 @@ def test_what_is_in_a_frozen_set_is_left_out_of_training_by_content(tmp_path):
     data = write_folder(tmp_path / "original", ORIGINAL)
     root = write_folder(tmp_path / "new", {"train": range(1000, 1004)})
     for name, split, number in (("a", "golden", 300), ("b", "val", 101), ("c", "calibration", 202)):
-        source = data / split / NAMES[number % 2] / f"{number:05d}.png"
-        relit(source, root / "train" / "cat" / f"{name}.jpg")
-        shutil.copy(source, root / "train" / "cat" / f"{name}-copy.png")
-        relit(source, data / "train" / "dog" / f"{name}.jpg")
+        kind = NAMES[number % 2]
+        source = data / split / kind / f"{number:05d}.png"
+        relit(source, root / "train" / kind / f"{name}.jpg")
+        shutil.copy(source, root / "train" / kind / f"{name}-copy.png")
+        cv2.imwrite(str(data / "train" / kind / f"{name}.jpg"), cv2.imread(str(source)))
     done = compose_dataset(data, [load_dataset(root, "train")], tmp_path / "out", splits=OWN)
     # each thrice: two new images and one that the original data had in two splits; a held-out copy stays in val
     assert done.dropped.keys() == {"in_golden_set", "in_calibration_set", "in_validation_set"}
@@ -222,11 +223,47 @@ def test_a_picture_saved_again_is_learnt_from_once(tmp_path, write):
     assert done.images["train"] == 40 + 12 and "recent" not in done.images
 
 
+def test_pictures_that_look_the_same_are_kept_where_their_labels_differ(tmp_path, write):
+    data = write(tmp_path / "original", ORIGINAL)
+    part = load_dataset(write(tmp_path / "new", {"train": range(1000, 1012)}), "train")
+    extra = []
+    for image in part.images:
+        target = tmp_path / "again" / f"{image.path.stem}.jpg"
+        relit(image.path, target)
+        extra.append(LabelledImage(target.name, target, renumbered(image.truth, (1, 0), 2)))
+    both = replace(part, images=(*part.images, *extra))
+    selection = Selection(held_out_share=1e-9)
+    done = compose_dataset(data, [both], tmp_path / "out", splits=OWN, selection=selection)
+    assert done.dropped == {} and done.sources["new"] == 24
+
+
+def test_images_of_a_still_camera_whose_lamp_has_another_colour_are_all_new(tmp_path):
+    """The lamps are equally bright; what was known is all green, what is new is all red."""
+    rng = np.random.default_rng(3)
+    scene = cv2.resize(rng.integers(0, 255, (5, 6, 3)).astype(np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    for folder, split, kind, colour in (
+        ("original", "train", "green", (0, 87, 0)),
+        ("original", "val", "green", (0, 87, 0)),
+        ("new", "train", "red", (0, 0, 170)),
+    ):
+        for known in ("green", "red"):
+            (tmp_path / folder / split / known).mkdir(parents=True, exist_ok=True)
+        frame = cv2.circle(scene.copy(), (80, 60), 10, colour, -1)
+        noise = rng.normal(0, 2, scene.shape)
+        cv2.imwrite(
+            str(tmp_path / folder / split / kind / f"{split}.png"), np.clip(frame + noise, 0, 255).astype(np.uint8)
+        )
+    new = load_dataset(tmp_path / "new", "train")
+    done = compose_dataset(tmp_path / "original", [new], tmp_path / "out", selection=Selection(held_out_share=1e-9))
+    assert (done.dropped, done.sources["new"]) == ({"in_validation_set": 1}, 1)
+
+
 def test_a_new_image_that_was_trained_on_is_not_judged_on(tmp_path):
     data = write_folder(tmp_path / "original", ORIGINAL)
     root = write_folder(tmp_path / "new", {"train": range(1000, 1004)})
     for number in range(20):
-        relit(data / "train" / NAMES[number % 2] / f"{number:05d}.png", root / "train" / "cat" / f"{number}.jpg")
+        kind = NAMES[number % 2]
+        relit(data / "train" / kind / f"{number:05d}.png", root / "train" / kind / f"{number}.jpg")
     everything = Selection(held_out_share=1 - 1e-9)
     done = compose_dataset(data, [load_dataset(root, "train")], tmp_path / "out", splits=OWN, selection=everything)
     assert done.dropped == {"in_training_set": 20}
