@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 
+BATCH = 8  # images in one call of an engine, where nothing else is asked for
+
 
 class Format(StrEnum):
     """What kind of model file it is."""

@@ -100,6 +100,10 @@ class BudgetError(FovealError):
     """No variant of a model meets the limits of its target."""
 
 
+class BaselineError(FovealError):
+    """A model is no better than chance as it was given, or does not agree with its own framework."""
+
+
 class PassError(FovealError):
     """An optimization pass could not produce what it was asked for."""
 

@@ -51,6 +51,13 @@ def release(
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="You trust who made the .pt file: loading it can run any code.")
     ] = False,
+    accept_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--accept-baseline",
+            help="Go on with a model that, as given, is no better than chance or unlike its own framework.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
@@ -59,6 +66,8 @@ def release(
     parameters = read_config(config, ReleaseConfig)
     if trust_pickle:
         parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
+    if accept_baseline:
+        parameters = parameters.model_copy(update={"accept_baseline": True})
     _check_release(parameters)
     with running(f"release {parameters.name}", as_json):
         from flows.pipeline import release as flow

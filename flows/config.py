@@ -131,6 +131,14 @@ class ModelInput(Parameters):
         json_schema_extra=at(8),
     )
 
+    end_to_end: bool = Field(
+        False,
+        title="End to end",
+        description="Of a YOLO26 or YOLOv10 .pt, use the head that needs no NMS, as Ultralytics does with nms=False; "
+        "its own default is the other one.",
+        json_schema_extra=at(9),
+    )
+
     _size = field_validator("image_size", mode="before")(lambda value: check_size(value))
     _fit = field_validator("fit", mode="before")(lambda value: check_fit(value))
 
@@ -215,6 +223,12 @@ class ReleaseConfig(Parameters):
     )
     benchmark: BenchmarkInput = Field(default_factory=BenchmarkInput, json_schema_extra=at(5))
     thresholds: Thresholds = Field(default_factory=Thresholds, json_schema_extra=at(6))
+    accept_baseline: bool = Field(
+        False,
+        description="Go on although the model as given is no better than chance, or does not agree with its own "
+        "framework.",
+        json_schema_extra=at(7),
+    )
 
     _name = field_validator("name")(lambda value: check_model_name(value))
 

@@ -77,7 +77,9 @@ class Champion:
                 "conditions": [*known, *(["recent"] if dataset.images.get("recent") else [])],
             }
         )
-        return self.released.model_copy(update={"model": model, "data": data, "promote": "never"})
+        return self.released.model_copy(
+            update={"model": model, "data": data, "promote": "never", "accept_baseline": True}
+        )
 
 
 @step("fetch champion", cached=False, retries=5)

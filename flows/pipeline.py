@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from prefect import flow
 
-from components.contracts import BenchmarkReport, Bundle, DriftReport, GateReport, InferenceRun, ModelVersion
+from components.contracts import BATCH, BenchmarkReport, Bundle, DriftReport, GateReport, InferenceRun, ModelVersion
 from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset, load_dataset
 from components.targets import load_target
@@ -43,13 +43,17 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     held_out = tuple(Split(data.labelled, name) for name in data.conditions or [data.validation_split])
     hashes = {part.name: _load(part).sha256 for part in (validation, calibration, golden)}
 
-    source = tasks.open_model(config.model)
+    largest = max(config.benchmark.batch, data.golden_images, BATCH)
+    source = tasks.open_model(config.model, calibration, data.calibration_images, largest)
     for part in (validation, golden, *held_out):
         in_classes_of(load_dataset(part.data, part.name, objects=False), source.spec.class_names)
     if config.model.trust_pickle:
         trust.remember(config.model.path)
-    variants = tasks.optimize(source, target, calibration, data.calibration_images)
+    checks = tasks.check_baseline(source, config.model, validation, config.thresholds)
+    overruled = tasks.require_baseline(checks, accept=config.accept_baseline)
+    variants = tasks.optimize(source, target, calibration, data.calibration_images, largest)
     report = tasks.benchmark(variants, target, validation, config.benchmark)
+    report = replace(report, reasons=(*report.reasons, *overruled))
     shape = tasks.shape_of_input(source, validation)
     publish.variants(report, shape)
     tasks.require_choice(report)

@@ -19,7 +19,7 @@ from components.vision.input_shape import InputShape
 from flows.claim import claimed
 from flows.formats import number, speedup
 from flows.settings import Settings
-from flows.summary import ReleaseSummary, Seen, VariantRow
+from flows.summary import ReleaseSummary, Seen, VariantRow, reasons_of
 from model_registry import draw_latency_accuracy
 
 
@@ -40,7 +40,7 @@ def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
             }
             for row in rows
         ],
-        description="\n".join(f"- {line}" for line in (*report.reasons, *([shape.text] if shape else []))),
+        description="\n".join(f"- {line}" for line in (*reasons_of(report), *([shape.text] if shape else []))),
     )
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         plot = Path(scratch) / "plot.png"

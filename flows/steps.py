@@ -112,7 +112,7 @@ def _identity(value: Any) -> Any:
         case ModelArtifact():
             return [value.sha256, contracts.dump(value.spec), contracts.dump(value.precision)]
         case Path():
-            return sha256_path(value) if value.exists() else str(value)
+            return _content(value) if value.exists() else str(value)
         case BaseModel():
             return {name: _identity(getattr(value, name)) for name in type(value).model_fields}
         case tuple() | list():
@@ -123,6 +123,13 @@ def _identity(value: Any) -> Any:
             return {str(key): _identity(item) for key, item in value.items()}
         case _:
             return value
+
+
+def _content(path: Path) -> str:
+    """Hash of a file with all that it refers to, or of a folder."""
+    from components.backends import sha256_model
+
+    return sha256_path(path) if path.is_dir() else sha256_model(path)
 
 
 def step_key(name: str, arguments: dict[str, Any]) -> str:

@@ -50,6 +50,13 @@ class VariantRow:
         )
 
 
+def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
+    """Why the variants fared as they did, and what should be known of how the model was proved, one line each."""
+    from components.optimize import remarks_on
+
+    return (*report.reasons, *remarks_on(report.of(report.baseline).artifact))
+
+
 @dataclass(frozen=True)
 class Window:
     """A batch of images and the drift policy's word on it."""
@@ -122,7 +129,7 @@ class ReleaseSummary:
             report.metric,
             target,
             rows,
-            report.reasons,
+            reasons_of(report),
             report.noise_floor,
             machine,
             folder,

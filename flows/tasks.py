@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,17 +16,21 @@ import numpy as np
 from components.contracts import (
     BenchmarkReport,
     Bundle,
+    Check,
     Decision,
     DriftDecision,
     DriftReport,
     Fit,
     GateReport,
     InferenceRun,
+    LabelledImage,
     ModelArtifact,
     ModelVersion,
+    Prediction,
     Target,
+    Verdict,
 )
-from components.errors import BudgetError, RegistryError
+from components.errors import BaselineError, BudgetError, RegistryError
 from components.files import replacing, sha256_json, sha256_path
 from components.monitoring import MonitoringStore
 from flows.config import BenchmarkInput, FitInput, ModelInput, Thresholds
@@ -45,12 +49,15 @@ _POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may
 
 
 @step("open model")
-def open_model(model: ModelInput) -> ModelArtifact:
-    """Bring any model from outside to FP32 ONNX with its pre-processing inside."""
+def open_model(model: ModelInput, calibration: Split, calibration_images: int, batch: int) -> ModelArtifact:
+    """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
     from components.optimize import Normalisation
     from components.optimize import open_model as open_source
 
     given = model.normalisation
+    dataset = load_dataset(calibration.data, calibration.name)
     return open_source(
         model.path,
         task=model.task,
@@ -60,8 +67,11 @@ def open_model(model: ModelInput) -> ModelArtifact:
         preprocessing=model.preprocessing,
         normalisation=Normalisation(given.mean, given.std) if given else None,
         output=model.output,
+        end_to_end=model.end_to_end,
         trust_pickle=model.trust_pickle,
         workdir=workplace(),
+        images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
+        batch=batch,
     )
 
 
@@ -77,9 +87,57 @@ def fitting(model: ModelInput) -> Fit | Fitting | None:
     return Fitting(Fit.CENTER_CROP, fit.resize, fit.interpolation, fit.crop_pct)
 
 
+@step("check baseline")
+def check_baseline(
+    source: ModelArtifact, model: ModelInput, validation: Split, thresholds: Thresholds
+) -> tuple[Check, ...]:
+    """Compare the model as given with chance, and with its own framework where that is here."""
+    from components.benchmark import check_baseline as check
+    from components.images.classes import in_classes_of
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.optimize import framework_predictions
+
+    images = in_classes_of(load_dataset(validation.data, validation.name), source.spec.class_names).images
+    mixed = [images[k] for k in np.random.default_rng(0).permutation(len(images))]
+    limits = thresholds.model_dump()
+
+    def framework(some: Sequence[LabelledImage]) -> list[Prediction] | None:
+        pixels = [read_image(image.path) for image in some]
+        return framework_predictions(
+            model.path, source.spec, pixels, trust=model.trust_pickle, end_to_end=model.end_to_end, **limits
+        )
+
+    return check(source, mixed, framework=framework, **limits)
+
+
+def require_baseline(checks: tuple[Check, ...], *, accept: bool) -> tuple[str, ...]:
+    """End a release whose model is broken as it was given.
+
+    Returns:
+        What was accepted nevertheless, one line each.
+
+    Raises:
+        BaselineError: a check failed, and `accept` is false.
+    """
+    wanted = {
+        "chance": "a model that is better than chance",
+        "framework": "the predictions of the model's own framework",
+    }
+    failed = [check for check in checks if check.verdict is Verdict.FAIL]
+    if failed and not accept:
+        raise BaselineError(
+            " and ".join(wanted[check.name] for check in failed),
+            found="; ".join(check.reason for check in failed),
+            mend="check the head (task, output, end_to_end), the normalisation, the order of the class names and the "
+            "labels, or go on all the same with --accept-baseline (accept_baseline: true)",
+        )
+    return tuple(f"accepted as given: {check.reason}" for check in failed)
+
+
 @step("optimize")
 def optimize(
-    source: ModelArtifact, target: Target, calibration: Split, calibration_images: int
+    source: ModelArtifact, target: Target, calibration: Split, calibration_images: int, batch: int
 ) -> tuple[ModelArtifact, ...]:
     """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
     from components.images.datasets import load_dataset
@@ -95,7 +153,9 @@ def optimize(
         inputs.append(task.preprocess(read_image(image.path))[0])
         advance("reading calibration images", done, len(chosen))
     require_sound(source, inputs)
-    context = PassContext(workplace(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False)
+    context = PassContext(
+        workplace(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False, batch=batch
+    )
     return make_variants(source, target.precisions, context)
 
 

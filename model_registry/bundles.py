@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.backends import sha256_model
 from components.contracts import ModelVersion
 from components.errors import BundleError, ConfigError, RegistryError
 from components.files import sha256_file, sha256_tree
@@ -105,7 +106,7 @@ def require_same(file: Path, sha256: str | None, version: ModelVersion) -> None:
     """Make sure that a downloaded file is the one that was registered.
 
     Arguments:
-        file: as it came from the store.
+        file: as it came from the store, with the files that it refers to.
         sha256: what was recorded of it; None when nothing was.
         version: whose file it is.
 
@@ -119,7 +120,7 @@ def require_same(file: Path, sha256: str | None, version: ModelVersion) -> None:
             found="nothing: an older Foveal registered it",
             mend="run its release again, which adds it",
         )
-    if (found := sha256_file(file)) != sha256:
+    if (found := sha256_model(file)) != sha256:
         raise RegistryError(
             f"the {file.name} that was registered with {label}, sha256 {sha256}",
             found=f"{file.name} with {found}",

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from components.backends import weight_files
 from components.contracts import DatasetVersion, Decided, DriftReport, ModelVersion
 from components.errors import ConfigError, RegistryError
 from components.files import replacing
@@ -277,19 +278,31 @@ class Registry:
     def download_source(self, version: ModelVersion, output: Path) -> Path | None:
         """Copy the model file that a version was made from into the folder `output`; None when it was not kept.
 
-        What loads it may unpickle it, on the word that was given for the file of the release: no other file is given.
+        Files that hold its weights come with it. What loads it may unpickle it, on the word that was given for the file
+        of the release: no other file is given.
 
         Raises:
             RegistryError: it is not the file that was registered, or its hash was not kept.
         """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            stored = stored_file(self._store, version, runs.SOURCE_FOLDER, "", Path(scratch))
+            stored = self._download_source(version, Path(scratch))
             if stored is None:
                 return None
             require_same(stored, self.hashes(version).get("source"), version)
-            with replacing(output / stored.name) as aside:
-                shutil.copyfile(stored, aside)
+            folder = stored.parent.resolve()
+            for file in (*weight_files(stored), stored.resolve()):
+                with replacing(output / file.relative_to(folder)) as aside:
+                    shutil.copyfile(file, aside)
         return output / stored.name
+
+    def _download_source(self, version: ModelVersion, scratch: Path) -> Path | None:
+        """The model file among those that were kept: the only one, or the ONNX file that refers to the others."""
+        with mlflow_errors("to download an artifact"):
+            if not self._store.client.list_artifacts(version.run_id, runs.SOURCE_FOLDER):
+                return None
+            folder = Path(self._store.client.download_artifacts(version.run_id, runs.SOURCE_FOLDER, str(scratch)))
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        return next((path for path in files if weight_files(path)), files[0] if files else None)
 
     def parameters(self, version: ModelVersion) -> dict[str, Any]:
         """How a version was made: the parameters of its release, as they were given.

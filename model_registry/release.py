@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from components.backends import sha256_model
 from components.contracts import BenchmarkReport, Bundle, Measurement, dump
 from components.errors import BudgetError, BundleError, ConfigError, RegistryError
 from components.files import sha256_file, sha256_json
@@ -238,7 +239,7 @@ def file_hashes(release: Release) -> dict[str, str]:
     if release.reference is not None:
         hashes["reference"] = sha256_file(release.reference)
     if release.source is not None:
-        hashes["source"] = sha256_file(release.source)
+        hashes["source"] = sha256_model(release.source)
     return hashes
 
 

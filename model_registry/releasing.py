@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.files import sha256_file, sha256_tree
+from components.backends import sha256_model
+from components.files import sha256_tree
 from model_registry import runs
 from model_registry.facts import HASH_PARAM, facts_of, hashes_of
 from model_registry.model_card import description, model_card
@@ -24,7 +25,7 @@ def find_release(store: Store, release: Release) -> int | None:
         return None
     row = found[0]
     if release.source is not None and "source" not in hashes_of(facts_of(store, row)):
-        store.client.set_model_version_tag(release.name, row.version, "source_sha256", sha256_file(release.source))
+        store.client.set_model_version_tag(release.name, row.version, "source_sha256", sha256_model(release.source))
     return int(row.version)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from components.backends import weight_files
 from components.contracts import dump
 from components.errors import RegistryError
 from components.files import write_json
@@ -137,7 +138,7 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     if release.reference is not None:
         client.log_artifact(run_id, str(release.reference), REFERENCE_FOLDER)
     if release.source is not None:
-        client.log_artifact(run_id, str(release.source), SOURCE_FOLDER)
+        _log_source(client, run_id, release.source)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         folder = Path(scratch)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
@@ -145,6 +146,15 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
         write_json(folder / PARAMETERS, json.loads(json.dumps(dict(release.parameters), default=str)))
         draw_latency_accuracy(release.report, folder / "plots" / "latency_accuracy.png")
         client.log_artifacts(run_id, scratch)
+
+
+def _log_source(client: Any, run_id: str, source: Path) -> None:
+    """Keep the model file that came in, and the files beside it that hold its weights."""
+    client.log_artifact(run_id, str(source), SOURCE_FOLDER)
+    folder = source.parent.resolve()
+    for file in weight_files(source):
+        place = file.relative_to(folder).parent.as_posix()
+        client.log_artifact(run_id, str(file), SOURCE_FOLDER if place == "." else f"{SOURCE_FOLDER}/{place}")
 
 
 def log_variants(store: Store, experiment: str, parent: str, release: Release) -> None:

@@ -30,11 +30,12 @@ from components.contracts import (
     load,
 )
 from components.errors import ModelError
-from components.files import replacing, sha256_file
+from components.files import replacing, sha256_file, sha256_json
 
 INPUT = "images"
 SPEC_KEY = "foveal.spec"
 HISTORY_KEY = "foveal.history"
+MAX_IR_VERSION = 64  # far above today's 13
 MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
 _TASK_OF = {
     Head.YOLO: TaskType.DETECT,
@@ -318,27 +319,78 @@ def _read_by(node: Any) -> Iterator[str]:
 
 def _settle_external(model: Any, path: Path, allowed: bool) -> None:
     """Take up weights from other files, if that is allowed and they lie inside the model's own folder."""
-    import onnx
     from onnx.external_data_helper import load_external_data_for_model
 
-    external = [tensor for tensor in tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    if not external:
+    places = _external_places(model)
+    if not places:
         return
-    places = {entry.value for tensor in external for entry in tensor.external_data if entry.key == "location"}
-    listed = ", ".join(sorted(places)[:3]) or "nowhere"
     if not allowed:
         raise ModelError(
             "an ONNX file that holds its own weights",
-            found=f"{path.name} keeps them in {listed}",
+            found=f"{path.name} keeps them in {', '.join(places[:3])}",
             mend="open it with open_model, which takes them up",
         )
-    folder = path.parent.resolve()
+    _require_beside(path, places)
+    load_external_data_for_model(model, str(path.parent.resolve()))
+
+
+def _external_places(model: Any) -> list[str]:
+    """Where a model keeps weights, as it says: paths relative to its folder."""
+    import onnx
+
+    external = [tensor for tensor in tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    found = [{entry.key: entry.value for entry in tensor.external_data}.get("location", "") for tensor in external]
+    return sorted(set(found))
+
+
+def _require_beside(path: Path, places: Sequence[str]) -> tuple[Path, ...]:
+    """The files of weights of a model, each of which must lie in its own folder or below.
+
+    Raises:
+        ModelError: one is missing, or lies elsewhere.
+    """
+    folder, files = path.parent.resolve(), []
     for place in places:
         file = (folder / place).resolve()
-        if not file.is_relative_to(folder) or not file.is_file():
+        inside = bool(place) and not Path(place).is_absolute() and ".." not in Path(place).parts
+        if not inside or not file.is_relative_to(folder) or not file.is_file():
             raise ModelError(
                 "weights in files beside the model",
-                found=f"{path.name} keeps them in {place!r}",
+                found=f"{path.name} keeps them in {place!r}" + (", where nothing is" if inside else ""),
                 mend="put the .data file next to the model, or export into one file",
             )
-    load_external_data_for_model(model, str(folder))
+        files.append(folder / place)
+    return tuple(files)
+
+
+def weight_files(path: Path) -> tuple[Path, ...]:
+    """The other files that hold weights of an ONNX model; none where it holds its own, and for any other file.
+
+    Raises:
+        ModelError: one is missing, or lies outside of the model's folder.
+    """
+    import onnx
+
+    with path.open("rb") as file:
+        start = file.read(2)
+    if len(start) < 2 or start[0] != 8 or start[1] > MAX_IR_VERSION:  # a protobuf whose first field is `ir_version`
+        return ()
+    try:
+        places = _external_places(onnx.load(path, load_external_data=False))
+    except Exception:  # whatever it is, it is no ONNX model that refers to others
+        return ()
+    return _require_beside(path, places)
+
+
+def sha256_model(path: Path) -> str:
+    """The sha256 of a model file; where it keeps weights in other files, of all of them together.
+
+    Raises:
+        ModelError: see `weight_files`.
+    """
+    others = weight_files(path)
+    if not others:
+        return sha256_file(path)
+    folder = path.parent.resolve()
+    parts = [[file.relative_to(folder).as_posix(), sha256_file(file)] for file in others]
+    return sha256_json([sha256_file(path), *parts])

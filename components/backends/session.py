@@ -16,6 +16,11 @@ from components.files import sha256_file
 Self = TypeVar("Self", bound="OpenSession")
 
 
+def free_batch(artifact: ModelArtifact) -> bool:
+    """Whether the model takes any number of images in a call; if not, a session calls it image by image."""
+    return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
+
+
 class OpenSession(ABC):
     """A loaded model. A backend's session says how to infer and how to let go."""
 
@@ -35,7 +40,10 @@ class OpenSession(ABC):
             raise ModelError("an open session", found="one that was closed", mend="open the artifact again")
         check_batch(batch, self._artifact.spec.input_size)
         try:
-            return self._infer(batch)
+            if len(batch) == 1 or free_batch(self._artifact):
+                return self._infer(batch)
+            runs = [self._infer(image[None]) for image in batch]
+            return tuple(np.concatenate(outputs) for outputs in zip(*runs, strict=True))
         except FovealError:
             raise
         except Exception as error:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components import telemetry
-from components.backends.session import OpenSession, check_artifact, one_line
+from components.backends.session import OpenSession, check_artifact, free_batch, one_line
 from components.contracts import Format, ModelArtifact
 from components.errors import ModelError, UnavailableError
 
@@ -69,7 +69,8 @@ def _build(artifact: ModelArtifact) -> Any:
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     profile = builder.create_optimization_profile()
     one = (*artifact.spec.input_size, 3)
-    profile.set_shape(artifact.inputs[0].name, (1, *one), (1, *one), (MAX_BATCH, *one))
+    most = MAX_BATCH if free_batch(artifact) else 1
+    profile.set_shape(artifact.inputs[0].name, (1, *one), (1, *one), (most, *one))
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:

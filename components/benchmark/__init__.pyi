@@ -1,4 +1,5 @@
 from .ab_verdict import AbPlan, judge, undecided
+from .baseline import check_baseline
 from .contest import Contender
 from .evaluate import evaluate
 from .gate_policy import GatePolicy
@@ -11,6 +12,7 @@ __all__ = [
     "Exam",
     "GatePolicy",
     "LabelledImages",
+    "check_baseline",
     "evaluate",
     "judge",
     "run_benchmark",

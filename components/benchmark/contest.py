@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from components.backends import free_batch
 from components.benchmark.crew import Worker
 from components.benchmark.messages import Predict, Predicted
-from components.benchmark.plan import Variant, free_batch
+from components.benchmark.plan import Variant
 from components.benchmark.rounds import Progress, open_trials, time_rounds
 from components.benchmark.statistics import Estimate, p95_interval, p95_ratio
 from components.benchmark.trial import Trial
-from components.contracts import LabelledImage, ModelArtifact, Prediction, Target
+from components.contracts import BATCH, LabelledImage, ModelArtifact, Prediction, Target
 
-BATCH = 8
 CHUNK = 64  # images between two reports of progress
 LOOKS = 4  # as often the rounds are repeated while the times do not decide
 

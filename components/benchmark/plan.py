@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.backends import get_backend
+from components.backends import free_batch, get_backend
 from components.contracts import ModelArtifact, Precision, Target
 from components.errors import ConfigError, ModelError
 
@@ -60,11 +60,6 @@ def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[V
         )
     baseline = next((variant for variant in of_original if variant.backend == REFERENCE_BACKEND), of_original[0])
     return (baseline, *(variant for variant in variants if variant is not baseline))
-
-
-def free_batch(artifact: ModelArtifact) -> bool:
-    """Whether the model takes any number of images in a call."""
-    return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
 
 
 def _require_usable(artifact: ModelArtifact) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
+from components.backends import free_batch
 from components.benchmark.crew import Worker
 from components.benchmark.messages import Evaluate, Evaluated, Example
-from components.benchmark.plan import free_batch, plan_variants
+from components.benchmark.plan import plan_variants
 from components.benchmark.report import build_report
 from components.benchmark.rounds import Progress, open_trials, time_rounds
 from components.benchmark.trial import Trial
-from components.contracts import BenchmarkReport, LabelledImage, ModelArtifact, Target
+from components.contracts import BATCH, BenchmarkReport, LabelledImage, ModelArtifact, Target
 from components.errors import ConfigError, DatasetError, ModelError
 from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset
@@ -33,7 +34,7 @@ def run_benchmark(
     dataset: LabelledImages,
     rounds: int = 7,
     calls: int = 20,
-    batch: int = 8,
+    batch: int = BATCH,
     reference_accuracy: Mapping[str, float] | None = None,
     progress: Progress | None = None,
     seed: int = 0,

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from components.contracts import InferenceRun, ModelArtifact
+from components.contracts import BATCH, InferenceRun, ModelArtifact
 from components.errors import ConfigError, DatasetError, OutageError
 from components.files import replacing, sha256_json
 from components.images.sources import ImageSource, fingerprint
@@ -36,7 +36,7 @@ def run_batch(
     output: Path,
     device: str = "cpu",
     threads: int = 0,
-    batch: int = 8,
+    batch: int = BATCH,
     decode_threads: int | None = None,
     confidence: float = 0.25,
     iou: float = 0.7,

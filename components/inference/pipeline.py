@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends import Session, get_backend
-from components.contracts import ModelArtifact, Prediction
+from components.contracts import BATCH, ModelArtifact, Prediction
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.classes import class_ids, renumbered, same_classes
 from components.images.reading import read_image
@@ -93,7 +93,7 @@ class InferencePipeline:
         members: Sequence[Member],
         *,
         combine: Combine | None = None,
-        batch: int = 8,
+        batch: int = BATCH,
         workers: int = 2,
         metrics: Metrics | None = None,
     ) -> None:
@@ -124,7 +124,7 @@ class InferencePipeline:
         iou: float = 0.7,
         weights: Sequence[float] | None = None,
         combine: Combine | None = None,
-        batch: int = 8,
+        batch: int = BATCH,
     ) -> Self:
         """Open models and make a pipeline of them.
 

@@ -1,6 +1,8 @@
+from .framework import framework_predictions
 from .meaning import IMAGENET, UNIT, Fitting, Normalisation
 from .outputs import require_sound
 from .passes import PASSES, OptimizationPass, PassContext, get_pass
+from .proof import remarks_on
 from .source import open_model
 from .variants import RECIPES, make_variants
 
@@ -13,8 +15,10 @@ __all__ = [
     "Normalisation",
     "OptimizationPass",
     "PassContext",
+    "framework_predictions",
     "get_pass",
     "make_variants",
     "open_model",
+    "remarks_on",
     "require_sound",
 ]

@@ -53,19 +53,31 @@ def is_torch_file(path: Path) -> bool:
         return file.read(2) in {b"PK", b"\x80\x02"}
 
 
-def describe_checkpoint(path: Path, user: Claims, *, trust: bool) -> tuple[ModelArtifact, Normalisation]:
+def is_torchscript(path: Path) -> bool:
+    """Whether a torch file is a TorchScript archive.
+
+    Raises:
+        ModelError: it is damaged, or would grow on reading.
+    """
+    return "constants.pkl" in _entries(path)
+
+
+def describe_checkpoint(
+    path: Path, user: Claims, *, trust: bool, end_to_end: bool = False
+) -> tuple[ModelArtifact, Normalisation]:
     """Describe a model that torch saved, as the artifact that `ExportOnnx` and `TraceTorchScript` start from.
 
     Arguments:
         path: the file.
         user: what the user says about it.
         trust: the user's word that it may be unpickled or executed.
+        end_to_end: see `load_torch`.
 
     Raises:
         UntrustedModelError: it can only be loaded by executing code, and `trust` is false.
         ModelError: it is not a model that Foveal supports, or contradicts what the user says.
     """
-    network = load_torch(path, trust=trust)
+    network = load_torch(path, trust=trust, end_to_end=end_to_end)
     spec, normalisation = meaning_of(user, network.claims, network, path.name)
     artifact = ModelArtifact(
         path=path,
@@ -79,17 +91,23 @@ def describe_checkpoint(path: Path, user: Claims, *, trust: bool) -> tuple[Model
     return artifact, normalisation
 
 
-def load_torch(path: Path, *, trust: bool) -> TorchNetwork:
+def load_torch(path: Path, *, trust: bool, end_to_end: bool = False) -> TorchNetwork:
     """Load a model that torch saved; a weights-only checkpoint is recognised as such and needs no trust.
+
+    Arguments:
+        path: the file.
+        trust: the user's word that it may be unpickled or executed.
+        end_to_end: of a YOLO26 or YOLOv10, take the head that needs no NMS. Ultralytics' own `predict` and `export`
+            take the other one unless they are given `nms=False`.
 
     Raises:
         UntrustedModelError: it can only be loaded by executing code, and `trust` is false.
-        ModelError: the file is damaged, or is no model that Foveal supports.
+        ModelError: the file is damaged, is no model that Foveal supports, or has no such head.
     """
     telemetry.switch_off()
-    if _entries(path) & {"constants.pkl"}:
+    if is_torchscript(path):
         return _torchscript(path, trust)
-    contents = _weights_only(path)
+    contents = weights_only(path)
     if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
         return _classifier(contents, path.name)
     if contents is not None and not _holds_module(contents):
@@ -98,7 +116,7 @@ def load_torch(path: Path, *, trust: bool) -> TorchNetwork:
             found=f"bare weights in {path.name}",
             mend="export the model to ONNX, or save it with Foveal's classifier training",
         )
-    return _ultralytics(load_yolo(path, trust=trust), path.name)
+    return _ultralytics(load_yolo(path, trust=trust), path.name, end_to_end)
 
 
 def _entries(path: Path) -> set[str]:
@@ -120,7 +138,7 @@ def _entries(path: Path) -> set[str]:
     return {entry.filename.rpartition("/")[2] for entry in entries}
 
 
-def _weights_only(path: Path) -> Any:
+def weights_only(path: Path) -> Any:
     """What the file holds if that is tensors and plain values only; None if reading it takes more than that."""
     import torch
 
@@ -140,11 +158,8 @@ def _holds_module(contents: Any) -> bool:
     return isinstance(contents, Mapping) and any(isinstance(value, torch.nn.Module) for value in contents.values())
 
 
-def _ultralytics(yolo: Any, name: str) -> TorchNetwork:
-    """The network of an Ultralytics checkpoint, fused and set to give plain predictions.
-
-    A YOLO26 or YOLOv10 gives its end-to-end predictions, which need no NMS: that is what its second head is for.
-    """
+def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
+    """The network of an Ultralytics checkpoint, fused and set to give plain predictions."""
     task = supported_task(str(yolo.task), name)
     model = yolo.model
     head = list(getattr(model, "model", [None]))[-1]
@@ -155,7 +170,13 @@ def _ultralytics(yolo: Any, name: str) -> TorchNetwork:
             mend="use YOLOv8, 10, 11, 12 or 26, or export the model to ONNX",
         )
     if getattr(head, "one2one_cv2", None) is not None:
-        model.end2end = True
+        model.end2end = end_to_end  # where fusion has removed the other head before, this one stays
+    elif end_to_end:
+        raise ModelError(
+            "a YOLO26 or YOLOv10, which have an end-to-end head",
+            found=f"{name} without one",
+            mend="leave end_to_end out",
+        )
     with quiet():
         model = model.float().eval().fuse(verbose=False)
     for module in model.modules():

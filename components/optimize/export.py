@@ -31,20 +31,22 @@ class ExportOnnx:
     Arguments:
         normalisation: what the network expects of RGB in 0–1.
         opset: version of the ONNX operator set.
+        end_to_end: of a YOLO26 or YOLOv10, the head that needs no NMS.
     """
 
     normalisation: Normalisation = UNIT
     opset: int = OPSET
+    end_to_end: bool = False
     name: ClassVar[str] = "export_onnx"
     accepts: ClassVar[frozenset[Format]] = frozenset({Format.TORCH})
     produces: ClassVar[Format] = Format.ONNX
 
     def apply(self, artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
         require(artifact, self)
-        network = load_torch(artifact.path, trust=context.trust_pickle)
+        network = load_torch(artifact.path, trust=context.trust_pickle, end_to_end=self.end_to_end)
         exported = self._export(network.module, artifact)
-        model = embed(exported, artifact, self.normalisation, network, NetworkForm(batch=1))
-        parameters = {"opset": self.opset, "source_sha256": artifact.sha256, **asdict(self.normalisation)}
+        model, proved = embed(exported, artifact, self.normalisation, network, NetworkForm(batch=1), context)
+        parameters = {"opset": self.opset, "source_sha256": artifact.sha256, **asdict(self.normalisation), **proved}
         history = (*artifact.history, PassRecord(self.name, parameters))
         return save_onnx(model, product_path(artifact, context, "fp32.onnx"), artifact.spec, history)
 

@@ -19,7 +19,7 @@ _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"})
 
 
-def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8]) -> None:
+def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, batch: int | str = "batch") -> None:
     """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, where its graph has a fitting tensor.
 
     It is the mean over height and width of a deep feature map that is computed anyway, see `embedding_source`, so it
@@ -27,9 +27,11 @@ def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8]) -> 
     as it is.
 
     Arguments:
-        model: tidy, with pre-processing inside and a free batch axis; changed in place.
+        model: tidy, with pre-processing inside; changed in place.
         task: what the model is for.
-        images: (n ≥ 2, height, width, 3) uint8, to see whether the tensor has one row an image.
+        images: (n, height, width, 3) uint8, to see whether the tensor has one row an image; n ≥ 2 where the batch axis
+            is free.
+        batch: the name of the free batch axis, or 1.
     """
     from onnx import TensorProto, helper
 
@@ -44,10 +46,10 @@ def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8]) -> 
         nodes.insert(0, helper.make_node("GlobalAveragePool", [source], [pooled], f"{EMBEDDING_PREFIX}pool"))
     extended = type(model).FromString(model.SerializeToString())
     extended.graph.node.extend(nodes)
-    extended.graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["batch", None]))
+    extended.graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, None]))
     seen = quiet_session(extended.SerializeToString()).run([EMBEDDING], {INPUT: images})[0]
     if len(seen) == len(images):
-        declared = helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["batch", seen.shape[1]])
+        declared = helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, seen.shape[1]])
         extended.graph.output[-1].CopyFrom(declared)
         model.CopyFrom(extended)
 

@@ -14,7 +14,7 @@ from components.contracts import Format, ModelArtifact, PassRecord, Precision
 from components.errors import PassError
 from components.optimize.passes import PassContext, product_path, require
 from components.optimize.structure import decoding_nodes, preprocessing_nodes
-from components.optimize.verify import require_finite
+from components.optimize.verify import require_lowered
 
 # Either their type is written in an attribute, or long sums and steep curves leave float16's range or precision.
 _FLOAT32_OPERATORS = frozenset(
@@ -50,7 +50,7 @@ class ToFp16:
             raise PassError(
                 "a model that can be computed in float16", found=f"{artifact.path.name}: {one_line(error)}"
             ) from error
-        require_finite(model, artifact)
+        require_lowered(model, artifact, context, Precision.FP16)
         record = PassRecord(self.name, {"float32_nodes": len(kept)})
         history = (*artifact.history, record)
         return save_onnx(model, product_path(artifact, context, "fp16.onnx"), artifact.spec, history)

@@ -15,7 +15,7 @@ from components.errors import PassError, UnavailableError
 from components.optimize.passes import PassContext, product_path, require
 from components.optimize.quiet import quiet
 from components.optimize.structure import decoding_nodes, preprocessing_nodes
-from components.optimize.verify import require_finite
+from components.optimize.verify import require_lowered
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class QuantizeInt8:
             raise PassError("a model that NNCF quantizes", found=f"{artifact.path.name}: {one_line(error)}") from error
         if self.preset == "mixed":
             _make_activations_unsigned(model)
-        require_finite(model, artifact, Precision.INT8)
+        require_lowered(model, artifact, context, Precision.INT8)
         _require_float(model, set(ignored))
         record = PassRecord(
             self.name,

@@ -19,7 +19,7 @@ from components.errors import PassError
 from components.optimize.passes import PassContext, product_path, require
 from components.optimize.quiet import quiet
 from components.optimize.structure import decoding_nodes, last_layers
-from components.optimize.verify import require_finite
+from components.optimize.verify import require_lowered
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class QuantizeConvolutions:
             raise PassError(
                 "a model that onnxruntime quantizes", found=f"{artifact.path.name}: {one_line(error)}"
             ) from error
-        require_finite(model, artifact, Precision.INT8)
+        require_lowered(model, artifact, context, Precision.INT8)
         record = PassRecord(
             self.name,
             {

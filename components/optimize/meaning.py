@@ -208,7 +208,10 @@ def _task_of(prediction: npt.NDArray[Any]) -> TaskType:
 def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
     """Which detection head gave this output."""
     shape = prediction.shape
+    _refuse_shares(prediction, len(names or ()), name)
     if len(shape) == 3 and names and shape[2] == 6:  # first: no input size gives 6 anchors, but k may be 4 + classes
+        if len(names) == 2:  # as wide as a box with two scores
+            _require_rows(prediction, len(names), name)
         return Head.YOLO_END2END, names
     if len(shape) == 3 and names and shape[1] == 4 + len(names):
         return Head.YOLO, names
@@ -219,6 +222,50 @@ def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name:
         found=f"{shape} from {name}",
         mend="pass the class names it was trained with" if not names else "export a YOLOv8, 10, 11 or 26 detector",
     )
+
+
+def detr_error(name: str) -> ModelError:
+    """The refusal of a transformer's detections."""
+    return ModelError(
+        "a detector with a YOLO head",
+        found=f"{name}, an RT-DETR: (n, queries, 4 + classes) with boxes as shares of the image",
+        mend="use YOLOv8, 10, 11, 12 or 26; RT-DETR is not supported yet",
+    )
+
+
+def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+    """Refuse the rows of a DETR: a box as shares of the image's sides, and a score for each class.
+
+    Raises:
+        ModelError: all numbers of (n, k, 4 + classes) lie between 0 and 1, and not all class ids could be whole.
+    """
+    if prediction.ndim != 3 or not classes or prediction.shape[2] != 4 + classes or not prediction.size:
+        return
+    within = prediction.min() >= -SCORE_SLACK and prediction.max() <= 1 + SCORE_SLACK
+    if within and not np.array_equal(prediction[..., -1], np.rint(prediction[..., -1])):
+        raise detr_error(name)
+
+
+def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+    """Refuse (n, k, 6) that are not rows of a box in pixels, a score and a class id.
+
+    Raises:
+        ModelError: a score is beyond 0–1, a class id is no whole number or unknown, or boxes are shares of the image.
+    """
+    scores, ids = prediction[..., 4], prediction[..., 5]
+    known = np.array_equal(ids, np.rint(ids)) and ids.min(initial=0) >= 0 and ids.max(initial=0) < classes
+    if not known or scores.min(initial=0) < -SCORE_SLACK or scores.max(initial=0) > 1 + SCORE_SLACK:
+        raise ModelError(
+            "rows of a box, a score between 0 and 1, and a class id",
+            found=f"others in the {prediction.shape} of {name}",
+            mend="check what its output holds; RT-DETR and other heads of queries are not supported yet",
+        )
+    if scores.max(initial=0) > 0 and prediction[..., :4].max() <= MAX_SHARE:
+        raise ModelError(
+            "boxes in pixels of the model's input",
+            found=f"coordinates up to {prediction[..., :4].max():.3g} from {name}: shares of its sides",
+            mend="export the detector with boxes in pixels",
+        )
 
 
 def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:

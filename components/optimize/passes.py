@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Format, ModelArtifact, Precision
+from components.contracts import BATCH, Format, ModelArtifact, Precision
 from components.errors import ConfigError, PassError
 
 
@@ -23,15 +23,17 @@ class PassContext:
     Arguments:
         workdir: folder that products are written to.
         calibration: (height, width, 3) uint8 BGR model inputs, already fitted, from the user's own images; needed
-            by the passes that learn activation ranges.
+            by the passes that learn activation ranges, and what every equivalence is proved on where there are some.
         calibration_sha256: content hash of the dataset they come from, for the record; hashed here when empty.
         trust_pickle: the user's word that a checkpoint may be unpickled.
+        batch: the largest number of images that the product will be given in one call.
     """
 
     workdir: Path
     calibration: Sequence[npt.NDArray[np.uint8]] | None = None
     calibration_sha256: str = ""
     trust_pickle: bool = False
+    batch: int = BATCH
 
     def samples_for(self, artifact: ModelArtifact, limit: int) -> list[npt.NDArray[np.uint8]]:
         """Up to `limit` calibration inputs, evenly spread over all there are.

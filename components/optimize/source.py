@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.backends.onnx_file import describe_onnx, has_spec, precision_of, read_onnx, tensor_specs
-from components.contracts import Fit, Format, ModelArtifact, Output, TaskType
+import numpy as np
+import numpy.typing as npt
+
+from components.backends.onnx_file import describe_onnx, has_spec, precision_of, read_onnx, sha256_model, tensor_specs
+from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
-from components.files import sha256_file
 from components.optimize.checkpoint import describe_checkpoint, is_torch_file
 from components.optimize.embed import EmbedPreprocessing
 from components.optimize.export import ExportOnnx
@@ -19,8 +22,10 @@ from components.optimize.meaning import Claims, Fitting, Normalisation, agree, m
 from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.passes import PassContext
 from components.optimize.presets import Preset, preset
+from components.optimize.proof import MAX_SAMPLES
 from components.optimize.ultralytics_export import claims_of_metadata
 from components.optimize.verify import OnnxNetwork
+from components.vision import task_for
 
 KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
 
@@ -35,8 +40,11 @@ def open_model(
     preprocessing: str | None = None,
     normalisation: Normalisation | None = None,
     output: Output | None = None,
+    end_to_end: bool = False,
     trust_pickle: bool = False,
     workdir: Path,
+    images: Iterable[npt.NDArray[np.uint8]] = (),
+    batch: int = BATCH,
 ) -> ModelArtifact:
     """Open a model of any supported kind; the kind is seen from the contents, not from the name.
 
@@ -60,11 +68,16 @@ def open_model(
             ImageNet's mean and deviation for other classifiers.
         output: what a classifier's numbers are, where neither the graph nor the numbers themselves tell. Logits are
             taken to be those of a softmax: `Output.SIGMOID_LOGITS` says that each class is a yes or no by itself.
+        end_to_end: of a YOLO26 or YOLOv10 ``.pt``, take the head that needs no NMS, as Ultralytics does when it is
+            given ``nms=False``.
         trust_pickle: your word that the file may execute code.
         workdir: folder that the product is written to.
+        images: (h, w, 3) uint8 BGR, like those that the model will see; without any, random pixels must do.
+        batch: the largest number of images that the product will be given in one call.
 
     Returns:
-        The FP32 ONNX artifact, proven to compute what the original computes on random images.
+        The FP32 ONNX artifact, proven to compute on these images what the original computes, in a whole batch if it
+        can; its history says what it was proved on. Where it cannot, its batch axis is 1.
 
     Raises:
         UntrustedModelError: loading the file would execute code, and `trust_pickle` is false.
@@ -85,11 +98,13 @@ def open_model(
     )
     if preprocessing:
         user = _prepared(user, preset(preprocessing), preprocessing)
-    context = PassContext(workdir, trust_pickle=trust_pickle)
+    context = PassContext(workdir, trust_pickle=trust_pickle, batch=batch)
     if is_torch_file(path):
-        artifact, normalisation = describe_checkpoint(path, user, trust=trust_pickle)
-        return ExportOnnx(normalisation).apply(artifact, context)
-    return _open_onnx(path, user, context)
+        artifact, normalisation = describe_checkpoint(path, user, trust=trust_pickle, end_to_end=end_to_end)
+        return ExportOnnx(normalisation, end_to_end=end_to_end).apply(
+            artifact, _with_images(context, artifact.spec, images)
+        )
+    return _open_onnx(path, user, context, images)
 
 
 def _prepared(user: Claims, known: Preset, name: str) -> Claims:
@@ -112,7 +127,15 @@ def _prepared(user: Claims, known: Preset, name: str) -> Claims:
     )
 
 
-def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
+def _with_images(context: PassContext, spec: VisionSpec, images: Iterable[npt.NDArray[np.uint8]]) -> PassContext:
+    """The context with images brought to the model's input, as many as a proof looks at."""
+    task = task_for(spec)
+    return replace(context, calibration=[task.preprocess(image)[0] for image in islice(images, MAX_SAMPLES)])
+
+
+def _open_onnx(
+    path: Path, user: Claims, context: PassContext, images: Iterable[npt.NDArray[np.uint8]]
+) -> ModelArtifact:
     try:
         model = read_onnx(path, outside=True)
     except ModelError as error:
@@ -125,8 +148,8 @@ def _open_onnx(path: Path, user: Claims, context: PassContext) -> ModelArtifact:
     inputs, outputs = tensor_specs(model)
     require_scores(outputs, path.name)
     spec, normalisation = meaning_of(user, _claims_of(model, network, path.name), network, path.name)
-    artifact = ModelArtifact(path, Format.ONNX, precision_of(model), sha256_file(path), spec, inputs, outputs)
-    return EmbedPreprocessing(normalisation).apply(artifact, context)
+    artifact = ModelArtifact(path, Format.ONNX, precision_of(model), sha256_model(path), spec, inputs, outputs)
+    return EmbedPreprocessing(normalisation).apply(artifact, _with_images(context, spec, images))
 
 
 def _claims_of(model: Any, network: OnnxNetwork, name: str) -> Claims:

@@ -18,8 +18,9 @@ from components.optimize.checkpoint import load_torch
 from components.optimize.embed import network_input
 from components.optimize.meaning import UNIT, Normalisation
 from components.optimize.passes import PassContext, product_path, require
+from components.optimize.proof import prove_on
 from components.optimize.quiet import quiet
-from components.optimize.verify import noise, require_same
+from components.optimize.verify import require_same
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip archive can hold
 
@@ -30,9 +31,11 @@ class TraceTorchScript:
 
     Arguments:
         normalisation: what the network expects of RGB in 0–1.
+        end_to_end: of a YOLO26 or YOLOv10, the head that needs no NMS.
     """
 
     normalisation: Normalisation = UNIT
+    end_to_end: bool = False
     name: ClassVar[str] = "trace_torchscript"
     accepts: ClassVar[frozenset[Format]] = frozenset({Format.TORCH})
     produces: ClassVar[Format] = Format.TORCHSCRIPT
@@ -41,21 +44,29 @@ class TraceTorchScript:
         import torch
 
         require(artifact, self)
-        network = load_torch(artifact.path, trust=context.trust_pickle)
-        images = noise(2, artifact.spec)
-        expected = network(network_input(images, self.normalisation))
+        network = load_torch(artifact.path, trust=context.trust_pickle, end_to_end=self.end_to_end)
+        proof = prove_on(
+            context.calibration,
+            artifact.spec,
+            lambda image: network(network_input(image, self.normalisation)),
+            context.batch,
+        )
         module = _with_preprocessing(network.module, self.normalisation)
         try:
             with quiet(), torch.no_grad():
-                example = torch.from_numpy(images[:1])
+                example = torch.from_numpy(proof.images[:1])
                 module(example)  # a YOLO head keeps its anchors for this shape
                 traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-                found = traced(torch.from_numpy(images))
+                found = traced(torch.from_numpy(proof.images))
         except Exception as error:
             raise PassError("a network that torch traces", found=f"{artifact.path.name}: {one_line(error)}") from error
         found = found if isinstance(found, tuple | list) else (found,)
-        require_same(expected, [output.numpy() for output in found], artifact.spec.head, artifact.path.name, 1e-3)
-        record = PassRecord(self.name, {"source_sha256": artifact.sha256, **asdict(self.normalisation)})
+        seen = [output.numpy() for output in found]
+        require_same(proof.expected, seen, artifact.spec.head, artifact.path.name, 1e-3)
+        record = PassRecord(
+            self.name,
+            {"source_sha256": artifact.sha256, **asdict(self.normalisation), "proved_on": proof.basis},
+        )
         target = product_path(artifact, context, "fp32.torchscript")
         with replacing(target) as aside:
             _save(traced, aside, describe_metadata(artifact.spec, (*artifact.history, record)))

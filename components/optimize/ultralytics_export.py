@@ -9,7 +9,7 @@ from typing import Any
 from components.backends.session import one_line
 from components.contracts import Fit, TaskType
 from components.errors import ModelError
-from components.optimize.meaning import UNIT, Claims, Fitting
+from components.optimize.meaning import UNIT, Claims, Fitting, detr_error
 
 MAX_TEXT = 4_000_000  # characters; a thousand class names take a few ten thousand
 
@@ -40,6 +40,8 @@ def claims_of_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
     Raises:
         ModelError: an entry is missing or malformed, or the task is not supported.
     """
+    if _is_detr(metadata):
+        raise detr_error(name)
     try:
         task = supported_task(str(metadata["task"]), name)
         names = _value(metadata["names"])
@@ -53,6 +55,12 @@ def claims_of_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
         raise ModelError(
             "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", mend="export it again"
         ) from error
+
+
+def _is_detr(metadata: Mapping[str, Any]) -> bool:
+    """Whether an export says that it is an RT-DETR: by its head, or in older releases by its description."""
+    said = f"{metadata.get('head', '')} {metadata.get('description', '')}".lower()
+    return "rtdetr" in said or "rt-detr" in said
 
 
 def _value(entry: Any) -> Any:

@@ -42,6 +42,7 @@ Item = dict[str, Any]
 
 SUMS, MANIFEST, GOLDEN = "SHA256SUMS", "manifest.json", "golden/golden.json"
 CONFIGURED = {"model", "backend", "threads", "batch_size", "execution_providers", "confidence", "iou", "max_detections"}
+MAX_BATCH = 256  # images in one call, whatever a bundle says
 MAX_CANDIDATES = 30_000  # boxes that compete in one image
 PRECISION = 22  # bits of a weight when an image is resampled
 FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
@@ -85,11 +86,12 @@ class Finding(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What decides how far outputs and predictions may differ: the model's head, precision and threshold."""
+    """What decides how far outputs and predictions may differ: the model's head, precision, threshold and batch."""
 
     head: str
     precision: str
     confidence: float
+    batch: int = 1
 
 
 class DamagedBundle(ValueError):
@@ -487,7 +489,9 @@ class Bundle:
                 raise ValueError(f"no {min(missing)}")
             model = _load(folder, MANIFEST)["model"]
             self.spec = model["spec"]
-            self.rules = Rules(self.spec["head"], model["precision"], self.config["confidence"])
+            self.rules = Rules(
+                self.spec["head"], model["precision"], self.config["confidence"], int(self.config["batch_size"])
+            )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedBundle(f"config.json, preprocessing.json or {MANIFEST}: {error!r}") from error
         self.infer, self.ran_by = open_model(folder, self.config, accelerate=accelerate)
@@ -513,9 +517,11 @@ class Bundle:
                 ready.append((k, *self.prepare(path)))
             except Exception as error:  # one damaged image must not cost the others
                 results[k]["error"] = f"{type(error).__name__}: {error}"
-        if ready:
-            rows = self.infer(np.stack([pixels for _, pixels, _ in ready]))[0]
-            for row, (k, _, frame) in zip(rows, ready, strict=True):
+        step = self.config["batch_size"]  # 1 for a model that takes no more
+        for start in range(0, len(ready), step):
+            part = ready[start : start + step]
+            rows = self.infer(np.stack([pixels for _, pixels, _ in part]))[0]
+            for row, (k, _, frame) in zip(rows, part, strict=True):
                 results[k]["items"] = decode(row, frame, self.spec, self.config)
         return results
 
@@ -648,15 +654,37 @@ def check_golden(
     tolerance, entries = TOLERANCES[rules.precision], read_golden(folder)
     seen = [_compare_image(folder, entry, rules, prepare, infer, decode) for entry in entries]
     pixels, outputs = max(row.pixels for row in seen), max(row.outputs for row in seen)
+    outputs = max(outputs, _batch_difference(folder, entries, rules, infer))
     complaints = [row.complaint for row in seen if row.complaint]
     ruled = sum("rule" in entry for entry in entries)
     agree = f"{len(entries) - ruled} images agree" + (f", {ruled} rules of reading hold" if ruled else "")
     findings = [
         Finding("golden_inputs", pixels, tolerance["pixels"], "mean difference of fitted images in grey levels"),
-        Finding("golden_outputs", outputs, tolerance["outputs"], "relative difference of the predicting output"),
+        Finding(
+            "golden_outputs",
+            outputs,
+            tolerance["outputs"],
+            f"relative difference of the predicting output, alone and in a batch of {rules.batch}",
+        ),
         Finding("golden_predictions", len(complaints), 0, complaints[0] if complaints else agree),
     ]
     return findings, max(row.largest for row in seen)
+
+
+def _batch_difference(
+    folder: Path, entries: list[dict[str, Any]], rules: Rules, infer: Callable[[Pixels], Arrays]
+) -> float:
+    """How far the golden images, repeated to fill a batch, are in one call from what they gave one by one."""
+    size = min(rules.batch, MAX_BATCH)
+    if size <= 1:
+        return 0.0
+    recorded = [_read_arrays(folder, entry) for entry in entries if "rule" not in entry]
+    places = [recorded[k % len(recorded)] for k in range(size)]
+    try:
+        rows = infer(np.stack([pixels for pixels, _ in places]))[0]
+        return max(_relative_difference(rows[k : k + 1], one[0], rules.head) for k, (_, one) in enumerate(places))
+    except Exception:  # as with single images: a finding, not a crash
+        return float("inf")
 
 
 class _Difference(NamedTuple):

@@ -149,7 +149,8 @@ def require_whole(folder: Path) -> Manifest:
 def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list[Finding], float]:
     """The findings on the golden set, by the precision that the model's own graph shows."""
     precision = precision_of(read_onnx(folder / manifest.model.path))
-    rules = Rules(manifest.model.spec.head.value, precision.value, manifest.thresholds.confidence)
+    batch = manifest.benchmark.chosen.batch
+    rules = Rules(manifest.model.spec.head.value, precision.value, manifest.thresholds.confidence, batch)
     try:
         return reproduce(folder, session, _task(manifest), rules)
     except DamagedBundle as error:

@@ -68,11 +68,11 @@ def write_network(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def _yolo(name: str, folder: Path) -> ModelArtifact:
+def write_yolo(name: str, folder: Path, *, spread: float = 0.1) -> Path:
+    """An untrained detector with scores all over 0–1, as an Ultralytics checkpoint."""
     import torch
 
     from components.backends.yolo import import_ultralytics
-    from components.optimize import open_model
 
     torch.manual_seed(0)
     ultralytics = import_ultralytics()
@@ -89,21 +89,27 @@ def _yolo(name: str, folder: Path) -> ModelArtifact:
         head = model.model.model[-1]
         for branch in [*head.cv3, *(getattr(head, "one2one_cv3", None) or [])]:
             branch[-1].bias.fill_(-3)
-            branch[-1].weight.normal_(std=0.1)  # else classes tie, and the last bit of a sum decides between them
+            branch[-1].weight.normal_(std=spread)  # else classes tie, and the last bit of a sum decides between them
     model.save(str(folder / f"{name}.pt"))
-    return open_model(folder / f"{name}.pt", image_size=128, trust_pickle=True, workdir=folder)
+    return folder / f"{name}.pt"
+
+
+def _open(path: Path, *, end_to_end: bool = False) -> ModelArtifact:
+    from components.optimize import open_model
+
+    return open_model(path, image_size=128, trust_pickle=True, end_to_end=end_to_end, workdir=path.parent)
 
 
 @pytest.fixture(scope="session")
 def yolo11(tmp_path_factory: pytest.TempPathFactory) -> ModelArtifact:
     """An untrained detector whose output needs NMS."""
-    return _yolo("yolo11n", tmp_path_factory.mktemp("yolo11"))
+    return _open(write_yolo("yolo11n", tmp_path_factory.mktemp("yolo11")))
 
 
 @pytest.fixture(scope="session")
 def yolo26(tmp_path_factory: pytest.TempPathFactory) -> ModelArtifact:
     """An untrained end-to-end detector."""
-    return _yolo("yolo26n", tmp_path_factory.mktemp("yolo26"))
+    return _open(write_yolo("yolo26n", tmp_path_factory.mktemp("yolo26")), end_to_end=True)
 
 
 @pytest.fixture(scope="session")

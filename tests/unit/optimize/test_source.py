@@ -4,7 +4,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
 
 from components.backends import get_backend
 from components.contracts import Fit, Head, Precision, TaskType
@@ -115,19 +114,6 @@ def test_a_wish_that_the_file_contradicts_is_refused_and_nothing_is_written(wish
 def test_a_free_size_must_be_given(write_network, tmp_path):
     with pytest.raises(ModelError, match="image_size"):
         open_model(write_network(size="side"), workdir=tmp_path)
-
-
-def test_a_graph_that_works_for_one_image_only_is_refused(write_network, tmp_path):
-    path = write_network(batch=1)
-    model = onnx.load(path)
-    model.graph.node.append(onnx.helper.make_node("Reshape", ["logits", "all"], ["flat_logits"]))
-    model.graph.node.append(onnx.helper.make_node("Unsqueeze", ["flat_logits", "zero"], ["row"]))
-    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "all"))
-    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "zero"))
-    model.graph.output[0].name = "row"
-    onnx.save(model, path)
-    with pytest.raises(ModelError, match="dynamic=True"):
-        open_model(path, workdir=tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt", "model.tflite"])

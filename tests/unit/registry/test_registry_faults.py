@@ -123,3 +123,21 @@ def test_a_servers_password_is_used_and_repeated_nowhere(monkeypatch):
     assert re.search(r"Authorization: Basic YW5uYTpodXNoL2h1c2g=", asked, re.IGNORECASE)
     assert store.tracking_uri == f"http://127.0.0.1:{port}"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "hush/hush"  # noqa: S105
+
+
+def test_weights_beside_a_model_file_are_kept_and_given_back_with_it(registry, make_release, tmp_path):
+    import numpy as np
+    import onnx
+
+    weights = onnx.numpy_helper.from_array(np.arange(2048, dtype=np.float32), "weights")
+    graph = onnx.helper.make_graph([], "g", [], [], [weights])
+    path = tmp_path / "outside" / "model.onnx"
+    path.parent.mkdir()
+    onnx.save(onnx.helper.make_model(graph), path, save_as_external_data=True, location="a.data")
+    version = registry.log_release(make_release("external.weights", source=path))
+    copy = registry.download_source(version, tmp_path / "copy")
+    assert copy == tmp_path / "copy" / "model.onnx"
+    assert (copy.parent / "a.data").read_bytes() == weights.raw_data
+    (stored_source(registry, "external.weights").parent / "a.data").write_bytes(bytes(8192))
+    with pytest.raises(RegistryError, match="the store's files were changed"):
+        registry.download_source(version, tmp_path / "changed")

@@ -1,0 +1,115 @@
+"""The images that equivalence is proved on: calibration images on which the model finds something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Head, ModelArtifact, TaskType, VisionSpec
+
+Images = npt.NDArray[np.uint8]
+Outputs = Sequence[npt.NDArray[Any]]
+
+CONFIDENT = 0.25  # score from which a detection counts as one
+MAX_SAMPLES = 64  # calibration images that are searched for detections
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A batch of model inputs with what the original says about them one by one.
+
+    Arguments:
+        images: (n ≥ 2, height, width, 3) uint8 BGR, n being the largest batch that will be used.
+        expected: the original's outputs for them, each image in a call of its own.
+        basis: what kind of images they are, for people.
+        telling: they are the user's own, and a detector finds something on them.
+    """
+
+    images: Images
+    expected: Outputs
+    basis: str
+    telling: bool
+
+
+def noise(count: int, spec: VisionSpec) -> Images:
+    """(count, height, width, 3) random pixels, the same in every run."""
+    return np.random.default_rng(0).integers(0, 256, (count, *spec.input_size, 3), np.uint8)
+
+
+def one_by_one(predict: Callable[[Images], Outputs], images: Images) -> list[npt.NDArray[Any]]:
+    """The outputs for images that are each given in a call of its own, put together along the batch axis."""
+    runs = [predict(image[None]) for image in images]
+    return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
+
+
+def prove_on(
+    samples: Sequence[Images] | None, spec: VisionSpec, predict: Callable[[Images], Outputs], batch: int
+) -> Proof:
+    """Choose the images of a proof.
+
+    For a detector they are those on which it finds something, so that no image of a batch can lose its detections
+    unseen; they are repeated where there are fewer than the batch holds. Without samples they are random pixels.
+
+    Arguments:
+        samples: (height, width, 3) uint8 BGR model inputs.
+        spec: of the model.
+        predict: the original: (1, height, width, 3) uint8 → its outputs.
+        batch: the largest number of images that will be given in one call.
+    """
+    count = max(2, batch)
+    if not samples:
+        images = noise(count, spec)
+        return Proof(images, one_by_one(predict, images), "random pixels, as no image was at hand", False)
+    limit = min(len(samples), MAX_SAMPLES)
+    wanted = [samples[k * len(samples) // limit] for k in range(limit)]
+    if spec.task is not TaskType.DETECT:
+        chosen = list(wanted[:count])
+        seen = [(image, predict(image[None])) for image in chosen]
+        return _proof(seen, count, f"{len(seen)} calibration images", telling=True)
+    found: list[tuple[Images, Outputs]] = []
+    empty: list[tuple[Images, Outputs]] = []
+    for image in wanted:
+        outputs = predict(image[None])
+        (found if best_score(outputs[0], spec.head) > CONFIDENT else empty).append((image, outputs))
+        if len(found) == count:
+            break
+    if found:
+        return _proof(found, count, f"{len(found)} calibration images with detections", telling=True)
+    basis = f"{len(empty)} calibration images, in none of which it finds anything"
+    return _proof(empty[:count], count, basis, telling=False)
+
+
+def best_score(output: npt.NDArray[Any], head: Head) -> float:
+    """The best score in a detector's output, 0 where there is none."""
+    scores = output[:, 4:] if head is Head.YOLO else output[:, :, 4]
+    return float(scores.max(initial=0.0))
+
+
+def _proof(seen: Sequence[tuple[Images, Outputs]], count: int, basis: str, *, telling: bool) -> Proof:
+    """A batch of `count` images, repeated in turn where there are fewer."""
+    rows = [seen[k % len(seen)] for k in range(count)]
+    images = np.stack([image for image, _ in rows])
+    expected = [np.concatenate(outputs) for outputs in zip(*(outputs for _, outputs in rows), strict=True)]
+    return Proof(images, expected, basis, telling)
+
+
+def record_of(proof: Proof, one_by_one: str) -> dict[str, Any]:
+    """What a file's history says of a proof; `one_by_one` is why the model is called image by image, or empty."""
+    record = {"proved_on": proof.basis, "telling": proof.telling, "largest_batch": len(proof.images)}
+    return record | ({"largest_batch": 1, "one_by_one": one_by_one} if one_by_one else {})
+
+
+def remarks_on(artifact: ModelArtifact) -> tuple[str, ...]:
+    """What people should know of how an artifact was proved, one line each."""
+    remarks = []
+    for record in artifact.history:
+        about = record.parameters
+        if "one_by_one" in about:
+            remarks.append(f"the model is run image by image: {about['one_by_one']}")
+        if about.get("telling") is False:
+            remarks.append(f"its export was compared with the original on {about['proved_on']}: a weak proof")
+    return tuple(remarks)
