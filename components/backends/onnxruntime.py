@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,6 +73,29 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
             mend="install its driver and libraries, or choose the device cpu",
         )
     return session
+
+
+def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float) -> list[npt.NDArray[Any]]:
+    """Run a session once; a graph that does not end, such as a loop without a condition, is ended.
+
+    Raises:
+        ModelError: it took longer than `limit_s` seconds.
+    """
+    options = import_onnxruntime().RunOptions()
+    options.log_severity_level = 4
+    timer = Timer(limit_s, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(session.run(None, feeds, options))
+    except Exception as error:
+        if not options.terminate:
+            raise
+        raise ModelError(
+            f"a model that answers within {limit_s:g} s", found="one that was still running", mend="export it again"
+        ) from error
+    finally:
+        timer.cancel()
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def framework_predictions(
         One prediction an image, or None where no framework of its own can tell: for ONNX, TorchScript and torchvision's
         networks, whose very outputs the export is compared with, and where the user fits images in another way.
     """
-    if not trust or not is_torch_file(path) or is_torchscript(path) or spec.fit is not USUAL_FIT[spec.task]:
+    if not trust or not is_torch_file(path) or is_torchscript(path) or not _usual_fit(spec):
         return None
     contents = weights_only(path)
     if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
@@ -57,6 +57,10 @@ def framework_predictions(
     with quiet():
         results = [yolo.predict(image, verbose=False, device="cpu", **options)[0] for image in images]
     return [_prediction(result) for result in results]
+
+
+def _usual_fit(spec: VisionSpec) -> bool:
+    return spec.fit is USUAL_FIT[spec.task] and spec.resize is None
 
 
 def _prediction(result: Any) -> Prediction:

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.backends.onnx_file import describe_onnx, has_spec, precision_of, read_onnx, sha256_model, tensor_specs
+from components.backends.onnx_file import (
+    INPUT,
+    describe_onnx,
+    has_spec,
+    precision_of,
+    read_onnx,
+    sha256_model,
+    tensor_specs,
+)
+from components.backends.onnxruntime import quiet_session, run_within
 from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.optimize.checkpoint import describe_checkpoint, is_torch_file
@@ -22,9 +31,9 @@ from components.optimize.meaning import Claims, Fitting, Normalisation, agree, m
 from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.passes import PassContext
 from components.optimize.presets import Preset, preset
-from components.optimize.proof import MAX_SAMPLES
+from components.optimize.proof import MAX_SAMPLES, noise
 from components.optimize.ultralytics_export import claims_of_metadata
-from components.optimize.verify import OnnxNetwork
+from components.optimize.verify import LIMIT_S, OnnxNetwork
 from components.vision import task_for
 
 KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
@@ -143,7 +152,9 @@ def _open_onnx(
             raise
         raise ModelError(f"a model file ({KINDS})", found=path.name, mend="export it to ONNX") from error
     if has_spec(model):
-        return _own(describe_onnx(path), user)
+        artifact = _own(describe_onnx(path), user)
+        run_within(quiet_session(path), {INPUT: noise(1, artifact.spec)}, LIMIT_S)
+        return artifact
     network = OnnxNetwork(model, path.name)
     inputs, outputs = tensor_specs(model)
     require_scores(outputs, path.name)

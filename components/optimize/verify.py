@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends.onnx_file import INPUT, precision_of, tensor_specs
-from components.backends.onnxruntime import quiet_session
+from components.backends.onnxruntime import quiet_session, run_within
 from components.backends.session import free_batch, one_line
 from components.contracts import Head, ImageFrame, ModelArtifact, Precision, TaskType, VisionSpec
 from components.errors import ModelError, PassError
@@ -21,6 +21,7 @@ from components.vision.agreement import agreement
 
 TIE = 1e-3  # scores closer than this, relative to the best, may swap places
 _BOX = 4  # numbers of a box; a detector's scores follow them
+LIMIT_S = 120.0
 AGREEING = 0.98  # share of predictions that must be the same where sums in another order flip some of them
 AGREEING_LOWERED = 0.9  # the same of a lowered model, in a batch and alone
 NOISE = 20  # times the tolerance that the boxes and scores of a detector may differ where its predictions are the same
@@ -74,13 +75,15 @@ class OnnxNetwork:
     Arguments:
         model: the `onnx.ModelProto`.
         name: of its file, for errors.
+        limit_s: how long one image may take, times the batch that the model is fixed to.
 
     Raises:
         ModelError: its input is not that of an image model, or onnxruntime cannot load it.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: Any, name: str, *, limit_s: float = LIMIT_S) -> None:
         self.form = form_of(model, name)
+        self._limit_s = limit_s * (self.form.batch or 1)
         self._session = quiet_session(model.SerializeToString())
         self._input = self._session.get_inputs()[0].name
 
@@ -88,11 +91,14 @@ class OnnxNetwork:
         """The outputs as float32, image by image: a fixed batch is filled by repeating the image.
 
         An original is what it says of single images: whether a batch gives the same is to be proved, not assumed.
+
+        Raises:
+            ModelError: it does not end.
         """
         value = batch.transpose(0, 2, 3, 1) if self.form.channels_last else batch
         value = np.ascontiguousarray(value, np.float16 if self.form.half else np.float32)
         filled = [np.repeat(one[None], self.form.batch or 1, axis=0) for one in value]
-        runs = [[o[:1] for o in self._session.run(None, {self._input: images})] for images in filled]
+        runs = [[o[:1] for o in run_within(self._session, {self._input: images}, self._limit_s)] for images in filled]
         return [np.concatenate(outputs).astype(np.float32) for outputs in zip(*runs, strict=True)]
 
 

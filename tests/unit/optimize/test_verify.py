@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from components.contracts import Head
-from components.errors import PassError
-from components.optimize.verify import deviation, require_same
+from components.errors import ModelError, PassError
+from components.optimize.verify import OnnxNetwork, deviation, require_same
 
 
 def _rows(scores):
@@ -57,3 +58,38 @@ def test_the_last_digits_of_tiny_scores_say_nothing():
     found = expected.copy()
     found[:, 4:] = 2e-6
     assert deviation(expected, found, Head.YOLO) < 1e-5
+
+
+def test_a_graph_that_does_not_end_is_ended():
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["still on"]),
+            helper.make_node("Add", ["total", "step"], ["more"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("total", TensorProto.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("still on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]),
+        ],
+        [numpy_helper.from_array(np.ones(1, np.float32), "step")],
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Loop", ["", "true", "mean"], ["scores"], body=body),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "endless",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1])],
+        [numpy_helper.from_array(np.array(True), "true")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    network = OnnxNetwork(model, "endless.onnx", limit_s=1)
+    with pytest.raises(ModelError, match="still running"):
+        network(np.zeros((1, 3, 8, 8), np.float32))
