@@ -19,8 +19,10 @@ from flows import screen
 from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, promotion, retrain, up
 from flows.commands.release_screen import show_release
 from flows.commands.shared import Json, require_images, running, show
-from flows.ending import Ended, end_in_order
+from flows.ending import STOPPED, Ended, end_in_order
 from flows.settings import Settings
+
+_KEEP_GOING = "A host that does not answer costs its own images"
 
 app = typer.Typer(
     name="foveal",
@@ -85,6 +87,7 @@ def monitor(
     labels: Annotated[Path | None, typer.Option(help="Labels of them: a data.yaml or an image folder.")] = None,
     labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
     tell: Annotated[bool, typer.Option(help="Tell of drift and alerts, as a night does; or only look.")] = True,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")] = False,
     as_json: Json = False,
 ) -> None:
     """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
@@ -93,7 +96,7 @@ def monitor(
 
     model, version = split_reference(name)
     values = {"name": model, "version": version, "images": images, "since": since, "until": until, "tell": tell}
-    labelled = {"labels": labels, "labels_split": labels_split}
+    labelled = {"labels": labels, "labels_split": labels_split, "keep_going": keep_going}
     parameters = validate_config({**values, **labelled}, MonitorConfig, source="the command line")
     if images:
         require_images(images)
@@ -111,6 +114,7 @@ def nightly(
     labels: Annotated[Path | None, typer.Option(help="Labels as they arrive: a data.yaml or an image folder.")] = None,
     labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
     keep_days: Annotated[int | None, typer.Option(help="Remove stored rows that are older.")] = None,
+    keep_going: Annotated[bool, typer.Option(help=f"{_KEEP_GOING} and is an alert, as long as others do.")] = True,
     as_json: Json = False,
 ) -> None:
     """Look at the images that came since the last night: predict, keep, judge, report, tell."""
@@ -119,7 +123,8 @@ def nightly(
 
     model, version = split_reference(name)
     values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
-    parameters = validate_config({**values, "keep_days": keep_days}, NightlyConfig, source="the command line")
+    more = {"keep_days": keep_days, "keep_going": keep_going}
+    parameters = validate_config({**values, **more}, NightlyConfig, source="the command line")
     require_images(images, may_be_empty=True)
     with running(f"nightly {name}", as_json):
         from flows.nightly import nightly as flow
@@ -154,16 +159,19 @@ def predict(
     confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Detections below are dropped; by default as released.")
     ] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""
     from flows.predicting import predict_images
 
     with screen.progress(as_json):
-        run = predict_images(model, images, output, confidence=confidence)
+        run = predict_images(model, images, output, confidence=confidence, keep_going=keep_going)
     from components.contracts import dump
 
     show(dump(run), as_json, lambda: screen.run(run))
+    if run.failures and not run.processed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -241,13 +249,13 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Ended:
-        screen.failure("stopped; finished steps are kept, the same command resumes")
+        screen.failure(STOPPED)
         raise
     except FovealError as error:
         screen.failure(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
-        screen.failure("stopped; finished steps are kept, the same command resumes")
+        screen.failure(STOPPED)
         sys.exit(130)
     except Exception as error:
         sys.exit(_fault(error))

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.contracts import Fit, Interpolation, Output, TaskType
+from components.credentials import has_secrets
 from components.errors import ConfigError
 from components.images.statistics import IMAGE_COLUMNS
 from components.regular import read_regular_text
@@ -185,6 +186,8 @@ class DataInput(Parameters):
         json_schema_extra=at(7),
     )
 
+    _images = field_validator("images")(lambda value: check_address(value))
+
 
 class BenchmarkInput(Parameters):
     """How long to measure."""
@@ -303,7 +306,14 @@ class MonitorConfig(WatchConfig):
         json_schema_extra=at(7),
     )
 
+    keep_going: bool = Field(
+        False,
+        description="A host that does not answer costs its own images, as long as others do; else it ends the run.",
+        json_schema_extra=at(11),
+    )
+
     _aware = field_validator("since", "until")(lambda value: _in_utc(value))
+    _images = field_validator("images")(lambda value: check_address(value))
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -330,6 +340,14 @@ class NightlyConfig(WatchConfig):
         description="Tell when no new image came for so long; none never tells.",
         json_schema_extra=at(11),
     )
+    keep_going: bool = Field(
+        True,
+        description="A host that does not answer costs its own images and is an alert, as long as others do; "
+        "else it ends the night, whose images wait for the next.",
+        json_schema_extra=at(12),
+    )
+
+    _images = field_validator("images")(lambda value: check_address(value))
 
 
 def as_pair(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -368,6 +386,16 @@ def check_model_name(value: str) -> str:
         return check_name(value)
     except ConfigError as error:
         raise ValueError(str(error)) from error
+
+
+def check_address(value: str | None) -> str | None:
+    """An address of images without a secret; ValueError otherwise, as pydantic wants it."""
+    if value and has_secrets(value):
+        raise ValueError(
+            "expected an address without a secret, as Prefect keeps it: put addresses with one into a manifest, "
+            "or give the secret to fsspec in the environment"
+        )
+    return value
 
 
 def check_statistics(names: tuple[str, ...]) -> tuple[str, ...]:

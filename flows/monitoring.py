@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from prefect import flow
@@ -32,7 +33,7 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
         reference = tasks.require_reference(held_out, version)
-        served = read_bundle(bundle, f"{version.name}/{version.version}")
+        served = replace(read_bundle(bundle, f"{version.name}/{version.version}"), keep_going=config.keep_going)
         if config.images is None:
             run = tasks.stored_run(version, config.since, config.until)
         else:

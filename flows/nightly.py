@@ -34,20 +34,23 @@ def nightly(config: NightlyConfig) -> NightlySummary:
     """
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
-        window = watching.plan_window(config, version)
+        planned = watching.plan_window(config, version)
+        window = planned.window
+        publish.given_up(planned.given_up)
         arrivals = watching.watch_source(config, version, window)
         if window is None:
             watching.remove_old(config)
             publish.nothing_new(version, config.images)
             publish.announce_alerts(version, arrivals.key, arrivals.alerts)
-            return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts))
+            return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts), planned.given_up)
         if window.version not in ("", str(version.version)):  # it was planned before another version was promoted
             version, bundle, held_out = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
         reference = tasks.require_reference(held_out, version)
-        served = read_bundle(bundle, f"{version.name}/{version.version}")
+        served = replace(read_bundle(bundle, f"{version.name}/{version.version}"), keep_going=config.keep_going)
         run = tasks.predict(watching.images_of(window), served)
-        done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch), arrivals.alerts)
-        return NightlySummary(version.name, version.version, done)
+        told = (*arrivals.alerts, *watching.watch_places(config, version, window, run).alerts)
+        done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch), told)
+        return NightlySummary(version.name, version.version, done, given_up=planned.given_up)
 
 
 def _judge(

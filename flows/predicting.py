@@ -12,6 +12,7 @@ from pathlib import Path
 from components.contracts import InferenceRun, ModelArtifact, Target
 from components.files import replacing
 from components.images.datasets import LabelledDataset
+from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
 from flows.config import Thresholds
 from flows.progress import advance
@@ -20,13 +21,17 @@ from flows.settings import Settings
 
 @dataclass(frozen=True)
 class Served:
-    """A model as it was released: how it is to be run, what counts as a detection, and what the tables call it."""
+    """A model as it was released: how it is to be run, what counts as a detection, and what the tables call it.
+
+    With `keep_going` a host that does not answer costs its own images and not the run.
+    """
 
     artifact: ModelArtifact
     backend: str
     target: Target
     label: str
     thresholds: Thresholds
+    keep_going: bool = False
 
     def run(
         self, sources: Sequence[ImageSource], output: Path, progress: Callable[[int, int], None] | None = None
@@ -53,6 +58,7 @@ class Served:
                 iou=self.thresholds.iou,
                 progress=progress,
                 spread=spread,
+                keep_going=self.keep_going,
             )
 
     def run_dataset(
@@ -63,7 +69,7 @@ class Served:
         Raises:
             FovealError: as `run_batch` does.
         """
-        sources = [ImageSource(image.image_id, str(image.path.resolve())) for image in dataset.images]
+        sources = [ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images]
         return self.run(sources, output, progress)
 
     def evaluate(
@@ -114,7 +120,13 @@ def split_reference(text: str) -> tuple[str, str]:
 
 
 def predict_images(
-    model: str, images: str, output: Path, *, confidence: float | None = None, iou: float | None = None
+    model: str,
+    images: str,
+    output: Path,
+    *,
+    confidence: float | None = None,
+    iou: float | None = None,
+    keep_going: bool = False,
 ) -> InferenceRun:
     """Run a model over images and write Parquet to a folder; a killed run resumes.
 
@@ -124,14 +136,17 @@ def predict_images(
         output: folder for `images.parquet`, `detections.parquet` and `run.json`.
         confidence: detections below are dropped; by default as released.
         iou: overlap above which NMS keeps one box; by default as released.
+        keep_going: a host that does not answer costs its own images, as long as others do.
 
     Raises:
-        FovealError: no such model, a damaged bundle, or no images.
+        FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
     """
     sources = list_images(images)
     wanted = {name: value for name, value in (("confidence", confidence), ("iou", iou)) if value is not None}
     with serving(model) as served:
-        asked = replace(served, thresholds=served.thresholds.model_copy(update=wanted))
+        asked = replace(
+            served, thresholds=served.thresholds.model_copy(update=wanted), keep_going=keep_going or served.keep_going
+        )
         return asked.run(sources, output, lambda done, total: advance("batch inference", done, total))
 
 

@@ -99,6 +99,14 @@ def nothing_new(version: ModelVersion, source: str) -> None:
     )
 
 
+def given_up(lines: Sequence[str]) -> None:
+    """That windows were given up, which an earlier night had planned."""
+    if lines:
+        create_markdown_artifact(
+            key="given-up", markdown="\n".join(f"- {line}" for line in lines), description="Windows that were given up"
+        )
+
+
 def _beside(report: DriftReport) -> list[str]:
     """The images that stand for the window over those of the reference, as Markdown."""
     lines = []

@@ -170,6 +170,8 @@ def _told(alerts: Sequence[str]) -> None:
 
 def nightly(done: NightlySummary) -> None:
     """A finished night."""
+    for line in done.given_up:
+        _out.print(line, highlight=False, soft_wrap=True, style="yellow", markup=False)
     if done.shown:
         monitor(done.shown)
     else:
@@ -217,6 +219,8 @@ def run(done: InferenceRun) -> None:
         )
     if len(done.failures) > 10:
         _out.print(f"  and {len(done.failures) - 10} more, in images.parquet", style="yellow")
+    for place, images in done.unreachable:
+        _out.print(f"  no answer of {place}: {images} images", highlight=False, style="yellow", markup=False)
     places([("images", done.images), ("detections", done.detections)])
 
 

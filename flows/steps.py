@@ -30,6 +30,7 @@ from components import contracts
 from components.contracts import ModelArtifact
 from components.errors import FovealError, InputError
 from components.files import sha256_json, sha256_path, sha256_tree
+from components.images.sources import ImageSource
 from flows.outages import FULL
 from flows.progress import timed
 from flows.settings import Settings
@@ -52,9 +53,10 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images to run on: a folder, a glob, a manifest or a URL."""
+    """Images to run on: a folder, a glob, a manifest or a URL; or those that were listed, under a name."""
 
     source: str
+    listed: tuple[ImageSource, ...] = ()
 
 
 class ContractSerializer(Serializer):
@@ -108,7 +110,7 @@ def _identity(value: Any) -> Any:
         case Split():
             return load_dataset(value.data, value.name, objects=False).sha256
         case Images():
-            return [fingerprint(source) for source in list_images(value.source)]
+            return [fingerprint(source) for source in value.listed or list_images(value.source)]
         case ModelArtifact():
             return [value.sha256, contracts.dump(value.spec), contracts.dump(value.precision)]
         case Path():

@@ -193,12 +193,14 @@ class NightlySummary:
     version: int
     shown: MonitorSummary | None
     quiet: tuple[str, ...] = ()  # what was told of a night without images
+    given_up: tuple[str, ...] = ()  # a line for each window that an earlier night had planned and that is dropped
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
+        dropped: dict[str, Any] = {"given_up": list(self.given_up)} if self.given_up else {}
         if self.shown:
-            return plain(self.shown)
-        return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet)}
+            return {**plain(self.shown), **dropped}
+        return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet), **dropped}
 
 
 @dataclass(frozen=True)

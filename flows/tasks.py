@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,8 @@ from components.contracts import (
 )
 from components.errors import BaselineError, BudgetError, RegistryError
 from components.files import replacing, sha256_json, sha256_path
+from components.images.names import local_uri
+from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore
 from flows.config import BenchmarkInput, FitInput, ModelInput, Thresholds
 from flows.predicting import Served
@@ -219,7 +220,7 @@ def predict(images: Images, served: Served) -> InferenceRun:
     """Run a model over images: one Parquet row per image, one per detection; a killed run resumes."""
     from components.images.sources import list_images
 
-    sources = list_images(images.source)
+    sources = images.listed or list_images(images.source)
     return served.run(sources, workplace(), lambda done, total: advance("batch inference", done, total))
 
 
@@ -374,13 +375,8 @@ def images_of(split: Split) -> Images:
     from components.images.datasets import load_dataset
 
     dataset = load_dataset(split.data, split.name, objects=False)
-    manifest = Settings.from_environment().steps / f"manifest-{dataset.sha256[:24]}.csv"
-    if not manifest.exists():
-        with replacing(manifest) as aside, aside.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["image_id", "path"])
-            writer.writerows([image.image_id, image.path.resolve()] for image in dataset.images)
-    return Images(str(manifest))
+    sources = (ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images)
+    return Images(f"{split.data}, {split.name}", tuple(sources))
 
 
 def require_reference(reference: Path | None, version: ModelVersion) -> Path:

@@ -10,6 +10,7 @@ from threading import Event
 
 from components.errors import UnavailableError
 from flows.claim import claiming, occupying
+from flows.ending import taking_time
 from flows.ports import holder
 from flows.server import configure, require_answer, stop_server
 from flows.services import Optional, Places, prefect_url, services
@@ -99,7 +100,8 @@ def _told_to_end() -> Iterator[Event]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
-        yield stop
+        with taking_time():
+            yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

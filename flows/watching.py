@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
-from components.files import replacing
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import KIND as ALERTS
@@ -44,6 +42,14 @@ class Occasion:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """The window to work on, if there is one, and a line for each that was given up."""
+
+    window: PlannedWindow | None
+    given_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Arrivals:
     """What was told of a source of images, and under which key."""
 
@@ -62,13 +68,25 @@ def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
 
 
 @step("plan window", cached=False, retries=5)
-def plan_window(config: NightlyConfig, version: ModelVersion) -> PlannedWindow | None:
-    """The images that no earlier window had; the window that an earlier run left unfinished comes first."""
-    from components.images.sources import list_images
+def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
+    """The images that no earlier window had; the window that an earlier run left unfinished comes first.
+
+    One whose images are all gone is given up: it would fail every night.
+    """
+    from components.images.sources import is_gone, list_images
 
     images, now = list_images(config.images, may_be_empty=True), datetime.now(UTC)
-    number = str(version.version)
-    return _watermark(config).next_window(images, at=now, limit=config.most_images, version=number)
+    listed, watermark = {image.address for image in images}, _watermark(config)
+    given_up: list[str] = []
+    while window := watermark.next_window(images, at=now, limit=config.most_images, version=str(version.version)):
+        if window.planned_at == now or not all(is_gone(image, listed) for image in window.images):
+            return Planned(window, tuple(given_up))
+        watermark.commit(window)
+        given_up.append(
+            f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its {len(window.images)} images "
+            f"is there any more, such as {window.images[0].image_id}"
+        )
+    return Planned(None, tuple(given_up))
 
 
 @step("watch source", cached=False, retries=5)
@@ -85,15 +103,19 @@ def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWi
     return Arrivals(key, _tell(version, Occasion(key, now, subject), [check]))
 
 
+@step("watch places", cached=False, retries=5)
+def watch_places(config: NightlyConfig, version: ModelVersion, window: PlannedWindow, run: InferenceRun) -> Arrivals:
+    """Tell people, once, that hosts or mounts did not answer, and that they answer again."""
+    from components.monitoring.alert_book import check_places
+
+    key, subject = f"{window.key}-places", f"{config.name}: {config.images}"
+    check = check_places(run.unreachable, len(window.images))
+    return Arrivals(key, _tell(version, Occasion(key, datetime.now(UTC), subject), [check]))
+
+
 def images_of(window: PlannedWindow) -> Images:
     """The images of a window, as something to run on."""
-    manifest = Settings.from_environment().steps / f"window-{window.key[:24]}.csv"
-    if not manifest.exists():
-        with replacing(manifest) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["image_id", "uri"])
-            writer.writerows([image.image_id, image.uri] for image in window.images)
-    return Images(str(manifest))
+    return Images(f"window {window.key[:24]}", window.images)
 
 
 @step("keep window", cached=False, retries=5)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from components.credentials import redact
 from components.daemons import call_within
 from components.errors import DatasetError, FovealError, OutageError
 from components.images.bounded import read_bytes, stat_file
@@ -40,13 +44,18 @@ class ImageSource:
 
     Arguments:
         image_id: unique within its listing.
-        uri: an absolute path or a URL.
+        uri: an absolute path or a URL, which may hold a secret; see `address`.
         state: what the listing of a remote store said of the content (size, time, ETag, …), or nothing.
     """
 
     image_id: str
     uri: str
     state: str = field(default="", compare=False)
+
+    @property
+    def address(self) -> str:
+        """The URI as it is stored and shown: without its secrets."""
+        return redact(self.uri)
 
 
 def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[ImageSource, ...]:
@@ -69,7 +78,8 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
     """
     text = str(source)
     place = local_path(text)
-    found = sorted(_remote(text) if place is None else _answered(_local(place), text), key=lambda one: one.image_id)
+    listed = list(_remote(text) if place is None else _answered(_local(place), text))
+    found = sorted(_told_apart(listed), key=lambda image: image.image_id)
     if not found and not may_be_empty:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DatasetError("images", found=f"none in {text}", mend=f"known suffixes: {known}")
@@ -81,6 +91,16 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
                 mend="remove the repeated row, or add a column image_id",
             )
     return tuple(found)
+
+
+def _told_apart(images: Sequence[ImageSource]) -> Iterator[ImageSource]:
+    """The images, with a short hash of the URL in the ids that are equal because a secret was taken out of them."""
+    count = Counter(image.image_id for image in images)
+    for image in images:
+        if count[image.image_id] > 1 and image.address != image.uri:
+            yield replace(image, image_id=f"{image.image_id}#{hashlib.sha256(image.uri.encode()).hexdigest()[:8]}")
+        else:
+            yield image
 
 
 def local_file(source: ImageSource) -> Path:
@@ -102,8 +122,27 @@ def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
     """
     stat = stat_file(source.uri)
     if stat is None:  # remote, or not there: then reading it will tell
-        return source.image_id, source.uri, source.state
-    return source.image_id, source.uri, stat.st_size, stat.st_mtime_ns
+        return source.image_id, source.address, source.state
+    return source.image_id, source.address, stat.st_size, stat.st_mtime_ns
+
+
+def is_gone(source: ImageSource, listed: Container[str]) -> bool:
+    """Whether an image is certain to be no more: a local file that is missing, or a remote one that is not listed.
+
+    Arguments:
+        source: the image, as it was listed once.
+        listed: addresses of what is listed now.
+    """
+    path = local_path(source.uri)
+    if path is None:
+        return source.address not in listed
+    try:
+        call_within(Limits.from_environment().seconds, partial(os.lstat, path))
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _answered(parts: Iterator[list[ImageSource]], text: str) -> Iterator[ImageSource]:
@@ -215,7 +254,7 @@ def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
         path = row.get("path") or row.get("uri") or ""
         if path.strip():  # but never cut: a name may begin or end with a space
             require_no_credentials(path)
-            yield ImageSource(printable(row.get("image_id") or path), _beside(folder, path))
+            yield ImageSource(printable(redact(row.get("image_id") or path)), _beside(folder, path))
         elif _suffix(manifest) == ".csv":
             raise DatasetError(
                 "a column path or uri that is filled in every row",

@@ -107,7 +107,7 @@ def image_rows(
 
 def _image_columns(image: Prepared) -> Row:
     return {
-        "image_id": image.source.image_id, "uri": image.source.uri,
+        "image_id": image.source.image_id, "uri": image.source.address,
         "status": "error" if image.error else "ok", "error": image.error or None,
         "file_bytes": image.file_bytes, "sha256": image.sha256,
         **image.statistics,

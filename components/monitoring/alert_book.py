@@ -14,6 +14,8 @@ from components.monitoring.store import Record
 
 KIND = "alerts"  # of the records
 NO_IMAGES = "no_new_images"
+UNREACHABLE = "unreachable_places"
+OF_A_SOURCE = frozenset({NO_IMAGES, UNREACHABLE})  # rules that are about a source of images, and not about the model
 
 
 class AlertStatus(StrEnum):
@@ -136,3 +138,18 @@ def check_arrivals(since: datetime, *, now: datetime, limit_hours: float, source
     verdict = Verdict.FAIL if hours > limit_hours else Verdict.PASS
     reason = f"the last new images at {source} were found {hours:.0f} h ago (limit {limit_hours:g} h)"
     return Check(NO_IMAGES, hours, limit_hours, verdict, reason)
+
+
+def check_places(unreachable: Sequence[tuple[str, int]], images: int) -> Check:
+    """Whether every host and mount answered that a window's images are on.
+
+    Arguments:
+        unreachable: those that did not, each with its number of images.
+        images: of the window.
+    """
+    missed = sum(count for _, count in unreachable)
+    if not missed:
+        return Check(UNREACHABLE, 0.0, 0.0, Verdict.PASS, f"every place answered that the {images} images are on")
+    told = ", ".join(f"{place} ({count} images)" for place, count in unreachable)
+    reason = f"no answer of {told}: {missed} of {images} images of this window have no prediction"
+    return Check(UNREACHABLE, float(missed), 0.0, Verdict.FAIL, reason)

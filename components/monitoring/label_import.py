@@ -14,11 +14,12 @@ from typing import Any
 from components.contracts import TaskType
 from components.errors import DatasetError, FovealError, IncompatibleError
 from components.files import sha256_file
+from components.images.bounded import read_bytes
 from components.images.label_check import Remarks, check_labels, fit_to_image
 from components.images.label_formats import content_of
 from components.images.labels import HASH_IN_NAME, Found, Label, LabelTask, QueuedImage
 from components.images.reading import Geometry, image_geometry
-from components.images.sources import IMAGE_SUFFIXES, read_bytes
+from components.images.sources import IMAGE_SUFFIXES
 from components.monitoring.label_book import BookedLabel, LabelBook
 from components.monitoring.labels import match_ids
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.contracts import DriftDecision, load
 from components.monitoring import alert_book
-from components.monitoring.alert_book import NO_IMAGES, AlertBook, latest_book
+from components.monitoring.alert_book import OF_A_SOURCE, AlertBook, latest_book
 from components.monitoring.store import MonitoringStore, Record
 from components.monitoring.stored import KIND
 from components.monitoring.trends import TrendPoint
@@ -101,7 +101,7 @@ def _alerts(store: MonitoringStore, name: str) -> dict[str, bool]:
     records = store.records(name, alert_book.KIND)
     books = [AlertBook.from_records(record.content[part]) for record in records for part in ("sent", "firing")]
     ever = {(alert.rule, alert.subject) for book in books for alert in book.firing}
-    told = {(rule, subject) for rule, subject in ever if subject == name or rule == NO_IMAGES}
+    told = {(rule, subject) for rule, subject in ever if subject == name or rule in OF_A_SOURCE}
     firing = {
         (alert.rule, subject) for subject in {subject for _, subject in told}
         for alert in latest_book(records, subject).firing

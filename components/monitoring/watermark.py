@@ -18,7 +18,7 @@ from components.monitoring.folder import Folder, checked_part, undamaged
 
 _MARK_BYTES = 16  # at 10⁹ images two share a mark with a probability below 10⁻²⁰
 _ABOUT = b"foveal.window"
-_IMAGE = ("image_id", "uri", "state")  # the fields of an ImageSource, in their order
+_IMAGE = ("image_id", "uri", "state")  # columns of a plan: what an ImageSource has, but for the secrets of its URI
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Watermark:
             if self._last() >= number:
                 continue  # another process has committed it since we looked: what we read may be void
             if plan is not None:
-                return _window_of(plan)
+                return _window_of(plan, images)
             fresh = self._fresh(images)
             if not fresh:
                 return None
@@ -183,7 +183,9 @@ class Watermark:
         about = {"key": key, "planned_at": planned_at.isoformat(), "source": self._source, "version": version}
         columns = {
             "mark": pa.array(marks, pa.binary(_MARK_BYTES)),
-            **{name: pa.array([getattr(image, name) for image in images], pa.string()) for name in _IMAGE},
+            "image_id": pa.array([image.image_id for image in images], pa.string()),
+            "uri": pa.array([image.address for image in images], pa.string()),
+            "state": pa.array([image.state for image in images], pa.string()),
         }
         return _parquet(pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)}))
 
@@ -199,10 +201,12 @@ def _about(plan: Any) -> dict[str, str]:
     return about
 
 
-def _window_of(plan: Any) -> PlannedWindow:
+def _window_of(plan: Any, listed: Sequence[ImageSource]) -> PlannedWindow:
+    """The window of a plan; where an address has lost its secret, the listing still knows it."""
     about = _about(plan)
+    known = {(image.image_id, image.address): image.uri for image in listed if image.address != image.uri}
     rows = zip(*(plan[name].to_pylist() for name in _IMAGE), strict=True)
-    images = tuple(ImageSource(*row) for row in rows)
+    images = tuple(ImageSource(name, known.get((name, uri), uri), state) for name, uri, state in rows)
     return PlannedWindow(about["key"], images, datetime.fromisoformat(about["planned_at"]), about.get("version", ""))
 
 

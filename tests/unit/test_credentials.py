@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.credentials import has_credentials, redact
+from components.credentials import has_credentials, has_secrets, redact
 from components.errors import RegistryError
 
 SECRETS = [
@@ -17,6 +17,7 @@ SECRETS = [
     "ftp://hush@host",
     "postgresql://foveal:hush@db:5432/mlflow",
     "mailto://anna:hush@mail.host?to=b",
+    "https://us'er:pa'hush@host/shots",
 ]
 PLAIN = [
     "s3://bucket/shots",
@@ -41,6 +42,27 @@ def test_a_secret_before_the_host_is_seen_and_hidden(url):
 def test_a_url_without_secrets_stays_as_it_is(url):
     assert not has_credentials(url)
     assert redact(url) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://host/a.jpg?token=hush&page=2",
+        "https://host/a.jpg?page=2&access_token=hu'hush",
+        "https://host/a.jpg?X-Amz-Credential=hush%2F20261127&X-Amz-Security-Token=hush",
+        "https://host/a.jpg?AWSAccessKeyId=hush&Signature=hush",
+        "https://host/a.jpg?sv=2024&sig=hush%2B",
+        "https://host/a.jpg?api-key=hush&apikey=hush&pwd=hush",
+        "https://host/eyJhbGciOiJIUzI1NiJ9.eyJodXNoIjoiaHVzaCJ9.hush/a.jpg",
+        "https://host/a.jpg?who=AKIAHUSHHUSHHUSHHUSH",
+        "https://host/a.jpg?who=ghp_hushhushhushhushhush",
+    ],
+)
+def test_secrets_are_known_by_the_name_of_the_parameter_and_by_their_shape(text):
+    assert has_secrets(text)
+    for told in (redact(text), redact(f"no answer from '{text}', or {text}; try again")):
+        assert "hush" not in told.lower()
+    assert redact(text).startswith("https://host/")
 
 
 def test_the_values_of_secret_parameters_are_hidden():

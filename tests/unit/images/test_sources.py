@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from components.errors import DatasetError, ImageError, UnavailableError
 from components.images.bounded import read_bytes
 from components.images.reading import read_image
-from components.images.sources import ImageSource, fingerprint, list_images
+from components.images.sources import ImageSource, fingerprint, is_gone, list_images
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -132,6 +134,63 @@ def test_a_manifest_that_cannot_be_meant_is_an_error(tmp_path: Path, name: str, 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=complaint):
         list_images(tmp_path / name)
+
+
+NAMES = [
+    b" a.jpg",
+    b"a.jpg",
+    b"a.jpg .jpg",
+    "\u00a0a.jpg".encode(),
+    "a\u2028b.jpg".encode(),
+    b"\xff\xfe.jpg",
+    b"\x1b[2J\n.jpg",
+]
+
+
+def test_names_of_any_bytes_are_listed_read_and_told_apart(tmp_path: Path) -> None:
+    for name in NAMES:
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(name)
+    found = list_images(tmp_path)
+    assert sorted(read_bytes(image.uri) for image in found) == sorted(NAMES)
+    told = {image.image_id for image in found}
+    assert told == {
+        " a.jpg", "a.jpg", "a.jpg .jpg", "\u00a0a.jpg", r"a\u2028b.jpg", r"\xff\xfe.jpg", r"\x1b[2J\x0a.jpg"
+    }  # fmt: skip
+    manifest = tmp_path / "all.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["image_id", "uri"], *([image.image_id, image.uri] for image in found)])
+    assert {image.uri for image in list_images(manifest)} == {image.uri for image in found}
+    json.dumps([fingerprint(image) for image in found]).encode()
+
+
+def test_a_text_manifest_keeps_the_spaces_of_names(tmp_path: Path) -> None:
+    fill(tmp_path, " a.jpg", "a.jpg", "\u00a0b.jpg")
+    (tmp_path / "all.txt").write_bytes(" a.jpg\na.jpg\r\n\u00a0b.jpg\n   \n".encode())
+    assert ids(tmp_path / "all.txt") == [" a.jpg", "a.jpg", "\u00a0b.jpg"]
+
+
+def test_secrets_of_addresses_are_in_no_id_and_in_no_address(tmp_path: Path) -> None:
+    manifest = tmp_path / "all.txt"
+    manifest.write_text(
+        "https://host/a.jpg?X-Amz-Signature=hush1&page=2\nhttps://host/b.jpg?token=hush2\nhttps://host/b.jpg?token=hush3\n"
+    )
+    found = list_images(manifest)
+    assert [image.image_id.partition("#")[0] for image in found] == [
+        "https://host/a.jpg?X-Amz-Signature=…&page=2", "https://host/b.jpg?token=…", "https://host/b.jpg?token=…"
+    ]  # fmt: skip
+    assert len({image.image_id for image in found}) == 3
+    assert "hush" not in "".join(image.image_id + image.address + str(fingerprint(image)) for image in found)
+    assert {image.uri[-5:] for image in found} >= {"hush2", "hush3"}
+
+
+def test_an_image_is_gone_when_its_file_is_or_when_it_is_not_listed_any_more(tmp_path: Path) -> None:
+    (there,) = list_images(fill(tmp_path, "a.jpg"))
+    assert not is_gone(there, ())
+    assert is_gone(ImageSource("b", str(tmp_path / "b.jpg")), ())
+    assert is_gone(ImageSource("b", str(tmp_path / "a.jpg" / "b.jpg")), ())
+    remote = ImageSource("c", "https://host/c.jpg?token=hush")
+    assert is_gone(remote, ())
+    assert not is_gone(remote, {"https://host/c.jpg?token=…"})
 
 
 def test_sources_without_images_are_errors(tmp_path: Path) -> None:

@@ -158,3 +158,14 @@ def test_when_images_were_last_found_is_known_and_before_the_first_one_when_they
         window = watermark.next_window(shots(f"{day}.jpg"), at=NIGHT + timedelta(days=day))
         watermark.commit(window)
     assert watermark.last_found(at=NIGHT + timedelta(days=9)) == NIGHT + timedelta(days=3)
+
+
+def test_a_plan_holds_no_secret_and_finds_it_again_in_the_listing(tmp_path):
+    watermark = Watermark(tmp_path / "store", "digits", "shots.txt")
+    images = [ImageSource(f"{name}", f"https://host/{name}?token=hush") for name in ("a.jpg", "b.jpg")]
+    planned = watermark.next_window(images, at=NIGHT)
+    resumed = Watermark(tmp_path / "store", "digits", "shots.txt").next_window(images[:1], at=NIGHT)
+    assert planned is not None and resumed is not None
+    assert [image.uri for image in planned.images] == [image.uri for image in images]
+    assert [image.uri for image in resumed.images] == [images[0].uri, "https://host/b.jpg?token=…"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"hush" in path.read_bytes()]

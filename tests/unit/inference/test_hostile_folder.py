@@ -1,0 +1,58 @@
+"""A batch over a folder that an attacker filled: every file has its row, the right one, within bounded memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from benchmarks.hostile import write_hostile_folder
+
+MOST_MB = 1500
+RUN = """
+import json, resource, sys
+from pathlib import Path
+from components.backends import describe_onnx
+from components.images.sources import list_images
+from components.inference import run_batch
+
+folder, model, output = map(Path, sys.argv[1:])
+options = {"backend": "onnxruntime", "model": "colours/1", "threads": 1, "decode_threads": 2}
+run = run_batch(list_images(folder), artifact=describe_onnx(model), output=output, **options)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"processed": run.processed, "failed": len(run.failures), "peak_mb": peak}))
+"""
+
+
+def test_each_file_of_a_hostile_folder_has_the_row_that_it_should(detector: Any, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="foveal-") as short:  # a socket's path has at most 107 bytes
+        known = write_hostile_folder(Path(short) / "shots", huge=("png", "jpeg"))
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(Path(short) / "shots"), str(detector.path), str(tmp_path / "out")],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            cwd=Path(__file__).parents[3],
+        )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    rows = {row["image_id"]: row for row in pq.read_table(tmp_path / "out" / "images.parquet").to_pylist()}
+    assert rows.keys() == {file.image_id for file in known}
+    wrong = [(file, row["error"]) for file in known if not _right(file, row := rows[file.image_id])]
+    assert wrong == []
+    assert (said["processed"], said["failed"]) == (sum(file.ok for file in known), sum(not file.ok for file in known))
+    assert said["peak_mb"] < MOST_MB
+    assert not [text for row in rows.values() for text in (row["image_id"], row["uri"]) if not _one_line(text)]
+
+
+def _right(file: Any, row: dict[str, Any]) -> bool:
+    return (row["status"] == "ok") is file.ok and file.words in (row["error"] or "")
+
+
+def _one_line(text: str) -> bool:
+    return not any(ord(character) < 32 or character in "\x7f\u2028\u2029" for character in text)
