@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 from components.daemons import call_within
@@ -56,7 +57,10 @@ def _raise(number: int, _: Any) -> None:
 def _insist(reader: int) -> None:
     while (number := os.read(reader, 1)[0]) not in _SIGNALS:
         pass
-    time.sleep(ORDERLY_S)
+    deadline = time.monotonic() + ORDERLY_S
+    with suppress(Exception):
+        call_within(ORDERLY_S, lambda: import_module("flows.server"))  # what `_end_children` needs, while there is time
+    time.sleep(max(0.0, deadline - time.monotonic()))
     with suppress(Exception):
         call_within(2, _end_children)
     sys.stderr.write(f"error: {STOPPED}\n")
