@@ -47,6 +47,9 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def servers(root) -> Iterator[Up]:
     folder = root.parent
+    for package in ("flows", "components", "model_registry"):  # as projects of others have; never to be imported
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text(f"open({str(folder / 'shadowed')!r}, 'a').write({package!r})")
     (folder / "foveal.yaml").write_text("models: [{name: parts, images: in, release: parts.yaml}]")
     (folder / "parts.yaml").write_text("name: parts\nmodel: {path: parts.onnx}\ndata: {labelled: data.yaml}\n")
     with up(root) as running:
@@ -186,8 +189,9 @@ def test_with_the_password_still_no_deployment_makes_the_serving_process_run_wha
     states = {one["name"]: one["state"] for one in json.loads(done.stdout)["deployments"]}
     assert (states["alert/alert"], states["theirs/theirs"]) == ("updated", "removed")
     assert call("GET", f"deployments/{ours['id']}", None)["pull_steps"] == []
-    wait_for(lambda: call("GET", f"flow_runs/{runs[1]}", None)["state_type"] not in ("SCHEDULED", "PENDING", "RUNNING"))
+    wait_for(lambda: call("GET", f"flow_runs/{runs[1]}", None)["state_type"] == "COMPLETED")
     assert not marker.exists()
+    assert not (root.parent / "shadowed").exists(), "a package of the working directory was taken for ours"
 
 
 EMIT = """

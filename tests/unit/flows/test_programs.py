@@ -1,0 +1,20 @@
+"""Programs of ours that are started as children."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("package", ["components", "flows", "model_registry"])
+def test_no_python_is_started_that_takes_packages_from_the_working_directory(package):
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in (ROOT / package).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "sys.executable" in line and "-P" not in line and "with_name" not in line and ".parent" not in line
+    ]
+    assert lines == []
