@@ -171,7 +171,7 @@ def _starter(runner: Runner, run: FlowRun) -> ProcessStarter:
     return EngineCommandStarter(
         tmp_dir=runner._tmp_dir,
         entrypoint=next(entry for entry, own in own_flows().items() if own is flow),
-        command=command_to_string([*PYTHON, "-m", "prefect.engine"]),
+        command=command_to_string([*PYTHON, "-m", "flows.run_engine"]),
         heartbeat_seconds=None if heartbeat is None else int(heartbeat),
         control_channel=runner._control_channel,
     )

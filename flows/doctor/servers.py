@@ -19,6 +19,7 @@ from flows.claim import claimed
 from flows.doctor.finding import Finding, State, failed
 from flows.password import proof
 from flows.processes import answers
+from flows.server import own_password
 from flows.services import HEALTH
 from flows.settings import Settings
 from model_registry import Registry
@@ -52,7 +53,8 @@ def examine(settings: Settings) -> list[Finding]:
     environment = os.environ
     findings = []
     if url := environment.get("PREFECT_API_URL"):
-        headers = proof(environment.get("PREFECT_API_AUTH_STRING"), environment.get("PREFECT_API_KEY"))
+        secret = environment.get("PREFECT_API_AUTH_STRING") or own_password(url.rstrip("/"), settings)
+        headers = proof(secret, environment.get("PREFECT_API_KEY"))
         findings += ask(_Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", headers))
     elif claim := claimed(settings.root):
         headers = proof(claim.password(settings.prefect_home))
