@@ -16,6 +16,7 @@ from components.regular import open_regular
 
 MAX_JSON_BYTES = 2**31
 MAX_YAML_BYTES = 10 * 2**20  # PyYAML reads about one megabyte a second
+MAX_YAML_VALUES = 1_000_000  # once aliases are written out: a few lines of them can stand for billions
 _DEEP = "values that are nested too deeply"
 
 _short = reprlib.Repr()
@@ -44,8 +45,26 @@ def read_json(path: Path, expected: str, *, hint: str = "", kind: type[InputErro
 
 
 def read_yaml(path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError) -> Any:
-    """Read a YAML document, as `read_json` reads JSON; at most `MAX_YAML_BYTES`."""
-    return _read(path, yaml.safe_load, MAX_YAML_BYTES, (expected, hint, kind))
+    """Read a YAML document, as `read_json` reads JSON; at most `MAX_YAML_BYTES` and `MAX_YAML_VALUES`."""
+    return _read(path, _parse_yaml, MAX_YAML_BYTES, (expected, hint, kind))
+
+
+def _parse_yaml(text: str) -> Any:
+    document = yaml.safe_load(text)
+    if _count(document, {}) > MAX_YAML_VALUES:
+        raise ValueError(f"more than {MAX_YAML_VALUES:,} values, as aliases repeat others")
+    return document
+
+
+def _count(value: Any, known: dict[int, int]) -> int:
+    """Count the values of a document, those behind an alias each time; one inside itself counts without end."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MAX_YAML_VALUES  # while it is counted: whoever meets it now is inside it
+        children = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(child, known) for child in children)
+    return known[id(value)]
 
 
 def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[str, str, type[InputError]]) -> Any:

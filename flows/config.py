@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.contracts import Fit, Interpolation, Output, TaskType
 from components.credentials import has_secrets
+from components.documents import read_yaml, shorten
 from components.errors import ConfigError
 from components.images.statistics import IMAGE_COLUMNS
-from components.regular import read_regular_text
 from model_registry import check_name
 
 MIN_SIDE, MAX_SIDE = 8, 8192  # pixels of a model's input
@@ -424,13 +423,7 @@ def read_values(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
     Raises:
         ConfigError: missing, not YAML, or not a mapping.
     """
-    try:
-        values = yaml.safe_load(read_regular_text(path))
-    except OSError as error:
-        raise ConfigError("a YAML file", found=f"{path}: {error.strerror or error}", mend="check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-        raise ConfigError("valid YAML", found=f"{path}: {found}", mend="mind indentation and quotes") from error
+    values = read_yaml(path, "a file of valid YAML", hint="check path, indentation and quotes", kind=ConfigError)
     if not isinstance(values, dict):
         raise ConfigError(f"the fields {', '.join(kind.model_fields)}", found=f"{path} holds {type(values).__name__}")
     return _anchored(values, path.parent.resolve())
@@ -459,7 +452,7 @@ def _problem(kind: type[BaseModel], problem: Any) -> str:
         known = list(_fields_at(kind, problem["loc"][:-1]))
         close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         return f"{where} is unknown, " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}")
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {shorten(problem['input'])}"
 
 
 def _fields_at(kind: type[BaseModel], location: tuple[Any, ...]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _box(annotation: Any, size: tuple[float, float]) -> Box:
         angle = float(attributes.get("rotation") or 0) if isinstance(attributes, dict) else 0.0
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"the box {shorten(annotation.get('bbox'))} is not x, y, width and height") from error
-    if angle % 360 and math.isfinite(angle):
+    if math.isfinite(angle) and angle % 360 and w >= 0 and h >= 0:  # turning would hide a negative size
         x, y, w, h = _around(x, y, w, h, math.radians(angle))
     return x / size[0], y / size[1], (x + w) / size[0], (y + h) / size[1]
 

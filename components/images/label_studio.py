@@ -165,15 +165,15 @@ def _box(region: dict[str, Any], value: dict[str, Any]) -> Box:
     """
     width, height = float(region.get("original_width") or 1), float(region.get("original_height") or 1)
     x, y, w, h = (float(value[name]) / 100 for name in ("x", "y", "width", "height"))
-    angle = np.radians(float(value.get("rotation") or 0))
-    if not angle:
+    angle = math.radians(float(value.get("rotation") or 0))
+    if not angle or not (0 <= w < math.inf and 0 <= h < math.inf):  # turning would hide what is wrong with it
         return x, y, x + w, y + h
-    along, across = np.array([np.cos(angle), np.sin(angle)]) * w * width, np.array([-np.sin(angle), np.cos(angle)])
-    across = across * h * height
-    corners = np.array([x * width, y * height]) + np.array([0 * along, along, across, along + across])
-    corners = corners / (width, height)
-    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    return left, top, right, bottom
+    cos, sin = math.cos(angle), math.sin(angle)
+    along = (w * cos, w * sin * width / height)
+    across = (-h * sin * height / width, h * cos)
+    xs = [x + part for part in (0, along[0], across[0], along[0] + across[0])]
+    ys = [y + part for part in (0, along[1], across[1], along[1] + across[1])]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _time(annotation: dict[str, Any]) -> datetime | None:

@@ -107,6 +107,10 @@ def rectangle(x: float, y: float, width: float, height: float, size: tuple = STO
     } | more
 
 
+def turned(region: dict, angle: float) -> dict:
+    return {**region, "value": {**region["value"], "rotation": angle}}
+
+
 WRONG = {
     "not finite": [30, NAN, 50, 50],
     "infinite": [30, 30, float("inf"), 50],
@@ -154,6 +158,8 @@ def test_label_studios_wrong_rectangles_are_refused_by_name(tmp_path):
     for region in (
         rectangle(10, NAN, 10, 10),
         rectangle(10, 10, -3, 10),
+        turned(rectangle(10, 10, NAN, 10), 30),
+        turned(rectangle(10, 10, -3, 10), 30),
         rectangle(300, 10, 10, 10),
         rectangle(10, 10, 10, 10, image_rotation=90),
         rectangle(10, 10, 10, 10, size=(0, 200)),
@@ -322,6 +328,8 @@ def test_yolos_boxes_beside_a_copy_of_another_shape_are_refused(tmp_path):
 
 def test_boxes_that_cvat_turned_become_those_around_them(tmp_path):
     seen = Seen(tmp_path, 1)
+    wrong = coco(tmp_path / "out", {0: [[100, 80, -6, 20]]}, images=1, attributes={"rotation": 30})
+    assert "negative" in seen.take(wrong).refused[0]
     file = coco(tmp_path / "out", {0: [[100, 80, 60, 20]]}, images=1, attributes={"rotation": 90.0, "occluded": False})
     assert seen.take(file).added == 1
     assert seen.boxes(0) == [[120, 60, 140, 120]]
