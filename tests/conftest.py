@@ -18,6 +18,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from components import telemetry
+from tests.network import Watched, recorded
 
 telemetry.switch_off()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored
@@ -67,19 +68,21 @@ class Released:
         data: folder of the dataset.
         config: the YAML file.
         said: what `foveal release --json` printed.
+        watched: the release as the network saw it; its home folder is `user` beside the root.
     """
 
     root: Path
     data: Path
     config: Path
     said: dict[str, Any]
+    watched: Watched
 
     def foveal(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Another command over the same storage root."""
         return foveal(*arguments, root=self.root, cwd=self.root.parent)
 
 
-_SERVE = """
+SERVE = """
 import sys
 from flows.server import prefect_api
 from flows.settings import Settings
@@ -94,7 +97,7 @@ with prefect_api(Settings.from_environment()):
 def prefect_server(root: Path) -> Iterator[None]:
     """Keep the Prefect server of a storage root up, so that the commands of many tests share it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE],
+        [sys.executable, "-c", SERVE],
         env=clean_environment(root),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -106,11 +109,14 @@ def prefect_server(root: Path) -> Iterator[None]:
 
 
 def release(root: Path, config: Path, data: Path) -> Iterator[Released]:
-    """Release through the command line, and keep the root's Prefect server up as long as somebody looks."""
+    """Release through the command line, without a network, then keep a Prefect server up as long as somebody looks."""
+    home = root.parent / "user"
+    home.mkdir()
+    command = [COMMAND, "release", config, "--json"]
+    (done,) = recorded([command], env=clean_environment(root) | {"HOME": str(home)}, cwd=root.parent)
+    assert done.returncode == 0, done.stderr
     with prefect_server(root):
-        done = foveal("release", config, "--json", root=root, cwd=root.parent)
-        assert done.returncode == 0, done.stderr
-        yield Released(root, data, config, json.loads(done.stdout))
+        yield Released(root, data, config, json.loads(done.stdout), done)
 
 
 @pytest.fixture(scope="session")

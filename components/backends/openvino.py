@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components import telemetry
+from components.backends.neutral import neutral_copy
 from components.backends.session import OpenSession, check_artifact, one_line
 from components.contracts import Format, ModelArtifact
 from components.errors import ModelError, UnavailableError
@@ -75,7 +76,8 @@ class OpenVinoSession(OpenSession):
     def _compile(self, *, single: bool) -> Any:
         name = self._artifact.path.name
         try:
-            model = self._core.read_model(str(self._artifact.path))
+            with neutral_copy(self._artifact.path, ".onnx") as copy:
+                model = self._core.read_model(str(copy))
             if single:
                 model.reshape([1, *self._artifact.spec.input_size, 3])
             return self._core.compile_model(model, self._device, self._settings).create_infer_request()

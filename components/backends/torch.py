@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components import telemetry
+from components.backends.neutral import neutral_copy
 from components.backends.session import OpenSession, check_artifact, one_line
 from components.contracts import Format, ModelArtifact
 from components.errors import ModelError, UnavailableError
@@ -51,10 +52,13 @@ class TorchScript:
         if threads:
             torch.set_num_threads(threads)
         try:
-            with warnings.catch_warnings():  # torch calls TorchScript deprecated at every load
+            with (
+                neutral_copy(artifact.path, ".pt") as copy,
+                warnings.catch_warnings(),
+            ):  # torch calls TorchScript deprecated at every load
                 warnings.simplefilter("ignore", FutureWarning)
                 warnings.simplefilter("ignore", DeprecationWarning)
-                module = torch.jit.load(str(artifact.path), map_location=torch.device(place))
+                module = torch.jit.load(str(copy), map_location=torch.device(place))
         except Exception as error:
             raise ModelError("a TorchScript file", found=f"{artifact.path.name}: {one_line(error)}") from error
         return TorchSession(artifact, module, place)

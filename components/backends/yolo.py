@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from components import telemetry
+from components.backends.neutral import neutral_copy
 from components.backends.session import one_line
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 from components.files import replacing
@@ -26,9 +30,9 @@ def import_ultralytics() -> ModuleType:
         UnavailableError: it is not installed.
     """
     telemetry.switch_off()
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "foveal-ultralytics"))
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        os.environ["YOLO_CONFIG_DIR"] = _settings_folder()
     os.environ.setdefault("YOLO_VERBOSE", "false")
-    Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
     try:
         with _undone_afterwards():
             ultralytics = import_module("ultralytics")
@@ -43,6 +47,14 @@ def import_ultralytics() -> ModuleType:
         if settings.get(tracker):
             dict.__setitem__(settings, tracker, False)
     return ultralytics
+
+
+@cache
+def _settings_folder() -> str:
+    """A private folder for Ultralytics' settings; it goes with this process, children share it."""
+    folder = tempfile.mkdtemp(prefix="foveal-ultralytics-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextmanager
@@ -69,15 +81,15 @@ def _undone_afterwards() -> Iterator[None]:
 
 
 def load_yolo(path: Path, *, trust: bool) -> Any:
-    """Load an Ultralytics checkpoint.
+    """Load an Ultralytics checkpoint from a copy without a name, so that no other file is opened or fetched instead.
 
     Arguments:
-        path: a `.pt` file.
+        path: the file, whatever its name.
         trust: the user's word that the file comes from a source they trust.
 
     Raises:
         UntrustedModelError: `trust` is false; a pickle runs code when it is loaded.
-        ModelError: the file is missing or is not an Ultralytics checkpoint.
+        ModelError: the file is missing, is not an Ultralytics checkpoint, or contradicts itself.
     """
     if not path.is_file():
         raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
@@ -88,16 +100,32 @@ def load_yolo(path: Path, *, trust: bool) -> Any:
             mend="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
             "an ONNX export needs no trust",
         )
-    if path.suffix.lower() != ".pt":
-        raise ModelError("an Ultralytics checkpoint, which ends in .pt", found=path.name, mend="rename it")
     ultralytics = import_ultralytics()
     try:
-        with _undone_afterwards():
-            return ultralytics.YOLO(str(path))
+        with neutral_copy(path, ".pt") as copy, _undone_afterwards():
+            yolo = ultralytics.YOLO(str(copy))
+            _require_own_classes(yolo, copy)
+            return yolo
+    except UnavailableError:
+        raise
     except Exception as error:
         raise ModelError(
             "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", mend="export it again"
         ) from error
+
+
+def _require_own_classes(yolo: Any, copy: Path) -> None:
+    """Make sure that what came back is what this very file holds.
+
+    Raises:
+        ValueError: another file was opened, or the classes are not those that the file's network has.
+    """
+    if Path(yolo.ckpt_path) != copy:
+        raise ValueError(f"Ultralytics opened {Path(yolo.ckpt_path).name} instead")
+    held = yolo.ckpt.get("ema") or yolo.ckpt["model"]
+    classes = getattr(held.model[-1], "nc", None) or held.model[-1].linear.out_features
+    if dict(yolo.names) != dict(held.names) or len(yolo.names) != classes:
+        raise ValueError(f"{len(yolo.names)} class names for a network of {classes} classes")
 
 
 def forget_places(checkpoint: Path) -> None:
@@ -111,7 +139,8 @@ def forget_places(checkpoint: Path) -> None:
     import torch
 
     import_ultralytics()
-    contents, _ = import_module("ultralytics.nn.tasks").torch_safe_load(checkpoint, safe_only=True)
+    with neutral_copy(checkpoint, ".pt") as copy:
+        contents, _ = import_module("ultralytics.nn.tasks").torch_safe_load(copy, safe_only=True)
     contents.pop("git", None)
     _keep_names_alone(contents)
     for network in filter(None, (contents.get("model"), contents.get("ema"))):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components import telemetry
+from components.backends.neutral import neutral_copy
 from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
 from components.backends.session import one_line
 from components.backends.torchscript_file import read_extra_files
@@ -143,8 +144,8 @@ def weights_only(path: Path) -> Any:
     import torch
 
     try:
-        with quiet():
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with quiet(), neutral_copy(path, ".pt") as copy:
+            return torch.load(copy, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         return None
     except Exception as error:
@@ -239,8 +240,8 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
             "a model from outside", found=f"{path.name}, which Foveal traced", mend="open what it was traced from"
         )
     try:
-        with quiet():
-            module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        with quiet(), neutral_copy(path, ".pt") as copy:
+            module = torch.jit.load(str(copy), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         metadata = json.loads(extra.get("config.txt") or "{}")
     except Exception as error:
         raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error

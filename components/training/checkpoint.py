@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.backends.neutral import neutral_copy
 from components.errors import ConfigError, ModelError
 
 LAYOUT = 1
@@ -87,7 +88,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(expected, found=f"nothing at {path}", mend="check the path")
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with neutral_copy(path, ".pt") as copy:
+            contents = torch.load(copy, map_location="cpu", weights_only=True)
         if not isinstance(contents, dict) or contents.get("foveal_classifier") != LAYOUT:
             raise ModelError(expected, found=f"another kind of file: {path}", mend=mend)
         names = contents["class_names"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import difflib
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -185,27 +187,37 @@ def _arguments(training: DetectorTraining, *, pretrained: bool) -> dict[str, Any
 
 def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> Any:
     """A model with random weights, built from the architecture file that Ultralytics ships."""
-    from ultralytics.nn.tasks import yaml_model_load
-
-    name = f"{training.architecture}.yaml"
-    try:
-        described = yaml_model_load(name)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "a model of Ultralytics, such as yolo11n", found=repr(training.architecture), mend="check its spelling"
-        ) from error
-    if training.width is None:
-        return ultralytics.YOLO(name)
-    scale = described["scale"]
-    if scale not in described.get("scales", {}):
-        raise ConfigError("an architecture with scales, such as yolo11n", found=training.architecture)
-    depth, _, limit = described["scales"][scale]
-    described["scales"] = {scale: [depth, training.width, limit]}
-    path = scratch / name
-    path.write_text(
-        yaml.safe_dump({key: value for key, value in described.items() if key not in {"scale", "yaml_file"}})
-    )
+    described = _architecture(training.architecture)
+    if training.width is not None:
+        scale = described["scale"]
+        if scale not in described.get("scales", {}):
+            raise ConfigError("an architecture with scales, such as yolo11n", found=training.architecture)
+        depth, _, limit = described["scales"][scale]
+        described["scales"] = {scale: [depth, training.width, limit]}
+    path = scratch / f"yolo0{described.pop('scale')}.yaml"  # it reads the scale from the name, and must read no more
+    path.write_text(yaml.safe_dump(described))
     return ultralytics.YOLO(str(path))
+
+
+def _architecture(name: str) -> Any:
+    """What Ultralytics ships under a name; not what lies in the working directory or behind an address.
+
+    Raises:
+        ConfigError: it ships nothing of that name.
+    """
+    from ultralytics.nn.tasks import guess_model_scale
+    from ultralytics.utils import ROOT
+
+    shipped = {file.stem: file for file in (ROOT / "cfg" / "models").rglob("*.yaml")}
+    file = shipped.get(name) or shipped.get(re.sub(r"(\d+)[nslmx]", r"\1", name, count=1))
+    if file is None:
+        close = difflib.get_close_matches(name, shipped)
+        raise ConfigError(
+            "a model of Ultralytics, such as yolo11n",
+            found=repr(name),
+            mend=f"did you mean {' or '.join(close)}?" if close else "check its spelling",
+        )
+    return yaml.safe_load(file.read_text(encoding="utf-8")) | {"scale": guess_model_scale(name)}
 
 
 def absolute_data(data: Path, scratch: Path) -> Path:
