@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes and content hashes."""
+"""Files that are either whole or absent, after a power cut too: atomic writes, content hashes, checks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from components.regular import open_regular
+
+MANY = 200  # files; beyond, one flush of everything takes less time than one for each
+_FOOTER = 8  # bytes at the end of a Parquet file: the length of its metadata, and PAR1
 
 
 def sha256_file(path: Path) -> str:
@@ -45,19 +48,73 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or a folder to; it takes its place on success.
 
     On an exception what was written is removed and `target` stays as it was, so a reader sees the
-    old content or the whole new content, never a part. The yielded path keeps the target's suffix.
+    old content or the whole new content, never a part. That holds after a power cut: the content is on the disk
+    before its name is. The yielded path keeps the target's suffix.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     aside = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
     try:
         yield aside
+        flush(aside)
         _take_place(aside, target)
+        flush_folder(target.parent)
     finally:
         if aside.is_dir():
             shutil.rmtree(aside)
         else:
             aside.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that they are still there after a power cut."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        flush_folder(place.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    places = [path, *path.rglob("*")] if path.is_dir() else [path]
+    if len(places) > MANY:
+        return os.sync()
+    for place in places:
+        if place.is_dir():
+            flush_folder(place)
+        elif not place.is_symlink():
+            with place.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where its file system knows how and it is still there."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is there and ends as its kind does: JSON and Parquet have an end, others a first byte.
+
+    What was written without a flush may be empty after a power cut, or filled with zeros.
+    """
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+            return True
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if path.suffix != ".parquet":
+                return size > 0
+            file.seek(max(size - _FOOTER, 0))
+            footer = file.read()
+        return footer[4:] == b"PAR1" and int.from_bytes(footer[:4], "little") + _FOOTER < size
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _take_place(aside: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from components.contracts import InferenceRun, dump, load
 from components.errors import ConfigError, DatasetError
+from components.files import is_whole
 
 RUN, IMAGES, DETECTIONS = "run.json", "images.parquet", "detections.parquet"
 FILES = frozenset({RUN, IMAGES, DETECTIONS})
@@ -19,7 +20,7 @@ def load_run(folder: Path) -> InferenceRun:
     """Read back a finished run from where it is now, moved or not.
 
     Raises:
-        DatasetError: there is no finished run in `folder`.
+        DatasetError: there is no finished run in `folder`, or a file of it is damaged.
     """
     missing = sorted(name for name in FILES if not (folder / name).is_file())
     if missing:
@@ -33,13 +34,18 @@ def _read(folder: Path) -> tuple[InferenceRun, str]:
     path = folder / RUN
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return replace(load(InferenceRun, content["run"]), folder=folder), str(content["key"])
+        run, key = replace(load(InferenceRun, content["run"]), folder=folder), str(content["key"])
+        sizes = content.get("bytes", {})  # a run of an older Foveal does not say
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"the {RUN} of a finished run", found=f"{path}: {error}", mend="run it again") from error
+    for table in (folder / IMAGES, folder / DETECTIONS):
+        if not is_whole(table) or sizes.get(table.name, table.stat().st_size) != table.stat().st_size:
+            raise DatasetError("the whole tables of a finished run", found=f"{table}, damaged", mend="run it again")
+    return run, key
 
 
 def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, Any]) -> None:
-    """Write `run.json`.
+    """Write `run.json`, last: it tells the sizes of the tables, which are there already.
 
     Arguments:
         folder: where; it need not be where the run says that it is going to be.
@@ -47,7 +53,8 @@ def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, A
         key: hash of everything that the results depend on.
         details: what the run was made with, for people.
     """
-    content = {"key": key, "made_with": dict(details), "run": dump(run)}
+    sizes = {name: (folder / name).stat().st_size for name in (IMAGES, DETECTIONS)}
+    content = {"key": key, "made_with": dict(details), "run": dump(run), "bytes": sizes}
     (folder / RUN).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

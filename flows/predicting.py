@@ -91,7 +91,7 @@ class Served:
 def _shared(artifact: ModelArtifact, settings: Settings) -> ModelArtifact:
     """The model below the storage root: workers of a cluster do not see the scratch folder of this machine."""
     place = settings.steps / f"model-{artifact.sha256[:24]}{artifact.path.suffix}"
-    if not place.exists():
+    if not place.exists() or place.stat().st_size != artifact.path.stat().st_size:
         with replacing(place) as aside:
             shutil.copyfile(artifact.path, aside)
     return replace(artifact, path=place)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
@@ -29,7 +30,7 @@ import components
 from components import contracts
 from components.contracts import ModelArtifact
 from components.errors import FovealError, InputError
-from components.files import sha256_json, sha256_path, sha256_tree
+from components.files import flush, is_whole, sha256_json, sha256_path, sha256_tree, write_json
 from components.images.sources import ImageSource
 from flows.outages import FULL
 from flows.progress import timed
@@ -154,12 +155,51 @@ def workplace() -> Path:
 
 
 def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
-    """The step's key; a result whose files have been removed meanwhile is forgotten first."""
+    """The step's key; a result whose files have been removed or damaged meanwhile is forgotten first."""
     key = _keys[context.task_run.id] = step_key(context.task.name, arguments)
-    record = Path(PREFECT_LOCAL_STORAGE_PATH.value()) / key
-    if record.exists() and not (Settings.from_environment().steps / key).exists():
-        record.unlink()
+    record, folder = Path(PREFECT_LOCAL_STORAGE_PATH.value()) / key, Settings.from_environment().steps / key
+    if record.exists():
+        sound = is_sound(folder)
+        if not sound:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not sound or not _is_json(record):
+            record.unlink(missing_ok=True)
     return key
+
+
+def _is_json(record: Path) -> bool:
+    """Whether Prefect can read a result; it does not flush what it writes."""
+    try:
+        return isinstance(json.loads(record.read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def seal(folder: Path) -> None:
+    """Bring a finished step's files to the disk, and note beside them how large each is."""
+    flush(folder)
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
+    write_json(_listing(folder), sizes)
+
+
+def is_sound(folder: Path) -> bool:
+    """Whether a finished step's files are all there, as large as they were, and readable where that is quickly seen."""
+    listing = _listing(folder)
+    if not folder.exists() or not is_whole(listing):
+        return False
+    wanted: dict[str, int] = json.loads(listing.read_text(encoding="utf-8"))
+    files = _files(folder)
+    found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    return found == wanted and all(is_whole(path) for path in files if path.suffix in (".json", ".parquet"))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _listing(folder: Path) -> Path:
+    """Beside the folder: what is in it belongs to the step."""
+    return folder.with_name(f"{folder.name}.files.json")
 
 
 def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
@@ -202,7 +242,10 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
         @wraps(function)
         def body(*arguments: P.args, **named: P.kwargs) -> R:
             with shown_in_prefect(), timed(name):
-                return function(*arguments, **named)
+                result = function(*arguments, **named)
+                if cached and (place := workplace()).exists():
+                    seal(place)
+                return result
 
         return cast("Task[P, R]", task(name=name, **options)(body))
 

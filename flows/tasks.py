@@ -30,7 +30,7 @@ from components.contracts import (
     Verdict,
 )
 from components.errors import BaselineError, BudgetError, RegistryError
-from components.files import replacing, sha256_json, sha256_path
+from components.files import is_whole, replacing, sha256_json, sha256_path
 from components.images.names import local_uri
 from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore
@@ -325,7 +325,7 @@ def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> P
     made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
     steps, prefix = Settings.from_environment().steps, f"pooled-reference-{name}-{number}-"
     pooled = steps / f"{prefix}{made_of[:24]}.parquet"
-    if not pooled.exists():
+    if not is_whole(pooled):
         pool(held_out, accepted_batches(store(), name, number, earlier), pooled)
         outdated = time.time() - _POOLED_S
         for other in steps.glob(f"{prefix}*.parquet"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from components.backends import sha256_model
-from components.files import sha256_tree
+from components.files import flush, sha256_tree
 from model_registry import runs
 from model_registry.facts import HASH_PARAM, facts_of, hashes_of
 from model_registry.model_card import description, model_card
@@ -48,7 +49,17 @@ def log_release(store: Store, release: Release, tags: dict[str, str]) -> int:
                 store.client.log_model_artifacts(model.model_id, str(saved))
                 # Whoever loads the model runs its code: promotions compare all of its files.
                 runs.log_params(store.client, run_id, {f"{HASH_PARAM}pyfunc": sha256_tree(saved)})
+        _flush_local(store.client.get_run(run_id).info.artifact_uri, model.artifact_location)
         return _register(store, release, tags, card, run_id, model)
+
+
+def _flush_local(*locations: str) -> None:
+    """Bring artifacts that lie on this machine to the disk before a version speaks of them."""
+    for location in locations:
+        found = urlsplit(location)
+        folder = Path(unquote(found.path))
+        if found.scheme in ("", "file") and folder.is_dir():
+            flush(folder)
 
 
 def _register(store: Store, release: Release, tags: dict[str, str], card: str, run_id: str, model: Any) -> int:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from components.contracts import AbMode, InferenceRun, dump
 from components.errors import ConfigError, DatasetError
-from components.files import replacing, write_json
+from components.files import flush_folder, make_folder, replacing, write_json
 from components.images.sources import ImageSource
 from components.inference.ab import Arm, assign_arm, position
 from components.inference.lock import exclusive
@@ -103,8 +103,9 @@ class Experiment:
         for arm in Arm:
             load_run(self.output(arm))
         number = len(self._folders()) + 1
-        (self.folder / BATCHES).mkdir(exist_ok=True)
+        make_folder(self.folder / BATCHES)
         os.replace(self.folder / NEXT, self.folder / BATCHES / f"{number:04d}")
+        flush_folder(self.folder / BATCHES)
 
     def batches(self) -> list[dict[Arm, InferenceRun]]:
         """All runs that count, oldest first."""

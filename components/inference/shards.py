@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from components.contracts import FailedImage, dump, load
-from components.files import replacing, write_json
+from components.errors import DatasetError
+from components.files import is_whole, replacing, write_json
 from components.inference.tables import Row, Schemas, merge_tables, write_table
 
 RECORD_FILE = "shard.json"
@@ -83,9 +85,8 @@ class WorkFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def holds(self, shard: Shard) -> bool:
-        """Whether a shard is finished."""
-        # All of its files, as a removal that was killed may have taken a part of it.
-        return all((self._folder / shard.name / name).is_file() for name in (*self._schemas, RECORD_FILE))
+        """Whether a shard is finished, and not damaged by a power cut or by a removal that was killed."""
+        return all(is_whole(self._folder / shard.name / name) for name in (*self._schemas, RECORD_FILE))
 
     def record(self, shard: Shard) -> ShardRecord:
         """What a finished shard amounts to."""
@@ -106,13 +107,24 @@ class WorkFolder:
             write_json(aside / RECORD_FILE, dump(record))
 
     def merge(self, shards: Sequence[Shard]) -> Path:
-        """Join the shards' tables, in order, in a folder that may be moved away; it is on the output's disk."""
+        """Join the shards' tables, in order, in a folder that may be moved away; it is on the output's disk.
+
+        Raises:
+            DatasetError: a table cannot be read; its shard is removed, and the next run makes it again.
+        """
         merged = self._folder / "merged"
         shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed while it merged
         merged.mkdir(parents=True)
         for name, schema in self._schemas.items():
-            merge_tables([self._folder / shard.name / name for shard in shards], merged / name, schema)
+            merge_tables([self._folder / shard.name / name for shard in shards], merged / name, schema, self._damaged)
         return merged
+
+    def _damaged(self, table: Path, error: Exception) -> NoReturn:
+        shutil.rmtree(table.parent, ignore_errors=True)
+        one_line = str(error).splitlines()[0]
+        raise DatasetError(
+            "a whole table of a shard", found=f"{table.parent.name}/{table.name}: {one_line}", mend="run it again"
+        ) from error
 
     def remove(self) -> None:
         """Remove everything: the output is complete, or must not be built on."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -146,15 +146,27 @@ def write_table(path: Path, rows: Sequence[Row], schema: Any) -> None:
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path, compression="zstd")
 
 
-def merge_tables(parts: Sequence[Path], target: Path, schema: Any) -> None:
-    """Write the rows of all parts, in order, into one Parquet file, with memory for one row group at a time."""
+def merge_tables(
+    parts: Sequence[Path], target: Path, schema: Any, damaged: Callable[[Path, Exception], NoReturn]
+) -> None:
+    """Write the rows of all parts, in order, into one Parquet file, with memory for one row group at a time.
+
+    Arguments:
+        parts: Parquet files.
+        target: what is written.
+        schema: of all of them.
+        damaged: raises what is to be said of a part that cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         waiting: list[Any] = []
         for part in parts:
-            waiting.append(pq.read_table(part, schema=schema))
+            try:
+                waiting.append(pq.read_table(part, schema=schema))
+            except (pa.ArrowException, OSError) as error:
+                damaged(part, error)
             if sum(map(len, waiting)) >= ROW_GROUP:
                 writer.write_table(pa.concat_tables(waiting))
                 waiting = []

@@ -12,6 +12,7 @@ from typing import Any
 
 from components import telemetry
 from components.errors import UnavailableError
+from components.files import flush, flush_folder, make_folder
 
 _NAMESPACE = uuid.UUID("6f0f1f8e-3f0f-5b0c-9a51-0d6f5c1f7a10")  # of the names that Foveal gives in a workspace
 
@@ -73,8 +74,10 @@ def _move(aside: Path, workspace: Path, project: uuid.UUID) -> None:
         target = workspace / path.relative_to(aside)
         if target.parent.name == str(project) and target.exists():
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
+        flush(path)
         os.replace(path, target)
+        flush_folder(target.parent)
 
 
 def _panels(columns: Sequence[str]) -> list[Any]:

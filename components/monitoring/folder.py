@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import ConfigError, DatasetError, FovealError, UnavailableError
+from components.files import flush, flush_folder, make_folder
 from components.images.remote import ask, is_file, open_remote, reason
 
 ASIDE = ".aside"  # where files are written before they appear; listings pass over it
@@ -119,7 +120,7 @@ class Folder:
         target = self._full(path)
         with self._reported(path):
             if self._local:
-                _flush(file)
+                flush(file)
                 _into_place(os.replace, file, target)
             else:
                 ask(self._store, "put_file", str(file), target, bounded=False)  # however large the file is
@@ -139,7 +140,7 @@ class Folder:
         with self.scratch() as folder, self._reported(path):
             aside = folder / "content"
             aside.write_bytes(content)
-            _flush(aside)
+            flush(aside)
             try:
                 _into_place(os.link, aside, target)
             except FileExistsError:
@@ -241,17 +242,12 @@ def _open_store(url: str) -> tuple[Any, str]:
     return store, path.rstrip("/")
 
 
-def _flush(file: Path) -> None:
-    """Make the content safe before the name is: after a power cut a file that is there is whole."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-
-
 def _into_place(move: Callable[[Path, str], None], file: Path, target: str) -> None:
     for attempt in range(1, _MOVES + 1):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        make_folder(Path(target).parent)
         try:
-            return move(file, target)
+            move(file, target)
+            return flush_folder(Path(target).parent)
         except FileNotFoundError:  # somebody removed the folder because it was empty
             if attempt == _MOVES or not file.exists():
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 
 from components.contracts import Classification, Detections, LabelledImage, Prediction, TaskType
 from components.errors import DatasetError, FovealError
-from components.files import replacing, sha256_json, write_text
+from components.files import replacing, sha256_json
 from components.images.label_check import check_labels
 from components.images.label_formats import content_of
 from components.images.labels import Label, LabelTask, QueuedImage
@@ -141,7 +141,7 @@ def _write(book: LabelBook, labels: Sequence[Booked], folder: Path, about: Label
         if about.task is TaskType.DETECT:
             rows = [(ids[one.class_name], one.box) for one in label.labels if one.box]
             folder_made(label_file(target).parent)
-            write_text(label_file(target), yolo_text(rows))
+            label_file(target).write_text(yolo_text(rows), encoding="utf-8")
 
 
 def folder_made(folder: Path) -> Path:

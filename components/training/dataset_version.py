@@ -21,7 +21,7 @@ from components.contracts import (
 )
 from components.documents import read_yaml
 from components.errors import IncompatibleError
-from components.files import replacing, sha256_file, sha256_json, write_json
+from components.files import is_whole, replacing, sha256_file, sha256_json, write_json
 from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset, load_dataset
 from components.images.reading import image_size
@@ -123,11 +123,15 @@ def _read(folder: Path, task: TaskType) -> DatasetVersion:
 
 def _is_whole(folder: Path) -> bool:
     """Whether a version is there, with as many images as it had when it was made."""
-    if not (folder / _RECORD).exists():
+    if not is_whole(folder / _RECORD):
         return False
     images: dict[str, int] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["images"]
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    return all(sum(path.is_file() for path in (pictures / name).rglob("*")) == count for name, count in images.items())
+    return all(sum(map(_is_picture, (pictures / name).rglob("*"))) == count for name, count in images.items())
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _hashes(dataset: LabelledDataset) -> set[str]:

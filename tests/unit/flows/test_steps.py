@@ -6,7 +6,7 @@ import pytest
 
 from components.contracts import Budget, FailedImage, InferenceRun
 from flows.config import Thresholds
-from flows.steps import ContractSerializer, Images, Split, step_key
+from flows.steps import ContractSerializer, Images, Split, is_sound, seal, step_key
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,42 @@ def test_the_key_follows_new_images_in_a_folder(scenes, tmp_path):
     before = step_key("step", {"images": Images(str(tmp_path))})
     (tmp_path / "b.jpg").write_bytes(image.read_bytes())
     assert before != step_key("step", {"images": Images(str(tmp_path))})
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The folder of a finished step."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "step"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "model.onnx").write_bytes(b"weights")
+    (folder / "empty.txt").touch()
+    (folder / "report.json").write_text("{}")
+    pq.write_table(pa.table({"a": [1]}), folder / "table.parquet")
+    seal(folder)
+    return folder
+
+
+def test_a_finished_step_is_sound_until_a_file_is_damaged(finished):
+    assert is_sound(finished)
+    for name in ("inner/model.onnx", "report.json", "table.parquet"):
+        content = (finished / name).read_bytes()
+        for damaged in (b"", bytes(len(content)), content[:-1]):
+            if name != "inner/model.onnx" or len(damaged) != len(content):
+                (finished / name).write_bytes(damaged)
+                assert not is_sound(finished), name
+        (finished / name).write_bytes(content)
+    assert is_sound(finished)
+
+
+def test_a_step_without_its_files_or_its_listing_is_not_sound(finished):
+    (finished / "empty.txt").rename(finished / "other.txt")
+    assert not is_sound(finished)
+    (finished / "other.txt").rename(finished / "empty.txt")
+    listing = finished.with_name("step.files.json")
+    listing.write_text("")
+    assert not is_sound(finished)
+    listing.unlink()
+    assert not is_sound(finished)

@@ -1,7 +1,10 @@
+import os
+
 import pyarrow.parquet as pq
 import pytest
 
 from components.contracts import FailedImage, Fit, Head, TaskType, VisionSpec
+from components.errors import DatasetError
 from components.inference.shards import Shard, ShardRecord, WorkFolder, work_root
 from components.inference.tables import table_schemas
 from components.runs import DETECTIONS, IMAGES
@@ -47,6 +50,26 @@ def test_merging_joins_the_rows_in_order_and_may_be_repeated_after_a_kill(work):
         assert pq.read_table(merged / IMAGES)["image_id"].to_pylist() == ["a", "b", "c"]
         assert pq.read_table(merged / DETECTIONS).num_rows == 0
         (merged / "half-written").touch()
+
+
+@pytest.mark.parametrize("name", [IMAGES, DETECTIONS, "shard.json"])
+@pytest.mark.parametrize("left", [0, 30])
+def test_a_shard_that_a_power_cut_damaged_is_made_again(work, tmp_path, name, left):
+    work.write(FIRST, rows("a", "b"), RECORD)
+    os.truncate(work_root(tmp_path / "out") / "key" / FIRST.name / name, left)
+    assert not work.holds(FIRST)
+    work.write(FIRST, rows("a", "b"), RECORD)
+    assert work.holds(FIRST)
+
+
+def test_a_table_whose_middle_is_lost_is_named_and_its_shard_made_again(work, tmp_path):
+    work.write(FIRST, rows("a", "b"), RECORD)
+    table = work_root(tmp_path / "out") / "key" / FIRST.name / IMAGES
+    content = table.read_bytes()
+    table.write_bytes(content[:4] + bytes(len(content) - 2000) + content[-1996:])
+    with pytest.raises(DatasetError, match=f"{FIRST.name}/{IMAGES}.*run it again"):
+        work.merge([FIRST])
+    assert not work.holds(FIRST)
 
 
 def test_shards_of_another_key_are_removed_and_of_the_same_key_kept(work, tmp_path):
