@@ -34,6 +34,7 @@ ORDER = (
     "servers",
     "overhead",
     "together",
+    "chaos",
     "ui",
     "tests",
 )

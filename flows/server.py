@@ -48,6 +48,7 @@ def configure(settings: Settings) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_CLIENT_MAX_RETRIES": "4",  # a server that is gone is waited for about half a minute
         "PREFECT_CLI_PROMPT": "false",
+        "MPLCONFIGDIR": str(settings.root / "cache" / "matplotlib"),  # its list of fonts would lie in the home folder
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -123,7 +123,9 @@ def _require_own_classes(yolo: Any, copy: Path) -> None:
     if Path(yolo.ckpt_path) != copy:
         raise ValueError(f"Ultralytics opened {Path(yolo.ckpt_path).name} instead")
     held = yolo.ckpt.get("ema") or yolo.ckpt["model"]
-    classes = getattr(held.model[-1], "nc", None) or held.model[-1].linear.out_features
+    head = list(getattr(held, "model", [None]))[-1]
+    linear = getattr(head, "linear", None)  # of a classifier; other heads say it themselves
+    classes = getattr(head, "nc", None) or getattr(linear, "out_features", len(yolo.names))
     if dict(yolo.names) != dict(held.names) or len(yolo.names) != classes:
         raise ValueError(f"{len(yolo.names)} class names for a network of {classes} classes")
 
