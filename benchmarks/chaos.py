@@ -45,7 +45,14 @@ data:
   calibration_images: 16
   golden_split: golden
   golden_images: 3
-benchmark: {{rounds: 7, calls: 20}}
+target: {target}
+benchmark: {{rounds: 6, calls: 22}}
+"""
+TARGET = """description = "one variant: nothing of this is about speed"
+backends = ["onnxruntime"]
+device = "cpu"
+threads = 1
+precisions = ["fp32"]
 """
 SERVE = """
 import sys
@@ -206,7 +213,8 @@ class Root:
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
         self.environment = ours | {"FOVEAL_HOME": str(self.home)}
         self.command = str(Path(sys.executable).with_name("foveal"))
-        (folder / "digits.yaml").write_text(CONFIG.format(model=MODEL, data=data))
+        (folder / "target.toml").write_text(TARGET)
+        (folder / "digits.yaml").write_text(CONFIG.format(model=MODEL, data=data, target=folder / "target.toml"))
         self.released = json.loads(self.run("release", str(folder / "digits.yaml")))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

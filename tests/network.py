@@ -71,8 +71,10 @@ def recorded(
         env: their environment.
         cwd: their working directory.
         background: a program that runs meanwhile, from its first line of output until its input is closed.
-        mounts: folders that the commands see in place of others: shown → real.
+        mounts: folders that the commands see in place of others: shown → real; only where namespaces are permitted.
     """
+    whole = namespaces_permitted()
+    assert whole or not mounts
     plan = {
         "commands": [[str(part) for part in command] for command in commands],
         "background": [str(part) for part in background],
@@ -83,7 +85,6 @@ def recorded(
         place = Path(scratch)
         (place / "plan.json").write_text(json.dumps(plan))
         (place / "sitecustomize.py").write_text(_HOOK)
-        whole = namespaces_permitted()
         extra = {} if whole else {"PYTHONPATH": scratch, "NETWORK_RECORD": str(place / "asked")}
         start = [*(UNSHARE if whole else []), sys.executable, "-P", __file__, scratch, "namespace" if whole else "hook"]
         done = subprocess.run(start, env={**env, **extra}, capture_output=True, text=True)

@@ -118,6 +118,8 @@ def test_servers_ask_nobody(released, tmp_path):
 
 def copy_of(one: Released, place: Path) -> Path:
     """The storage root of a release as it is now, without the Prefect server that tests share."""
+    if not namespaces_permitted():
+        pytest.skip("no namespaces here: a copy cannot be shown in the place of the original")
     left = shutil.ignore_patterns("prefect.db*", "server.json", "users", "up.json")
     shutil.copytree(one.root, place, ignore=left)
     live, copied = one.root / "prefect" / "prefect.db", place / "prefect" / "prefect.db"
