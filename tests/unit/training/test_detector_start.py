@@ -38,7 +38,8 @@ def test_an_architecture_is_one_that_ultralytics_ships_and_no_file_or_address(sc
 
 def test_training_is_told_where_the_data_is_and_not_where_to_download_it(scenes, tmp_path):
     data = tmp_path / "data.yaml"
-    given = yaml.safe_load(scenes.read_text()) | {"path": str(scenes.parent), "download": "import os", "license": "free"}
+    given = yaml.safe_load(scenes.read_text()) | {"download": "import os", "license": "free"}
+    given["path"] = str(scenes.parent)
     data.write_text(yaml.safe_dump(given))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
