@@ -123,7 +123,7 @@ def test_fitted_photographs_are_those_of_torchvision_to_a_grey_level(path, metho
     wanted = np.asarray(v2.CenterCrop(224)(resize(Image.fromarray(image[..., ::-1].copy()))))[..., ::-1].astype(int)
     found, _ = fit_image(image, spec)
     assert np.abs(found - wanted).max() <= 1
-    assert np.abs(found - wanted).mean() < 0.002
+    assert np.abs(found - wanted).mean() < 0.01
     other = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)  # what the tolerance would not let pass
     assert np.abs(other - wanted).mean() > 1
 
