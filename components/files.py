@@ -25,10 +25,16 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_tree(folder: Path, pattern: str = "*") -> str:
-    """Hex sha256 over the sorted relative names and contents of the files below `folder` that match."""
+def sha256_tree(folder: Path, pattern: str = "*", *, without: str = "") -> str:
+    """Hex sha256 over the sorted relative names and contents of the files below `folder` that match.
+
+    Arguments:
+        folder: to look in.
+        pattern: of the files' names.
+        without: name of a file in `folder` itself that is passed over.
+    """
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob(pattern) if p.is_file()):
+    for path in sorted(p for p in folder.rglob(pattern) if p.is_file() and p != folder / without):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest()
 

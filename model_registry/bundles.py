@@ -15,6 +15,7 @@ from components.package.archive import unpack as unpack_zip
 from model_registry.failures import mlflow_errors
 from model_registry.store import Store
 
+_LEFT_BY_MLFLOW = "registered_model_meta"  # written beside a model in a local store when it is loaded by its name
 BUNDLE_FOLDER = "bundle"
 
 
@@ -82,7 +83,7 @@ def verify_files(store: Store, version: ModelVersion, hashes: Mapping[str, str])
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         require_whole(fetch_bundle(store, version, hashes.get("bundle"), Path(scratch) / "bundle"))
         if expected := hashes.get("pyfunc"):
-            found = sha256_tree(_logged_files(store, version, Path(scratch) / "model"))
+            found = sha256_tree(_logged_files(store, version, Path(scratch) / "model"), without=_LEFT_BY_MLFLOW)
             if found != expected:
                 raise RegistryError(
                     f"the MLflow model that was registered with {version.name}/{version.version}, sha256 {expected}",
