@@ -525,6 +525,7 @@ class Gate:
         reason: one line for people.
         required: whether anything but a pass keeps the challenger from being promoted.
         slice_of: the gate whose images it looks at a part of, or empty.
+        images_needed: about how many images would decide what is undecided, or None.
     """
 
     name: str
@@ -538,6 +539,7 @@ class Gate:
     reason: str
     required: bool = True
     slice_of: str = ""
+    images_needed: int | None = None
 
     @property
     def is_ratio(self) -> bool:

@@ -19,6 +19,7 @@ from flows import screen
 from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, promotion, retrain, up
 from flows.commands.release_screen import show_release
 from flows.commands.shared import Json, require_images, running, show
+from flows.console import print_plainly
 from flows.ending import STOPPED, Ended, end_in_order
 from flows.settings import Settings
 
@@ -60,6 +61,7 @@ def release(
             help="Go on with a model that, as given, is no better than chance or unlike its own framework.",
         ),
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: compare speeds on a busy machine, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
@@ -70,6 +72,9 @@ def release(
         parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
     if accept_baseline:
         parameters = parameters.model_copy(update={"accept_baseline": True})
+    if yes:
+        accepted = parameters.benchmark.model_copy(update={"accept_noise": True})
+        parameters = parameters.model_copy(update={"benchmark": accepted})
     _check_release(parameters)
     with running(f"release {parameters.name}", as_json):
         from flows.pipeline import release as flow
@@ -246,6 +251,7 @@ def main() -> None:
     logging.raiseExceptions = False  # what a log handler cannot send is not for whoever reads the one line
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what libraries start: a `flows/` may lie where we are
     end_in_order()
+    print_plainly()
     try:
         app(standalone_mode=True)
     except Ended:

@@ -196,6 +196,11 @@ class BenchmarkInput(Parameters):
     )
     calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.", json_schema_extra=at(1))
     batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.", json_schema_extra=at(2))
+    accept_noise: bool = Field(
+        False,
+        description="Compare speeds even in a noise floor above 30 %; else the baseline ships then, if it can.",
+        json_schema_extra=at(3),
+    )
 
 
 class Thresholds(Parameters):

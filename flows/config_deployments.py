@@ -168,6 +168,30 @@ def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig
     return validate_config(values, DeploymentsConfig, source=str(path))
 
 
+def retraining_of(name: str, file: Path | None) -> RetrainConfig:
+    """Read the parameters of a model's retrainings.
+
+    Arguments:
+        name: of the model.
+        file: a `foveal.yaml` that watches it, or the parameters themselves; None: the defaults.
+
+    Raises:
+        ConfigError: the file is missing, wrong, or about other models.
+    """
+    values = read_values(file, RetrainConfig) if file else {}
+    if file is None or "models" not in values:
+        found = validate_config({"name": name, **values}, RetrainConfig, source=str(file))
+        names, retrainings = [found.name], [found]
+    else:
+        retrainings = [model.retrain() for model in read_deployments(file, Settings.from_environment()).models]
+        names = [one.name for one in retrainings]
+    if name not in names:
+        raise ConfigError(
+            f"parameters to retrain {name}", found=f"{', '.join(names)} in {file}", mend="name that model"
+        )
+    return retrainings[names.index(name)]
+
+
 def demo_deployments(settings: Settings) -> DeploymentsConfig:
     """The demo's model, watched over the demo's night; its ground truth stands in for people who label it."""
     data = demo.data_folder(settings)

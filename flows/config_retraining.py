@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from components.contracts import GateReport
 from flows.config import Parameters, at, check_model_name
 from flows.config_data import RetrainDataInput
 from flows.config_gates import GatesInput
@@ -61,6 +62,17 @@ class RetrainConfig(Parameters):
     def requires_improvement(self) -> bool:
         """Whether recent images set it off, so that a challenger must be better on them."""
         return self.trigger in ("drift", "accuracy")
+
+    @property
+    def labels_needed(self) -> int:
+        """New labels that a retraining after a drift takes: to learn from, and to judge by."""
+        return self.model_copy(update={"trigger": "drift"}).missing(0)
+
+    def labels_to_decide(self, report: GateReport | None) -> int:
+        """About how many more new labels would decide a gate on recent images that is undecided; 0 where none is."""
+        gates = [gate for gate in report.gates if gate.name == "recent" and gate.images_needed] if report else []
+        images = sum((gate.images_needed or 0) - gate.images for gate in gates)
+        return max(0, ceil(images / self.data.held_out_share))
 
     def missing(self, new: int, recent: int | None = None) -> int:
         """How many more newly labelled images it takes to learn from, and to judge by.

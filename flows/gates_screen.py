@@ -8,16 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from components.contracts import GateReport, Verdict
+from flows.console import make_console
 from flows.gates_rows import HEADINGS, cells, headline
 from flows.screen import CHECK_STYLES
 
 
 def show_gates(report: GateReport, console: Console | None = None) -> None:
     """Print a report; of the slices only those that hold the challenger back. On the terminal unless told otherwise."""
-    out = console or Console()
+    out = console or make_console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for position, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if position in (0, len(HEADINGS) - 1) else "right", no_wrap=True)
+        left = position in (0, len(HEADINGS) - 1)
+        table.add_column(heading, justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for gate in report.gates:
         if gate.slice_of and not (gate.required and gate.verdict is not Verdict.PASS):
             continue

@@ -98,11 +98,19 @@ def check_gates(config: GatesConfig) -> GateReport:
 
 
 def golden_hash(bundle: Path, split: str) -> str | None:
-    """Content hash of the split that a version was released with; None where its bundle does not say."""
+    """Content hash of the golden set that a version was released with; None where its bundle does not say.
+
+    A retrained version holds the same images under another split's name, so the bundle names its golden split.
+
+    Arguments:
+        bundle: of the version.
+        split: the golden split of a bundle that does not name it.
+    """
     from components.package import read_manifest
 
-    known: Any = read_manifest(bundle).details.get("datasets")
-    return known.get(split) if isinstance(known, dict) else None
+    details = read_manifest(bundle).details
+    known: Any = details.get("datasets")
+    return known.get(details.get("golden_split", split)) if isinstance(known, dict) else None
 
 
 def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:

@@ -77,7 +77,7 @@ def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:
     import httpx
 
     try:
-        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+        httpx.get(f"{url}/health", timeout=30).raise_for_status()
     except httpx.HTTPError:
         return UnavailableError(
             "Prefect's server to answer until the end",

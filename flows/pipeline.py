@@ -52,13 +52,14 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     checks = tasks.check_baseline(source, config.model, validation, config.thresholds)
     overruled = tasks.require_baseline(checks, accept=config.accept_baseline)
     variants = tasks.optimize(source, target, calibration, data.calibration_images, largest)
-    report = tasks.benchmark(variants, target, validation, config.benchmark)
+    report = tasks.measure(variants, target, validation, config.benchmark)
     report = replace(report, reasons=(*report.reasons, *overruled))
     shape = tasks.shape_of_input(source, validation)
     publish.variants(report, shape)
     tasks.require_choice(report)
 
-    bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, {"datasets": hashes})
+    details = {"datasets": hashes, "golden_split": golden.name}
+    bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, details)
     chosen = report.of(report.chosen or "")
     served = Served(chosen.artifact, chosen.backend, target, config.name, config.thresholds)
     accepted = tuple(tasks.predict(tasks.images_of(split), served) for split in held_out)

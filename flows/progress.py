@@ -15,8 +15,11 @@ Timer = Callable[[str, float], None]
 
 Reader = Callable[[str], None]
 
+Answer = Callable[[str], bool | None]
+
 _listeners: list[Listener] = []
 _readers: list[Reader] = []
+_answers: list[Answer] = []
 _timers: list[Timer] = []
 
 
@@ -31,7 +34,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def advance(what: str, done: int, total: int) -> None:
-    """Tell all listeners that `done` of `total` units of `what` are finished."""
+    """Tell all listeners that `done` of `total` units of `what` are finished; a step that begins has a total of 0."""
     for listener in tuple(_listeners):
         listener(what, done, total)
 
@@ -65,6 +68,21 @@ def note(lines: Iterable[str], about: str = "") -> None:
 
 
 @contextlib.contextmanager
+def answering(answer: Answer) -> Iterator[None]:
+    """Have `answer(question)` called for what is asked inside the block."""
+    _answers.append(answer)
+    try:
+        yield
+    finally:
+        _answers.remove(answer)
+
+
+def ask(question: str) -> bool | None:
+    """Ask whoever watches for a yes or a no; None where nobody does."""
+    return _answers[-1](question) if _answers else None
+
+
+@contextlib.contextmanager
 def timing(timer: Timer) -> Iterator[None]:
     """Have `timer(step, seconds)` called for the body of each step that ends inside the block."""
     _timers.append(timer)
@@ -76,8 +94,9 @@ def timing(timer: Timer) -> Iterator[None]:
 
 @contextlib.contextmanager
 def timed(step: str) -> Iterator[None]:
-    """Tell all timers how long the block took, however it ended."""
+    """Tell all listeners that a step begins, and all timers how long the block took, however it ended."""
     started = time.perf_counter()
+    advance(step, 0, 0)
     try:
         yield
     finally:

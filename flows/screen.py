@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
 from components.contracts import InferenceRun, Verdict
+from flows.console import make_console
 from flows.formats import counted, number, short, speedup
-from flows.progress import listening, reading
+from flows.progress import answering, listening, reading
+from flows.progress_lines import Lines
 from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
 
 STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
@@ -26,8 +29,8 @@ CAVEAT = (
 )
 NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
 
-_out = Console()
-_err = Console(stderr=True)
+_out = make_console()
+_err = make_console(stderr=True)
 
 
 class Bars:
@@ -43,15 +46,35 @@ class Bars:
         self._progress.update(self._phase, description=what)
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Move a bar, or make it; a finished one disappears."""
+        """Move a bar, or make it; a finished one disappears. A step that begins has a total of 0 and no bar."""
+        if not total:
+            return
         if what not in self._bars:
             self._bars[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._bars[what], completed=done, total=total, visible=done < total)
 
+    def ask(self, question: str) -> bool | None:
+        """Ask on the terminal, where the bars make room; None when nobody answers."""
+        self._progress.stop()
+        try:
+            return Confirm.ask(question, console=_err, default=True)
+        except EOFError:
+            return None
+        finally:
+            self._progress.start()
+
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Bars]:
-    """Progress bars on stderr, gone when the block ends; none when `quiet` or not on a terminal."""
+def progress(quiet: bool) -> Iterator[Bars | Lines]:
+    """Progress on stderr: on a terminal bars, gone when the block ends, else lines; none when `quiet`.
+
+    On a terminal a flow may ask.
+    """
+    if quiet or not _err.is_terminal:
+        lines = Lines(lambda line: None if quiet else _err.print(line, highlight=False, markup=False, soft_wrap=True))
+        with listening(lines.advance), reading(_Notes().show), lines.running():
+            yield lines
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -59,9 +82,10 @@ def progress(quiet: bool) -> Iterator[Bars]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=_err, transient=True, disable=quiet or not _err.is_terminal) as shown:
+    with Progress(*columns, console=_err, transient=True) as shown:
         bars = Bars(shown)
-        with listening(bars.advance), reading(_Notes().show):
+        asked = answering(bars.ask) if sys.stdin.isatty() else nullcontext()
+        with listening(bars.advance), reading(_Notes().show), asked:
             yield bars
 
 
@@ -86,7 +110,7 @@ def failure(line: str) -> None:
 def variants(done: ReleaseSummary) -> None:
     """The table of variants, and the reasons."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("variant", no_wrap=True)
+    table.add_column("variant", overflow="fold")  # what is too long for the terminal goes on below
     for heading in ("p50 ms", "p95 ms", "speed [95 %]", done.metric, "MB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in done.variants:

@@ -22,7 +22,7 @@ class RetrainSummary:
         reason: one line.
         champion: version in production afterwards, where it is known.
         challenger: version that was trained, or None.
-        missing: new labelled images that a retraining still needs.
+        missing: new labelled images that a retraining still needs, or that would decide on a rejected challenger.
         queued: images that wait to be labelled.
         dataset: what was trained on, or None.
         gates: how the challenger did, or None.
@@ -63,8 +63,10 @@ class RetrainSummary:
         champion = decision.version if promoted else decision.champion_before
         held = decision.reasons[0] if decision.reasons else "no reason was recorded"
         reason = f"every gate passed; the champion was {decision.champion_before}" if promoted else held
-        state = "promoted" if promoted else "rejected"
-        return cls(config.name, state, reason, champion, decision.version, dataset=dataset, gates=decision.gates)
+        state, more = "promoted" if promoted else "rejected", config.labels_to_decide(decision.gates)
+        if more and not promoted:
+            reason += f"; about {more} more labels would decide on the recent images"
+        return cls(config.name, state, reason, champion, decision.version, more, dataset=dataset, gates=decision.gates)
 
     @property
     def bundle(self) -> Path | None:

@@ -24,7 +24,9 @@ class Bars:
         self._next = time.monotonic() + EVERY_S
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` units of `what` are finished."""
+        """`done` of `total` units of `what` are finished; a step that begins, with a total of 0, has a run."""
+        if not total:
+            return
         now = time.monotonic()
         share = 100.0 * done / max(1, total)
         finished = what in self._bars and done >= total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore
 from flows.config import BenchmarkInput, FitInput, ModelInput, Thresholds
 from flows.predicting import Served
-from flows.progress import advance
+from flows.progress import advance, ask
 from flows.settings import Settings
 from flows.steps import Images, Split, step, workplace
 from model_registry import RELEASE, Grounds, Registry, Release
@@ -181,6 +181,42 @@ def benchmark(
     )
     write_json(workplace() / "benchmark.json", dump(report))
     return report
+
+
+def _noisy(report: BenchmarkReport) -> bool:
+    from components.benchmark import is_busy
+
+    return is_busy(report.noise_floor)
+
+
+def measure(
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+) -> BenchmarkReport:
+    """Measure every variant and choose; what a busy machine measured is decided on by a person, if there is one."""
+    effort = settings.model_copy(update={"accept_noise": False})  # measuring does not depend on it
+
+    def run() -> BenchmarkReport:
+        return benchmark(variants, target, validation, effort)
+
+    return settle(run(), run, accept_noise=settings.accept_noise)
+
+
+def settle(report: BenchmarkReport, again: Callable[[], BenchmarkReport], *, accept_noise: bool) -> BenchmarkReport:
+    """Have a person decide on what a busy machine measured; where nobody can be asked, the report stays as it is.
+
+    Arguments:
+        report: of the benchmark.
+        again: runs it again.
+        accept_noise: choose from these numbers without asking.
+    """
+    from components.benchmark import choose_again
+
+    while _noisy(report) and not accept_noise:
+        wanted = ask(f"busy machine: a noise floor of ±{100 * (report.noise_floor or 0):.0f} %; measure again?")
+        if wanted is None:
+            return report
+        report, accept_noise = (again(), False) if wanted else (report, True)
+    return choose_again(report, accept_noise=accept_noise)
 
 
 def require_choice(report: BenchmarkReport) -> None:

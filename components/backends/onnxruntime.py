@@ -22,9 +22,13 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 
+_ERRORS = 3  # of onnxruntime's levels
+
 
 def import_onnxruntime() -> Any:
-    """Import onnxruntime with its telemetry off.
+    """Import onnxruntime with its telemetry off, and have it write errors only.
+
+    Its warnings, of initializers that it removes or devices that it does not find, are for whoever made the graph.
 
     Raises:
         UnavailableError: it is not installed.
@@ -34,6 +38,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise UnavailableError("onnxruntime", found=one_line(error), mend="pip install onnxruntime") from error
+    onnxruntime.set_default_logger_severity(_ERRORS)
     return onnxruntime
 
 

@@ -4,7 +4,9 @@ from .contest import Contender
 from .evaluate import evaluate
 from .gate_policy import GatePolicy
 from .gates import Exam, run_gates
+from .report import choose_again
 from .run import LabelledImages, run_benchmark
+from .selection import is_busy
 
 __all__ = [
     "AbPlan",
@@ -13,7 +15,9 @@ __all__ = [
     "GatePolicy",
     "LabelledImages",
     "check_baseline",
+    "choose_again",
     "evaluate",
+    "is_busy",
     "judge",
     "run_benchmark",
     "run_gates",

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 
 from components.backends import free_batch
 from components.benchmark.crew import Worker
-from components.benchmark.messages import Predict, Predicted
 from components.benchmark.plan import Variant
-from components.benchmark.rounds import Progress, open_trials, time_rounds
+from components.benchmark.rounds import Progress, open_trials, predict, time_rounds
 from components.benchmark.statistics import Estimate, p95_interval, p95_ratio
 from components.benchmark.trial import Trial
 from components.contracts import BATCH, LabelledImage, ModelArtifact, Prediction, Target
 
-CHUNK = 64  # images between two reports of progress
 LOOKS = 4  # as often the rounds are repeated while the times do not decide
 
 
@@ -69,11 +68,13 @@ class Side:
         cost: as far as it was measured.
         predictions: for each set of images one prediction an image; empty where it failed.
         error: why it could not be run, or empty.
+        confidence: the threshold that it was released with; the predictions are made with that of evaluation.
     """
 
     cost: Cost
     predictions: tuple[tuple[Prediction, ...], ...]
     error: str = ""
+    confidence: float = 0.25
 
 
 def hold_contest(
@@ -120,9 +121,12 @@ def hold_contest(
                 break
         for twin in trials[2:]:
             twin.worker.close()
-        both = [_Asked(trial) for trial in trials[:2]]
-        _predict(both, sets, timeout_s, progress)
-        sides = [asked.side(len(sets)) for asked in both]
+        done, total = 0, sum(map(len, sets))
+        for images in sets:
+            for chunk in predict(trials[:2], images, timeout_s):
+                done += chunk
+                progress("comparing predictions", done, total)
+        sides = [_side(trial, [len(images) for images in sets]) for trial in trials[:2]]
     return (sides[1] if champion else None), sides[0], ratio
 
 
@@ -144,39 +148,13 @@ def _ratio(trials: Sequence[Trial]) -> Ratio:
     return Ratio(p95_ratio(champion, challenger), max(abs(itself.low - 1), abs(itself.high - 1)))
 
 
-class _Asked:
-    """One trial and its predictions so far."""
-
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
-        self.predictions: list[list[Prediction]] = []
-
-    def side(self, sets: int) -> Side:
-        trial = self.trial
-        file = trial.variant.artifact.path
-        size = trial.variant.artifact.size_mb if file.is_file() else None
-        calls = sum(map(len, trial.calls_ms))
-        p95 = None if trial.error else p95_interval(trial.calls_ms)
-        cost = Cost(p95, calls, size, None if trial.error else trial.peak_rss_mb)
-        found = ((),) * sets if trial.error else tuple(map(tuple, self.predictions))
-        return Side(cost, found, trial.error)
-
-
-def _predict(
-    both: Sequence[_Asked], sets: Sequence[Sequence[LabelledImage]], timeout_s: float, progress: Progress
-) -> None:
-    """Both at the same time: nothing is timed any more."""
-    done, total = 0, sum(map(len, sets))
-    for images in sets:
-        for asked in both:
-            asked.predictions.append([])
-        for start in range(0, len(images), CHUNK):
-            request = Predict(tuple(image.path for image in images[start : start + CHUNK]))
-            for asked in both:
-                asked.trial.tell(request)
-            for asked in both:
-                answer = asked.trial.hear(Predicted, timeout_s)
-                if answer:
-                    asked.predictions[-1] += [found.prediction() for found in answer.found]
-            done += len(request.images)
-            progress("comparing predictions", done, total)
+def _side(trial: Trial, sizes: Sequence[int]) -> Side:
+    """What became of a trial; `sizes` are the numbers of images of the sets, predicted one after the other."""
+    file = trial.variant.artifact.path
+    size = trial.variant.artifact.size_mb if file.is_file() else None
+    calls = sum(map(len, trial.calls_ms))
+    p95 = None if trial.error else p95_interval(trial.calls_ms)
+    cost = Cost(p95, calls, size, None if trial.error else trial.peak_rss_mb)
+    predictions = iter(() if trial.error else trial.predictions)
+    found = tuple(tuple(islice(predictions, images)) for images in sizes)
+    return Side(cost, found, trial.error, trial.variant.confidence)

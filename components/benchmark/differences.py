@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import hypot, sqrt
+from math import ceil, hypot, sqrt
 from statistics import NormalDist
 from typing import Protocol
 
@@ -19,6 +19,10 @@ _HALVINGS = 60  # of an interval of 2: to the last bits of a float
 
 class Difference(Protocol):
     """Challenger − champion of a metric in 0–1 on the same images; it is never of no width."""
+
+    @property
+    def images(self) -> int:
+        """How many images it rests on."""
 
     @property
     def champion(self) -> float:
@@ -148,6 +152,38 @@ class ShareDifference:
         variance = n * (2 * lost_alone + bound * (1 - bound))
         gap = won - lost - n * bound
         return gap / sqrt(variance) if variance > 0 else float(np.sign(gap)) * np.inf if gap else 0.0
+
+
+def mean_difference(champion: Sequence[float], challenger: Sequence[float]) -> ScoreDifference | None:
+    """Of two models' mean scores of the same images, by the paired t interval; None of fewer than two images.
+
+    One image whose score is wholly another is always part of the error: scores that never differ show nothing more.
+
+    Arguments:
+        champion: the score of each image, in 0–1.
+        challenger: the other model's, in the same order.
+    """
+    one, other = np.asarray(champion, np.float64), np.asarray(challenger, np.float64)
+    if len(one) < 2:
+        return None
+    error = float((other - one).std(ddof=1)) / sqrt(len(one))
+    return ScoreDifference(float(one.mean()), float(other.mean()), len(one), error, 1 / len(one))
+
+
+def images_needed(difference: Difference, bound: float, confidence: float) -> int | None:
+    """Estimate how many images would show that the true difference exceeds `bound`, if its value stays as it is.
+
+    An interval narrows with the root of the number of images. None where the value itself does not exceed the bound.
+
+    Arguments:
+        difference: of the images that there are.
+        bound: what it is to exceed.
+        confidence: one-sided.
+    """
+    gap = difference.value - bound
+    if gap <= 0:
+        return None
+    return ceil(difference.images * max(1.0, ((difference.value - difference.low(confidence)) / gap) ** 2))
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float) -> float:

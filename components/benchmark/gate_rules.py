@@ -3,7 +3,8 @@
 - golden: the lower bound of the two-sided 95 % interval of the difference must lie above −margin (non-inferiority).
 - recent, where these images were the cause: the lower bound at a one-sided confidence of 99.9 % must lie above the
   least improvement. A retraining is tried again and again, and each try is a chance to win by luck: of a thousand that
-  are no better one passes. Where they were not the cause: not significantly worse, by more than the margin.
+  are no better one passes. The deciding metric shows it, or where its interval is too wide for that, the score of
+  single images (`improvement`). Where they were not the cause: not significantly worse, by more than the margin.
 - slices and classes: none may be significantly worse than by the margin. One that has lost more than the margin, and is
   significantly worse at all, is undecided. Both are tested over the whole family by Holm's method at 5 %, so
   that of challengers that are no worse one in twenty at most is held back by chance.
@@ -17,19 +18,20 @@ Missing is not passing: what could not be measured, or has no limit, is `not_eva
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from components.benchmark.contest import Cost, Ratio
 from components.benchmark.differences import Difference, holm
 from components.benchmark.gate_policy import GatePolicy
+from components.benchmark.improvement import CONFIDENCE, judge_improvement
+from components.benchmark.words import apart
 from components.contracts import Check, Gate, Verdict
 
-CONFIDENCE = 0.975  # one-sided, of each bound of a 95 % interval
-IMPROVEMENT_CONFIDENCE = 0.999  # one-sided
 FAMILY_ERROR = 0.05  # of all slices together
 MOST_NOISE = 0.30
 _METRICS = {"map50_95": "mAP50-95", "top1": "top-1"}
+IMAGE_SCORE = "F1 of an image"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Examined:
         champion, challenger: their values, None where one could not be measured.
         difference: None where there is nothing to compare.
         slices: of the set, classes included.
+        by_image: the difference of the mean score of an image, where that is another metric than the one that decides.
         missing: why there is no difference, or why it does not count.
     """
 
@@ -62,6 +65,7 @@ class Examined:
     difference: Difference | None = None
     slices: tuple[Slice, ...] = ()
     missing: str = ""
+    by_image: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -167,15 +171,31 @@ def _improved(recent: Examined | None, policy: GatePolicy) -> Gate:
     if least is None or difference is None or recent.missing:
         reason = recent.missing or _no_limit(least, "least improvement") or "nothing to compare"
         return _unknown(recent, "recent", least, reason)
-    surely = difference.low(IMPROVEMENT_CONFIDENCE)
-    verdict = Verdict.PASS if surely > least else Verdict.UNDECIDED
-    if difference.high(CONFIDENCE) <= least:
-        verdict = Verdict.FAIL
-    reason = f"{_compared(recent)}; {_signed(surely)} or more at 99.9 %, which must exceed {least:g}"
+    found = judge_improvement(difference, recent.by_image, least)
+    verdict, needed = found.verdict, found.needed
+    reason = _gained(recent, found.confidence, least)
+    if found.by_image and recent.by_image:
+        recent = replace(recent, champion=recent.by_image.champion, challenger=recent.by_image.challenger)
+        difference = recent.by_image or difference
     if recent.images < policy.minimum_images:
-        verdict, reason = Verdict.UNDECIDED, f"{reason}; {policy.minimum_images} images are the least"
-    achievable = difference.achievable(IMPROVEMENT_CONFIDENCE)
-    return _of_recent(recent, difference, least, achievable, verdict, reason)
+        verdict, needed = Verdict.UNDECIDED, max(needed or 0, policy.minimum_images)
+        reason += f"; {policy.minimum_images} images are the least"
+    elif needed:
+        reason += f"; about {needed} such images would show it, {needed - recent.images} more"
+    achievable = difference.achievable(found.confidence)
+    gate = _of_recent(recent, difference, least, achievable, verdict, reason)
+    return replace(gate, images_needed=needed)
+
+
+def _gained(recent: Examined, confidence: float, least: float) -> str:
+    """The difference in each of the tests, with what it surely is."""
+    tests = [(_label(recent.metric), recent.difference), (IMAGE_SCORE, recent.by_image)]
+    words = [
+        f"{_spelled(label, test)}, {_signed(test.low(confidence))} or more at {100 * confidence:g} %"
+        for label, test in tests
+        if test
+    ]
+    return f"{'; '.join(words)}; on {recent.images} images one must exceed {least:g}"
 
 
 def _not_lost(recent: Examined, policy: GatePolicy) -> Gate:
@@ -281,7 +301,8 @@ def _by_ratio(name: str, values: list[float | None], most: float | None, missing
         return Gate(name, champion, challenger, None, most, None, 0, Verdict.NOT_EVALUATED, reason)
     ratio = challenger / champion
     verdict = Verdict.PASS if ratio <= most else Verdict.FAIL
-    reason = f"{champion:.2f} → {challenger:.2f} MB, {ratio:.2f}×; the limit is {most:g}×"
+    times, limit = apart(ratio, most, 2)
+    reason = f"{champion:.2f} → {challenger:.2f} MB, {times}×; the limit is {limit}×"
     return Gate(name, champion, challenger, (ratio, ratio, ratio), most, None, 0, verdict, reason)
 
 

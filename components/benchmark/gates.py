@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.benchmark.contest import Contender, Cost, Ratio, Side, hold_contest
+from components.benchmark.differences import Difference, mean_difference
 from components.benchmark.gate_policy import GatePolicy
 from components.benchmark.gate_rules import Evidence, Examined, Slice, judge, latency_verdict
 from components.benchmark.paired import pair_up
@@ -24,6 +25,7 @@ from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.classes import class_ids, in_classes_of, renumbered, same_classes
 from components.images.datasets import LabelledDataset
 from components.vision import task_for
+from components.vision.image_score import score_image, shown_at
 
 NO_CHAMPION = "there is no champion to compare with"
 
@@ -158,7 +160,20 @@ def examine(exam: Exam, before: Side | None, after: Side, spec: VisionSpec, numb
     classes = [Slice(f"class {name}", count, unit, found) for name, (count, found) in pair.by_class().items()]
     groups = [Slice(name, int(mask.sum()), "images", pair.overall(mask)) for name, mask in exam.slices.items()]
     everything = pair.overall(np.ones(len(truths), np.bool_))
-    return replace(examined, difference=everything, slices=(*classes, *groups))
+    by_image = _by_image(before, after, truths, number) if spec.task is TaskType.DETECT else None
+    return replace(examined, difference=everything, slices=(*classes, *groups), by_image=by_image)
+
+
+def _by_image(before: Side, after: Side, truths: list[Prediction], number: int) -> Difference | None:
+    """The difference of the mean score of an image, each side's at the confidence that it was released with."""
+    scores = [
+        [
+            score_image(shown_at(found, side.confidence), truth)
+            for found, truth in zip(side.predictions[number], truths, strict=True)
+        ]
+        for side in (before, after)
+    ]
+    return mean_difference(*scores)
 
 
 def _frozen(golden: Examined, found: str, expected: str | None) -> Examined:

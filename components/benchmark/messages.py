@@ -14,7 +14,6 @@ import numpy as np
 from components.contracts import (
     Classification,
     Detections,
-    LabelledImage,
     ModelArtifact,
     Prediction,
     TaskType,
@@ -23,31 +22,6 @@ from components.contracts import (
 )
 
 HEADER = struct.Struct(">Q")  # length of the JSON that follows, in bytes
-
-
-@dataclass(frozen=True)
-class Example:
-    """A labelled image as JSON carries it; `xyxy` is None for a classification of `classes` classes."""
-
-    path: Path
-    class_ids: tuple[int, ...]
-    xyxy: tuple[tuple[float, float, float, float], ...] | None
-    classes: int = 0
-
-    @classmethod
-    def of(cls, image: LabelledImage) -> Example:
-        """The example that carries this image's path and truth; masks stay behind, no metric reads them."""
-        if isinstance(image.truth, Detections):
-            boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in image.truth.xyxy)
-            return cls(image.path, tuple(int(k) for k in image.truth.class_ids), boxes)
-        return cls(image.path, (image.truth.class_id,), None, len(image.truth.probs))
-
-    def truth(self) -> Prediction:
-        """The ground truth, equal to that of the image it was made of."""
-        if self.xyxy is None:
-            return Classification(np.eye(self.classes, dtype=np.float32)[self.class_ids[0]])
-        boxes = np.array(self.xyxy, np.float32).reshape(-1, 4)
-        return Detections(boxes, np.ones(len(boxes), np.float32), np.array(self.class_ids, np.int64))
 
 
 @dataclass(frozen=True)
@@ -86,20 +60,6 @@ class Timings:
     calls_ms: tuple[float, ...]
     batches_ms: tuple[float, ...]
     peak_rss_mb: float | None
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Measure the accuracy on these images; answered by `Evaluated`."""
-
-    examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Metric → value."""
-
-    accuracy: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -147,9 +107,9 @@ class Failed:
     error: str
 
 
-Message = Open | Opened | Measure | Timings | Evaluate | Evaluated | Predict | Predicted | Failed
+Message = Open | Opened | Measure | Timings | Predict | Predicted | Failed
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Open, Opened, Measure, Timings, Evaluate, Evaluated, Predict, Predicted, Failed)
+    kind.__name__: kind for kind in (Open, Opened, Measure, Timings, Predict, Predicted, Failed)
 }
 
 

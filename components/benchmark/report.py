@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from components.benchmark.differences import Difference
 from components.benchmark.environment import describe_machine
+from components.benchmark.paired import pair_up
 from components.benchmark.selection import choose
 from components.benchmark.statistics import noise_floor, p95_interval, speedup, summarise_latency
 from components.benchmark.trial import Trial
 from components.benchmark.verdicts import Evidence, check_budget
-from components.contracts import BenchmarkReport, Latency, Measurement, Target
+from components.contracts import BenchmarkReport, LabelledImage, Latency, Measurement, Prediction, Target
 from components.vision import task_for
 
 _NO_LATENCY = Latency(0, None, None, None, None)
 
 
 def build_report(
-    trials: Sequence[Trial], twin: Trial, target: Target, images: int, reference_accuracy: Mapping[str, float] | None
+    trials: Sequence[Trial],
+    twin: Trial,
+    target: Target,
+    images: Sequence[LabelledImage],
+    *,
+    accept_noise: bool = False,
 ) -> BenchmarkReport:
     """Judge finished trials.
 
@@ -26,36 +34,73 @@ def build_report(
         trials: the baseline first.
         twin: the baseline's second process.
         target: whose budget applies.
-        images: how many the accuracy rests on.
-        reference_accuracy: what a drop is counted from; None is the baseline's accuracy.
+        images: that all of them predicted, with their labels.
+        accept_noise: compare speeds on a busy machine, too.
     """
     baseline = trials[0]
-    noise = None if baseline.error or twin.error else noise_floor(baseline.calls_ms, twin.calls_ms)
+    noise = noise_of(baseline, twin)
     metric = task_for(baseline.variant.artifact.spec).metric
-    reference = (baseline.accuracy if reference_accuracy is None else reference_accuracy).get(metric)
+    truths = [image.truth for image in images]
+    accuracy = [_accuracy(trial, truths) for trial in trials]
     measurements = []
-    for trial in trials:
+    for trial, found in zip(trials, accuracy, strict=True):
         evidence = Evidence(
             p95_ms=p95_interval(trial.calls_ms),
             noise_floor=noise,
             size_mb=trial.variant.artifact.size_mb,
             peak_rss_mb=trial.peak_rss_mb,
-            accuracy=trial.accuracy.get(metric),
-            reference_accuracy=reference,
-            images=images,
+            accuracy=found.get(metric),
+            reference_accuracy=accuracy[0].get(metric),
+            difference=_difference(baseline, trial, truths) if target.budget.max_accuracy_drop is not None else None,
+            images=len(images),
+            is_reference=trial is baseline,
         )
-        measurements.append(_measurement(trial, baseline, evidence, target))
-    chosen, reasons = choose(measurements, baseline=baseline.variant.name, noise_floor=noise, target=target)
-    return BenchmarkReport(
+        measurements.append(replace(_measurement(trial, baseline, evidence, target), accuracy=found))
+    report = BenchmarkReport(
         target=target,
         measurements=tuple(measurements),
         baseline=baseline.variant.name,
-        chosen=chosen,
-        reasons=reasons,
+        chosen=None,
+        reasons=(),
         noise_floor=noise,
         metric=metric,
         environment=describe_machine(dict.fromkeys(trial.variant.backend for trial in trials)),
     )
+    return choose_again(report, accept_noise=accept_noise)
+
+
+def noise_of(baseline: Trial, twin: Trial) -> float | None:
+    """The run's noise floor so far; None where one of the pair failed, or of too few rounds."""
+    return None if baseline.error or twin.error else noise_floor(baseline.calls_ms, twin.calls_ms)
+
+
+def choose_again(report: BenchmarkReport, *, accept_noise: bool) -> BenchmarkReport:
+    """Choose the variant that ships from what was measured, on a busy machine with or without comparing speeds."""
+    chosen, reasons = choose(
+        report.measurements,
+        baseline=report.baseline,
+        noise_floor=report.noise_floor,
+        target=report.target,
+        accept_noise=accept_noise,
+    )
+    return replace(report, chosen=chosen, reasons=reasons)
+
+
+def _accuracy(trial: Trial, truths: Sequence[Prediction]) -> dict[str, float]:
+    """Metric → value; one that is undefined on these images is left out."""
+    if trial.error:
+        return {}
+    found = task_for(trial.variant.artifact.spec).evaluate(trial.predictions, truths)
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def _difference(baseline: Trial, trial: Trial, truths: Sequence[Prediction]) -> Difference | None:
+    """The trial's accuracy against the baseline's on the same images; None where one of them is missing."""
+    if trial is baseline or trial.error or baseline.error:
+        return None
+    names = trial.variant.artifact.spec.class_names
+    pair = pair_up(baseline.predictions, trial.predictions, truths, names)
+    return pair.overall(np.ones(len(truths), np.bool_))
 
 
 def _measurement(trial: Trial, baseline: Trial, evidence: Evidence, target: Target) -> Measurement:
@@ -74,7 +119,7 @@ def _measurement(trial: Trial, baseline: Trial, evidence: Evidence, target: Targ
         batch=trial.batch,
         size_mb=evidence.size_mb,
         peak_rss_mb=trial.peak_rss_mb,
-        accuracy=trial.accuracy,
+        accuracy={},
         images=evidence.images,
         speedup=(gain.value, gain.low, gain.high) if gain else None,
         checks=check_budget(evidence, target.budget, measured_on_host=target.measured_on_host),

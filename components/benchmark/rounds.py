@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from components.benchmark.messages import Open, Opened
+from components.benchmark.messages import Open, Opened, Predict, Predicted
 from components.benchmark.trial import Trial
 from components.contracts import LabelledImage, Target
 
 Progress = Callable[[str, int, int], None]
 
 TIMED_IMAGES = 16  # enough to rotate through scenes, few enough to keep decoded in memory
+CHUNK = 64  # images of one request to predict
 TURN = 5  # calls before the next process has its turn: so short that a busy second of the machine meets all of them
 
 
@@ -62,3 +63,24 @@ def time_rounds(
             for trial in order:
                 trial.measure(min(TURN, calls - start), 1 if start == 0 else 0, timeout_s)
         advance("timing rounds", done, rounds)
+
+
+def predict(trials: Sequence[Trial], images: Sequence[LabelledImage], timeout_s: float) -> Iterator[int]:
+    """Have all trials predict the images, at the same time; the answers are appended to their predictions.
+
+    Arguments:
+        trials: opened.
+        images: in the order of the predictions.
+        timeout_s: a worker that has not answered a request of 64 images by then is ended.
+
+    Yields:
+        After each request, its number of images.
+    """
+    for start in range(0, len(images), CHUNK):
+        request = Predict(tuple(image.path for image in images[start : start + CHUNK]))
+        for trial in trials:
+            trial.tell(request)
+        for trial in trials:
+            if answer := trial.hear(Predicted, timeout_s):
+                trial.predictions += [found.prediction() for found in answer.found]
+        yield len(request.images)

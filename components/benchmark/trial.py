@@ -8,6 +8,7 @@ from typing import TypeVar
 from components.benchmark.crew import Worker, WorkerFailedError
 from components.benchmark.messages import Measure, Message, Timings
 from components.benchmark.plan import Variant
+from components.contracts import Prediction
 
 Answer = TypeVar("Answer")
 
@@ -16,7 +17,7 @@ Answer = TypeVar("Answer")
 class Trial:
     """A failed trial stays failed: it is not asked again, and the others go on.
 
-    `calls_ms` has a list for each round.
+    `calls_ms` has a list for each round; `predictions` are made with the thresholds of evaluation.
     """
 
     variant: Variant
@@ -25,7 +26,7 @@ class Trial:
     calls_ms: list[list[float]] = field(default_factory=list)
     batches_ms: list[float] = field(default_factory=list)
     peak_rss_mb: float | None = None
-    accuracy: dict[str, float] = field(default_factory=dict)
+    predictions: list[Prediction] = field(default_factory=list)
     error: str = ""
 
     def tell(self, message: Message) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
+from components.benchmark.differences import Difference, images_needed
+from components.benchmark.improvement import CONFIDENCE
 from components.benchmark.statistics import Estimate
 from components.contracts import Budget, Check, Verdict
 
@@ -20,6 +23,8 @@ class Evidence:
         accuracy: by the metric that decides.
         reference_accuracy: what the accuracy is compared with, on the same images.
         images: how many images both rest on.
+        difference: of the two accuracies, with its interval.
+        is_reference: it is the reference itself, which has lost nothing.
     """
 
     p95_ms: Estimate | None
@@ -29,6 +34,8 @@ class Evidence:
     accuracy: float | None
     reference_accuracy: float | None
     images: int
+    difference: Difference | None = None
+    is_reference: bool = False
 
 
 def check_budget(evidence: Evidence, budget: Budget, *, measured_on_host: bool) -> tuple[Check, ...]:
@@ -59,26 +66,42 @@ def _join(*parts: str) -> str:
 
 def _check_p95(evidence: Evidence, limit: float, where: str) -> Check:
     """The interval, widened by what the run cannot tell apart, must lie on one side of the limit."""
-    p95 = evidence.p95_ms
+    p95, noise = evidence.p95_ms, evidence.noise_floor
     if p95 is None:
         return Check("p95_ms", None, limit, Verdict.NOT_EVALUATED, _join("too few calls for a 95th percentile", where))
-    widening = 1 + (evidence.noise_floor or 0.0)
-    low, high = p95.low / widening, p95.high * widening
+    low, high = p95.low / (1 + (noise or 0.0)), p95.high * (1 + (noise or 0.0))
     verdict = Verdict.PASS if high <= limit else Verdict.FAIL if low > limit else Verdict.UNDECIDED
-    return Check("p95_ms", p95.value, limit, verdict, _join(f"between {low:.1f} and {high:.1f} ms", where))
+    unknown = ""
+    if noise is None:
+        verdict, unknown = Verdict.UNDECIDED, "the run's noise is unknown"
+    return Check("p95_ms", p95.value, limit, verdict, _join(f"between {low:.1f} and {high:.1f} ms", unknown, where))
 
 
 def _check_exact(name: str, value: float | None, limit: float, where: str = "") -> Check:
-    if value is None:
+    if value is None or not isfinite(value):
         return Check(name, None, limit, Verdict.NOT_EVALUATED, _join("not measured", where))
     return Check(name, value, limit, Verdict.PASS if value <= limit else Verdict.FAIL, where)
 
 
 def _check_drop(evidence: Evidence, limit: float) -> Check:
-    if evidence.accuracy is None:
+    """Non-inferiority: the drop's whole 95 % interval must lie within the limit to pass, and beyond it to fail."""
+    accuracy, reference = evidence.accuracy, evidence.reference_accuracy
+    if accuracy is None or not isfinite(accuracy):
         return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "no accuracy was measured")
-    if evidence.reference_accuracy is None:
+    if reference is None or not isfinite(reference):
         return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "there is no accuracy to compare with")
-    drop = round(evidence.reference_accuracy - evidence.accuracy, 9)  # 0.90 − 0.88 is a drop of 0.02, not of more
-    reason = f"{evidence.accuracy:.4f} against {evidence.reference_accuracy:.4f} on the same {evidence.images} images"
-    return Check("accuracy_drop", drop, limit, Verdict.PASS if drop <= limit else Verdict.FAIL, reason)
+    if evidence.is_reference:
+        return Check("accuracy_drop", 0.0, limit, Verdict.PASS, "it is what the others are compared with")
+    difference = evidence.difference
+    if difference is None:
+        return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "too few images or objects to compare")
+    drop, low, high = (  # rounded: 0.90 − 0.88 is a drop of 0.02, not of more
+        round(-change, 9) for change in (difference.value, difference.high(CONFIDENCE), difference.low(CONFIDENCE))
+    )
+    verdict = Verdict.PASS if high <= limit else Verdict.FAIL if low > limit else Verdict.UNDECIDED
+    reason = f"{accuracy:.4f} against {reference:.4f} on the same {evidence.images} images, between {low:.4f} and "
+    reason += f"{high:.4f}"
+    needed = images_needed(difference, -limit, CONFIDENCE) if verdict is Verdict.UNDECIDED else None
+    return Check(
+        "accuracy_drop", drop, limit, verdict, _join(reason, f"about {needed} images would show it" * bool(needed))
+    )

@@ -19,9 +19,6 @@ import numpy.typing as npt
 
 from components.backends import Session, get_backend
 from components.benchmark.messages import (
-    Evaluate,
-    Evaluated,
-    Example,
     Failed,
     Found,
     Measure,
@@ -74,12 +71,6 @@ class Bench:
             self._predict(self._task, self._turn())
         calls_ms = tuple(self._timed(self._turn()) for _ in range(calls))
         return Timings(calls_ms, tuple(self._timed(self._batch) for _ in range(batches)), peak_rss_mb())
-
-    def evaluate(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Accuracy with the thresholds of evaluation; a metric that is undefined on these images is left out."""
-        predictions = self.predict([example.path for example in examples])
-        accuracy = self._task.evaluation_settings().evaluate(predictions, [example.truth() for example in examples])
-        return {name: float(value) for name, value in accuracy.items() if np.isfinite(value)}
 
     def predict(self, paths: Sequence[Path]) -> list[Prediction]:
         """Predictions with the thresholds of evaluation."""
@@ -144,8 +135,6 @@ def serve(read: Callable[[int], bytes], answer: Callable[[Message], None]) -> No
                 answer(Opened(bench.images))
             elif isinstance(request, Measure) and bench:
                 answer(bench.measure(request.calls, request.batches))
-            elif isinstance(request, Evaluate) and bench:
-                answer(Evaluated(bench.evaluate(request.examples)))
             elif isinstance(request, Predict) and bench:
                 answer(Predicted(tuple(Found.of(prediction) for prediction in bench.predict(request.images))))
             else:

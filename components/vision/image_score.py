@@ -38,6 +38,24 @@ def score_image(prediction: Prediction, truth: Prediction) -> float:
     )
 
 
+def shown_at(prediction: Prediction, confidence: float) -> Prediction:
+    """Reduce a prediction that was made with the thresholds of evaluation to what a version shows in use.
+
+    Detections above its own confidence remain, and of one box that several classes were found in the surest.
+
+    Arguments:
+        prediction: a classification stays as it is.
+        confidence: detections must score more than this, 0–1.
+    """
+    if isinstance(prediction, Classification):
+        return prediction
+    order = np.argsort(-prediction.scores, kind="stable")
+    order = order[prediction.scores[order] > confidence]
+    _, first = np.unique(prediction.xyxy[order], axis=0, return_index=True)
+    kept = order[np.sort(first)]
+    return Detections(prediction.xyxy[kept], prediction.scores[kept], prediction.class_ids[kept])
+
+
 def score_name(task: TaskType) -> str:
     """What the score of an image is called."""
     return f"F1 at IoU {MATCH_IOU:g}" if task is TaskType.DETECT else "top-1"

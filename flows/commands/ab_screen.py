@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from components.contracts import AbVerdict
+from flows.console import make_console
 from flows.experiments import AbSummary
 from flows.formats import number, short
 
@@ -15,7 +15,7 @@ STYLES = {AbVerdict.A: "bold", AbVerdict.B: "bold", AbVerdict.NO_DIFFERENCE: "gr
 
 def verdict(done: AbSummary) -> None:
     """The two arms, and what their scores say."""
-    out = Console()
+    out = make_console()
     before = f", {done.counted_before} had been counted before" if done.counted_before else ""
     out.print(f"{done.experiment} ({done.mode}): {done.new} new images{before}", highlight=False, markup=False)
     table = Table(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from components.contracts import ModelVersion
+from flows.console import make_console
 from flows.formats import number
 from flows.gates_screen import show_gates
 from model_registry import Comparison, TextPair
 
-_out = Console()
-_err = Console(stderr=True)
+_out = make_console()
+_err = make_console(stderr=True)
 _HASH_SHOWN = 12
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from flows.commands.retrain_screen import show_retraining
+from flows.console import make_console
 from flows.demo import DemoSummary
 from flows.screen import places, variants, window
 
 
 def show_demo(done: DemoSummary) -> None:
     """The release, the night, what was learnt from it, the next night, and where everything is."""
-    out = Console()
+    out = make_console()
     variants(done.release)
     if done.release.window:
         window("day", done.release.window)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 
-from rich.console import Console
-
 from flows.automations import Change
 from flows.claim import claimed
 from flows.config_deployments import DeploymentsConfig
+from flows.console import make_console
 from flows.deploying import Deployed, Served
 from flows.settings import Settings
 
 _STYLES = {Change.CREATED: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "dim", Change.REMOVED: "red"}
 _HEADINGS = ("deployment", "schedule", "next run", "work pool", "state")
-_out = Console()
+_out = make_console()
 
 
 def who_runs(config: DeploymentsConfig, settings: Settings) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from components.contracts import dump
 from flows import screen
 from flows.commands.shared import Json, show
+from flows.console import make_console
 from flows.doctor.finding import Finding, State
 from flows.settings import Settings
 
@@ -38,7 +38,7 @@ def doctor(
 
 
 def _print(findings: tuple[Finding, ...]) -> None:
-    out = Console()
+    out = make_console()
     for finding in findings:
         line = Text.assemble((f"{finding.state:<5}", _STYLES[finding.state]), f"{finding.name}: {finding.found}")
         out.print(line, soft_wrap=True, highlight=False)

@@ -63,13 +63,19 @@ def take(
 @app.command("status")
 def status(
     model: Model,
-    minimum: Annotated[int, typer.Option(min=1, help="Labels that a retraining needs.")] = 100,
+    minimum: Annotated[
+        int | None, typer.Option(min=1, help="Labels that a retraining needs; by default what its parameters say.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Those parameters: a retrain.yaml or a foveal.yaml.")] = None,
     as_json: Json = False,
 ) -> None:
     """Say how many images are queued, handed out and labelled, and how many labels a retraining still needs."""
     from components.monitoring import label_status
+    from flows.config_deployments import retraining_of
     from flows.labelling import book, labelled_model
 
     with screen.progress(as_json), labelled_model(model) as found:
-        done: LabelStatus = label_status(book(found.version.name), found.about, minimum=minimum)
+        name = found.version.name
+        needed = minimum or retraining_of(name, config).labels_needed
+        done: LabelStatus = label_status(book(name), found.about, minimum=needed)
     show(dump(done), as_json, lambda: labels_screen.status(done))

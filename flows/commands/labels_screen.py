@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console
-
 from components.images.label_formats import Exported, LabelFormat
 from components.images.label_studio import CONFIG, TASKS
 from components.monitoring import LabelImport, LabelStatus
+from flows.console import make_console
 
 _SHOWN = 5
 
-_out = Console()
+_out = make_console()
 
 
 def exported(done: Exported, form: LabelFormat) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Console
-
 from components.contracts import Decided, Outcome
+from flows.console import make_console
 from model_registry import History, Reign
 
 _STYLES = {Outcome.REJECTED: "yellow", Outcome.ROLLED_BACK: "bold red", Outcome.WITHDRAWN: "bold red"}
 _HEADINGS = ("#", "when (UTC)", "outcome", "version", "champion", "trigger", "who")
-_out = Console()
-_err = Console(stderr=True)
+_out = make_console()
+_err = make_console(stderr=True)
 
 
 def champion(name: str, record: History) -> None:

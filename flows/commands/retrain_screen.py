@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from flows.console import make_console
 from flows.formats import short
 from flows.gates_screen import show_gates
 from flows.summary_retraining import RetrainSummary
@@ -14,7 +15,7 @@ STYLES = {"promoted": "bold green", "rejected": "bold red", "needs_labels": "yel
 
 def show_retraining(done: RetrainSummary, console: Console | None = None) -> None:
     """The data, the gates and the decision; on the terminal unless told otherwise."""
-    out = console or Console()
+    out = console or make_console()
     if done.dataset:
         sources = ", ".join(f"{count} {source}" for source, count in done.dataset.sources.items() if count)
         dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in done.dataset.dropped.items())

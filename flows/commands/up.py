@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from flows.access import LOOPBACK
 from flows.commands.shared import Json
+from flows.console import make_console
 from flows.formats import short
 from flows.password import CLIENT, password_file
 from flows.services import Optional, Places
@@ -23,7 +23,7 @@ from flows.supervisor import Service
 
 app = typer.Typer()
 Port = typer.Option(min=1, max=65535)
-_err = Console(stderr=True)
+_err = make_console(stderr=True)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def _tell(line: str) -> None:
 
 
 def _table(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
-    out = Console()
+    out = make_console()
     rows = [(service.name, f"{service.address}{service.page}", service.purpose) for service in services]
     wide = max(len(page) for _, page, _ in rows)
     for name, page, purpose in rows:  # a table would cut addresses that are to be copied

@@ -20,7 +20,7 @@ from model_registry.store import open_store, sqlite_uri
 from tests.conftest import COMMAND, clean_environment, foveal
 
 pytestmark = [
-    pytest.mark.timeout(600, func_only=True),
+    pytest.mark.timeout(1800, func_only=True),
 ]
 
 HOLD = """
@@ -55,7 +55,7 @@ class Mlflow:
             )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
@@ -69,7 +69,7 @@ class Mlflow:
 
     def kill_amid_a_release(self) -> None:
         """Kill it as soon as a release has opened its run."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as rows:
                 if rows.execute("SELECT count(*) FROM runs").fetchone()[0]:
@@ -116,7 +116,7 @@ def test_a_server_that_is_gone_for_good_is_named_and_one_that_comes_back_is_wait
     impatient = {"MLFLOW_TRACKING_URI": mlflow.address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     doomed = begin(released, "release", released.config, "--json", **impatient)
     mlflow.kill_amid_a_release()
-    _, told = doomed.communicate(timeout=300)
+    _, told = doomed.communicate(timeout=900)
     assert_one_line(doomed.returncode, told, "MLflow", mlflow.address, "run the same command again")
 
     os.rename(mlflow.database, mlflow.folder / "first.db")
@@ -125,11 +125,11 @@ def test_a_server_that_is_gone_for_good_is_named_and_one_that_comes_back_is_wait
     survivor = begin(released, "release", released.config, "--json", MLFLOW_TRACKING_URI=mlflow.address)
     mlflow.kill_amid_a_release()
     threading.Timer(10, mlflow.start).start()
-    said, told = survivor.communicate(timeout=400)
+    said, told = survivor.communicate(timeout=900)
     assert survivor.returncode == 0, told
     assert json.loads(said)["version"] == 1
     again = begin(released, "release", released.config, "--json", MLFLOW_TRACKING_URI=mlflow.address)
-    said, told = again.communicate(timeout=300)
+    said, told = again.communicate(timeout=900)
     assert json.loads(said)["version"] == 1, told
     assert len(open_store(mlflow.address).client.search_model_versions("name = 'digits'")) == 1
     assert finished_steps(released) == steps
@@ -140,7 +140,7 @@ def test_a_server_that_is_down_is_named_before_anything_is_done(released, tmp_pa
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     elsewhere = {"MLFLOW_TRACKING_URI": nobody, "FOVEAL_HOME": str(tmp_path / "home")}
     down = begin(released, "release", released.config, **elsewhere)
-    _, told = down.communicate(timeout=300)
+    _, told = down.communicate(timeout=900)
     assert_one_line(down.returncode, told, f"an MLflow server at {nobody}", "start it")
     assert not (tmp_path / "home" / "steps").exists()
 
@@ -153,7 +153,7 @@ def test_a_database_that_another_program_holds_for_a_while_is_waited_for(release
         assert holder.stdout.readline() == "held\n"
         release = begin(released, "release", released.config, "--json")
         threading.Timer(20, holder.kill).start()
-        said, told = release.communicate(timeout=300)
+        said, told = release.communicate(timeout=900)
     assert release.returncode == 0, told
     assert json.loads(said)["version"] == 1
     versions = open_store(sqlite_uri(database)).client.search_model_versions("name = 'digits'")

@@ -26,7 +26,7 @@ def run(name: str, where: Path, monkeypatch: pytest.MonkeyPatch, **parameters: s
     for key, value in parameters.items():
         monkeypatch.setenv(f"NOTEBOOK_{key.upper()}", str(value))
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(where.parent)}}).execute()
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(where.parent)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert any("image/png" in output.get("data", {}) for output in outputs), "no figure"

@@ -130,7 +130,7 @@ def test_compare_opens_mlflows_own_page_and_stops_its_server_with_the_command(re
     assert page.startswith("compare-model-versions?name=%22digits%22")
     assert healthy(address)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert not healthy(address)
 
 

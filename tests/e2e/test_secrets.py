@@ -29,7 +29,7 @@ def run(released, *words, **environment):
         cwd=released.root.parent,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1500,
     )
 
 

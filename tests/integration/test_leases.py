@@ -26,7 +26,7 @@ SHORT = {
 }
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, "waited in vain"

@@ -70,7 +70,7 @@ def supervised(tmp_path):
     for process in begun:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
 
 def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -140,7 +140,7 @@ def test_a_signal_ends_all_services_in_reverse_order_and_nothing_is_left(supervi
     members = family(process)
     assert len(members) == 4 + 3 + 3  # guards; the endings; a shell, its sleep, the server that fled
     process.send_signal(number)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert (tmp_path / "ended").read_text() == "third second first "
     assert not left(members, within_s=0)
 
@@ -149,12 +149,12 @@ def test_a_service_that_does_not_want_to_end_is_killed_within_the_grace(supervis
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('serving', flush=True); time.sleep(600)"
     process = supervised(
         f"run(*[Service(name, (PYTHON, '-c', {deaf!r}), printing('serving')) for name in 'abc'], "
-        "    grace_s=60, stop_s=1)"
+        "    grace_s=600, stop_s=1)"
     )
     assert process.stdout.readline() == "ready\n"
     members = family(process)
     process.terminate()
-    assert process.wait(timeout=40) == 0  # not the 60 s of even one of them
+    assert process.wait(timeout=400) == 0  # not the 600 s of even one of them
     assert not left(members, within_s=0)
 
 
@@ -177,7 +177,7 @@ def test_a_service_that_keeps_dying_ends_everything_with_the_last_lines_of_its_l
     process = supervised(
         f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving')), tries=2)"
     )
-    told, error = process.communicate(timeout=60)
+    told, error = process.communicate(timeout=300)
     assert told.splitlines() == [
         "dies ended with code 1 (no such database); starting it again in 0.1 s (1 of 2)",
         "dies ended with code 1 (no such database); starting it again in 0.2 s (2 of 2)",
@@ -233,7 +233,7 @@ def test_a_service_that_never_answers_counts_as_dead(supervised):
     process = supervised(
         f"run(Service('mute', ('sleep', '600'), at('http://127.0.0.1:{free_port()}')), startup_s=0.5, tries=1)"
     )
-    told, error = process.communicate(timeout=60)
+    told, error = process.communicate(timeout=300)
     assert told == "mute was not healthy after 0 s (nothing in its log); starting it again in 0.1 s (1 of 1)\n"
     assert "nothing in its log" in error
 

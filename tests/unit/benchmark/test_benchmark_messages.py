@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.benchmark.messages import Evaluate, Example, Failed, Found, Message, Predicted, Timings, decode, encode
-from components.contracts import Classification, Detections, LabelledImage, Prediction
+from components.benchmark.messages import Failed, Found, Message, Predicted, Timings, decode, encode
+from components.contracts import Classification, Detections, Prediction
 
 BOXES = Detections(
     np.array([[0.1, 1 / 3, 20.7, 30], [5, 5, 9, 9]], np.float32), np.ones(2, np.float32), np.array([3, 0])
@@ -16,21 +15,6 @@ BOXES = Detections(
 
 def received(message: Message) -> Message | None:
     return decode(io.BytesIO(encode(message)).read)
-
-
-@pytest.mark.parametrize("truth", [BOXES, Detections.empty(), Classification(np.eye(7, dtype=np.float32)[4])])
-def test_ground_truth_arrives_unchanged(truth: Prediction) -> None:
-    example = Example.of(LabelledImage("a", Path("a.jpg"), truth))
-    arrived = received(Evaluate((example,)))
-    assert isinstance(arrived, Evaluate)
-    (found,) = arrived.examples
-    assert found.path == Path("a.jpg")
-    back = found.truth()
-    if isinstance(truth, Detections):
-        assert back == truth
-    else:
-        assert isinstance(back, Classification)
-        np.testing.assert_array_equal(back.probs, truth.probs)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from components.benchmark.differences import ScoreDifference, ShareDifference
 from components.benchmark.statistics import Estimate
 from components.benchmark.verdicts import Evidence, check_budget
 from components.contracts import Budget, Check, Verdict
@@ -16,6 +17,7 @@ EVIDENCE = Evidence(
     accuracy=0.88,
     reference_accuracy=0.90,
     images=300,
+    difference=ScoreDifference(0.90, 0.88, 300, 0.0, 1e-12),
 )
 EVERYTHING = Budget(p95_ms=50, size_mb=10, peak_rss_mb=200, max_accuracy_drop=0.02)
 
@@ -54,16 +56,51 @@ def test_what_is_missing_is_not_evaluated() -> None:
     assert drop.verdict is Verdict.NOT_EVALUATED
 
 
-def test_drop_that_equals_the_limit_passes_in_spite_of_binary_fractions() -> None:
-    assert 0.90 - 0.88 > 0.02
-    drop = _only(check_budget(EVIDENCE, Budget(max_accuracy_drop=0.02), measured_on_host=False))
-    assert drop.verdict is Verdict.PASS
-    assert drop.reason == "0.8800 against 0.9000 on the same 300 images"
+def _drop(evidence: Evidence, limit: float) -> Check:
+    return _only(check_budget(evidence, Budget(max_accuracy_drop=limit), measured_on_host=False))
 
 
-def test_gain_in_accuracy_passes_a_limit_of_no_drop() -> None:
-    better = replace(EVIDENCE, accuracy=0.95)
-    assert _only(check_budget(better, Budget(max_accuracy_drop=0), measured_on_host=False)).verdict is Verdict.PASS
+@pytest.mark.parametrize(
+    ("challenger", "error", "verdict"),
+    [
+        (0.899, 0.004, Verdict.PASS),
+        (0.899, 0.012, Verdict.UNDECIDED),
+        (0.875, 0.004, Verdict.UNDECIDED),
+        (0.860, 0.004, Verdict.FAIL),
+        (0.990, 0.010, Verdict.PASS),
+    ],
+)
+def test_a_drop_passes_only_if_its_whole_interval_is_within_the_limit(
+    challenger: float, error: float, verdict: Verdict
+) -> None:
+    difference = ScoreDifference(0.90, challenger, 300, error, 1e-9)
+    check = _drop(replace(EVIDENCE, accuracy=challenger, difference=difference), 0.02)
+    assert check.verdict is verdict
+    assert check.value == pytest.approx(0.90 - challenger)
+    high = 0.90 - challenger + 1.968 * error
+    assert f"and {high:.4f}" in check.reason
+
+
+def test_an_undecided_drop_says_how_many_images_would_show_that_it_is_within_the_limit() -> None:
+    alike = ShareDifference(60, 54, 0, 0)
+    check = _drop(replace(EVIDENCE, accuracy=0.9, difference=alike, images=60), 0.01)
+    assert check.verdict is Verdict.UNDECIDED and "images would show it" in check.reason
+    worse = replace(EVIDENCE, difference=ScoreDifference(0.90, 0.875, 300, 0.01, 1e-9), accuracy=0.875)
+    assert "would show" not in _drop(worse, 0.02).reason
+
+
+def test_the_reference_has_lost_nothing_and_numbers_that_are_none_pass_nothing() -> None:
+    reference = replace(EVIDENCE, accuracy=0.9, difference=None, is_reference=True)
+    assert _drop(reference, 0.0).verdict is Verdict.PASS
+    assert _drop(replace(EVIDENCE, difference=None), 0.1).verdict is Verdict.NOT_EVALUATED
+    nan = replace(EVIDENCE, accuracy=float("nan"), peak_rss_mb=float("nan"))
+    checks = check_budget(nan, EVERYTHING, measured_on_host=False)
+    assert [check.verdict.value for check in checks] == ["pass", "pass", "not_evaluated", "not_evaluated"]
+
+
+def test_a_percentile_in_unknown_noise_is_undecided() -> None:
+    check = _only(check_budget(replace(EVIDENCE, noise_floor=None), Budget(p95_ms=500), measured_on_host=False))
+    assert check.verdict is Verdict.UNDECIDED and "noise is unknown" in check.reason
 
 
 def test_time_and_memory_of_another_device_say_that_they_were_measured_on_host() -> None:

@@ -213,6 +213,12 @@ def test_shares_of_right_answers_are_gated_alike() -> None:
     assert found.reason.startswith("top-1 0.900 → 0.900, difference 0.000 [−0.0")
 
 
+def test_a_ratio_a_hair_beyond_its_limit_is_not_shown_as_the_limit() -> None:
+    bigger = replace(GOOD, challenger=Cost(COST.p95, 200, 7.512, 150.0))
+    found = gate(bigger, "size_mb")
+    assert found.verdict is Verdict.FAIL and found.reason.endswith("1.252×; the limit is 1.250×")
+
+
 @pytest.mark.parametrize(("challenger", "verdict"), [(7.5, Verdict.PASS), (7.6, Verdict.FAIL)])
 def test_size_and_memory_keep_within_their_ratio(challenger: float, verdict: Verdict) -> None:
     bigger = replace(GOOD, challenger=Cost(COST.p95, 200, challenger, 25 * challenger))

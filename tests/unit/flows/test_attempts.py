@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from components.contracts import ModelVersion
+from components.contracts import Decision, Gate, GateReport, ModelVersion, Outcome, Verdict
 from flows import attempts
 from flows.config_retraining import RetrainConfig
 from flows.summary_retraining import RetrainSummary
@@ -90,3 +90,14 @@ def test_an_event_that_lacked_labels_is_taken_up_when_they_have_come():
 )
 def test_labels_must_be_enough_to_learn_from_and_where_they_are_the_cause_to_judge_by(trigger, new, recent, missing):
     assert asked(trigger=trigger).missing(new, recent) == missing
+
+
+def test_an_undecided_gain_says_how_many_labels_would_decide_and_status_names_the_number_of_a_retraining():
+    recent = Gate("recent", 0.1, 0.3, (0.2, 0.0, 0.4), 0.02, 0.3, 40, Verdict.UNDECIDED, "wide", images_needed=60)
+    report = GateReport("digits/1", "digits/2", (recent,))
+    decision = Decision(Outcome.REJECTED, 2, 1, "drift", "me", ("recent: undecided, wide",), gates=report)
+    done = RetrainSummary.decided(asked(), decision)
+    assert done.missing == 80, "a quarter of new labels is held out to judge by"
+    assert done.reason == "recent: undecided, wide; about 80 more labels would decide on the recent images"
+    assert asked().labels_needed == asked().data.minimum_labels == 160
+    assert asked().labels_to_decide(None) == 0

@@ -234,7 +234,7 @@ def test_a_killed_run_is_picked_up_and_equals_an_uninterrupted_one(photos, detec
     (photos / "01.png").write_bytes(b"not an image")
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(photos), str(detector.path), str(tmp_path / "out"), "7"],
-        timeout=120,
+        timeout=600,
         check=False,
         capture_output=True,
     )

@@ -44,7 +44,7 @@ def test_work_goes_on_while_the_caller_is_busy():
     stream = ahead(lambda k: done.release() or k, range(5), threads=1, limit=4)
     assert next(stream) == 0
     for _ in range(5):
-        assert done.acquire(timeout=5)
+        assert done.acquire(timeout=60)
     stream.close()
 
 

@@ -40,11 +40,11 @@ def server(tmp_path_factory):
         yield address
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=300)
 
 
 def wait_for(address, process, log):
-    until = time.monotonic() + 180
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         assert process.poll() is None, log.read_text()
         try:

@@ -1,0 +1,40 @@
+"""Where commands write: consoles as wide as what is shown, and characters that the terminal has."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+
+from rich.console import Console
+
+_PIPE_WIDTH = 10_000  # what is piped is read by programs and logs, which cut nothing
+_PLAIN = {
+    "×": "x", "→": "->", "−": "-", "–": "-", "—": "-", "●": "*", "…": "...", "±": "+/-", "≤": "<=", "≥": ">=",
+    "·": "/", "δ": "d", "α": "a", "σ": "s", "’": "'", "‘": "'", "“": '"', "”": '"',
+}  # fmt: skip
+_ERRORS = "foveal-plain"
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Make a console: as wide as the terminal, and where there is none as wide as its lines."""
+    made = Console(stderr=stderr)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made = Console(stderr=stderr, width=_PIPE_WIDTH)
+    return made
+
+
+def print_plainly() -> None:
+    """Have standard output and error write a likeness of what their encoding lacks, in place of failing."""
+    codecs.register_error(_ERRORS, _likeness)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().replace("-", "").startswith("utf8"):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def _likeness(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character, "?") for character in missing), error.end
