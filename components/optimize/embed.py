@@ -18,6 +18,7 @@ from components.optimize.passes import PassContext, product_path, require
 from components.optimize.proof import prove_on, record_of
 from components.optimize.structure import PREFIX
 from components.optimize.tidy import rename_values, tidy
+from components.optimize.ultralytics_export import has_nms
 from components.optimize.verify import NetworkForm, OnnxNetwork, require_batches, require_singles
 
 
@@ -163,7 +164,9 @@ class EmbedPreprocessing:
         original = read_onnx(artifact.path, outside=True)
         network = OnnxNetwork(original, artifact.path.name)
         model, proved = embed(original, artifact, self.normalisation, network, network.form, context)
-        origin = {"widened_from": precision_of(original).value, "source_sha256": artifact.sha256}
+        origin: dict[str, Any] = {"widened_from": precision_of(original).value, "source_sha256": artifact.sha256}
+        if has_nms({entry.key: entry.value for entry in original.metadata_props}):
+            origin["built_in_nms"] = True
         record = PassRecord(self.name, asdict(self.normalisation) | origin | proved)
         target = product_path(artifact, context, "fp32.onnx")
         return save_onnx(model, target, artifact.spec, (*artifact.history, record))

@@ -63,6 +63,15 @@ def _is_detr(metadata: Mapping[str, Any]) -> bool:
     return "rtdetr" in said or "rt-detr" in said
 
 
+def has_nms(metadata: Mapping[str, Any]) -> bool:
+    """Whether an export says that NMS is built in, which cuts detections off at the confidence of the export."""
+    try:
+        said = _value(metadata.get("args", "{}"))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return isinstance(said, dict) and bool(said.get("nms"))
+
+
 def _value(entry: Any) -> Any:
     if not isinstance(entry, str):
         return entry

@@ -226,6 +226,7 @@ def test_exports_with_built_in_nms_find_in_every_image_what_the_plain_export_fin
         fitted, frames = zip(*(task.preprocess(image) for image in images), strict=True)
         found[name] = task.postprocess([_run(artifact, np.stack(fitted))], frames)
         assert artifact.inputs[0].shape[0] == ("batch" if name == "plain" else 1)
+        assert any("built-in NMS" in remark for remark in remarks_on(artifact)) == (name != "plain")
     assert sum(map(len, found["plain"])) > 10
     for name in ("nms8", "nms"):
         matched, total = agreement(found["plain"], found[name])
