@@ -21,16 +21,19 @@ catch this tree only.
 
 from __future__ import annotations
 
+import re
+
 from components.credentials import redact
 
+_BREAK = re.compile(r"\s*[\r\n]\s*")
 _LONGEST = 4000  # characters of each part of an error: it is to be read
 _SCANNED = 100_000  # characters in which credentials are looked for
 _END = 200  # of a text that is too long: it often names the file
 
 
 def _bounded(text: str) -> str:
-    """A text without credentials that can be read, the middle of a longer one left out."""
-    shown = redact(text[:_SCANNED])
+    """A text in one line, without credentials, the middle of a longer one left out."""
+    shown = _BREAK.sub(" ", redact(text[:_SCANNED]))
     if len(shown) <= _LONGEST:
         return shown
     end = shown[-_END:] if len(text) <= _SCANNED else ""  # half of an address may end a text that was cut
@@ -40,7 +43,7 @@ def _bounded(text: str) -> str:
 class FovealError(Exception):
     """A failure that names what was expected, what was found and what to do about it; never a URL's password.
 
-    Each of the three is kept to four thousand characters.
+    Each of the three is one line of at most four thousand characters.
 
     Arguments:
         expected: what would have been right, e.g. ``"a folder of images"``.

@@ -167,7 +167,7 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
     try:
         spec = load(VisionSpec, json.loads(entries[SPEC_KEY]))
         history = load(tuple[PassRecord, ...], json.loads(entries.get(HISTORY_KEY, "[]")))
-    except ValueError as error:  # pydantic's and json's errors are both ValueErrors
+    except (ValueError, RecursionError) as error:  # pydantic's and json's errors are both ValueErrors
         raise ModelError(f"readable metadata {SPEC_KEY}", found=f"{name}: {one_line(error)}") from error
     return spec, history
 

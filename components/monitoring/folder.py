@@ -221,7 +221,7 @@ def undamaged(path: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError("a whole file", found=f"{path}: {error}", mend="bring it back from a backup") from error
 
 

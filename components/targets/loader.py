@@ -89,7 +89,7 @@ def load_target(name_or_path: str | Path) -> Target:
 def _parse(text: str, stem: str, *, where: str) -> Target:
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError("a target in TOML", found=f"{where}: {error}") from error
     _check(values, {**_REQUIRED, **_OPTIONAL}, where)
     for key, kind in _REQUIRED.items():

@@ -281,6 +281,7 @@ def test_a_damaged_file_and_an_unsafe_name_are_named(tmp_path, queue):
     book = LabelBook(tmp_path / "store", "parts")
     book.enqueue(queue)
     (file,) = (tmp_path / "store" / "parts" / "_labels" / "queue").iterdir()
-    file.write_text('{"at": ')
-    with pytest.raises(DatasetError, match="a whole file"):
-        book.queue()
+    for damaged in ('{"at": ', 100_000 * "["):
+        file.write_text(damaged)
+        with pytest.raises(DatasetError, match="a whole file"):
+            book.queue()

@@ -123,6 +123,12 @@ def test_malformed_manifest_is_refused(copied: Path, reseal: Change, key: str) -
         verify_bundle(copied)
 
 
+def test_manifest_that_is_nested_too_deeply_is_refused(copied: Path) -> None:
+    (copied / "manifest.json").write_text(100_000 * "[")
+    with pytest.raises(BundleError, match="a bundle's manifest"):
+        read_manifest(copied)
+
+
 def test_manifest_that_points_out_of_the_bundle_is_refused(copied: Path, reseal: Change) -> None:
     edit(copied / "manifest.json", lambda values: values["model"].update(path="/etc/passwd"))
     reseal(copied)

@@ -82,6 +82,7 @@ def test_unknown_target_lists_the_known_ones_and_suggests_the_closest() -> None:
         (MINIMAL + "[budget]\np95_ms = '50'\n", "above 0"),
         (MINIMAL + "[budget]\nmax_accuracy_drop = 2\n", "from 0 to 1"),
         ("backends = [\n", "a target in TOML"),
+        ("backends = " + 5_000 * "[", "a target in TOML"),
     ],
 )
 def test_mistake_in_a_file_is_named_with_its_file(tmp_path: Path, text: str, message: str) -> None:
