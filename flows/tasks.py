@@ -17,6 +17,7 @@ from components.contracts import (
     Bundle,
     Check,
     Decision,
+    Detections,
     DriftDecision,
     DriftReport,
     Fit,
@@ -249,7 +250,7 @@ def package(
     from components.package import write_bundle
 
     dataset = load_dataset(golden.data, golden.name)
-    images = [image.path for image in evenly(dataset.images, golden_images)]
+    images = [image.path for image in evenly(showing_something(dataset.images), golden_images)]
     return write_bundle(report, workplace(), name=name, golden=images, details={**details, **thresholds.model_dump()})
 
 
@@ -428,6 +429,11 @@ def require_reference(reference: Path | None, version: ModelVersion) -> Path:
             f"a drift reference with {version.name}/{version.version}", found="none", mend="release the model again"
         )
     return reference
+
+
+def showing_something(images: tuple[LabelledImage, ...]) -> tuple[LabelledImage, ...]:
+    """The images that show an object, or all where none does: on an empty one all detectors agree."""
+    return tuple(image for image in images if not isinstance(image.truth, Detections) or len(image.truth)) or images
 
 
 def evenly(items: tuple[Any, ...], count: int) -> list[Any]:

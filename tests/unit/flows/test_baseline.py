@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from components.contracts import Check, Verdict
+from components.contracts import Check, Classification, Detections, LabelledImage, Verdict
 from components.errors import BaselineError
-from flows.tasks import require_baseline
+from flows.tasks import require_baseline, showing_something
 
 GOOD = Check("chance", 0.9, 0.1, Verdict.PASS, "85 of 89 objects found in 32 images, 3.3 by chance")
 CHANCE = Check("chance", 0.0, 0.1, Verdict.FAIL, "0 of 89 objects found in 32 images, 3.3 by chance")
@@ -30,3 +32,12 @@ def test_a_broken_baseline_is_one_line_with_what_to_check_unless_it_is_accepted(
 def test_what_the_images_are_too_few_for_is_said():
     (line,) = require_baseline((GOOD, FEW), accept=False)
     assert FEW.reason in line
+
+
+def test_a_golden_set_is_drawn_from_images_that_show_something():
+    full, empty = Detections([[0, 0, 9, 9]], [1], [0]), Detections.empty()
+    images = tuple(LabelledImage(str(k), Path(f"{k}.png"), full if k % 3 == 0 else empty) for k in range(9))
+    assert [image.image_id for image in showing_something(images)] == ["0", "3", "6"]
+    assert showing_something(images[1:3]) == images[1:3]
+    classified = (LabelledImage("a", Path("a.png"), Classification([1.0, 0.0])),)
+    assert showing_something(classified) == classified
