@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 
 from components.credentials import redact
+from components.printing import printed
 
 _BREAK = re.compile(r"\s*[\r\n]\s*")
 _LONGEST = 4000  # characters of each part of an error: it is to be read
@@ -32,8 +33,8 @@ _END = 200  # of a text that is too long: it often names the file
 
 
 def _bounded(text: str) -> str:
-    """A text in one line, without credentials, the middle of a longer one left out."""
-    shown = _BREAK.sub(" ", redact(text[:_SCANNED]))
+    """A text in one line that can be printed, without credentials, the middle of a longer one left out."""
+    shown = printed(_BREAK.sub(" ", redact(text[:_SCANNED])))
     if len(shown) <= _LONGEST:
         return shown
     end = shown[-_END:] if len(text) <= _SCANNED else ""  # half of an address may end a text that was cut
@@ -43,7 +44,7 @@ def _bounded(text: str) -> str:
 class FovealError(Exception):
     """A failure that names what was expected, what was found and what to do about it; never a URL's password.
 
-    Each of the three is one line of at most four thousand characters.
+    Each of the three is one line of at most four thousand characters, in which nothing steers a terminal.
 
     Arguments:
         expected: what would have been right, e.g. ``"a folder of images"``.

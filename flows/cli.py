@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -22,7 +23,9 @@ from flows.commands.shared import Json, require_images, running, show
 from flows.console import print_plainly
 from flows.ending import STOPPED, Ended, end_in_order
 from flows.settings import Settings
+from flows.summary import Window
 
+_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 _KEEP_GOING = "A host that does not answer costs its own images"
 
 app = typer.Typer(
@@ -110,6 +113,7 @@ def monitor(
 
         done = flow(parameters)
     show(done.to_json(), as_json, lambda: screen.monitor(done))
+    _require_some(done.window)
 
 
 @app.command()
@@ -136,6 +140,8 @@ def nightly(
 
         done = flow(parameters)
     show(done.to_json(), as_json, lambda: screen.nightly(done))
+    if done.shown:
+        _require_some(done.shown.window)
 
 
 @drift_app.command("calibrate")
@@ -226,6 +232,12 @@ def bundle_run(
     show(predictions, as_json, lambda: screen.predictions(predictions))
 
 
+def _require_some(window: Window) -> None:
+    """End with an exit code that says so when no image at all could be predicted."""
+    if window.failed == window.images:
+        raise typer.Exit(1)
+
+
 def _check_release(parameters: Any) -> None:
     """Find what is wrong with the input in a second, before a server is started."""
     from components.images.classes import in_classes_of
@@ -250,6 +262,7 @@ def main() -> None:
     """Entry point: a failure is one line on stderr and a non-zero exit, never a traceback."""
     logging.raiseExceptions = False  # what a log handler cannot send is not for whoever reads the one line
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what libraries start: a `flows/` may lie where we are
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # it logs the tracebacks of what we tell in a line
     end_in_order()
     print_plainly()
     try:
@@ -275,6 +288,9 @@ def _fault(error: Exception) -> int:
     if full := full_disk(error, settings):
         screen.failure(str(full))
         return 1
+    if isinstance(error, OSError) and error.errno in _PATHS and error.filename:
+        screen.failure(f"expected a path that can be used, found {error.filename}: {error.strerror}; give another one")
+        return 2
     words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     report = settings.root / "crash.txt"
     try:

@@ -1,4 +1,4 @@
-"""Where commands write: consoles as wide as what is shown, and characters that the terminal has."""
+"""Where commands write: consoles as wide as what is shown, characters that the terminal has, and none that steer it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import codecs
 import io
 import os
 import sys
+from collections.abc import Iterator
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
+
+from components.printing import printed
 
 _PIPE_WIDTH = 10_000  # what is piped is read by programs and logs, which cut nothing
 _PLAIN = {
@@ -22,7 +26,27 @@ def make_console(*, stderr: bool = False) -> Console:
     made = Console(stderr=stderr)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made = Console(stderr=stderr, width=_PIPE_WIDTH)
+    made.push_render_hook(_Hook())
     return made
+
+
+class _Printed:
+    """Something that is printed with its own control characters escaped; the console's own colours stay."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._inner, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment("\n".join(map(printed, segment.text.split("\n"))), segment.style)
+
+
+class _Hook(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printed(one) for one in renderables]
 
 
 def print_plainly() -> None:

@@ -43,7 +43,8 @@ def outages_named(settings: Settings, prefect_url: str | None = None) -> Iterato
 
 def full_disk(error: Exception, settings: Settings) -> UnavailableError | None:
     """The error to raise when a disk without space is behind another one, else None."""
-    for place in (_existing(settings.root), Path(tempfile.gettempdir())):
+    written = _written(error)
+    for place in (*written, _existing(settings.root), Path(tempfile.gettempdir())):
         free = shutil.disk_usage(place).free
         if free < _LEAST_FREE:
             return UnavailableError(
@@ -58,6 +59,15 @@ def full_disk(error: Exception, settings: Settings) -> UnavailableError | None:
             mend=f"free some, then {RESUME}",
         )
     return None
+
+
+def _written(error: BaseException | None) -> list[Path]:
+    """The place of the file that could not be written, where an error or one behind it names it."""
+    while error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename:
+            return [_existing(Path(os.fsdecode(error.filename)).absolute())]
+        error = error.__cause__ or error.__context__
+    return []
 
 
 def require_registry(settings: Settings) -> None:

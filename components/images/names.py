@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from urllib.parse import quote, unquote_to_bytes
 
+from components.printing import printed, steers
+
 _FILE = "file://"
-_UNSAFE = {"Cc", "Cs", "Zl", "Zp"}  # controls, stray surrogates (bytes that are not UTF-8), line and paragraph ends
-_BIDI = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}  # they turn what follows around
 
 
 def printable(name: str) -> str:
@@ -17,9 +16,7 @@ def printable(name: str) -> str:
     A byte that is not UTF-8 and a control character become ``\xNN``, other characters that steer a terminal
     ``\uNNNN``, and a backslash is doubled, so that no two names become the same and `original` gives the name back.
     """
-    if name.isascii() and name.isprintable() and "\\" not in name:
-        return name
-    return "".join(map(_escaped, name))
+    return printed(name.replace("\\", "\\\\"))
 
 
 def original(text: str) -> str:
@@ -39,9 +36,7 @@ def original(text: str) -> str:
 
 def local_uri(path: str) -> str:
     """The address of a local file as it is stored: its path, or a file URL (RFC 8089) where that cannot be printed."""
-    if all(one == "\\" or _escaped(one) == one for one in path):
-        return path
-    return _FILE + quote(os.fsencode(path))
+    return _FILE + quote(os.fsencode(path)) if steers(path) else path
 
 
 def local_path(uri: str) -> str | None:
@@ -49,14 +44,3 @@ def local_path(uri: str) -> str | None:
     if uri.startswith(_FILE):
         return os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))
     return None if "://" in uri else uri
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if character == "\\":
-        return "\\\\"
-    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(character) in _UNSAFE or unicodedata.bidirectional(character) in _BIDI:
-        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
-    return character

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,7 @@ def run_batch(
     }  # fmt: skip
     key = sha256_json([settings, asdict(artifact.spec), [fingerprint(source) for source in sources]])
     output = Path(output).resolve()
-    with exclusive(output):
+    with exclusive(output), _disk_named(output):
         if (finished := finished_run(output, key)) and not finished.unreachable:
             shutil.rmtree(work_root(output), ignore_errors=True)  # of a run that was killed while it cleaned up
             return finished
@@ -108,6 +110,17 @@ def run_batch(
                 work.prepare()
                 job.hand_out(todo, spread, progress)
         return _publish(work, shards, InferenceRun(output, model, 0, (), 0.0, STATISTICS_RECIPE), key, settings)
+
+
+@contextmanager
+def _disk_named(output: Path) -> Iterator[None]:
+    """Name the output in what a full disk raises, where the library that wrote to it does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+            raise OSError(error.errno, os.strerror(error.errno), str(output)) from error
+        raise
 
 
 def _check_positive(**counts: int | None) -> None:

@@ -20,6 +20,8 @@ def exclusive(output: Path) -> Iterator[None]:
     Raises:
         ConfigError: another run holds it.
     """
+    if not output.name:
+        raise ConfigError("a folder to write to", found=f"{output}, the root of all", mend="give another output")
     path = output.with_name(f".{output.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _acquire(path, output)

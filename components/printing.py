@@ -1,0 +1,26 @@
+"""Text from outside, such as names of files and words of other libraries, as a terminal may have it."""
+
+from __future__ import annotations
+
+import re
+
+# Controls, stray surrogates (bytes that are not UTF-8), ends of lines and paragraphs, what turns the text around it.
+_STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printed(text: str) -> str:
+    r"""The text with whatever would steer a terminal as ``\xNN`` or ``\uNNNN``; all else stays as it is."""
+    return _STEERS.sub(lambda found: escape(found[0]), text)
+
+
+def escape(character: str) -> str:
+    r"""A character as ``\xNN``, if it is a byte that is not UTF-8 or below 128, or as ``\uNNNN``."""
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+def steers(text: str) -> bool:
+    """Whether there is something that `printed` would replace."""
+    return _STEERS.search(text) is not None
