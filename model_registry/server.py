@@ -22,6 +22,13 @@ def mlflow_app(store: str, artifacts: str, *, hosts: Sequence[str], origins: Seq
         origins: origins that its own check lets write.
     """
     telemetry.switch_off()
+    os.environ.update(  # read when MLflow's server is imported
+        {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it would start a dozen processes more
+            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
+            "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
+        }
+    )
     from mlflow.server import constants
 
     os.environ.update(
@@ -34,9 +41,6 @@ def mlflow_app(store: str, artifacts: str, *, hosts: Sequence[str], origins: Seq
             "_MLFLOW_SERVER_BOOT_ID": uuid.uuid4().hex,
             "_MLFLOW_IN_JOB_EXECUTOR": "false",
             "_MLFLOW_SGI_NAME": "uvicorn",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it would start a dozen processes more
-            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts),
-            "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
         }
     )
     from mlflow.server.handlers import initialize_backend_stores
