@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from components.benchmark.fixed_size import PILOT
 from components.contracts import AbMode
 from components.errors import ConfigError
-from flows.config import Parameters, at
+from flows.config import Parameters, at, check_address
 from model_registry import check_name
 
 
@@ -59,6 +59,8 @@ class AbConfig(Parameters):
     salt: str | None = Field(
         None, description="Of the hash that divides the images; none takes the test's name.", json_schema_extra=at(12)
     )
+
+    _images = field_validator("images")(lambda value: check_address(value))
 
     @field_validator("name", "experiment")
     @classmethod

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from flows.config import Parameters, at
+from flows.config import Parameters, at, check_address
 
 
 class BatchConfig(Parameters):
@@ -36,3 +36,5 @@ class BatchConfig(Parameters):
         description="Overlap above which NMS keeps one box; unset: as released.",
         json_schema_extra=at(4),
     )
+
+    _images = field_validator("images")(lambda value: check_address(value))

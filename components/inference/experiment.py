@@ -59,6 +59,7 @@ class Experiment:
 
     def __init__(self, folder: Path, design: Design) -> None:
         self.folder, self.design = folder, design
+        self._uris: dict[tuple[str, str], str] = {}  # of addresses that are kept without their secrets
 
     @classmethod
     @contextmanager
@@ -85,14 +86,16 @@ class Experiment:
         known = {image_id for runs in self.batches() for run in runs.values() for image_id in _ids(run)}
         fresh = sorted((s for s in sources if s.image_id not in known), key=lambda s: self._place(s.image_id))
         if fresh:
-            parts = {arm.value: [[s.image_id, s.uri, s.state] for s in fresh if self._sees(arm, s)] for arm in Arm}
+            self._uris = {(s.image_id, s.address): s.uri for s in fresh}
+            parts = {arm.value: [[s.image_id, s.address, s.state] for s in fresh if self._sees(arm, s)] for arm in Arm}
             write_json(self.folder / NEXT / PLAN, parts)
         return len(fresh)
 
     def sources(self, arm: Arm) -> list[ImageSource]:
         """The images that were planned for an arm."""
         planned = json.loads((self.folder / NEXT / PLAN).read_text(encoding="utf-8"))
-        return [ImageSource(*row) for row in planned[arm.value]]
+        rows = planned[arm.value]
+        return [ImageSource(name, self._uris.get((name, uri), uri), state) for name, uri, state in rows]
 
     def output(self, arm: Arm) -> Path:
         """Where the arm's tables of the planned images go."""

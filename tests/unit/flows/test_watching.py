@@ -15,6 +15,8 @@ from components.images.sources import ImageSource, list_images
 from components.monitoring import Watermark
 from flows import watching
 from flows.config import MonitorConfig, NightlyConfig
+from flows.config_ab import AbConfig
+from flows.config_batch import BatchConfig
 from flows.settings import Settings
 
 
@@ -78,6 +80,11 @@ def test_a_dead_host_is_told_once_and_again_when_it_answers(shots):
 
 @pytest.mark.parametrize("address", ["https://host/all.csv?token=hush", "https://us'er:pa'ss@host/shots"])
 def test_an_address_with_a_secret_is_no_parameter_of_a_flow(address):
-    for kind in (NightlyConfig, MonitorConfig):
+    for kind, named in (
+        (NightlyConfig, {"name": "digits"}),
+        (MonitorConfig, {"name": "digits"}),
+        (BatchConfig, {"model": "digits"}),
+        (AbConfig, {"name": "digits", "a": "1", "b": "2"}),
+    ):
         with pytest.raises(ValidationError, match="without a secret"):
-            kind(name="digits", images=address)
+            kind(**named, images=address)
