@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from components.contracts import Gate, GateReport, Verdict
+from flows import screen
 from flows.console import make_console, print_plainly
 from flows.gates_screen import show_gates
-from flows.progress import advance, answering, ask, listening, timed
+from flows.progress import advance, answering, ask, listening, note, timed
 from flows.progress_lines import Lines
 
 
@@ -101,3 +102,13 @@ def test_an_ascii_terminal_is_given_a_likeness(monkeypatch):
     sys.stdout.flush()
     text = raw.getvalue().decode("ascii")
     assert "1.5x -> -2 * ?" in text and "recent brightness 27.5-113.4" in text
+
+
+def test_a_note_is_printed_once_however_often_it_is_said(capsys):
+    with screen.progress(True):
+        for _ in range(2):
+            note(["12 images: 3 with objects, 0 labelled as empty"], "val")
+    note(["nobody reads this"])
+    said = "note: val: 12 images: 3 with objects, 0 labelled as empty\n"
+    shown = capsys.readouterr().err
+    assert shown.count(said) == 1 and "nobody" not in shown

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.backends.yolo import load_yolo
-from components.errors import ConfigError
+from components.errors import ConfigError, IncompatibleError
 from components.training.detector import DetectorTraining, absolute_data, train_detector
 
 MODEL = Path(__file__).parents[3] / "flows" / "assets" / "digits.pt"
@@ -46,3 +46,11 @@ def test_training_is_told_where_the_data_is_and_not_where_to_download_it(scenes,
     described = yaml.safe_load(absolute_data(data, scratch).read_text())
     assert {"download", "license"}.isdisjoint(described)
     assert list(described["names"].values()) == list("0123456789")
+
+
+def test_a_checkpoint_whose_classes_are_in_another_order_is_not_trained_on_by_number(scenes, tmp_path):
+    turned = yaml.safe_load(scenes.read_text()) | {"names": list("9876543210"), "path": str(scenes.parent)}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(turned))
+    with pytest.raises(IncompatibleError, match="order of the checkpoint, 0, 1, 2"):
+        train_detector(tmp_path / "data.yaml", tmp_path / "out", training=STILL, start_from=MODEL, trust=True)
+    assert not (tmp_path / "out").exists()
