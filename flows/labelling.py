@@ -77,7 +77,7 @@ def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels
         kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
         parts, count = [Split(kept.data, kept.split)], kept.fresh
         if kept.unusable:
-            note([f"{len(kept.unusable)} wrong labels in the store are left out: {name_some(kept.unusable)}"], name)
+            note([f"wrong labels in the store, left out: {len(kept.unusable)}: {name_some(kept.unusable)}"], name)
     if data.labels:
         parts.append(Split(data.labels, data.labels_split))
         given = load_dataset(data.labels, data.labels_split, objects=False, only_labelled=True)

@@ -75,7 +75,7 @@ def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDat
     if unknown := {dataset.class_names[k]: count for k, count in shown.items() if ids[k] < 0}:
         raise IncompatibleError(
             f"labels of the model's classes, {', '.join(names)}",
-            found=", ".join(f"{name} in {count} images" for name, count in unknown.items())
+            found=", ".join(f"{name} (images: {count})" for name, count in unknown.items())
             + f" of {dataset.split} in {dataset.root}",
             mend="label with these names, in any order; where the model's file does not name its classes, "
             "give class_names in the order of its outputs",

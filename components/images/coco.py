@@ -87,7 +87,7 @@ def read_coco(document: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
 def _by_id(entries: Any, what: str) -> dict[Any, Any]:
     found = {entry["id"]: entry for entry in entries}
     if len(found) < len(entries):
-        raise ValueError(f"an id for each {what} is expected, {len(entries) - len(found)} come twice")
+        raise ValueError(f"an id for each {what} is expected, {len(entries) - len(found)} repeated")
     return found
 
 

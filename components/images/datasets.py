@@ -133,7 +133,7 @@ def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row
         except DatasetError as error:
             wrong.append(error)
     if wrong:
-        more = f", and {len(wrong) - 1} more label files are wrong" if len(wrong) > 1 else ""
+        more = f"; wrong label files: {len(wrong)}" if len(wrong) > 1 else ""
         raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", mend=wrong[0].mend)
     return rows
 
@@ -145,7 +145,7 @@ def _count(images: Sequence[LabelledImage], files: int) -> str:
     without = files - len(labelled)
     taken = "left out" if len(images) < files else "taken to show nothing"
     tail = f", {without} without a label file and {taken}" if without else ""
-    return f"{files} images: {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
+    return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
 
 
 def _is_labelled(image: LabelledImage, objects: bool) -> bool:
@@ -192,7 +192,7 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
         classes[sha256].add(name)
         digest.update(sha256_json([source.image_id, sha256]).encode())
     twice = [" and ".join(sorted(of)) for of in classes.values() if len(of) > 1]
-    remarks = (f"{len(twice)} images lie in two classes: {name_some(dict.fromkeys(twice))}",) if twice else ()
+    remarks = (f"images that lie in two classes: {len(twice)}, {name_some(dict.fromkeys(twice))}",) if twice else ()
     return LabelledDataset(root, split, TaskType.CLASSIFY, names, tuple(images), digest.hexdigest(), remarks)
 
 

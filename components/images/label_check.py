@@ -183,7 +183,7 @@ class Remarks:
         kinds = (
             (self.cut, "cut off at the image's edge"),
             (self.empty, "without an area left out"),
-            (self.repeated, "counted once, as they come twice"),
+            (self.repeated, "counted once for several"),
         )
         return tuple(
             f"{sum(counts.values())} {'box' if sum(counts.values()) == 1 else 'boxes'} {what}: {name_some(counts)}"

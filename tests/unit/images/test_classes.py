@@ -51,7 +51,7 @@ def test_classes_that_no_image_shows_may_be_missing_on_either_side():
 
 
 def test_classes_that_the_model_does_not_know_are_named_with_their_number():
-    with pytest.raises(IncompatibleError, match="good, scratched, bent, found rusty in 2 images of val in screws"):
+    with pytest.raises(IncompatibleError, match=r"good, scratched, bent, found rusty \(images: 2\) of val in screws"):
         in_classes_of(wholes(("good", "rusty"), "good", "rusty", "rusty"), MODEL)
     with pytest.raises(IncompatibleError, match="give class_names in the order of its outputs"):
         in_classes_of(wholes(FOLDERS, *FOLDERS), ("class_0", "class_1", "class_2"))

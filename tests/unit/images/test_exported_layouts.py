@@ -216,7 +216,7 @@ def test_how_many_images_are_labelled_empty_and_without_a_label_is_said(tmp_path
     (tmp_path / "labels" / "val" / "3.txt").write_text("")
     describe(tmp_path, {"names": ["cat", "dog"], "val": "images/val"})
     whole, labelled = load_dataset(tmp_path, "val"), load_dataset(tmp_path, "val", only_labelled=True)
-    said = "6 images: 2 with objects, 1 labelled as empty, 3 without a label file and "
+    said = "images: 6, 2 with objects, 1 labelled as empty, 3 without a label file and "
     assert (len(whole.images), whole.remarks) == (6, (said + "taken to show nothing",))
     assert (len(labelled.images), labelled.remarks) == (3, (said + "left out",))
 
@@ -226,7 +226,7 @@ def test_every_wrong_label_file_of_a_split_is_counted_in_one_line(tmp_path):
     for number in range(3):
         (tmp_path / "labels" / "val" / f"{number}.txt").write_text("0 0.5 0.5 inf 0.5\n")
     describe(tmp_path, {"names": ["cat", "dog"], "val": "images/val"})
-    with pytest.raises(DatasetError, match=r"line 1 of .*0\.txt, and 2 more label files are wrong"):
+    with pytest.raises(DatasetError, match=r"line 1 of .*0\.txt.*; wrong label files: 3"):
         load_dataset(tmp_path, "val")
 
 
@@ -239,7 +239,7 @@ def test_what_was_put_right_in_a_split_is_said(tmp_path):
     assert found.remarks[1:] == (
         "1 box cut off at the image's edge: a.jpg",
         "1 box without an area left out: a.jpg",
-        "1 box counted once, as they come twice: a.jpg",
+        "1 box counted once for several: a.jpg",
     )
     (image,) = found.images
     assert len(image.truth) == 2

@@ -191,7 +191,7 @@ def test_tables_are_read_from_parquet_and_labels_from_a_dataset(answers, tmp_pat
     assert report == measure_accuracy(
         images, None, replace(dataset, class_names=NAMES[::-1], images=turned), CLASSIFIER
     )
-    with pytest.raises(IncompatibleError, match=r"found bee in \d+ images"):
+    with pytest.raises(IncompatibleError, match=r"found bee \(images: \d+\)"):
         measure_accuracy(images, None, replace(dataset, class_names=("bee", *NAMES[1:])), CLASSIFIER)
 
 

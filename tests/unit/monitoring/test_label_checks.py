@@ -141,7 +141,7 @@ def test_small_overshoot_is_cut_nothing_is_left_out_and_repeats_count_once_each_
     assert done.remarks == (
         "1 box cut off at the image's edge: 0.jpg",
         "1 box without an area left out: 0.jpg",
-        "1 box counted once, as they come twice: 1.jpg",
+        "1 box counted once for several: 1.jpg",
     )
     assert seen.boxes(0) == [[280, 20, 300, 60]]
     assert seen.boxes(1) == [[30, 20, 90, 60]]
@@ -342,7 +342,7 @@ def test_ids_that_come_twice_are_refused(tmp_path, twice):
     document = json.loads(file.read_text())
     document[twice][1]["id"] = document[twice][0]["id"]
     file.write_text(json.dumps(document))
-    with pytest.raises(DatasetError, match="1 come twice"):
+    with pytest.raises(DatasetError, match="1 repeated"):
         seen.take(file)
 
 
