@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chaos_batches import Batch, Tally, empty_batches, kill_batches
 from benchmarks.figure import Figure, conclude
+from benchmarks.hostile import write_hostile_folder
 from benchmarks.subject import scratch
-from components.files import sha256_json
 from components.images.digits import SceneCounts, write_detection_dataset
-from components.images.sources import list_images
-from components.inference.batch import run_batch
-from components.inference.shards import work_root
 from components.monitoring import MonitoringStore
-from components.runs import DETECTIONS, FILES, IMAGES
+from components.runs import IMAGES
 from flows.demo import MODEL
-from flows.predicting import Served, read_bundle
+from flows.predicting import read_bundle
 
 RANDOM_KILLS, NIGHTS, EMPTIED = 30, 14, 50
-SHARD, NIGHT = 4, 12  # images
+MOST_GB = 1.5  # of memory, over a hostile folder
+NIGHT = 12  # images
 COUNTS = SceneCounts(train=1, calibration=24, validation=40, golden=3, day=48, night=NIGHT * (NIGHTS + 1), next_night=1)
 NAME = "digits"
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
-VOLATILE = ("decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "predicted_at")
 CONFIG = """name: digits
 model: {{path: {model}, trust_pickle: true}}
 data:
@@ -63,145 +57,6 @@ with prefect_api(Settings.from_environment()):
     print("serving", flush=True)
     sys.stdin.read()
 """
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One batch run over the same images with the released model, in a process of its own."""
-
-    served: Served
-    images: Path
-    output: Path
-
-    def run(self, die_at: int = 0, count: Any = None) -> None:
-        """Do it; the process dies just before its change number `die_at` to the file system."""
-        changes = 0
-
-        def watch(event: str, _: Any) -> None:
-            nonlocal changes
-            if event in CHANGES:
-                changes += 1
-                if changes == die_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(watch)
-        served = self.served
-        run_batch(
-            list_images(str(self.images)),
-            artifact=served.artifact,
-            backend=served.backend,
-            model=served.label,
-            output=self.output,
-            threads=1,
-            decode_threads=1,
-            batch=2,
-            shard_images=SHARD,
-        )
-        if count is not None:
-            count.value = changes
-
-    def start(self, *arguments: Any) -> Any:
-        """The running process; a fork of one that has imported everything and done nothing."""
-        process = _CONTEXT.Process(target=self.run, args=arguments)
-        process.start()
-        return process
-
-    def finish(self, *arguments: Any) -> bool:
-        """Run to the end; whether it ended well."""
-        process = self.start(*arguments)
-        process.join()
-        return bool(process.exitcode == 0)
-
-    def digest(self) -> str:
-        """What the finished tables say, but for times; nothing where there is no finished run."""
-        import pyarrow.parquet as pq
-
-        if not all((self.output / name).exists() for name in FILES):
-            return ""
-        try:
-            images, detections = (pq.read_table(self.output / name) for name in (IMAGES, DETECTIONS))
-        except Exception:
-            return "unreadable"
-        return sha256_json([images.drop_columns(list(VOLATILE)).to_pylist(), detections.to_pylist()])
-
-    def clear(self) -> None:
-        """Forget all results."""
-        shutil.rmtree(self.output, ignore_errors=True)
-        shutil.rmtree(work_root(self.output), ignore_errors=True)
-
-
-_CONTEXT: Any = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["benchmarks.chaos", "onnxruntime", "pyarrow.parquet", "cv2"])
-
-
-class Tally:
-    """Counts what was tried, and what went wrong."""
-
-    def __init__(self) -> None:
-        self.tried: Counter[str] = Counter()
-        self.wrong: list[str] = []
-
-    def note(self, kind: str, problem: str) -> None:
-        """Count one trial; an empty problem is none."""
-        self.tried[kind] += 1
-        if problem:
-            self.wrong.append(f"{kind} {self.tried[kind]}: {problem}")
-
-
-def kill_batches(batch: Batch, tally: Tally, rng: random.Random) -> tuple[str, int]:
-    """Kill a batch at random and at each change to the file system; what is right, and how many changes there are."""
-    count = _CONTEXT.Value("i", 0)
-    started = time.perf_counter()
-    if not batch.finish(0, count):
-        raise RuntimeError("a batch failed by itself")
-    seconds, right, changes = time.perf_counter() - started, batch.digest(), count.value
-    for _ in range(RANDOM_KILLS):
-        batch.clear()
-        process = batch.start()
-        process.join(rng.uniform(0, seconds))
-        process.kill()
-        process.join()
-        tally.note("random kill of a batch", _resumed(batch, right))
-    for number in range(1, changes + 1):
-        batch.clear()
-        batch.finish(number)
-        tally.note("kill at a rename, unlink or mkdir", _resumed(batch, right))
-    return right, changes
-
-
-def _resumed(batch: Batch, right: str) -> str:
-    """What is wrong with what a killed batch left, or with what the next one made of it."""
-    if batch.digest() not in ("", right):
-        return "a killed batch looked finished"
-    if not batch.finish():
-        return "the next batch failed"
-    return "" if batch.digest() == right else "the next batch gave another result"
-
-
-def empty_batches(batch: Batch, right: str, changes: int, tally: Tally, rng: random.Random) -> None:
-    """Empty each file of a finished batch, and half of those of finished shards."""
-    for name in sorted(FILES):
-        os.truncate(batch.output / name, 0)
-        tally.note("emptied file", f"{name}: {problem}" if (problem := _made_again(batch, right)) else "")
-    work, saved = work_root(batch.output), batch.output.with_name("saved")
-    for number in range(changes, 0, -1):  # the last moment at which all shards were finished and the output was not
-        batch.clear()
-        batch.finish(number)
-        if len(list(work.glob("*/*/shard.json"))) == COUNTS.day // SHARD and not batch.output.exists():
-            break
-    shutil.copytree(work, saved)
-    files = sorted(path.relative_to(saved) for path in saved.glob("*/*/*") if path.parent.name != "merged")
-    for file in rng.sample(files, EMPTIED // 2 - len(FILES)):
-        batch.clear()
-        shutil.copytree(saved, work)
-        os.truncate(work / file, 0)
-        tally.note("emptied file", f"{file}: {problem}" if (problem := _made_again(batch, right)) else "")
-
-
-def _made_again(batch: Batch, right: str) -> str:
-    if not batch.finish():
-        return "the next batch failed"
-    return "" if batch.digest() == right else "the next batch gave another result"
 
 
 class Root:
@@ -310,6 +165,22 @@ def _said(document: str) -> Sequence[Any]:
     return [window["images"], window["state"]]
 
 
+def read_hostile_files(root: Root, folder: Path, tally: Tally) -> float:
+    """Predict a hostile folder; each file has to have the row that it should. Gives the peak of memory in GB."""
+    import pyarrow.parquet as pq
+
+    known = write_hostile_folder(folder / "shots", huge=("png", "jpeg"))
+    process = root.start("predict", NAME, str(folder / "shots"), "--output", str(folder / "hostile"))
+    _, _, used = os.wait4(process.pid, 0)
+    table = folder / "hostile" / IMAGES
+    rows = {row["image_id"]: row for row in pq.read_table(table).to_pylist()} if table.exists() else {}
+    for file in known:
+        row = rows.get(file.image_id, {"status": "", "error": "no row"})
+        right = (row["status"] == "ok") is file.ok and file.words in (row["error"] or "")
+        tally.note("hostile file", "" if right else f"{file.image_id}: {row['status']} {row['error']}")
+    return used.ru_maxrss / 2**20
+
+
 def measure() -> Figure:
     """Release a model, then kill and empty what works with it."""
     tally, rng = Tally(), random.Random(0)  # noqa: S311 - repeatable, not secret
@@ -319,16 +190,16 @@ def measure() -> Figure:
         root = Root(folder, data)
         served = read_bundle(Path(root.released["bundle"]["folder"]), f"{NAME}/1")
         batch = Batch(served, data / "images" / "day", folder / "out")
-        right, changes = kill_batches(batch, tally, rng)
-        empty_batches(batch, right, changes, tally, rng)
+        right, changes = kill_batches(batch, tally, rng, RANDOM_KILLS)
+        empty_batches(batch, right, changes, tally, rng, EMPTIED // 2)
         with root.serving():
             kill_nights(root, tally, rng)
             empty_steps(root, tally, rng)
+        peak = read_hostile_files(root, folder, tally)
     tried = ", ".join(f"{count} × {kind}" for kind, count in tally.tried.items())
-    text = f"{tried}: {len(tally.wrong)} wrong"
-    return Figure(
-        "chaos", text, "each result equal or made again, none falsely done", not tally.wrong, tuple(tally.wrong)
-    )
+    text = f"{tried}: {len(tally.wrong)} wrong; peak memory {peak:.2f} GB"
+    bar = f"each result equal or made again, none falsely done; < {MOST_GB} GB"
+    return Figure("chaos", text, bar, not tally.wrong and peak < MOST_GB, tuple(tally.wrong))
 
 
 if __name__ == "__main__":
