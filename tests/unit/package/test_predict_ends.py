@@ -1,0 +1,73 @@
+"""`foveal predict` over a host that hangs or is dead, with a real bundle."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from tests.conftest import COMMAND, clean_environment
+
+
+@pytest.fixture
+def hung() -> Iterator[tuple[str, threading.Event]]:
+    """The address of a host that takes calls and never answers, and what tells that it was called."""
+    called, kept = threading.Event(), []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            while True:
+                try:
+                    kept.append(server.accept()[0])
+                except OSError:
+                    return
+                called.set()
+
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", called
+    for call in kept:
+        call.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle, hung, tmp_path, number):
+    address, called = hung
+    (tmp_path / "shots.txt").write_text(f"{address}/a.jpg\n{address}/b.jpg\n")
+    process = subprocess.Popen(
+        [COMMAND, "predict", detector_bundle.folder, "shots.txt"],
+        env=clean_environment(tmp_path / "home") | {"FOVEAL_READ_TIMEOUT_S": "600"},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert called.wait(100), process.communicate(timeout=60)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)  # without the signal it would be ten minutes
+    assert process.returncode == 128 + number, told
+    assert told == "error: stopped; finished steps are kept, the same command resumes\n"
+
+
+def test_with_leave_to_go_on_a_host_that_hangs_costs_its_images(detector_bundle, hung, tmp_path):
+    address, _ = hung
+    Image.new("RGB", (64, 64), (200, 30, 90)).save(tmp_path / "here.jpg")
+    (tmp_path / "shots.txt").write_text(f"{address}/a.jpg?token=hush\nhere.jpg\n")
+    done = subprocess.run(
+        [COMMAND, "predict", detector_bundle.folder, "shots.txt", "--keep-going", "--json"],
+        env=clean_environment(tmp_path / "home") | {"FOVEAL_READ_TIMEOUT_S": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["processed"], said["unreachable"]) == (1, [[address, 1]])
+    told = [path for path in (tmp_path / "predictions").iterdir() if b"hush" in path.read_bytes()]
+    assert "hush" not in done.stdout and told == []
