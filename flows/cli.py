@@ -19,7 +19,7 @@ from components.files import write_text
 from flows import screen
 from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, promotion, retrain, up
 from flows.commands.release_screen import show_release
-from flows.commands.shared import Json, require_images, running, show
+from flows.commands.shared import Json, Refresh, require_images, running, show
 from flows.console import print_plainly
 from flows.ending import STOPPED, Ended, end_in_order
 from flows.settings import Settings
@@ -64,6 +64,7 @@ def release(
             help="Go on with a model that, as given, is no better than chance or unlike its own framework.",
         ),
     ] = False,
+    refresh: Refresh = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: compare speeds on a busy machine, too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +80,7 @@ def release(
         accepted = parameters.benchmark.model_copy(update={"accept_noise": True})
         parameters = parameters.model_copy(update={"benchmark": accepted})
     _check_release(parameters)
-    with running(f"release {parameters.name}", as_json):
+    with running(f"release {parameters.name}", as_json, refresh=refresh):
         from flows.pipeline import release as flow
 
         done = flow(parameters)

@@ -24,7 +24,7 @@ from flows.steps import Split, step, workplace
 QUERIES = 3  # golden images that a bundle is asked about
 
 
-@step("gates")
+@step("gates", sure=lambda report: _timed(report))
 def gates(
     champion: Served | None,
     challenger: Served,
@@ -66,6 +66,12 @@ def gates(
     )
     write_json(workplace() / "gates.json", dump(report))
     return report
+
+
+def _timed(report: GateReport) -> bool:
+    """Tell whether the times were decided on; a busy machine is to be asked again."""
+    decided = (Verdict.PASS, Verdict.FAIL)
+    return all(gate.verdict in decided for gate in report.gates if gate.name == "p95_ms")
 
 
 @flow(name="gates", flow_run_name="{config.name}", validate_parameters=True)

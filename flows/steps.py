@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
@@ -22,7 +23,7 @@ from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import Serializer
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.transactions import IsolationLevel
 from pydantic import BaseModel
 
@@ -155,7 +156,7 @@ def workplace() -> Path:
 
 
 def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
-    """The step's key; a result whose files have been removed or damaged meanwhile is forgotten first."""
+    """The step's key; a result that was unsure, or whose files were damaged or removed, is forgotten first."""
     key = _keys[context.task_run.id] = step_key(context.task.name, arguments)
     record, folder = Path(PREFECT_LOCAL_STORAGE_PATH.value()) / key, Settings.from_environment().steps / key
     if record.exists():
@@ -202,6 +203,17 @@ def _listing(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.files.json")
 
 
+@contextmanager
+def refreshing(wanted: bool = True) -> Iterator[None]:
+    """Have every step of the block done anew, whether it was finished before or not.
+
+    Arguments:
+        wanted: False leaves all as it is.
+    """
+    with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True}) if wanted else nullcontext():
+        yield
+
+
 def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
     """What a server, a database or a store did may pass; bad input, a full disk and a judgement of our own will not.
 
@@ -213,13 +225,16 @@ def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
     return not (isinstance(error, OSError) and error.errno in FULL)
 
 
-def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Callable[P, R]], Task[P, R]]:
+def step(
+    name: str, *, retries: int = 0, cached: bool = True, sure: Callable[[Any], bool] | None = None
+) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a step.
 
     Arguments:
         name: what people read; part of the key.
         retries: how often to try again, after 2, 4, 8, … s, where that may help; 5 wait for a minute.
         cached: keep the result by content; the function then writes its files to `workplace()`.
+        sure: says of a result whether later runs may take it, such as a measurement that is not mostly noise.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
@@ -242,8 +257,12 @@ def step(name: str, *, retries: int = 0, cached: bool = True) -> Callable[[Calla
         @wraps(function)
         def body(*arguments: P.args, **named: P.kwargs) -> R:
             with shown_in_prefect(), timed(name):
+                place = workplace() if cached else None
+                if place and PREFECT_TASKS_REFRESH_CACHE.value():  # the step's lock is held
+                    shutil.rmtree(place, ignore_errors=True)
+                    _listing(place).unlink(missing_ok=True)
                 result = function(*arguments, **named)
-                if cached and (place := workplace()).exists():
+                if place and place.exists() and (sure is None or sure(result)):
                     seal(place)
                 return result
 

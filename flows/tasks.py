@@ -163,7 +163,7 @@ def optimize(
     return make_variants(source, target.precisions, context)
 
 
-@step("benchmark")
+@step("benchmark", sure=lambda report: not _noisy(report))
 def benchmark(
     variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
 ) -> BenchmarkReport:

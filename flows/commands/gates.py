@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shared import Json, running, show
+from flows.commands.shared import Json, Refresh, running, show
 
 app = typer.Typer()
 
@@ -23,6 +23,7 @@ def gates(
         str | None, typer.Option(help="A split of recent images, on which the challenger must be better.")
     ] = None,
     recent_data: Annotated[Path | None, typer.Option(help="Where that split is, if elsewhere.")] = None,
+    refresh: Refresh = False,
     as_json: Json = False,
 ) -> None:
     """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
@@ -37,7 +38,7 @@ def gates(
     config = validate_config(values, GatesConfig, source="the command line")
     for place in filter(None, (config.golden, config.recent)):
         load_dataset(*place)
-    with running(f"gates {model}", as_json):
+    with running(f"gates {model}", as_json, refresh=refresh):
         from flows.gating import check_gates
 
         report = check_gates(config)

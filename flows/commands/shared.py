@@ -14,12 +14,13 @@ import typer
 from flows import screen
 from flows.settings import Settings
 
+Refresh = Annotated[bool, typer.Option("--refresh", help="Do every step anew: measure again, take nothing finished.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
 @contextmanager
-def running(what: str, as_json: bool) -> Iterator[None]:
-    """A Prefect API for the block, and progress on the screen."""
+def running(what: str, as_json: bool, *, refresh: bool = False) -> Iterator[None]:
+    """A Prefect API for the block, and progress on the screen; `refresh` has every step done anew."""
     from flows.outages import outages_named, require_registry
     from flows.prefect_watch import ending_without
     from flows.server import prefect_api
@@ -31,7 +32,10 @@ def running(what: str, as_json: bool) -> Iterator[None]:
         require_registry(settings)
         with outages_named(settings), prefect_api(settings) as url, outages_named(settings, url):
             bars.phase(what)
-            with ending_without(url, settings.prefect_home) if ours else nullcontext():
+            from flows.steps import refreshing  # imports Prefect, which reads what `prefect_api` has set
+
+            watched = ending_without(url, settings.prefect_home) if ours else nullcontext()
+            with watched, refreshing(refresh):
                 yield
 
 
