@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import get_backend, read_onnx
-from components.contracts import EMBEDDING
+from components.contracts import EMBEDDING, Output
 from components.optimize import open_model
 from components.optimize.structure import EMBEDDING_PREFIX, last_layers
 
@@ -86,9 +86,9 @@ def graph(layers, *, classes: int = 3) -> onnx.ModelProto:
 def opened(tmp_path):
     """Open such a graph: ``opened(layers)``."""
 
-    def make(layers, **options):
+    def make(layers, *, output=None, **options):
         onnx.save(graph(layers, **options), tmp_path / "model.onnx")
-        return open_model(tmp_path / "model.onnx", workdir=tmp_path / "work")
+        return open_model(tmp_path / "model.onnx", output=output, workdir=tmp_path / "work")
 
     return make
 
@@ -158,7 +158,8 @@ def test_a_value_that_is_called_so_already_makes_way(opened):
 
 
 def test_a_graph_without_features_is_opened_without_an_embedding(opened):
-    only_pixels = opened([("GlobalAveragePool", "pixels", "p"), ("Flatten", "p", "logits")])
+    layers = [("GlobalAveragePool", "pixels", "p"), ("Flatten", "p", "logits")]
+    only_pixels = opened(layers, output=Output.SIGMOID)
     assert [output.name for output in only_pixels.outputs] == ["logits"]
     assert only_pixels.embedding is None
 
