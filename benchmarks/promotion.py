@@ -184,7 +184,7 @@ def _already(decisions: Sequence[Decided], change: _Said) -> bool:
 
 
 def _leftovers(client: Any) -> list[str]:
-    experiment = client.get_experiment_by_name(NAME).experiment_id
+    experiment = client.get_experiment_by_name(f"{NAME}.decisions").experiment_id
     unfinished = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     open_now = [key for key in client.get_registered_model(f"{NAME}.decisions").tags if key.startswith("writing.")]
     return [f"{len(found)} {what}" for what, found in (("open runs", unfinished), ("announcements", open_now)) if found]

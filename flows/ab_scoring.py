@@ -140,18 +140,23 @@ def _both_answers(
 
 def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, Prediction | None]:
     """By image id: the prediction, or None where the engine failed; images that could not be read are left out."""
-    return {image_id: answer for batch in batches for image_id, answer in _predictions(batch[arm], spec).items()}
+    return {image_id: answer for batch in batches for image_id, answer in predictions_of(batch[arm], spec).items()}
 
 
-def _predictions(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction | None]:
+def predictions_of(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction | None]:
+    """What a run found, by image id; None where the engine failed. A classification has its best class only."""
     classify = spec.task is TaskType.CLASSIFY
-    columns = ["image_id", "status", "inference_ms", *(["prediction_class"] if classify else [])]
+    of_class = ["prediction_class", "prediction_confidence"] if classify else []
+    columns = ["image_id", "status", "inference_ms", *of_class]
     rows = [row for row in _rows(run, columns) if row["inference_ms"] is not None]
     answered = [row for row in rows if row["status"] == "ok"]
     found: list[Prediction]
     if classify:
         one_hot = np.eye(len(spec.class_names), dtype=np.float32)
-        found = [Classification(one_hot[row["prediction_class"]]) for row in answered]
+        found = [
+            Classification(one_hot[row["prediction_class"]] * np.float32(row["prediction_confidence"]))
+            for row in answered
+        ]
     else:
         found = list(stored_boxes(run.detections, [row["image_id"] for row in answered]))
     known = {row["image_id"]: answer for row, answer in zip(answered, found, strict=True)}

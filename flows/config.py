@@ -130,6 +130,11 @@ class ModelInput(Parameters):
         "torchvision/resnet50/IMAGENET1K_V1, or timm/vit and other families.",
         json_schema_extra=at(8),
     )
+    original: Path | None = Field(
+        None,
+        description="The file that this one was trained from, for the record; a retraining fills it in.",
+        json_schema_extra=at(9),
+    )
 
     end_to_end: bool = Field(
         False,
@@ -238,6 +243,13 @@ class ReleaseConfig(Parameters):
     )
 
     _name = field_validator("name")(lambda value: check_model_name(value))
+
+    def logged(self) -> dict[str, Any]:
+        """The parameters as MLflow keeps them; of a retrained model `model.path` is the file given at first."""
+        values = self.model_dump(mode="json")
+        if self.model.original:
+            values["model"] |= {"path": str(self.model.original), "original": None}
+        return values
 
 
 class DriftInput(Parameters):

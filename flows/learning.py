@@ -64,7 +64,9 @@ class Champion:
 
     def released_again(self, dataset: DatasetVersion, checkpoint: Path) -> ReleaseConfig:
         """How a challenger is to be released: as the champion was, from a new checkpoint and new data."""
-        model = self.released.model.model_copy(update={"path": checkpoint, "trust_pickle": True})
+        original = self.released.model.original or self.released.model.path
+        changed = {"path": checkpoint, "trust_pickle": True, "original": original}
+        model = self.released.model.model_copy(update=changed)
         known = sorted(name for name in dataset.images if name.startswith("known_"))
         data = self.released.data.model_copy(
             update={
@@ -119,6 +121,18 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
 def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | None = None) -> None:
     """Keep in MLflow what a challenger is trained on, and once there is one, as an input of its run."""
     registry().log_dataset(name, dataset, challenger.run_id if challenger else None)
+
+
+@step("log training", cached=False, retries=5)
+def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path, config: RetrainConfig) -> None:
+    """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
+    parameters = {
+        "started_from": f"{champion.version.name}/{champion.version.version}",
+        "trigger": config.trigger,
+        "event": config.event,
+        **config.training.model_dump(),
+    }
+    registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))
 
 
 @step("fine-tune")

@@ -12,18 +12,29 @@ from dataclasses import replace
 
 from prefect import flow
 
-from components.contracts import BATCH, BenchmarkReport, Bundle, DriftReport, GateReport, InferenceRun, ModelVersion
+from components.contracts import (
+    BATCH,
+    BenchmarkReport,
+    Bundle,
+    Detections,
+    DriftReport,
+    GateReport,
+    InferenceRun,
+    ModelVersion,
+)
 from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset, load_dataset
 from components.targets import load_target
 from flows import publish, tasks, trust
 from flows.config import ReleaseConfig
+from flows.evaluating import evaluation
 from flows.predicting import Served
 from flows.progress import note
 from flows.settings import Settings
 from flows.steps import Images, Split
 from flows.succession import succeed
 from flows.summary import ReleaseSummary
+from model_registry import DataFacts, Release
 
 
 @flow(name="release", flow_run_name="{config.name}", validate_parameters=True)
@@ -41,7 +52,8 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     calibration = Split(data.labelled, data.calibration_split)
     golden = Split(data.labelled, data.golden_split)
     held_out = tuple(Split(data.labelled, name) for name in data.conditions or [data.validation_split])
-    hashes = {part.name: _load(part).sha256 for part in (validation, calibration, golden)}
+    parts = {part.name: _load(part) for part in (validation, calibration, golden)}
+    hashes = {name: part.sha256 for name, part in parts.items()}
 
     largest = max(config.benchmark.batch, data.golden_images, BATCH)
     source = tasks.open_model(config.model, calibration, data.calibration_images, largest)
@@ -66,7 +78,17 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     reference = tasks.build_reference(accepted, held_out, chosen.artifact)
 
     version = tasks.register(
-        config.name, report, bundle, reference, config.model.path, hashes, config.model_dump(mode="json")
+        Release(
+            config.name,
+            report,
+            bundle,
+            reference,
+            config.model.path,
+            hashes,
+            config.logged(),
+            data_facts={name: _facts(part) for name, part in parts.items()},
+            figures=evaluation(accepted[0], held_out[0], chosen.artifact),
+        )
     )
     served, gates = replace(served, label=f"{version.name}/{version.version}"), None
     if config.promote == "verified":
@@ -86,6 +108,12 @@ def _load(part: Split) -> LabelledDataset:
     found = load_dataset(part.data, part.name)
     note(found.remarks, part.name)
     return found
+
+
+def _facts(part: LabelledDataset) -> DataFacts:
+    """What MLflow shows of a split."""
+    labels = sum(len(image.truth) if isinstance(image.truth, Detections) else 1 for image in part.images)
+    return DataFacts(str(part.root.resolve()), len(part.images), labels, part.class_names)
 
 
 def _conclude(

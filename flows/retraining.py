@@ -80,6 +80,7 @@ def _challenge(
         return RetrainSummary.unfit(config, champion.version, dataset, str(error))
     challenger, bundle, _ = tasks.fetch(config.name, str(released.version), scratch / "challenger")
     learning.log_dataset(config.name, dataset, challenger)
+    learning.log_training(challenger, champion, trained, config)
     report = gating.gates(
         champion.served,
         read_bundle(bundle, f"{challenger.name}/{challenger.version}"),

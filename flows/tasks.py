@@ -277,25 +277,8 @@ def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...],
 
 
 @step("register", cached=False, retries=5)
-def register(
-    name: str,
-    report: BenchmarkReport,
-    bundle: Bundle,
-    reference: Path,
-    source: Path,
-    dataset_hashes: Mapping[str, str],
-    parameters: Mapping[str, Any],
-) -> ModelVersion:
+def register(release: Release) -> ModelVersion:
     """Register one version with its runs, plots, bundle and reference; alias `challenger`. Idempotent."""
-    release = Release(
-        name=name,
-        report=report,
-        bundle=bundle,
-        reference=reference,
-        source=source,
-        dataset_hashes=dataset_hashes,
-        parameters=parameters,
-    )
     return registry().log_release(release)
 
 

@@ -13,10 +13,11 @@ from model_registry import decision_runs
 from model_registry.facts import facts_of, hashes_of
 from model_registry.history import History
 from model_registry.release import OWN_BASELINE_METRICS, SESSION_METRICS, validation_role
+from model_registry.runs import TRAINING
 from model_registry.store import Store
 
 UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens
-_PAIRED = "gate."  # metrics that belong to a decision
+_ELSEWHERE = ("gate.", TRAINING)  # metrics that belong to a decision, or to a training
 _HASH_SHOWN = 12
 
 
@@ -87,7 +88,7 @@ class _Side:
 def compare(store: Store, history: History, first: ModelVersion, second: ModelVersion) -> Comparison:
     """Read both versions' runs and tags from MLflow; one that was registered without a run has only tags."""
     one, two = _side(store, first), _side(store, second)
-    names = sorted(name for name in one.metrics.keys() | two.metrics.keys() if not name.startswith(_PAIRED))
+    names = sorted(name for name in one.metrics.keys() | two.metrics.keys() if not name.startswith(_ELSEWHERE))
     return Comparison(
         first,
         second,

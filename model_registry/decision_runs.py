@@ -26,7 +26,7 @@ _FILE = "decision.json"
 def open_run(record: Record, decision: Decision, key: str) -> Any:
     """Begin the run of a decision, with all of its files; it is finished once the aliases have followed."""
     client = record.store.client
-    experiment = runs.experiment_of(record.store, record.model)
+    experiment = runs.experiment_of(record.store, record.name)
     name = f"decision · {_did(decision)}"
     tags = {
         "mlflow.source.name": "foveal",
@@ -84,11 +84,10 @@ def compared_with(decision: Decision) -> int | None:
 def close_unused(record: Record, key: str) -> None:
     """Close the run of an attempt that decided nothing: it was killed, or another one was first."""
     client = record.store.client
-    experiment = client.get_experiment_by_name(record.model)
-    if experiment is None:
-        return
+    known = (client.get_experiment_by_name(name) for name in (record.name, record.model))  # the model's own, of before
+    experiments = [experiment.experiment_id for experiment in known if experiment]
     mine = f"tags.entry = '{key}' and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment.experiment_id], filter_string=mine):
+    for run in client.search_runs(experiments, filter_string=mine) if experiments else ():
         contended(client.set_tag, run.info.run_id, "outcome", "none, it did not count")
         client.set_terminated(run.info.run_id, "KILLED")
 

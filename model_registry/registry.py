@@ -206,6 +206,20 @@ class Registry:
         with mlflow_errors("to log a dataset"):
             return datasets.log_dataset(self._store, check_name(name), dataset, run_id)
 
+    def log_training(self, version: ModelVersion, parameters: Mapping[str, Any], curve: Path) -> None:
+        """Keep with a version how it was trained; a second time it changes nothing.
+
+        Arguments:
+            version: that was trained.
+            parameters: of the training, logged as ``training.NAME``.
+            curve: CSV with one row an epoch and an ``epoch`` column; each other column is a metric ``training/COLUMN``.
+
+        Raises:
+            RegistryError: MLflow failed.
+        """
+        with mlflow_errors("to log a training"):
+            runs.log_training(self._store.client, version.run_id, parameters, curve)
+
     def tags(self, version: ModelVersion) -> dict[str, str]:
         """What is known of a version by name: hashes, target, variant, precision, backend and more."""
         with mlflow_errors("to read a version"):

@@ -27,6 +27,23 @@ _VALIDATION = ("validation", "val")  # roles of the data that accuracy is measur
 
 
 @dataclass(frozen=True)
+class DataFacts:
+    """What MLflow shows of a dataset.
+
+    Arguments:
+        location: where it is: a path or a URL.
+        images: how many it holds.
+        objects: how many labels these have.
+        class_names: in the order of class ids.
+    """
+
+    location: str
+    images: int
+    objects: int
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Release:
     """Everything that one version of a registered model consists of.
 
@@ -40,6 +57,8 @@ class Release:
         parameters: how the release was made; nested mappings become dotted names.
         description: the model card as Markdown; built from the report when None.
         tags: the user's own, set on the version.
+        data_facts: role → what is known of that data, for the same roles.
+        figures: folder of pictures of an evaluation, or None.
 
     Raises:
         ConfigError: the name is not usable.
@@ -54,6 +73,8 @@ class Release:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    data_facts: Mapping[str, DataFacts] = field(default_factory=dict)
+    figures: Path | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)

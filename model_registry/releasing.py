@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,12 +14,13 @@ from components.backends import sha256_model
 from components.files import flush, sha256_tree
 from model_registry import runs
 from model_registry.facts import HASH_PARAM, facts_of, hashes_of
+from model_registry.markdown import text
 from model_registry.model_card import description, model_card
 from model_registry.pyfunc import save_pyfunc
-from model_registry.release import Release, run_tags
-from model_registry.store import Store, contended
+from model_registry.release import RECORD_SUFFIX, Release, run_tags
+from model_registry.store import Store, contended, sqlite_file
 
-_NOTE_LENGTH = 8000  # characters of a run's tag
+_CLASSES_SHOWN = 20
 
 
 def find_release(store: Store, release: Release) -> int | None:
@@ -39,9 +43,10 @@ def log_release(store: Store, release: Release, tags: dict[str, str]) -> int:
     card = release.description or model_card(release)
     experiment = runs.experiment_of(store, release.name)
     runs.fail_abandoned(store, experiment, release.key)
-    own = {**run_tags(release), "foveal.kind": "release", "mlflow.note.content": card[:_NOTE_LENGTH]}
+    own = {**run_tags(release), "foveal.kind": "release", "mlflow.note.content": card[: runs.NOTE_LENGTH]}
     with runs.open_run(store, experiment, f"release · {release.chosen.variant}", own) as run_id:
-        with runs.open_model(store, experiment, release, run_id) as model:
+        number = _next_number(store, release.name)
+        with runs.open_model(store, experiment, release, run_id, version=number, card=card) as model:
             runs.log_run(store, run_id, release, card, model.model_id)
             runs.log_variants(store, experiment, run_id, release)
             with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
@@ -66,13 +71,15 @@ def _register(store: Store, release: Release, tags: dict[str, str], card: str, r
     from mlflow.exceptions import MlflowException
 
     try:
-        store.client.create_registered_model(release.name)
+        store.client.create_registered_model(release.name, description=_about(release))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        if not store.client.get_registered_model(release.name).description:
+            store.client.update_registered_model(release.name, _about(release))
     # `models:/ID` would be resolved by MLflow's global tracking URI in this process; a server resolves its own.
     source = f"models:/{model.model_id}" if store.remote else model.artifact_location
-    contended(
+    made = contended(
         store.client.create_model_version,
         release.name,
         source,
@@ -81,11 +88,38 @@ def _register(store: Store, release: Release, tags: dict[str, str], card: str, r
         description=description(card),
         model_id=model.model_id,
     )
+    # As MLflow's own `register_model` does, so that its pages link the logged model with the version.
+    link = json.dumps([{"name": release.name, "version": int(made.version)}])
+    store.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": link})
     first, *repeated = _same(store, release)
     for row in repeated:  # of this process: MLflow's client repeats a call whose answer it did not get
         if row.run_id == run_id:
             store.client.delete_model_version(release.name, row.version)
     return int(first.version)
+
+
+def _about(release: Release) -> str:
+    """What MLflow says of a registered model; of a single version its own page tells more."""
+    spec = release.chosen.artifact.spec
+    shown = ", ".join(spec.class_names[:_CLASSES_SHOWN])
+    more = len(spec.class_names) - _CLASSES_SHOWN
+    classes = text(shown) + (f" and {more} more" if more > 0 else "")
+    return (
+        f"Task: {spec.task.value}, {len(spec.class_names)} classes: {classes}.\n\n"
+        f"Each version is one release of Foveal; alias `champion` is in production. Who decided that, when and on "
+        f"which evidence is in the experiment `{release.name}{RECORD_SUFFIX}`, and in `foveal history {release.name}`."
+    )
+
+
+def _next_number(store: Store, name: str) -> int:
+    """The number that the next version of a model will have; on a server, unless somebody is faster."""
+    database = sqlite_file(store)
+    if database is not None:
+        with closing(sqlite3.connect(database)) as connection:  # deleted versions keep their numbers
+            (last,) = connection.execute("select max(version) from model_versions where name = ?", (name,)).fetchone()
+        return int(last or 0) + 1
+    newest = store.client.search_model_versions(f"name = '{name}'", 1, order_by=["version_number DESC"])
+    return int(newest[0].version) + 1 if newest else 1
 
 
 def _same(store: Store, release: Release) -> list[Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
+import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,8 @@ from model_registry.bundles import BUNDLE_FOLDER
 from model_registry.facts import HASH_PARAM
 from model_registry.plot import draw_latency_accuracy
 from model_registry.release import (
+    KEY_CHARACTERS,
+    DataFacts,
     Release,
     file_hashes,
     flatten,
@@ -34,10 +40,14 @@ from model_registry.release import (
 )
 from model_registry.store import Store
 
-REFERENCE_FOLDER, SOURCE_FOLDER = "reference", "source"
+REFERENCE_FOLDER, SOURCE_FOLDER, EVALUATION_FOLDER = "reference", "source", "evaluation"
 PARAMETERS = "parameters.json"
+TRAINING = "training/"  # metrics of a training, which MLflow's charts show as a group
+NOTE_LENGTH = 8000  # characters of a note
+_MODEL_NAME = re.compile(r"[^A-Za-z0-9_]+")  # what a logged model's name is better without
 _PER_BATCH = 100  # parameters and tags that MLflow takes in one call
 _PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
+_PROFILE_LENGTH = 16_000_000  # characters that MLflow's schema keeps
 _DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all of it is in the version's tags
 
 
@@ -48,6 +58,7 @@ class DatasetName:
     role: str
     name: str
     sha256: str
+    facts: DataFacts | None = None
 
     @property
     def digest(self) -> str:
@@ -98,14 +109,26 @@ def open_run(
 
 
 @contextmanager
-def open_model(store: Store, experiment: str, release: Release, run_id: str) -> Iterator[Any]:
-    """Yield a new logged model of a run; it is READY at the end, or FAILED when an exception passes."""
+def open_model(
+    store: Store, experiment: str, release: Release, run_id: str, *, version: int, card: str
+) -> Iterator[Any]:
+    """Yield a new logged model of a run; it is READY at the end, or FAILED when an exception passes.
+
+    Arguments:
+        store: to log to.
+        experiment: its id.
+        release: what the model is of.
+        run_id: of the release.
+        version: the number that its version will have; it is part of the name, which MLflow never changes.
+        card: the model card.
+    """
     from mlflow.entities import LoggedModelOutput
 
     model = store.client.create_logged_model(
         experiment,
-        name=release.name.replace(".", "-"),  # MLflow allows no dot here
+        name=_MODEL_NAME.sub("-", f"{release.name}-v{version}-{release.chosen.variant}"),
         source_run_id=run_id,
+        tags={"mlflow.note.content": card[:NOTE_LENGTH]},
         params=_cut(params_of(release.chosen)),
         model_type="vision",
     )
@@ -144,6 +167,8 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         write_json(folder / "benchmark.json", dump(release.report))
         write_json(folder / PARAMETERS, json.loads(json.dumps(dict(release.parameters), default=str)))
+        if release.figures is not None:
+            shutil.copytree(release.figures, folder / EVALUATION_FOLDER)
         draw_latency_accuracy(release.report, folder / "plots" / "latency_accuracy.png")
         client.log_artifacts(run_id, scratch)
 
@@ -155,6 +180,31 @@ def _log_source(client: Any, run_id: str, source: Path) -> None:
     for file in weight_files(source):
         place = file.relative_to(folder).parent.as_posix()
         client.log_artifact(run_id, str(file), SOURCE_FOLDER if place == "." else f"{SOURCE_FOLDER}/{place}")
+
+
+def log_training(client: Any, run_id: str, parameters: Mapping[str, Any], curve: Path) -> None:
+    """Log how the model of a run was trained: settings, and the curve by epoch, as metrics and as a file."""
+    log_params(client, run_id, flatten({"training": parameters}))
+    at = datetime.fromtimestamp(curve.stat().st_mtime, UTC)  # of the file, so that a repeated call adds nothing
+    with curve.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file), start=1):
+            values = {name.strip(): _finite(text) for name, text in row.items() if name}
+            step = int(values.pop("epoch", None) or number)
+            measured = {
+                f"{TRAINING}{KEY_CHARACTERS.sub('_', name)}": value
+                for name, value in values.items()
+                if value is not None
+            }
+            log_metrics(client, run_id, measured, step=step, at=at)
+    client.log_artifact(run_id, str(curve), "training")
+
+
+def _finite(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def log_variants(store: Store, experiment: str, parent: str, release: Release) -> None:
@@ -203,7 +253,10 @@ def _hash_params(release: Release) -> dict[str, str]:
 
 
 def _datasets(release: Release) -> list[DatasetName]:
-    return [DatasetName(role, f"{release.name}-{role}", digest) for role, digest in release.dataset_hashes.items()]
+    return [
+        DatasetName(role, f"{release.name}-{role}", digest, release.data_facts.get(role))
+        for role, digest in release.dataset_hashes.items()
+    ]
 
 
 def log_inputs(client: Any, run_id: str, datasets: list[DatasetName]) -> None:
@@ -211,14 +264,25 @@ def log_inputs(client: Any, run_id: str, datasets: list[DatasetName]) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = [
-        DatasetInput(
-            Dataset(data.name, data.digest, source_type="sha256", source=json.dumps({"sha256": data.sha256})),
-            [InputTag("mlflow.data.context", data.role)],
-        )
+        DatasetInput(Dataset(data.name, data.digest, **_described(data)), [InputTag("mlflow.data.context", data.role)])
         for data in datasets
     ]
     if inputs:
         client.log_inputs(run_id, inputs)
+
+
+def _described(data: DatasetName) -> dict[str, str]:
+    """Where a dataset is, what a row of it holds, and how large it is, as MLflow's schema has these."""
+    if data.facts is None:
+        return {"source_type": "sha256", "source": json.dumps({"sha256": data.sha256})}
+    columns = [{"name": name, "type": "string", "required": True} for name in ("image", "label")]
+    size = {"num_rows": data.facts.images, "num_labels": data.facts.objects, "classes": list(data.facts.class_names)}
+    return {
+        "source_type": "local",
+        "source": json.dumps({"uri": data.facts.location, "sha256": data.sha256}),
+        "schema": json.dumps({"mlflow_colspec": columns}),
+        "profile": json.dumps(size)[:_PROFILE_LENGTH],
+    }
 
 
 def log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:

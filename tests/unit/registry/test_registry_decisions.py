@@ -75,7 +75,7 @@ def test_a_decision_is_an_entry_with_all_that_it_rests_on(registry, model, clien
 def test_a_decision_is_a_run_with_tags_metrics_and_files(registry, model, client, tmp_path):
     registry.promote(model, 1)
     registry.promote(model, 2, Grounds("accuracy", "a flow", ("why",), "e1", gates(model, 1, 2)))
-    experiment = client.get_experiment_by_name(model).experiment_id
+    experiment = client.get_experiment_by_name(f"{model}.decisions").experiment_id
     found = client.search_runs([experiment], "tags.`foveal.kind` = 'decision' and tags.event = 'e1'")
     (run,) = found
     assert (run.info.run_name, run.info.status) == ("decision 2 · promoted v2", "FINISHED")
@@ -328,7 +328,7 @@ LEFT: list[object] = []  # contexts that nobody leaves, as a killed process woul
 
 def unfinished(store, name):
     """Open runs of decisions, and announcements."""
-    experiment = store.client.get_experiment_by_name(name).experiment_id
+    experiment = store.client.get_experiment_by_name(f"{name}.decisions").experiment_id
     open_runs = [run.info.run_name for run in store.client.search_runs([experiment], "attributes.status = 'RUNNING'")]
     return open_runs, list(Record(store, name).intents())
 

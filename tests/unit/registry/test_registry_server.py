@@ -96,7 +96,7 @@ def test_of_promoters_at_once_on_a_server_which_has_no_lock_one_wins_and_the_oth
     assert winners == [registry.get("fought.over", "champion").version]
     assert registry.get("fought.over", "previous_champion").version == 1
     assert [d.decision.version for d in registry.decisions("fought.over")] == [1, *winners]
-    experiment = client.get_experiment_by_name("fought.over").experiment_id
+    experiment = client.get_experiment_by_name("fought.over.decisions").experiment_id
     assert client.search_runs([experiment], "attributes.status = 'RUNNING'") == []
     assert Record(open_store(server), "fought.over").intents() == ()
 

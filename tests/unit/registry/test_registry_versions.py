@@ -24,7 +24,7 @@ from components.contracts import (
 from components.errors import BundleError, ConfigError, RegistryError
 from components.files import sha256_file, sha256_tree
 from components.package import verify_bundle
-from model_registry import Grounds, MetricPair, Registry, sqlite_uri
+from model_registry import DataFacts, Grounds, MetricPair, Registry, sqlite_uri
 from model_registry.store import open_store
 
 
@@ -315,6 +315,47 @@ def test_a_checkpoint_is_the_one_that_the_first_decision_recorded_whatever_tags_
     with pytest.raises(RegistryError, match=r"the model\.pt that was registered with bound/1"):
         registry.download_source(version, tmp_path / "output")
     assert registry.hashes(version)["source"] == sha256_file(source)
+
+
+def test_mlflow_shows_what_its_users_look_for(registry, client, make_release, tmp_path):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    (figures / "confusion_matrix.png").write_bytes(b"a picture")
+    facts = {"validation": DataFacts("/data/digits", 80, 240, ("cat", "dog"))}
+    version = registry.log_release(make_release("looked.for", data_facts=facts, figures=figures))
+    run = client.get_run(version.run_id)
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert model.name == "looked-for-v1-int8-onnxruntime"
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "looked.for", "version": 1}]
+    assert model.tags["mlflow.note.content"].startswith("# looked.for")
+    assert "2 classes: cat, dog" in client.get_registered_model("looked.for").description
+    data = {one.dataset.name: one.dataset for one in run.inputs.dataset_inputs}
+    known = data["looked.for-validation"]
+    assert (known.source_type, json.loads(known.source)["uri"]) == ("local", "/data/digits")
+    assert json.loads(known.profile) == {"num_rows": 80, "num_labels": 240, "classes": ["cat", "dog"]}
+    assert [column["name"] for column in json.loads(known.schema)["mlflow_colspec"]] == ["image", "label"]
+    assert artifact(client, version.run_id, "evaluation/confusion_matrix.png", tmp_path) == b"a picture"
+    client.delete_model_version("looked.for", "1")
+    again = registry.log_release(make_release("looked.for", noise_floor=0.02))
+    assert again.version == 2
+    (output,) = client.get_run(again.run_id).outputs.model_outputs
+    assert client.get_logged_model(output.model_id).name == "looked-for-v2-int8-onnxruntime"
+
+
+def test_a_training_is_kept_with_its_version_once(registry, client, make_release, tmp_path):
+    version = registry.log_release(make_release("trained"))
+    curve = tmp_path / "curve.csv"
+    curve.write_text("epoch, train/box_loss,metrics/mAP50(B)\n1,1.5,\n2,0.75,0.5\n")
+    for _ in range(2):
+        registry.log_training(version, {"started_from": "trained/0", "blend": 0.6}, curve)
+    data = client.get_run(version.run_id).data
+    assert (data.params["training.started_from"], data.params["training.blend"]) == ("trained/0", "0.6")
+    history = client.get_metric_history(version.run_id, "training/train/box_loss")
+    assert [(row.step, row.value) for row in history] == [(1, 1.5), (2, 0.75)]
+    assert data.metrics["training/metrics/mAP50_B_"] == 0.5
+    assert artifact(client, version.run_id, "training/curve.csv", tmp_path) == curve.read_bytes()
+    assert not [row.metric for row in registry.compare("trained", 1, 1).metrics if "training" in row.metric]
 
 
 def test_a_version_has_at_most_eight_tags_and_says_all_else_as_parameters(registry, client, make_release):
