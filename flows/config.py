@@ -132,6 +132,7 @@ class ModelInput(Parameters):
     )
     original: Path | None = Field(
         None,
+        title="Original",
         description="The file that this one was trained from, for the record; a retraining fills it in.",
         json_schema_extra=at(9),
     )

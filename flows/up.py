@@ -17,6 +17,7 @@ from flows.services import Optional, Places, prefect_url, services
 from flows.serving import read_served
 from flows.settings import Settings
 from flows.supervisor import Patience, Service, Supervisor
+from model_registry import require_in_place
 
 
 def up(
@@ -38,6 +39,7 @@ def up(
 
     Raises:
         ConfigError: two services have one port, or what to serve is wrong (`read_served`).
+        RegistryError: the storage root was moved or copied.
         UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a vital
             service keeps dying; nothing of ours is left running.
     """
@@ -45,6 +47,8 @@ def up(
         read_served(None, settings)
     listed, api = services(settings, places, without=without), prefect_url(places)
     names = {service.name for service in listed}
+    if settings.embedded_tracking and settings.artifact_root:
+        require_in_place(settings.registry_database, settings.artifact_root)
     configure(settings)
     if "prefect" not in names:
         require_answer(api)

@@ -5,7 +5,7 @@ from .history import BY_HAND, RELEASE, Grounds, History, Reign
 from .plot import draw_latency_accuracy
 from .registry import Registry
 from .release import DataFacts, Release, check_name
-from .relocation import former_roots, relocate, shown_folder
+from .relocation import former_roots, relocate, require_in_place, shown_folder
 from .standing import Standing
 from .store import sqlite_uri
 
@@ -30,6 +30,7 @@ __all__ = [
     "draw_latency_accuracy",
     "former_roots",
     "relocate",
+    "require_in_place",
     "shown_folder",
     "sqlite_uri",
     "worst",

@@ -10,7 +10,15 @@ import pytest
 from components.contracts import Fit, Interpolation
 from components.errors import ConfigError
 from components.optimize import Fitting
-from flows.config import ModelInput, MonitorConfig, NightlyConfig, ReleaseConfig, read_config, validate_config
+from flows.config import (
+    DataInput,
+    ModelInput,
+    MonitorConfig,
+    NightlyConfig,
+    ReleaseConfig,
+    read_config,
+    validate_config,
+)
 
 MINIMAL = "name: parts\nmodel: {path: best.onnx}\ndata: {labelled: parts/data.yaml}\n"
 
@@ -150,3 +158,12 @@ def test_the_form_describes_every_field():
 
     assert undescribed(ReleaseConfig.model_json_schema()) == []
     assert undescribed(NightlyConfig.model_json_schema()) == []
+
+
+def test_of_a_retrained_model_the_file_that_was_given_at_first_is_logged():
+    data = DataInput(labelled="data.yaml")
+    given = ReleaseConfig(name="parts", model=ModelInput(path="best.pt"), data=data)
+    again = ReleaseConfig(name="parts", model=ModelInput(path="steps/model.pt", original="best.pt"), data=data)
+    assert given.logged() == given.model_dump(mode="json")
+    assert again.logged()["model"]["path"] == "best.pt"
+    assert ReleaseConfig(**again.logged()) == given, "the next retraining reads it"
