@@ -87,7 +87,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
             hashes,
             config.logged(),
             data_facts={name: _facts(part) for name, part in parts.items()},
-            figures=evaluation(accepted[0], held_out[0], chosen.artifact),
+            figures=evaluation(accepted, held_out, chosen.artifact),
         )
     )
     served, gates = replace(served, label=f"{version.name}/{version.version}"), None
