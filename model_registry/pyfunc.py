@@ -37,7 +37,7 @@ def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path
         output,
         mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
         python_model=str(_SCRIPT),
-        artifacts={"bundle": str(release.bundle.folder)},
+        artifacts={"bundle": release.bundle.folder.resolve().as_uri()},  # MLflow would decode a % in a path
         signature=_signature(release),
         input_example=pd.DataFrame({"image": [base64.b64encode(grey).decode()]}),
         # Given, or MLflow would run the model in a process of its own to find them.

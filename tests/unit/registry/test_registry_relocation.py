@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -74,10 +75,12 @@ def test_artifacts_that_are_kept_elsewhere_on_purpose_are_where_the_database_say
 
 
 @pytest.mark.parametrize("name", ["100%", "a%20b", "a b#c", "it's é"])
-def test_a_root_with_an_unusual_path_works(tmp_path, make_release, name):
+def test_a_root_with_an_unusual_path_works(tmp_path, make_release, bundle, name):
     root = tmp_path / name
     registry = registry_of(root)
-    registry.log_release(make_release("parts"))
+    folder = shutil.copytree(bundle.folder, root / "steps" / "bundle")
+    archive = shutil.copyfile(bundle.archive, root / "steps" / "bundle.zip")
+    registry.log_release(make_release("parts", bundle=replace(bundle, folder=folder, archive=archive)))
     registry.promote("parts", 1)
     assert use(registry, tmp_path) == [1]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "bundle", "reference.parquet"])
