@@ -11,12 +11,17 @@ from urllib.parse import unquote, urlsplit
 from components.errors import RegistryError
 from model_registry.failures import mend_of
 
-_ADDRESSES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
+_UPDATES = (  # each address below the former root becomes one below the new root
+    "update experiments set artifact_location = :new || substr(artifact_location, :rest)"
+    " where artifact_location = :old or substr(artifact_location, 1, :rest) = :below",
+    "update runs set artifact_uri = :new || substr(artifact_uri, :rest)"
+    " where artifact_uri = :old or substr(artifact_uri, 1, :rest) = :below",
+    "update logged_models set artifact_location = :new || substr(artifact_location, :rest)"
+    " where artifact_location = :old or substr(artifact_location, 1, :rest) = :below",
+    "update model_versions set source = :new || substr(source, :rest)"
+    " where source = :old or substr(source, 1, :rest) = :below",
+    "update model_versions set storage_location = :new || substr(storage_location, :rest)"
+    " where storage_location = :old or substr(storage_location, 1, :rest) = :below",
 )
 _BUSY_S = 10.0
 
@@ -68,15 +73,9 @@ def relocate(database: Path, artifact_root: str) -> int:
     """
     changed = 0
     for former in former_roots(database, artifact_root):
+        values = {"new": artifact_root, "old": former, "below": f"{former}/", "rest": len(former) + 1}
         with _connected(database) as connection, connection:
-            for table, column in _ADDRESSES:
-                update = (
-                    f"update {table} set {column} = ? || substr({column}, ?) "  # noqa: S608 - names of our own
-                    f"where {column} = ? or substr({column}, 1, ?) = ?"
-                )
-                start = len(former)
-                values = (artifact_root, start + 1, former, start + 1, f"{former}/")
-                changed += connection.execute(update, values).rowcount
+            changed += sum(connection.execute(update, values).rowcount for update in _UPDATES)
     return changed
 
 
