@@ -94,7 +94,7 @@ def examine_records(settings: Settings) -> list[Finding]:
         return [failed("decisions", error)]
     broken = [f"{line} of {standing.name}" for standing in standings for line in standing.broken]
     if not broken:
-        return [Finding("decisions", State.OK, f"{len(standings)} records, each as it was written")]
+        return [Finding("decisions", State.OK, f"{len(standings)} of {len(standings)} records are as written")]
     mend = "find out who writes to MLflow; foveal promote or rollback by hand goes on from there"
     return [Finding("decisions", State.FAIL, f"{', '.join(broken[:5])}, outside of Foveal", mend)]
 
