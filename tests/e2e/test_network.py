@@ -17,7 +17,7 @@ from tests.conftest import COMMAND, MODEL, SERVE, Released, clean_environment
 from tests.network import Watched, namespaces_permitted, recorded
 
 UP = """
-import json, subprocess, sys, time, urllib.request
+import json, signal, subprocess, sys, time, urllib.error, urllib.request
 with subprocess.Popen([sys.argv[1], "up", "--json"], stdout=subprocess.PIPE, text=True) as up:
     said = ""
     while not said.endswith("\\n}\\n"):
@@ -26,10 +26,13 @@ with subprocess.Popen([sys.argv[1], "up", "--json"], stdout=subprocess.PIPE, tex
         said += line
     for service in json.loads(said)["services"]:
         if service["address"]:
-            urllib.request.urlopen(service["address"] + ("/metrics" if service["name"] == "metrics" else "/"))
+            try:
+                urllib.request.urlopen(service["address"])
+            except urllib.error.HTTPError:
+                pass  # one that asks for a password has answered, too
     time.sleep(3)
-    up.terminate()
-    sys.exit(up.wait(60))
+    up.send_signal(signal.SIGINT)
+    sys.exit(up.wait(90))
 """
 TRAIN = """
 import sys
