@@ -669,13 +669,23 @@ class AbResult:
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """How far one column moved: its distance, its threshold, and the p-value after control of the family."""
+    """How far one column moved: its distance, its threshold, and the p-value after control of the family.
+
+    Arguments:
+        column: its name.
+        distance: 0–1, of what exceeds `smallest_change`.
+        threshold: the distance from which on it has moved.
+        p_value: None where there was nothing to test.
+        drifted: whether it has moved.
+        smallest_change: in the column's own unit; values that differ by less count as equal.
+    """
 
     column: str
     distance: float
     threshold: float
     p_value: float | None
     drifted: bool
+    smallest_change: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,7 @@ def _nights(held_out: Path, batches: list[tuple[str, Any]], folder: Path, policy
 def _false_alarms(
     reference: DriftTable, windows: int, policy: DriftPolicy, sizes: Sequence[int]
 ) -> tuple[AlarmRate, ...]:
+    """By window size, of windows drawn at random and of contiguous ones."""
     sizes = sizes or [size for size in SIZES if 2 * size <= reference.samples] or SIZES[:1]
     return tuple(
         split_false_alarms(
@@ -139,9 +141,11 @@ def _false_alarms(
             images=size,
             windows=windows,
             policy=policy,
-            progress=lambda done, total, size=size: advance(f"windows of {size}", done, total),  # type: ignore[misc]
+            contiguous=contiguous,
+            progress=partial(advance, f"{'contiguous ' if contiguous else ''}windows of {size}"),
         )
         for size in sizes
+        for contiguous in (False, True)
     )
 
 

@@ -25,7 +25,7 @@ STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_da
 CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECIDED: "yellow"}
 
 CAVEAT = (
-    "windows of a size are random parts of the reference: more alike than nights are, which raise more false alarms"
+    "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
 )
 NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
 
@@ -205,10 +205,11 @@ def nightly(done: NightlySummary) -> None:
 
 def calibration(done: Calibration) -> None:
     """What a calibration found: the alarm's errors of both kinds."""
-    table = Table("images", "windows", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("images", "windows", "drawn", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
     for rate in (*done.false_alarms, *([done.nights] if done.nights else [])):
         shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
-        table.add_row("nights" if rate is done.nights else str(rate.images), str(rate.windows), *shares)
+        drawn = "nights" if rate is done.nights else "contiguous" if rate.contiguous else "random"
+        table.add_row(str(rate.images), str(rate.windows), drawn, *shares)
     pooled = (
         f"{counted(done.reference_images, 'image')}, {counted(done.accepted_windows, 'accepted window')} among them"
     )

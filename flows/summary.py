@@ -21,6 +21,8 @@ from components.monitoring.calibration import AlarmPower, AlarmRate
 from components.vision.input_shape import InputShape
 from flows.formats import plain
 
+NO_IMAGES = "no images"  # the outcome of a night to which none came
+
 
 @dataclass(frozen=True)
 class VariantRow:
@@ -138,6 +140,20 @@ class ReleaseSummary:
             Window.of(run, drift, folder) if run and drift else None,
         )
 
+    @property
+    def outcome(self) -> str:
+        """What became of the version: `champion`, `rejected` by a gate, or `registered`."""
+        if "champion" in self.aliases:
+            return "champion"
+        return "rejected" if self.gates and not self.gates.passed else "registered"
+
+    @property
+    def headline(self) -> str:
+        """The version, what ships, and why it is not the champion."""
+        shipped = next((row.variant for row in self.variants if row.chosen), "no variant")
+        why = f"; {self.gates.reasons[0]}" if self.outcome == "rejected" and self.gates and self.gates.reasons else ""
+        return f"version {self.version} ships {shipped} for {self.target}{why}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
         return plain(self)
@@ -180,6 +196,17 @@ class MonitorSummary:
         window, fires = Window.of(run, seen.report, folder), seen.report.decision.fires
         return cls(version.name, version.version, window, fires, seen.checks, seen.told, folder)
 
+    @property
+    def outcome(self) -> str:
+        """The drift policy's word."""
+        return self.window.state.replace("_", " ")
+
+    @property
+    def headline(self) -> str:
+        """How many images, by which version, and the weightiest reason."""
+        images = f"{self.window.images} images, {self.window.failed} unreadable, by version {self.version}"
+        return "; ".join([images, *self.window.reasons[:1]])
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""
         return plain(self)
@@ -194,6 +221,17 @@ class NightlySummary:
     shown: MonitorSummary | None
     quiet: tuple[str, ...] = ()  # what was told of a night without images
     given_up: tuple[str, ...] = ()  # a line for each window that an earlier night had planned and that is dropped
+
+    @property
+    def outcome(self) -> str:
+        """The drift policy's word, or that no image came."""
+        return self.shown.outcome if self.shown else NO_IMAGES
+
+    @property
+    def headline(self) -> str:
+        """As of a look by hand."""
+        quiet = f"no image has come since the last night of version {self.version}"
+        return self.shown.headline if self.shown else quiet
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
@@ -211,7 +249,7 @@ class Calibration:
         model: name and version.
         reference_images: of the reference that windows are compared with.
         accepted_windows: how many are pooled in it.
-        false_alarms: by window size, of random parts of the reference.
+        false_alarms: by window size, of random and of contiguous parts of the reference.
         nights: of the accepted windows themselves, each against the reference without it; None with fewer than two.
         power: by damage; empty when no images to damage were given.
         power_images: per window of `power`.

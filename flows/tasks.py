@@ -362,7 +362,7 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
     from components.monitoring import assess, write_report
 
     decision: DriftDecision = assess(run, reference)
-    return write_report(run, reference, decision, workplace())
+    return write_report(run, reference, decision, workplace(), workspace=Settings.from_environment().evidently)
 
 
 @step("log drift", cached=False, retries=5)

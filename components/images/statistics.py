@@ -8,7 +8,7 @@ raises `STATISTICS_RECIPE`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -33,6 +33,22 @@ IMAGE_COLUMNS = (
     "edge_density",
     "blockiness",
 )
+
+# column → (absolute, relative to the usual value): a change below either is no change of the images that matters. A
+# camera quantizes to one grey level and its exposure wavers by another; what is exact, such as a size, has none.
+SMALLEST_CHANGES: Mapping[str, tuple[float, float]] = {
+    "brightness": (2.0, 0.0),
+    "contrast": (2.0, 0.0),
+    "blue": (2.0, 0.0),
+    "green": (2.0, 0.0),
+    "red": (2.0, 0.0),
+    "saturation": (0.02, 0.0),
+    "colourfulness": (2.0, 0.0),
+    "entropy": (0.1, 0.0),
+    "sharpness": (1.0, 0.1),
+    "edge_density": (0.005, 0.1),
+    "blockiness": (0.05, 0.0),
+}
 
 _SIDE = 256
 _CANNY = (100, 200)

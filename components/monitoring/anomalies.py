@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import ConfigError
+from components.monitoring.smallest_change import smallest_change
 
 Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, Floats]
@@ -70,12 +71,13 @@ class _Scale:
     above: float
 
     @classmethod
-    def of(cls, values: Floats) -> _Scale | None:
+    def of(cls, column: str, values: Floats) -> _Scale | None:
         """From a reference; None for a column that is one and the same value, or hardly has any.
 
         Each side has a scale of its own, since most columns are skewed or end at 0 or 1. It is the median absolute
         deviation, or as much more as the column's tail asks for: heavy tails and many equal values are ordinary
-        where the reference has them. A side on which the reference has nothing takes the other's.
+        where the reference has them. A side on which the reference has nothing takes the other's. What is nearer than
+        the column's smallest change is ordinary.
         """
         known = values[np.isfinite(values)]
         if len(known) < _VALUES_FLOOR:
@@ -84,7 +86,10 @@ class _Scale:
         deviation = _DEVIATION * float(np.median(np.abs(known - median)))
         tails = (float(np.quantile(np.clip(sign * (known - median), 0, None), _TAIL)) for sign in (-1, 1))
         below, above = (max(deviation, tail / _USUAL) if tail > 0 else 0.0 for tail in tails)
-        return cls(median, below or above, above or below) if below or above else None
+        if not below and not above:
+            return None
+        least = smallest_change(column, known) / _USUAL
+        return cls(median, max(below or above, least), max(above or below, least))
 
     def z(self, values: Floats) -> Floats:
         """Robust z of each value; 0 for a missing one."""
@@ -124,7 +129,7 @@ def find_anomalies(reference: Columns, window: Columns, image_ids: Sequence[str]
 
 
 def _scales(columns: Columns) -> dict[str, _Scale]:
-    return {name: scale for name, values in columns.items() if (scale := _Scale.of(values))}
+    return {name: scale for name, values in columns.items() if (scale := _Scale.of(name, values))}
 
 
 def _farthest_z(scales: Mapping[str, _Scale], columns: Columns, rows: npt.NDArray[np.bool_]) -> Floats:
@@ -186,8 +191,8 @@ def median_errors(reference: Columns, *, images: int) -> dict[str, float]:
     """How far the median of each column lies from window to window by chance alone, as one standard deviation.
 
     It is that of a median of so many draws from the reference: a normal column's, or as much more as its quantiles ask
-    for, since the median of a few sizes or whole numbers moves by steps. Of a column that is one and the same value it
-    is 0.
+    for, since the median of a few sizes or whole numbers moves by steps; and large enough for the column's smallest
+    change to be usual. Of a column that is one and the same value it is 0.
 
     Arguments:
         reference: column → (m,) values, NaN where there is none.
@@ -200,7 +205,8 @@ def median_errors(reference: Columns, *, images: int) -> dict[str, float]:
             reach = 3 * 0.5 / np.sqrt(images)  # three standard errors of the share that lies below
             low, median, high = np.quantile(known, np.clip((0.5 - reach, 0.5, 0.5 + reach), 0, 1))
             steps = max(high - median, median - low) / 3
-            found[name] = float(max(_MEDIAN_ERROR * known.std() / np.sqrt(images), steps))
+            error = float(max(_MEDIAN_ERROR * known.std() / np.sqrt(images), steps))
+            found[name] = max(error, smallest_change(name, known) / _USUAL) if error else 0.0
     return {**found, ERRORS: 1 / images}
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from components.contracts import DriftDecision, DriftState
 from components.errors import DatasetError
+from components.monitoring.distances import compare_numbers
 from components.monitoring.history import PastWindow
 from components.monitoring.pairs import aligned, pair_columns
 from components.monitoring.policy import DriftPolicy, compare_tables
@@ -35,6 +36,7 @@ class AlarmRate:
         drifted: share of `drift`.
         faulted: share of `data_fault`.
         naive: share that the rule "any column with a Kolmogorov–Smirnov p below 0.05" would have called a drift.
+        contiguous: the windows were neighbouring rows, as they were taken, and not drawn at random.
     """
 
     images: int
@@ -43,6 +45,7 @@ class AlarmRate:
     drifted: float
     faulted: float
     naive: float
+    contiguous: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,21 @@ def split_false_alarms(
     images: int,
     windows: int,
     policy: DriftPolicy | None = None,
+    contiguous: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> AlarmRate:
-    """False alarms on a user's own reference: for every window it is split in two at random, and they are compared.
+    """Measure false alarms on a user's own reference: for every window it is split in two, and they are compared.
+
+    Arguments:
+        reference: at least twice as many rows as a window.
+        images: per window.
+        windows: how many; of contiguous ones as many as the reference has, at most.
+        policy: the policy under test.
+        contiguous: take windows of neighbouring rows, evenly spread, as nights and parts of a day come, instead of
+            drawing rows at random.
+        seed: of the draws.
+        progress: called as ``progress(done, windows)``.
 
     Raises:
         DatasetError: the reference has fewer than twice as many rows as a window.
@@ -125,10 +139,17 @@ def split_false_alarms(
             found=str(reference.samples),
             mend="choose smaller windows, or calibrate with more images",
         )
-    rng = np.random.default_rng(seed)
-    orders = (rng.permutation(reference.samples) for _ in range(windows))
-    pairs = ((reference.rows(order[images:]), reference.rows(order[:images])) for order in orders)
-    return _rate(pairs, images, windows, policy, progress, successive=False)
+    rows = np.arange(reference.samples)
+    if contiguous:
+        starts = np.unique(np.linspace(0, len(rows) - images, windows).astype(int)).tolist()
+        parts = (rows[start : start + images] for start in starts)
+        windows = len(starts)
+    else:
+        rng = np.random.default_rng(seed)
+        parts = (rng.permutation(rows)[:images] for _ in range(windows))
+    pairs = ((reference.rows(np.setdiff1d(rows, part)), reference.rows(part)) for part in parts)
+    rate = _rate(pairs, images, windows, policy, progress, successive=False)
+    return replace(rate, contiguous=contiguous)
 
 
 def measure_nights(
@@ -242,7 +263,7 @@ def _delay(reference: DriftTable, draw: Callable[[], DriftTable], policy: DriftP
 def _naive(reference: DriftTable, window: DriftTable) -> bool:
     pairs, _ = pair_columns(*aligned(reference, window), minimum_values=2)
     numbers = [pair for pair in pairs if not pair.is_category and not pair.is_vector]
-    p_values = [pair.compare().p_value for pair in numbers]
+    p_values = [compare_numbers(pair.reference, pair.window).p_value for pair in numbers]
     return any(p is not None and p < _NAIVE_LEVEL for p in p_values)
 
 

@@ -7,7 +7,7 @@ so one limit can hold for all of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 _PERMUTATIONS = 4999  # the smallest p-value is then 0.0002
 _MEAN = float(np.sqrt(np.pi / 2) * np.log(2))  # of Kolmogorov's distribution
+_CERTAIN = 5e-4  # level at which complete separation is to be a change
 _ROUNDING = 1e-6  # numbers that differ by less, relative to their size, are the same number
 
 
@@ -24,16 +25,23 @@ class Comparison:
 
     Arguments:
         distance: 0–1.
-        p_value: of a distance at least this large when nothing has changed; None when the column is one
-            and the same constant in both, so that there was nothing to test.
         by_chance: the mean distance when nothing has changed; it shrinks as samples grow.
         critical: level → the smallest distance whose p-value is at most this level.
+        tail: distance → the probability of one at least this large when nothing has changed; None when the column is
+            one and the same constant in both, so that there was nothing to test.
+        smallest_change: what values may have moved by in this comparison.
     """
 
     distance: float
-    p_value: float | None
     by_chance: float
     critical: Callable[[float], float]
+    tail: Callable[[float], float] | None
+    smallest_change: float = 0.0
+
+    @property
+    def p_value(self) -> float | None:
+        """Probability of a distance at least this large when nothing has changed; None for a constant column."""
+        return None if self.tail is None else self.tail(self.distance)
 
     @property
     def beyond_chance(self) -> float:
@@ -44,15 +52,42 @@ class Comparison:
         """The smallest distance that is beyond chance by `tolerance` and has a p-value of at most `level`."""
         return max(self.by_chance + tolerance * (1 - self.by_chance), self.critical(level))
 
+    def dependent(self, factor: float, apart: float | None = None) -> Comparison:
+        """The same comparison of rows that are worth fewer independent ones.
+
+        A distance between samples shrinks with the root of their size, so chance brings it `factor` times as far.
+
+        Arguments:
+            factor: root of the ratio of 1/m + 1/n for the effective sizes to that for the rows; at least 1.
+            apart: a distance that is a change however few rows they are worth; None where there is none.
+        """
+        certain = self.critical(_CERTAIN)
+        if apart is not None and certain > 0:
+            factor = min(factor, max(1.0, apart / certain))
+        if factor <= 1 or self.tail is None:
+            return self
+        tail = self.tail
+        return replace(
+            self,
+            by_chance=min(factor * self.by_chance, max(self.by_chance, (apart or 1.0) / 2)),
+            critical=lambda level: factor * self.critical(level),
+            tail=lambda distance: tail(distance / factor),
+        )
+
 
 _DEALT = 199  # permutations of vectors, which cost more; the smallest p-value is then 0.005
-_MOST_VECTORS = 500  # of each sample; the cost grows with the square
+MAX_VECTORS = 500  # of each sample; the cost grows with the square
 
-_SAME_CONSTANT = Comparison(0.0, None, 0.0, lambda level: 0.0)
+_SAME_CONSTANT = Comparison(0.0, 0.0, lambda level: 0.0, None)
 
 
-def compare_numbers(reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> Comparison:
-    """The largest gap between two cumulative distributions (Kolmogorov–Smirnov).
+def compare_numbers(
+    reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64], smallest_change: float = 0.0
+) -> Comparison:
+    """The largest gap between two cumulative distributions (Kolmogorov–Smirnov), whatever values move by less.
+
+    With a smallest change δ it is the least Kolmogorov–Smirnov distance that is left when each value may move by up to
+    δ: max over x of F(x) − G(x + δ) and G(x) − F(x + δ). Chance brings it no farther than without.
 
     The p-value is Smirnov's asymptotic one (Ann. Math. Statist. 19, 1948): too large rather than too
     small for few samples and for values with ties, so it does not alarm too often.
@@ -60,21 +95,29 @@ def compare_numbers(reference: npt.NDArray[np.float64], window: npt.NDArray[np.f
     Arguments:
         reference: (m,) finite values.
         window: (n,) finite values.
+        smallest_change: δ, in the unit of the values; at least 0.
     """
     from scipy.special import kolmogi, kolmogorov
 
-    pooled = np.sort(np.concatenate([reference, window]))
-    if pooled[-1] - pooled[0] <= _ROUNDING * max(abs(pooled[0]), abs(pooled[-1])):
+    before, after = np.sort(reference), np.sort(window)
+    low, high = min(before[0], after[0]), max(before[-1], after[-1])
+    if high - low <= _ROUNDING * max(abs(low), abs(high)):
         return _SAME_CONSTANT
-    below = [np.searchsorted(np.sort(sample), pooled, side="right") / len(sample) for sample in (reference, window)]
-    distance = float(np.abs(below[0] - below[1]).max())
+    distance = max(_gap(before, after, smallest_change), _gap(after, before, smallest_change))
     root = float(np.sqrt(len(reference) * len(window) / (len(reference) + len(window))))
     return Comparison(
         distance,
-        p_value=float(kolmogorov(distance * root)),
         by_chance=_MEAN / root,
         critical=lambda level: float(kolmogi(level)) / root,
+        tail=lambda far: float(kolmogorov(far * root)),
+        smallest_change=smallest_change,
     )
+
+
+def _gap(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shift: float) -> float:
+    """How much larger the first distribution is at x than the second at x + shift, at most; both sorted."""
+    below = np.arange(1, len(one) + 1) / len(one)  # of equal values the last is the one that counts
+    return max(0.0, float((below - np.searchsorted(other, one + shift, side="right") / len(other)).max()))
 
 
 def compare_categories(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> Comparison:
@@ -99,26 +142,35 @@ def compare_categories(reference: npt.NDArray[Any], window: npt.NDArray[Any]) ->
     distance = float(total_variation(np.bincount(rows[m:], minlength=len(names))))
     dealt = np.random.default_rng(0).multivariate_hypergeometric(pooled, n, size=_PERMUTATIONS, method="marginals")
     null = np.sort(total_variation(dealt))[::-1]
-    as_far = int(np.count_nonzero(null >= distance - 1e-12))
 
     def critical(level: float) -> float:
         allowed = int(level * (_PERMUTATIONS + 1))
         farthest = null[allowed - 1] if allowed else 1.0
         return float(farthest) + 1e-9
 
-    return Comparison(distance, (1 + as_far) / (_PERMUTATIONS + 1), float(null.mean()), critical)
+    return Comparison(distance, float(null.mean()), critical, _tail_of(null))
 
 
-def compare_vectors(reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> Comparison:
+def _tail_of(null: npt.NDArray[np.float64]) -> Callable[[float], float]:
+    """The p-value of a distance among those of permutations (Phipson and Smyth, Stat. Appl. Genet. Mol. B. 9, 2010)."""
+    return lambda distance: (1 + int(np.count_nonzero(null >= distance - 1e-12))) / (len(null) + 1)
+
+
+def compare_vectors(
+    reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64], smallest_change: float = 0.0
+) -> Comparison:
     """The square root of the energy coefficient of two samples of vectors, with a permutation test.
 
     Székely and Rizzo, "Energy statistics: a class of statistics based on distances", J. Stat. Plan. Inference 143,
     2013: 2 E|X − Y| − E|X − X′| − E|Y − Y′|, as a share of 2 E|X − Y|; 0 for equal distributions, 1 for two different
-    constants. It is the kernel two-sample test with the kernel of distances, and has no width to choose.
+    constants. It is the kernel two-sample test with the kernel of distances, and has no width to choose. A smallest
+    change δ makes the kernel √(d² + δ²), Hardy's multiquadric, which is of negative type too: what is nearer than δ
+    adds to the denominator alone.
 
     Arguments:
         reference: (m, d) finite values on one scale; of more than 500, as many are taken, evenly.
         window: (n, d), likewise.
+        smallest_change: δ, a distance on the same scale; at least 0.
     """
     from scipy.spatial.distance import cdist
 
@@ -128,6 +180,7 @@ def compare_vectors(reference: npt.NDArray[np.float64], window: npt.NDArray[np.f
     gaps = cdist(pooled, pooled)
     if gaps.max() <= _ROUNDING * np.abs(pooled).max(initial=1.0):
         return _SAME_CONSTANT
+    gaps = np.hypot(gaps, smallest_change)
     rng = np.random.default_rng(0)
     order = np.concatenate([np.arange(m + n)[None], rng.permuted(np.tile(np.arange(m + n), (_DEALT, 1)), axis=1)])
     in_window = np.zeros((len(order), m + n))
@@ -139,16 +192,15 @@ def compare_vectors(reference: npt.NDArray[np.float64], window: npt.NDArray[np.f
     energy = np.clip(2 * across - inside / (n * n) - rest, 0, None)
     found = np.sqrt(energy / np.maximum(2 * across, 1e-300))
     distance, null = float(found[0]), np.sort(found[1:])[::-1]
-    as_far = int(np.count_nonzero(null >= distance - 1e-12))
 
     def critical(level: float) -> float:
         allowed = int(level * (_DEALT + 1))
         return float(null[allowed - 1] if allowed else null[0]) + 1e-9
 
-    return Comparison(distance, (1 + as_far) / (_DEALT + 1), float(null.mean()), critical)
+    return Comparison(distance, float(null.mean()), critical, _tail_of(null))
 
 
 def _thinned(sample: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    if len(sample) <= _MOST_VECTORS:
+    if len(sample) <= MAX_VECTORS:
         return sample
-    return np.asarray(sample[np.linspace(0, len(sample) - 1, _MOST_VECTORS).round().astype(int)])
+    return np.asarray(sample[np.linspace(0, len(sample) - 1, MAX_VECTORS).round().astype(int)])

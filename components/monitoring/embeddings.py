@@ -8,6 +8,7 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float64]
 
 _DIMENSIONS = 32
+_SMALLEST_CHANGE = 0.02  # of each value's usual size
 _MOST_ROWS = 2000  # that the scale and the axes are learnt from
 
 
@@ -26,6 +27,17 @@ def reduced(reference: Vectors, window: Vectors) -> tuple[Vectors, Vectors]:
     """
     mean, axes = _axes(reference[::2])
     return (reference[1::2] - mean) @ axes, (window - mean) @ axes
+
+
+def smallest_distance(reference: Vectors) -> float:
+    """The length along the main axes of a change by a small share of each value: one that means nothing.
+
+    Arguments:
+        reference: (m, d) float64 with m ≥ 4.
+    """
+    _, axes = _axes(reference[::2])
+    sizes = np.sqrt((reference**2).mean(axis=0))
+    return float(_SMALLEST_CHANGE * np.linalg.norm(sizes[:, None] * axes))
 
 
 def projected(reference: Vectors, images: Vectors) -> Vectors:

@@ -1,10 +1,14 @@
-"""The door to Evidently: drift, summary and quality of the same columns, with the same distances and limits as ours."""
+"""Evidently's report: drift, summary and quality of the same columns, with the same distances and limits as ours.
+
+A column's drift score is its distance as a share of its limit, so 1 is the threshold of every column in every window.
+Evidently's dashboard takes what was measured with another threshold for another series: this way a column is one line.
+"""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from components.monitoring.distances import compare_categories, compare_numbers
 from components.monitoring.tables import DriftTable
 
 _NUMBERS, _CATEGORIES = "foveal_ks", "foveal_total_variation"
+_DRIFT_SHARE = 0.001  # of the columns: one that drifted is a drift, as in our policy, however many there are
 _SUMMARISED = 8  # columns, the farthest: Evidently draws each seven times over, at 0.3 s a column
 MOST_ROWS = 10_000  # Evidently's time and memory grow with the rows; its plots say no more with a million
 
@@ -42,13 +47,13 @@ def write_evidently(
         Evidently's run, and its results as plain JSON values.
     """
     telemetry.switch_off()
-    limits = {column.column: column.threshold for column in columns}
+    names = [column.column for column in columns]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Evidently's use of what pandas and NumPy deprecate is not for our users
-        report = _report(limits)
+        report = _report(columns)
         snapshot = report.run(
-            _dataset(window, list(limits)),
-            _dataset(reference, list(limits)),
+            _dataset(window, names),
+            _dataset(reference, names),
             timestamp=at.astimezone(UTC).replace(tzinfo=None),  # as Evidently's own are
             tags=list(tags),
         )
@@ -57,22 +62,23 @@ def write_evidently(
     return snapshot, results
 
 
-def _report(limits: dict[str, float]) -> Any:
+def _report(columns: Sequence[ColumnDrift]) -> Any:
     """Drift with our limits, the summary, and tests of quality that need no limit."""
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
     from evidently.tests import eq
 
-    _register_distances()
+    _register_distances({column.column: column for column in columns})
     drift = DataDriftPreset(
-        columns=list(limits),
-        drift_share=1 / len(limits),  # one drifted column is a drift, as in our policy
+        columns=sorted(column.column for column in columns),  # the dashboard's colours follow their order
+        drift_share=_DRIFT_SHARE,
         num_method=_NUMBERS,
         cat_method=_CATEGORIES,
-        per_column_threshold=limits,
+        num_threshold=1.0,
+        cat_threshold=1.0,
     )
     summary = DataSummaryPreset(
-        columns=list(limits)[:_SUMMARISED],
+        columns=[column.column for column in columns[:_SUMMARISED]],
         duplicated_row_count_tests=[eq(0)],
         empty_row_count_tests=[eq(0)],
         empty_column_count_tests=[eq(0)],
@@ -100,18 +106,28 @@ def _dataset(table: DriftTable, names: list[str]) -> Any:
     return Dataset.from_pandas(frame, data_definition=definition)
 
 
-def _register_distances() -> None:
-    """Teach Evidently our two distances, so that its page never contradicts the decision; idempotent."""
+def _register_distances(limits: Mapping[str, ColumnDrift]) -> None:
+    """Teach Evidently our distances and the limits of this report, so that its page never contradicts the decision."""
     from evidently.legacy.calculations.stattests import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
-    for name, label, kind, compare in (
-        (_NUMBERS, "Kolmogorov–Smirnov distance", ColumnType.Numerical, compare_numbers),
-        (_CATEGORIES, "total variation distance", ColumnType.Categorical, compare_categories),
+    def numbers(reference: Any, window: Any, kind: Any, threshold: float) -> tuple[float, bool]:
+        limit = limits[window.name]
+        found = compare_numbers(reference.to_numpy(), window.to_numpy(), limit.smallest_change)
+        return _share(found.distance, limit, threshold)
+
+    def categories(reference: Any, window: Any, kind: Any, threshold: float) -> tuple[float, bool]:
+        found = compare_categories(reference.to_numpy(), window.to_numpy())
+        return _share(found.distance, limits[window.name], threshold)
+
+    for name, label, kind, measure in (
+        (_NUMBERS, "Kolmogorov–Smirnov distance as a share of its limit", ColumnType.Numerical, numbers),
+        (_CATEGORIES, "total variation distance as a share of its limit", ColumnType.Categorical, categories),
     ):
+        register_stattest(StatTest(name, label, [kind], 1.0), measure)
 
-        def measure(reference: Any, window: Any, kind: Any, limit: float, compare: Any = compare) -> tuple[float, bool]:
-            distance = compare(reference.to_numpy(), window.to_numpy()).distance
-            return distance, distance >= limit
 
-        register_stattest(StatTest(name, label, [kind], 0.2), measure)
+def _share(distance: float, limit: ColumnDrift, threshold: float) -> tuple[float, bool]:
+    """A distance as a share of its limit, and whether that is a drift; a column that cannot move has no limit."""
+    share = distance / limit.threshold if limit.threshold > 0 else float(distance > 0)
+    return share, share >= threshold

@@ -85,12 +85,12 @@ def _panels(columns: Sequence[str]) -> list[Any]:
     from evidently.sdk.panels import line_plot_panel
 
     share = PanelMetric(legend="share", metric="DriftedColumnsCount", metric_labels={"value_type": "share"})
-    missing = PanelMetric(legend="share", metric="DatasetMissingValueCount", metric_labels={"value_type": "share"})
+    missing = PanelMetric(legend="count", metric="DatasetMissingValueCount", metric_labels={"value_type": "count"})
     distances = [
         PanelMetric(legend=column, metric="ValueDrift", metric_labels={"column": column}) for column in columns
     ]
     return [
         line_plot_panel("Share of columns that drifted", [share]),
-        line_plot_panel("Distance of each column", distances),
-        line_plot_panel("Share of values that are missing", [missing]),
+        line_plot_panel("Distance of each column as a share of its limit", distances),
+        line_plot_panel("Missing values in a window", [missing]),
     ]

@@ -10,20 +10,38 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import IncompatibleError
-from components.monitoring.distances import Comparison, compare_categories, compare_numbers, compare_vectors
-from components.monitoring.embeddings import outlying, reduced
-from components.monitoring.tables import NOTHING, PREDICTION_PREFIX, DriftTable, blank_vectors
+from components.monitoring.dependence import Sequences, autocorrelation_time, neighbour_noise
+from components.monitoring.distances import (
+    MAX_VECTORS,
+    Comparison,
+    compare_categories,
+    compare_numbers,
+    compare_vectors,
+)
+from components.monitoring.embeddings import outlying, reduced, smallest_distance
+from components.monitoring.smallest_change import smallest_change
+from components.monitoring.tables import NOTHING, PREDICTION_PREFIX, DriftTable, blank_vectors, is_prediction
 
 MISSING = " (missing)"  # ends the name of the column that says where another one has no value
 
 
+_RANGE = (0.01, 0.99)  # of the reference that counts as its range
+_APART, _VECTORS_APART = 0.95, 0.6  # distances of samples that have nothing in common
+_KERNEL_WIDTH = 3.5  # a change of vectors by the smallest that matters is then a distance of 0.2
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """One column in both tables: (m,) and (n,) finite float64, or both str, or (m, d) and (n, d) float64."""
+    """One column in both tables: (m,) and (n,) finite float64, or both str, or (m, d) and (n, d) float64.
+
+    `sequences` labels the rows of each, in the order in which they were taken, as `DriftTable.sequences` does; None
+    takes them for independent.
+    """
 
     column: str
     reference: npt.NDArray[Any]
     window: npt.NDArray[Any]
+    sequences: tuple[Sequences, Sequences] | None = None
 
     @property
     def is_category(self) -> bool:
@@ -36,11 +54,70 @@ class Pair:
         return self.reference.ndim == 2
 
     def compare(self) -> Comparison:
-        """How far the two lie apart."""
+        """How far the two lie apart, beyond what is too small to matter and what neighbouring rows share.
+
+        Of images it does not matter how many are independent where all of them have nothing in common with the
+        reference's, or where some are farther out than its own range explains: what decides is the more certain of the
+        two ways to look. A few objects that stay in the picture are no change: of predictions that takes as many
+        independent rows as any test.
+        """
         if self.is_vector:
-            return compare_vectors(*reduced(self.reference, self.window))
-        compare = compare_categories if self.is_category else compare_numbers
-        return compare(self.reference, self.window)
+            return self._compare_vectors()
+        if self.is_category:
+            return compare_categories(self.reference, self.window).dependent(self._dependence(0.0))
+        change = self.smallest_change
+        factor = self._dependence(change)
+        near = compare_numbers(self.reference, self.window, change)
+        if factor <= 1 or near.p_value is None:
+            return near
+        if is_prediction(self.column):
+            return near.dependent(factor)
+        low, high = np.quantile(self.reference, _RANGE)
+        far = compare_numbers(self.reference, self.window, change + max(change, float(high - low) / 2))
+        return min((near.dependent(factor, apart=_APART), far), key=lambda one: one.p_value or 0.0)
+
+    def _compare_vectors(self) -> Comparison:
+        reference, window = reduced(self.reference, self.window)
+        halved = self.sequences and (self.sequences[0][1::2], self.sequences[1])
+        pair = replace(self, reference=reference, window=window, sequences=halved)
+        change = max(smallest_distance(self.reference), pair._neighbour_noise())
+        compared = compare_vectors(reference, window, _KERNEL_WIDTH * change)
+        return compared.dependent(pair._dependence(change, MAX_VECTORS), apart=_VECTORS_APART)
+
+    @property
+    def smallest_change(self) -> float:
+        """In the unit of a column of numbers, what values may move by without meaning anything; 0 for others.
+
+        It is what the column is known for, or the noise between neighbouring frames of the reference if that is more.
+        """
+        if self.is_category or self.is_vector:
+            return 0.0
+        return max(smallest_change(self.column, self.reference), self._neighbour_noise())
+
+    def _neighbour_noise(self) -> float:
+        """Of the reference, where neighbouring rows are alike; at most half of its spread, so that a change shows."""
+        if self.sequences is None or autocorrelation_time(self.reference, self.sequences[0]) <= 1:
+            return 0.0
+        spread = float(np.linalg.norm(self.reference.reshape(len(self.reference), -1).std(axis=0)))
+        return min(neighbour_noise(self.reference, self.sequences[0]), spread / 2)
+
+    def _dependence(self, change: float, most: int | None = None) -> float:
+        """The factor that `Comparison.dependent` takes.
+
+        A window that shows one state of many, such as one object that stays, has no variation to tell its dependence
+        by: it is taken to be at least as dependent as the reference.
+
+        Arguments:
+            change: variation below it is noise.
+            most: rows of each side that are compared; None is all.
+        """
+        if self.sequences is None:
+            return 1.0
+        usual = autocorrelation_time(self.reference, self.sequences[0], change)
+        times = usual, max(usual, autocorrelation_time(self.window, self.sequences[1], change))
+        counts = [min(len(values), most or len(values)) for values in (self.reference, self.window)]
+        worth = [min(n, len(v) / t) for n, v, t in zip(counts, (self.reference, self.window), times, strict=True)]
+        return float(np.sqrt(sum(1 / n for n in worth) / sum(1 / n for n in counts)))
 
     def shares(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The categories (k,), and the share (k,) that each has in the reference and in the window."""
@@ -127,19 +204,21 @@ def pair_columns(
     pairs: list[Pair] = []
     unknown: list[str] = []
     patterns: set[bytes] = set()
+    taken = reference.sequences(), window.sequences()
     for column, before in reference.columns.items():
         after = window.columns[column]
         if reference.is_category(column):
-            pairs.append(Pair(column, before, after))
+            pairs.append(Pair(column, before, after, taken))
             continue
         gaps = [without_value(values) for values in (before, after)]
         pattern = gaps[0].tobytes() + gaps[1].tobytes()
         if (gaps[0].any() or gaps[1].any()) and pattern not in patterns:
             patterns.add(pattern)
-            pairs.append(Pair(column + MISSING, *(np.where(gap, "no value", "value") for gap in gaps)))
+            has_value = [np.where(gap, "no value", "value") for gap in gaps]
+            pairs.append(Pair(column + MISSING, has_value[0], has_value[1], taken))
         values = [array[~gap] for array, gap in zip((before, after), gaps, strict=True)]
         if min(len(array) for array in values) >= minimum_values:
-            pairs.append(Pair(column, *values))
+            pairs.append(Pair(column, values[0], values[1], (taken[0][~gaps[0]], taken[1][~gaps[1]])))
         elif len(values[0]) >= minimum_values:
             unknown.append(f"{column} is not compared: {len(values[1])} values, {minimum_values} are needed")
     return tuple(pairs), tuple(unknown)

@@ -6,7 +6,10 @@ A column has moved when its distance is both more than chance explains and large
   controlled over each family of columns (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995); the families are the
   image statistics, the embedding and the predictions, so that a drift of one does not lower the bar of another;
 * matter: a limit on the distance itself, since with thousands of images chance explains nothing. Where the reference
-  pools enough accepted batches, they have taught how far each column moves when nothing is wrong.
+  pools enough accepted batches, they have taught how far each column moves when nothing is wrong. Values that moved by
+  less than the column's smallest change, such as two grey levels, have not moved.
+
+Neighbouring frames of one scene are not independent: chance is that of as many images as they are worth.
 
 A reference may know several conditions, such as day and night. A window is compared with each of them and with all
 together, and judged by the one that it is nearest to: what a model was accepted on is no drift, whenever it comes.
@@ -216,17 +219,16 @@ def _judge(family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPol
     """Compare the columns of one family and control its false discovery rate."""
     from scipy.stats import false_discovery_control
 
-    compared = [(pair.column, pair.compare()) for pair in family]
+    compared = [(pair, pair.compare()) for pair in family]
     tested = [comparison.p_value for _, comparison in compared if comparison.p_value is not None]
     adjusted = iter(false_discovery_control(tested) if tested else ())
     level = _level(tested, policy.false_discovery_rate)
     columns = []
-    for name, comparison in compared:
-        threshold = comparison.limit(learnt.get(name, policy.distance), level)
+    for pair, comparison in compared:
+        threshold = comparison.limit(learnt.get(pair.column, policy.distance), level)
         p_value = None if comparison.p_value is None else float(next(adjusted))
-        columns.append(
-            ColumnDrift(name, comparison.distance, threshold, p_value, drifted=comparison.distance >= threshold)
-        )
+        drifted = comparison.distance >= threshold
+        columns.append(ColumnDrift(pair.column, comparison.distance, threshold, p_value, drifted, pair.smallest_change))
     return columns
 
 

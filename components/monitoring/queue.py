@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def _tables(rows: Any, reference: Path) -> tuple[DriftTable, DriftTable]:
 
 def _drift(reference: DriftTable, window: DriftTable) -> Floats:
     """In 0–1: how probably each image is not one of the reference."""
-    decision = compare_tables(reference, window)
+    unordered = (replace(table, batches=np.arange(table.samples)) for table in (reference, window))
+    decision = compare_tables(*unordered)
     moved = [column.column for column in decision.columns if column.drifted]
     if decision.state is DriftState.INSUFFICIENT_DATA or not moved:
         moved = list(reference.columns)

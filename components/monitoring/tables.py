@@ -44,6 +44,7 @@ class DriftTable:
             where accepted batches have taught it.
         conditions: of a reference, the condition that each row was taken in, (n,) str; None is one for all.
         names: `image_id` and `uri` of each row, (n,) objects, where they are known.
+        batches: (n,) labels of the run or the night that each row came with; None is one for all.
     """
 
     columns: Mapping[str, npt.NDArray[Any]]
@@ -53,6 +54,7 @@ class DriftTable:
     tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     names: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     conditions: npt.NDArray[np.str_] | None = None
+    batches: npt.NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:
@@ -71,7 +73,20 @@ class DriftTable:
         """Some of the rows, as a window of their own."""
         columns, names = ({name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names))
         conditions = None if self.conditions is None else self.conditions[which]
-        return replace(self, columns=columns, names=names, conditions=conditions)
+        batches = None if self.batches is None else self.batches[which]
+        return replace(self, columns=columns, names=names, conditions=conditions, batches=batches)
+
+    def sequences(self) -> npt.NDArray[np.int64]:
+        """Which batch and folder each row is from, as (n,) labels: only rows of one follow each other in time.
+
+        Rows without a name are taken for those of one folder, in the order of the table.
+        """
+        places = self.names.get("uri", self.names.get("image_id", [""] * self.samples))
+        folders = [str(place).rpartition("/")[0] for place in places]
+        batches = [0] * self.samples if self.batches is None else self.batches.tolist()
+        numbers: dict[tuple[int, str], int] = {}
+        keys = zip(batches, folders, strict=True)
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
     def rows_like(self, condition: str) -> npt.NDArray[np.int64]:
         """Which rows a window of this condition is compared with: those taken in it, or all where none is its own."""
@@ -95,7 +110,8 @@ def joined(tables: Sequence[DriftTable]) -> DriftTable:
     first = tables[0]
     columns = {name: _stacked([table.columns[name] for table in tables]) for name in first.columns}
     names = {name: np.concatenate([table.names[name] for table in tables]) for name in first.names}
-    return replace(first, columns=columns, names=names)
+    batches = np.repeat(np.arange(len(tables)), [table.samples for table in tables])
+    return replace(first, columns=columns, names=names, batches=batches)
 
 
 def _stacked(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -211,8 +227,9 @@ def read_reference(path: Path) -> DriftTable:
     """
     rows, about = read_rows(path)
     found = window_of(rows.drop_columns([BATCH]), about["model"], about["statistics_recipe"], about["failed"])
-    conditions = np.array(about["conditions"], np.str_)[rows[BATCH].to_numpy()]
-    return replace(found, tolerances=about["tolerances"], conditions=conditions)
+    batches = rows[BATCH].to_numpy().astype(np.int64)
+    conditions = np.array(about["conditions"], np.str_)[batches]
+    return replace(found, tolerances=about["tolerances"], conditions=conditions, batches=batches)
 
 
 def read_rows(path: Path) -> tuple[Any, dict[str, Any]]:

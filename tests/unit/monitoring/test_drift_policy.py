@@ -90,7 +90,7 @@ def test_a_mix_of_a_thousand_classes_is_seen_to_change(judge, ordinary, drawn_fr
 
 
 def test_values_that_go_missing_are_drift(judge, ordinary):
-    gaps = np.where(np.arange(100) < 60, np.nan, 0.9)
+    gaps = np.where(np.random.default_rng(4).permutation(100) < 60, np.nan, 0.9)
     decision = judge(ordinary(100, seed=2, prediction_confidence_mean=gaps))
     assert any(
         reason.startswith("prediction_confidence_mean (missing) moved by D=0.60")
@@ -157,10 +157,19 @@ def test_another_constant_is_drift(judge, ordinary):
 
 def test_a_significant_but_small_move_of_many_images_is_no_drift(judge, ordinary):
     rng = np.random.default_rng(3)
-    reference = ordinary(4000, seed=1, brightness=rng.normal(100, 15, 4000))
-    decision = judge(ordinary(4000, seed=2, brightness=rng.normal(103, 15, 4000)), reference)
-    assert of(decision, "brightness").p_value < 1e-6
+    reference = ordinary(4000, seed=1, megapixels=rng.normal(100, 15, 4000))
+    decision = judge(ordinary(4000, seed=2, megapixels=rng.normal(103, 15, 4000)), reference)
+    assert of(decision, "megapixels").p_value < 1e-6
     assert decision.state is DriftState.OK
+
+
+def test_a_complete_move_by_less_than_matters_is_no_drift(judge, ordinary):
+    rng = np.random.default_rng(3)
+    reference = ordinary(200, seed=1, brightness=rng.normal(108, 0.2, 200))
+    wavers, darker = (judge(ordinary(100, seed=2, brightness=rng.normal(b, 0.2, 100)), reference) for b in (109, 104))
+    assert (wavers.state, of(wavers, "brightness").distance) == (DriftState.OK, 0)
+    assert of(wavers, "brightness").smallest_change == 2
+    assert (darker.state, of(darker, "brightness").distance) == (DriftState.DRIFT, 1)
 
 
 def test_a_move_in_one_half_of_a_window_is_a_warning(judge, ordinary):
