@@ -13,6 +13,7 @@
     ├── PassError             an optimization pass could not do what it was asked
     ├── BundleError           a bundle is damaged or does not reproduce its golden outputs
     ├── RegistryError         the model registry lacks what was asked for, or refused
+    │   └── NotRegisteredError    no version of the model was ever released
     └── IncompatibleError     two things that must agree (recipes, classes, columns) do not
 
 Third-party exceptions are translated where they enter (`raise … from error`), so callers
@@ -118,6 +119,10 @@ class BundleError(FovealError):
 
 class RegistryError(FovealError):
     """The model registry lacks what was asked for, or refused the change."""
+
+
+class NotRegisteredError(RegistryError):
+    """No version of this model was ever released."""
 
 
 class IncompatibleError(FovealError):

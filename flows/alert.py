@@ -18,7 +18,13 @@ from flows.config_alert import AlertConfig
 from flows.settings import Settings
 
 
-@flow(name="alert", flow_run_name="{config.subject}: {config.rule}", retries=3, retry_delay_seconds=60)
+@flow(
+    name="alert",
+    flow_run_name="{config.subject}: {config.rule}",
+    retries=3,
+    retry_delay_seconds=60,
+    description="Tell people what an automation has noticed: a line in the log, a message to each channel.",
+)
 def alert(config: AlertConfig) -> None:
     """Tell people: a line in the log, and a message to each URL in `FOVEAL_ALERT_URLS`.
 

@@ -17,9 +17,12 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 
+from components.contracts import DriftState
 from flows.config_deployments import DeploymentsConfig, WatchedModel
+from flows.summary import NO_IMAGES
 from flows.times import time_allowed
 
+ENDINGS = (*(state.value.replace("_", " ") for state in DriftState), NO_IMAGES)  # of nights, as their final states
 Trigger = Literal["drift", "accuracy"]
 NIGHTLY_FLOW, RETRAIN_FLOW = "nightly monitoring", "retrain"
 EVENTS: dict[Trigger, tuple[str, dict[str, str]]] = {
@@ -133,7 +136,7 @@ def missing(model: WatchedModel, nightly: UUID, alert: UUID, allowed: timedelta)
         description=f"A scheduled run has {allowed} from when it is due; without it, runs alert/alert.",
         trigger=EventTrigger(
             after={"prefect.flow-run.Pending", "prefect.flow-run.Late"},
-            expect={"prefect.flow-run.Completed"},
+            expect={f"prefect.flow-run.{name}" for name in ("Completed", *ENDINGS)},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=[
                 {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{nightly}"},

@@ -10,12 +10,19 @@ from prefect.artifacts import create_markdown_artifact
 from components.contracts import InferenceRun
 from components.files import sha256_json
 from flows.config_batch import BatchConfig
+from flows.outcome import concluded
 from flows.predicting import predict_images
 from flows.settings import Settings
 from flows.steps import step
 
 
-@flow(name="batch inference", flow_run_name="{config.model}", validate_parameters=True)
+@flow(
+    name="batch inference",
+    flow_run_name="{config.model}",
+    validate_parameters=True,
+    description="Run a model over images and write Parquet: one row per image, one per detection.",
+)
+@concluded
 def batch(config: BatchConfig) -> InferenceRun:
     """Run a model over images and write Parquet: one row per image, one per detection.
 

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from datetime import datetime
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,9 @@ from components.credentials import redact
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
-from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, promotion, retrain, up
+from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, models, promotion, retrain, up
 from flows.commands.release_screen import show_release
-from flows.commands.shared import Json, Refresh, require_images, running, show
+from flows.commands.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
 from flows.console import print_plainly
 from flows.ending import STOPPED, Ended, end_in_order
 from flows.settings import Settings
@@ -30,28 +31,43 @@ _KEEP_GOING = "A host that does not answer costs its own images"
 
 app = typer.Typer(
     name="foveal",
-    help="Take a trained computer-vision model to production and keep it healthy there.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
-app.add_typer(bundle_app, name="bundle")
+app.add_typer(bundle_app, name="bundle", rich_help_panel=RUNNING)
 app.add_typer(promotion.app)
 app.add_typer(comparing.app)
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
-app.add_typer(drift_app, name="drift")
+app.add_typer(drift_app, name="drift", rich_help_panel=WATCHING)
 app.add_typer(ab.app)
 app.add_typer(gates.app)
 app.add_typer(retrain.app)
 app.add_typer(deploy.app)
 app.add_typer(up.app)
 app.add_typer(doctor.app)
-app.add_typer(labels.app, name="labels")
+app.add_typer(labels.app, name="labels", rich_help_panel=IMPROVING)
 app.add_typer(metrics.app)
+app.add_typer(models.app)
 
 
-@app.command()
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"foveal {version_of('foveal')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def foveal(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take a trained computer-vision model to production and keep it healthy there."""
+
+
+@app.command(rich_help_panel=RUNNING)
 def release(
     config: Annotated[Path, typer.Argument(help="A YAML file; the README shows one of ten lines.")],
     trust_pickle: Annotated[
@@ -87,7 +103,7 @@ def release(
     show(done.to_json(), as_json, lambda: show_release(done))
 
 
-@app.command()
+@app.command(rich_help_panel=WATCHING)
 def monitor(
     name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
     images: Annotated[str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")] = None,
@@ -117,7 +133,7 @@ def monitor(
     _require_some(done.window)
 
 
-@app.command()
+@app.command(rich_help_panel=WATCHING)
 def nightly(
     name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
     images: Annotated[str, typer.Option(help="Where images arrive: a folder, a glob, a manifest or a URL.")],
@@ -163,7 +179,7 @@ def drift_calibrate(
     show(done.to_json(), as_json, lambda: screen.calibration(done))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def predict(
     model: Annotated[str, typer.Argument(help="A registered model (NAME, NAME@alias, NAME/version) or a bundle.")],
     images: Annotated[str, typer.Argument(help="A folder, a glob, a manifest, a URL or one image.")],
@@ -186,7 +202,7 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNNING)
 def demo(
     as_json: Json = False,
     fresh: Annotated[bool, typer.Option(help="Forget finished steps of earlier demos first.")] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
@@ -26,10 +27,21 @@ def at(position: int) -> dict[str, Any]:
     return {"position": position}
 
 
+def _words(name: str) -> str:
+    """A field's or a class's name as a form shows it: ``"labels_split"`` and ``"LabelsSplit"`` are Labels split."""
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
+    return "IoU" if text == "iou" else text[:1].upper() + text[1:]
+
+
 class Parameters(BaseModel):
     """Common ground: a name that is not known is an error, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        field_title_generator=lambda name, _: _words(name),
+        model_title_generator=lambda model: _words(re.sub(r"(Input|Config|Options)$", "", model.__name__)),
+    )
 
 
 class NormalisationInput(Parameters):
@@ -216,16 +228,20 @@ class Thresholds(Parameters):
     iou: float = Field(0.7, ge=0, le=1, description="Overlap above which NMS keeps one box.", json_schema_extra=at(1))
 
 
+BuiltInTarget = Literal["workstation", "edge_server", "embedded", "mobile"]  # a choice in the form
+
+
 class ReleaseConfig(Parameters):
     """Everything a release needs."""
 
     name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
     model: ModelInput = Field(json_schema_extra=at(1))
     data: DataInput = Field(json_schema_extra=at(2))
-    target: str = Field(
+    target: BuiltInTarget | str = Field(
         "workstation",
         description="A built-in target, or the path of a TOML file of your own.",
         json_schema_extra=at(3),
+        union_mode="left_to_right",
     )
     promote: Literal["verified", "never"] = Field(
         "verified",

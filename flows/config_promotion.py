@@ -32,5 +32,10 @@ class PromotionConfig(Parameters):
         json_schema_extra=at(3),
     )
     reason: str = Field("", description="Why, for the record.", json_schema_extra=at(4))
+    who: str = Field(
+        "",
+        description="Who decides, for the record; by default whoever runs the process: Prefect's pages know no person.",
+        json_schema_extra=at(5),
+    )
 
     _name = field_validator("name")(lambda value: check_model_name(value))

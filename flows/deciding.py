@@ -15,7 +15,8 @@ def decide_by_hand(config: PromotionConfig) -> ModelVersion:
         RegistryError: no such version, none to go back to, or somebody changed the champion meanwhile.
     """
     registry = open_registry()
-    grounds = Grounds(BY_HAND, Settings.from_environment().user, (config.reason,) if config.reason else ())
+    who = config.who or Settings.from_environment().user
+    grounds = Grounds(BY_HAND, who, (config.reason,) if config.reason else ())
     if config.action == "rollback":
         return registry.rollback(config.name, grounds, config.to)
     return registry.promote(config.name, registry.get(config.name, config.version).version, grounds)

@@ -8,7 +8,7 @@ that is no longer watched is removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,9 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 from flows import demo
 from flows.automations import Change, apply_automations, plan_automations
 from flows.config_deployments import DeploymentsConfig, WorkPoolInput
-from flows.deployments import OURS, Plan, nightly_name, plan
+from flows.deployments import Plan, nightly_name, plan
+from flows.readiness import Readiness, readiness
+from flows.schedules import OURS, WAITS
 from flows.settings import Settings
 from flows.times import fires
 from flows.work_pools import ensure_pool
@@ -60,6 +62,7 @@ class Served:
 
     deployments: tuple[Deployed, ...]
     automations: tuple[tuple[str, Change], ...] = ()
+    notes: tuple[str, ...] = ()  # of models that are not ready for all of it
 
     def id_of(self, name: str) -> UUID:
         """The id of a deployment, by its full name."""
@@ -80,7 +83,7 @@ class Served:
             for one in self.deployments
         ]
         automations = [{"name": name, "state": change.value} for name, change in self.automations]
-        return {"deployments": rows, "automations": automations}
+        return {"deployments": rows, "automations": automations, "notes": list(self.notes)}
 
 
 def deploy(config: DeploymentsConfig, settings: Settings) -> Served:
@@ -91,7 +94,8 @@ def deploy(config: DeploymentsConfig, settings: Settings) -> Served:
     Raises:
         ConfigError: a release file is missing or wrong, or the work pool is there with another type.
     """
-    plans = plan(config, settings)
+    ready = {model.name: readiness(model.name, settings) for model in config.models}
+    plans = plan(config, settings, ready)
     compose_demo(plans, settings)
     with get_client(sync_client=True) as client:
         if config.work_pool:
@@ -100,7 +104,15 @@ def deploy(config: DeploymentsConfig, settings: Settings) -> Served:
         ids = {one.name: one.id for one in done}
         automations = apply_automations(client, plan_automations(config, ids, nightly_name), OURS)
         done += _remove_others(client, set(ids))
-    return Served(tuple(done), automations)
+    return Served(tuple(done), automations, tuple(_notes(ready)))
+
+
+def _notes(ready: Mapping[str, Readiness]) -> Iterator[str]:
+    for name, model in ready.items():
+        if not model.released:
+            yield f"{name} has no champion yet: its schedules begin with its first release"
+        if model.untrainable:
+            yield f"{model.untrainable}: a drift fills the labelling queue, and retrains nothing"
 
 
 def compose_demo(plans: Iterable[Plan], settings: Settings) -> None:
@@ -175,8 +187,9 @@ def _schedules(wanted: Plan, found: DeploymentResponse) -> list[DeploymentSchedu
     if wanted.timer is None:
         return None
     there = found.schedules[0] if len(found.schedules) == 1 else None
-    asked = wanted.timer.active
-    active = asked if asked is not None else (there.active if there else True)
+    asked, waited = wanted.timer.active, WAITS in found.tags
+    active = asked if asked is not None else (there.active or waited if there else True)
+    active = active and not wanted.timer.waits
     if there and there.schedule == wanted.timer.schedule and there.active == active:
         return None
     return [DeploymentScheduleUpdate(schedule=wanted.timer.schedule, active=active)]

@@ -17,6 +17,8 @@ Looks at the images of **{name}** that came since its last run: predicts, keeps 
 writes the report, tells people. Scheduled by cron `{cron}` in {timezone}; each image counts once, whatever fails in
 between.
 
+Its schedule begins with the first release of {name}: run *release* before anything else.
+
 **Fill in** nothing for an ordinary night. `labels` may point to labels as they arrive; accuracy is then measured.
 
 A drift is told as the event `foveal.drift.detected`. A night that fails, or that has not completed by
@@ -26,7 +28,8 @@ for the next.
 
 RETRAIN = """\
 Fine-tunes the champion on new labels, sends the challenger through the whole chain and the gates, and promotes it
-only if every gate says so. Automations start it after a drift or a loss of accuracy.
+only if every gate says so. Automations start it after a drift or a loss of accuracy. It needs a champion that was
+released from a checkpoint: run *release* first.
 
 **Fill in** the model's name, and `data.labels` if the labels are not in the labelling queue. With too few labels it
 fills the queue and says how many are missing.
@@ -43,7 +46,8 @@ labelling queue and says how many are missing; after a rejected challenger it wa
 """
 
 BATCH = """\
-Runs a model over images and writes Parquet: one row per image, one per detection.
+Runs a model over images and writes Parquet: one row per image, one per detection. It needs a released version, or a
+bundle: run *release* first.
 
 **Fill in** the model (`NAME`, `NAME@alias`, `NAME/version`, or a bundle) and the images (a folder, a glob, a
 manifest, a URL). The same run again does nothing; one that was stopped resumes.
@@ -51,7 +55,7 @@ manifest, a URL). The same run again does nothing; one that was stopped resumes.
 
 PROMOTION = """\
 Makes a version the champion by hand, or goes back to the champion before. The decision is appended to the record with
-the person, the time and the reason.
+the person, the time and the reason. It needs a released version: run *release* first.
 
 **Fill in** the model's name, `promote` and a version, or `rollback`, and say why.
 """

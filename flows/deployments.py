@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from typing import Any
@@ -27,10 +29,10 @@ from flows.config_promotion import PromotionConfig
 from flows.nightly import nightly
 from flows.pipeline import release
 from flows.promotion import promotion
+from flows.readiness import Readiness
 from flows.retraining import retrain
+from flows.schedules import OURS, WAITS
 from flows.settings import Settings
-
-OURS = "made-by-foveal"  # the tag of what `deploy` made, and may remove
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ class Timer:
         cron: as cron has it.
         timezone: its name.
         active: whether it runs; None: it begins so, and stays what people make it.
+        waits: it begins with the first release of the model.
     """
 
     cron: str
     timezone: str
     active: bool | None = None
+    waits: bool = False
 
     @property
     def schedule(self) -> CronSchedule:
@@ -85,14 +89,20 @@ class Plan:
         """As Prefect has it: flow/deployment."""
         return f"{self.flow.name}/{self.name}"
 
+    @property
+    def all_tags(self) -> list[str]:
+        """Its tags, ours, and the one of a schedule that waits."""
+        waits = self.timer is not None and self.timer.waits and self.timer.active is not False
+        return sorted((OURS, *self.tags, *((WAITS,) if waits else ())))
+
     def build(self, pool: WorkPoolInput | None) -> RunnerDeployment:
         """As Prefect's client wants it; the flow is named by its module, since a path would change `sys.path`."""
         built = RunnerDeployment.from_flow(
             self.flow,
             self.name,
             parameters={"config": self.config.model_dump(mode="json")},
-            description=self.description,
-            tags=sorted((OURS, *self.tags)),
+            description=one_line_paragraphs(self.description),
+            tags=self.all_tags,
             version=version_of("foveal"),
             concurrency_limit=self.limit,
             enforce_parameter_schema=True,
@@ -101,18 +111,37 @@ class Plan:
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
         if timer := self.timer:
-            built.schedules = [DeploymentScheduleCreate(schedule=timer.schedule, active=timer.active is not False)]
+            begins = timer.active is not False and not timer.waits
+            built.schedules = [DeploymentScheduleCreate(schedule=timer.schedule, active=begins)]
         return built
 
 
-def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
+def one_line_paragraphs(text: str) -> str:
+    """Markdown without the line breaks inside its paragraphs, which Prefect's pages keep."""
+    return re.sub(r"(?<=\S)\n(?=[^\s#*|-])", " ", text)
+
+
+def plan(
+    config: DeploymentsConfig, settings: Settings, ready: Mapping[str, Readiness] | None = None
+) -> tuple[Plan, ...]:
     """The deployments that the configuration asks for.
+
+    Arguments:
+        config: the models to watch.
+        settings: the storage.
+        ready: by model; one that is not there counts as released.
 
     Raises:
         ConfigError: a release file is missing or wrong.
     """
     wait, refuse = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
     first, at_once = config.models[0], config.retrainings_at_once
+    waiting = {name for name, model in (ready or {}).items() if not model.released}
+    untrainable = [
+        f"\n**{model.untrainable}**: there a drift fills the labelling queue.\n"
+        for model in (ready or {}).values()
+        if model.untrainable
+    ]
     files = [model.release for model in config.models if model.release]
     released = read_config(files[0], ReleaseConfig) if files else demo.release_config(settings)
     trial = AlertConfig(subject=first.name, rule="trial", reason="started by hand to try the channels out")
@@ -128,7 +157,7 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
                 ),
                 model.nightly(),
                 ConcurrencyLimitConfig(limit=1, collision_strategy=refuse),
-                Timer(model.cron, model.timezone, model.active),
+                Timer(model.cron, model.timezone, model.active, model.name in waiting),
                 (model.name,),
             )
             for model in config.models
@@ -136,11 +165,15 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
         Plan(
             retrain,
             "retrain",
-            texts.RETRAIN.format(at_once=at_once),
+            texts.RETRAIN.format(at_once=at_once) + "".join(untrainable),
             first.retrain(),
             ConcurrencyLimitConfig(limit=at_once, collision_strategy=wait),
         ),
-        *(scheduled_retraining(model, cron) for model in config.models if (cron := model.retraining.cron)),
+        *(
+            scheduled_retraining(model, cron, waits=model.name in waiting)
+            for model in config.models
+            if (cron := model.retraining.cron)
+        ),
         Plan(batch, "batch", texts.BATCH, BatchConfig(model=first.name, images=first.images)),
         Plan(
             promotion, "promotion", texts.PROMOTION, by_hand, ConcurrencyLimitConfig(limit=1, collision_strategy=wait)
@@ -149,7 +182,7 @@ def plan(config: DeploymentsConfig, settings: Settings) -> tuple[Plan, ...]:
     )
 
 
-def scheduled_retraining(model: WatchedModel, cron: str) -> Plan:
+def scheduled_retraining(model: WatchedModel, cron: str, *, waits: bool = False) -> Plan:
     """A model's retraining whatever its nights say.
 
     A deployment of its own: Prefect 3.8.8 drops the parameters of a schedule that somebody pauses.
@@ -160,7 +193,7 @@ def scheduled_retraining(model: WatchedModel, cron: str) -> Plan:
         texts.SCHEDULED.format(name=model.name, cron=cron, timezone=model.timezone),
         model.retrain().model_copy(update={"trigger": "schedule"}),
         ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        Timer(cron, model.timezone),
+        Timer(cron, model.timezone, waits=waits),
         (model.name,),
     )
 

@@ -26,6 +26,7 @@ from flows import ab_scoring
 from flows.ab_scoring import ArmFigures
 from flows.config_ab import AbConfig
 from flows.formats import number, plain
+from flows.outcome import concluded
 from flows.predicting import Served, serving
 from flows.progress import advance, note
 from flows.settings import Settings
@@ -63,7 +64,13 @@ class AbSummary:
         return plain(self)
 
 
-@flow(name="ab test", flow_run_name="{config.name}: {config.a} and {config.b}", validate_parameters=True)
+@flow(
+    name="ab test",
+    flow_run_name="{config.name}: {config.a} and {config.b}",
+    validate_parameters=True,
+    description="Run two versions over the same images, or a share each, and compare their scores.",
+)
+@concluded
 def ab_test(config: AbConfig) -> AbSummary:
     """Run two versions over images that the test has not seen, and judge all that it has.
 

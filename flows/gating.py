@@ -17,6 +17,7 @@ from components.files import write_json
 from flows import tasks
 from flows.config_gates import GatesConfig, GatesInput
 from flows.gates_publish import publish_gates
+from flows.outcome import concluded
 from flows.predicting import Served, read_bundle
 from flows.progress import advance
 from flows.steps import Split, step, workplace
@@ -74,7 +75,13 @@ def _timed(report: GateReport) -> bool:
     return all(gate.verdict in decided for gate in report.gates if gate.name == "p95_ms")
 
 
-@flow(name="gates", flow_run_name="{config.name}", validate_parameters=True)
+@flow(
+    name="gates",
+    flow_run_name="{config.name}",
+    validate_parameters=True,
+    description="Run the gates of one registered version against another; no alias moves.",
+)
+@concluded
 def check_gates(config: GatesConfig) -> GateReport:
     """Run the gates of one registered version against another; no alias moves.
 

@@ -13,6 +13,7 @@ from flows.config_retraining import RetrainConfig, TrainingInput
 from flows.labelling import Original
 from flows.predicting import Served, read_bundle
 from flows.progress import advance
+from flows.readiness import why_untrainable
 from flows.settings import Settings
 from flows.steps import Split, step, workplace
 from flows.tasks import registry
@@ -27,7 +28,7 @@ class Champion:
     Arguments:
         version: in the registry.
         bundle: a copy of its bundle.
-        source: the checkpoint that it was made from.
+        source: the file that it was made from; a checkpoint where it can be trained further.
         reference: what drift of its images is measured against.
         released: the parameters that it was released with.
         served: how it runs.
@@ -39,6 +40,11 @@ class Champion:
     reference: Path | None
     released: ReleaseConfig
     served: Served
+
+    @property
+    def untrainable(self) -> str:
+        """Why it cannot be trained further; empty when it can."""
+        return why_untrainable(self.version, self.source)
 
     @property
     def spec(self) -> VisionSpec:
@@ -96,17 +102,12 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
     store = registry()
     version = store.get(name, CHAMPION)
     label = f"{version.name}/{version.version}"
-    source = store.download_source(version, output)
-    if source is None or source.suffix != ".pt":
-        raise ConfigError(
-            "a champion that was released from a checkpoint (.pt), from which training can go on",
-            found=f"{label}, made from {source.name if source else 'a file that was not kept'}",
-            mend="release the model from its checkpoint, or train elsewhere and release the result",
-        )
+    source = store.download_source(version, output) or Path("a file that was not kept")
     released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
-    if released.model.trust_pickle:
+    untrainable = why_untrainable(version, source)
+    if released.model.trust_pickle and not untrainable:
         require_trusted(source, label, asked=trust)
-    if not released.data.labelled.exists():
+    if not untrainable and not released.data.labelled.exists():
         raise ConfigError(
             f"the labelled data that {label} was released with",
             found=f"nothing at {released.data.labelled}",

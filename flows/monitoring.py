@@ -10,13 +10,20 @@ from prefect import flow
 
 from flows import publish, tasks, watching
 from flows.config import MonitorConfig
+from flows.outcome import concluded
 from flows.predicting import read_bundle
 from flows.settings import Settings
 from flows.steps import Images
 from flows.summary import MonitorSummary
 
 
-@flow(name="monitor", flow_run_name="{config.name}", validate_parameters=True)
+@flow(
+    name="monitor",
+    flow_run_name="{config.name}",
+    validate_parameters=True,
+    description="Do with any images, or any time range, what a night does with its own.",
+)
+@concluded
 def monitor(config: MonitorConfig) -> MonitorSummary:
     """Run a registered version over images, or take what was kept of a time range, and do what a night does with it.
 

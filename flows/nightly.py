@@ -17,12 +17,19 @@ from components.monitoring import PlannedWindow
 from components.monitoring.alert_book import Alert
 from flows import publish, tasks, watching
 from flows.config import NightlyConfig
+from flows.outcome import concluded
 from flows.predicting import read_bundle
 from flows.settings import Settings
 from flows.summary import MonitorSummary, NightlySummary, lines_of
 
 
-@flow(name="nightly monitoring", flow_run_name="{config.name}", validate_parameters=True)
+@flow(
+    name="nightly monitoring",
+    flow_run_name="{config.name}",
+    validate_parameters=True,
+    description="Look at the images that came since the last run: predict, keep, judge, report, tell.",
+)
+@concluded
 def nightly(config: NightlyConfig) -> NightlySummary:
     """Look at the images that came since the last run.
 

@@ -28,8 +28,10 @@ from components.targets import load_target
 from flows import publish, tasks, trust
 from flows.config import ReleaseConfig
 from flows.evaluating import evaluation
+from flows.outcome import concluded
 from flows.predicting import Served
 from flows.progress import note
+from flows.schedules import start_waiting
 from flows.settings import Settings
 from flows.steps import Images, Split
 from flows.succession import succeed
@@ -37,7 +39,13 @@ from flows.summary import ReleaseSummary
 from model_registry import DataFacts, Release
 
 
-@flow(name="release", flow_run_name="{config.name}", validate_parameters=True)
+@flow(
+    name="release",
+    flow_run_name="{config.name}",
+    validate_parameters=True,
+    description="Take a trained model to a registered, deployable, monitored version.",
+)
+@concluded
 def release(config: ReleaseConfig) -> ReleaseSummary:
     """Take a trained model to a registered, deployable, monitored version.
 
@@ -93,6 +101,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     served, gates = replace(served, label=f"{version.name}/{version.version}"), None
     if config.promote == "verified":
         version, gates = succeed(version, served, bundle.folder, golden)
+        start_waiting(version.name)
 
     run, drift = None, None
     if data.images:

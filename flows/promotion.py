@@ -8,10 +8,18 @@ from prefect.artifacts import create_markdown_artifact
 from components.contracts import Decided, ModelVersion
 from flows.config_promotion import PromotionConfig
 from flows.deciding import decide_by_hand, open_registry
+from flows.outcome import concluded
+from flows.schedules import start_waiting
 from flows.steps import step
 
 
-@flow(name="promotion", flow_run_name="{config.action} {config.name}", validate_parameters=True)
+@flow(
+    name="promotion",
+    flow_run_name="{config.action} {config.name}",
+    validate_parameters=True,
+    description="Make a version the champion, or go back to the champion before.",
+)
+@concluded
 def promotion(config: PromotionConfig) -> ModelVersion:
     """Make a version the champion, or go back to the champion before; the record says who, when and why.
 
@@ -22,6 +30,7 @@ def promotion(config: PromotionConfig) -> ModelVersion:
         FovealError: no such version, none to go back to, or somebody changed the champion meanwhile.
     """
     champion = decide(config)
+    start_waiting(champion.name)
     publish(champion, open_registry().decisions(config.name))
     return champion
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from prefect import flow
 
 from components.contracts import DatasetVersion, Outcome
-from components.errors import BudgetError, BundleError, PassError
+from components.errors import BudgetError, BundleError, ConfigError, PassError
 from flows import attempts, gating, labelling, learning, tasks
 from flows.config_retraining import RetrainConfig
 from flows.gates_publish import publish_gates
 from flows.learning import Champion
+from flows.outcome import concluded
 from flows.pipeline import release
 from flows.predicting import read_bundle
 from flows.retraining_publish import publish_ending
@@ -26,7 +27,13 @@ from flows.steps import Split
 from flows.summary_retraining import RetrainSummary
 
 
-@flow(name="retrain", flow_run_name="{config.name}: {config.trigger}", validate_parameters=True)
+@flow(
+    name="retrain",
+    flow_run_name="{config.name}: {config.trigger}",
+    validate_parameters=True,
+    description="Train a challenger on new labels, and promote it only if every gate is passed.",
+)
+@concluded
 def retrain(config: RetrainConfig) -> RetrainSummary:
     """Train a challenger on new labels, and put it in the champion's place if every gate says so.
 
@@ -52,6 +59,10 @@ def _retrain(config: RetrainConfig) -> RetrainSummary:
         return RetrainSummary.not_begun(config, reason)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         champion = learning.fetch_champion(config.name, Path(scratch), config.trust_pickle)
+        if champion.untrainable:
+            done = _ask_instead(config, champion)
+            attempts.remember(config, champion.version, done)
+            return done
         new = labelling.new_labels(config.name, champion.spec, config.data)
         dataset, count, missing = None, new.count, config.missing(new.count)
         if not missing:
@@ -65,6 +76,22 @@ def _retrain(config: RetrainConfig) -> RetrainSummary:
             done = _challenge(config, champion, dataset, new.until, Path(scratch))
         attempts.remember(config, champion.version, done)
         return done
+
+
+def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
+    """Fill the labelling queue for a champion that cannot be trained further here.
+
+    Raises:
+        ConfigError: the retraining was asked for by hand.
+    """
+    queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+    if config.trigger == "by hand":
+        raise ConfigError(
+            "a champion that was released from a checkpoint (.pt), from which training can go on",
+            found=f"{champion.version.name}/{champion.version.version}, released from {champion.source.name}",
+            mend=f"label the {queued} images of the queue, train elsewhere and release the result",
+        )
+    return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
 
 
 def _challenge(

@@ -17,7 +17,7 @@ from flows.summary_retraining import RetrainSummary
 def publish_ending(config: RetrainConfig, done: RetrainSummary) -> None:
     """The state, the reason and the data, as Markdown; nobody watches a retraining that began by itself."""
     create_markdown_artifact(key="retraining", markdown=markdown(config, done), description="How the retraining ended")
-    if done.state == Ending.NEEDS_LABELS and config.trigger != "by hand":
+    if done.state in (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE) and not done.repeated and config.trigger != "by hand":
         wanted = Alert(config.name, "labels wanted", AlertStatus.FIRING, done.reason, datetime.now(UTC))
         send_alerts([wanted], Settings.from_environment().alert_channels)
 

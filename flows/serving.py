@@ -186,8 +186,8 @@ async def _served(runner: Runner, told: set[str]) -> dict[UUID, Flow[Any, Any]]:
     """
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
-    from flows.deployments import OURS
     from flows.own_deployments import foreign_fields, own_flows
+    from flows.schedules import OURS
 
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
     served = {}

@@ -18,7 +18,7 @@ class RetrainSummary:
 
     Arguments:
         name: of the model.
-        state: `promoted`, `rejected`, `needs_labels`, or `not_begun`.
+        state: `promoted`, `rejected`, `needs_labels`, `not_trainable`, or `not_begun`.
         reason: one line.
         champion: version in production afterwards, where it is known.
         challenger: version that was trained, or None.
@@ -52,6 +52,12 @@ class RetrainSummary:
         return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
 
     @classmethod
+    def not_trainable(cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int) -> Self:
+        """Training cannot go on from the champion; images wait to be labelled for a training elsewhere."""
+        reason = f"{why}; {queued} images wait in the labelling queue: train elsewhere and release the result"
+        return cls(config.name, "not_trainable", reason, champion.version, queued=queued)
+
+    @classmethod
     def unfit(cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str) -> Self:
         """A challenger was trained that cannot be released, and so is rejected without a version of its own."""
         return cls(config.name, "rejected", reason, champion.version, dataset=dataset)
@@ -72,6 +78,16 @@ class RetrainSummary:
     def bundle(self) -> Path | None:
         """The challenger's bundle, where this storage root keeps it."""
         return kept_bundle(self.name, self.challenger) if self.challenger else None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended: one that did not begin was skipped."""
+        return "skipped" if self.state == "not_begun" else self.state.replace("_", " ")
+
+    @property
+    def headline(self) -> str:
+        """The reason."""
+        return self.reason
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; paths are strings."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from components.backends import weight_files
 from components.contracts import DatasetVersion, Decided, DriftReport, ModelVersion
-from components.errors import ConfigError, RegistryError
+from components.errors import ConfigError, NotRegisteredError, RegistryError
 from components.files import replacing
 from model_registry import aliases, datasets, deciding, drift, runs
 from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
@@ -93,10 +93,13 @@ class Registry:
         for version in versions:
             if version.version == number or (number is None and which in version.aliases):
                 return version
-        raise RegistryError(
-            f"version {which} of {name}" if number is not None else f"a version of {name} with alias {which}",
-            found=_listing(versions) if versions else f"no model of that name, only {self._names() or 'none at all'}",
-            mend="choose one of these" if versions else "release it first, or check the name and the tracking URI",
+        expected = f"version {which} of {name}" if number is not None else f"a version of {name} with alias {which}"
+        if versions:
+            raise RegistryError(expected, found=_listing(versions), mend="choose one of these")
+        raise NotRegisteredError(
+            expected,
+            found=f"no model of that name, only {self._names() or 'none at all'}",
+            mend="release it first, or check the name and the tracking URI",
         )
 
     def standings(self) -> tuple[Standing, ...]:

@@ -17,6 +17,10 @@ class Ending(StrEnum):
     PROMOTED = "promoted"
     REJECTED = "rejected"
     NEEDS_LABELS = "needs_labels"
+    NOT_TRAINABLE = "not_trainable"
+
+
+_NOTHING_TRAINED = (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE)
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,14 @@ def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime 
     """When the next automatic retraining may begin; None is now.
 
     The wait after a rejected challenger doubles with each further one: data that taught nothing yesterday is unlikely
-    to teach more today. A promotion ends it. An attempt that lacked labels has trained nothing and does not count.
+    to teach more today. A promotion ends it. An attempt that lacked labels or a checkpoint has trained
+    nothing and does not count.
 
     Arguments:
         attempts: in time order.
         cooldown: after the first rejection.
     """
-    trained = [attempt for attempt in attempts if attempt.ending is not Ending.NEEDS_LABELS]
+    trained = [attempt for attempt in attempts if attempt.ending not in _NOTHING_TRAINED]
     rejected = list(takewhile(lambda attempt: attempt.ending is Ending.REJECTED, reversed(trained)))
     if not rejected:
         return None

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from components.contracts import AbMode
-from flows.commands.shared import Json, require_images, running, show
+from flows.commands.shared import IMPROVING, Json, require_images, running, show
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=IMPROVING)
 def ab(
     name: Annotated[str, typer.Argument(help="A registered model.")],
     a: Annotated[str, typer.Argument(metavar="A", help="A version number, an alias, or a bundle.")],

@@ -9,7 +9,7 @@ import typer
 
 from components.contracts import dump
 from flows.commands import comparing_screen as printed
-from flows.commands.shared import Json, show
+from flows.commands.shared import VERSIONS, Json, show
 from flows.mlflow_ui import mlflow_ui
 from flows.settings import Settings
 from model_registry import Registry
@@ -18,7 +18,7 @@ app = typer.Typer()
 Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
 
 
-@app.command()
+@app.command(rich_help_panel=VERSIONS)
 def compare(
     model: Annotated[str, typer.Argument(help="NAME of a registered model.")],
     first: Which,

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shared import Json, running, show
+from flows.commands.shared import OPERATING, Json, running, show
 from flows.settings import Settings
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATING)
 def deploy(
     file: Annotated[
         Path | None, typer.Argument(help="Which models to watch; by default foveal.yaml here, else the demo's.")

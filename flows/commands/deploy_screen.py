@@ -38,6 +38,8 @@ def deployed(done: Served, who: str) -> None:
     for name, change in done.automations:
         _line(f"{name.ljust(width)}  {change.value}", _STYLES[change])
     _line("")
+    for note in done.notes:
+        _line(note, "yellow")
     _line(who)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from components.contracts import dump
 from flows import screen
-from flows.commands.shared import Json, show
+from flows.commands.shared import OPERATING, Json, show
 from flows.console import make_console
 from flows.doctor.finding import Finding, State
 from flows.settings import Settings
@@ -18,7 +18,7 @@ app = typer.Typer()
 _STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATING)
 def doctor(
     relocate: Annotated[bool, typer.Option("--relocate", help="Mend a storage root that was moved or copied.")] = False,
     as_json: Json = False,

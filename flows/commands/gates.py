@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shared import Json, Refresh, running, show
+from flows.commands.shared import IMPROVING, Json, Refresh, running, show
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=IMPROVING)
 def gates(
     model: Annotated[str, typer.Argument(help="Name of a registered model.")],
     challenger: Annotated[str, typer.Argument(help="The version to judge: a number or an alias.")],

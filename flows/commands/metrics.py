@@ -12,14 +12,14 @@ import typer
 
 from components import telemetry
 from flows import screen
-from flows.commands.shared import Json, show
+from flows.commands.shared import OPERATING, Json, show
 from flows.settings import Settings
 
 app = typer.Typer()
 _PORT = 9464  # the one that OpenTelemetry gives to Prometheus exporters
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATING)
 def metrics(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = _PORT,
     host: Annotated[

@@ -10,40 +10,44 @@ import typer
 from components.contracts import dump
 from components.errors import ConfigError
 from flows.commands import promotion_screen as printed
-from flows.commands.shared import Json, show
+from flows.commands.shared import VERSIONS, Json, show
 from flows.config import validate_config
 from flows.config_promotion import PromotionConfig
 from flows.deciding import decide_by_hand, open_registry
 from model_registry import CHAMPION, PREVIOUS_CHAMPION, History
 
 app = typer.Typer()
+Who = Annotated[str, typer.Option(help="Who decides, for the record; by default whoever runs the command.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 Name = Annotated[str, typer.Argument(help="NAME of a registered model.")]
 
 
-@app.command()
+@app.command(rich_help_panel=VERSIONS)
 def promote(
-    model: Annotated[str, typer.Argument(help="The version: NAME/version or NAME@challenger.")],
+    model: Annotated[str, typer.Argument(help="The version: NAME/version or NAME@challenger, or NAME alone.")],
+    version: Annotated[str | None, typer.Argument(help="After a NAME alone, its version or alias.")] = None,
     reason: Reason = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Make a version the champion, by hand; the one before it becomes the previous champion."""
-    name, version = _split(model)
-    _decide({"name": name, "version": version, "reason": reason}, as_json)
+    name, version = (model, version) if version else _split(model)
+    _decide({"name": name, "version": version, "reason": reason, "who": who}, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=VERSIONS)
 def rollback(
     model: Name,
     to: Annotated[int | None, typer.Option(min=1, help="A version that was champion once, not just the last.")] = None,
     reason: Reason = "",
+    who: Who = "",
     as_json: Json = False,
 ) -> None:
     """Make the champion before this one the champion again; a second rollback goes back further."""
-    _decide({"name": model, "action": "rollback", "to": to, "reason": reason}, as_json)
+    _decide({"name": model, "action": "rollback", "to": to, "reason": reason, "who": who}, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=VERSIONS)
 def history(
     model: Name,
     at: Annotated[datetime | None, typer.Option(help="Which version was in production at this moment?")] = None,

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from components.errors import ConfigError
-from flows.commands.shared import Json, running, show
+from flows.commands.shared import IMPROVING, Json, running, show
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=IMPROVING)
 def retrain(
     name: Annotated[str, typer.Argument(help="Name of a registered model.")],
     labels: Annotated[

@@ -10,7 +10,13 @@ from flows.formats import short
 from flows.gates_screen import show_gates
 from flows.summary_retraining import RetrainSummary
 
-STYLES = {"promoted": "bold green", "rejected": "bold red", "needs_labels": "yellow", "not_begun": "yellow"}
+STYLES = {
+    "promoted": "bold green",
+    "rejected": "bold red",
+    "needs_labels": "yellow",
+    "not_trainable": "yellow",
+    "not_begun": "yellow",
+}
 
 
 def show_retraining(done: RetrainSummary, console: Console | None = None) -> None:

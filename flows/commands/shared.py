@@ -14,6 +14,13 @@ import typer
 from flows import screen
 from flows.settings import Settings
 
+# The groups in which `foveal --help` shows the commands.
+RUNNING = "From a model to predictions"
+WATCHING = "Every night"
+IMPROVING = "From drift to a better model"
+VERSIONS = "Registered versions"
+OPERATING = "Servers and this machine"
+
 Refresh = Annotated[bool, typer.Option("--refresh", help="Do every step anew: measure again, take nothing finished.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 

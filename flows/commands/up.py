@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from flows.access import LOOPBACK
-from flows.commands.shared import Json
+from flows.commands.shared import OPERATING, Json
 from flows.console import make_console
 from flows.formats import short
 from flows.password import CLIENT, password_file
@@ -26,7 +26,7 @@ Port = typer.Option(min=1, max=65535)
 _err = make_console(stderr=True)
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATING)
 def up(
     root: Annotated[Path | None, typer.Option(help="The storage root; by default FOVEAL_HOME, or .foveal.")] = None,
     host: Annotated[str, typer.Option(help="The interface to listen on; 0.0.0.0 for all.")] = Places.host,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
 
-from flows.doctor import machine, servers, storage, versions
+from flows.doctor import machine, models, servers, storage, versions
 from flows.doctor.finding import Finding, State
 from flows.services import Places
 from flows.settings import Settings
@@ -32,6 +32,7 @@ def examine(settings: Settings, places: Places | None = None) -> tuple[Finding, 
         "store": lambda: storage.examine_store(settings),
         "decisions": lambda: storage.examine_records(settings),
         "servers": lambda: servers.examine(settings),
+        "models": lambda: models.examine(settings),
         "backends": machine.examine_backends,
         "gpu": machine.examine_gpu,
         "ports": lambda: machine.examine_ports(settings, places or Places()),

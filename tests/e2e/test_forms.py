@@ -27,7 +27,25 @@ with prefect_api(Settings.from_environment()):
 
     run = batch(BatchConfig(model="digits", images=sys.argv[1]))
     champion = promotion(PromotionConfig(name="digits", version="champion", reason="it is a test"))
-    print(json.dumps({"images": str(run.images), "champion": champion.version}))
+
+    from prefect.client.orchestration import get_client
+
+    from components.errors import NotRegisteredError
+    from flows.config import NightlyConfig
+    from flows.nightly import nightly
+
+    try:
+        nightly(NightlyConfig(name="nobody", images=sys.argv[1]))
+    except NotRegisteredError as error:
+        refused = str(error)
+    with get_client(sync_client=True) as client:
+        runs = {one.name: one.state.name for one in client.read_flow_runs()}
+        logs = [log.message for log in client.read_logs()]
+    print(
+        json.dumps(
+            {"images": str(run.images), "champion": champion.version, "refused": refused, "runs": runs, "logs": logs}
+        )
+    )
 """
 
 
@@ -61,3 +79,15 @@ def test_promotion_of_the_champion_keeps_it_and_shows_the_record(said, released)
     assert said["champion"] == 1
     assert "digits: champion is version 1" in artifacts(released, "champion")
     assert "promote: verified" in artifacts(released, "champion")
+
+
+def test_runs_and_their_final_states_are_named_by_their_outcome(said):
+    assert said["runs"]["digits: champion"] == "champion"
+    assert "digits: champion: version 1 ships " in "\n".join(said["logs"])
+
+
+def test_a_model_without_a_version_fails_under_a_name_that_is_no_alert_and_in_one_line(said):
+    assert "release it first" in said["refused"]
+    assert said["runs"]["nobody"] == "not released yet"
+    assert not [line for line in said["logs"] if "Traceback" in line]
+    assert sum("no model of that name" in line for line in said["logs"]) == 2, "once as it happens, once in the state"

@@ -57,11 +57,11 @@ def test_promotion_rollback_and_what_is_said_of_them(released, say):
     said = json.loads(say("promote", "raced/1", "--reason", "the only one", "--json"))
     assert (said["champion"], said["previous_champion"]) == (1, None)
     assert (said["decision"]["decision"]["who"], said["decision"]["decision"]["reasons"]) == ("ann", ["the only one"])
-    assert "champion is raced/2, previous champion raced/1" in say("promote", "raced/2")
+    assert "champion is raced/2, previous champion raced/1" in say("promote", "raced", "2", "--who", "bob")
     done = released.foveal("rollback", "raced", "--reason", "blind at night", "--json")
     assert (done.returncode, json.loads(done.stdout)["champion"]) == (0, 1), done.stderr
     table = say("history", "raced")
-    assert "promoted     v2       v1 → v2   by hand  ann" in table
+    assert "promoted     v2       v1 → v2   by hand  bob" in table
     assert "rolled back  v1       v2 → v1   by hand" in table
     assert "blind at night" in table
     with pytest.raises(RegistryError, match="raced/1 with nothing before it; raced/2 left production before"):

@@ -24,6 +24,7 @@ from components.monitoring.alert_book import Alert, AlertStatus
 from flows.config_deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
 from flows.password import password
 from flows.settings import Settings
+from model_registry import Registry, sqlite_uri
 from tests.conftest import COMMAND, clean_environment, prefect_server
 
 MODELS = ("bolts", "nuts")
@@ -35,11 +36,26 @@ def settings(tmp_path_factory):
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     root = tmp_path_factory.mktemp("deploying") / "home"
+    settings = Settings(root, sqlite_uri(root / "mlflow" / "mlflow.db"), embedded_tracking=True)
+    for name in MODELS:
+        make_champion(name, settings)
     with prefect_server(root):
         url = json.loads((root / "prefect" / "server.json").read_text())["url"]
         secret = password(root / "prefect")
         with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: secret}):
-            yield Settings(root, "sqlite://", embedded_tracking=True)
+            yield settings
+
+
+def make_champion(name: str, settings: Settings) -> None:
+    """Register a version by hand, as people do with MLflow alone."""
+    from mlflow import MlflowClient
+
+    Registry(settings.tracking_uri, settings.artifact_root).standings()  # makes the database
+    mlflow = MlflowClient(settings.tracking_uri)
+    run = mlflow.create_run("0").info
+    mlflow.create_registered_model(name)
+    mlflow.create_model_version(name, f"{settings.artifact_root}/{name}", run.run_id)
+    mlflow.set_registered_model_alias(name, "champion", "1")
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +215,38 @@ def test_a_schedule_and_an_automation_that_people_switched_off_stay_off_unless_t
     deploy(config(*MODELS, active=True), settings)
     assert client.read_deployment_by_name(name).schedules[0].active
     client.resume_automation(automation.id)
+    deploy(config(*MODELS), settings)
+
+
+def test_the_nights_of_a_model_begin_with_its_first_release(deployed, settings, client):
+    from flows.deploying import deploy
+    from flows.schedules import WAITS, start_waiting
+
+    name, three = "nightly monitoring/nightly-screws", config(*MODELS, "screws")
+    first = deploy(three, settings)
+    assert "screws has no champion yet: its schedules begin with its first release" in first.notes
+    waiting = client.read_deployment_by_name(name)
+    assert (WAITS in waiting.tags, waiting.schedules[0].active) == (True, False)
+    assert set(changes(deploy(three, settings)).values()) == {"unchanged"}
+    start_waiting.fn("screws")
+    begun = client.read_deployment_by_name(name)
+    assert (WAITS in begun.tags, begun.schedules[0].active) == (False, True)
+    make_champion("screws", settings)
+    after = deploy(three, settings)
+    assert changes(after)[name] == "unchanged"
+    assert any("screws/1" in note and "retrains nothing" in note for note in after.notes)
+    deploy(config(*MODELS), settings)
+
+
+def test_a_schedule_that_waited_begins_with_the_next_deployment_at_the_latest(deployed, settings, client):
+    from flows.deploying import deploy
+
+    name, three = "nightly monitoring/nightly-washers", config(*MODELS, "washers")
+    deploy(three, settings)
+    assert not client.read_deployment_by_name(name).schedules[0].active
+    make_champion("washers", settings)
+    assert changes(deploy(three, settings))[name] == "updated"
+    assert client.read_deployment_by_name(name).schedules[0].active
     deploy(config(*MODELS), settings)
 
 

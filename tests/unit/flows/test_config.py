@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -167,3 +168,20 @@ def test_of_a_retrained_model_the_file_that_was_given_at_first_is_logged():
     assert given.logged() == given.model_dump(mode="json")
     assert again.logged()["model"]["path"] == "best.pt"
     assert ReleaseConfig(**again.logged()) == given, "the next retraining reads it"
+
+
+def test_the_form_offers_the_built_in_targets_and_calls_everything_by_a_title():
+    from components.targets.loader import BUILT_IN
+    from flows.config import BuiltInTarget
+
+    assert set(get_args(BuiltInTarget)) == set(BUILT_IN)
+    schema = ReleaseConfig.model_json_schema()
+    assert schema["properties"]["target"]["anyOf"][0]["enum"] == list(get_args(BuiltInTarget))
+    assert schema["$defs"]["ModelInput"]["title"] == "Model"
+    titles = [
+        field.get("title", "a model")
+        for model in (schema, *schema["$defs"].values())
+        for field in model.get("properties", {}).values()
+    ]
+    assert {"Trust pickle", "IoU", "Calibration images"} <= set(titles)
+    assert not [title for title in titles if "_" in title or (not title[0].isupper() and title != "a model")]
