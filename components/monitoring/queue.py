@@ -122,8 +122,8 @@ def _tables(rows: Any, reference: Path) -> tuple[DriftTable, DriftTable]:
 
 def _drift(reference: DriftTable, window: DriftTable) -> Floats:
     """In 0–1: how probably each image is not one of the reference."""
-    unordered = (replace(table, batches=np.arange(table.samples)) for table in (reference, window))
-    decision = compare_tables(*unordered)
+    before, after = (replace(table, batches=np.arange(table.samples)) for table in (reference, window))  # in no order
+    decision = compare_tables(before, after)
     moved = [column.column for column in decision.columns if column.drifted]
     if decision.state is DriftState.INSUFFICIENT_DATA or not moved:
         moved = list(reference.columns)
