@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from prefect import flow
+from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact
 
 from components.errors import UnavailableError
 from components.monitoring.alert_book import Alert, AlertStatus
 from components.monitoring.notify import send_alerts
 from flows.config_alert import AlertConfig
+from flows.night_deadline import is_missed
 from flows.settings import Settings
 
 
@@ -31,6 +32,10 @@ def alert(config: AlertConfig) -> None:
     Raises:
         UnavailableError: no channel took it; it is tried again, three times.
     """
+    if config.night:
+        with get_client(sync_client=True) as client:
+            if not is_missed(client, config, config.night, datetime.now(UTC)):
+                return
     told = Alert(config.subject, config.rule, AlertStatus.FIRING, config.reason, datetime.now(UTC))
     delivery = send_alerts([told], Settings.from_environment().alert_channels)
     went = [f"- sent to {name}" for name in delivery.sent] + [f"- not taken by {name}" for name in delivery.failed]

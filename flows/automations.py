@@ -1,8 +1,9 @@
 """What happens by itself: a drift starts a retraining; a night that fails or does not come is an alert.
 
 "No night by 06:00" is a proactive trigger that a scheduled run itself sets: from the moment at which it is due, when
-somebody picks it up or, since nobody does, it goes late, it has until the deadline to complete. A window that only
-repeats every 24 hours would begin, and so end, at the time of day at which the automation was made.
+somebody picks it up or, since nobody does, it goes late, it has as long as the shortest night of the year may take.
+The alert that it starts waits for the deadline of that very night (`night_deadline`). A window that only repeats every
+24 hours would begin, and so end, at the time of day at which the automation was made.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from components.contracts import DriftState
 from flows.config_deployments import DeploymentsConfig, WatchedModel
 from flows.summary import NO_IMAGES
-from flows.times import time_allowed
+from flows.times import shortest_allowed
 
 ENDINGS = (*(state.value.replace("_", " ") for state in DriftState), NO_IMAGES)  # of nights, as their final states
 Trigger = Literal["drift", "accuracy"]
@@ -56,7 +57,7 @@ def plan_automations(
         if model.retraining.automatic:
             planned += [retraining(model, trigger, retrain) for trigger in EVENTS]
         own = ids[f"{NIGHTLY_FLOW}/{nightly_name(config, model)}"]
-        allowed = time_allowed(model.cron, model.zone, model.deadline, datetime.now(UTC))
+        allowed = shortest_allowed(model.cron, model.zone, model.deadline, datetime.now(UTC))
         planned.append(missing(model, own, alert, allowed))
     return tuple(planned)
 
@@ -129,11 +130,18 @@ def _ending_badly(
 
 
 def missing(model: WatchedModel, nightly: UUID, alert: UUID, allowed: timedelta) -> AutomationCore:
-    """A scheduled night that has not completed when its time is over is an alert, also when nobody picked it up."""
+    """A scheduled night that has not completed when its time is over is an alert, also when nobody picked it up.
+
+    Arguments:
+        model: whose nights.
+        nightly: its nightly deployment.
+        alert: the deployment that looks whether the time is over, and tells.
+        allowed: no night has less time than this.
+    """
     deadline = f"{model.deadline:%H:%M}"
     return AutomationCore(
         name=f"foveal: no night of {model.name} by {deadline} is an alert",
-        description=f"A scheduled run has {allowed} from when it is due; without it, runs alert/alert.",
+        description=f"A scheduled run that takes longer than {allowed} makes alert/alert look at its deadline.",
         trigger=EventTrigger(
             after={"prefect.flow-run.Pending", "prefect.flow-run.Late"},
             expect={f"prefect.flow-run.{name}" for name in ("Completed", *ENDINGS)},
@@ -154,6 +162,12 @@ def missing(model: WatchedModel, nightly: UUID, alert: UUID, allowed: timedelta)
                 rule="nightly monitoring: missing",
                 reason=f"by {deadline} {model.timezone} the night had not completed: "
                 "run {{ flow_run.name }}, due at {{ flow_run.expected_start_time }}",
+                night={
+                    "run": _text("{{ flow_run.id }}"),
+                    "cron": model.cron,
+                    "timezone": model.timezone,
+                    "deadline": deadline,
+                },
             )
         ],
     )
@@ -195,8 +209,11 @@ def _content(automation: AutomationCore | Automation) -> dict[str, Any]:
     return content
 
 
-def _alert(deployment: UUID, **config: str) -> RunDeployment:
-    parameters = {"config": {name: _text(template) for name, template in config.items()}}
+def _alert(
+    deployment: UUID, *, subject: str, rule: str, reason: str, night: dict[str, Any] | None = None
+) -> RunDeployment:
+    told: dict[str, Any] = {"subject": _text(subject), "rule": _text(rule), "reason": _text(reason)}
+    parameters = {"config": told | ({"night": night} if night else {})}
     return RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)
 
 

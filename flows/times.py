@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from prefect.server.schemas.schedules import CronSchedule
@@ -30,6 +31,23 @@ def time_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> ti
         due = datetime.combine(day + timedelta(days=1), deadline, zone).astimezone(UTC)
     last = _dates(cron, zone, max(first, due - _LONG), due - timedelta(seconds=1)) or [first]
     return max(timedelta(seconds=(due - last[-1]).total_seconds()), SHORTEST)
+
+
+def deadline_of(cron: str, zone: ZoneInfo, deadline: time, due: datetime) -> datetime:
+    """Tell by when the night that was due at a moment must have completed, in UTC: by the clock of that very night.
+
+    A night from 01:00 to 06:00 has four hours when the clocks go forward in it, and six when they go back.
+    """
+    due = datetime.fromtimestamp(due.timestamp(), UTC)  # a DateTime of Prefect loses its zone in a sum
+    return due + time_allowed(cron, zone, deadline, due - timedelta(seconds=1))
+
+
+def shortest_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> timedelta:
+    """Tell how much time the shortest night of the coming year has: one in which the clocks change, or the next."""
+    days = [now.astimezone(zone).replace(hour=12, minute=0) + timedelta(days=day) for day in range(-1, 366)]
+    changes = [day for day, after in pairwise(days) if day.utcoffset() != after.utcoffset()]
+    moments = [now, *(change - timedelta(hours=hours) for change in changes for hours in (24, 12, 0))]
+    return min(time_allowed(cron, zone, deadline, max(now, moment)) for moment in moments)
 
 
 def _dates(cron: str, zone: ZoneInfo, start: datetime, end: datetime | None) -> list[datetime]:

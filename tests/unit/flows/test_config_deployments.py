@@ -120,3 +120,39 @@ def test_a_night_has_until_the_deadline(cron, deadline, hours):
 
     for moment in (datetime(2026, 3, 10, 12, tzinfo=UTC), datetime(2026, 3, 10, 3, 30, tzinfo=UTC)):
         assert time_allowed(cron, ZoneInfo("Europe/Zurich"), deadline, moment) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("cron", "due", "by"),
+    [
+        ("0 2 * * *", "2026-10-24T00:00", "2026-10-24T04:00"),  # 02:00 and 06:00 of summer
+        ("0 2 * * *", "2026-10-25T00:00", "2026-10-25T05:00"),  # 02:00 of summer, 06:00 of winter: five hours
+        ("0 2 * * *", "2026-10-26T01:00", "2026-10-26T05:00"),
+        ("0 2 * * *", "2027-03-27T01:00", "2027-03-27T05:00"),
+        ("0 2 * * *", "2027-03-28T00:00", "2027-03-28T04:00"),  # there is no 02:00, so Prefect takes 01:00
+        ("0 1 * * *", "2027-03-27T00:00", "2027-03-27T05:00"),
+        ("0 1 * * *", "2027-03-28T00:00", "2027-03-28T04:00"),  # 01:00 of winter, 06:00 of summer: four hours, not five
+        ("0 1 * * *", "2027-03-28T23:00", "2027-03-29T04:00"),
+    ],
+)
+def test_a_deadline_is_by_the_clock_of_its_own_night(cron, due, by):
+    from flows.times import deadline_of, fires
+
+    zone, moment = ZoneInfo("Europe/Zurich"), datetime.fromisoformat(due).replace(tzinfo=UTC)
+    assert fires(cron, zone, moment - timedelta(seconds=1)) == moment
+    found = deadline_of(cron, zone, time(6), moment)
+    assert found == datetime.fromisoformat(by).replace(tzinfo=UTC)
+    assert found.astimezone(zone).time() == time(6)
+
+
+@pytest.mark.parametrize("deployed", ["2026-03-28", "2026-06-01", "2026-10-24", "2026-10-25", "2026-12-31"])
+def test_no_night_has_less_time_than_the_shortest_on_whatever_day_it_is_deployed(deployed):
+    from flows.times import shortest_allowed
+
+    moment = datetime.fromisoformat(deployed).replace(hour=12, tzinfo=UTC)
+    for zone, cron, hours in (
+        ("Europe/Zurich", "0 1 * * *", 4),
+        ("Europe/Zurich", "0 2 * * *", 4),
+        ("UTC", "0 1 * * *", 5),
+    ):
+        assert shortest_allowed(cron, ZoneInfo(zone), time(6), moment) == timedelta(hours=hours)
