@@ -6,6 +6,7 @@ A final state is named by the outcome ("drift", "rejected"), so Prefect's event 
 
 from __future__ import annotations
 
+import inspect
 import logging
 import traceback
 from collections.abc import Callable
@@ -64,6 +65,8 @@ def concluded(function: Callable[[C], R]) -> Callable[[C], R]:
             return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
         return cast(R, _completed(done)) if isinstance(done, Summary) else done
 
+    # Prefect looks annotations up in the module of what it is given, which is this one.
+    body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
     return body
 
 
