@@ -50,6 +50,14 @@ def foveal(*arguments: str | Path, root: Path, cwd: Path | None = None) -> subpr
     return done
 
 
+_PROGRESS = re.compile(r"note: |\d+:\d\d ")
+
+
+def complaints(stderr: str) -> list[str]:
+    """The lines of a command's standard error that are neither its progress nor a note."""
+    return [line for line in stderr.splitlines() if not _PROGRESS.match(line)]
+
+
 class _ByFile(LoadScopeScheduling):
     """Gives a file to one process, and all end-to-end tests to the same one: they share releases that take minutes."""
 

@@ -52,7 +52,8 @@ def _place(settings: Settings) -> Iterator[Finding]:
     try:
         former = former_roots(settings.registry_database, settings.artifact_root)
     except FovealError as error:
-        yield failed("place", error)
+        if database_is_whole(settings):
+            yield failed("place", error)
         return
     if former:
         found = f"{settings.root} was moved or copied: its database names artifacts at {shown_folder(former[0])}"
@@ -91,12 +92,18 @@ def examine_records(settings: Settings) -> list[Finding]:
     try:
         standings = Registry(settings.tracking_uri, settings.artifact_root).standings()
     except FovealError as error:
-        return [failed("decisions", error)]
+        return [failed("decisions", error)] if database_is_whole(settings) else []
     broken = [f"{line} of {standing.name}" for standing in standings for line in standing.broken]
     if not broken:
         return [Finding("decisions", State.OK, f"{len(standings)} of {len(standings)} records are as written")]
     mend = "find out who writes to MLflow; foveal promote or rollback by hand goes on from there"
     return [Finding("decisions", State.FAIL, f"{', '.join(broken[:5])}, outside of Foveal", mend)]
+
+
+def database_is_whole(settings: Settings) -> bool:
+    """Tell whether MLflow's own database can be read; a broken one is a finding itself, which no other repeats."""
+    database = settings.registry_database
+    return not (settings.embedded_tracking and database.exists()) or _database(database).state is State.OK
 
 
 def _root(root: Path) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from typer import Exit
 from components.errors import FovealError
 from flows.cli import app
 from model_registry.store import open_store, sqlite_uri
+from tests.conftest import complaints
 
 
 class Payload:
@@ -52,7 +53,7 @@ def bare(tmp_path, mark) -> Path:
 
 def assert_refused(done, mark):
     assert done.returncode not in (0, 70), done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert len(complaints(done.stderr)) == 1, done.stderr
     assert not mark.exists()
 
 
