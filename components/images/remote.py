@@ -92,7 +92,8 @@ def fetch(url: str, limit: int) -> bytes:
         OversizeError: it is larger than the limit, in bytes.
     """
     filesystem, path = open_remote(url)
-    if not hasattr(filesystem, "set_session"):  # not HTTP's: it reads what it is asked for and no more
+    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    if "http" not in protocols:  # it reads what it is asked for and no more
         content: bytes = ask(filesystem, "cat_file", path, start=0, end=limit + 1)
         if len(content) > limit:
             raise OversizeError(content[:_HEAD], partial(_listed_size, filesystem, path))

@@ -69,7 +69,7 @@ def test_a_release_asks_nobody_and_leaves_the_home_folder_alone(request, fixture
 
 def test_commands_ask_nobody_and_leave_the_home_folder_alone(released, tmp_path):
     root, images = copy_of(released, tmp_path / "home"), released.data / "images" / "night"
-    bundle = measured_on_openvino(Path(released.said["bundle"]["folder"]), tmp_path / "bundle")
+    bundle = measured_on_openvino(Path(released.said["folder"]) / "bundle", tmp_path / "bundle")
     picture, exported = next(images.iterdir()), tmp_path / "exported"
     lines: list[Sequence[str | Path]] = [
         ("bundle", "verify", bundle),

@@ -17,6 +17,7 @@ from flows.config_deployments import DeploymentsConfig, WatchedModel
 from flows.processes import answers, free_port
 from flows.programs import Program, prefect_program
 from flows.settings import Settings
+from model_registry import sqlite_uri
 from tests.conftest import clean_environment
 
 NIGHT = "nightly monitoring/nightly"
@@ -56,7 +57,7 @@ def killed_at_the_end(program: Program, root: Path) -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings(tmp_path, "sqlite://", embedded_tracking=True)
+    return Settings(tmp_path, sqlite_uri(tmp_path / "mlflow" / "mlflow.db"), embedded_tracking=True)
 
 
 def test_the_place_of_a_night_that_died_with_its_server_is_free_when_its_time_is_over(settings):
