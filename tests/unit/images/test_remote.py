@@ -13,7 +13,7 @@ import pytest
 
 from components.errors import ConfigError, DatasetError, ImageError, OutageError, UnavailableError
 from components.images.bounded import read_bytes
-from components.images.remote import WAITS_S, is_outage
+from components.images.remote import WAITS_S, OversizeError, fetch, is_outage
 from components.images.sources import list_images
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -124,3 +124,25 @@ def test_a_monitoring_store_with_a_password_in_its_url_is_refused():
 def test_something_that_is_no_listing_is_the_users_mistake():
     with serving(404) as url, pytest.raises(DatasetError):
         list_images(url.replace("a.jpg", "shots/"))
+
+
+def test_an_object_of_a_bucket_is_read_up_to_the_limit(monkeypatch):
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
+    for name, value in (settings | {"DEFAULT_REGION": "us-east-1"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    try:
+        bucket = boto3.client("s3")
+        bucket.create_bucket(Bucket="shots")
+        bucket.put_object(Bucket="shots", Key="day/a.jpg", Body=b"content")
+        assert [image.image_id for image in list_images("s3://shots/day")] == ["a.jpg"]
+        assert fetch("s3://shots/day/a.jpg", limit=7) == b"content"
+        with pytest.raises(OversizeError):
+            fetch("s3://shots/day/a.jpg", limit=6)
+    finally:
+        server.stop()
