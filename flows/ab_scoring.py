@@ -152,9 +152,10 @@ def predictions_of(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction 
     answered = [row for row in rows if row["status"] == "ok"]
     found: list[Prediction]
     if classify:
-        one_hot = np.eye(len(spec.class_names), dtype=np.float32)
+        one_hot, least = np.eye(len(spec.class_names), dtype=np.float32), np.finfo(np.float32).tiny
         found = [
-            Classification(one_hot[row["prediction_class"]] * np.float32(row["prediction_confidence"]))
+            # The class stays the best one where its score is 0, or was not kept.
+            Classification(one_hot[row["prediction_class"]] * max(row["prediction_confidence"] or 0.0, least))
             for row in answered
         ]
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.contracts import DriftDecision, DriftState, InferenceRun, dump
@@ -24,9 +26,9 @@ def keep(root, name, state, at):
     (folder / "drift").mkdir(parents=True)
     (folder / "predictions").mkdir()
     run = InferenceRun(folder / "moved since", "parts/1", 60, (), 1.0, 2)
-    write_run(folder / "predictions", run, "key", {})
     for table in ("images.parquet", "detections.parquet"):
-        (folder / "predictions" / table).touch()
+        pq.write_table(pa.table({"image_id": ["a.jpg"]}), folder / "predictions" / table)
+    write_run(folder / "predictions", run, "key", {})
     decision = DriftDecision(state, ("because",), (), 100, 60)
     report = {"decision": dump(decision), "trend_point": {"at": at}}
     (folder / "drift" / "report.json").write_text(json.dumps(report))
