@@ -57,7 +57,7 @@ def open_form(page: Any, prefect: str, deployment: str) -> None:
 
 
 def fill(page: Any, values: Mapping[str, str]) -> None:
-    """Fill fields of a form by their titles, e.g. ``{"Name": "parts", "Calibration Images": "16"}``."""
+    """Fill fields of a form by their titles, e.g. ``{"Name": "parts", "Calibration images": "16"}``."""
     for title, value in values.items():
         named = f"starts-with(normalize-space(text()), '{title} (') or normalize-space(text()) = '{title}'"
         page.locator(f"xpath=(//*[{named}]/following::*[self::textarea or self::input[@type='number']])[1]").fill(value)

@@ -129,8 +129,6 @@ def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path,
     """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
     parameters = {
         "started_from": f"{champion.version.name}/{champion.version.version}",
-        "trigger": config.trigger,
-        "event": config.event,
         **config.training.model_dump(),
     }
     registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))

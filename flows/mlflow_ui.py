@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from components import telemetry
 from components.errors import UnavailableError
+from flows.ending import Ended, taking_time
 from flows.processes import answers, end_family, free_port
 from flows.programs import mlflow_program
 from flows.settings import Settings
@@ -26,8 +27,8 @@ class MlflowUi:
     process: subprocess.Popen[bytes]
 
     def wait(self) -> None:
-        """Until Ctrl-C, or until the server ends."""
-        with contextlib.suppress(KeyboardInterrupt):
+        """Until Ctrl-C or another signal to end, or until the server ends."""
+        with contextlib.suppress(Ended):
             while self.process.poll() is None:  # a plain wait() sleeps through a Ctrl-C that another thread receives
                 time.sleep(0.2)
 
@@ -48,12 +49,13 @@ def mlflow_ui(settings: Settings) -> Iterator[MlflowUi]:
             program.command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment
         )
     ui = MlflowUi(f"http://127.0.0.1:{port}", process)
-    try:
-        _await(ui, str(log))
-        yield ui
-    finally:
-        end_family(process.pid, grace_s=15)
-        process.wait()
+    with taking_time():  # the server is given a few seconds, whichever way this ends
+        try:
+            _await(ui, str(log))
+            yield ui
+        finally:
+            end_family(process.pid, grace_s=6)
+            process.wait()
 
 
 def _await(ui: MlflowUi, log: str) -> None:

@@ -24,9 +24,7 @@ from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSu
 STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
 CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECIDED: "yellow"}
 
-CAVEAT = (
-    "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
-)
+CAVEAT = "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
 NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
 
 _out = make_console()

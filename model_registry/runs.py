@@ -183,8 +183,12 @@ def _log_source(client: Any, run_id: str, source: Path) -> None:
 
 
 def log_training(client: Any, run_id: str, parameters: Mapping[str, Any], curve: Path) -> None:
-    """Log how the model of a run was trained: settings, and the curve by epoch, as metrics and as a file."""
-    log_params(client, run_id, flatten({"training": parameters}))
+    """Log how the model of a run was trained: settings, and the curve by epoch, as metrics and as a file.
+
+    What the run already says stays: two champions with the same weights can start the same training.
+    """
+    said = client.get_run(run_id).data.params
+    log_params(client, run_id, {k: v for k, v in flatten({"training": parameters}).items() if k not in said})
     at = datetime.fromtimestamp(curve.stat().st_mtime, UTC)  # of the file, so that a repeated call adds nothing
     with curve.open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), start=1):

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from benchmarks.browser import PATIENCE_MS, browsing, chromium, fill, open_form, submit
-from benchmarks.ui import ask, finished_run, next_nightly, up
+from benchmarks.ui import ask, finished_release, next_nightly, up
+from flows.demo import NAME
 from model_registry import CHAMPION, Registry, sqlite_uri
 from tests.conftest import foveal
 
@@ -57,15 +58,20 @@ def page(browser, servers):
         yield page
 
 
+def test_no_night_is_scheduled_before_a_first_release(servers):
+    (nightly,) = ask(servers, "deployments/filter", {"flows": {"name": {"any_": ["nightly"]}}})
+    assert [schedule["active"] for schedule in nightly["schedules"]] == [False]
+
+
 @pytest.fixture(scope="module")
 def clicked(servers, browser, scenes):
     """A release that was started from the form: its run, as Prefect's API has it."""
     with fresh(browser, servers) as page:
         open_form(page, servers.pages["prefect"], "release")
-        fields = {"Name": "clicked", "Labelled": str(scenes), "Images": str(scenes.parent / "images" / "day")}
-        fill(page, fields | {"Calibration Images": "16", "Golden Images": "3"})
+        fields = {"Labelled": str(scenes), "Images": str(scenes.parent / "images" / "day")}
+        fill(page, fields | {"Calibration images": "16", "Golden images": "3"})
         submit(page)
-    return finished_run(servers, "clicked")
+    return finished_release(servers, NAME)
 
 
 def test_a_click_in_the_form_ends_in_a_registered_version(clicked, root):
@@ -73,10 +79,10 @@ def test_a_click_in_the_form_ends_in_a_registered_version(clicked, root):
     asked = clicked["parameters"]["config"]
     assert (asked["data"]["calibration_images"], asked["target"]) == (16, "workstation")
     registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"))
-    assert registry.get("clicked", CHAMPION).version == 1
+    assert registry.get(NAME, CHAMPION).version == 1
 
 
-def test_the_nightly_schedule_shows_its_next_run(servers, page):
+def test_the_nightly_schedule_begins_with_the_first_release(clicked, servers, page):
     assert "02:00:00 AM" in next_nightly(page, servers)
 
 
@@ -117,20 +123,20 @@ def test_two_versions_stand_side_by_side_in_mlflow(clicked, servers, page, root,
     done = foveal("release", config, "--json", root=root)
     assert done.returncode == 0, done.stderr
     registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"))
-    page.goto(registry.comparison_url("clicked", 1, 2, servers["mlflow"]))
+    page.goto(registry.comparison_url(NAME, 1, 2, servers["mlflow"]))
     for text in ("Comparing 2 Versions", "thresholds.confidence", "p50_ms"):
         page.get_by_text(text).first.wait_for()
 
 
 def test_drift_over_time_stands_in_evidently(clicked, servers, page, root, scenes):
-    done = foveal("monitor", "clicked", "--images", scenes.parent / "images" / "night", root=root)
+    done = foveal("monitor", NAME, "--images", scenes.parent / "images" / "night", root=root)
     assert done.returncode == 0, done.stderr
     page.goto(servers["evidently"])
-    page.get_by_text("clicked").first.click()
+    page.get_by_text(NAME).first.click()
     page.get_by_text("Share of columns that drifted").first.wait_for()
 
 
 def test_prometheus_finds_the_models_and_their_windows(clicked, servers):
     said = httpx.get(f"{servers['metrics']}/metrics", timeout=60).text
     assert 'foveal_source_up{source="store"} 1.0' in said
-    assert 'foveal_champion_version{model="clicked"} 1.0' in said
+    assert 'foveal_champion_version{model="digits"} 1.0' in said

@@ -15,17 +15,17 @@ from benchmarks.hostile import write_hostile_folder
 
 MOST_MB = 1500
 RUN = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from components.backends import describe_onnx
+from components.benchmark.worker import peak_rss_mb
 from components.images.sources import list_images
 from components.inference import run_batch
 
 folder, model, output = map(Path, sys.argv[1:])
 options = {"backend": "onnxruntime", "model": "colours/1", "threads": 1, "decode_threads": 2}
 run = run_batch(list_images(folder), artifact=describe_onnx(model), output=output, **options)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"processed": run.processed, "failed": len(run.failures), "peak_mb": peak}))
+print(json.dumps({"processed": run.processed, "failed": len(run.failures), "peak_mb": peak_rss_mb()}))
 """
 
 
