@@ -22,6 +22,7 @@ from components import telemetry
 from tests.network import Watched, recorded
 
 telemetry.switch_off()
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that spin hold up all else on a busy machine
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored
 
 LIMIT_S = 1500  # for what takes a minute on an idle machine

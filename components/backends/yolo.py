@@ -5,14 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -36,6 +38,7 @@ def import_ultralytics() -> ModuleType:
     try:
         with _undone_afterwards():
             ultralytics = import_module("ultralytics")
+            _cut_off(import_module("ultralytics.utils.downloads"))
             settings = import_module("ultralytics.utils").SETTINGS
     except ImportError as error:
         raise UnavailableError(
@@ -47,6 +50,35 @@ def import_ultralytics() -> ModuleType:
         if settings.get(tracker):
             dict.__setitem__(settings, tracker, False)
     return ultralytics
+
+
+def _cut_off(downloads: ModuleType) -> None:
+    """Make every download of Ultralytics' fail at once: its switch for offline leaves out fonts, datasets and weights.
+
+    Modules that have taken the functions over by name are given the same ones.
+    """
+    for name, instead in _OFFLINE.items():
+        theirs = getattr(downloads, name)
+        for module in list(sys.modules.values()):
+            if getattr(module, "__name__", "").startswith("ultralytics") and vars(module).get(name) is theirs:
+                setattr(module, name, instead)
+
+
+def _is_reachable_url(url: str | Path, check: bool = False) -> bool:
+    parts = urlsplit(str(url))
+    return bool(parts.scheme and parts.netloc) and not check
+
+
+def _refuse(*arguments: Any, **named: Any) -> None:
+    wanted = named.get("url") or (arguments[0] if arguments else "a file")
+    raise ConnectionError(f"expected a file on this machine, found {wanted}; Foveal downloads nothing at run time")
+
+
+_OFFLINE: dict[str, Callable[..., Any]] = {
+    "is_url": _is_reachable_url,
+    "get_github_assets": lambda *_, **__: ("", []),
+    "safe_download": _refuse,
+}
 
 
 @cache

@@ -113,13 +113,15 @@ def require_batches(model: Any, spec: VisionSpec, proof: Proof, name: str, toler
         tolerance: see `require_same`.
 
     Raises:
-        ModelError: onnxruntime cannot run it, with a batch or with single images.
+        ModelError: onnxruntime cannot run it, with a batch or with single images, or it does not end.
         PassError: other outputs than the original's.
     """
     session = quiet_session(model.SerializeToString())
     try:
-        together = session.run(None, {INPUT: proof.images})
-        alone = session.run(None, {INPUT: proof.images[-1:]})
+        together = run_within(session, {INPUT: proof.images}, LIMIT_S * len(proof.images))
+        alone = run_within(session, {INPUT: proof.images[-1:]}, LIMIT_S)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError("a graph that takes any number of images", found=f"{name}: {one_line(error)}") from error
     _require_equivalent(proof.expected, together, spec, name, tolerance)
@@ -131,7 +133,9 @@ def require_singles(model: Any, spec: VisionSpec, proof: Proof, name: str, toler
     """Prove that a model that takes one image a call says what the original says; see `require_batches`."""
     session = quiet_session(model.SerializeToString())
     try:
-        found = one_by_one(lambda image: session.run(None, {INPUT: image}), proof.images)
+        found = one_by_one(lambda image: run_within(session, {INPUT: image}, LIMIT_S), proof.images)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError("a model that runs on one image", found=f"{name}: {one_line(error)}") from error
     _require_equivalent(proof.expected, found, spec, name, tolerance)

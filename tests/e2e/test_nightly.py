@@ -22,7 +22,7 @@ from components.images.sources import list_images
 from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.days import TIME
 from components.monitoring.stored import judged_windows
-from components.runs import load_run
+from components.runs import load_run, write_run
 from flows.calibrating import calibrate
 from model_registry import sqlite_uri
 from tests.conftest import clean_environment
@@ -234,7 +234,7 @@ def test_calibration_measures_the_policy_and_the_reference_that_nights_have(rele
     usual = said[0]
     assert usual["accepted_windows"] == len(accepted) == usual["nights"]["windows"] >= 2
     assert usual["reference_images"] > 80 and usual["nights"]["drifted"] == 0
-    assert [rate["images"] for rate in usual["false_alarms"]] == [60]
+    assert [(rate["images"], rate["contiguous"]) for rate in usual["false_alarms"]] == [(60, False), (60, True)]
     warned, more = (one["false_alarms"][0]["warned"] + one["false_alarms"][0]["drifted"] for one in said)
     assert warned <= 0.1 and more > 0.5
     unknown = released.foveal("drift", "calibrate", "crops", "--config", settings)
@@ -256,10 +256,12 @@ def test_calibration_sees_a_strong_damage_of_a_few_images(released_classifier, m
 def test_old_rows_are_removed_on_a_quiet_night_too(released, tmp_path):
     run = load_run(next((released.root / "releases" / "digits" / "1").glob("predictions")))
     old = shutil.copytree(run.folder, tmp_path / "old")
+    key = json.loads((old / "run.json").read_text())["key"]
     table = pq.read_table(run.images)
     moved = pc.subtract(table[TIME], pa.scalar(timedelta(days=60), pa.duration("us")))
     place = table.column_names.index(TIME)
     pq.write_table(table.set_column(place, TIME, moved.cast(table[TIME].type)), old / "images.parquet")
+    write_run(old, run, key, {})
     store = MonitoringStore(released.root / "store")
     store.append(load_run(old), key="two-months-old")
     (tmp_path / "nothing").mkdir()

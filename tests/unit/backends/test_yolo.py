@@ -53,6 +53,21 @@ def test_importing_ultralytics_leaves_the_process_as_it_was():
     assert (os.environ.get("OMP_NUM_THREADS"), cv2.getNumThreads(), torch.save, np.get_printoptions()) == before
 
 
+def test_ultralytics_downloads_nothing_not_even_a_font(monkeypatch):
+    ultralytics = import_ultralytics()
+    from ultralytics.data import utils
+    from ultralytics.utils import checks
+
+    asked = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: asked.append(host) or [])
+    checks.check_font.__wrapped__("Nowhere.ttf")
+    with pytest.raises(ConnectionError, match="downloads nothing at run time"):
+        utils.safe_download("https://192.0.2.1/weights.zip")
+    with pytest.raises(ConnectionError):
+        ultralytics.YOLO("yolo11n.pt")  # whose weights are not there
+    assert asked == []
+
+
 def test_a_neighbour_of_a_newer_name_is_not_opened_instead(tmp_path):
     shutil.copy(MODEL, tmp_path / "yolov5n.pt")
     (tmp_path / "yolov5nu.pt").write_bytes(b"another model")

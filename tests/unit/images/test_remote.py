@@ -128,6 +128,7 @@ def test_something_that_is_no_listing_is_the_users_mistake():
 
 def test_an_object_of_a_bucket_is_read_up_to_the_limit(monkeypatch):
     import boto3
+    import s3fs
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -136,8 +137,9 @@ def test_an_object_of_a_bucket_is_read_up_to_the_limit(monkeypatch):
     settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
     for name, value in (settings | {"DEFAULT_REGION": "us-east-1"}).items():
         monkeypatch.setenv(f"AWS_{name}", value)
+    s3fs.S3FileSystem.clear_instance_cache()  # another test's has another address
     try:
-        bucket = boto3.client("s3")
+        bucket = boto3.session.Session().client("s3")
         bucket.create_bucket(Bucket="shots")
         bucket.put_object(Bucket="shots", Key="day/a.jpg", Body=b"content")
         assert [image.image_id for image in list_images("s3://shots/day")] == ["a.jpg"]
@@ -145,4 +147,5 @@ def test_an_object_of_a_bucket_is_read_up_to_the_limit(monkeypatch):
         with pytest.raises(OversizeError):
             fetch("s3://shots/day/a.jpg", limit=6)
     finally:
+        s3fs.S3FileSystem.clear_instance_cache()
         server.stop()
