@@ -20,10 +20,14 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 
 from components.contracts import DriftState
 from flows.config_deployments import DeploymentsConfig, WatchedModel
-from flows.summary import NO_IMAGES
+from flows.summary import GIVEN_UP, NO_IMAGES
 from flows.times import shortest_allowed
 
-ENDINGS = (*(state.value.replace("_", " ") for state in DriftState), NO_IMAGES)  # of nights, as their final states
+ENDINGS = (  # of nights, as their final states
+    *(state.value.replace("_", " ") for state in DriftState),
+    NO_IMAGES,
+    GIVEN_UP,
+)
 Trigger = Literal["drift", "accuracy"]
 NIGHTLY_FLOW, RETRAIN_FLOW = "nightly monitoring", "retrain"
 EVENTS: dict[Trigger, tuple[str, dict[str, str]]] = {

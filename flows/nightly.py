@@ -13,6 +13,7 @@ from pathlib import Path
 from prefect import flow
 
 from components.contracts import InferenceRun, ModelVersion, VisionSpec
+from components.errors import OutageError
 from components.monitoring import PlannedWindow
 from components.monitoring.alert_book import Alert
 from flows import publish, tasks, watching
@@ -54,7 +55,14 @@ def nightly(config: NightlyConfig) -> NightlySummary:
             version, bundle, held_out = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
         reference = tasks.require_reference(held_out, version)
         served = replace(read_bundle(bundle, f"{version.name}/{version.version}"), keep_going=config.keep_going)
-        run = tasks.predict(watching.images_of(window), served)
+        try:
+            run = tasks.predict(watching.images_of(window), served)
+        except OutageError as error:
+            if not watching.has_waited(window):
+                raise
+            lines = (*planned.given_up, watching.give_up(config, window, error))
+            publish.given_up(lines)
+            return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts), lines)
         told = (*arrivals.alerts, *watching.watch_places(config, version, window, run).alerts)
         done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch), told)
         return NightlySummary(version.name, version.version, done, given_up=planned.given_up)

@@ -196,7 +196,7 @@ def nightly(done: NightlySummary) -> None:
         _out.print(line, highlight=False, soft_wrap=True, style="yellow", markup=False)
     if done.shown:
         monitor(done.shown)
-    else:
+    elif not done.given_up:
         _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
         _told(done.quiet)
 

@@ -22,6 +22,7 @@ from components.vision.input_shape import InputShape
 from flows.formats import plain
 
 NO_IMAGES = "no images"  # the outcome of a night to which none came
+GIVEN_UP = "given up"  # the outcome of a night that dropped what an earlier one had planned, and had nothing else
 
 
 @dataclass(frozen=True)
@@ -224,14 +225,18 @@ class NightlySummary:
 
     @property
     def outcome(self) -> str:
-        """The drift policy's word, or that no image came."""
-        return self.shown.outcome if self.shown else NO_IMAGES
+        """The drift policy's word, or that no image came or could be read."""
+        if self.shown:
+            return self.shown.outcome
+        return GIVEN_UP if self.given_up else NO_IMAGES
 
     @property
     def headline(self) -> str:
         """As of a look by hand."""
         quiet = f"no image has come since the last night of version {self.version}"
-        return self.shown.headline if self.shown else quiet
+        if self.shown:
+            return self.shown.headline
+        return self.given_up[-1] if self.given_up else quiet
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
+from components.errors import OutageError
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import KIND as ALERTS
@@ -21,6 +22,8 @@ from flows.settings import Settings
 from flows.steps import Images, step
 from flows.summary import Seen
 from flows.tasks import store
+
+PATIENCE = timedelta(days=7)  # with places that do not answer, before the images that are due on them are given up
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,21 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
             f"is there any more, such as {window.images[0].image_id}"
         )
     return Planned(None, tuple(given_up))
+
+
+def has_waited(window: PlannedWindow) -> bool:
+    """Whether a window was planned so long ago that a place which does not answer will hardly come back."""
+    return datetime.now(UTC) - window.planned_at > PATIENCE
+
+
+@step("give up window", cached=False, retries=5)
+def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) -> str:
+    """Enter the images of a window as done that nobody could read for days; returns the line that says so."""
+    _watermark(config).commit(window)
+    return (
+        f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with {len(window.images)} images after "
+        f"{PATIENCE.days} days: {error}"
+    )
 
 
 @step("watch source", cached=False, retries=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -267,3 +268,44 @@ def test_old_rows_are_removed_on_a_quiet_night_too(released, tmp_path):
     (tmp_path / "nothing").mkdir()
     assert night(released, tmp_path / "nothing", "--keep-days", "30")["window"] is None
     assert "two-months-old" not in {window.key for window in store.windows("digits")}
+
+
+def test_names_that_no_terminal_can_show_are_images_like_others(released, tmp_path):
+    """Not UTF-8, a control sequence, or different by a space alone: one row each, printed plainly."""
+    place, output = os.fsencode(tmp_path / "camera"), tmp_path / "hostile"
+    os.mkdir(place)
+    images = sorted((released.data / "images" / "day").iterdir())
+    names = (
+        b"\xff.jpg",
+        b" a.jpg",
+        b"a.jpg",
+        b"\x1b[31mred.jpg",
+        b"two\nlines.jpg",
+        "\u2028.jpg".encode(),
+        "\u00a0a.jpg".encode(),
+    )
+    for name, image in zip(names, images, strict=False):
+        shutil.copy(image, os.path.join(place, name))
+    done = released.foveal("nightly", "digits", "--images", tmp_path / "camera")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b[31mred" not in done.stdout + done.stderr
+    again = night(released, tmp_path / "camera")
+    assert again["window"] is None, "each of them was done once"
+    predicted = released.foveal("predict", "digits", tmp_path / "camera", "--output", output, "--json")
+    assert json.loads(predicted.stdout)["processed"] == len(names), predicted.stderr
+
+
+def test_a_host_that_stays_dead_holds_up_the_nights_for_a_week_and_no_longer(released, tmp_path, free_port):
+    listing = tmp_path / "images.txt"
+    listing.write_text("".join(f"http://127.0.0.1:{free_port}/{number}.jpg\n" for number in range(3)))
+    waits = released.foveal("nightly", "digits", "--images", listing)
+    assert waits.returncode == 1 and f"127.0.0.1:{free_port}" in waits.stderr
+    listing.write_text(listing.read_text().replace("/0.jpg", "/9.jpg"))
+    watermark = Watermark(released.root / "store", "digits", str(listing))
+    watermark.commit(watermark.next_window([], at=datetime.now(UTC)))
+    watermark.next_window(list_images(listing), at=datetime.now(UTC) - timedelta(days=8), version="1")
+    said = night(released, listing)
+    assert said["window"] is None
+    (line,) = said["given_up"]
+    assert "after 7 days" in line and f"127.0.0.1:{free_port}" in line
+    assert night(released, listing).get("given_up") is None

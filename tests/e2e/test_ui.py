@@ -59,7 +59,7 @@ def page(browser, servers):
 
 
 def test_no_night_is_scheduled_before_a_first_release(servers):
-    (nightly,) = ask(servers, "deployments/filter", {"flows": {"name": {"any_": ["nightly"]}}})
+    (nightly,) = ask(servers, "deployments/filter", {"flows": {"name": {"any_": ["nightly monitoring"]}}})
     assert [schedule["active"] for schedule in nightly["schedules"]] == [False]
 
 
