@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 
 import numpy as np
@@ -138,10 +137,9 @@ def test_transformers_of_a_fixed_batch_give_what_the_file_gives(kind, batch, tmp
         torch.nn.init.normal_(network.heads.head.weight)
     else:
         network = models.SwinTransformer([4, 4], 8, [1, 1], [1, 1], [4, 4], num_classes=5)
-    options = {"dynamo": True, "external_data": False} if importlib.util.find_spec("onnxscript") else {"dynamo": False}
     path = tmp_path / f"{kind}.onnx"
     with quiet():
-        torch.onnx.export(network.eval(), (torch.zeros(batch, 3, 32, 32),), path, **options)
+        torch.onnx.export(network.eval(), (torch.zeros(batch, 3, 32, 32),), path, dynamo=True, external_data=False)
     images = _images(4)
     artifact = open_model(path, workdir=tmp_path / "work", images=images)
     np.testing.assert_allclose(_run(artifact, images), _alone(path, images), rtol=1e-3, atol=1e-5)
