@@ -78,6 +78,8 @@ class AbConfig(Parameters):
 
     def model_of(self, version: str) -> str:
         """A version as `serving` takes it: a bundle's path, `NAME/version` or `NAME@alias`."""
+        from components.package import is_bundle
+
         if version.isdigit():
             return f"{self.name}/{version}"
-        return version if Path(version).exists() else f"{self.name}@{version}"
+        return version if "/" in version or is_bundle(Path(version)) else f"{self.name}@{version}"

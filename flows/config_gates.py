@@ -76,7 +76,11 @@ class GatesConfig(Parameters):
     challenger: str = Field("challenger", description="An alias or a version number.", json_schema_extra=at(1))
     against: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(2))
     data: Path = Field(description="A YOLO data.yaml, or an image folder split/class/*.jpg.", json_schema_extra=at(3))
-    golden_split: str = Field("golden", description="The split that is never trained on.", json_schema_extra=at(4))
+    golden_split: str | None = Field(
+        None,
+        description="The split that is never trained on; by default the one that the champion was released with.",
+        json_schema_extra=at(4),
+    )
     recent_data: Path | None = Field(
         None, description="Where recent labelled images are, if elsewhere.", json_schema_extra=at(5)
     )
@@ -88,11 +92,6 @@ class GatesConfig(Parameters):
     gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(7))
 
     _name = field_validator("name")(lambda value: check_name(value))
-
-    @property
-    def golden(self) -> tuple[Path, str]:
-        """Dataset and split that are frozen."""
-        return self.data, self.golden_split
 
     @property
     def recent(self) -> tuple[Path, str] | None:

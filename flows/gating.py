@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prefect import flow
 
 from components.benchmark import Contender, Exam, run_gates
 from components.contracts import Check, GateReport, Verdict, dump
+from components.errors import DatasetError
 from components.files import write_json
 from flows import tasks
 from flows.config_gates import GatesConfig, GatesInput
@@ -91,11 +93,11 @@ def check_gates(config: GatesConfig) -> GateReport:
     Raises:
         FovealError: no such version, or no such images.
     """
-    golden = Split(*config.golden)
     recent = Split(*config.recent) if config.recent else None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         before, champion, _ = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
         after, challenger, _ = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
+        golden = Split(config.data, config.golden_split or golden_split(champion, config.data))
         report = gates(
             read_bundle(champion, f"{before.name}/{before.version}"),
             read_bundle(challenger, f"{after.name}/{after.version}"),
@@ -124,6 +126,37 @@ def golden_hash(bundle: Path, split: str) -> str | None:
     details = read_manifest(bundle).details
     known: Any = details.get("datasets")
     return known.get(details.get("golden_split", split)) if isinstance(known, dict) else None
+
+
+def golden_split(bundle: Path, data: Path) -> str:
+    """Find the split that a version was released with as its golden set: by its images and labels, else by its name.
+
+    Arguments:
+        bundle: of the version.
+        data: the dataset to look in; after a retraining its splits may have other names than those of the bundle.
+
+    Raises:
+        DatasetError: the dataset has no such split.
+    """
+    from components.images.datasets import dataset_splits, load_dataset
+    from components.package import read_manifest
+
+    manifest = read_manifest(bundle)
+    named = str(manifest.details.get("golden_split", "golden"))
+    known, there = golden_hash(bundle, named), dataset_splits(data)
+    readable = []
+    for split in dict.fromkeys((named, *there)):  # its own name first: reading takes time
+        with suppress(DatasetError):  # a damaged split is not the one, and another split is not what is asked about
+            if load_dataset(data, split, objects=False).sha256 == known:
+                return split
+            readable.append(split)
+    if named in readable:
+        return named
+    raise DatasetError(
+        f"the golden set of {manifest.name} in {data}, which was the split {named} at its release",
+        found=", ".join(there) or "no splits",
+        mend="name the split with --golden-split",
+    )
 
 
 def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from components.contracts import InferenceRun, ModelArtifact, Target
+from components.contracts import InferenceRun, ModelArtifact, ModelVersion, Target
+from components.errors import BundleError, ConfigError, NotRegisteredError
 from components.files import replacing
 from components.images.datasets import LabelledDataset
 from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
 from flows.config import Thresholds
-from flows.progress import advance
+from flows.progress import advance, note
 from flows.settings import Settings
+
+if TYPE_CHECKING:
+    from model_registry import Registry
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Served:
         from flows.spreading import on_cluster
 
         settings = Settings.from_environment()
+        _log.debug("%s: %d images by %s on %s, %s", self.label, len(sources), self.backend, self.target.device, output)
         with on_cluster(settings.dask) as spread:
             return run_batch(
                 sources,
@@ -59,6 +68,7 @@ class Served:
                 progress=progress,
                 spread=spread,
                 keep_going=self.keep_going,
+                resumed=lambda done, total: note([f"goes on after {done} of {total} images, which a run had finished"]),
             )
 
     def run_dataset(
@@ -154,24 +164,55 @@ def predict_images(
 def serving(model: str) -> Iterator[Served]:
     """A model unpacked in a place of its own, for as long as it runs.
 
+    A bundle's path goes before a registered name, and that before a folder of other things, such as a model's data.
+
     Arguments:
         model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
 
     Raises:
         FovealError: no such model, or a damaged bundle.
     """
-    from components.package import unpack
+    from components.package import is_bundle, unpack
     from model_registry import Registry
 
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        folder = Path(scratch) / "bundle"
-        if (path := Path(model)).is_dir():
-            yield read_bundle(path)
-        elif path.is_file():
-            yield read_bundle(unpack(path, folder))
+        folder, path = Path(scratch) / "bundle", Path(model)
+        if is_bundle(path) or (path.exists() and not _is_reference(model)):
+            yield read_bundle(path if path.is_dir() else unpack(path, folder))
         else:
             settings = Settings.from_environment()
             settings.make_root()
             registry = Registry(settings.tracking_uri, settings.artifact_root)
-            version = registry.get(*split_reference(model))
+            version = _registered(registry, model)
             yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")
+
+
+def _is_reference(text: str) -> bool:
+    """Tell what may name a registered version from what can only be a path."""
+    from model_registry import check_name
+
+    name, which = split_reference(text)
+    try:
+        check_name(name)
+    except ConfigError:
+        return False
+    return bool(which) and "/" not in which
+
+
+def _registered(registry: Registry, model: str) -> ModelVersion:
+    """The version that a reference names.
+
+    Raises:
+        BundleError: no such model, but something of that name that is no bundle.
+        RegistryError: no such version.
+    """
+    try:
+        return registry.get(*split_reference(model))
+    except NotRegisteredError as error:
+        if not Path(model).exists():
+            raise
+        raise BundleError(
+            "a registered model, or a bundle's folder or zip",
+            found=f"no model of that name, and no bundle at {Path(model).absolute()}",
+            mend="check the name, or pass the folder that holds manifest.json",
+        ) from error

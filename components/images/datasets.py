@@ -81,9 +81,31 @@ def load_dataset(path: Path, split: str, *, objects: bool = True, only_labelled:
         return _load_yolo(description, split, objects, only_labelled)
     if path.is_dir():
         return _load_folder(path, split)
-    raise DatasetError(
+    raise _no_dataset(path)
+
+
+def dataset_splits(path: Path) -> tuple[str, ...]:
+    """Name the splits that a dataset has.
+
+    Arguments:
+        path: as `load_dataset` takes it.
+
+    Raises:
+        DatasetError: there is no dataset, or its description is damaged.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(path)))
+    if description := find_description(path):
+        return description.there
+    if path.is_dir() and (folders := _folders(path)):
+        return tuple(folder.name for folder in folders)
+    raise _no_dataset(path)
+
+
+def _no_dataset(path: Path) -> DatasetError:
+    other = "a folder without any of these" if path.is_dir() else "a file of another kind"
+    return DatasetError(
         "a YOLO data.yaml, a folder that holds one, or an image folder split/class/*.jpg",
-        found=f"{path}, a file of another kind" if path.exists() else f"nothing at {path}",
+        found=f"{path}, {other}" if path.exists() else f"nothing at {path}",
         mend="check the path",
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from components.contracts import (
     BenchmarkReport,
@@ -153,6 +154,11 @@ def list_files(folder: Path) -> tuple[BundledFile, ...]:
     """All files below a folder, sorted by name."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return tuple(BundledFile(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size) for p in paths)
+
+
+def is_bundle(path: Path) -> bool:
+    """Tell a bundle, whole or not, from other folders and files: a folder with a manifest, or a zip."""
+    return (path / MANIFEST).is_file() if path.is_dir() else path.is_file() and is_zipfile(path)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -44,7 +44,8 @@ def commands() -> str:
     context = group.make_context("foveal", [], resilient_parsing=True)
     text = get_docs_for_click(obj=group, ctx=context, name="foveal")
     text = text[text.index("\n## ") :]
-    text = re.sub(r"\n\* `--help`: [^\n]*", "", text).replace("**Options**:\n\n", "**Options**:\n")
+    text = re.sub(r"\n\* `(?:-\w, )?--(?:help|verbose|quiet)`: [^\n]*", "", text)
+    text = text.replace("**Options**:\n\n", "**Options**:\n")
     text = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), text)
     text = re.sub(r"\*\*(Options|Arguments)\*\*:\n(?!\n?\* )\n*", "", text)
     return text.replace("**Options**:\n*", "**Options**:\n\n*").replace("```console\n$ ", "```\n")

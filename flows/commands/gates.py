@@ -18,7 +18,9 @@ def gates(
     challenger: Annotated[str, typer.Argument(help="The version to judge: a number or an alias.")],
     data: Annotated[Path, typer.Option(help="Labelled images: a data.yaml or an image folder.")],
     against: Annotated[str, typer.Option(help="The version to compare with: a number or an alias.")] = "champion",
-    golden_split: Annotated[str, typer.Option(help="The split that is never trained on.")] = "golden",
+    golden_split: Annotated[
+        str | None, typer.Option(help="The split that is never trained on; by default that of the champion's release.")
+    ] = None,
     recent_split: Annotated[
         str | None, typer.Option(help="A split of recent images, on which the challenger must be better.")
     ] = None,
@@ -28,7 +30,7 @@ def gates(
 ) -> None:
     """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
     from components.contracts import dump
-    from components.images.datasets import load_dataset
+    from components.images.datasets import dataset_splits, load_dataset
     from flows.config import validate_config
     from flows.config_gates import GatesConfig
     from flows.gates_screen import show_gates
@@ -36,7 +38,9 @@ def gates(
     values = {"name": model, "challenger": challenger, "against": against, "data": data}
     values |= {"golden_split": golden_split, "recent_split": recent_split, "recent_data": recent_data}
     config = validate_config(values, GatesConfig, source="the command line")
-    for place in filter(None, (config.golden, config.recent)):
+    dataset_splits(config.data)
+    golden = (config.data, config.golden_split) if config.golden_split else None
+    for place in filter(None, (golden, config.recent)):
         load_dataset(*place)
     with running(f"gates {model}", as_json, refresh=refresh):
         from flows.gating import check_gates
