@@ -19,10 +19,12 @@ from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
 from flows import screen
 from flows.commands import ab, comparing, deploy, doctor, gates, labels, metrics, models, promotion, retrain, up
+from flows.commands.group import Group
 from flows.commands.release_screen import show_release
 from flows.commands.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
 from flows.console import print_plainly
 from flows.ending import STOPPED, Ended, end_in_order
+from flows.loudness import Loudness, loudness
 from flows.settings import Settings
 from flows.summary import Window
 
@@ -31,6 +33,7 @@ _KEEP_GOING = "A host that does not answer costs its own images"
 
 app = typer.Typer(
     name="foveal",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -208,9 +211,11 @@ def demo(
     fresh: Annotated[bool, typer.Option(help="Forget finished steps of earlier demos first.")] = False,
 ) -> None:
     """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
+    from components.backends.yolo import require_ultralytics
     from flows import demo as demonstration
     from flows.commands.demo_screen import show_demo
 
+    require_ultralytics(demonstration.MODEL)
     settings = Settings.from_environment()
     if fresh:
         demonstration.forget(settings)
@@ -257,6 +262,7 @@ def _require_some(window: Window) -> None:
 
 def _check_release(parameters: Any) -> None:
     """Find what is wrong with the input in a second, before a server is started."""
+    from components.backends.yolo import require_ultralytics
     from components.images.classes import in_classes_of
     from components.images.datasets import load_dataset
     from components.targets import load_target
@@ -266,6 +272,7 @@ def _check_release(parameters: Any) -> None:
         raise ConfigError(
             "a model file at model.path", found=f"nothing at {parameters.model.path}", mend="check the path"
         )
+    require_ultralytics(parameters.model.path)
     data = parameters.data
     for split in dict.fromkeys((data.validation_split, data.calibration_split, data.golden_split)):
         labelled = load_dataset(data.labelled, split)
@@ -283,11 +290,14 @@ def main() -> None:
     end_in_order()
     print_plainly()
     try:
+        _require_directory()
         app(standalone_mode=True)
     except Ended:
         screen.failure(STOPPED)
         raise
     except FovealError as error:
+        if loudness() is Loudness.VERBOSE:
+            screen.details(redact(traceback.format_exc()))
         screen.failure(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
@@ -295,6 +305,15 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         sys.exit(_fault(error))
+
+
+def _require_directory() -> None:
+    """Find out that the working directory was removed: no path means anything then."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        found = f"that the one of this shell cannot be read: {error.strerror}"
+        raise ConfigError("a working directory", found=found, mend="change to one that is there") from error
 
 
 def _fault(error: Exception) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
+from rich.table import Table
 
 from components.printing import printed
 
@@ -28,6 +29,13 @@ def make_console(*, stderr: bool = False) -> Console:
         made = Console(stderr=stderr, width=_PIPE_WIDTH)
     made.push_render_hook(_Hook())
     return made
+
+
+def folding(table: Table) -> Table:
+    """Have a table that is too wide for its terminal go on below in each cell, with nothing cut off."""
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
 
 
 class _Printed:

@@ -26,6 +26,7 @@ from flows import ab_scoring
 from flows.ab_scoring import ArmFigures
 from flows.config_ab import AbConfig
 from flows.formats import number, plain
+from flows.links import to_comparison
 from flows.outcome import concluded
 from flows.predicting import Served, serving
 from flows.progress import advance, note
@@ -124,19 +125,22 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
         _judge(config, scores),
         experiment.folder,
     )
-    create_markdown_artifact(key="ab-verdict", markdown=markdown(found), description="The verdict of an A/B test")
+    page = "\n\n".join(filter(None, (markdown(found), to_comparison(a.label, b.label))))
+    create_markdown_artifact(key="ab-verdict", markdown=page, description="The verdict of an A/B test")
     return found
 
 
 def markdown(found: AbSummary) -> str:
     """The verdict and what it rests on, as it is shown in the Prefect UI."""
     lines = [f"# {found.result.verdict.value}", f"{found.result.reason} ({found.result.method})", ""]
-    lines += [f"| arm | version | images | failed | {found.score} | p50 ms | p95 ms |", "| --- " * 7 + "|"]
+    lines += [f"| arm | version | images | failed | scored | {found.score} | p50 ms | p95 ms |", "| --- " * 8 + "|"]
     lines += [
-        f"| {arm.arm} | {arm.model} | {arm.images} | {arm.failed} | {number(arm.score, 4)} "
+        f"| {arm.arm} | {arm.model} | {arm.images} | {arm.failed} | {arm.scored} | {number(arm.score, 4)} "
         f"| {number(arm.p50_ms)} | {number(arm.p95_ms)} |"
         for arm in found.arms
     ]
+    if found.result.planned is not None:
+        lines += ["", f"Planned: {found.result.planned} scored images, for δ = {found.result.delta:g}"]
     if found.agreement is not None:
         lines += ["", f"Agreement of the two, as {found.score} of one against the other: {found.agreement:.4f}"]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.contracts import GateReport, Verdict
-from flows.console import make_console
+from flows.console import folding, make_console
 from flows.gates_rows import HEADINGS, cells, headline
 from flows.screen import CHECK_STYLES
 
@@ -26,6 +26,6 @@ def show_gates(report: GateReport, console: Console | None = None) -> None:
         *values, verdict = cells(gate)
         table.add_row(*values, Text(verdict, style=CHECK_STYLES.get(gate.verdict, "dim")))
     out.print(headline(report), highlight=False, style="bold" if report.passed else "bold red")
-    out.print(table)
+    out.print(folding(table))
     for reason in report.reasons:
         out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)

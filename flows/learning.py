@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.backends.yolo import require_ultralytics
 from components.contracts import DatasetVersion, GateReport, ModelVersion, VisionSpec
 from components.errors import ConfigError
 from components.training import SplitNames
@@ -103,6 +104,7 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
     version = store.get(name, CHAMPION)
     label = f"{version.name}/{version.version}"
     source = store.download_source(version, output) or Path("a file that was not kept")
+    require_ultralytics(source)
     released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
     untrainable = why_untrainable(version, source)
     if released.model.trust_pickle and not untrainable:

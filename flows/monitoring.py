@@ -55,7 +55,7 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
             {"predictions": run.folder, "drift": seen.report.html.parent},
         )
     summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report.at(folder / "drift"), version, page)
+    publish.drift(seen.report.at(folder / "drift"), version, page, run, seen)
     if config.tell:
         publish.announce(version, occasion.key, seen)
     return summary

@@ -91,7 +91,7 @@ def _judge(
         {"predictions": run.folder, "drift": seen.report.html.parent},
     )
     summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report.at(folder / "drift"), version, page)
+    publish.drift(seen.report.at(folder / "drift"), version, page, run, seen)
     publish.announce(version, window.key, seen)
     watching.commit_window(config, window)
     watching.remove_old(config)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from prefect import flow
 
+from components.backends.yolo import require_ultralytics
 from components.contracts import (
     BATCH,
     BenchmarkReport,
@@ -55,6 +56,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     Raises:
         FovealError: bad input, or no variant within the target's budget; nothing is registered then.
     """
+    require_ultralytics(config.model.path)
     data, target = config.data, load_target(config.target)
     validation = Split(data.labelled, data.validation_split)
     calibration = Split(data.labelled, data.calibration_split)
@@ -103,13 +105,15 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         version, gates = succeed(version, served, bundle.folder, golden)
         start_waiting(version.name)
 
-    run, drift = None, None
+    run, drift, page = None, None, ""
     if data.images:
         run = tasks.predict(Images(data.images), served)
         drift = tasks.report_drift(run, reference)
         page = tasks.log_drift(version, drift, drift.html.parent.name)
-        publish.drift(drift, version, page)
-    return replace(_conclude(version, report, bundle, gates, run, drift), input_shape=shape)
+        publish.drift(drift, version, page, run)
+    done = replace(_conclude(version, report, bundle, gates, run, drift), input_shape=shape)
+    publish.summary(done, version, page)
+    return done
 
 
 def _load(part: Split) -> LabelledDataset:
@@ -138,6 +142,4 @@ def _conclude(
     if run and drift:
         parts |= {"predictions": run.folder, "drift": drift.html.parent}
     folder = tasks.keep(Settings.from_environment().releases / version.name / str(version.version), parts)
-    summary = ReleaseSummary.of(version, report, gates, run, drift, folder=folder, archive=folder / bundle.archive.name)
-    publish.summary(summary)
-    return summary
+    return ReleaseSummary.of(version, report, gates, run, drift, folder=folder, archive=folder / bundle.archive.name)

@@ -6,6 +6,7 @@ Notes for people go the same way.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -56,15 +57,20 @@ def note(lines: Iterable[str], about: str = "") -> None:
         lines: one for each matter.
         about: what they are about, put before each.
     """
-    from prefect.exceptions import MissingContextError
-    from prefect.logging import get_run_logger
-
     for line in lines:
         text = f"{about}: {line}" if about else line
         for reader in tuple(_readers):
             reader(text)
-        with contextlib.suppress(MissingContextError):
-            get_run_logger().info("%s", text)
+        if "prefect" in sys.modules:  # outside of flows it is not imported: that takes seconds
+            _log(text)
+
+
+def _log(text: str) -> None:
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().info("%s", text)
 
 
 @contextlib.contextmanager

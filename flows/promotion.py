@@ -8,6 +8,9 @@ from prefect.artifacts import create_markdown_artifact
 from components.contracts import Decided, ModelVersion
 from flows.config_promotion import PromotionConfig
 from flows.deciding import decide_by_hand, open_registry
+from flows.decision_rows import DECISION_HEADINGS, decision_cells
+from flows.formats import table_of
+from flows.links import to_version
 from flows.outcome import concluded
 from flows.schedules import start_waiting
 from flows.steps import step
@@ -42,20 +45,13 @@ def decide(config: PromotionConfig) -> ModelVersion:
 
 
 def publish(champion: ModelVersion, decisions: tuple[Decided, ...]) -> None:
-    """The champion and the decisions that led there, newest first, in the Prefect UI."""
-    lines = [f"# {champion.name}: champion is version {champion.version}", ""]
-    lines += ["| # | when (UTC) | outcome | version | trigger | who | why |", "| --- " * 7 + "|"]
-    for decided in reversed(decisions):
-        decision = decided.decision
-        why = "; ".join(decision.reasons).replace("|", "\\|").replace("\n", " ")
-        cells = (
-            str(decided.number),
-            f"{decided.at:%Y-%m-%d %H:%M}",
-            decision.outcome.value.replace("_", " "),
-            str(decision.version),
-            decision.trigger,
-            decision.who,
-            why,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    create_markdown_artifact(key="champion", markdown="\n".join(lines), description="Who is the champion, and why")
+    """The champion and the decisions that led there, in the Prefect UI."""
+    page = markdown(champion, decisions, to_version(champion))
+    create_markdown_artifact(key="champion", markdown=page, description="Who is the champion, and why")
+
+
+def markdown(champion: ModelVersion, decisions: tuple[Decided, ...], link: str) -> str:
+    """The decisions as a Markdown page, newest first, with all that `foveal history` shows."""
+    rows = [(*decision_cells(one), "; ".join(one.decision.reasons)) for one in reversed(decisions)]
+    lines = [f"# {champion.name}: champion is version {champion.version}", "", link]
+    return "\n".join([*lines, *table_of((*DECISION_HEADINGS, "why"), rows)])

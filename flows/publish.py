@@ -12,20 +12,20 @@ from uuid import NAMESPACE_URL, uuid5
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from components.contracts import BenchmarkReport, DriftReport, ModelVersion
+from components.contracts import BenchmarkReport, DriftReport, InferenceRun, ModelVersion
 from components.monitoring.alert_book import Alert
 from components.monitoring.report import read_pictures
 from components.vision.input_shape import InputShape
-from flows.claim import claimed
-from flows.formats import number, speedup
-from flows.settings import Settings
-from flows.summary import ReleaseSummary, Seen, VariantRow, reasons_of
+from flows.formats import number, speedup, table_of
+from flows.links import mlflow_pages, to_page, to_version
+from flows.summary import ReleaseSummary, Seen, VariantRow, measured_on, reasons_of
 from model_registry import draw_latency_accuracy
 
 
 def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
     """The table of variants, why one was chosen, and what the shape of the input costs."""
     rows = [VariantRow.of(m, report.metric, chosen=m.variant == report.chosen) for m in report.measurements]
+    remarks = (*reasons_of(report), *([shape.text] if shape else []), measured_on(report))
     create_table_artifact(
         key="variants",
         table=[
@@ -40,7 +40,7 @@ def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
             }
             for row in rows
         ],
-        description="\n".join(f"- {line}" for line in (*reasons_of(report), *([shape.text] if shape else []))),
+        description="\n".join(f"- {line}" for line in remarks),
     )
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         plot = Path(scratch) / "plot.png"
@@ -53,40 +53,49 @@ def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
             )
 
 
-def drift(report: DriftReport, version: ModelVersion, page: str) -> None:
-    """The decision on a window, with its reasons, pictures, and a link to the report.
+def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceRun, seen: Seen | None = None) -> None:
+    """The decision on a window, with its reasons, checks, pictures, and a link to the report.
 
     Arguments:
         report: of the window.
         version: that it judges.
         page: where MLflow's pages show the report, below their address.
+        run: the window's predictions.
+        seen: the checks of the model's health and what was told, where they were made.
     """
-    decision = report.decision
+    markdown = drift_page(report, run, seen, f"{to_version(version)}, {to_page(page, 'the report')}")
+    create_markdown_artifact(key="drift-decision", markdown=markdown, description="The drift policy's decision")
+    create_link_artifact(key="drift-report", link=_link(report, page), link_text="Drift report")
+
+
+def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about: str) -> str:
+    """A decision as a Markdown page; `about` says of which version, with links."""
+    decision, total = report.decision, run.processed + len(run.failures)
+    speed = f", {total / run.seconds:.0f} images/s" if run.seconds else ""
     lines = [
         f"# {decision.state.value}",
-        f"{version.name}, version {version.version}: {decision.window_samples} images "
+        f"{about}: {total} images, {len(run.failures)} unreadable{speed}; {decision.window_samples} with a prediction "
         f"against {decision.reference_samples} of the reference.",
         "",
     ]
     lines += [f"- {reason}" for reason in decision.reasons]
-    lines += ["", "| column | distance | limit | drifted |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {c.column} | {c.distance:.3f} | {c.threshold:.3f} | {'yes' if c.drifted else ''} |"
-        for c in decision.columns
-    ]
+    if seen:
+        lines += [f"- **told**: {line}" for line in seen.told]
+        rows = ((check.name, check.verdict.value, check.reason) for check in seen.checks)
+        lines += table_of(("check", "verdict", "why"), rows)
+    moved = (
+        (one.column, f"{one.distance:.3f}", f"{one.threshold:.3f}", "yes" if one.drifted else "")
+        for one in decision.columns
+    )
+    lines += table_of(("column", "distance", "limit", "drifted"), moved)
     lines += _beside(report)
-    create_markdown_artifact(key="drift-decision", markdown="\n".join(lines), description="The drift policy's decision")
-    create_link_artifact(key="drift-report", link=_link(report, page), link_text="Drift report")
+    return "\n".join(lines)
 
 
 def _link(report: DriftReport, page: str) -> str:
     """To the report in MLflow where its pages are up; browsers open no file from the page of a server."""
-    settings = Settings.from_environment()
-    claim = claimed(settings.root) if settings.embedded_tracking else None
-    server = claim.addresses.get("mlflow") if claim else settings.tracking_uri
-    if server and server.startswith(("http://", "https://")):
-        return f"{server.rstrip('/')}/{page}"
-    return report.html.resolve().as_uri()
+    server = mlflow_pages()
+    return f"{server}/{page}" if server else report.html.resolve().as_uri()
 
 
 def nothing_new(version: ModelVersion, source: str) -> None:
@@ -118,16 +127,23 @@ def _beside(report: DriftReport) -> list[str]:
     return lines
 
 
-def summary(done: ReleaseSummary) -> None:
-    """Where everything is."""
+def summary(done: ReleaseSummary, version: ModelVersion, page: str = "") -> None:
+    """Where everything is.
+
+    Arguments:
+        done: the release.
+        version: that was registered.
+        page: where MLflow's pages show the drift report, below their address; empty without one.
+    """
     rows = [
-        ("version", f"{done.name}/{done.version} ({', '.join(done.aliases)})"),
-        ("folder", str(done.folder)),
-        ("bundle", str(done.bundle)),
+        ("version", f"{to_version(version)} ({', '.join(done.aliases)})"),
+        ("folder", f"`{done.folder}`"),
+        ("bundle", f"`{done.bundle}`"),
     ]
     if done.window:
-        rows += [("predictions", str(done.window.predictions)), ("drift report", str(done.window.report))]
-    table = "\n".join(f"| {name} | `{value}` |" for name, value in rows)
+        report = to_page(page, f"`{done.window.report}`")
+        rows += [("predictions", f"`{done.window.predictions}`"), ("drift report", report)]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     create_markdown_artifact(
         key="release", markdown=f"| what | where |\n| --- | --- |\n{table}", description="Where everything is"
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.backends.yolo import has_ultralytics, require_ultralytics
 from components.contracts import ModelVersion
 from components.errors import NotRegisteredError, RegistryError
 from flows.settings import Settings
@@ -20,10 +22,12 @@ class Readiness:
     Arguments:
         released: it has a champion.
         untrainable: why a drift cannot retrain the champion; empty when it can, or when there is none.
+        checkpoint: what the champion was released from, where it was then.
     """
 
     released: bool
     untrainable: str = ""
+    checkpoint: Path | None = None
 
 
 def readiness(name: str, settings: Settings) -> Readiness:
@@ -41,7 +45,26 @@ def readiness(name: str, settings: Settings) -> Readiness:
         if error.__cause__ is not None:  # another library's
             raise
         return Readiness(released=False)
-    return Readiness(released=True, untrainable=_untrainable(champion, registry))
+    try:
+        checkpoint = Path(str(registry.parameters(champion)["model"]["path"]))
+    except RegistryError as error:
+        return Readiness(released=True, untrainable=f"{champion.name}/{champion.version}: {error}")
+    return Readiness(released=True, untrainable=why_untrainable(champion, checkpoint), checkpoint=checkpoint)
+
+
+def require_trainer(name: str, settings: Settings) -> None:
+    """Find before anything is started that what trained a champion is not installed here.
+
+    Raises:
+        UnavailableError: the champion is an Ultralytics checkpoint, and Ultralytics is not installed.
+        RegistryError: there is no champion.
+    """
+    if has_ultralytics():
+        return
+    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        if source := registry.download_source(registry.get(name, CHAMPION), Path(scratch)):
+            require_ultralytics(source)
 
 
 def why_untrainable(version: ModelVersion, source: Path) -> str:
@@ -50,11 +73,3 @@ def why_untrainable(version: ModelVersion, source: Path) -> str:
         return ""
     label = f"{version.name}/{version.version}"
     return f"{label} was released from {source.name}; training goes on from a checkpoint ({TRAINABLE})"
-
-
-def _untrainable(champion: ModelVersion, registry: Registry) -> str:
-    try:
-        path = registry.parameters(champion)["model"]["path"]
-    except RegistryError as error:
-        return f"{champion.name}/{champion.version}: {error}"
-    return why_untrainable(champion, Path(str(path)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,9 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from components.contracts import InferenceRun, Verdict
-from flows.console import make_console
+from flows.console import folding, make_console
 from flows.formats import counted, number, short, speedup
-from flows.progress import answering, listening, reading
+from flows.loudness import Loudness, loudness
+from flows.progress import answering, listening, reading, timing
 from flows.progress_lines import Lines
 from flows.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
 
@@ -27,6 +29,7 @@ CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECID
 CAVEAT = "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
 NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
 
+_log = logging.getLogger(__name__)
 _out = make_console()
 _err = make_console(stderr=True)
 
@@ -66,11 +69,12 @@ class Bars:
 def progress(quiet: bool) -> Iterator[Bars | Lines]:
     """Progress on stderr: on a terminal bars, gone when the block ends, else lines; none when `quiet`.
 
-    On a terminal a flow may ask.
+    On a terminal a flow may ask. Details, where they are wanted, would tear bars apart: lines go between them.
     """
-    if quiet or not _err.is_terminal:
+    quiet = quiet or loudness() is Loudness.QUIET
+    if quiet or loudness() is Loudness.VERBOSE or not _err.is_terminal:
         lines = Lines(lambda line: None if quiet else _err.print(line, highlight=False, markup=False, soft_wrap=True))
-        with listening(lines.advance), reading(_Notes().show), lines.running():
+        with listening(lines.advance), reading(_Notes().show), timing(_log_time), lines.running():
             yield lines
         return
     columns = (
@@ -87,17 +91,26 @@ def progress(quiet: bool) -> Iterator[Bars | Lines]:
             yield bars
 
 
+def _log_time(step: str, seconds: float) -> None:
+    _log.debug("%s took %.1f s", step, seconds)
+
+
 class _Notes:
-    """Prints notes on stderr, each once however often a step says it."""
+    """Prints notes on stderr, each once however often a step says it, unless results alone are wanted."""
 
     def __init__(self) -> None:
         self._shown: set[str] = set()
 
     def show(self, line: str) -> None:
         """Print a note that is new."""
-        if line not in self._shown:
+        if line not in self._shown and loudness() is not Loudness.QUIET:
             self._shown.add(line)
             _err.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=True, highlight=False)
+
+
+def details(text: str) -> None:
+    """What a failure was made of, on stderr."""
+    _err.print(text, soft_wrap=True, highlight=False, markup=False, style="dim")
 
 
 def failure(line: str) -> None:
@@ -122,7 +135,7 @@ def variants(done: ReleaseSummary) -> None:
             style="bold" if row.chosen else None,
         )
     _out.print(f"{done.name}/{done.version} on target {done.target}; ● ships", highlight=False)
-    _out.print(table)
+    _out.print(folding(table))
     for reason in done.reasons:
         _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)
     floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
@@ -212,7 +225,7 @@ def calibration(done: Calibration) -> None:
         f"{counted(done.reference_images, 'image')}, {counted(done.accepted_windows, 'accepted window')} among them"
     )
     _out.print(f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})", highlight=False)
-    _out.print(table)
+    _out.print(folding(table))
     _out.print(f"  {CAVEAT}", highlight=False, soft_wrap=True, style="dim")
     if done.nights:
         _out.print(f"  {NIGHTS_CAVEAT}", highlight=False, soft_wrap=True, style="dim")
@@ -226,7 +239,7 @@ def calibration(done: Calibration) -> None:
             )
             seen.add_row(row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay)
         _out.print(f"windows of {done.power_images} images, a share of them damaged, called drift", highlight=False)
-        _out.print(seen)
+        _out.print(folding(seen))
 
 
 def run(done: InferenceRun) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.errors import ConfigError
 from model_registry import sqlite_uri
 
 DEFAULT_ROOT = Path(".foveal")
+_NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,19 @@ class Settings:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else may look into; one that is there keeps the permissions that it was given."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """Make a folder that nobody else may look into; one that is there keeps the permissions that it was given.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise ConfigError(
+            "a storage root that can be written",
+            found=f"{folder}: {error.strerror}",
+            mend="change to a folder of yours, or name one in FOVEAL_HOME",
+        ) from error

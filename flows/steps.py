@@ -34,12 +34,14 @@ from components.errors import FovealError, InputError
 from components.files import flush, is_whole, sha256_json, sha256_path, sha256_tree, write_json
 from components.images.sources import ImageSource
 from flows.outages import FULL
-from flows.progress import timed
+from flows.progress import note, timed
 from flows.settings import Settings
 from flows.step_lock import StepLock
 from flows.task_progress import shown_in_prefect
 
 _keys: dict[UUID, str] = {}  # task run → content key, computed once per run
+_taken: dict[UUID | None, list[str]] = {}  # flow run → steps whose finished results were taken
+_told: set[UUID | None] = set()  # flow runs that have said so
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -165,7 +167,19 @@ def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
             shutil.rmtree(folder, ignore_errors=True)
         if not sound or not _is_json(record):
             record.unlink(missing_ok=True)
+    if record.exists() and not PREFECT_TASKS_REFRESH_CACHE.value():
+        _taken.setdefault(context.task_run.flow_run_id, []).append(context.task.name)
     return key
+
+
+def _tell_resumed(name: str) -> None:
+    """Say once in a flow run which finished steps were taken, when the first that has work begins."""
+    run = TaskRunContext.get()
+    if run is None or run.task_run.flow_run_id in _told:
+        return
+    if steps := _taken.pop(run.task_run.flow_run_id, []):
+        _told.add(run.task_run.flow_run_id)
+        note([f"{', '.join(dict.fromkeys(steps))}: finished before; goes on with {name}"])
 
 
 def _is_json(record: Path) -> bool:
@@ -256,6 +270,7 @@ def step(
 
         @wraps(function)
         def body(*arguments: P.args, **named: P.kwargs) -> R:
+            _tell_resumed(name)
             with shown_in_prefect(), timed(name):
                 place = workplace() if cached else None
                 if place and PREFECT_TASKS_REFRESH_CACHE.value():  # the step's lock is held

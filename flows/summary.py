@@ -60,6 +60,16 @@ def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
     return (*report.reasons, *remarks_on(report.of(report.baseline).artifact))
 
 
+def measured_on(report: BenchmarkReport) -> str:
+    """On which machine variants were measured, and how noisy it was."""
+    floor = "" if report.noise_floor is None else f"; noise floor (A/A) ±{100 * report.noise_floor:.1f} %"
+    return f"measured on {_machine(report)}{floor}"
+
+
+def _machine(report: BenchmarkReport) -> str:
+    return f"{report.environment.get('cpu', 'unknown CPU')}, {report.environment.get('cores', '?')} cores"
+
+
 @dataclass(frozen=True)
 class Window:
     """A batch of images and the drift policy's word on it."""
@@ -124,7 +134,6 @@ class ReleaseSummary:
             for measured in report.measurements
         )
         target = report.target.name + (" (measured on host)" if report.target.measured_on_host else "")
-        machine = f"{report.environment.get('cpu', 'unknown CPU')}, {report.environment.get('cores', '?')} cores"
         return cls(
             version.name,
             version.version,
@@ -134,7 +143,7 @@ class ReleaseSummary:
             rows,
             reasons_of(report),
             report.noise_floor,
-            machine,
+            _machine(report),
             folder,
             archive,
             gates,

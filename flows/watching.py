@@ -17,6 +17,7 @@ from components.monitoring.alerts import AlertPolicy
 from components.monitoring.days import TIME
 from components.monitoring.stored import Judged
 from flows.config import MonitorConfig, NightlyConfig, WatchConfig
+from flows.formats import counted
 from flows.progress import note
 from flows.settings import Settings
 from flows.steps import Images, step
@@ -82,7 +83,11 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
     listed, watermark = {image.address for image in images}, _watermark(config)
     given_up: list[str] = []
     while window := watermark.next_window(images, at=now, limit=config.most_images, version=str(version.version)):
-        if window.planned_at == now or not all(is_gone(image, listed) for image in window.images):
+        if window.planned_at == now:
+            return Planned(window, tuple(given_up))
+        if not all(is_gone(image, listed) for image in window.images):
+            count = counted(len(window.images), "image")
+            note([f"goes on with an unfinished night, planned at {window.planned_at:%Y-%m-%d %H:%M} UTC: {count}"])
             return Planned(window, tuple(given_up))
         watermark.commit(window)
         given_up.append(

@@ -257,6 +257,16 @@ class Registry:
         with mlflow_errors("to compare two versions"):
             return compare(self._store, self._record(name).read(), one, two)
 
+    def page(self, version: ModelVersion) -> str:
+        """What follows the address of MLflow's pages where they show a version's run, ``#/experiments/…``.
+
+        Raises:
+            RegistryError: the version's run is gone, or MLflow failed.
+        """
+        with mlflow_errors("to look a run up"):
+            experiment = self._store.client.get_run(version.run_id).info.experiment_id
+        return f"#/experiments/{experiment}/runs/{version.run_id}?workflowType=machine_learning"
+
     def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = UI) -> str:
         """Where MLflow's UI shows two versions side by side.
 

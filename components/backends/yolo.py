@@ -7,10 +7,12 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +25,9 @@ from components.backends.neutral import neutral_copy
 from components.backends.session import one_line
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 from components.files import replacing
+
+INSTALL = "pip install 'foveal[yolo]' (AGPL-3.0: see the README), or start from an ONNX export"
+_PICKLE_BYTES = 16 << 20  # of a checkpoint's description; weights are in other entries of the archive
 
 
 def import_ultralytics() -> ModuleType:
@@ -41,11 +46,7 @@ def import_ultralytics() -> ModuleType:
             _cut_off(import_module("ultralytics.utils.downloads"))
             settings = import_module("ultralytics.utils").SETTINGS
     except ImportError as error:
-        raise UnavailableError(
-            "Ultralytics, which YOLO training and .pt files need",
-            found=str(error),
-            mend="pip install 'foveal[yolo]' (AGPL-3.0: see the README), or start from an ONNX export",
-        ) from error
+        raise _unavailable(str(error)) from error
     for tracker in ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "sync", "tensorboard", "wandb"):
         if settings.get(tracker):
             dict.__setitem__(settings, tracker, False)
@@ -79,6 +80,40 @@ _OFFLINE: dict[str, Callable[..., Any]] = {
     "get_github_assets": lambda *_, **__: ("", []),
     "safe_download": _refuse,
 }
+
+
+def _unavailable(found: str) -> UnavailableError:
+    return UnavailableError("Ultralytics, which YOLO training and .pt files need", found=found, mend=INSTALL)
+
+
+def has_ultralytics() -> bool:
+    """Tell whether Ultralytics is installed, without importing it."""
+    try:
+        return find_spec("ultralytics") is not None
+    except ValueError:  # somebody has put something else in its place
+        return False
+
+
+def is_ultralytics(path: Path) -> bool:
+    """Tell an Ultralytics checkpoint by the classes that its pickle names; nothing is loaded."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.filename.rpartition("/")[2] == "data.pkl":
+                with archive.open(entry) as pickled:
+                    return b"ultralytics.nn" in pickled.read(_PICKLE_BYTES)
+    return False
+
+
+def require_ultralytics(path: Path) -> None:
+    """Find in a moment that a checkpoint needs Ultralytics, before anything else is done with it.
+
+    Raises:
+        UnavailableError: it does, and Ultralytics is not installed.
+    """
+    if not has_ultralytics() and is_ultralytics(path):
+        raise _unavailable(f"{path.name}, a checkpoint of Ultralytics, and no Ultralytics installed")
 
 
 @cache

@@ -46,6 +46,7 @@ def run_batch(
     shard_images: int = 256,
     spread: Spread | None = None,
     keep_going: bool = False,
+    resumed: Progress | None = None,
 ) -> InferenceRun:
     """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
 
@@ -75,6 +76,7 @@ def run_batch(
         spread: has the shards done elsewhere, by processes that see the same files; None does them here.
         keep_going: a host that does not answer costs its own images, as long as others do; see
             `components.images.places`. Such a run is made again when it is asked for again.
+        resumed: called once as ``resumed(done, total)``, in images, where a run that was killed is picked up.
 
     Raises:
         OutageError: a host does not answer, or with `keep_going` none does.
@@ -104,6 +106,8 @@ def run_batch(
                 tuple(sources), artifact, backend, device, threads, confidence, iou,
                 provenance, output, key, batch, decode_threads, keep_going,
             )  # fmt: skip
+            if resumed and len(todo) < len(shards):
+                resumed(len(sources) - sum(map(len, todo)), len(sources))
             if spread is None:
                 job.finish(todo, progress)
             else:

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 
 from components.contracts import AbVerdict
-from flows.console import make_console
+from flows.console import folding, make_console
 from flows.experiments import AbSummary
 from flows.formats import number, short
 
@@ -25,7 +25,7 @@ def verdict(done: AbSummary) -> None:
     for arm in done.arms:
         counts = (str(arm.images), str(arm.failed), str(arm.scored))
         table.add_row(arm.arm, arm.model, *counts, number(arm.score, 4), number(arm.p50_ms), number(arm.p95_ms))
-    out.print(table)
+    out.print(folding(table))
     if done.agreement is not None:
         out.print(
             f"  agreement of the two: {done.agreement:.4f} ({done.score} of one against the other)", highlight=False

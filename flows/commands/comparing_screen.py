@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from components.contracts import ModelVersion
-from flows.console import make_console
+from flows.console import folding, make_console
 from flows.formats import number
 from flows.gates_screen import show_gates
 from model_registry import Comparison, TextPair
@@ -54,7 +54,7 @@ def _metrics(found: Comparison, titles: Sequence[str]) -> None:
             cells = (pair.metric, number(pair.first, 4), number(pair.second, 4), difference)
             table.add_row(*cells[: len(table.columns)])
         _line(what, "yellow" if reason else "bold")
-        _out.print(table)
+        _out.print(folding(table))
 
 
 def _line(text: str, style: str | None = None) -> None:
@@ -77,7 +77,7 @@ def _texts(name: str, titles: Sequence[str], pairs: Sequence[TextPair]) -> None:
     table = _table(name, titles)
     for pair in pairs:
         table.add_row(pair.name, pair.first or "–", pair.second or "–")
-    _out.print(table)
+    _out.print(folding(table))
 
 
 def _table(name: str, titles: Sequence[str], *more: str) -> Table:

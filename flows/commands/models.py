@@ -8,7 +8,7 @@ from rich.table import Table
 
 from components.contracts import dump
 from flows.commands.shared import VERSIONS, Json, show
-from flows.console import make_console
+from flows.console import folding, make_console
 from flows.settings import Settings
 from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Registry, Standing
 
@@ -33,4 +33,4 @@ def _show(found: tuple[Standing, ...]) -> None:
     for one in found:
         aliases = (str(one.aliases.get(alias, "–")) for alias in _ALIASES)
         table.add_row(one.name, str(one.versions), *aliases)
-    out.print(table)
+    out.print(folding(table))

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from components.contracts import Decided, Outcome
 from flows.console import make_console
+from flows.decision_rows import DECISION_HEADINGS, decision_cells, decision_time, outcome
 from model_registry import History, Reign
 
 _STYLES = {Outcome.REJECTED: "yellow", Outcome.ROLLED_BACK: "bold red", Outcome.WITHDRAWN: "bold red"}
-_HEADINGS = ("#", "when (UTC)", "outcome", "version", "champion", "trigger", "who")
 _out = make_console()
 _err = make_console(stderr=True)
 
@@ -25,8 +25,8 @@ def champion(name: str, record: History) -> None:
 
 def decisions(name: str, rows: Sequence[Decided]) -> None:
     """The record as a table, oldest first, with the reasons beneath each decision."""
-    cells = [_HEADINGS, *(_cells(decided) for decided in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADINGS))]
+    cells = [DECISION_HEADINGS, *(decision_cells(decided) for decided in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(DECISION_HEADINGS))]
     _line(name)
     for row, decided in zip(cells, [None, *rows], strict=True):
         style = "bold" if decided is None else _STYLES.get(decided.decision.outcome)
@@ -44,10 +44,11 @@ def broken(name: str, lines: Sequence[str]) -> None:
 def reign(name: str, moment: datetime, found: Reign | None) -> None:
     """Which version was in production at a moment."""
     if found is None:
-        _line(f"{_time(moment)} UTC: no version of {name} was in production")
+        _line(f"{decision_time(moment)} UTC: no version of {name} was in production")
         return
-    until = f"until {_time(found.until)} UTC" if found.until else "and still is"
-    _line(f"{_time(moment)} UTC: {name}/{found.version}, in production since {_time(found.since)} UTC {until}")
+    until = f"until {decision_time(found.until)} UTC" if found.until else "and still is"
+    since = f"in production since {decision_time(found.since)} UTC {until}"
+    _line(f"{decision_time(moment)} UTC: {name}/{found.version}, {since}")
     _line(f"  began with {_sentence(found.by)}", "dim")
     if found.ended_by:
         _line(f"  ended with {_sentence(found.ended_by)}", "dim")
@@ -55,37 +56,8 @@ def reign(name: str, moment: datetime, found: Reign | None) -> None:
 
 def _sentence(decided: Decided) -> str:
     decision = decided.decision
-    what = f"decision {decided.number}, {_outcome(decided)} v{decision.version} by {decision.who} ({decision.trigger})"
+    what = f"decision {decided.number}, {outcome(decided)} v{decision.version} by {decision.who} ({decision.trigger})"
     return f"{what}: {'; '.join(decision.reasons)}" if decision.reasons else what
-
-
-def _cells(decided: Decided) -> tuple[str, ...]:
-    decision = decided.decision
-    return (
-        str(decided.number),
-        _time(decided.at),
-        _outcome(decided),
-        f"v{decision.version}",
-        _move(decided),
-        decision.trigger,
-        decision.who,
-    )
-
-
-def _move(decided: Decided) -> str:
-    decision = decided.decision
-    before = "–" if decision.champion_before is None else f"v{decision.champion_before}"
-    if decision.outcome is Outcome.REJECTED:
-        return f"{before} stays"
-    return f"{before} → {'–' if decision.outcome is Outcome.WITHDRAWN else f'v{decision.version}'}"
-
-
-def _outcome(decided: Decided) -> str:
-    return decided.decision.outcome.value.replace("_", " ")
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _line(text: str, style: str | None = None) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from components.errors import ConfigError
 from flows.commands.shared import IMPROVING, Json, running, show
+from flows.settings import Settings
 
 app = typer.Typer()
 
@@ -37,6 +38,7 @@ def retrain(
     from flows.commands.retrain_screen import show_retraining
     from flows.config import read_values, validate_config
     from flows.config_retraining import RetrainConfig
+    from flows.readiness import require_trainer
 
     values = read_values(config, RetrainConfig) if config else {}
     if values.get("name", name) != name:
@@ -47,6 +49,7 @@ def retrain(
     if given := {key: value for key, value in of_data.items() if value is not None}:
         values["data"] = {**(values.get("data") or {}), **given}
     parameters = validate_config(values, RetrainConfig, source=str(config or "the command line"))
+    require_trainer(name, Settings.from_environment())
     with running(f"retrain {name}", as_json):
         from flows.retraining import retrain as flow
 

@@ -16,6 +16,7 @@ from flows.access import LOOPBACK
 from flows.commands.shared import OPERATING, Json
 from flows.console import make_console
 from flows.formats import short
+from flows.loudness import Loudness, loudness
 from flows.password import CLIENT, password_file
 from flows.services import Optional, Places
 from flows.settings import Settings
@@ -45,7 +46,8 @@ def up(
     settings = Settings.from_environment()
     if host not in LOOPBACK:
         _tell(f"warning: whoever reaches {host} can use MLflow, Evidently and the metrics, which ask for no password")
-    _tell("starting; Ctrl-C stops everything")
+    talk = _tell if loudness() is not Loudness.QUIET else lambda _: None
+    talk("starting; Ctrl-C stops everything")
     bring_up(
         settings,
         Places(host, prefect_port, mlflow_port, evidently_port, metrics_port),
@@ -53,7 +55,7 @@ def up(
         ready=lambda services, away: (_document if as_json else _table)(services, away, settings),
         tell=_tell,
     )
-    _tell("stopped; runs, versions and reports are kept")
+    talk("stopped; runs, versions and reports are kept")
 
 
 def _tell(line: str) -> None:

@@ -60,6 +60,16 @@ def examine_backends() -> list[Finding]:
     return findings
 
 
+def examine_yolo() -> list[Finding]:
+    """The extra without which no Ultralytics checkpoint can be released or retrained; many need none."""
+    from components.backends.yolo import has_ultralytics
+
+    if has_ultralytics():
+        return [Finding("yolo", State.OK, "Ultralytics is installed, for its .pt files (AGPL-3.0)")]
+    found = "not installed, which is fine unless .pt files of Ultralytics are released or retrained, as the demo's is"
+    return [Finding("yolo", State.OK, f"{found}: pip install 'foveal[yolo]' (AGPL-3.0)")]
+
+
 def examine_ports(settings: Settings, places: Places) -> list[Finding]:
     """Whether `foveal up` could listen, or does."""
     if claim := claimed(settings.root):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from components.backends.yolo import INSTALL, has_ultralytics, is_ultralytics
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.doctor.storage import database_is_whole
-from flows.readiness import readiness
+from flows.readiness import Readiness, readiness
 from flows.settings import Settings
 from model_registry import Registry
 
@@ -19,13 +22,14 @@ def examine(settings: Settings) -> list[Finding]:
         found = {name: readiness(name, settings) for name in names}
     except FovealError as error:
         return [failed("models", error)] if database_is_whole(settings) else []
-    return [
-        Finding(
-            f"model {name}",
-            State.WARN,
-            f"{model.untrainable}: a drift fills the labelling queue, and retrains nothing",
-            "release it from its checkpoint, or set retraining.automatic: false for it in foveal.yaml",
-        )
-        for name, model in found.items()
-        if model.untrainable
-    ]
+    return [finding for name, model in found.items() for finding in _of(name, model)]
+
+
+def _of(name: str, model: Readiness) -> Iterator[Finding]:
+    if model.untrainable:
+        found = f"{model.untrainable}: a drift fills the labelling queue, and retrains nothing"
+        mend = "release it from its checkpoint, or set retraining.automatic: false for it in foveal.yaml"
+        yield Finding(f"model {name}", State.WARN, found, mend)
+    elif model.checkpoint and not has_ultralytics() and is_ultralytics(model.checkpoint):
+        found = f"released from {model.checkpoint.name}, and Ultralytics, which retrains it, is not installed"
+        yield Finding(f"model {name}", State.WARN, found, INSTALL)

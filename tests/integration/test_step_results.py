@@ -16,6 +16,7 @@ from flows.settings import Settings
 with prefect_api(Settings.from_environment()):
     from prefect import flow
     from components.contracts import Budget
+    from flows.progress import reading
     from flows.steps import refreshing, step, workplace
 
     noise, left = [0.5, 0.5, 0.1, 0.1, 0.1], []
@@ -35,7 +36,23 @@ with prefect_api(Settings.from_environment()):
     with refreshing():
         taken.append(look("digits"))
     taken.append(look("digits"))
-    print(json.dumps({"taken": taken, "left": left, "over": noise}))
+
+    @step("export")
+    def export(model):
+        workplace().mkdir(parents=True, exist_ok=True)
+        return Budget(p95_ms=1.0)
+
+    @flow(name="exporting")
+    def both(model, whole):
+        measure(model)
+        if whole:
+            export(model)
+
+    told = []
+    with reading(told.append):
+        for whole in (False, True, True):
+            both("digits", whole)
+    print(json.dumps({"taken": taken, "left": left, "over": noise, "told": told}))
 """
 
 
@@ -53,3 +70,4 @@ def test_noise_is_measured_again_and_a_refreshed_step_begins_with_an_empty_folde
     assert said["taken"] == [0.5, 0.5, 0.1, 0.1, 0.1, 0.1], "two were noise, the third was kept"
     assert said["over"] == [0.1], "four were measured: two of noise, one that was kept, one afresh"
     assert said["left"] == [[], [], [], []]
+    assert said["told"] == ["measure: finished before; goes on with export"], "where a flow went on, once"

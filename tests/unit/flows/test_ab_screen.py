@@ -42,8 +42,8 @@ def test_a_split_has_no_agreement_and_a_sequential_test_no_plan(capsys):
 def test_prefect_shows_the_verdict_as_a_heading_over_the_arms():
     page = markdown(DONE).splitlines()
     assert page[0] == "# no difference ≥ δ"
-    assert "| A | pets/1 | 640 | 2 | 0.9100 | 8.25 | 11.50 |" in page
-    assert "| B | pets/2 | 640 | 0 | – | – | – |" in page
+    assert "| A | pets/1 | 640 | 2 | 640 | 0.9100 | 8.25 | 11.50 |" in page
+    assert "| B | pets/2 | 640 | 0 | 0 | – | – | – |" in page
     assert page[-1].endswith("0.9870")
 
 

@@ -17,6 +17,7 @@ from flows import watching
 from flows.config import MonitorConfig, NightlyConfig
 from flows.config_ab import AbConfig
 from flows.config_batch import BatchConfig
+from flows.progress import reading
 from flows.settings import Settings
 
 
@@ -47,8 +48,12 @@ def test_a_plan_of_an_earlier_night_is_taken_up_while_one_of_its_images_is_left(
     config = NightlyConfig(name="digits", images=str(shots))
     earlier = planned_earlier(config)
     (shots / "a.jpg").unlink()
-    found = watching.plan_window.fn(config, VERSION)
+    told = []
+    with reading(told.append):
+        found = watching.plan_window.fn(config, VERSION)
     assert found.window == earlier and found.given_up == ()
+    (line,) = told
+    assert line.startswith("goes on with an unfinished night, planned at ") and line.endswith(" UTC: 2 images")
     assert watching.images_of(found.window).listed == earlier.images
 
 
@@ -58,7 +63,10 @@ def test_a_plan_whose_images_are_all_gone_is_given_up_with_a_word(shots):
     for path in list(shots.iterdir()):
         path.unlink()
     Image.new("RGB", (9, 9)).save(shots / "new.jpg")
-    found = watching.plan_window.fn(config, VERSION)
+    told = []
+    with reading(told.append):
+        found = watching.plan_window.fn(config, VERSION)
+    assert told == []
     assert [image.image_id for image in found.window.images] == ["new.jpg"]
     (line,) = found.given_up
     assert "gave up the window of" in line and "none of its 2 images is there any more" in line

@@ -243,9 +243,15 @@ def test_a_killed_run_is_picked_up_and_equals_an_uninterrupted_one(photos, detec
     (finished,) = (tmp_path / ".out.work").glob("*/*/images.parquet")
     before = pq.read_table(finished).to_pandas()
 
-    seen = []
-    resumed = run(photos, detector, tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
-    assert_same(resumed, run(photos, detector, tmp_path / "uninterrupted"))
+    seen, told = [], []
+    listeners = {
+        "progress": lambda done, total: seen.append((done, total)),
+        "resumed": lambda done, total: told.append((done, total)),
+    }
+    resumed = run(photos, detector, tmp_path / "out", **listeners)
+    assert told == [(4, 10)]
+    assert_same(resumed, run(photos, detector, tmp_path / "uninterrupted", resumed=listeners["resumed"]))
+    assert told == [(4, 10)], "nothing was picked up"
     assert seen == [(7, 10), (8, 10), (10, 10)]
     pd.testing.assert_frame_equal(tables(resumed)[0].head(4), before)  # times included: not done a second time
     assert leftovers(tmp_path / "out") == []
