@@ -26,7 +26,11 @@ class TrainingInput(Parameters):
         json_schema_extra=at(2),
     )
     batch: int = Field(16, ge=2, le=1024, description="Images per step.", json_schema_extra=at(3))
-    device: str = Field("cpu", description="As torch calls it, e.g. cpu or cuda:0.", json_schema_extra=at(4))
+    device: str = Field(
+        "auto",
+        description="As torch calls it, e.g. cpu or cuda:0; auto: a GPU that torch can use where it runs, else cpu.",
+        json_schema_extra=at(4),
+    )
 
 
 class RetrainConfig(Parameters):

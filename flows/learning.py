@@ -120,6 +120,14 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
     return Champion(version, bundle, source, reference, released, read_bundle(bundle, label))
 
 
+def on_this_machine(config: RetrainConfig) -> RetrainConfig:
+    """Name the device that training takes place on here, so that the step's key and the record in MLflow hold it."""
+    from components.training import training_device
+
+    training = config.training.model_copy(update={"device": training_device(config.training.device)})
+    return config.model_copy(update={"training": training})
+
+
 @step("log dataset", cached=False, retries=5)
 def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | None = None) -> None:
     """Keep in MLflow what a challenger is trained on, and once there is one, as an input of its run."""

@@ -98,6 +98,7 @@ def _challenge(
     config: RetrainConfig, champion: Champion, dataset: DatasetVersion, read_at: datetime, scratch: Path
 ) -> RetrainSummary:
     """Train, release, compare, decide."""
+    config = learning.on_this_machine(config)
     learning.log_dataset(config.name, dataset)
     trusted = champion.released.model.trust_pickle
     trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)

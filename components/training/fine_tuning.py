@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from components.images.datasets import load_dataset
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.classifier import ClassifierTraining, measure_classifier, train_classifier
 from components.training.detector import DetectorTraining, absolute_data, train_detector
+from components.training.device import AUTO, training_device
 from components.training.trained import TrainedModel
 
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
@@ -34,7 +35,7 @@ class FineTuning:
         learning_rate: highest rate of AdamW; a tenth to a half of what training from scratch takes.
         batch: images per step.
         blend: share of the way from the old weights to the new ones at which the model is taken; 1 is all of it.
-        device: as torch calls it.
+        device: as torch calls it, or `auto`: the first GPU that torch can use, else the processor.
         seed: of the sampling.
 
     Raises:
@@ -45,7 +46,7 @@ class FineTuning:
     learning_rate: float = 0.0005
     batch: int = 16
     blend: float = 0.6
-    device: str = "cpu"
+    device: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ def fine_tune(
         FovealError: as `train_detector` and `train_classifier` do.
     """
     asked = training or FineTuning()
+    asked = replace(asked, device=training_device(asked.device))
     same: dict[str, Any] = {
         name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch", "device", "seed")
     }

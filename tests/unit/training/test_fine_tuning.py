@@ -7,7 +7,7 @@ import torch
 
 from components.backends.yolo import load_yolo
 from components.errors import ConfigError, IncompatibleError, UntrustedModelError
-from components.training import ClassifierTraining, FineTuning, fine_tune, train_classifier
+from components.training import ClassifierTraining, FineTuning, fine_tune, train_classifier, training_device
 from components.training.checkpoint import load_checkpoint
 from tests.conftest import MODEL
 
@@ -16,6 +16,13 @@ from tests.conftest import MODEL
 def test_a_blend_outside_its_range_is_refused(blend):
     with pytest.raises(ConfigError, match="blend"):
         FineTuning(blend=blend)
+
+
+def test_training_takes_a_gpu_where_torch_can_use_one_and_what_was_named_otherwise():
+    """So it follows the image that it runs in, unless a form names a device."""
+    assert training_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
+    assert [training_device(name) for name in ("cpu", "cuda:1", "nonsense:7")] == ["cpu", "cuda:1", "nonsense:7"]
+    assert FineTuning().device == "auto"
 
 
 @pytest.fixture
