@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint audit docs docs-serve bench model clean
+.PHONY: help install demo test lint audit docs docs-serve bench model notebooks lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,11 @@ lint: $(STAMP)  ## style, types and security
 audit: $(STAMP)  ## known vulnerabilities of the pinned versions
 	$(BIN)/python infra/audit.py
 
+lock:  ## the images' requirements with hashes, by uv in an environment of its own
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet uv packaging
+	PATH="$(CURDIR)/build/lock/bin:$$PATH" python infra/lock.py
+
 docs: $(STAMP)  ## the documentation as a site in site/, every link checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
@@ -39,6 +44,9 @@ docs-serve: $(STAMP)  ## the same on http://127.0.0.1:8001, rebuilt when a page 
 
 model: $(STAMP)  ## train the detector that the demo ships, again
 	$(BIN)/python -m benchmarks.model
+
+notebooks: $(STAMP)  ## the notebooks run over the tests' releases, their outputs kept
+	KEEP_OUTPUTS=1 $(BIN)/python -m pytest tests/e2e/test_notebooks.py
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
            promotion rollback events servers automation overhead together chaos ui tests

@@ -24,9 +24,10 @@ from components import telemetry
 BUCKET = "foveal"
 STARTUP_S = 240.0
 _GRACE_S = 8.0
-_DATABASES = ("prefect", "mlflow", "mlflow_auth")
 _HOST = "127.0.0.1"
-AUTH = Path(__file__).parents[1] / "infra" / "mlflow" / "basic_auth.ini"
+_INFRA = Path(__file__).parents[1] / "infra"
+DATABASES = _INFRA / "postgres" / "databases.sql"
+AUTH = _INFRA / "mlflow" / "basic_auth.ini"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _postgres_binaries() -> Path | None:
 
 @contextlib.contextmanager
 def _postgres(folder: Path, password: str) -> Iterator[str]:
-    """A database server with one database for each service; it refuses to be root, so root hands it to `nobody`."""
+    """A database server, set up as compose does; it refuses to be root, so root hands it to `nobody`."""
     import psycopg2
 
     binaries, port, data = _postgres_binaries(), _free_port(), folder / "postgres"
@@ -161,12 +162,20 @@ def _postgres(folder: Path, password: str) -> Iterator[str]:
     # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients to leave.
     with _process("postgres", command, folder, os.environ, stop=signal.SIGINT, cwd="/", **other) as wait:
         wait(ready)
-        with contextlib.closing(psycopg2.connect(f"{url}/postgres")) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for database in _DATABASES:
-                    cursor.execute(f"create database {database}")
+        set_up = [binaries / "psql", f"{url}/postgres", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
+        own = {f"{role.upper()}_DB_PASSWORD": role_password(role, password) for role in ("prefect", "mlflow")}
+        subprocess.run([*map(str, set_up), "--file", DATABASES], env=os.environ | own, check=True)  # noqa: S603 - Debian's
         yield url
+
+
+def role_password(role: str, password: str) -> str:
+    """The password of a service's role in the database, made from that of the database's administrator."""
+    return f"{role}-{password}"
+
+
+def _address(driver: str, role: str, postgres: str) -> str:
+    """Of the database server for a role; its password comes from PGPASSWORD, so that no address holds it."""
+    return f"{driver}://{role}@{postgres.rpartition('@')[2]}"
 
 
 @contextlib.contextmanager
@@ -189,15 +198,14 @@ def _mlflow(
     """MLflow with authentication; its artifacts go to S3, and it alone holds the keys of that."""
     port = _free_port()
     url = f"http://{_HOST}:{port}"
-    # The driver that MLflow is tested with; it takes the password from PGPASSWORD, so that no address holds it.
-    tracking = postgres.replace("postgresql://foveal:" + password, "postgresql+psycopg2://foveal")
+    tracking = _address("postgresql+psycopg2", "mlflow", postgres)  # the driver that MLflow is tested with
     (folder / "basic_auth.ini").write_text(
-        AUTH.read_text().replace("postgresql+psycopg2://foveal@postgres:5432", tracking), encoding="utf-8"
+        AUTH.read_text().replace("postgresql+psycopg2://mlflow@postgres:5432", tracking), encoding="utf-8"
     )
     environment = {
         **os.environ,
         **store,
-        "PGPASSWORD": password,
+        "PGPASSWORD": role_password("mlflow", password),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "basic_auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": password,
@@ -214,13 +222,13 @@ def _mlflow(
 def _prefect(folder: Path, postgres: str, password: str) -> Iterator[tuple[str, Callable[[], None]]]:
     port = _free_port()
     url = f"http://{_HOST}:{port}"
-    database = postgres.replace("postgresql://foveal:" + password, "postgresql+asyncpg://foveal")
+    database = _address("postgresql+asyncpg", "prefect", postgres)
     environment = {
         **os.environ,
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_API_DATABASE_CONNECTION_URL": f"{database}/prefect",
-        "PGPASSWORD": password,
+        "PGPASSWORD": role_password("prefect", password),
         "PREFECT_SERVER_API_AUTH_STRING": f"admin:{password}",
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]

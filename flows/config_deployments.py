@@ -114,12 +114,23 @@ class WorkPoolInput(Parameters):
 
     name: str = Field(min_length=1, description="Of the work pool; it is made when it is not there.")
     type: Literal["process", "docker", "kubernetes"] = Field(description="What a worker of the pool starts for a run.")
-    image: str | None = Field(None, description="Container image with Foveal in it; for docker and kubernetes.")
+    image: str | None = Field(
+        None, description="Container image with Foveal in it; for docker and kubernetes. Unset: FOVEAL_IMAGE."
+    )
     env: dict[str, str] = Field(
         default_factory=dict,
         description="Environment of the runs, such as MLFLOW_TRACKING_URI. Prefect stores it: no secrets here, "
         "give these to the worker.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _image_of_environment(cls, values: Any) -> Any:
+        """Where containers start, the image may be named once for them and for what starts them."""
+        image = os.environ.get("FOVEAL_IMAGE")
+        if image and isinstance(values, dict) and not values.get("image") and values.get("type") != "process":
+            return {**values, "image": image}
+        return values
 
     @model_validator(mode="after")
     def _image_where_needed(self) -> Self:

@@ -40,6 +40,11 @@ class Settings:
         make_private(self.root)
 
     @property
+    def mlflow_page(self) -> str:
+        """Where browsers find a named MLflow server: `FOVEAL_MLFLOW_URL`, else as this process does."""
+        return os.environ.get("FOVEAL_MLFLOW_URL") or self.tracking_uri
+
+    @property
     def artifact_root(self) -> str | None:
         """Where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
         embedded = (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None

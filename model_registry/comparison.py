@@ -96,7 +96,7 @@ def compare(store: Store, history: History, first: ModelVersion, second: ModelVe
         tuple(MetricPair(k, one.metrics.get(k), two.metrics.get(k), _incomparable(k, one, two)) for k in names),
         _differing(one.params, two.params),
         _differing(one.hashes, two.hashes),
-        comparison_url(store, first, second, UI),
+        comparison_url(store, first, second),
     )
 
 
@@ -134,9 +134,9 @@ def _decided(store: Store, history: History, pair: set[int]) -> Decided | None:
     return None
 
 
-def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: str) -> str:
-    """Where MLflow's UI shows two versions side by side; `ui` is its address over an embedded store."""
-    base = store.tracking_uri if store.remote else ui
+def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: str = "") -> str:
+    """Where MLflow's UI shows two versions side by side; `ui` is its address, a server's own unless it is given."""
+    base = ui or (store.tracking_uri if store.remote else UI)
     runs_by_version = {str(version.version): version.run_id for version in (first, second)}
     query = f"name={_query(first.name)}&runs={_query(runs_by_version)}&workflowType=machine_learning"
     return f"{base.rstrip('/')}/#/compare-model-versions?{query}"

@@ -17,7 +17,7 @@ from components.files import replacing
 from model_registry import aliases, datasets, deciding, drift, runs
 from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 from model_registry.bundles import fetch_bundle, require_same, stored_file, verify_files
-from model_registry.comparison import UI, Comparison, compare, comparison_url
+from model_registry.comparison import Comparison, compare, comparison_url
 from model_registry.facts import bound_hashes, facts_of, hashes_of
 from model_registry.failures import mlflow_errors
 from model_registry.history import Grounds, History, Reign
@@ -267,10 +267,11 @@ class Registry:
             experiment = self._store.client.get_run(version.run_id).info.experiment_id
         return f"#/experiments/{experiment}/runs/{version.run_id}?workflowType=machine_learning"
 
-    def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = UI) -> str:
+    def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = "") -> str:
         """Where MLflow's UI shows two versions side by side.
 
-        `ui` is the address of the UI over an embedded store (`mlflow ui --backend-store-uri …`); a server has its own.
+        `ui` is the address of the UI, such as one over an embedded store (`mlflow ui --backend-store-uri …`), or where browsers
+        find a server that has another name for them; a server's own unless it is given.
 
         Raises:
             RegistryError: no such version.

@@ -1,9 +1,13 @@
 #!/bin/sh
-# The bucket, with versions so that nothing is lost by an overwrite, and a key of its own for Foveal and MLflow.
+# A bucket for each service, and a key of the same name that owns it and reaches no other one. A second time it changes secrets only.
 set -eu
-mc alias set store http://minio:9000 admin "$MINIO_ROOT_PASSWORD" >/dev/null
-mc mb --ignore-existing store/foveal
-mc version enable store/foveal
-mc admin user add store foveal "$S3_SECRET_KEY"
-mc admin policy create store foveal /policy.json
-mc admin policy attach store foveal --user foveal || mc admin user info store foveal
+
+bucket() {
+    versitygw admin create-user --access "$1" --secret "$2" --role user ||
+        versitygw admin update-user --access "$1" --secret "$2"
+    versitygw admin create-bucket --owner "$1" --bucket "$1" ||
+        versitygw admin list-buckets | awk -v name="$1" '$1 == name && $2 == name {found = 1} END {exit !found}'
+}
+
+bucket mlflow "$S3_MLFLOW_KEY"
+bucket foveal "$S3_FOVEAL_KEY"

@@ -67,6 +67,8 @@ def test_a_server_takes_gives_and_serves_the_same_release(
     assert sha256_tree(registry.download_bundle(version, tmp_path / "bundle")) == sha256_tree(bundle.folder)
     assert registry.download_reference(version, tmp_path).read_bytes() == reference.read_bytes()
     assert registry.comparison_url("served.remotely", 1, 1).startswith(f"{server}/#/compare-model-versions?")
+    public = "https://mlflow.example.org"  # as browsers find it
+    assert registry.comparison_url("served.remotely", 1, 1, public).startswith(f"{public}/#/compare-model-versions?")
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     model = mlflow.pyfunc.load_model("models:/served.remotely@champion")
