@@ -270,8 +270,8 @@ class Registry:
     def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = "") -> str:
         """Where MLflow's UI shows two versions side by side.
 
-        `ui` is the address of the UI, such as one over an embedded store (`mlflow ui --backend-store-uri …`), or where browsers
-        find a server that has another name for them; a server's own unless it is given.
+        `ui` is the address of the UI, such as one over an embedded store (`mlflow ui --backend-store-uri …`), or where
+        browsers find a server that has another name for them; a server's own unless it is given.
 
         Raises:
             RegistryError: no such version.
