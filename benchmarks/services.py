@@ -28,6 +28,7 @@ _HOST = "127.0.0.1"
 _INFRA = Path(__file__).parents[1] / "infra"
 DATABASES = _INFRA / "postgres" / "databases.sql"
 AUTH = _INFRA / "mlflow" / "basic_auth.ini"
+HEALTH = _INFRA / "mlflow" / "health.py"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 
 from benchmarks.servers import DAY, NAME, Machine, run_chain, upload
+from benchmarks.services import HEALTH, role_password
 from components.errors import RegistryError, UnavailableError
 from components.monitoring import MonitoringStore
 from components.monitoring.folder import Folder
@@ -143,6 +144,32 @@ def test_the_metrics_of_both_are_told_by_any_machine(said, machines):
     finally:
         process.terminate()
         assert process.wait(timeout=300) == 0
+
+
+def test_each_service_enters_its_own_databases_and_no_others(servers):
+    import psycopg2
+
+    login, _, place = servers.postgres.rpartition("@")
+    password = login.rpartition(":")[2]
+
+    def enters(role: str, database: str) -> bool:
+        try:
+            psycopg2.connect(f"postgresql://{role}:{role_password(role, password)}@{place}/{database}").close()
+        except psycopg2.OperationalError as error:
+            assert "CONNECT" in str(error), error
+            return False
+        return True
+
+    databases = ("prefect", "mlflow", "mlflow_auth")
+    assert [name for name in databases if enters("prefect", name)] == ["prefect"]
+    assert [name for name in databases if enters("mlflow", name)] == ["mlflow", "mlflow_auth"]
+
+
+def test_servers_that_can_work_are_healthy_by_the_checks_of_their_containers(servers):
+    asked = subprocess.run([sys.executable, HEALTH, servers.environment["MLFLOW_TRACKING_URI"]], check=False)
+    assert asked.returncode == 0, "MLflow's database says that it does not know a stranger"
+    with urllib.request.urlopen(f"{servers.environment['PREFECT_API_URL']}/ready", timeout=60) as answer:  # noqa: S310
+        assert answer.status == 200
 
 
 def test_processes_that_open_a_fresh_database_at_once_all_can(servers, database):
