@@ -139,7 +139,7 @@ def split_false_alarms(
             found=str(reference.samples),
             mend="choose smaller windows, or calibrate with more images",
         )
-    rows = np.arange(reference.samples)
+    rows = reference.in_time()
     if contiguous:
         starts = np.unique(np.linspace(0, len(rows) - images, windows).astype(int)).tolist()
         parts = (rows[start : start + images] for start in starts)

@@ -88,6 +88,19 @@ class DriftTable:
         keys = zip(batches, folders, strict=True)
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
+    def in_time(self) -> npt.NDArray[np.int64]:
+        """Which rows come after which, as (n,) places in the table, as far as it tells.
+
+        Batches follow each other; the folders of one, which are cameras or classes, pass at the same time.
+        """
+        labels = self.sequences()
+        order = np.argsort(labels, kind="stable")
+        counts = np.bincount(labels)
+        passed = np.empty(self.samples)
+        passed[order] = np.arange(self.samples) - np.repeat(np.cumsum(counts) - counts, counts)
+        batches = np.zeros(self.samples, np.int64) if self.batches is None else self.batches
+        return np.lexsort((passed / counts[labels], batches))
+
     def rows_like(self, condition: str) -> npt.NDArray[np.int64]:
         """Which rows a window of this condition is compared with: those taken in it, or all where none is its own."""
         if self.conditions is not None and condition in self.conditions and condition != MIXED:

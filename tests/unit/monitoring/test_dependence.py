@@ -139,3 +139,17 @@ def test_contiguous_windows_of_a_day_raise_more_than_random_ones_where_the_light
     assert (random.contiguous, contiguous.contiguous) == (False, True)
     assert (random.drifted, contiguous.windows) == (0, 9)
     assert contiguous.drifted > 0
+
+
+def test_contiguous_windows_pass_through_all_folders_of_a_batch_at_once_and_through_batches_in_turn():
+    names = [f"{place}/{number:03d}.jpg" for place, rows in (("bent", 200), ("good", 100)) for number in range(rows)]
+    rng = np.random.default_rng(7)
+    columns = {name: rng.normal(100, 15, 300) for name in IMAGE_COLUMNS}
+    columns["brightness"][:200] += 90  # what is bent shines
+    classes = DriftTable(columns, "parts/1", STATISTICS_RECIPE, 0, names={"image_id": np.array(names, object)})
+    first = [names[row] for row in classes.in_time()[:6]]
+    assert first == ["bent/000.jpg", "good/000.jpg", "bent/001.jpg", "bent/002.jpg", "good/001.jpg", "bent/003.jpg"]
+    rate = split_false_alarms(classes, images=60, windows=9, contiguous=True)
+    assert (rate.windows, rate.drifted) == (9, 0)
+    nights = replace(classes, batches=np.repeat([1, 0], 150))
+    assert sorted(nights.in_time()[:150]) == list(range(150, 300)), "the batch of before comes before"
