@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
@@ -43,7 +43,8 @@ def import_ultralytics() -> ModuleType:
     try:
         with _undone_afterwards():
             ultralytics = import_module("ultralytics")
-            _cut_off(import_module("ultralytics.utils.downloads"))
+            for place, names in _OFFLINE.items():
+                _replace(import_module(f"ultralytics.utils.{place}"), names)
             settings = import_module("ultralytics.utils").SETTINGS
     except ImportError as error:
         raise _unavailable(str(error)) from error
@@ -53,16 +54,13 @@ def import_ultralytics() -> ModuleType:
     return ultralytics
 
 
-def _cut_off(downloads: ModuleType) -> None:
-    """Make every download of Ultralytics' fail at once: its switch for offline leaves out fonts, datasets and weights.
-
-    Modules that have taken the functions over by name are given the same ones.
-    """
-    for name, instead in _OFFLINE.items():
-        theirs = getattr(downloads, name)
-        for module in list(sys.modules.values()):
-            if getattr(module, "__name__", "").startswith("ultralytics") and vars(module).get(name) is theirs:
-                setattr(module, name, instead)
+def _replace(module: ModuleType, functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Replace functions of a module, and in the modules of Ultralytics that have taken them over by name."""
+    for name, instead in functions.items():
+        theirs = getattr(module, name)
+        for user in list(sys.modules.values()):
+            if getattr(user, "__name__", "").startswith("ultralytics") and vars(user).get(name) is theirs:
+                setattr(user, name, instead)
 
 
 def _is_reachable_url(url: str | Path, check: bool = False) -> bool:
@@ -75,10 +73,13 @@ def _refuse(*arguments: Any, **named: Any) -> None:
     raise ConnectionError(f"expected a file on this machine, found {wanted}; Foveal downloads nothing at run time")
 
 
-_OFFLINE: dict[str, Callable[..., Any]] = {
-    "is_url": _is_reachable_url,
-    "get_github_assets": lambda *_, **__: ("", []),
-    "safe_download": _refuse,
+_OFFLINE: dict[str, dict[str, Callable[..., Any]]] = {  # its own switch leaves out fonts, datasets and weights
+    "checks": {"check_font": lambda *_: None},  # it also writes a list of fonts into the home folder
+    "downloads": {
+        "is_url": _is_reachable_url,
+        "get_github_assets": lambda *_, **__: ("", []),
+        "safe_download": _refuse,
+    },
 }
 
 

@@ -56,11 +56,12 @@ def test_importing_ultralytics_leaves_the_process_as_it_was():
 def test_ultralytics_downloads_nothing_not_even_a_font(monkeypatch):
     ultralytics = import_ultralytics()
     from ultralytics.data import utils
-    from ultralytics.utils import checks
+    from ultralytics.utils import downloads
 
     asked = []
     monkeypatch.setattr("socket.getaddrinfo", lambda host, *_, **__: asked.append(host) or [])
-    checks.check_font.__wrapped__("Nowhere.ttf")
+    assert utils.check_font("Arial.ttf") is None
+    assert not downloads.is_url("https://192.0.2.1/font.ttf", check=True)
     with pytest.raises(ConnectionError, match="downloads nothing at run time"):
         utils.safe_download("https://192.0.2.1/weights.zip")
     with pytest.raises(ConnectionError):
