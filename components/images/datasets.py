@@ -23,6 +23,7 @@ from components.images.yolo_layout import (
     Description,
     Row,
     find_description,
+    is_labelled,
     label_file,
     no_split,
     read_rows,
@@ -71,7 +72,8 @@ def load_dataset(path: Path, split: str, *, objects: bool = True, only_labelled:
         split: its name; val, validation and valid mean the same.
         objects: of a dataset for detection: whether at least one image must show something; where none need, an empty
             label file is an answer, and there must be one.
-        only_labelled: leave out images without a label file: nobody has said yet that they show nothing.
+        only_labelled: leave out images without a label file, and in CVAT's forms those with an empty one: nobody has
+            said yet that they show nothing.
 
     Raises:
         DatasetError: the split, its images or its labels are missing, damaged or contradict themselves.
@@ -116,7 +118,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
     files = {image for place in places for image in split_images(place, description)}
     named = sorted((Path(os.path.relpath(image, base)).as_posix(), image) for image in files)
     if only_labelled:
-        named = [(name, image) for name, image in named if label_file(image).is_file()]
+        named = [(name, image) for name, image in named if is_labelled(image, description)]
     rows = _rows_of([image for _, image in named], description)
     digest, images, remarks = _digest(TaskType.DETECT, description.names), [], Remarks()
     for (name, image), found in zip(named, rows, strict=True):
@@ -124,13 +126,14 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         remarks.add(name, tidied)
         images.append(LabelledImage(name, image, _detections(image, tidied)))
         digest.update(sha256_json([name, _sha256(image), tuple(dict.fromkeys(found))]).encode())
-    if not any(_is_labelled(image, objects) for image in images):
+    if not any(_has_label(image, objects) for image in images):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(files)} of {split} in {description.file}",
             mend=f"the label of the first belongs in {label_file(min(files))}",
         )
-    counts = _count(images, len(files))
+    said = [image for image in images if is_labelled(image.path, description)]
+    counts = _count(said, len(files), left_out=only_labelled)
     return LabelledDataset(
         description.root,
         split,
@@ -160,17 +163,15 @@ def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row
     return rows
 
 
-def _count(images: Sequence[LabelledImage], files: int) -> str:
+def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> str:
     """Say how many images are labelled, empty and without a label."""
-    labelled = [image for image in images if label_file(image.path).is_file()]
     empty = sum(not len(image.truth) for image in labelled if isinstance(image.truth, Detections))
     without = files - len(labelled)
-    taken = "left out" if len(images) < files else "taken to show nothing"
-    tail = f", {without} without a label file and {taken}" if without else ""
+    tail = f", {without} without a label and {'left out' if left_out else 'taken to show nothing'}" if without else ""
     return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
 
 
-def _is_labelled(image: LabelledImage, objects: bool) -> bool:
+def _has_label(image: LabelledImage, objects: bool) -> bool:
     if isinstance(image.truth, Detections) and len(image.truth):
         return True
     return not objects and label_file(image.path).is_file()

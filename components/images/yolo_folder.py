@@ -58,7 +58,8 @@ def read_yolo(description: Description) -> tuple[Found, ...]:
     """Read the labels of all splits that are there.
 
     An image without a label file is unlabelled; an empty file says that nothing is there, as Ultralytics, Roboflow and
-    Label Studio write it. Where a tool exported labels alone, each file is taken for the label of an image of its name.
+    Label Studio write it, but not in the forms that CVAT exports (`Description.empty_is_word`). Where a tool exported
+    labels alone, each file is taken for the label of an image of its name.
 
     Raises:
         DatasetError: none of the splits is there.
@@ -86,7 +87,7 @@ def _found(image: Path, label: Path, description: Description) -> Found:
     except DatasetError as error:
         return Found(image.as_posix(), (), file=file, problem=f"{error.found}, where {error.expected} is expected")
     labels = tuple(Label(description.names[int(k)], (left, top, right, bottom)) for k, left, top, right, bottom in rows)
-    return Found(image.as_posix(), labels, stated=not labels, file=file)
+    return Found(image.as_posix(), labels, stated=not labels and description.empty_is_word, file=file)
 
 
 def read_classes(folder: Path) -> tuple[Found, ...]:

@@ -14,7 +14,7 @@ import difflib
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Description:
         row_lengths: numbers of fields of a row that starts with a box.
         splits: name → folders of images, or lists of them.
         keys: all that the file has.
+        empty_is_word: an empty label file is a person's word that nothing is there. Not in the forms that CVAT
+            exports, which writes one for every image that nobody annotated, too.
     """
 
     file: Path
@@ -54,6 +56,7 @@ class Description:
     row_lengths: frozenset[int]
     splits: Mapping[str, tuple[str, ...]]
     keys: tuple[str, ...] = ()
+    empty_is_word: bool = True
 
     def candidates(self, place: str) -> list[Path]:
         """List where a folder of images or a `.txt` list of them may lie, the likeliest first."""
@@ -139,7 +142,8 @@ def read_description(file: Path) -> Description:
     }
     described = Description(file, root, (), frozenset(row_lengths), splits, tuple(map(str, content)))
     names = _class_names(content.get("names"), content.get("nc"), described)
-    return Description(file, root, names, described.row_lengths, splits, described.keys)
+    listed = any(place.endswith(".txt") for places in splits.values() for place in places)
+    return replace(described, names=names, empty_is_word=not listed)
 
 
 def _is_place(value: Any) -> bool:
@@ -183,7 +187,7 @@ def _read_darknet(file: Path) -> Description:
     if not listed:
         raise DatasetError("a file of class names", found=f"none named in {file}", mend="add names = obj.names")
     splits = {split: (values[split],) for split in _SPLITS if values.get(split)}
-    return Description(file, file.parent, _read_names(listed[0]), frozenset({5}), splits, tuple(values))
+    return replace(described, names=_read_names(listed[0]), splits=splits, keys=tuple(values), empty_is_word=False)
 
 
 def _read_names(file: Path) -> tuple[str, ...]:
@@ -256,6 +260,12 @@ def label_file(image: Path) -> Path:
     if "images" in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
     return Path(*parts).with_suffix(".txt")
+
+
+def is_labelled(image: Path, description: Description) -> bool:
+    """Tell whether somebody has said what an image shows."""
+    label = label_file(image)
+    return label.is_file() and (description.empty_is_word or label.stat().st_size > 0)
 
 
 def read_rows(label: Path, description: Description) -> tuple[Row, ...]:

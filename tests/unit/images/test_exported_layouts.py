@@ -216,9 +216,25 @@ def test_how_many_images_are_labelled_empty_and_without_a_label_is_said(tmp_path
     (tmp_path / "labels" / "val" / "3.txt").write_text("")
     describe(tmp_path, {"names": ["cat", "dog"], "val": "images/val"})
     whole, labelled = load_dataset(tmp_path, "val"), load_dataset(tmp_path, "val", only_labelled=True)
-    said = "images: 6, 2 with objects, 1 labelled as empty, 3 without a label file and "
+    said = "images: 6, 2 with objects, 1 labelled as empty, 3 without a label and "
     assert (len(whole.images), whole.remarks) == (6, (said + "taken to show nothing",))
     assert (len(labelled.images), labelled.remarks) == (3, (said + "left out",))
+
+
+@pytest.mark.parametrize("export", [cvat, darknet])
+def test_an_empty_file_of_cvat_is_nobodys_word(tmp_path, export):
+    """It writes one for every image that nobody annotated, too."""
+    export(tmp_path)
+    for split, folder in (("val", "images/val"), ("valid", "obj_valid_data")):
+        if (listed := tmp_path / f"{split}.txt").is_file():
+            write(tmp_path, f"{folder}/nothing.jpg", label="")
+            listed.write_text(f"{listed.read_text()}data/{folder}/nothing.jpg\n")
+    found = {Path(one.name).stem: one for one in read_labels(tmp_path, ABOUT)}
+    assert (found["nothing"].labels, found["nothing"].stated) == ((), False), "only --confirmed takes it as empty"
+    said = "images: 2, 1 with objects, 0 labelled as empty, 1 without a label and "
+    assert load_dataset(tmp_path, "val").remarks == (said + "taken to show nothing",)
+    labelled = load_dataset(tmp_path, "val", only_labelled=True)
+    assert (len(labelled.images), labelled.remarks) == (1, (said + "left out",))
 
 
 def test_every_wrong_label_file_of_a_split_is_counted_in_one_line(tmp_path):
