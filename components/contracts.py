@@ -526,6 +526,7 @@ class Gate:
         required: whether anything but a pass keeps the challenger from being promoted.
         slice_of: the gate whose images it looks at a part of, or empty.
         images_needed: about how many images would decide what is undecided, or None.
+        noise: of the run that its times were taken in, as a share, or None.
     """
 
     name: str
@@ -540,6 +541,7 @@ class Gate:
     required: bool = True
     slice_of: str = ""
     images_needed: int | None = None
+    noise: float | None = None
 
     @property
     def is_ratio(self) -> bool:
@@ -560,6 +562,12 @@ class GateReport:
         """Whether every required gate was passed, and there was at least one."""
         required = [gate for gate in self.gates if gate.required]
         return bool(required) and all(gate.verdict is Verdict.PASS for gate in required)
+
+    @property
+    def to_measure_again(self) -> bool:
+        """Whether times that decide nothing are all that keeps the challenger back: no ground to reject it."""
+        held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
+        return bool(held) and all(gate.noise is not None and gate.verdict is Verdict.UNDECIDED for gate in held)
 
     @property
     def reasons(self) -> tuple[str, ...]:

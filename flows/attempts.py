@@ -11,7 +11,7 @@ from components.contracts import ModelVersion, Outcome, dump, load
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
-from components.training.attempts import Attempt, Ending, earliest_next
+from components.training.attempts import OPEN, Attempt, Ending, earliest_next
 from flows.config_retraining import RetrainConfig
 from flows.settings import Settings
 from flows.summary_retraining import RetrainSummary
@@ -33,11 +33,11 @@ def in_flight(name: str) -> Iterator[bool]:
 
 
 def known_answer(config: RetrainConfig) -> RetrainSummary | None:
-    """What came of the event when it was dealt with; None for one that was not or that lacked labels, and for none."""
+    """What came of the event when it was dealt with; None for one that was not or that is open, and for none."""
     if not config.event:
         return None
     for record in store().records(config.name, KIND):
-        if record.content["event"] == config.event and record.content["summary"]["state"] != Ending.NEEDS_LABELS:
+        if record.content["event"] == config.event and record.content["summary"]["state"] not in OPEN:
             return replace(load(RetrainSummary, record.content["summary"]), repeated=True)
     for made in registry().decisions(config.name):  # one that was killed after it had decided
         if made.decision.event == config.event:
@@ -62,9 +62,9 @@ def cooling_down(config: RetrainConfig) -> str:
 
 
 def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:
-    """Keep what came of a retraining, once for each event; one that lacked labels may be taken up again."""
+    """Keep what came of a retraining, once for each event; one that lacked labels or a quiet machine stays open."""
     at = datetime.now(UTC)
-    ended = config.event and done.state != Ending.NEEDS_LABELS
+    ended = config.event and done.state not in OPEN
     key = sha256_json([config.event if ended else at.isoformat()])[:32]
     content = {"event": config.event, "trigger": config.trigger, "summary": dump(done)}
     store().put_record(config.name, champion.version, KIND, key, content, at=at)

@@ -120,6 +120,8 @@ def _challenge(
         settings=config.gates,
     )
     publish_gates(report)
+    if report.to_measure_again:
+        return RetrainSummary.undecided(config, champion.version, challenger.version, dataset, report)
     decision = tasks.decide(challenger, report, learning.grounds_of(report, config, dataset))
     if decision.outcome is Outcome.PROMOTED:
         labelling.mark_learnt(config.name, f"version-{decision.version}", read_at)

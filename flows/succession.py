@@ -1,4 +1,7 @@
-"""Who is champion after a release: the first version of a name by a rule that is written down, a later one by gates."""
+"""Who is champion after a release: the first version of a name by a rule that is written down, a later one by gates.
+
+Times that a busy machine left undecided, and nothing else, decide nothing: the same release, run again, measures again.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,8 @@ def succeed(
             settings=GatesInput(),
         )
     publish_gates(report)
+    if report.to_measure_again:
+        return version, report
     grounds = Grounds(RELEASE, Settings.from_environment().user, report.reasons, gates=report)
     tasks.decide(version, report, grounds)
     return tasks.registry().get(version.name, version.version), report

@@ -152,16 +152,19 @@ class ReleaseSummary:
 
     @property
     def outcome(self) -> str:
-        """What became of the version: `champion`, `rejected` by a gate, or `registered`."""
+        """What became of the version: `champion`, `rejected` by a gate, `undecided` by its times, or `registered`."""
         if "champion" in self.aliases:
             return "champion"
+        if self.gates and self.gates.to_measure_again:
+            return "undecided"
         return "rejected" if self.gates and not self.gates.passed else "registered"
 
     @property
     def headline(self) -> str:
         """The version, what ships, and why it is not the champion."""
         shipped = next((row.variant for row in self.variants if row.chosen), "no variant")
-        why = f"; {self.gates.reasons[0]}" if self.outcome == "rejected" and self.gates and self.gates.reasons else ""
+        held = self.outcome in ("rejected", "undecided")
+        why = f"; {self.gates.reasons[0]}" if held and self.gates and self.gates.reasons else ""
         return f"version {self.version} ships {shipped} for {self.target}{why}"
 
     def to_json(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class RetrainSummary:
 
     Arguments:
         name: of the model.
-        state: `promoted`, `rejected`, `needs_labels`, `not_trainable`, or `not_begun`.
+        state: `promoted`, `rejected`, `undecided`, `needs_labels`, `not_trainable`, or `not_begun`.
         reason: one line.
         champion: version in production afterwards, where it is known.
         challenger: version that was trained, or None.
@@ -61,6 +61,19 @@ class RetrainSummary:
     def unfit(cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str) -> Self:
         """A challenger was trained that cannot be released, and so is rejected without a version of its own."""
         return cls(config.name, "rejected", reason, champion.version, dataset=dataset)
+
+    @classmethod
+    def undecided(
+        cls,
+        config: RetrainConfig,
+        champion: ModelVersion,
+        challenger: int,
+        dataset: DatasetVersion | None,
+        gates: GateReport,
+    ) -> Self:
+        """The times are to be measured again, and nothing else keeps the challenger back."""
+        reason = f"{gates.reasons[0]}; nothing was decided: retrain again, all but the gates is kept"
+        return cls(config.name, "undecided", reason, champion.version, challenger, dataset=dataset, gates=gates)
 
     @classmethod
     def decided(cls, config: RetrainConfig, decision: Decision, dataset: DatasetVersion | None = None) -> Self:

@@ -9,7 +9,8 @@
   significantly worse at all, is undecided. Both are tested over the whole family by Holm's method at 5 %, so
   that of challengers that are no worse one in twenty at most is held back by chance.
 - p95: the upper bound of the ratio must keep within 1 + increase, widened by what the champion differs from itself
-  in the same run, at most by 30 %: noise may never excuse what is twice as slow.
+  in the same run. In a noise above 30 % only what keeps within the limit with all of the noise added passes, nothing
+  fails, and the times are to be measured again: noise may neither excuse nor condemn what is twice as slow.
 - size and memory: ratios of single measurements.
 
 Missing is not passing: what could not be measured, or has no limit, is `not_evaluated` and required.
@@ -25,11 +26,11 @@ from components.benchmark.contest import Cost, Ratio
 from components.benchmark.differences import Difference, holm
 from components.benchmark.gate_policy import GatePolicy
 from components.benchmark.improvement import CONFIDENCE, judge_improvement
+from components.benchmark.selection import MAX_NOISE, is_busy
 from components.benchmark.words import apart
 from components.contracts import Check, Gate, Verdict
 
 FAMILY_ERROR = 0.05  # of all slices together
-MOST_NOISE = 0.30
 _METRICS = {"map50_95": "mAP50-95", "top1": "top-1"}
 IMAGE_SCORE = "F1 of an image"
 
@@ -113,7 +114,9 @@ def judge(evidence: Evidence, policy: GatePolicy, *, require_improvement: bool) 
         memory.append(cost.peak_rss_mb if cost else None)
     gates.append(_by_ratio("size_mb", sizes, policy.size_ratio, evidence.missing))
     gates.append(_by_ratio("peak_rss_mb", memory, policy.memory_ratio, evidence.missing))
-    gates += [_of_check(f"budget {check.name}", check) for check in evidence.budget]
+    for check in evidence.budget:
+        noise = evidence.ratio.noise if check.name == "p95_ms" else None
+        gates.append(replace(_of_check(f"budget {check.name}", check), noise=noise))
     return (*gates, _of_check("bundle", evidence.bundle))
 
 
@@ -121,12 +124,15 @@ def latency_verdict(ratio: Ratio, increase: float | None) -> Verdict:
     """Whether the challenger's p95 keeps within 1 + `increase` times the champion's."""
     if ratio.p95 is None or ratio.noise is None or increase is None:
         return Verdict.NOT_EVALUATED
+    if is_busy(ratio.noise):
+        return Verdict.PASS if ratio.p95.high * (1 + ratio.noise) <= 1 + increase else Verdict.UNDECIDED
     limit = _widened(ratio.noise, increase)
     return Verdict.PASS if ratio.p95.high <= limit else Verdict.FAIL if ratio.p95.low > limit else Verdict.UNDECIDED
 
 
 def _widened(noise: float, increase: float) -> float:
-    return (1 + increase) * (1 + min(noise, MOST_NOISE))
+    """The limit that an interval's bound is compared with; noise of a busy machine is in the interval."""
+    return (1 + increase) * (1 if is_busy(noise) else 1 + noise)
 
 
 def _unknown(examined: Examined | None, name: str, limit: float | None, reason: str, *, required: bool = True) -> Gate:
@@ -287,11 +293,15 @@ def _p95(evidence: Evidence, increase: float | None) -> Gate:
     limit = _widened(noise, increase)
     reason = (
         f"{champion:.1f} → {challenger:.1f} ms, {ratio.value:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}] "
-        f"in {calls} interleaved calls each; the limit is {1 + increase:.2f}×, {limit:.2f}× with the noise of this run"
+        f"in {calls} interleaved calls each; the limit is {1 + increase:.2f}×"
     )
+    if is_busy(noise):
+        reason = f"busy machine: measure again; a noise of {noise:.0%} is above {MAX_NOISE:.0%}; {reason}"
+    else:
+        reason += f", {limit:.2f}× with the noise of this run"
     interval = (ratio.value, ratio.low, ratio.high)
     verdict = latency_verdict(evidence.ratio, increase)
-    return Gate("p95_ms", champion, challenger, interval, limit, None, calls, verdict, reason)
+    return Gate("p95_ms", champion, challenger, interval, limit, None, calls, verdict, reason, noise=noise)
 
 
 def _by_ratio(name: str, values: list[float | None], most: float | None, missing: str) -> Gate:

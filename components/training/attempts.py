@@ -18,9 +18,11 @@ class Ending(StrEnum):
     REJECTED = "rejected"
     NEEDS_LABELS = "needs_labels"
     NOT_TRAINABLE = "not_trainable"
+    UNDECIDED = "undecided"  # the machine was too busy to measure
 
 
-_NOTHING_TRAINED = (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE)
+OPEN = (Ending.NEEDS_LABELS, Ending.UNDECIDED)  # the same event may be taken up again
+_NOTHING_LEARNT = (*OPEN, Ending.NOT_TRAINABLE)
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime 
 
     The wait after a rejected challenger doubles with each further one: data that taught nothing yesterday is unlikely
     to teach more today. A promotion ends it. An attempt that lacked labels or a checkpoint has trained
-    nothing and does not count.
+    nothing, one that nobody could measure tells nothing of the data, and neither counts.
 
     Arguments:
         attempts: in time order.
         cooldown: after the first rejection.
     """
-    trained = [attempt for attempt in attempts if attempt.ending not in _NOTHING_TRAINED]
-    rejected = list(takewhile(lambda attempt: attempt.ending is Ending.REJECTED, reversed(trained)))
+    judged = [attempt for attempt in attempts if attempt.ending not in _NOTHING_LEARNT]
+    rejected = list(takewhile(lambda attempt: attempt.ending is Ending.REJECTED, reversed(judged)))
     if not rejected:
         return None
     doubled: int = 2 ** min(len(rejected) - 1, _MOST_DOUBLINGS)

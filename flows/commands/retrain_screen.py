@@ -13,6 +13,7 @@ from flows.summary_retraining import RetrainSummary
 STYLES = {
     "promoted": "bold green",
     "rejected": "bold red",
+    "undecided": "yellow",
     "needs_labels": "yellow",
     "not_trainable": "yellow",
     "not_begun": "yellow",

@@ -254,6 +254,25 @@ def test_on_a_busy_machine_an_equal_challenger_passes_and_one_twice_as_slow_neve
     assert all(_raced(rng, 2.0) is Verdict.FAIL for _ in range(25))
 
 
+@pytest.mark.parametrize(
+    ("ratio", "increase", "verdict"),
+    [
+        (Estimate(1.7, 1.5, 1.9), 0.10, Verdict.UNDECIDED),
+        (Estimate(1.1, 0.9, 1.3), 0.10, Verdict.UNDECIDED),
+        (Estimate(1.7, 1.5, 1.9), 10.0, Verdict.PASS),
+    ],
+)
+def test_a_noise_above_the_limit_decides_only_what_it_cannot_exceed(ratio, increase, verdict) -> None:
+    busy = replace(GOOD, ratio=Ratio(ratio, 0.8))
+    found = gate(busy, "p95_ms", GatePolicy(latency_increase=increase))
+    assert (found.verdict, found.noise) == (verdict, 0.8)
+    assert found.reason.startswith("busy machine: measure again; a noise of 80% is above 30%; 10.0 → 10.0 ms")
+    done = report(busy, GatePolicy(latency_increase=increase))
+    assert (done.passed, done.to_measure_again) == (verdict is Verdict.PASS, verdict is Verdict.UNDECIDED)
+    wrong = replace(busy, golden=examined(score(0.8, 0.5)))
+    assert not report(wrong).to_measure_again, "a loss of accuracy is a loss on any machine"
+
+
 @pytest.mark.parametrize("shape", [(5, 40), (10, 12)])
 def test_too_few_rounds_or_calls_give_no_ratio(shape: tuple[int, int]) -> None:
     assert p95_ratio(np.ones(shape).tolist(), np.ones(shape).tolist()) is None

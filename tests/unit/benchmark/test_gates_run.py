@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.benchmark import Contender, Exam, GatePolicy, run_gates
+from components.benchmark import Contender, Exam, GatePolicy, is_busy, run_gates
 from components.benchmark.contest import Cost, Side
 from components.benchmark.gates import examine
 from components.contracts import (
@@ -96,7 +96,8 @@ def test_a_model_against_itself_keeps_everything_and_gains_nothing(race: Any, ex
 
 def test_a_slow_challenger_is_as_right_and_fails_by_its_latency(race: Any, make_classifier: Any) -> None:
     gates = race(make_classifier("fast"), make_classifier("slow", matmuls=8))
-    assert gates["p95_ms"].verdict is Verdict.FAIL
+    busy = is_busy(gates["p95_ms"].noise)
+    assert gates["p95_ms"].verdict is (Verdict.UNDECIDED if busy else Verdict.FAIL), "others may use this machine, too"
     assert gates["p95_ms"].difference[0] > 2
     assert "interleaved calls each" in gates["p95_ms"].reason
     assert gates["golden"].verdict is Verdict.PASS

@@ -77,6 +77,16 @@ def test_an_event_that_lacked_labels_is_taken_up_when_they_have_come():
     assert known is not None and known.state == "rejected"
 
 
+def test_a_retraining_that_a_busy_machine_left_undecided_is_no_rejection_and_its_event_stays_open():
+    config = asked("night 1")
+    times = Gate("p95_ms", 10, 17, (1.7, 1.5, 1.9), 1.1, None, 200, Verdict.UNDECIDED, "busy machine", noise=0.8)
+    report = GateReport("digits/1", "digits/2", (times,))
+    done = RetrainSummary.undecided(config, CHAMPION, 2, None, report)
+    attempts.remember(config, CHAMPION, done)
+    assert done.reason.startswith("p95_ms: undecided, busy machine; nothing was decided")
+    assert (attempts.known_answer(config), attempts.cooling_down(asked("night 2"))) == (None, "")
+
+
 @pytest.mark.parametrize(
     ("trigger", "new", "recent", "missing"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from flows.config import validate_config
 from flows.config_gates import GatesConfig, GatesInput
 from flows.gates_publish import markdown
 from flows.gates_screen import show_gates
-from flows.gating import thirds
+from flows.gating import is_settled, thirds
 from flows.steps import ContractSerializer, step_key
 
 REPORT = GateReport(
@@ -33,6 +34,22 @@ REPORT = GateReport(
 def test_a_report_survives_in_the_cache_of_steps():
     serializer = ContractSerializer()
     assert serializer.loads(serializer.dumps(REPORT)) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("verdict", "noise", "kept"),
+    [
+        (Verdict.PASS, 0.1, True),
+        (Verdict.FAIL, 0.1, True),
+        (Verdict.UNDECIDED, 0.1, False),
+        (Verdict.PASS, 0.8, False),
+        (Verdict.UNDECIDED, 0.8, False),
+        (Verdict.NOT_EVALUATED, None, False),
+    ],
+)
+def test_what_a_busy_machine_measured_is_never_a_finished_step(verdict, noise, kept):
+    times = Gate("p95_ms", 10.0, 12.0, (1.2, 1.0, 1.3), 1.1, None, 200, verdict, "", noise=noise)
+    assert is_settled(replace(REPORT, gates=(REPORT.gates[0], times))) is kept
 
 
 def test_the_screen_and_the_page_show_every_gate_and_what_held_it_back():
