@@ -188,7 +188,7 @@ def measure() -> Figure:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=COUNTS).parent
         root = Root(folder, data)
-        served = read_bundle(Path(root.released["bundle"]["folder"]), f"{NAME}/1")
+        served = read_bundle(Path(root.released["folder"]) / "bundle", f"{NAME}/1")
         batch = Batch(served, data / "images" / "day", folder / "out")
         right, changes = kill_batches(batch, tally, rng, RANDOM_KILLS)
         empty_batches(batch, right, changes, tally, rng, EMPTIED // 2)
