@@ -24,3 +24,8 @@ def escape(character: str) -> str:
 def steers(text: str) -> bool:
     """Whether there is something that `printed` would replace."""
     return _STEERS.search(text) is not None
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 image", "2 images", "1 class", "2 classes"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -13,11 +13,6 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun: "1 image", "2 images"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def speedup(value: tuple[float, float, float] | None) -> str:
     """A ratio with its 95 % interval."""
     return "baseline" if value is None else f"{value[0]:.2f}× [{value[1]:.2f}, {value[2]:.2f}]"

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from components.contracts import InferenceRun, Verdict
+from components.printing import counted
 from flows.console import folding, make_console
-from flows.formats import counted, number, short, speedup
+from flows.formats import number, short, speedup
 from flows.loudness import Loudness, loudness
 from flows.progress import answering, listening, reading, timing
 from flows.progress_lines import Lines

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
-from components.errors import OutageError
+from components.errors import DatasetError, OutageError
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.alert_book import KIND as ALERTS
@@ -16,8 +16,8 @@ from components.monitoring.alert_book import Alert, AlertBook
 from components.monitoring.alerts import AlertPolicy
 from components.monitoring.days import TIME
 from components.monitoring.stored import Judged
+from components.printing import counted
 from flows.config import MonitorConfig, NightlyConfig, WatchConfig
-from flows.formats import counted
 from flows.progress import note
 from flows.settings import Settings
 from flows.steps import Images, step
@@ -237,7 +237,13 @@ def _accuracy(
 
     if config.labels is None:
         return None
-    labels = load_dataset(config.labels, config.labels_split, objects=False, only_labelled=True)
+    try:
+        labels = load_dataset(config.labels, config.labels_split, objects=False, only_labelled=True)
+    except DatasetError as error:
+        if isinstance(of, InferenceRun):
+            raise
+        note((f"accuracy is not measured: {error}",), str(config.labels))  # a night does not wait for its labels
+        return None
     note(labels.remarks, str(config.labels))
     if isinstance(of, InferenceRun):
         return measure_accuracy(of.images, of.detections, labels, spec, slices=config.slices)

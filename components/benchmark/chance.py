@@ -23,6 +23,7 @@ RESAMPLES = 999
 LEVEL = 0.05  # a hit rate that one in twenty deals of the labels reaches is not above chance
 USEFUL_DETECTOR = 0.3  # share of the objects; what is below may be chance
 SAME_OBJECT = 0.5  # IoU
+FEW = 5  # images or objects: one that is right half of the time misses all of them in one case of thirty
 _SEED = 0
 
 
@@ -48,8 +49,8 @@ class Luck:
 
     @property
     def at_chance(self) -> bool:
-        """Not above chance, and surely not useful."""
-        return self.p > LEVEL and self.highest < self.useful
+        """Not above chance, and surely not useful; one that hits none of a few is not useful either."""
+        return self.p > LEVEL and (self.highest < self.useful or (self.hits == 0 and self.of >= FEW))
 
 
 def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], *, classes: int) -> Luck:

@@ -31,6 +31,7 @@ from components.images.yolo_layout import (
     split_places,
     synonym,
 )
+from components.printing import counted
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,16 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
     named = sorted((Path(os.path.relpath(image, base)).as_posix(), image) for image in files)
     if only_labelled:
         named = [(name, image) for name, image in named if is_labelled(image, description)]
-    rows = _rows_of([image for _, image in named], description)
+    read = _rows_of([image for _, image in named], description)
+    wrong = [one for one in read if isinstance(one, DatasetError)]
+    if wrong and not (only_labelled and len(wrong) < len(named)):
+        more = f"; wrong label files: {len(wrong)}" if len(wrong) > 1 else ""
+        raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", mend=wrong[0].mend)
+    rows = {name: one for (name, _), one in zip(named, read, strict=True) if not isinstance(one, DatasetError)}
     digest, images, remarks = _digest(TaskType.DETECT, description.names), [], Remarks()
-    for (name, image), found in zip(named, rows, strict=True):
+    for name, image in named:
+        if (found := rows.get(name)) is None:
+            continue
         tidied = tidy_boxes((int(k), (left, top, right, bottom)) for k, left, top, right, bottom in found)
         remarks.add(name, tidied)
         images.append(LabelledImage(name, image, _detections(image, tidied)))
@@ -133,7 +141,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
             mend=f"the label of the first belongs in {label_file(min(files))}",
         )
     said = [image for image in images if is_labelled(image.path, description)]
-    counts = _count(said, len(files), left_out=only_labelled)
+    counts = _count(said, len(files) - len(wrong), left_out=only_labelled)
     return LabelledDataset(
         description.root,
         split,
@@ -141,26 +149,32 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         description.names,
         tuple(images),
         digest.hexdigest(),
-        (counts, *remarks.lines(), *(["download is passed over"] if "download" in description.keys else [])),
+        (
+            counts,
+            *_left_out(wrong),
+            *remarks.lines(),
+            *(["download is passed over"] if "download" in description.keys else []),
+        ),
     )
 
 
-def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row, ...]]:
-    """Read the label files of all images.
-
-    Raises:
-        DatasetError: names the first that is wrong, and how many more are.
-    """
-    rows, wrong = [], []
+def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row, ...] | DatasetError]:
+    """Read the label files of all images; what is wrong with one stands in the place of its rows."""
+    read: list[tuple[Row, ...] | DatasetError] = []
     for image in images:
         try:
-            rows.append(read_rows(label_file(image), description))
+            read.append(read_rows(label_file(image), description))
         except DatasetError as error:
-            wrong.append(error)
-    if wrong:
-        more = f"; wrong label files: {len(wrong)}" if len(wrong) > 1 else ""
-        raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", mend=wrong[0].mend)
-    return rows
+            read.append(error)
+    return read
+
+
+def _left_out(wrong: Sequence[DatasetError]) -> tuple[str, ...]:
+    """Say which label files are left out, where what people labelled comes in by and by."""
+    if not wrong:
+        return ()
+    many = f"{counted(len(wrong), 'label file')} left out"
+    return (f"{many}: expected {wrong[0].expected}, found {wrong[0].found}{', and others' if wrong[1:] else ''}",)
 
 
 def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> str:

@@ -11,6 +11,7 @@ from components.contracts import EMBEDDING, Check, DriftDecision, DriftState, Ve
 from components.monitoring.pairs import MISSING, Pair, label
 from components.monitoring.quality import Quality
 from components.monitoring.tables import family_of
+from components.printing import counted
 
 _LABELS = 400  # show a drop of accuracy by 0.05 with a power of 80 % at a level of 1 %
 _FROZEN = 0.05  # share of equal files from which a source repeats itself
@@ -174,10 +175,10 @@ def _next(situation: Situation) -> tuple[Advice, ...]:
             f"If the cause is here to stay, label about {min(_LABELS, decision.window_samples)} of these images, "
             "those shown below first, and retrain; then build a new reference."
         )
-        return (Advice(what, f"{len(situation.moved)} of {len(decision.columns)} columns are beyond their limits"),)
+        return (Advice(what, f"{len(situation.moved)} of {counted(len(decision.columns), 'column')} beyond the limit"),)
     if decision.state is DriftState.WARN:
         what = "Wait for the next two windows before you retrain: one that agrees makes it a drift."
-        return (Advice(what, decision.reasons[0]),)
+        return (Advice(what, "; ".join(decision.reasons[:2])),)
     return ()
 
 

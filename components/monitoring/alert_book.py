@@ -11,6 +11,7 @@ from typing import Any
 from components.contracts import Check, Verdict, dump, load
 from components.errors import ConfigError
 from components.monitoring.store import Record
+from components.printing import counted
 
 KIND = "alerts"  # of the records
 NO_IMAGES = "no_new_images"
@@ -149,7 +150,7 @@ def check_places(unreachable: Sequence[tuple[str, int]], images: int) -> Check:
     """
     missed = sum(count for _, count in unreachable)
     if not missed:
-        return Check(UNREACHABLE, 0.0, 0.0, Verdict.PASS, f"every place answered that the {images} images are on")
-    told = ", ".join(f"{place} ({count} images)" for place, count in unreachable)
-    reason = f"no answer of {told}: {missed} of {images} images of this window have no prediction"
+        return Check(UNREACHABLE, 0.0, 0.0, Verdict.PASS, "every place answered that the images are on")
+    told = ", ".join(f"{place} ({counted(count, 'image')})" for place, count in unreachable)
+    reason = f"no answer of {told}: {missed} of {counted(images, 'image')} of this window without a prediction"
     return Check(UNREACHABLE, float(missed), 0.0, Verdict.FAIL, reason)

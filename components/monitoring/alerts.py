@@ -18,6 +18,7 @@ from components.errors import IncompatibleError
 from components.monitoring.accuracy import AccuracyReport
 from components.monitoring.intervals import difference, quantile_bounds, wilson
 from components.monitoring.ranges import check_ranges
+from components.printing import counted
 
 Floats = npt.NDArray[np.float64]
 ACCURACY, LATENCY, ERRORS = "accuracy_drop", "latency_p95_increase", "error_rate"
@@ -118,7 +119,9 @@ def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | N
     if after.span:
         reason += f"; on images of {after.span[0]:%Y-%m-%d} to {after.span[1]:%Y-%m-%d}"
     if after.ambiguous:
-        reason += f"; {len(after.ambiguous)} labels fit more than one image and are left out"
+        one = len(after.ambiguous) == 1
+        fit = "fits more than one image and is" if one else "fit more than one image and are"
+        reason += f"; {counted(len(after.ambiguous), 'label')} {fit} left out"
     if before.estimated or after.estimated:
         reason = f"estimated, not measured: {reason}; label images to know"
         verdict = Verdict.UNDECIDED if verdict is Verdict.FAIL else verdict

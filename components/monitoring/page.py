@@ -13,6 +13,7 @@ from components.monitoring.findings import Findings
 from components.monitoring.pairs import label
 from components.monitoring.sections import section
 from components.monitoring.tables import family_of
+from components.printing import counted
 
 _VERDICTS = {
     DriftState.OK: "No drift",
@@ -61,11 +62,13 @@ def render_page(findings: Findings, *, evidently: str | None, now: datetime | No
 def _headline(decision: DriftDecision) -> str:
     moved, total = sum(column.drifted for column in decision.columns), len(decision.columns)
     if decision.state is DriftState.DRIFT:
-        return f"{moved} of {total} columns moved beyond their limits: these images are not like the accepted ones."
+        return (
+            f"{moved} of {counted(total, 'column')} moved beyond the limit: these images are unlike the accepted ones."
+        )
     if decision.state is DriftState.WARN:
         return "Something moved, but not often enough to be called a drift."
     if decision.state is DriftState.OK:
-        return f"None of {total} columns moved beyond its limit: these images look like the accepted ones."
+        return f"None of {counted(total, 'column')} moved beyond its limit: these images look like the accepted ones."
     if decision.state is DriftState.DATA_FAULT:
         return "These images are broken, not different: mend the source before anything else."
     return "A comparison would say more about chance than about the images."

@@ -123,7 +123,7 @@ def compare_tables(
         state, fires = DriftState.DRIFT, not cools_down(history or (), now, policy.cooldown_hours)
     elif raised:
         state, note = DriftState.WARN, [_alone(history)]
-    found = (*faults, *note, *nearest.named, *moves) or (_all_clear(columns),)
+    found = (*faults, *moves[:1], *note, *nearest.named, *moves[1:]) or (_all_clear(columns),)
     reasons, condition = (*found, *nearest.unknown), nearest.condition
     return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires, condition)
 

@@ -15,6 +15,7 @@ from components.monitoring.judges import Score
 from components.monitoring.pairs import Pair, label, short
 from components.monitoring.pictures import Picture
 from components.monitoring.trends import MOST, draw_trends
+from components.printing import counted
 
 _CHARTS = 6
 _CLASSES = 10
@@ -120,7 +121,7 @@ def _class_mix(pair: Pair) -> str:
         for k in ranked
     ]
     rest = len(names) - len(ranked)
-    note = f'<p class="soft">… and {rest} rarer classes.</p>' if rest else ""
+    note = f'<p class="soft">… and {more}.</p>' if (more := rest and counted(rest, "rarer class")) else ""
     return f"<h3>Most likely class of an image</h3>\n{table(rows)}{note}"
 
 
@@ -130,7 +131,7 @@ def accuracy(findings: Findings) -> str:
     if report is None:
         return ""
     how = f"Estimated ({report.method}): no label was seen." if report.estimated else "Measured with labels."
-    count = f"{report.matched:,} images with a label" if not report.estimated else ""
+    count = f"{counted(report.matched, 'image')} with a label" if not report.estimated else ""
     parts = [*report.classes.items(), *report.slices.items()]
     parts = sorted(parts, key=lambda part: 2.0 if part[1].value is None else part[1].value)[:_ACCURACIES]
     rows = [(escape(name), *_score(score)) for name, score in (*report.scores.items(), *parts)]

@@ -90,8 +90,14 @@ def test_a_detector_of_things_that_are_always_in_the_same_place_is_not_at_chance
     assert not luck(truths, truths, classes=3).at_chance
 
 
+def test_a_detector_that_finds_none_of_ten_objects_is_stopped_and_one_that_finds_one_is_not():
+    truths = _scenes(5, objects=2)
+    assert luck([Detections.empty()] * 5, truths, classes=3).at_chance
+    assert not luck([truths[0], *[Detections.empty()] * 4], truths, classes=3).at_chance
+
+
 def test_few_objects_decide_nothing():
-    assert not luck([Detections.empty()] * 2, _scenes(2), classes=3).at_chance
+    assert not luck([Detections.empty()] * 2, _scenes(2, objects=2), classes=3).at_chance
     assert not luck([Detections.empty()] * 3, [Detections.empty()] * 3, classes=3).at_chance
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from components.printing import counted
 from flows import screen
-from flows.formats import counted
 from flows.summary import Window
 
 

@@ -244,6 +244,11 @@ def test_every_wrong_label_file_of_a_split_is_counted_in_one_line(tmp_path):
     describe(tmp_path, {"names": ["cat", "dog"], "val": "images/val"})
     with pytest.raises(DatasetError, match=r"line 1 of .*0\.txt.*; wrong label files: 3"):
         load_dataset(tmp_path, "val")
+    some = load_dataset(tmp_path, "val", only_labelled=True)
+    assert [image.image_id for image in some.images] == ["3.jpg"]
+    counts, left_out = some.remarks
+    assert counts == "images: 1, 1 with objects, 0 labelled as empty"
+    assert left_out.startswith("3 label files left out: expected") and "0.txt" in left_out
 
 
 def test_what_was_put_right_in_a_split_is_said(tmp_path):

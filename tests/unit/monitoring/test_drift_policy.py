@@ -176,8 +176,8 @@ def test_a_move_in_one_half_of_a_window_is_a_warning(judge, ordinary):
     late = np.concatenate([np.random.default_rng(0).normal(100, 15, 100), np.full(100, 220.0)])
     decision = judge(ordinary(200, seed=2, brightness=late))
     assert (decision.state, decision.raised) == (DriftState.WARN, True)
-    assert decision.reasons[0] == "not in both halves of the window, so not called a drift"
-    assert decision.reasons[1].startswith("brightness moved by D=")
+    assert decision.reasons[0].startswith("brightness moved by D=")
+    assert decision.reasons[1] == "not in both halves of the window, so not called a drift"
 
 
 def nights(*raised: bool, fired: int | None = None) -> list[PastWindow]:
@@ -386,4 +386,5 @@ def test_a_window_of_both_known_conditions_is_ok_and_one_between_them_is_not(tmp
     assert (mixed.state, mixed.condition) == (DriftState.OK, "mixed")
     dusk = assess(of(around(60, 61), 4), path)
     assert dusk.state is DriftState.DRIFT
-    assert dusk.reasons[0].startswith("of the known conditions it is nearest to")
+    assert "moved by D=" in dusk.reasons[0], "an alert has the first reason: what moved"
+    assert dusk.reasons[1].startswith("of the known conditions it is nearest to")

@@ -70,7 +70,7 @@ def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, or
     assert sorted(path.name for path in folder.iterdir()) == ["evidently.html", "report.html", "report.json"]
     page = Page(done.html.read_text())
     assert page.words[1:3] == [
-        "Drift", "2 of 18 columns moved beyond their limits: these images are not like the accepted ones."
+        "Drift", "2 of 18 columns moved beyond the limit: these images are unlike the accepted ones."
     ]  # fmt: skip
     for reason in done.decision.reasons:
         assert reason in page.words
