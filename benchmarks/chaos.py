@@ -169,9 +169,15 @@ def read_hostile_files(root: Root, folder: Path, tally: Tally) -> float:
     """Predict a hostile folder; each file has to have the row that it should. Gives the peak of memory in GB."""
     import pyarrow.parquet as pq
 
-    known = write_hostile_folder(folder / "shots", huge=("png", "jpeg"))
-    process = root.start("predict", NAME, str(folder / "shots"), "--output", str(folder / "hostile"))
-    _, _, used = os.wait4(process.pid, 0)
+    known = write_hostile_folder(folder / "shots", huge=(*["png"] * 7, "jpeg"))
+    command = [root.command, "predict", NAME, str(folder / "shots"), "--output", str(folder / "hostile")]
+    with (folder / "hostile.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, env=root.environment, cwd=root.home.parent, stdout=log, stderr=log
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    ended = os.waitstatus_to_exitcode(status)
+    tally.note("hostile folder", "" if ended == 0 else f"the command ended with {ended}")
     table = folder / "hostile" / IMAGES
     rows = {row["image_id"]: row for row in pq.read_table(table).to_pylist()} if table.exists() else {}
     for file in known:

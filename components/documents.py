@@ -49,8 +49,20 @@ def read_yaml(path: Path, expected: str, *, hint: str = "", kind: type[InputErro
     return _read(path, _parse_yaml, MAX_YAML_BYTES, (expected, hint, kind))
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's own, but for merge keys, a few lines of which can stand for billions of pairs."""
+
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self._merged += len(node.value)
+        if self._merged > MAX_YAML_VALUES:
+            raise ValueError(f"more than {MAX_YAML_VALUES:,} values, as merge keys repeat others")
+
+
 def _parse_yaml(text: str) -> Any:
-    document = yaml.safe_load(text)
+    document = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     if _count(document, {}) > MAX_YAML_VALUES:
         raise ValueError(f"more than {MAX_YAML_VALUES:,} values, as aliases repeat others")
     return document
@@ -86,3 +98,5 @@ def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[st
         refuse(_DEEP, error)
     except (yaml.YAMLError, ValueError) as error:
         refuse(error, error)
+    except (LookupError, AttributeError, TypeError) as error:  # PyYAML's, of `!!bool foo` and the like
+        refuse(f"a value that is not what its tag says: {error}", error)

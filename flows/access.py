@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from components.printing import printed
+
 LOOPBACK = ("127.0.0.1", "localhost")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 _READING = ("GET", "HEAD")
@@ -90,7 +92,7 @@ def guard_asgi(app: Asgi, access: Access) -> Asgi:
         if not (reason := access.refusal(scope.get("method", "GET"), headers)):
             await app(scope, receive, _protecting(send))
             return
-        _log.warning("refused %s: %s", scope["path"], reason)
+        _log.warning("refused %s: %s", printed(scope["path"]), reason)
         if scope["type"] == "websocket":  # closed before it is accepted: the server answers 403
             await send({"type": "websocket.close", "code": 1008})
             return

@@ -7,14 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from components.errors import ConfigError
-from components.files import sha256_file
+from components.files import flush, flush_folder, sha256_file
 from flows.settings import Settings
 from model_registry import Registry
 
 
 def remember(checkpoint: Path) -> None:
     """Note that a file may be unpickled here; whoever released it said so, or it was trained here."""
-    (_ledger() / sha256_file(checkpoint)).touch()
+    folder = _ledger()
+    (folder / sha256_file(checkpoint)).touch()
+    flush_folder(folder)
 
 
 def require_trusted(checkpoint: Path, label: str, *, asked: bool) -> None:
@@ -54,8 +56,10 @@ def _ledger() -> Path:
             aside.mkdir(mode=0o700)
             for digest in known:
                 (aside / digest).touch()
+            flush(aside)
             with suppress(OSError):  # another process has made it meanwhile
                 aside.rename(folder)
+        flush_folder(settings.root)
     return folder
 
 

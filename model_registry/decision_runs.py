@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from components.contracts import Decision, Gate, Outcome, dump, load
+from components.errors import FovealError
 from components.files import write_json, write_text
+from components.regular import read_regular_text
 from model_registry import runs
 from model_registry.history import Entry, History
 from model_registry.markdown import number, table, text
@@ -71,7 +73,10 @@ def with_gates(store: Store, entry: Entry) -> Decision:
         return entry.decision
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         path = store.client.download_artifacts(entry.run_id, _FILE, scratch)
-        found = load(Decision, json.loads(Path(path).read_text(encoding="utf-8")))
+        try:
+            found = load(Decision, json.loads(read_regular_text(path)))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, FovealError):
+            return entry.decision  # the file was changed; the entry has all but the gates
     return found if replace(found, gates=None) == entry.decision else entry.decision
 
 

@@ -7,6 +7,7 @@ nothing of it, on every store (docs/decisions/0009). Nothing of an entry is chan
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from model_registry.store import Store, contended, sqlite_file, taking_turns
 _STATED_CHARACTERS = 60_000  # of a decision in its entry's tag; MySQL's column holds 65,535 bytes
 _DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps
 _OPEN = "writing."  # tags of the record: who is about to append or to move aliases
+_INTENT = re.compile(r"(\d{1,9}) (\d{1,12}\.\d+)")
 _ABANDONED_S = 600.0  # after so long, one who was about to write on a server is taken for dead
 
 
@@ -130,10 +132,9 @@ class Record:
         """Who is writing, or was killed while writing."""
         found = self._model(self.name)
         return tuple(
-            Intent(key.removeprefix(_OPEN), int(after), float(since))
+            Intent(key.removeprefix(_OPEN), int(said[1]), float(said[2]))
             for key, value in (found.tags if found else {}).items()
-            if key.startswith(_OPEN)
-            for after, since in [value.split()]
+            if key.startswith(_OPEN) and (said := _INTENT.fullmatch(value))
         )
 
     @contextmanager
@@ -213,13 +214,12 @@ class Record:
 
 
 def _entry(row: Any) -> Entry | None:
-    """An entry of the record; None for a version that somebody else made."""
+    """An entry of the record; None for a version that somebody else made, or changed until it cannot be read."""
     if "decision" not in row.tags:
         return None
-    return Entry(
-        int(row.version),
-        datetime.fromtimestamp(row.creation_timestamp / 1000, UTC),
-        row.tags["entry"],
-        row.run_id,
-        load(Decision, json.loads(row.tags["decision"])),
-    )
+    try:
+        decision, key = load(Decision, json.loads(row.tags["decision"])), row.tags["entry"]
+    except (ValueError, LookupError, TypeError, AttributeError, FovealError):
+        return None  # `breaks` tells of it
+    at = datetime.fromtimestamp(row.creation_timestamp / 1000, UTC)
+    return Entry(int(row.version), at, key, row.run_id, decision)

@@ -14,6 +14,7 @@ from components.backends import weight_files
 from components.contracts import DatasetVersion, Decided, DriftReport, ModelVersion
 from components.errors import ConfigError, NotRegisteredError, RegistryError
 from components.files import replacing
+from components.regular import read_regular_text
 from model_registry import aliases, datasets, deciding, drift, runs
 from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 from model_registry.bundles import fetch_bundle, require_same, stored_file, verify_files
@@ -346,7 +347,14 @@ class Registry:
                     found=f"{version.name}/{version.version} without {runs.PARAMETERS}",
                     mend="release the model again",
                 )
-            found: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
+            try:
+                found: dict[str, Any] = json.loads(read_regular_text(stored))
+            except (OSError, ValueError) as error:
+                raise RegistryError(
+                    f"{runs.PARAMETERS} of {version.name}/{version.version} as Foveal wrote it",
+                    found=f"a file that was changed or damaged: {' '.join(str(error).split())}",
+                    mend="release the model again",
+                ) from error
             return found
 
     def log_drift(self, version: ModelVersion, report: DriftReport, window: str) -> str:

@@ -231,7 +231,8 @@ def _exclusive(lock: Path) -> Iterator[None]:
 def _check_database(database: Path) -> None:
     """Fail at once when it cannot be opened: MLflow itself keeps trying for minutes."""
     try:
-        database.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (database.parent.parent, database.parent):  # a new one is for its owner alone
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if database.exists():
             with closing(sqlite3.connect(database, timeout=_BUSY_S)) as connection:
                 connection.execute("PRAGMA schema_version")

@@ -9,6 +9,7 @@ Two metadata entries describe it: ``foveal.spec`` (a `VisionSpec`) and ``foveal.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -31,11 +32,13 @@ from components.contracts import (
 )
 from components.errors import ModelError
 from components.files import replacing, sha256_file, sha256_json
+from components.regular import open_regular
 
 INPUT = "images"
 SPEC_KEY = "foveal.spec"
 HISTORY_KEY = "foveal.history"
 MAX_IR_VERSION = 64  # far above today's 13
+MOST_BYTES = 2**31  # of a protobuf; what is larger is read for nothing
 MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
 _TASK_OF = {
     Head.YOLO: TaskType.DETECT,
@@ -94,6 +97,12 @@ def read_onnx(path: Path, *, outside: bool = False) -> Any:
 
     if not path.is_file():
         raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
+    if (size := path.stat().st_size) >= MOST_BYTES:
+        raise ModelError(
+            "an ONNX file of under 2 GB, which no protobuf exceeds",
+            found=f"{size:,} bytes in {path}",
+            mend="export it with its weights in a file beside it",
+        )
     try:
         model = onnx.load(path, load_external_data=False)
         _settle_external(model, path, outside)
@@ -371,9 +380,10 @@ def weight_files(path: Path) -> tuple[Path, ...]:
     """
     import onnx
 
-    with path.open("rb") as file:
-        start = file.read(2)
-    if len(start) < 2 or start[0] != 8 or start[1] > MAX_IR_VERSION:  # a protobuf whose first field is `ir_version`
+    with open_regular(path) as file:
+        start, size = file.read(2), os.fstat(file.fileno()).st_size
+    first_is_ir_version = len(start) == 2 and start[0] == 8 and start[1] <= MAX_IR_VERSION
+    if not first_is_ir_version or size >= MOST_BYTES:
         return ()
     try:
         places = _external_places(onnx.load(path, load_external_data=False))

@@ -8,6 +8,7 @@ to the stderr of the process, which nobody can redirect safely while other threa
 from __future__ import annotations
 
 import io
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from components.images.bounded import holding
 from components.images.budget import Budget
 from components.images.remote import reason
 from components.limits import Limits
-from components.regular import open_regular
+from components.regular import open_regular, require_size
 
 _BAND = 4_000_000  # pixels that are converted at once
 _WIDE = {"RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LA", "La", "PA", "LAB", "HSV"}  # Pillow keeps 4 bytes a pixel
@@ -153,6 +154,8 @@ def image_geometry(source: Path | bytes) -> Geometry:
     """
     name = "the given bytes" if isinstance(source, bytes) else str(source)
     with _naming(name), io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
+        if not isinstance(source, bytes):
+            require_size(os.fstat(file.fileno()).st_size, Limits.from_environment().bytes, source)
         picture = _open(file)
         return Geometry(_stored_size(picture), _orientation(picture))
 

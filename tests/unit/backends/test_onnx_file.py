@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import describe_onnx, read_onnx, save_onnx, write_spec
-from components.backends.onnx_file import SPEC_KEY
+from components.backends.onnx_file import SPEC_KEY, weight_files
 from components.contracts import Head, PassRecord, Precision, TaskType
 from components.errors import ModelError
 
@@ -128,3 +129,12 @@ def test_precision_is_read_from_the_graph(graph, spec, tmp_path):
     graph.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float16), "half"))
     graph.graph.node.append(helper.make_node("Identity", ["half"], ["unused"]))
     assert save_onnx(graph, tmp_path / "m.onnx", spec, ()).precision is Precision.FP16
+
+
+def test_a_file_that_no_protobuf_can_be_as_large_as_is_not_read(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x08\x08")
+    os.truncate(path, 2**31)
+    assert weight_files(path) == ()
+    with pytest.raises(ModelError, match="under 2 GB"):
+        read_onnx(path)

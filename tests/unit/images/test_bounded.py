@@ -13,6 +13,8 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
+import numpy as np
 import psutil
 import pytest
 
@@ -303,3 +305,11 @@ def test_a_run_ends_when_its_only_place_is_dead_and_at_once_without_leave_to_go_
         assert alone.excuses("https://dead/a") is (failures < MAX_FAILURES)
     assert not Places(["https://dead/a", "https://alive/a"]).excuses("https://dead/a")
     assert Places(["/shots/a.jpg"]).excuses("/shots/a.jpg")
+
+
+def test_the_header_of_a_file_above_the_limit_is_not_read_either(tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    os.truncate(path, 30_000_000_000)
+    with pytest.raises(ImageError, match="FOVEAL_MAX_FILE_MB"):
+        image_size(path)

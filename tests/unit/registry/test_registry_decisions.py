@@ -381,6 +381,18 @@ def test_a_deleted_or_changed_entry_is_seen_and_only_a_person_decides_from_there
     assert registry.history(model).broken == ("decision 1 was deleted", "decision 2 was changed")
 
 
+def test_an_entry_that_was_changed_until_it_cannot_be_read_is_told_of_and_nothing_fails(registry, model, client):
+    for version in (1, 2):
+        registry.promote(model, version)
+    for number, text in (("1", "{}"), ("2", "no JSON at all")):
+        client.set_model_version_tag(f"{model}.decisions", number, "decision", text)
+    client.set_registered_model_tag(f"{model}.decisions", "writing.x", "not two numbers")
+    assert registry.history(model).broken == ("decision 1 was changed", "decision 2 was changed")
+    assert registry.get(model, "champion").version == 2
+    registry.promote(model, 3, Grounds(who="ann"))
+    assert registry.history(model).broken == ()
+
+
 def test_a_whole_record_that_was_deleted_is_missed(registry, model, client):
     registry.promote(model, 1)
     client.delete_registered_model(f"{model}.decisions")

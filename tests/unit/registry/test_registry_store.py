@@ -140,3 +140,8 @@ def test_importing_the_room_does_not_import_mlflow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert Path("mlruns").exists() is False
+
+
+def test_a_new_root_is_for_its_owner_alone_whoever_opens_it_first(tmp_path):
+    open_store(sqlite_uri(tmp_path / "home" / "mlflow" / "mlflow.db"))
+    assert [(tmp_path / place).stat().st_mode & 0o777 for place in ("home", "home/mlflow")] == [0o700, 0o700]
