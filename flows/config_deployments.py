@@ -140,8 +140,10 @@ class WorkPoolInput(Parameters):
 
     @property
     def job_variables(self) -> dict[str, Any]:
-        """What the pool's worker is told about every run."""
-        return ({"image": self.image} if self.image else {}) | ({"env": dict(self.env)} if self.env else {})
+        """What the pool's worker is told about every run; a `flows/` beside it must not take the place of ours."""
+        safe = {"PYTHONSAFEPATH": "1"} if self.type == "process" else {}  # the images set it themselves
+        env = safe | dict(self.env)
+        return ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})
 
 
 class DeploymentsConfig(Parameters):

@@ -80,6 +80,8 @@ def _end_children() -> None:
     server, mine = running_server(home), psutil.Process().children(recursive=True)
     if server and set(users(home)) - {os.getpid()}:
         mine = [child for child in mine if child not in {server, *server.children(recursive=True)}]
+    if server in mine:
+        (home / "server.json").unlink(missing_ok=True)
     for child in mine:
         with suppress(psutil.NoSuchProcess):
             child.kill()

@@ -194,6 +194,7 @@ def judge_window(
         trend=[past.trend_point for past in earlier],
         checks=health.checks,
         accuracy=health.accuracy,
+        at=None if occasion.alone else occasion.at,
         workspace=Settings.from_environment().evidently,
     )
     alerts = _tell(version, occasion, health.checks) if tell else ()

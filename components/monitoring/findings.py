@@ -141,7 +141,7 @@ def find(
     trend: Sequence[TrendPoint] = (),
     checks: Sequence[Check] = (),
     accuracy: AccuracyReport | None = None,
-    now: datetime | None = None,
+    at: datetime | None = None,
 ) -> Findings:
     """Gather what the page shows.
 
@@ -152,7 +152,8 @@ def find(
         trend: earlier windows, in time order.
         checks: of the alerts.
         accuracy: of the window.
-        now: when the window is said to have been, where its table does not tell; by default the present time.
+        at: when the window was; by default when its newest row was predicted, or now. What was predicted before is
+            used again, with its old time.
 
     Raises:
         DatasetError: the run has no readable table.
@@ -163,7 +164,7 @@ def find(
     pairs = {pair.column: _named(pair, names) for pair in found if len(pair.window)}
     moved = {column.column: pairs[column.column] for column in decision.columns if column.drifted}
     representative, ordinary = _pictures(sides, list(moved))
-    point = _point(quality, pairs, decision, accuracy, now or datetime.now(UTC))
+    point = _point(quality, pairs, decision, accuracy, at or quality.last or datetime.now(UTC))
     return Findings(
         run,
         decision,
@@ -214,11 +215,11 @@ def _point(
     pairs: Mapping[str, Pair],
     decision: DriftDecision,
     accuracy: AccuracyReport | None,
-    now: datetime,
+    at: datetime,
 ) -> TrendPoint:
     confidence = next((pairs[name] for name in CONFIDENCES if name in pairs), None)
     return TrendPoint(
-        quality.last or now,
+        at,
         decision.state,
         decision.window_samples,
         quality.failed / max(1, quality.rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def write_report(
     trend: Sequence[TrendPoint] = (),
     checks: Sequence[Check] = (),
     accuracy: AccuracyReport | None = None,
+    at: datetime | None = None,
     workspace: Path | None = None,
 ) -> DriftReport:
     """Show a decision to people and to programs.
@@ -46,6 +48,7 @@ def write_report(
         trend: earlier windows, in time order.
         checks: what the alerts said.
         accuracy: of the window, measured or estimated.
+        at: when the window was, for the lines over time; by default when its newest row was predicted.
         workspace: folder of an Evidently workspace to which its report is added; a window that is reported again
             replaces its earlier one there.
 
@@ -55,7 +58,7 @@ def write_report(
         UnavailableError: the workspace cannot be written.
     """
     sides = Sides.read(run, reference, decision.condition)
-    findings = find(run, sides, decision, trend=trend, checks=checks, accuracy=accuracy)
+    findings = find(run, sides, decision, trend=trend, checks=checks, accuracy=accuracy, at=at)
     with replacing(output) as aside:
         aside.mkdir()
         results = _evidently(findings, sides, aside / EVIDENTLY, workspace)

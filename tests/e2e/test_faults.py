@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from model_registry.store import open_store, sqlite_uri
-from tests.conftest import COMMAND, clean_environment, foveal
+from tests.conftest import COMMAND, clean_environment, complaints, foveal
 
 pytestmark = [
     pytest.mark.timeout(1800, func_only=True),
@@ -104,7 +104,7 @@ def finished_steps(released) -> dict[str, int]:
 
 def assert_one_line(code: int, told: str, *words: str) -> None:
     assert code == 1, told
-    assert len(told.strip().splitlines()) == 1, told
+    assert len(complaints(told)) == 1, told
     for word in words:
         assert word in told
 

@@ -632,6 +632,7 @@ def test_a_work_pool_of_containers_takes_its_image_from_the_environment_unless_i
     """Which is how an overlay names it once, for the worker and for the jobs that it starts."""
     monkeypatch.setenv("FOVEAL_IMAGE", "registry.example/foveal:7")
     assert WorkPoolInput(name="pool", type="kubernetes").job_variables == {"image": "registry.example/foveal:7"}
+    assert WorkPoolInput(name="pool", type="process").job_variables["env"] == {"PYTHONSAFEPATH": "1"}
     assert WorkPoolInput(name="pool", type="docker", image="foveal:1").image == "foveal:1"
     assert WorkPoolInput(name="pool", type="process").image is None
     monkeypatch.delenv("FOVEAL_IMAGE")
