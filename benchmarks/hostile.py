@@ -185,6 +185,10 @@ def _too_large(folder: Path) -> Iterator[HostileFile]:
     packed = _chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(300_000_000), 9))
     whole = _encoded(_picture(), format="PNG")
     yield _write(folder, "profile-bomb.png", whole[:33] + packed + whole[33:], "")
+    yield _write(folder, "large-chunk.png", whole[:33] + _chunk(b"prVt", bytes(100_000_000)) + whole[33:], "a chunk")
+    found = _write(folder, "sparse-filler.jpg", b"\xff\xd8\xff", "filler")
+    os.truncate(folder / "sparse-filler.jpg", 400_000_000)
+    yield found
     for name, head, words in (
         ("sparse.jpg", b"", "more than"),
         ("sparse-head.jpg", b"\xff\xd8\xff", "more than"),

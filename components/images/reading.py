@@ -27,6 +27,7 @@ from PIL.ImageFile import ImageFile
 from components.errors import FovealError, ImageError
 from components.images.bounded import holding
 from components.images.budget import Budget
+from components.images.headers import check_segments
 from components.images.remote import reason
 from components.limits import Limits
 from components.regular import open_regular, require_size
@@ -201,6 +202,7 @@ def _open(file: IO[bytes]) -> ImageFile:
     head = file.read(16)
     file.seek(0)
     module, reader = _reader(head)
+    check_segments(file)
     picture: ImageFile = getattr(import_module(module), reader)(file)
     _cost(picture, Limits.from_environment().pixels)
     return picture
