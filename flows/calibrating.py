@@ -71,7 +71,7 @@ def calibrate(
     """
     settings = Settings.from_environment()
     settings.make_root()
-    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
     version = registry.get(*split_reference(model))
     label, policy = f"{version.name}/{version.version}", DriftPolicy(**(drift or DriftInput()).model_dump())
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:

@@ -39,4 +39,4 @@ def to_comparison(first: str, second: str) -> str:
 
 def _registry() -> Registry:
     settings = Settings.from_environment()
-    return Registry(settings.tracking_uri, settings.artifact_root)
+    return Registry(settings.tracking_uri, settings.artifact_root, settings.seen)

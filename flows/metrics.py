@@ -98,7 +98,7 @@ class FovealCollector(Collector):
             return tuple(read_status(store, name) for name in store.models())
 
         def read_registry() -> tuple[Standing, ...]:
-            return Registry(settings.tracking_uri, settings.artifact_root).standings()
+            return Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()
 
         return cls(Source("store", read_store), Source("registry", read_registry))
 

@@ -79,7 +79,7 @@ def require_registry(settings: Settings) -> None:
     if not settings.embedded_tracking:
         from model_registry import Registry
 
-        Registry(settings.tracking_uri, settings.artifact_root)
+        Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
 
 
 def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:

@@ -182,7 +182,7 @@ def serving(model: str) -> Iterator[Served]:
         else:
             settings = Settings.from_environment()
             settings.make_root()
-            registry = Registry(settings.tracking_uri, settings.artifact_root)
+            registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
             version = _registered(registry, model)
             yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")
 

@@ -36,7 +36,7 @@ def readiness(name: str, settings: Settings) -> Readiness:
     Raises:
         RegistryError: MLflow failed.
     """
-    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
     try:
         champion = registry.get(name, CHAMPION)
     except NotRegisteredError:
@@ -61,7 +61,7 @@ def require_trainer(name: str, settings: Settings) -> None:
     """
     if has_ultralytics():
         return
-    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         if source := registry.download_source(registry.get(name, CHAMPION), Path(scratch)):
             require_ultralytics(source)

@@ -56,6 +56,11 @@ class Settings:
         return self.root / "mlflow" / "mlflow.db"
 
     @property
+    def seen(self) -> Path:
+        """The newest decision of each model that was seen from this root, out of reach for writers of MLflow."""
+        return self.root / "seen"
+
+    @property
     def prefect_home(self) -> Path:
         """Prefect's database, results and logs on the embedded default."""
         return self.root / "prefect"

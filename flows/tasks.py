@@ -374,7 +374,7 @@ def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
 def registry() -> Registry:
     """The model registry that the environment names."""
     settings = Settings.from_environment()
-    return Registry(settings.tracking_uri, settings.artifact_root)
+    return Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
 
 
 def store() -> MonitoringStore:

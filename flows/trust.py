@@ -66,6 +66,6 @@ def _ledger() -> Path:
 def _released(settings: Settings) -> set[str]:
     if not settings.embedded_tracking or not settings.registry_database.exists():
         return set()
-    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
     versions = [version for standing in registry.standings() for version in registry.versions(standing.name)]
     return {digest for version in versions if (digest := registry.hashes(version).get("source"))}

@@ -60,7 +60,7 @@ def _mlflow(settings: Settings, access: Access) -> Any:
     from model_registry.server import mlflow_app
 
     if not (settings.root / "mlflow" / "mlflow.db").exists():
-        Registry(settings.tracking_uri, settings.artifact_root)  # MLflow makes a database unguarded
+        Registry(settings.tracking_uri, settings.artifact_root, settings.seen)  # MLflow makes a database unguarded
     return mlflow_app(settings.tracking_uri, str(settings.artifact_root), hosts=access.hosts, origins=access.origins)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from components.files import sha256_json
 
 PREVIOUS, KNOWN_GAPS, ANCHOR = "previous", "known_gaps", "foveal.record"
-_LINK = re.compile(r"(\d+) ([0-9a-f]{64})")
+_LINK = re.compile(r"([0-9]{1,6}) ([0-9a-f]{64})")
+_GAP = re.compile("[0-9]{1,6}")
 
 
 def link(row: Any) -> str:
@@ -19,28 +20,33 @@ def link(row: Any) -> str:
         row: the entry, as MLflow gives it; one that somebody else made has tags of its own.
     """
     said = [int(row.version), *(row.tags.get(key, "") for key in ("entry", "decision", PREVIOUS))]
+    if KNOWN_GAPS in row.tags:
+        said.append(row.tags[KNOWN_GAPS])
     return f"{int(row.version)} {sha256_json(said)}"
 
 
-def breaks(rows: Sequence[Any], anchor: str) -> tuple[str, ...]:
+def breaks(rows: Sequence[Any], *pins: str) -> tuple[str, ...]:
     """What is wrong with a record, one line each; none where nothing was deleted or changed.
 
-    A person's decision that was made while something was missing says so, and it is not told again.
+    A person's decision that was made while something was missing says so, and it is not told again. It speaks for
+    entries before it only, and not at all where it was changed itself.
 
     Arguments:
         rows: the entries, oldest first.
-        anchor: the `link` of an entry that was the newest once, as the model keeps it; empty for none.
+        pins: the `link` of entries that were the newest once, as somebody kept them; empty for none.
     """
     links = {int(row.version): link(row) for row in rows}
-    named = [row.tags.get(PREVIOUS, "") for row in rows]
-    expected = {int(found[1]): found[0] for text in (*named, anchor) if (found := _LINK.fullmatch(text))}
-    newest = max([*links, *expected], default=0)
-    known = {int(number) for row in rows for number in row.tags.get(KNOWN_GAPS, "").split()}
+    named = (*(row.tags.get(PREVIOUS, "") for row in rows), *pins)
+    expected = {(int(found[1]), found[0]) for text in named if (found := _LINK.fullmatch(text))}
+    gaps = {int(row.version): row.tags.get(KNOWN_GAPS, "").split() for row in rows}
+    malformed = {number for number, said in gaps.items() if not all(map(_GAP.fullmatch, said))}
+    changed = malformed | {number for number, was in expected if links.get(number, was) != was}
+    known = {int(gap) for number in gaps.keys() - changed for gap in gaps[number] if int(gap) < number}
+    newest = max([*links, *(number for number, _ in expected)], default=0)
     missing = [number for number in range(1, newest + 1) if number not in links and number not in known]
-    changed = [number for number, was in expected.items() if number in links and links[number] != was]
     return (
         *(f"decision {number} was deleted" for number in missing),
-        *(f"decision {number} was changed" for number in sorted(set(changed) - known)),
+        *(f"decision {number} was changed" for number in sorted(changed - known)),
     )
 
 

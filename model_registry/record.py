@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from components.contracts import Decision, Outcome, dump, load
 from components.errors import FovealError
+from model_registry import seen
 from model_registry.chain import ANCHOR, KNOWN_GAPS, PREVIOUS, breaks, link, numbers
 from model_registry.history import BY_HAND, Entry, History, replay
 from model_registry.release import RECORD_SUFFIX
@@ -47,10 +49,17 @@ class Intent:
 
 @dataclass(frozen=True)
 class Record:
-    """The decision record of one model."""
+    """The decision record of one model.
+
+    Arguments:
+        store: that holds it.
+        model: name of the model.
+        seen: folder that keeps the newest entry seen from here, out of the store's reach; None keeps none.
+    """
 
     store: Store
     model: str
+    seen: Path | None = None
 
     @property
     def name(self) -> str:
@@ -59,10 +68,12 @@ class Record:
 
     def read(self) -> History:
         """The record, replayed; a deleted version is no champion to go back to."""
-        rows, model = self._rows(self.name), self._model(self.model)
+        pins = seen.read(self.seen, self.store, self.model), self._anchored()  # before what they are compared with
+        rows = self._rows(self.name)
         history = replay(entry for row in rows if (entry := _entry(row)))
-        anchor = model.tags.get(ANCHOR, "") if model else ""
-        history = replace(history, broken=breaks(rows, anchor))
+        history = replace(history, broken=breaks(rows, *pins))
+        if rows and not history.broken:
+            seen.write(self.seen, self.store, self.model, link(rows[-1]))
         if history.former:
             there = self.versions()
             history = replace(history, former=tuple(version for version in history.former if version in there))
@@ -127,6 +138,9 @@ class Record:
             description=description[:_DESCRIPTION_LIMIT],
             await_creation_for=0,
         )
+        if KNOWN_GAPS in tags:  # the person goes on from here, even where the whole record begins anew
+            self.anchor()
+            seen.write(self.seen, self.store, self.model, link(self._newest()), anew=True)
 
     def intents(self) -> tuple[Intent, ...]:
         """Who is writing, or was killed while writing."""
@@ -176,6 +190,10 @@ class Record:
             f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
         )
         return rows[0] if rows else None
+
+    def _anchored(self) -> str:
+        model = self._model(self.model)
+        return model.tags.get(ANCHOR, "") if model else ""
 
     def _model(self, name: str) -> Any:
         from mlflow.exceptions import MlflowException

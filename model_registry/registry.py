@@ -36,14 +36,17 @@ class Registry:
         tracking_uri: ``sqlite:////absolute/mlflow.db`` (made when missing) or ``http://host:port``.
         artifact_root: folder or URI for artifacts; the default is ``artifacts`` beside the SQLite file, or
             whatever the server uses.
+        seen: folder of this machine that keeps the newest decision seen of each model, so that one that is deleted
+            or changed afterwards is missed whatever the store says; None keeps none.
 
     Raises:
         ConfigError: MLflow cannot use the URI.
         RegistryError: the database or the server cannot be opened.
     """
 
-    def __init__(self, tracking_uri: str, artifact_root: str | Path | None = None) -> None:
+    def __init__(self, tracking_uri: str, artifact_root: str | Path | None = None, seen: Path | None = None) -> None:
         self._store = open_store(tracking_uri, artifact_root)
+        self._seen = seen
 
     @property
     def tracking_uri(self) -> str:
@@ -370,7 +373,7 @@ class Registry:
             return drift.log_drift(self._store, version, report, window)
 
     def _record(self, name: str) -> Record:
-        return Record(self._store, name)
+        return Record(self._store, name, self._seen)
 
     def _names(self) -> str:
         with mlflow_errors("to list models"):

@@ -29,7 +29,7 @@ def compare(
     """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
     settings = Settings.from_environment()
     settings.make_root()
-    registry = Registry(settings.tracking_uri, settings.artifact_root)
+    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
     found = registry.compare(model, first, second)
     show(dump(found), as_json, lambda: printed.comparison(found))
     if not open_ui:

@@ -20,7 +20,7 @@ _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)
 def models(as_json: Json = False) -> None:
     """List the registered models, their versions, and which is the champion."""
     settings = Settings.from_environment()
-    found = Registry(settings.tracking_uri, settings.artifact_root).standings()
+    found = Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()
     show([dump(one) for one in found], as_json, lambda: _show(found))
 
 

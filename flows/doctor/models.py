@@ -18,7 +18,7 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []  # nothing was ever released, and a look makes no database
     try:
-        names = [one.name for one in Registry(settings.tracking_uri, settings.artifact_root).standings()]
+        names = [one.name for one in Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()]
         found = {name: readiness(name, settings) for name in names}
     except FovealError as error:
         return [failed("models", error)] if database_is_whole(settings) else []

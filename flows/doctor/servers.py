@@ -86,7 +86,7 @@ def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]
     if settings.embedded_tracking and not (settings.root / "mlflow" / "mlflow.db").exists():
         return [Finding("mlflow", State.OK, "MLFLOW_TRACKING_URI names no server; the database is made when needed")]
     try:
-        Registry(settings.tracking_uri, settings.artifact_root)
+        Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
     except FovealError as error:
         return [failed("mlflow", error)]
     return [Finding("mlflow", State.OK, f"MLflow {version('mlflow')} opens the embedded database")]

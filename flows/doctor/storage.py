@@ -90,7 +90,7 @@ def examine_records(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []
     try:
-        standings = Registry(settings.tracking_uri, settings.artifact_root).standings()
+        standings = Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()
     except FovealError as error:
         return [failed("decisions", error)] if database_is_whole(settings) else []
     broken = [f"{line} of {standing.name}" for standing in standings for line in standing.broken]

@@ -11,7 +11,8 @@ import pytest
 
 from components.contracts import Decision, Gate, GateReport, Outcome, Verdict, load
 from components.errors import ConfigError, RegistryError
-from model_registry import RELEASE, Grounds
+from model_registry import RELEASE, Grounds, Registry
+from model_registry.chain import link
 from model_registry.history import Entry, replay
 from model_registry.record import Record
 from model_registry.store import open_store
@@ -400,3 +401,71 @@ def test_a_whole_record_that_was_deleted_is_missed(registry, model, client):
     assert registry.history(model).broken == ("decision 1 was changed",)
     registry.promote(model, 2, Grounds(who="ann"))
     assert registry.history(model).broken == ()
+
+
+@pytest.fixture
+def watched(registry, tmp_path):
+    """The registry as a storage root sees it that keeps the newest decision seen."""
+    return Registry(registry.tracking_uri, seen=tmp_path / "seen")
+
+
+def retag(client, model, number, **tags):
+    for key, value in tags.items():
+        client.set_model_version_tag(f"{model}.decisions", str(number), key, value)
+
+
+def relink(client, model, number):
+    """Let an entry, and the model, name the entry before as it is now, as an attacker would."""
+    rows = {int(row.version): row for row in client.search_model_versions(f"name = '{model}.decisions'")}
+    if number in rows:
+        retag(client, model, number, previous=link(rows[number - 1]))
+        rows[number] = client.get_model_version(f"{model}.decisions", str(number))
+    client.set_registered_model_tag(model, "foveal.record", link(rows[max(rows)]))
+
+
+def test_an_entry_that_says_of_itself_what_was_known_hides_nothing(registry, model, client):
+    for version in (1, 2, 3, 4):
+        registry.promote(model, version)
+    client.delete_model_version(f"{model}.decisions", "2")
+    retag(client, model, 3, known_gaps="2 3")
+    assert registry.history(model).broken == ("decision 2 was deleted", "decision 3 was changed")
+    retag(client, model, 3, known_gaps="2 three")
+    assert registry.history(model).broken == ("decision 2 was deleted", "decision 3 was changed")
+    registry.promote(model, 1, Grounds(who="ann"))
+    assert registry.history(model).broken == (), "ann has seen it"
+
+
+def test_a_chain_that_was_written_anew_is_missed_by_a_root_that_saw_the_old_one(watched, registry, model, client):
+    watched.promote(model, 1)
+    watched.reject(model, 2, Grounds("drift", "a flow"))
+    for version in (3, 4):
+        watched.promote(model, version)
+    client.delete_model_version(f"{model}.decisions", "2")
+    retag(client, model, 3, known_gaps="2 4")
+    relink(client, model, 4)
+    assert registry.history(model).broken == (), "by the store alone nobody can tell"
+    assert watched.history(model).broken == ("decision 4 was changed",)
+    client.delete_model_version(f"{model}.decisions", "4")
+    client.set_registered_model_alias(model, "champion", "3")
+    relink(client, model, 4)
+    assert (registry.history(model).broken, watched.history(model).broken) == ((), ("decision 4 was deleted",))
+    with pytest.raises(RegistryError, match="decision 4 was deleted outside of Foveal"):
+        watched.promote(model, 2, Grounds("drift", "a flow", gates=gates(model, 3, 2)))
+
+
+def test_a_record_that_was_deleted_as_a_whole_goes_on_by_a_person(watched, model, client, tmp_path):
+    for version in (1, 2, 3):
+        watched.promote(model, version)
+    client.delete_registered_model(f"{model}.decisions")
+    client.delete_registered_model_tag(model, "foveal.record")
+    told = ("decision 2 was deleted", "decision 3 was deleted")
+    assert watched.get(model, "champion").version == 3
+    assert watched.history(model).broken == told
+    watched.promote(model, 4, Grounds(who="ann"))
+    assert watched.history(model).broken == ()
+    (kept,) = (tmp_path / "seen").iterdir()
+    assert json.loads(kept.read_text())["newest"].startswith("2 ")
+    assert (tmp_path / "seen").stat().st_mode & 0o077 == 0
+    kept.write_bytes(b"")
+    assert watched.history(model).broken == (), "a damaged file is as none, and written again"
+    assert json.loads(kept.read_text())["model"] == model
