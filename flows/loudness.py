@@ -11,7 +11,11 @@ from components.credentials import redact
 from components.printing import printed
 
 _OURS = ("components", "flows", "model_registry")
-_PREFECT = ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL")
+_PREFECT = {
+    "PREFECT_LOGGING_LEVEL": "DEBUG",  # of the runs of flows and tasks
+    "PREFECT_LOGGING_LOGGERS_PREFECT_LEVEL": "INFO",  # of Prefect's own talk with its server
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG",
+}
 
 
 class Loudness(IntEnum):
@@ -38,13 +42,15 @@ def say(level: Loudness) -> None:
     global _level
     _level = level
     if level is Loudness.VERBOSE:
-        for name in _PREFECT:
-            os.environ.setdefault(name, "DEBUG")
+        for name, value in _PREFECT.items():
+            os.environ.setdefault(name, value)
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
         for name in _OURS:
-            logging.getLogger(name).setLevel(logging.DEBUG)
-            logging.getLogger(name).addHandler(handler)
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.DEBUG)
+            logger.addHandler(handler)
+            logger.propagate = False  # Prefect's console would show it once more
 
 
 class _OneLine(logging.Formatter):
