@@ -43,8 +43,8 @@ class Command:
 # What is not run, and why; a pattern is searched in the page, the exports before the command, and the command.
 NOT_RUN: dict[str, str] = {
     r"\n(docker |cp infra/\.env)": "takes a container engine",
-    r"\n(kubectl |aws |for db in )": "takes a cluster, or the servers of compose",
     r"bash in docs/operations/kubernetes\.md": "takes a work pool on a cluster",
+    r"bash in infra/README\.md": "takes a container engine, a cluster, or the servers there",
     r"\npip install": "installs, from an index of packages",
     r"\nmake ": "its target is checked; `make demo` and `make test` would run all of this again",
     r"\nexport FOVEAL_ALERT_URLS=": "sends messages to people",
@@ -54,7 +54,9 @@ NOT_RUN: dict[str, str] = {
     r"\nexport FOVEAL_DASK=|\ndask (scheduler|worker) ": "takes a cluster on machines of its own",
     r"s3://camera-7": "takes an object store",
     r"\nffmpeg |\nrsync ": "a program that is not installed with Foveal",
-    r"foveal up --root /srv/foveal": "as `foveal up`, with a folder and a port of another machine",
+    r"\nfoveal up\b": "tests/e2e/test_network.py runs it with all services, test_up.py with options",
+    r"foveal drift calibrate": "takes minutes; tests/e2e/test_nightly.py runs it, with images to damage too",
+    r"foveal doctor --relocate": "tests/e2e/test_moved_root.py runs it where a root was moved",
     r"foveal compare .* --open": "tests/e2e/test_promotion_commands.py opens it in a browser",
     r"python in docs/design/": "a Protocol, quoted from the code",
 }

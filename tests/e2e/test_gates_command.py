@@ -12,8 +12,6 @@ def test_a_version_against_itself_is_as_good_no_better_and_changes_nothing(relea
         "1",
         "--data",
         released_classifier.data,
-        "--golden-split",
-        "val",
         "--recent-split",
         "night",
         "--json",
