@@ -16,13 +16,15 @@ import io
 import json
 import math
 import os
+import re
+import stat
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +50,9 @@ PRECISION = 22  # bits of a weight when an image is resampled
 FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
+MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000  # bytes that are read of one file
+# What steers a terminal: controls, bytes that are not UTF-8, ends of lines, and what turns the text around it.
+STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PIXELS = 1.0  # mean grey levels: releases of libjpeg and ways to interpolate differ by less
 
 # What another release of the runtime, another CPU or another backend may change, by the model's precision. A detector
@@ -98,6 +103,27 @@ class DamagedBundle(ValueError):
     """A file of the bundle that is not what was packed, or not what such a file must be."""
 
 
+# Reading files
+
+
+@contextmanager
+def _opened(path: Path, limit: int) -> Iterator[IO[bytes]]:
+    """A regular file of up to `limit` bytes: a FIFO would wait for ever, and a device has no end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("not a regular file")
+        if found.st_size > limit:
+            raise ValueError(f"{found.st_size:,} bytes, where {limit:,} are the most that is read")
+        yield file
+
+
+def _read(path: Path, limit: int) -> bytes:
+    with _opened(path, limit) as file:
+        return file.read(limit)
+
+
 # Reading and fitting images
 
 
@@ -107,10 +133,10 @@ def read_image(path: Path) -> Pixels:
     Pillow and OpenCV alone give the same pixels, but for a grey level where they decode a JPEG.
 
     Raises:
-        ValueError: it is no image, is damaged, or has 32 bits a channel.
+        ValueError: it is no regular file, too large, no image, damaged, or has 32 bits a channel.
         OSError: it cannot be read.
     """
-    data = path.read_bytes()
+    data = _read(path, MAX_IMAGE)
     if Image is None:
         return _upright(_with_opencv(data), _orientation(_exif(data)))
     with Image.open(io.BytesIO(data)) as picture:
@@ -527,7 +553,7 @@ class Bundle:
 
 
 def _load(folder: Path, name: str) -> dict[str, Any]:
-    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+    return dict(json.loads(_read(folder / name, MAX_TEXT).decode("utf-8")))
 
 
 # Verifying
@@ -543,7 +569,10 @@ def damaged_files(folder: Path, *, others: bool = True) -> list[str]:
     listing = folder / SUMS
     if not listing.is_file():
         return [f"{SUMS}: missing"]
-    text = listing.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = _read(listing, MAX_TEXT).decode("utf-8", errors="replace")
+    except ValueError as error:
+        return [f"{SUMS}: {error}"]
     lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
     if not lines or any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         return [f"{SUMS}: not a list of sha256 sums"]
@@ -557,17 +586,21 @@ def damaged_files(folder: Path, *, others: bool = True) -> list[str]:
         if path.is_symlink() or name not in sums:
             if others or name in sums:
                 problems.append(f"{name}: not a file of this bundle")
-        elif _sha256(path) != sums[name]:
-            problems.append(f"{name}: its content has changed")
+        elif problem := _changed(path, sums[name]):
+            problems.append(f"{name}: {problem}")
     return sorted(problems)
 
 
-def _sha256(path: Path) -> str:
+def _changed(path: Path, expected: str) -> str:
+    """What is wrong with a file that is listed; empty when its content has the expected sha256."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    try:
+        with _opened(path, MAX_FILE) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except ValueError as error:
+        return str(error)
+    return "" if digest.hexdigest() == expected else "its content has changed"
 
 
 def read_golden(folder: Path) -> list[dict[str, Any]]:
@@ -801,8 +834,19 @@ def overlap(one: Sequence[float], other: Sequence[float]) -> float:
 # The command
 
 
+def printed(text: str) -> str:
+    r"""A line with whatever would steer a terminal as ``\xNN`` or ``\uNNNN``: names may hold anything."""
+    return STEERS.sub(lambda found: _escape(ord(found[0])), text)
+
+
+def _escape(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(printed(line) + "\n")
 
 
 def _verify(bundle: Bundle) -> int:
@@ -820,7 +864,7 @@ def _predict(bundle: Bundle, paths: Sequence[Path], *, as_json: bool) -> int:
         for result in bundle.predict(paths[start : start + step]):
             failed = failed or "error" in result
             if as_json:
-                _say(json.dumps(result))
+                _say(json.dumps(result).replace("\x7f", "\\u007f"))
                 continue
             remark = result.get("error") or ("" if result["items"] else "nothing found")
             _say(f"{result['image']}: {remark}" if remark else result["image"])
@@ -842,7 +886,8 @@ def main() -> int:
     folder = Path(__file__).resolve().parent
     if arguments.verify:
         problems = damaged_files(folder)
-        _say("\n".join(f"FAIL: {line}" for line in problems) or "pass: files are as they were packed")
+        for line in [f"FAIL: {problem}" for problem in problems] or ["pass: files are as they were packed"]:
+            _say(line)
         if problems:
             return 1
     elif not arguments.images:
@@ -853,7 +898,7 @@ def main() -> int:
         if arguments.verify:
             return _verify(bundle)
     except DamagedBundle as error:
-        sys.stderr.write(f"FAIL: the bundle is damaged: {error}; fetch it again\n")
+        sys.stderr.write(printed(f"FAIL: the bundle is damaged: {error}; fetch it again") + "\n")
         return 1
     if arguments.confidence is not None:
         bundle.config["confidence"] = arguments.confidence

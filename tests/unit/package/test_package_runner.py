@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 
 from components.contracts import Bundle
-from components.package import run_bundle
-from components.package.run_template import disagreement
+from components.package import run_bundle, run_template
+from components.package.run_template import damaged_files, disagreement
+from components.printing import printed
 
 TOLERANCE = {"confidence": 0.02, "iou": 0.9}
 
@@ -151,6 +153,52 @@ def test_forged_files_end_the_runner_in_one_line(
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("FAIL: the bundle is damaged: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "golden/golden.json"])
+def test_a_file_of_the_bundle_that_is_none_is_named_and_not_waited_for(
+    detector_bundle: Bundle, tmp_path: Path, name: str
+) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    assert damaged_files(copy) == [f"{name}: not a regular file"]
+    (copy / "SHA256SUMS").unlink()
+    with (copy / "SHA256SUMS").open("wb") as file:
+        file.truncate(30_000_000_000)
+    assert damaged_files(copy) == ["SHA256SUMS: 30,000,000,000 bytes, where 64,000,000 are the most that is read"]
+
+
+def test_images_that_have_no_end_are_errors_of_their_own(
+    detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path
+) -> None:
+    pipe, zeros, sparse = tmp_path / "pipe.jpg", tmp_path / "zeros.jpg", tmp_path / "sparse.jpg"
+    os.mkfifo(pipe)
+    zeros.symlink_to("/dev/zero")
+    with sparse.open("wb") as file:
+        file.truncate(30_000_000_000)
+    done = run(detector_bundle.folder, "--json", pipe, zeros, sparse, photos[0])
+    *errors, fine = map(json.loads, done.stdout.splitlines())
+    assert [error["error"] for error in errors[:2]] == ["ValueError: not a regular file"] * 2
+    assert "most that is read" in errors[2]["error"] and fine["items"]
+
+
+def test_names_do_not_steer_the_terminal(
+    detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path, reseal: Any
+) -> None:
+    copy = Path(shutil.copytree(detector_bundle.folder, tmp_path / "copy"))
+    manifest = (copy / "manifest.json").read_text()
+    for colour in ("red", "blue"):
+        manifest = manifest.replace(f'"{colour}"', f'"{colour}\\u001b[31m\\n"')
+    (copy / "manifest.json").write_text(manifest)
+    reseal(copy)
+    image = tmp_path / "a\x1b]0;b\u202e.png"
+    shutil.copy(photos[0], image)
+    done = run(copy, image)
+    assert not any(character in done.stdout for character in "\x1b\u202e")
+    assert done.stdout.splitlines()[0].endswith("a\\x1b]0;b\\u202e.png") and "\\x1b[31m\\x0a 0." in done.stdout
+    hostile = "".join(map(chr, (*range(0x2100), 0xD800, 0xDC80, 0xDCFF, 0xFFFF)))
+    assert run_template.printed(hostile) == printed(hostile)
 
 
 def test_runner_without_images_says_what_it_wants(detector_bundle: Bundle) -> None:
