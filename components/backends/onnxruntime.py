@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread, Timer
 from typing import Any, ClassVar
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,10 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 
-_ERRORS = 3  # of onnxruntime's levels
+LIMIT_S = 120.0  # for an image
+_BUILDING_S = 3600.0  # the same on TensorRT, whose first calls build its engines
+_LOOK_S = 5.0
+_ERRORS, _SILENT = 3, 4  # of onnxruntime's levels
 
 
 def import_onnxruntime() -> Any:
@@ -54,7 +58,7 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
     """
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = _SILENT
     options.intra_op_num_threads = threads
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -87,7 +91,7 @@ def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float)
         ModelError: it took longer than `limit_s` seconds.
     """
     options = import_onnxruntime().RunOptions()
-    options.log_severity_level = 4
+    options.log_severity_level = _SILENT
     timer = Timer(limit_s, setattr, (options, "terminate", True))
     timer.daemon = True
     timer.start()
@@ -96,11 +100,70 @@ def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float)
     except Exception as error:
         if not options.terminate:
             raise
-        raise ModelError(
-            f"a model that answers within {limit_s:g} s", found="one that was still running", mend="export it again"
-        ) from error
+        raise _still_running(limit_s) from error
     finally:
         timer.cancel()
+
+
+def _still_running(limit_s: float) -> ModelError:
+    return ModelError(
+        f"a model that answers within {limit_s:g} s", found="one that was still running", mend="export it again"
+    )
+
+
+@dataclass
+class _Call:
+    """A call under way, and the seconds that are left to it."""
+
+    options: Any
+    left_s: float
+
+
+class _Watchdog:
+    """One thread that ends the calls of a session that take too long.
+
+    It counts its own looks, so that the time in which the process was stopped is nobody's.
+    """
+
+    def __init__(self, look_s: float) -> None:
+        self._calls: dict[int, _Call] = {}
+        self._options = import_onnxruntime().RunOptions
+        self._closed = Event()
+        finalize(self, self._closed.set)
+        arguments = (self._calls, self._closed, look_s)  # not `self`, which would never be let go
+        Thread(target=_look_after, args=arguments, name="onnxruntime-watchdog", daemon=True).start()
+
+    def run(
+        self, session: Any, outputs: list[str], feeds: dict[str, npt.NDArray[Any]], limit_s: float
+    ) -> list[npt.NDArray[Any]]:
+        """Run a session once.
+
+        Raises:
+            ModelError: it took longer than `limit_s` seconds.
+        """
+        call = _Call(self._options(), limit_s)
+        call.options.log_severity_level = _SILENT
+        self._calls[id(call)] = call
+        try:
+            return list(session.run(outputs, feeds, call.options))
+        except Exception as error:
+            if not call.options.terminate:
+                raise
+            raise _still_running(limit_s) from error
+        finally:
+            del self._calls[id(call)]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+
+
+def _look_after(calls: dict[int, _Call], closed: Event, look_s: float) -> None:
+    while not closed.wait(look_s):
+        for call in list(calls.values()):
+            call.left_s -= look_s
+            if call.left_s < 0:
+                call.options.terminate = True
 
 
 @dataclass(frozen=True)
@@ -122,20 +185,25 @@ class OnnxRuntime:
             raise UnavailableError(f"one of the devices {', '.join(PROVIDERS)}", found=repr(device))
         check_artifact(artifact, self.formats, self.name)
         session = quiet_session(artifact.path, provider=PROVIDERS[device], threads=threads)
-        return OnnxRuntimeSession(artifact, session)
+        return OnnxRuntimeSession(artifact, session, limit_s=_BUILDING_S if device == "tensorrt" else LIMIT_S)
 
 
 class OnnxRuntimeSession(OpenSession):
     """An ONNX model that onnxruntime has loaded."""
 
-    def __init__(self, artifact: ModelArtifact, session: Any) -> None:
+    def __init__(self, artifact: ModelArtifact, session: Any, *, limit_s: float = LIMIT_S) -> None:
+        """Take a session; a call that takes longer than `limit_s` seconds for each of its images is ended."""
         super().__init__(artifact, OnnxRuntime.name)
         self._session: Any = session
+        self._limit_s = limit_s
+        self._watchdog = _Watchdog(min(_LOOK_S, limit_s / 4))
         self._input = artifact.inputs[0].name
         self._outputs = [output.name for output in artifact.outputs]
 
     def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
-        return tuple(self._session.run(self._outputs, {self._input: batch}))
+        feeds, limit_s = {self._input: batch}, self._limit_s * len(batch)
+        return tuple(self._watchdog.run(self._session, self._outputs, feeds, limit_s))
 
     def _release(self) -> None:
+        self._watchdog.close()
         self._session = None

@@ -20,7 +20,7 @@ from components.backends.onnx_file import (
     sha256_model,
     tensor_specs,
 )
-from components.backends.onnxruntime import quiet_session, run_within
+from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.optimize.checkpoint import describe_checkpoint, is_torch_file
@@ -33,7 +33,7 @@ from components.optimize.passes import PassContext
 from components.optimize.presets import Preset, preset
 from components.optimize.proof import MAX_SAMPLES, noise
 from components.optimize.ultralytics_export import claims_of_metadata
-from components.optimize.verify import LIMIT_S, OnnxNetwork
+from components.optimize.verify import OnnxNetwork
 from components.vision import task_for
 
 KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"

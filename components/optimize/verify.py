@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends.onnx_file import INPUT, precision_of, tensor_specs
-from components.backends.onnxruntime import quiet_session, run_within
+from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line
 from components.contracts import Head, ImageFrame, ModelArtifact, Precision, TaskType, VisionSpec
 from components.errors import ModelError, PassError
@@ -21,7 +21,6 @@ from components.vision.agreement import agreement
 
 TIE = 1e-3  # scores closer than this, relative to the best, may swap places
 _BOX = 4  # numbers of a box; a detector's scores follow them
-LIMIT_S = 120.0
 AGREEING = 0.98  # share of predictions that must be the same where sums in another order flip some of them
 AGREEING_LOWERED = 0.9  # the same of a lowered model, in a batch and alone
 NOISE = 20  # times the tolerance that the boxes and scores of a detector may differ where its predictions are the same
@@ -242,7 +241,7 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
         raise PassError(f"an {precision.upper()} model", found=found, mend=hint)
     original = quiet_session(artifact.path)
     proof = prove_on(
-        context.calibration, artifact.spec, lambda image: original.run(None, {INPUT: image}), context.batch
+        context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, LIMIT_S), context.batch
     )
     try:
         session = quiet_session(model.SerializeToString())
