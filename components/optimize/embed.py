@@ -123,7 +123,7 @@ def embed(
         prepend_preprocessing(product, spec, normalisation, channels_last=form.channels_last)
         require_batches(product, spec, proof, name, tolerance)
     except (ModelError, PassError) as error:
-        product, reason = _copy(plain), _reason(error, len(proof.images), form.batch)
+        product, reason = _copy(plain), why_one_by_one(error, len(proof.images), form.batch)
         fix_batch_axis(product, form.batch)
         prepend_preprocessing(product, spec, normalisation, channels_last=form.channels_last, batch=1)
         require_singles(product, spec, proof, name, tolerance)
@@ -135,7 +135,7 @@ def _copy(model: Any) -> Any:
     return type(model).FromString(model.SerializeToString())
 
 
-def _reason(error: ModelError | PassError, batch: int, exported: int | None) -> str:
+def why_one_by_one(error: ModelError | PassError, batch: int, exported: int | None) -> str:
     """Why a model is called image by image, for people."""
     if isinstance(error, PassError):
         reason = f"{batch} images in one call do not give what they give one by one"

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends.onnx_file import (
-    INPUT,
     describe_onnx,
     has_spec,
     precision_of,
@@ -20,7 +19,6 @@ from components.backends.onnx_file import (
     sha256_model,
     tensor_specs,
 )
-from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.optimize.checkpoint import describe_checkpoint, is_torch_file
@@ -29,9 +27,10 @@ from components.optimize.export import ExportOnnx
 from components.optimize.inputs import expected_of_input
 from components.optimize.meaning import Claims, Fitting, Normalisation, agree, meaning_of
 from components.optimize.outputs import output_of_graph, require_scores
+from components.optimize.own import prove_own
 from components.optimize.passes import PassContext
 from components.optimize.presets import Preset, preset
-from components.optimize.proof import MAX_SAMPLES, noise
+from components.optimize.proof import MAX_SAMPLES
 from components.optimize.ultralytics_export import claims_of_metadata
 from components.optimize.verify import OnnxNetwork
 from components.vision import task_for
@@ -62,7 +61,8 @@ def open_model(
     - Foveal's own classifier ``.pt``: weights only, no trust needed.
     - ONNX from Ultralytics, or of any image classifier, float32 or float16, NCHW or NHWC, with a fixed or a free
       batch axis; weights in a second file are taken up.
-    - Foveal's own ONNX: taken as it is.
+    - Foveal's own ONNX: taken as it is; a free batch axis, where a batch does not give what its images give one by
+      one, becomes 1.
 
     Arguments:
         path: the file.
@@ -153,8 +153,7 @@ def _open_onnx(
         raise ModelError(f"a model file ({KINDS})", found=path.name, mend="export it to ONNX") from error
     if has_spec(model):
         artifact = _own(describe_onnx(path), user)
-        run_within(quiet_session(path), {INPUT: noise(1, artifact.spec)}, LIMIT_S)
-        return artifact
+        return prove_own(artifact, _with_images(context, artifact.spec, images))
     network = OnnxNetwork(model, path.name)
     inputs, outputs = tensor_specs(model)
     require_scores(outputs, path.name)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
@@ -39,8 +40,6 @@ def _change(path, nodes, constants, output):
 
 def _alone(path, images, normalisation=IMAGENET):
     """What an ONNX file says of each image, repeated to fill the batch that it is fixed to."""
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0]
     count = source.shape[0] if isinstance(source.shape[0], int) else 1
@@ -96,6 +95,25 @@ def test_a_model_that_cannot_batch_is_run_image_by_image_and_says_so(batch, chan
     assert any(said in remark for remark in remarks_on(artifact))
     for backend in ("onnxruntime", "openvino"):
         np.testing.assert_allclose(_run(artifact, images, backend), _alone(path, images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_of_our_own_whose_images_touch_each_other_in_a_batch_is_run_image_by_image(write_network, tmp_path):
+    own, images = open_model(write_network(), workdir=tmp_path / "work", images=_images()), _images()
+    model = onnx.load(own.path)
+    scores = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["alone" if name == scores else name for name in node.output]
+        node.input[:] = ["alone" if name == scores else name for name in node.input]
+    model.graph.node.append(helper.make_node("ReduceMax", ["alone"], ["best of all"], axes=[0], keepdims=1))
+    model.graph.node.append(helper.make_node("Add", ["alone", "best of all"], [scores]))
+    onnx.save(model, own.path)
+    taken = open_model(own.path, workdir=tmp_path / "again", images=images)
+    assert (taken.inputs[0].shape, taken.outputs[0].shape) == ((1, 32, 32, 3), (1, 3))
+    assert any("8 images in one call do not give" in remark for remark in remarks_on(taken))
+    session = onnxruntime.InferenceSession(str(own.path), providers=["CPUExecutionProvider"])
+    wanted = np.concatenate([session.run(None, {"images": image[None]})[0] for image in images])
+    np.testing.assert_allclose(_run(taken, images), wanted, rtol=1e-5)
+    assert open_model(taken.path, workdir=tmp_path / "third", images=images) == taken
 
 
 def test_variants_of_a_model_without_batches_take_single_images_too(write_network, tmp_path):
