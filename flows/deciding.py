@@ -1,9 +1,15 @@
-"""A person decides which version is in production: what the commands and the flow share; no Prefect."""
+"""A person decides which version is in production: what the commands and the flow share; no Prefect needed."""
 
 from __future__ import annotations
 
+import os
+
 from components.contracts import ModelVersion
+from components.errors import UnavailableError
+from flows.claim import claimed
 from flows.config_promotion import PromotionConfig
+from flows.outages import outages_named
+from flows.server import prefect_api, running_server
 from flows.settings import Settings
 from model_registry import BY_HAND, Grounds, Registry
 
@@ -20,6 +26,25 @@ def decide_by_hand(config: PromotionConfig) -> ModelVersion:
     if config.action == "rollback":
         return registry.rollback(config.name, grounds, config.to)
     return registry.promote(config.name, registry.get(config.name, config.version).version, grounds)
+
+
+def begin_schedules(name: str) -> bool:
+    """Start the schedules that waited for a champion, where a Prefect API is there; tell whether one was.
+
+    None is started for it: `foveal up` and `foveal deploy` start what has a champion.
+    """
+    settings = Settings.from_environment()
+    named = os.environ.get("PREFECT_API_URL") or claimed(settings.root) or running_server(settings.prefect_home)
+    if not named:
+        return False
+    try:
+        with prefect_api(settings) as url, outages_named(settings, url):
+            from flows.schedules import start  # imports Prefect, which reads what `prefect_api` has set
+
+            start(name)
+    except UnavailableError:
+        return False
+    return True
 
 
 def open_registry() -> Registry:

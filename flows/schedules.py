@@ -15,6 +15,11 @@ WAITS = "waits-for-first-release"  # the tag of a deployment whose schedule begi
 @step("start schedules", cached=False, retries=5)
 def start_waiting(name: str) -> None:
     """Start the schedules that waited for a champion of this model."""
+    start(name)
+
+
+def start(name: str) -> None:
+    """Do so without a flow."""
     waiting = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS, WAITS, name]))
     with get_client(sync_client=True) as client:
         for found in client.read_deployments(deployment_filter=waiting):

@@ -1,4 +1,4 @@
-"""`foveal promote`, `rollback`, `history`: who is the champion, who was it, and why; no flow, so no Prefect."""
+"""`foveal promote`, `rollback`, `history`: who is the champion, who was it, and why; no flow, so no Prefect needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.commands import promotion_screen as printed
 from flows.commands.shared import VERSIONS, Json, show
 from flows.config import validate_config
 from flows.config_promotion import PromotionConfig
-from flows.deciding import decide_by_hand, open_registry
+from flows.deciding import begin_schedules, decide_by_hand, open_registry
 from model_registry import CHAMPION, PREVIOUS_CHAMPION, History
 
 app = typer.Typer()
@@ -83,7 +83,10 @@ def _split(model: str) -> tuple[str, str]:
 def _decide(values: dict[str, Any], as_json: bool) -> None:
     config = validate_config(values, PromotionConfig, source="the command line")
     champion = decide_by_hand(config)
-    _show(config.name, champion.version, open_registry().history(config.name), as_json)
+    record = open_registry().history(config.name)
+    _show(config.name, champion.version, record, as_json)
+    if (last := record.last_change()) and last.decision.champion_before is None and not begin_schedules(config.name):
+        printed.schedules_wait()
 
 
 def _show(name: str, version: int, record: History, as_json: bool) -> None:

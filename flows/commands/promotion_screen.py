@@ -8,6 +8,7 @@ from datetime import datetime
 from components.contracts import Decided, Outcome
 from flows.console import make_console
 from flows.decision_rows import DECISION_HEADINGS, decision_cells, decision_time, outcome
+from flows.loudness import Loudness, loudness
 from model_registry import History, Reign
 
 _STYLES = {Outcome.REJECTED: "yellow", Outcome.ROLLED_BACK: "bold red", Outcome.WITHDRAWN: "bold red"}
@@ -21,6 +22,13 @@ def champion(name: str, record: History) -> None:
     _line(f"{name}: champion is {name}/{record.champion}, previous champion {before}")
     if last := record.last_change():
         _line(f"  {_sentence(last)}", "dim")
+
+
+def schedules_wait() -> None:
+    """What a first champion has not started, on stderr."""
+    text = "note: no Prefect server answers here: schedules begin with the next foveal deploy or foveal up"
+    if loudness() is not Loudness.QUIET:
+        _err.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def decisions(name: str, rows: Sequence[Decided]) -> None:

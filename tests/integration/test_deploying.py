@@ -26,6 +26,7 @@ from flows.config_deployments import DeploymentsConfig, RetrainingOptions, Watch
 from flows.password import password
 from flows.settings import Settings
 from model_registry import Registry, sqlite_uri
+from model_registry.store import open_store
 from tests.conftest import COMMAND, clean_environment, prefect_server
 
 MODELS = ("bolts", "nuts")
@@ -236,6 +237,21 @@ def test_the_nights_of_a_model_begin_with_its_first_release(deployed, settings, 
     after = deploy(three, settings)
     assert changes(after)[name] == "unchanged"
     assert any("screws/1" in note and "retrains nothing" in note for note in after.notes)
+    deploy(config(*MODELS), settings)
+
+
+def test_a_first_champion_that_people_promote_begins_its_nights(deployed, settings, client):
+    from flows.deploying import deploy
+
+    name, store = "nightly monitoring/nightly-rivets", open_store(settings.tracking_uri).client
+    deploy(config(*MODELS, "rivets"), settings)
+    store.create_registered_model("rivets")
+    store.create_model_version("rivets", settings.root.as_uri(), await_creation_for=0)
+    assert not client.read_deployment_by_name(name).schedules[0].active
+    arguments = [COMMAND, "promote", "rivets/1"]
+    done = subprocess.run(arguments, env=clean_environment(settings.root), capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert client.read_deployment_by_name(name).schedules[0].active
     deploy(config(*MODELS), settings)
 
 
