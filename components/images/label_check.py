@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Generic, TypeVar
 
 from components.contracts import TaskType
@@ -133,30 +134,61 @@ def _problem(label: Label, about: LabelTask) -> str:
     return box_problem(label.box) if label.box else "a class without a box"
 
 
-def fit_to_image(
-    labels: Sequence[Label], size: tuple[float, float], geometry: Geometry
-) -> tuple[tuple[Label, ...], str]:
-    """Take labels that were made on stored pixels to the upright image; refuse those of an image of another shape.
+class MadeOn(Enum):
+    """Which pixels of an image its labels were made on, as the size in their file tells."""
+
+    UPRIGHT = "the upright image"
+    STORED = "the stored pixels"
+    EITHER = "either, as EXIF does not change the shape"
+    SAME = "an image that EXIF does not turn"
+    NEITHER = "an image of another shape"
+
+
+def made_on(size: tuple[float, float], geometry: Geometry) -> MadeOn:
+    """Tell what labels were made on.
 
     Some tools pass over the EXIF orientation and label an image as it is stored. That shows in the size that their
-    file gives, unless the image is square or turned by 180°. Labels of a scaled copy fit, as they are in shares.
+    file gives, unless the image is square, mirrored or turned by 180°. Labels of a scaled copy fit, as they are in
+    shares.
+
+    Arguments:
+        size: width and height that the label file gives.
+        geometry: of the image.
+    """
+    exact = size in (geometry.upright, geometry.stored)
+    upright, stored = (size == one if exact else _same_shape(size, one) for one in (geometry.upright, geometry.stored))
+    if not (upright or stored):
+        return MadeOn.NEITHER
+    if geometry.orientation == 1:
+        return MadeOn.SAME
+    if upright and stored:
+        return MadeOn.EITHER
+    return MadeOn.UPRIGHT if upright else MadeOn.STORED
+
+
+def fit_to_image(
+    labels: Sequence[Label], size: tuple[float, float], geometry: Geometry, *, by_stored: bool = False
+) -> tuple[tuple[Label, ...], str]:
+    """Take labels that were made on stored pixels to the upright image; refuse those of an image of another shape.
 
     Arguments:
         labels: with boxes as shares of an image of `size`.
         size: width and height that the label file gives.
         geometry: of the image.
+        by_stored: where the size does not tell, they were made on the stored pixels, as others of their file were.
 
     Returns:
         The labels, and why they cannot be of this image, or nothing.
     """
     if not any(label.box for label in labels):
         return tuple(labels), ""
-    shown, stored = geometry.upright, geometry.stored
-    if size == shown or (size != stored and _same_shape(size, shown)):
-        return tuple(labels), ""
-    if size == stored or _same_shape(size, stored):
+    made = made_on(size, geometry)
+    if made is MadeOn.NEITHER:
+        shown = geometry.upright
+        return (), f"made for {size[0]:g} × {size[1]:g} pixels, where the image has {shown[0]} × {shown[1]}"
+    if made is MadeOn.STORED or (made is MadeOn.EITHER and by_stored):
         return tuple(replace(label, box=geometry.turn(label.box)) if label.box else label for label in labels), ""
-    return (), f"made for {size[0]:g} × {size[1]:g} pixels, where the image has {shown[0]} × {shown[1]}"
+    return tuple(labels), ""
 
 
 def _same_shape(size: tuple[float, float], other: tuple[int, int]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -15,7 +16,7 @@ from components.contracts import TaskType
 from components.errors import DatasetError, FovealError, IncompatibleError
 from components.files import sha256_file
 from components.images.bounded import read_bytes
-from components.images.label_check import Remarks, check_labels, fit_to_image
+from components.images.label_check import MadeOn, Remarks, check_labels, fit_to_image, made_on, name_some
 from components.images.label_formats import content_of
 from components.images.labels import HASH_IN_NAME, Found, Label, LabelTask, QueuedImage
 from components.images.reading import Geometry, image_geometry
@@ -102,6 +103,7 @@ def import_labels(
             mend="run `foveal nightly` over the images first, or keep the exported names",
         )
     taking = _Import(book, queue, about, confirmed)
+    taking.look_at_pixels((ours[sha256], labels[-1]) for sha256, labels in whose.items())
     for sha256, labels in whose.items():
         taking.take(ours[sha256], labels)
     return taking.finish(unknown)
@@ -115,6 +117,19 @@ class _Import:
         self._before, self._new = book.labels(), list[BookedLabel]()
         self._counts, self._remarks = Counter[str](), Remarks()
         self._names: dict[str, list[str]] = {name: [] for name in _LISTED}
+        self._either: dict[str, str] = {}
+        self._seen: set[MadeOn] = set()
+
+    def look_at_pixels(self, labelled: Iterable[tuple[KnownImage, Found]]) -> None:
+        """Find out on which pixels the tool labels: where an image's size does not tell, that of others must."""
+        for image, found in labelled:
+            if any(label.box for label in found.labels or ()):
+                with suppress(FovealError):  # it is told when the labels are taken
+                    picture = _Picture(found, image)
+                    made = made_on(size, picture.geometry) if (size := picture.labelled_size()) else MadeOn.SAME
+                    self._seen.add(made)
+                    if made is MadeOn.EITHER:
+                        self._either[image.sha256] = found.name
 
     def take(self, image: KnownImage, labels: Sequence[Found]) -> None:
         """Take the labels that came of one image, the latest last."""
@@ -166,9 +181,10 @@ class _Import:
         """Take boxes to the upright image; one whose size is as it was exported need not be opened for that."""
         labels, size = found.labels or (), picture.labelled_size()
         queued = self._queue.get(picture.sha256)
-        if size is None or (queued and size == (queued.width, queued.height)):
+        as_exported = queued and size == (queued.width, queued.height) and picture.sha256 not in self._either
+        if size is None or as_exported:
             return labels, ""
-        return fit_to_image(labels, size, picture.geometry)
+        return fit_to_image(labels, size, picture.geometry, by_stored=MadeOn.STORED in self._seen)
 
     def _prelabels(self, image: KnownImage) -> tuple[Label, ...]:
         return self._queue[image.sha256].prelabels if image.sha256 in self._queue else ()
@@ -178,7 +194,14 @@ class _Import:
         self._book.add(self._new)
         counts: dict[str, Any] = {name: self._counts[name] for name in _COUNTED}
         names: dict[str, Any] = {name: tuple(lines) for name, lines in self._names.items()}
-        return LabelImport(**counts, **names, unknown=unknown, remarks=self._remarks.lines())
+        return LabelImport(**counts, **names, unknown=unknown, remarks=(*self._remarks.lines(), *self._assumed()))
+
+    def _assumed(self) -> Iterator[str]:
+        """What was taken for granted where no image with an EXIF orientation tells on which pixels the tool labels."""
+        if self._either and self._seen.isdisjoint((MadeOn.UPRIGHT, MadeOn.STORED)):
+            count, some = len(self._either), name_some(self._either.values())
+            images = "image" if count == 1 else "images"
+            yield f"{count} {images} that EXIF turns without a change of shape, taken as labelled upright: {some}"
 
 
 class _Picture:

@@ -294,6 +294,28 @@ def test_boxes_that_were_made_on_stored_pixels_are_turned_as_exif_says(tmp_path,
     assert (again.turned, seen.boxes(0)) == (("0.jpg",), [TURNED[orientation]])
 
 
+def test_where_sizes_do_not_tell_other_images_of_the_file_do_or_a_line_says_what_was_assumed(tmp_path):
+    box = [20, 30, 60, 40]
+    alone = Seen(tmp_path, 1, 3)
+    done = alone.take(coco(tmp_path / "out", {0: [box]}, images=1))
+    assert (done.turned, alone.boxes(0)) == ((), [[20, 30, 80, 70]])
+    assert done.remarks == ("1 image that EXIF turns without a change of shape, taken as labelled upright: 0.jpg",)
+    for size, other in ((STORED, ("0.jpg", "1.jpg")), (STORED[::-1], ())):
+        folder = tmp_path / f"{size[0]} wide"
+        folder.mkdir()
+        seen = Seen(folder, 2, 3)
+        path = folder / "in" / "1.jpg"
+        path.write_bytes(picture(1, 6))
+        seen.known[1] = KnownImage(hashlib.sha256(path.read_bytes()).hexdigest(), path.name, str(path))
+        file = coco(folder / "out", {0: [box], 1: [box]}, images=2)
+        document = json.loads(file.read_text())
+        document["images"][1] |= {"width": size[0], "height": size[1]}
+        file.write_text(json.dumps(document))
+        done = seen.take(file)
+        assert (done.turned, done.remarks) == (other, ())
+        assert seen.boxes(0) == [TURNED[3] if other else [20, 30, 80, 70]]
+
+
 def test_boxes_of_the_upright_image_and_of_its_scaled_copies_stay(tmp_path):
     seen = Seen(tmp_path, 1, 6)
     for scale in (1, 2, 0.5):
