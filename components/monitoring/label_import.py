@@ -103,7 +103,7 @@ def import_labels(
             mend="run `foveal nightly` over the images first, or keep the exported names",
         )
     taking = _Import(book, queue, about, confirmed)
-    taking.look_at_pixels((ours[sha256], labels[-1]) for sha256, labels in whose.items())
+    taking.look_at_pixels((ours[sha256], one) for sha256, labels in whose.items() for one in labels)
     for sha256, labels in whose.items():
         taking.take(ours[sha256], labels)
     return taking.finish(unknown)
@@ -164,7 +164,7 @@ class _Import:
         elif before and before.outlasts(found.at):
             self._names["older"].append(found.name)
             return
-        elif not (self._confirmed or found.stated) and _alike(checked.labels, self._prelabels(image)):
+        elif self._left_alone(found, checked.labels, image.sha256):
             self._names["unconfirmed"].append(found.name)
             return
         else:
@@ -182,12 +182,14 @@ class _Import:
         labels, size = found.labels or (), picture.labelled_size()
         queued = self._queue.get(picture.sha256)
         as_exported = queued and size == (queued.width, queued.height) and picture.sha256 not in self._either
-        if size is None or as_exported:
+        if size is None or as_exported or self._left_alone(found, labels, picture.sha256):
             return labels, ""
         return fit_to_image(labels, size, picture.geometry, by_stored=MadeOn.STORED in self._seen)
 
-    def _prelabels(self, image: KnownImage) -> tuple[Label, ...]:
-        return self._queue[image.sha256].prelabels if image.sha256 in self._queue else ()
+    def _left_alone(self, found: Found, labels: Sequence[Label], sha256: str) -> bool:
+        """Whether labels may be as the model made them because nobody has looked."""
+        prelabels = self._queue[sha256].prelabels if sha256 in self._queue else ()
+        return not (self._confirmed or found.stated) and _alike(labels, prelabels)
 
     def finish(self, unknown: tuple[str, ...]) -> LabelImport:
         """Put all that was taken into the book at once, and say what came of it."""
