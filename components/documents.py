@@ -62,7 +62,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def _parse_yaml(text: str) -> Any:
-    document = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+    loader = _Loader(text)
+    try:
+        document = loader.get_single_data()
+    finally:
+        loader.dispose()
     if _count(document, {}) > MAX_YAML_VALUES:
         raise ValueError(f"more than {MAX_YAML_VALUES:,} values, as aliases repeat others")
     return document
