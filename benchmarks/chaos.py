@@ -144,7 +144,7 @@ def _once(folder: Path) -> Counter[str]:
 
 def empty_steps(root: Root, tally: Tally, rng: random.Random) -> None:
     """Empty one file of a finished step after the other; the same command has to say the same again."""
-    look = ("monitor", NAME, "--images", str(root.data / "images" / "day"), "--no-tell")
+    look = ("monitor", NAME, "--images", str(root.data / "images" / "night"), "--no-tell")  # a run that is not kept yet
     started = time.time()
     right = _said(root.run(*look))
     places = [root.home / "steps", root.home / "prefect" / "results"]
