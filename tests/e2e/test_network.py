@@ -96,7 +96,7 @@ def test_commands_ask_nobody_and_leave_the_home_folder_alone(released, tmp_path)
 def test_retraining_and_comparing_ask_nobody(released_classifier, tmp_path):
     one = released_classifier
     root, settings = copy_of(one, tmp_path / "home"), tmp_path / "short.yaml"
-    settings.write_text("training: {epochs: 1}\ngates: {rounds: 5}\n")
+    settings.write_text("training: {epochs: 1}\ngates: {rounds: 6}\n")
     night = ("--labels", one.data, "--labels-split", "night")
     lines: list[Sequence[str | Path]] = [
         ("retrain", "crops", *night, "--config", settings),
