@@ -67,7 +67,7 @@ def test_advice_gives_its_reason():
 def test_a_drift_asks_for_as_many_labels_as_help():
     last = advice_for("brightness", state=DriftState.DRIFT)[-1]
     assert "label about 90 of these images" in last.what
-    assert last.because == "1 of 1 columns are beyond their limits"
+    assert last.because == "1 of 1 column moved beyond the limit"
 
 
 def test_broken_or_too_few_images_are_never_to_be_retrained_on():
