@@ -175,7 +175,8 @@ def _next(situation: Situation) -> tuple[Advice, ...]:
             f"If the cause is here to stay, label about {min(_LABELS, decision.window_samples)} of these images, "
             "those shown below first, and retrain; then build a new reference."
         )
-        return (Advice(what, f"{len(situation.moved)} of {counted(len(decision.columns), 'column')} moved beyond the limit"),)
+        moved = f"{len(situation.moved)} of {counted(len(decision.columns), 'column')} moved beyond the limit"
+        return (Advice(what, moved),)
     if decision.state is DriftState.WARN:
         what = "Wait for the next two windows before you retrain: one that agrees makes it a drift."
         return (Advice(what, "; ".join(decision.reasons[:2])),)
