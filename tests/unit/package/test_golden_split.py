@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from components.contracts import BenchmarkReport, Bundle
-from components.errors import BundleError, DatasetError
+from components.errors import DatasetError
 from components.images.datasets import dataset_splits, load_dataset
 from components.package import is_bundle, write_bundle
 from flows.gating import golden_split
-from flows.predicting import serving
+from tests.conftest import foveal
 
 
 @pytest.fixture
@@ -60,10 +60,7 @@ def test_a_bundle_is_told_from_a_folder_of_data(detector_bundle: Bundle, data):
     assert not is_bundle(data) and not is_bundle(data / "none")
 
 
-def test_a_folder_of_data_is_no_model_and_both_that_were_looked_for_are_named(data, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
-    with pytest.raises(BundleError, match="no model of that name, and no bundle at"), serving("parts"):
-        pass
-    with pytest.raises(BundleError, match="SHA256SUMS: missing"), serving("parts/"):
-        pass
+def test_a_folder_of_data_is_no_model_and_both_that_were_looked_for_are_named(data, tmp_path):
+    for model, words in (("parts", "no model of that name, and no bundle at"), ("parts/", "SHA256SUMS: missing")):
+        done = foveal("predict", model, data, "--output", tmp_path / "out", root=tmp_path / "home", cwd=tmp_path)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
