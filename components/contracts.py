@@ -526,7 +526,7 @@ class Gate:
         required: whether anything but a pass keeps the challenger from being promoted.
         slice_of: the gate whose images it looks at a part of, or empty.
         images_needed: about how many images would decide what is undecided, or None.
-        noise: of the run that its times were taken in, as a share, or None.
+        noise: of the run that its times were taken in, as a share, where it is too large to decide by; else None.
     """
 
     name: str
@@ -565,7 +565,7 @@ class GateReport:
 
     @property
     def to_measure_again(self) -> bool:
-        """Whether times that decide nothing are all that keeps the challenger back: no ground to reject it."""
+        """Tell whether times of a busy machine are all that keeps the challenger back: no ground to reject it."""
         held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
         return bool(held) and all(gate.noise is not None and gate.verdict is Verdict.UNDECIDED for gate in held)
 

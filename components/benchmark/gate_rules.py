@@ -115,7 +115,7 @@ def judge(evidence: Evidence, policy: GatePolicy, *, require_improvement: bool) 
     gates.append(_by_ratio("size_mb", sizes, policy.size_ratio, evidence.missing))
     gates.append(_by_ratio("peak_rss_mb", memory, policy.memory_ratio, evidence.missing))
     for check in evidence.budget:
-        noise = evidence.ratio.noise if check.name == "p95_ms" else None
+        noise = _too_much(evidence.ratio.noise) if check.name == "p95_ms" else None
         gates.append(replace(_of_check(f"budget {check.name}", check), noise=noise))
     return (*gates, _of_check("bundle", evidence.bundle))
 
@@ -128,6 +128,11 @@ def latency_verdict(ratio: Ratio, increase: float | None) -> Verdict:
         return Verdict.PASS if ratio.p95.high * (1 + ratio.noise) <= 1 + increase else Verdict.UNDECIDED
     limit = _widened(ratio.noise, increase)
     return Verdict.PASS if ratio.p95.high <= limit else Verdict.FAIL if ratio.p95.low > limit else Verdict.UNDECIDED
+
+
+def _too_much(noise: float | None) -> float | None:
+    """The noise of a busy machine; None for one that times can be decided in."""
+    return noise if is_busy(noise) else None
 
 
 def _widened(noise: float, increase: float) -> float:
@@ -301,7 +306,7 @@ def _p95(evidence: Evidence, increase: float | None) -> Gate:
         reason += f", {limit:.2f}× with the noise of this run"
     interval = (ratio.value, ratio.low, ratio.high)
     verdict = latency_verdict(evidence.ratio, increase)
-    return Gate("p95_ms", champion, challenger, interval, limit, None, calls, verdict, reason, noise=noise)
+    return Gate("p95_ms", champion, challenger, interval, limit, None, calls, verdict, reason, noise=_too_much(noise))
 
 
 def _by_ratio(name: str, values: list[float | None], most: float | None, missing: str) -> Gate:

@@ -273,6 +273,14 @@ def test_a_noise_above_the_limit_decides_only_what_it_cannot_exceed(ratio, incre
     assert not report(wrong).to_measure_again, "a loss of accuracy is a loss on any machine"
 
 
+def test_times_that_a_quiet_machine_leaves_undecided_keep_the_challenger_back_on_record() -> None:
+    quiet = replace(GOOD, ratio=Ratio(Estimate(1.1, 0.95, 1.3), 0.05))
+    found = gate(quiet, "p95_ms", GatePolicy(latency_increase=0.10))
+    assert (found.verdict, found.noise) == (Verdict.UNDECIDED, None)
+    done = report(quiet, GatePolicy(latency_increase=0.10))
+    assert (done.passed, done.to_measure_again) == (False, False)
+
+
 @pytest.mark.parametrize("shape", [(5, 40), (10, 12)])
 def test_too_few_rounds_or_calls_give_no_ratio(shape: tuple[int, int]) -> None:
     assert p95_ratio(np.ones(shape).tolist(), np.ones(shape).tolist()) is None

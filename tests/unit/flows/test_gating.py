@@ -39,9 +39,9 @@ def test_a_report_survives_in_the_cache_of_steps():
 @pytest.mark.parametrize(
     ("verdict", "noise", "kept"),
     [
-        (Verdict.PASS, 0.1, True),
-        (Verdict.FAIL, 0.1, True),
-        (Verdict.UNDECIDED, 0.1, False),
+        (Verdict.PASS, None, True),
+        (Verdict.FAIL, None, True),
+        (Verdict.UNDECIDED, None, False),
         (Verdict.PASS, 0.8, False),
         (Verdict.UNDECIDED, 0.8, False),
         (Verdict.NOT_EVALUATED, None, False),
