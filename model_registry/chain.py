@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from components.files import sha256_json
@@ -25,7 +25,7 @@ def link(row: Any) -> str:
     return f"{int(row.version)} {sha256_json(said)}"
 
 
-def breaks(rows: Sequence[Any], *pins: str) -> tuple[str, ...]:
+def breaks(rows: Sequence[Any], *pins: str, unreadable: Collection[int] = ()) -> tuple[str, ...]:
     """What is wrong with a record, one line each; none where nothing was deleted or changed.
 
     A person's decision that was made while something was missing says so, and it is not told again. It speaks for
@@ -34,13 +34,14 @@ def breaks(rows: Sequence[Any], *pins: str) -> tuple[str, ...]:
     Arguments:
         rows: the entries, oldest first.
         pins: the `link` of entries that were the newest once, as somebody kept them; empty for none.
+        unreadable: numbers of entries whose decision nobody can read any more.
     """
     links = {int(row.version): link(row) for row in rows}
     named = (*(row.tags.get(PREVIOUS, "") for row in rows), *pins)
     expected = {(int(found[1]), found[0]) for text in named if (found := _LINK.fullmatch(text))}
     gaps = {int(row.version): row.tags.get(KNOWN_GAPS, "").split() for row in rows}
     malformed = {number for number, said in gaps.items() if not all(map(_GAP.fullmatch, said))}
-    changed = malformed | {number for number, was in expected if links.get(number, was) != was}
+    changed = malformed | {*unreadable} | {number for number, was in expected if links.get(number, was) != was}
     known = {int(gap) for number in gaps.keys() - changed for gap in gaps[number] if int(gap) < number}
     newest = max([*links, *(number for number, _ in expected)], default=0)
     missing = [number for number in range(1, newest + 1) if number not in links and number not in known]

@@ -70,8 +70,10 @@ class Record:
         """The record, replayed; a deleted version is no champion to go back to."""
         pins = seen.read(self.seen, self.store, self.model), self._anchored()  # before what they are compared with
         rows = self._rows(self.name)
-        history = replay(entry for row in rows if (entry := _entry(row)))
-        history = replace(history, broken=breaks(rows, *pins))
+        entries = [_entry(row) for row in rows if "decision" in row.tags]  # others were made by somebody else
+        unreadable = [entry for entry in entries if isinstance(entry, int)]
+        history = replay(entry for entry in entries if isinstance(entry, Entry))
+        history = replace(history, broken=breaks(rows, *pins, unreadable=unreadable))
         if rows and not history.broken:
             seen.write(self.seen, self.store, self.model, link(rows[-1]))
         if history.former:
@@ -231,13 +233,11 @@ class Record:
                 raise
 
 
-def _entry(row: Any) -> Entry | None:
-    """An entry of the record; None for a version that somebody else made, or changed until it cannot be read."""
-    if "decision" not in row.tags:
-        return None
+def _entry(row: Any) -> Entry | int:
+    """An entry of the record, or the number of one that somebody changed until it cannot be read."""
     try:
         decision, key = load(Decision, json.loads(row.tags["decision"])), row.tags["entry"]
     except (ValueError, LookupError, TypeError, AttributeError, FovealError):
-        return None  # `breaks` tells of it
+        return int(row.version)
     at = datetime.fromtimestamp(row.creation_timestamp / 1000, UTC)
     return Entry(int(row.version), at, key, row.run_id, decision)

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -37,6 +38,7 @@ _PATIENCE = {  # a server that is gone is waited for about half a minute; MLflow
 }
 _USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _TRIES = 20
+_migrating = threading.Lock()  # Alembic, by which MLflow makes tables, keeps what it works on in globals of the process
 _OPENING = 0x666F7665616C  # "foveal": the key of PostgreSQL's advisory lock around the first opening of a database
 _TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -195,7 +197,8 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
         ) from error
     with connection:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": _OPENING})
-        yield
+        with _migrating:
+            yield
 
 
 def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
@@ -212,7 +215,8 @@ def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
     root = _as_uri(artifact_root or database.parent / "artifacts")
     _check_database(database)
     # MLflow migrates a fresh database unguarded: processes that open one together break each other.
-    with _exclusive(database.with_name(f".{database.name}.lock")), mlflow_errors(f"to use the database {database}"):
+    lock = database.with_name(f".{database.name}.lock")
+    with _exclusive(lock), _migrating, mlflow_errors(f"to use the database {database}"):
         require_in_place(database, root)
         if not database.exists():
             with replacing(database) as aside:

@@ -67,6 +67,12 @@ def test_a_fresh_database_is_made_by_one_process_at_a_time(tmp_path, registry):
         assert opening.result(timeout=240).client.search_registered_models() == []
 
 
+def test_threads_that_open_fresh_databases_together_make_both(tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        opened = list(pool.map(lambda name: open_store(sqlite_uri(tmp_path / name / "mlflow.db")), ("one", "two")))
+    assert [store.client.search_registered_models() for store in opened] == [[], []]
+
+
 def test_artifacts_go_beside_the_database_unless_told_otherwise(store_root, registry, tmp_path):
     assert registry.tracking_uri == sqlite_uri(store_root / "mlflow.db")
     beside = open_store(registry.tracking_uri)
