@@ -25,10 +25,8 @@ BUCKET = "foveal"
 STARTUP_S = 240.0
 _GRACE_S = 8.0
 _HOST = "127.0.0.1"
-_INFRA = Path(__file__).parents[1] / "infra"
-DATABASES = _INFRA / "postgres" / "databases.sql"
-AUTH = _INFRA / "mlflow" / "basic_auth.ini"
-HEALTH = _INFRA / "mlflow" / "health.py"
+_BASE = Path(__file__).parents[1] / "infra" / "kubernetes" / "base"  # compose takes these files from there, too
+DATABASES, AUTH, HEALTH = _BASE / "databases.sql", _BASE / "basic_auth.ini", _BASE / "mlflow_health.py"
 
 
 @dataclass(frozen=True)

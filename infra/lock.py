@@ -65,7 +65,7 @@ def needed(marker: str) -> bool:
 
 
 def environments() -> Iterator[Mapping[str, str]]:
-    """What markers ask about, for each image on each processor."""
+    """Yield what markers ask about, for each image on each processor."""
     for major, minor in PYTHONS:
         for machine in MACHINES:
             yield {

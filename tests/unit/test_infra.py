@@ -30,6 +30,7 @@ from flows.services import HEALTH
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
+BASE = INFRA / "kubernetes" / "base"
 BIN = Path(sys.executable).parent
 DOCKERFILES = ("Dockerfile", "Dockerfile.gpu")
 OVERLAYS = ("cpu", "gpu")
@@ -226,7 +227,7 @@ def test_every_service_that_stays_up_has_a_health_check_and_is_waited_for(servic
 
 
 def test_the_health_of_the_metrics_does_not_hang_on_a_store(services):
-    deployment = next(yaml.safe_load_all((INFRA / "kubernetes" / "base" / "metrics.yaml").read_text()))
+    deployment = next(yaml.safe_load_all((BASE / "metrics.yaml").read_text()))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     probes = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
     assert set(probes) == {HEALTH["metrics"]}
@@ -235,8 +236,8 @@ def test_the_health_of_the_metrics_does_not_hang_on_a_store(services):
 
 def test_postgres_is_asked_by_tcp_since_its_first_start_answers_on_the_socket_before_its_databases_are_there(services):
     """And for an answer of the database that is made last: pg_isready asks for no database, nor whether it is there."""
-    last = re.findall(r"CREATE DATABASE (\w+)", (INFRA / "postgres" / "databases.sql").read_text())[-1]
-    stateful, _ = yaml.safe_load_all((INFRA / "kubernetes" / "base" / "postgres.yaml").read_text())
+    last = re.findall(r"CREATE DATABASE (\w+)", (BASE / "databases.sql").read_text())[-1]
+    stateful, _ = yaml.safe_load_all((BASE / "postgres.yaml").read_text())
     (container,) = stateful["spec"]["template"]["spec"]["containers"]
     ready = [container[f"{kind}Probe"]["exec"]["command"] for kind in ("startup", "readiness")]
     for command in [services["postgres"]["healthcheck"]["test"], *ready]:
@@ -247,10 +248,9 @@ def test_postgres_is_asked_by_tcp_since_its_first_start_answers_on_the_socket_be
 
 def test_servers_are_ready_when_their_database_answers_and_alive_when_they_do(services):
     """/api/health and /health answer without it, and a restart brings no database back."""
-    base = INFRA / "kubernetes" / "base"
     probes = {}
     for name in ("prefect", "mlflow"):
-        (container,) = next(yaml.safe_load_all((base / f"{name}.yaml").read_text()))["spec"]["template"]["spec"][
+        (container,) = next(yaml.safe_load_all((BASE / f"{name}.yaml").read_text()))["spec"]["template"]["spec"][
             "containers"
         ]
         probes[name] = [container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")]
@@ -259,8 +259,7 @@ def test_servers_are_ready_when_their_database_answers_and_alive_when_they_do(se
     assert "/api/ready'" in services["prefect"]["healthcheck"]["test"][-1]
     assert [probe["exec"]["command"][-1] for probe in probes["mlflow"][:2]] == ["/config/mlflow_health.py"] * 2
     assert probes["mlflow"][2]["httpGet"]["path"] == HEALTH["mlflow"]
-    assert services["mlflow"]["healthcheck"]["test"][1:3] == ["python", "/health.py"]
-    assert (base / "mlflow_health.py").read_text() == (INFRA / "mlflow" / "health.py").read_text()
+    assert services["mlflow"]["healthcheck"]["test"][1:3] == ["python", "/mlflow_health.py"]
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 0), (200, 1), (500, 1), (503, 1), (None, 1)])
@@ -280,7 +279,7 @@ def test_mlflow_is_healthy_when_it_refuses_a_user_that_its_database_does_not_kno
         if server:
             Thread(target=server.serve_forever, daemon=True).start()
         asked = subprocess.run(
-            [sys.executable, INFRA / "mlflow" / "health.py", address], stderr=subprocess.DEVNULL, check=False
+            [sys.executable, BASE / "mlflow_health.py", address], stderr=subprocess.DEVNULL, check=False
         )
         if server:
             server.shutdown()
@@ -411,8 +410,8 @@ def test_clients_and_servers_agree_on_addresses_and_passwords(services):
         host, port = re.fullmatch(r"http://(\w+):(\d+)(?:/api)?", address).groups()
         assert host == name
         assert port in {str(port["target"]) for port in services[name]["ports"]}
-    databases = (INFRA / "postgres" / "databases.sql").read_text()
-    auth = (INFRA / "mlflow" / "basic_auth.ini").read_text()
+    databases = (BASE / "databases.sql").read_text()
+    auth = (BASE / "basic_auth.ini").read_text()
     named = re.findall(r"@postgres:5432/(\w+)", json.dumps(services) + auth)
     assert set(named) == set(re.findall(r"CREATE DATABASE (\w+)", databases)) == {"prefect", "mlflow", "mlflow_auth"}
 
@@ -814,10 +813,9 @@ def data_claim(pod: dict[str, Any], container: dict[str, Any]) -> str:
 
 
 def test_compose_and_kubernetes_share_what_is_the_same_in_both():
-    base = INFRA / "kubernetes" / "base"
-    assert (base / "databases.sql").read_text() == (INFRA / "postgres" / "databases.sql").read_text()
-    assert (base / "basic_auth.ini").read_text() == (INFRA / "mlflow" / "basic_auth.ini").read_text()
-    pools = [json.loads((folder / "work-pool.json").read_text()) for folder in (base, base.parent / "overlays" / "gpu")]
+    for file in ("databases.sql", "basic_auth.ini", "mlflow_health.py"):
+        assert f"./kubernetes/base/{file}:/" in (INFRA / "compose.yaml").read_text() and (BASE / file).is_file()
+    pools = [json.loads((folder / "work-pool.json").read_text()) for folder in (BASE, BASE.parent / "overlays" / "gpu")]
     (limits,) = [
         pool["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
         for pool in pools[1:]
