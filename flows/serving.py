@@ -40,7 +40,7 @@ POLL_S = 2.0
 RENEW_S = 10.0
 _LOOK_S = 60.0  # as long as Prefect's client waits for one answer; it would ask again several times
 _LONGEST_WAIT_S = 30.0
-_GOODBYE_S = 30.0
+_GOODBYE_S = 4.0  # within the grace that `foveal up` gives
 
 
 def prepare(settings: Settings) -> None:

@@ -106,8 +106,8 @@ class Patience:
     startup_s: float = 180.0
     check_s: float = 10.0
     silence_s: float = 120.0
-    grace_s: float = 35.0  # the served deployments cancel running flows
-    stop_s: float = 60.0
+    grace_s: float = 6.0  # the served deployments cancel running flows
+    stop_s: float = 8.0
 
     def wait_s(self, deaths: int) -> float:
         """How long to wait after so many deaths, the first being 1."""
@@ -120,7 +120,7 @@ class Supervisor:
     """Runs services as its children, each under a guard that ends it with all its descendants (`flows.guard`).
 
     Arguments:
-        services: in an order in which what is needed comes first; they stop in the reverse.
+        services: in an order in which what is needed comes first.
         logs: folder of ``NAME.log``, what the present process says, and ``NAME.1.log``, what the one before said.
         patience: when and how often to restart what died, and how long to wait.
         tell: takes each event worth a line.
@@ -173,10 +173,17 @@ class Supervisor:
             self._look()
 
     def stop(self) -> None:
-        """End all services with all their descendants, in reverse order, within about `Patience.stop_s`."""
+        """End all services with all their descendants, each after those that need it, within about `stop_s`."""
         deadline = time.monotonic() + self._patience.stop_s
-        for charge in reversed(self._charges.values()):
-            charge.end(deadline)
+        left = list(self._charges.values())
+        while left:
+            needed = {name for charge in left for name in charge.service.needs}
+            free = [charge for charge in left if charge.service.name not in needed] or left
+            for charge in free:
+                charge.ask()
+            for charge in free:
+                charge.end(deadline)
+            left = [charge for charge in left if charge not in free]
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -251,12 +258,17 @@ class _Charge:
             )
         self.since = time.monotonic()
 
+    def ask(self) -> None:
+        """Have its guard end it, without waiting for that."""
+        if self.process and self.process.stdin:
+            self.process.stdin.close()
+
     def end(self, deadline: float) -> None:
-        """Ask until the deadline (monotonic, s), then insist; a dead guard's leftovers go too."""
+        """Ask, wait until the deadline (monotonic, s), then insist; a dead guard's leftovers go too."""
+        self.ask()
         process, self.process, self.healthy = self.process, None, False
-        if process is None or process.stdin is None:
+        if process is None:
             return
-        process.stdin.close()
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
