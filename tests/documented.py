@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,8 @@ NOT_RUN: dict[str, str] = {
     r"foveal compare .* --open": "tests/e2e/test_promotion_commands.py opens it in a browser",
     r"python in docs/design/": "a Protocol, quoted from the code",
 }
+if not shutil.which("sqlite3"):
+    NOT_RUN[r"\nsqlite3 "] = "SQLite's shell, which Debian has in a package of its own, is not installed here"
 
 
 def why_not_run(command: Command) -> str:

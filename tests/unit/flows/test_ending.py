@@ -18,12 +18,11 @@ def test_a_process_whose_end_hangs_is_ended_with_what_it_started(tmp_path):
         "from flows.ending import end_in_order\n"
         "end_in_order()\n"
         "child = subprocess.Popen(['sleep', '600'])\n"
-        "print(child.pid, flush=True)\n"
-        "while True:\n"
-        "    try:\n"
-        "        time.sleep(600)\n"
-        "    finally:\n"
-        "        time.sleep(600)\n"
+        "try:\n"
+        "    print(child.pid, flush=True)\n"
+        "    time.sleep(600)\n"
+        "finally:\n"
+        "    time.sleep(600)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script],
