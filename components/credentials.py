@@ -54,14 +54,14 @@ def _without_userinfo(text: str) -> str:
 
 
 def _without_user(found: re.Match[str]) -> str:
-    """What follows ``://`` with whatever stands before the host hidden."""
+    """Hide whatever stands before the host in what follows ``://``."""
     before = _SCHEME.search(found.string, max(found.start() - 23, 0), found.start() - 3)
     host = _host(before[0] if before else "", found[0])
     return f"{HIDDEN}@{found[0][host:]}" if host else found[0]
 
 
 def _host(scheme: str, rest: str) -> int:
-    """Where the host begins in what follows ``://``, after the last @ before it; 0 where no user is named."""
+    """Find where the host begins in what follows ``://``, after the last @ before it; 0 where no user is named."""
     first = rest.find("@")
     authority, slash, _ = rest[: max(first, 0)].partition("/")
     if slash:  # a password may hold a slash, as keys of S3 do

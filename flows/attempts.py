@@ -33,7 +33,7 @@ def in_flight(name: str) -> Iterator[bool]:
 
 
 def known_answer(config: RetrainConfig) -> RetrainSummary | None:
-    """What came of the event when it was dealt with; None for one that was not or that is open, and for none."""
+    """Find what came of the event when it was dealt with; None for none, and for one that was not or that is open."""
     if not config.event:
         return None
     for record in store().records(config.name, KIND):

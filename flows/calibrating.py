@@ -33,7 +33,6 @@ from flows.predicting import read_bundle, split_reference
 from flows.progress import advance
 from flows.settings import Settings
 from flows.summary import Calibration
-from model_registry import Registry
 
 SIZES = (50, 100, 200, 500, 1000)
 DAMAGES = tuple((kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES)
@@ -71,7 +70,7 @@ def calibrate(
     """
     settings = Settings.from_environment()
     settings.make_root()
-    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    registry = settings.registry()
     version = registry.get(*split_reference(model))
     label, policy = f"{version.name}/{version.version}", DriftPolicy(**(drift or DriftInput()).model_dump())
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:

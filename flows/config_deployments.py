@@ -126,7 +126,7 @@ class WorkPoolInput(Parameters):
     @model_validator(mode="before")
     @classmethod
     def _image_of_environment(cls, values: Any) -> Any:
-        """Where containers start, the image may be named once for them and for what starts them."""
+        """Take the image from the environment, where it is named once for containers and for what starts them."""
         image = os.environ.get("FOVEAL_IMAGE")
         if image and isinstance(values, dict) and not values.get("image") and values.get("type") != "process":
             return {**values, "image": image}
@@ -140,7 +140,7 @@ class WorkPoolInput(Parameters):
 
     @property
     def job_variables(self) -> dict[str, Any]:
-        """What the pool's worker is told about every run; a `flows/` beside it must not take the place of ours."""
+        """All that the pool's worker is told about every run; a `flows/` beside it must not take the place of ours."""
         safe = {"PYTHONSAFEPATH": "1"} if self.type == "process" else {}  # the images set it themselves
         env = safe | dict(self.env)
         return ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})

@@ -51,4 +51,4 @@ def open_registry() -> Registry:
     """The model registry that the environment names."""
     settings = Settings.from_environment()
     settings.make_root()
-    return Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    return settings.registry()

@@ -25,7 +25,7 @@ from components.vision.image_score import score_name
 from flows import ab_scoring
 from flows.ab_scoring import ArmFigures
 from flows.config_ab import AbConfig
-from flows.formats import number, plain
+from flows.formats import number, plain, table_of
 from flows.links import to_comparison
 from flows.outcome import concluded
 from flows.predicting import Served, serving
@@ -132,18 +132,19 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
 
 def markdown(found: AbSummary) -> str:
     """The verdict and what it rests on, as it is shown in the Prefect UI."""
-    lines = [f"# {found.result.verdict.value}", f"{found.result.reason} ({found.result.method})", ""]
-    lines += [f"| arm | version | images | failed | scored | {found.score} | p50 ms | p95 ms |", "| --- " * 8 + "|"]
-    lines += [
-        f"| {arm.arm} | {arm.model} | {arm.images} | {arm.failed} | {arm.scored} | {number(arm.score, 4)} "
-        f"| {number(arm.p50_ms)} | {number(arm.p95_ms)} |"
-        for arm in found.arms
-    ]
+    lines = [f"# {found.result.verdict.value}", f"{found.result.reason} ({found.result.method})"]
+    headings = ("arm", "version", "images", "failed", "scored", found.score, "p50 ms", "p95 ms")
+    lines += table_of(headings, map(_row, found.arms))
     if found.result.planned is not None:
         lines += ["", f"Planned: {found.result.planned} scored images, for δ = {found.result.delta:g}"]
     if found.agreement is not None:
         lines += ["", f"Agreement of the two, as {found.score} of one against the other: {found.agreement:.4f}"]
     return "\n".join(lines)
+
+
+def _row(arm: ArmFigures) -> tuple[str, ...]:
+    counts = (str(arm.images), str(arm.failed), str(arm.scored))
+    return (arm.arm, arm.model, *counts, number(arm.score, 4), number(arm.p50_ms), number(arm.p95_ms))
 
 
 def _labels(config: AbConfig, spec: VisionSpec) -> dict[str, Prediction]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from components.contracts import ModelVersion
 from flows.claim import claimed
 from flows.settings import Settings
-from model_registry import Registry
 
 
 def mlflow_pages() -> str | None:
@@ -25,7 +24,7 @@ def to_page(page: str, text: str) -> str:
 def to_version(version: ModelVersion) -> str:
     """Markdown that leads to a version's run."""
     label = f"{version.name}/{version.version}"
-    return to_page(_registry().page(version), label) if mlflow_pages() else label
+    return to_page(Settings.from_environment().registry().page(version), label) if mlflow_pages() else label
 
 
 def to_comparison(first: str, second: str) -> str:
@@ -34,9 +33,5 @@ def to_comparison(first: str, second: str) -> str:
     (name, _, one), (other, _, two) = first.partition("/"), second.partition("/")
     if server is None or name != other or one == two or not (one and two):  # a bundle is no version
         return ""
-    return f"[{first} and {second} side by side in MLflow]({_registry().comparison_url(name, one, two, server)})"
-
-
-def _registry() -> Registry:
-    settings = Settings.from_environment()
-    return Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    page = Settings.from_environment().registry().comparison_url(name, one, two, server)
+    return f"[{first} and {second} side by side in MLflow]({page})"

@@ -1,4 +1,4 @@
-"""How much a command says: results and errors alone, the usual, or details too."""
+"""The amount that a command says: results and errors alone, the usual, or details too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREFECT = {
 
 
 class Loudness(IntEnum):
-    """How much is said."""
+    """An amount of what is said."""
 
     QUIET = -1
     USUAL = 0
@@ -30,7 +30,7 @@ _level = Loudness.USUAL
 
 
 def loudness() -> Loudness:
-    """How much this process says."""
+    """Tell how much this process says."""
     return _level
 
 

@@ -22,7 +22,7 @@ from components.errors import FovealError, UnavailableError
 from components.monitoring import ModelStatus, MonitoringStore, read_status
 from flows.access import Access, guard_wsgi
 from flows.settings import Settings
-from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Registry, Standing
+from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Standing
 
 CACHE_S = 15.0
 PATIENCE_S = 8.0  # Prometheus waits 10 s for an answer unless told otherwise
@@ -98,7 +98,7 @@ class FovealCollector(Collector):
             return tuple(read_status(store, name) for name in store.models())
 
         def read_registry() -> tuple[Standing, ...]:
-            return Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()
+            return settings.registry().standings()
 
         return cls(Source("store", read_store), Source("registry", read_registry))
 

@@ -47,10 +47,8 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         publish.given_up(planned.given_up)
         arrivals = watching.watch_source(config, version, window)
         if window is None:
-            watching.remove_old(config)
             publish.nothing_new(version, config.images)
-            publish.announce_alerts(version, arrivals.key, arrivals.alerts)
-            return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts), planned.given_up)
+            return _without_window(config, version, arrivals, planned.given_up)
         if window.version not in ("", str(version.version)):  # it was planned before another version was promoted
             version, bundle, held_out = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
         reference = tasks.require_reference(held_out, version)
@@ -62,10 +60,19 @@ def nightly(config: NightlyConfig) -> NightlySummary:
                 raise
             lines = (*planned.given_up, watching.give_up(config, window, error))
             publish.given_up(lines)
-            return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts), lines)
+            return _without_window(config, version, arrivals, lines)
         told = (*arrivals.alerts, *watching.watch_places(config, version, window, run).alerts)
         done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch), told)
         return NightlySummary(version.name, version.version, done, given_up=planned.given_up)
+
+
+def _without_window(
+    config: NightlyConfig, version: ModelVersion, arrivals: watching.Arrivals, given_up: tuple[str, ...]
+) -> NightlySummary:
+    """End a night in which there is nothing to judge."""
+    watching.remove_old(config)
+    publish.announce_alerts(version, arrivals.key, arrivals.alerts)
+    return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts), given_up)
 
 
 def _judge(

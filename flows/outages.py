@@ -77,9 +77,7 @@ def require_registry(settings: Settings) -> None:
         RegistryError: it does not answer.
     """
     if not settings.embedded_tracking:
-        from model_registry import Registry
-
-        Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+        settings.registry()
 
 
 def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:

@@ -173,7 +173,6 @@ def serving(model: str) -> Iterator[Served]:
         FovealError: no such model, or a damaged bundle.
     """
     from components.package import is_bundle, unpack
-    from model_registry import Registry
 
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         folder, path = Path(scratch) / "bundle", Path(model)
@@ -182,7 +181,7 @@ def serving(model: str) -> Iterator[Served]:
         else:
             settings = Settings.from_environment()
             settings.make_root()
-            registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+            registry = settings.registry()
             version = _registered(registry, model)
             yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")
 

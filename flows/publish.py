@@ -128,7 +128,7 @@ def _beside(report: DriftReport) -> list[str]:
 
 
 def summary(done: ReleaseSummary, version: ModelVersion, page: str = "") -> None:
-    """Where everything is.
+    """Show where everything is.
 
     Arguments:
         done: the release.

@@ -10,7 +10,7 @@ from components.backends.yolo import has_ultralytics, require_ultralytics
 from components.contracts import ModelVersion
 from components.errors import NotRegisteredError, RegistryError
 from flows.settings import Settings
-from model_registry import CHAMPION, Registry
+from model_registry import CHAMPION
 
 TRAINABLE = ".pt"
 
@@ -36,7 +36,7 @@ def readiness(name: str, settings: Settings) -> Readiness:
     Raises:
         RegistryError: MLflow failed.
     """
-    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    registry = settings.registry()
     try:
         champion = registry.get(name, CHAMPION)
     except NotRegisteredError:
@@ -61,7 +61,7 @@ def require_trainer(name: str, settings: Settings) -> None:
     """
     if has_ultralytics():
         return
-    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    registry = settings.registry()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         if source := registry.download_source(registry.get(name, CHAMPION), Path(scratch)):
             require_ultralytics(source)

@@ -110,7 +110,7 @@ class _Notes:
 
 
 def details(text: str) -> None:
-    """What a failure was made of, on stderr."""
+    """Print what a failure was made of, on stderr."""
     _err.print(text, soft_wrap=True, highlight=False, markup=False, style="dim")
 
 

@@ -6,9 +6,13 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.errors import ConfigError
 from model_registry import sqlite_uri
+
+if TYPE_CHECKING:
+    from model_registry import Registry
 
 DEFAULT_ROOT = Path(".foveal")
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
@@ -41,7 +45,7 @@ class Settings:
 
     @property
     def mlflow_page(self) -> str:
-        """Where browsers find a named MLflow server: `FOVEAL_MLFLOW_URL`, else as this process does."""
+        """Address that browsers find a named MLflow server at: `FOVEAL_MLFLOW_URL`, else that of this process."""
         return os.environ.get("FOVEAL_MLFLOW_URL") or self.tracking_uri
 
     @property
@@ -55,10 +59,17 @@ class Settings:
         """MLflow's database on the embedded default."""
         return self.root / "mlflow" / "mlflow.db"
 
-    @property
-    def seen(self) -> Path:
-        """The newest decision of each model that was seen from this root, out of reach for writers of MLflow."""
-        return self.root / "seen"
+    def registry(self) -> Registry:
+        """Open the model registry that is named here.
+
+        The newest decision of each model is kept in `seen/` of the root, out of reach for writers of MLflow.
+
+        Raises:
+            RegistryError: it cannot be opened.
+        """
+        from model_registry import Registry
+
+        return Registry(self.tracking_uri, self.artifact_root, self.root / "seen")
 
     @property
     def prefect_home(self) -> Path:

@@ -152,7 +152,7 @@ class ReleaseSummary:
 
     @property
     def outcome(self) -> str:
-        """What became of the version: `champion`, `rejected` by a gate, `undecided` by its times, or `registered`."""
+        """Outcome for the version: `champion`, `rejected` by a gate, `undecided` by its times, or `registered`."""
         if "champion" in self.aliases:
             return "champion"
         if self.gates and self.gates.to_measure_again:

@@ -373,8 +373,7 @@ def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
 
 def registry() -> Registry:
     """The model registry that the environment names."""
-    settings = Settings.from_environment()
-    return Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    return Settings.from_environment().registry()
 
 
 def store() -> MonitoringStore:

@@ -9,7 +9,6 @@ from pathlib import Path
 from components.errors import ConfigError
 from components.files import flush, flush_folder, sha256_file
 from flows.settings import Settings
-from model_registry import Registry
 
 
 def remember(checkpoint: Path) -> None:
@@ -66,6 +65,6 @@ def _ledger() -> Path:
 def _released(settings: Settings) -> set[str]:
     if not settings.embedded_tracking or not settings.registry_database.exists():
         return set()
-    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    registry = settings.registry()
     versions = [version for standing in registry.standings() for version in registry.versions(standing.name)]
     return {digest for version in versions if (digest := registry.hashes(version).get("source"))}

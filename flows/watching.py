@@ -98,7 +98,7 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
 
 
 def has_waited(window: PlannedWindow) -> bool:
-    """Whether a window was planned so long ago that a place which does not answer will hardly come back."""
+    """Tell whether a window was planned so long ago that a place which does not answer will hardly come back."""
     return datetime.now(UTC) - window.planned_at > PATIENCE
 
 

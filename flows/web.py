@@ -56,11 +56,10 @@ def _prefect(_: Settings, __: Access) -> Any:
 
 
 def _mlflow(settings: Settings, access: Access) -> Any:
-    from model_registry import Registry
     from model_registry.server import mlflow_app
 
     if not (settings.root / "mlflow" / "mlflow.db").exists():
-        Registry(settings.tracking_uri, settings.artifact_root, settings.seen)  # MLflow makes a database unguarded
+        settings.registry()  # MLflow makes a database unguarded
     return mlflow_app(settings.tracking_uri, str(settings.artifact_root), hosts=access.hosts, origins=access.origins)
 
 

@@ -135,7 +135,7 @@ def _decided(store: Store, history: History, pair: set[int]) -> Decided | None:
 
 
 def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: str = "") -> str:
-    """Where MLflow's UI shows two versions side by side; `ui` is its address, a server's own unless it is given."""
+    """Give the page of MLflow's UI with two versions side by side; `ui` is its address, a server's own unless given."""
     base = ui or (store.tracking_uri if store.remote else UI)
     runs_by_version = {str(version.version): version.run_id for version in (first, second)}
     query = f"name={_query(first.name)}&runs={_query(runs_by_version)}&workflowType=machine_learning"

@@ -262,7 +262,7 @@ class Registry:
             return compare(self._store, self._record(name).read(), one, two)
 
     def page(self, version: ModelVersion) -> str:
-        """What follows the address of MLflow's pages where they show a version's run, ``#/experiments/…``.
+        """Give what follows the address of MLflow's pages where they show a version's run, ``#/experiments/…``.
 
         Raises:
             RegistryError: the version's run is gone, or MLflow failed.

@@ -135,7 +135,7 @@ def _problem(label: Label, about: LabelTask) -> str:
 
 
 class MadeOn(Enum):
-    """Which pixels of an image its labels were made on, as the size in their file tells."""
+    """The pixels of an image that its labels were made on, as the size in their file tells."""
 
     UPRIGHT = "the upright image"
     STORED = "the stored pixels"

@@ -23,6 +23,7 @@ from components.images.reading import Geometry, image_geometry
 from components.images.sources import IMAGE_SUFFIXES
 from components.monitoring.label_book import BookedLabel, LabelBook
 from components.monitoring.labels import match_ids
+from components.printing import counted
 
 _HASH = re.compile(rf"(?<![0-9a-f])[0-9a-f]{{{HASH_IN_NAME}}}(?=-)")
 _COUNTED = ("added", "changed", "same", "empty", "unlabelled")
@@ -187,7 +188,7 @@ class _Import:
         return fit_to_image(labels, size, picture.geometry, by_stored=MadeOn.STORED in self._seen)
 
     def _left_alone(self, found: Found, labels: Sequence[Label], sha256: str) -> bool:
-        """Whether labels may be as the model made them because nobody has looked."""
+        """Tell whether labels may be as the model made them because nobody has looked."""
         prelabels = self._queue[sha256].prelabels if sha256 in self._queue else ()
         return not (self._confirmed or found.stated) and _alike(labels, prelabels)
 
@@ -199,11 +200,10 @@ class _Import:
         return LabelImport(**counts, **names, unknown=unknown, remarks=(*self._remarks.lines(), *self._assumed()))
 
     def _assumed(self) -> Iterator[str]:
-        """What was taken for granted where no image with an EXIF orientation tells on which pixels the tool labels."""
+        """Say what is taken for granted where no image with an EXIF orientation tells on which pixels a tool labels."""
         if self._either and self._seen.isdisjoint((MadeOn.UPRIGHT, MadeOn.STORED)):
-            count, some = len(self._either), name_some(self._either.values())
-            images = "image" if count == 1 else "images"
-            yield f"{count} {images} that EXIF turns without a change of shape, taken as labelled upright: {some}"
+            images, some = counted(len(self._either), "image"), name_some(self._either.values())
+            yield f"{images} that EXIF turns without a change of shape, taken as labelled upright: {some}"
 
 
 class _Picture:

@@ -120,8 +120,8 @@ def _class_mix(pair: Pair) -> str:
         )
         for k in ranked
     ]
-    rest = len(names) - len(ranked)
-    note = f'<p class="soft">… and {more}.</p>' if (more := rest and counted(rest, "rarer class")) else ""
+    rest = counted(len(names) - len(ranked), "rarer class")
+    note = f'<p class="soft">… and {rest}.</p>' if len(names) > len(ranked) else ""
     return f"<h3>Most likely class of an image</h3>\n{table(rows)}{note}"
 
 

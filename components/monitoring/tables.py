@@ -89,7 +89,7 @@ class DriftTable:
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
     def in_time(self) -> npt.NDArray[np.int64]:
-        """Which rows come after which, as (n,) places in the table, as far as it tells.
+        """Order the rows in time as far as the table tells, as (n,) places in it.
 
         Batches follow each other; the folders of one, which are cameras or classes, pass at the same time.
         """

@@ -592,7 +592,7 @@ def damaged_files(folder: Path, *, others: bool = True) -> list[str]:
 
 
 def _changed(path: Path, expected: str) -> str:
-    """What is wrong with a file that is listed; empty when its content has the expected sha256."""
+    """Tell what is wrong with a file that is listed; empty when its content has the expected sha256."""
     digest = hashlib.sha256()
     try:
         with _opened(path, MAX_FILE) as file:

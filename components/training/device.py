@@ -1,4 +1,4 @@
-"""Where training takes place."""
+"""The device that training takes place on."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from flows.commands import comparing_screen as printed
 from flows.commands.shared import VERSIONS, Json, show
 from flows.mlflow_ui import mlflow_ui
 from flows.settings import Settings
-from model_registry import Registry
 
 app = typer.Typer()
 Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
@@ -29,7 +28,7 @@ def compare(
     """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
     settings = Settings.from_environment()
     settings.make_root()
-    registry = Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+    registry = settings.registry()
     found = registry.compare(model, first, second)
     show(dump(found), as_json, lambda: printed.comparison(found))
     if not open_ui:

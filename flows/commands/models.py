@@ -10,7 +10,7 @@ from components.contracts import dump
 from flows.commands.shared import VERSIONS, Json, show
 from flows.console import folding, make_console
 from flows.settings import Settings
-from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Registry, Standing
+from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Standing
 
 app = typer.Typer()
 _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)
@@ -20,7 +20,7 @@ _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)
 def models(as_json: Json = False) -> None:
     """List the registered models, their versions, and which is the champion."""
     settings = Settings.from_environment()
-    found = Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()
+    found = settings.registry().standings()
     show([dump(one) for one in found], as_json, lambda: _show(found))
 
 

@@ -25,7 +25,7 @@ def champion(name: str, record: History) -> None:
 
 
 def schedules_wait() -> None:
-    """What a first champion has not started, on stderr."""
+    """Say on stderr that a first champion has started no schedules."""
     text = "note: no Prefect server answers here: schedules begin with the next foveal deploy or foveal up"
     if loudness() is not Loudness.QUIET:
         _err.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -10,7 +10,6 @@ from flows.doctor.finding import Finding, State, failed
 from flows.doctor.storage import database_is_whole
 from flows.readiness import Readiness, readiness
 from flows.settings import Settings
-from model_registry import Registry
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -18,7 +17,7 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []  # nothing was ever released, and a look makes no database
     try:
-        names = [one.name for one in Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()]
+        names = [one.name for one in settings.registry().standings()]
         found = {name: readiness(name, settings) for name in names}
     except FovealError as error:
         return [failed("models", error)] if database_is_whole(settings) else []

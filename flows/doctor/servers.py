@@ -22,7 +22,6 @@ from flows.processes import answers
 from flows.server import own_password
 from flows.services import HEALTH
 from flows.settings import Settings
-from model_registry import Registry
 
 SKEW_S = 60.0  # schedules and time ranges are of minutes
 _TIMEOUT_S = 10
@@ -86,7 +85,7 @@ def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]
     if settings.embedded_tracking and not (settings.root / "mlflow" / "mlflow.db").exists():
         return [Finding("mlflow", State.OK, "MLFLOW_TRACKING_URI names no server; the database is made when needed")]
     try:
-        Registry(settings.tracking_uri, settings.artifact_root, settings.seen)
+        settings.registry()
     except FovealError as error:
         return [failed("mlflow", error)]
     return [Finding("mlflow", State.OK, f"MLflow {version('mlflow')} opens the embedded database")]

@@ -15,7 +15,7 @@ from pathlib import Path
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.settings import Settings
-from model_registry import Registry, former_roots, relocate, shown_folder
+from model_registry import former_roots, relocate, shown_folder
 
 LITTLE_GB, TOO_LITTLE_GB = 5.0, 0.5
 _AHEAD_S = 60.0
@@ -90,7 +90,7 @@ def examine_records(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []
     try:
-        standings = Registry(settings.tracking_uri, settings.artifact_root, settings.seen).standings()
+        standings = settings.registry().standings()
     except FovealError as error:
         return [failed("decisions", error)] if database_is_whole(settings) else []
     broken = [f"{line} of {standing.name}" for standing in standings for line in standing.broken]
