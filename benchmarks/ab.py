@@ -24,7 +24,7 @@ from components.images.digits import SceneCounts, write_detection_dataset
 from components.inference import InferencePipeline, Shadowed, ShadowPipeline
 from components.optimize.source import open_model
 from components.vision.image_score import score_image
-from flows.demo import MODEL
+from flows.config.demo import MODEL
 
 Rows = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, float], Rows]

@@ -13,7 +13,7 @@ BAR, SIZE_BAR_MB = 0.95, 6.0
 
 def measure() -> Figure:
     """Evaluate the checkpoint's FP32 export over the whole validation split."""
-    from flows.demo import MODEL
+    from flows.config.demo import MODEL
 
     with scratch() as folder:
         subject = Subject(Path(folder))

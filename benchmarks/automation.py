@@ -17,7 +17,7 @@ import httpx
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from flows.password import proof
+from flows.runtime.password import proof
 
 BAR_S, TIMES, PATIENCE_S = 30.0, 3, 300.0
 EMIT = """
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
 from flows import publish
-from flows.summary import Seen
+from flows.reporting.summary import Seen
 
 seen = Seen(DriftReport(Path(), Path(), DriftDecision(DriftState.DRIFT, ("moved",), (), 50, 50, True, True)), (), ())
 for name in sys.stdin:
@@ -34,8 +34,8 @@ for name in sys.stdin:
 """
 SERVER = """
 import os, sys
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()) as url:
     print(url, os.environ["PREFECT_API_AUTH_STRING"], flush=True)
@@ -44,7 +44,7 @@ with prefect_api(Settings.from_environment()) as url:
 
 
 def measure() -> Figure:
-    """A server and `python -m flows.serving` on an empty root; three events, each when the run before has ended.
+    """A server and the serving process on an empty root; three events, each when the run before has ended.
 
     Nothing is released there, so each retraining ends when it finds no champion. Retrainings of different models wait
     for each other by design, since they measure latency; that wait is not what is measured here.
@@ -60,9 +60,9 @@ def measure() -> Figure:
             url, secret = said.readline().split()
             api = {"PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": secret}
             ours |= api
-            with child(["-m", "flows.serving"], folder, ours) as (_, ready):
+            with child(["-m", "flows.deployment.serving"], folder, ours) as (_, ready):
                 if ready.readline().strip() != "serving":
-                    sys.exit("flows.serving did not become ready")
+                    sys.exit("flows.deployment.serving did not become ready")
                 with child(["-c", EMIT], folder, ours) as (emitter, announced):
                     waits = [_wait(api, model, emitter, announced) for model in models]
     seconds = [running for _, running in waits]

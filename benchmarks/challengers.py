@@ -30,7 +30,7 @@ from components.optimize import open_model
 from components.package import write_bundle
 from components.package.manifest import MANIFEST, MODEL, list_files
 from components.package.run_template import SUMS
-from flows.demo import MODEL as CHECKPOINT
+from flows.config.demo import MODEL as CHECKPOINT
 
 BACKEND = "onnxruntime"
 BROKEN_CLASS = 7

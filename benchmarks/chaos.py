@@ -22,8 +22,8 @@ from benchmarks.subject import scratch
 from components.images.digits import SceneCounts, write_detection_dataset
 from components.monitoring import MonitoringStore
 from components.runs import IMAGES
-from flows.demo import MODEL
-from flows.predicting import read_bundle
+from flows.config.demo import MODEL
+from flows.tasks.predict import read_bundle
 
 RANDOM_KILLS, NIGHTS, EMPTIED = 30, 14, 50
 MOST_GB = 1.5  # of memory, over a hostile folder
@@ -50,8 +50,8 @@ precisions = ["fp32"]
 """
 SERVE = """
 import sys
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()):
     print("serving", flush=True)

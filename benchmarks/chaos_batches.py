@@ -19,7 +19,7 @@ from components.images.sources import list_images
 from components.inference.batch import run_batch
 from components.inference.shards import work_root
 from components.runs import DETECTIONS, FILES, IMAGES
-from flows.predicting import Served
+from flows.tasks.predict import Served
 
 SHARD = 4  # images
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}

@@ -14,8 +14,8 @@ from components.benchmark import Exam, run_gates
 from components.contracts import Bundle, Gate, GateReport, Verdict
 from components.images.datasets import LabelledDataset, load_dataset
 from components.images.digits import CLASS_NAMES, SceneCounts, write_detection_dataset
-from flows.gating import contender, golden_hash, load_and_query
-from flows.predicting import read_bundle
+from flows.tasks.gates import contender, golden_hash, load_and_query
+from flows.tasks.predict import read_bundle
 
 COUNTS = SceneCounts(train=240, calibration=1, validation=400, golden=1, day=1, night=1, next_night=1)
 QUERIES = 3

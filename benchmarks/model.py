@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.subject import scratch
 from components.images.digits import SceneCounts, write_detection_dataset
 from components.training.detector import DetectorTraining, train_detector
-from flows.demo import MODEL
+from flows.config.demo import MODEL
 
 TRAINING = DetectorTraining(
     architecture="yolo11n",

@@ -19,8 +19,8 @@ from components.images.digits import write_classification_dataset, write_detecti
 from components.images.sources import ImageSource, list_images
 from components.inference.spread import Spread
 from components.training import ClassifierTraining, train_classifier
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 SHARE, PER_SHARD_MS, SHARDS = 0.10, 20.0, 1000
 ROUNDS = 3  # of each way, in turns; the fastest of each counts, as others' work only adds
@@ -34,9 +34,9 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _release(settings: Settings) -> tuple[float, Counter[str]]:
     """The demo's release from nothing: seconds of the flow, and of the body of each of its steps."""
-    from flows.demo import COUNTS, data_folder, release_config
-    from flows.pipeline import release
-    from flows.progress import timing
+    from flows.config.demo import COUNTS, data_folder, release_config
+    from flows.release import release
+    from flows.reporting.progress import timing
 
     write_detection_dataset(data_folder(settings), counts=COUNTS)
     spent: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def _shards(folder: Path) -> dict[str, float]:
     from distributed import LocalCluster
 
     from components.inference import run_batch
-    from flows.spreading import on_cluster
+    from flows.tasks.predict import on_cluster
 
     artifact = _tiny_model(folder)
     (folder / "shots").mkdir()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.browser import browsing, open_form
 from benchmarks.ui import ask, up
-from flows.demo import NAME
-from flows.settings import Settings
+from flows.config.demo import NAME
+from flows.runtime.settings import Settings
 from model_registry import Registry
 
 SETTLES_MS = 3000  # what fades in, and charts that come one after another

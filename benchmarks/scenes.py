@@ -20,10 +20,10 @@ from components.monitoring.tables import HELD_OUT, DriftTable, joined, read_wind
 from components.monitoring.tolerance import learn_tolerances
 from components.optimize.source import open_model
 from components.targets import load_target
-from flows.calibrating import Predict
-from flows.config import Thresholds
-from flows.demo import MODEL
-from flows.predicting import Served
+from flows.config.base import Thresholds
+from flows.config.demo import MODEL
+from flows.tasks.calibrate import Predict
+from flows.tasks.predict import Served
 
 PHOTOGRAPHS = photograph_count()
 BATCHES, BATCH_IMAGES = 25, 250  # that have taught a reference

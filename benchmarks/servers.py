@@ -17,7 +17,7 @@ from benchmarks.subject import scratch
 from components.errors import UnavailableError
 from components.images.digits import SceneCounts, write_detection_dataset
 from components.telemetry import SWITCHES
-from flows.demo import MODEL
+from flows.config.demo import MODEL
 
 COUNTS = SceneCounts(train=8, calibration=8, validation=60, golden=4, day=55, night=55, next_night=0)
 NAME = "digits"

@@ -15,7 +15,7 @@ from components.images.datasets import LabelledDataset, load_dataset
 from components.images.digits import write_detection_dataset
 from components.images.reading import read_image
 from components.optimize.source import open_model
-from flows.demo import COUNTS, MODEL
+from flows.config.demo import COUNTS, MODEL
 
 Image = npt.NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.images.digits import SceneCounts, write_classification_dataset, write_detection_dataset
 from components.training import ClassifierTraining, train_classifier
-from flows.demo import MODEL
+from flows.config.demo import MODEL
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 

@@ -21,9 +21,9 @@ from benchmarks.automation import BAR_S, EMIT, child, running_after
 from benchmarks.browser import browsing, open_form, submit
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from flows.demo import NAME
-from flows.password import proof
-from flows.processes import free_port
+from flows.config.demo import NAME
+from flows.runtime.password import proof
+from flows.runtime.processes import free_port
 from model_registry import CHAMPION, Registry, sqlite_uri
 
 LONGEST_S = 1200

@@ -9,20 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.images.digits import SceneCounts, write_detection_dataset
-from flows.config import BenchmarkInput, DataInput, ModelInput, MonitorConfig, ReleaseConfig
-from flows.config_data import RetrainDataInput
-from flows.config_retraining import RetrainConfig
-from flows.formats import plain, short
-from flows.kept import kept_bundle
-from flows.progress import advance
-from flows.settings import Settings
-from flows.summary import MonitorSummary, ReleaseSummary
-from flows.summary_retraining import RetrainSummary
-
-NAME = "digits"
-MODEL = Path(__file__).parent / "assets" / "digits.pt"
-COUNTS = SceneCounts(train=400, golden=200)
+from components.images.digits import write_detection_dataset
+from flows.config.base import MonitorConfig
+from flows.config.demo import COUNTS, NAME, data_folder, release_config, retrain_config
+from flows.reporting.formats import plain, short
+from flows.reporting.progress import advance
+from flows.reporting.retraining import RetrainSummary
+from flows.reporting.saved import kept_bundle
+from flows.reporting.summary import MonitorSummary, ReleaseSummary
+from flows.runtime.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -67,11 +62,6 @@ class DemoSummary:
         return plain(self) | {"retraining": self.retraining.to_json()}
 
 
-def data_folder(settings: Settings) -> Path:
-    """Where the demo's dataset is written."""
-    return settings.root / "demo" / "digits"
-
-
 def compose(settings: Settings) -> Path:
     """Write the demo's dataset, unless it is there, and return its data.yaml."""
     advance("composing scenes", 0, 1)
@@ -80,41 +70,15 @@ def compose(settings: Settings) -> Path:
     return data
 
 
-def release_config(settings: Settings) -> ReleaseConfig:
-    """The parameters of the demo's release, as a user would write them."""
-    data = data_folder(settings)
-    return ReleaseConfig(
-        name=NAME,
-        model=ModelInput(path=MODEL, trust_pickle=True),
-        data=DataInput(
-            labelled=data / "data.yaml",
-            images=str(data / "images" / "day"),
-            calibration_split="calibration",
-            golden_split="golden",
-        ),
-        benchmark=BenchmarkInput(accept_noise=True),  # a demonstration asks nothing
-    )
-
-
-def retrain_config(settings: Settings) -> RetrainConfig:
-    """The parameters of the demo's retraining; the ground truth of the night stands in for people who label it."""
-    return RetrainConfig(
-        name=NAME,
-        trigger="drift",
-        event="the first night of the demo",
-        data=RetrainDataInput(labels=data_folder(settings) / "data.yaml", labels_split="night"),
-    )
-
-
 def run(settings: Settings) -> DemoSummary:
     """Release the shipped detector, watch it fail by night, learn from that night, and look at the next one.
 
     Raises:
         FovealError: as `release`, `monitor` and `retrain` do.
     """
-    from flows.monitoring import monitor
-    from flows.pipeline import release
-    from flows.retraining import retrain
+    from flows.monitor import monitor
+    from flows.release import release
+    from flows.retrain import retrain
 
     data, started = data_folder(settings), time.perf_counter()
     compose(settings)
@@ -141,7 +105,7 @@ def run(settings: Settings) -> DemoSummary:
 def _compare(data: Path, before: int, after: int) -> tuple[Compared, ...]:
     """Both versions on scenes by day and of the next night; no digit of either was ever trained on."""
     from components.images.datasets import load_dataset
-    from flows.predicting import serving
+    from flows.tasks.predict import serving
 
     compared = []
     for split in ("day", "next_night"):

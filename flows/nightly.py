@@ -16,12 +16,14 @@ from components.contracts import InferenceRun, ModelVersion, VisionSpec
 from components.errors import OutageError
 from components.monitoring import PlannedWindow
 from components.monitoring.alert_book import Alert
-from flows import publish, tasks, watching
-from flows.config import NightlyConfig
-from flows.outcome import concluded
-from flows.predicting import read_bundle
-from flows.settings import Settings
-from flows.summary import MonitorSummary, NightlySummary, lines_of
+from flows.config.base import NightlyConfig
+from flows.reporting import publish
+from flows.reporting.outcome import concluded
+from flows.reporting.summary import MonitorSummary, NightlySummary, lines_of
+from flows.runtime.settings import Settings
+from flows.tasks import components as tasks
+from flows.tasks import monitor as watching
+from flows.tasks.predict import read_bundle
 
 
 @flow(

@@ -97,8 +97,8 @@ class Released:
 
 SERVE = """
 import sys
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()):
     print("serving", flush=True)

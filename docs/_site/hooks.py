@@ -38,7 +38,7 @@ def commands() -> str:
     import typer
     from typer.cli import get_docs_for_click
 
-    from flows.cli import app
+    from flows.cli.main import app
 
     group = typer.main.get_command(app)
     context = group.make_context("foveal", [], resilient_parsing=True)
@@ -55,7 +55,7 @@ def configuration() -> str:
     """Every field of the flows' parameters with its kind, default and meaning."""
     from pydantic import BaseModel
 
-    from flows.config import Parameters
+    from flows.config.base import Parameters
 
     for path in sorted(Path(importlib.import_module("flows").__file__ or "").parent.glob("config*.py")):
         importlib.import_module(f"flows.{path.stem}")

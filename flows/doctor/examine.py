@@ -10,8 +10,8 @@ from threading import Thread
 
 from flows.doctor import machine, models, servers, storage, versions
 from flows.doctor.finding import Finding, State
-from flows.services import Places
-from flows.settings import Settings
+from flows.runtime.settings import Settings
+from flows.services.services import Places
 
 BOUND_S = 90.0
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")

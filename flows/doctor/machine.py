@@ -10,11 +10,11 @@ from dataclasses import fields
 
 from components import telemetry
 from components.errors import UnavailableError
-from flows.claim import claimed
 from flows.doctor.finding import Finding, State
-from flows.ports import holder
-from flows.services import Places
-from flows.settings import Settings
+from flows.runtime.ports import holder
+from flows.runtime.root_lock import claimed
+from flows.runtime.settings import Settings
+from flows.services.services import Places
 
 _WITH_GPU_ONLY = ("tensorrt",)
 

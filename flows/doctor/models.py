@@ -8,8 +8,8 @@ from components.backends.yolo import INSTALL, has_ultralytics, is_ultralytics
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.doctor.storage import database_is_whole
-from flows.readiness import Readiness, readiness
-from flows.settings import Settings
+from flows.runtime.settings import Settings
+from flows.tasks.readiness import Readiness, readiness
 
 
 def examine(settings: Settings) -> list[Finding]:

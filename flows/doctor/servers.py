@@ -15,13 +15,13 @@ from importlib.metadata import version
 from urllib.parse import unquote, urlsplit
 
 from components.errors import FovealError
-from flows.claim import claimed
 from flows.doctor.finding import Finding, State, failed
-from flows.password import proof
-from flows.processes import answers
-from flows.server import own_password
-from flows.services import HEALTH
-from flows.settings import Settings
+from flows.runtime.password import proof
+from flows.runtime.processes import answers
+from flows.runtime.root_lock import claimed
+from flows.runtime.server import own_password
+from flows.runtime.settings import Settings
+from flows.services.services import HEALTH
 
 SKEW_S = 60.0  # schedules and time ranges are of minutes
 _TIMEOUT_S = 10

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 from model_registry import former_roots, relocate, shown_folder
 
 LITTLE_GB, TOO_LITTLE_GB = 5.0, 0.5

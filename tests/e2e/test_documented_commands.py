@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from components.images.digits import SceneCounts, write_detection_dataset
-from flows.processes import answers, free_port
+from flows.runtime.processes import answers, free_port
 from tests.conftest import COMMAND, LIMIT_S, MODEL, clean_environment, prefect_server
 from tests.documented import PAGES, Command, commands, fences, why_not_run
 

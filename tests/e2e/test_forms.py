@@ -10,21 +10,21 @@ import httpx
 import pyarrow.parquet
 import pytest
 
-from flows.password import password, proof
+from flows.runtime.password import password, proof
 from tests.conftest import clean_environment
 
 SCRIPT = """
 import json
 import sys
 
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()):
-    from flows.batch import batch
-    from flows.config_batch import BatchConfig
-    from flows.config_promotion import PromotionConfig
-    from flows.promotion import promotion
+    from flows.batch_inference import batch
+    from flows.config.batch_inference import BatchConfig
+    from flows.config.promote import PromotionConfig
+    from flows.promote import promotion
 
     run = batch(BatchConfig(model="digits", images=sys.argv[1]))
     champion = promotion(PromotionConfig(name="digits", version="champion", reason="it is a test"))
@@ -34,7 +34,7 @@ with prefect_api(Settings.from_environment()):
     from prefect.logging.handlers import APILogWorker
 
     from components.errors import NotRegisteredError
-    from flows.config import NightlyConfig
+    from flows.config.base import NightlyConfig
     from flows.nightly import nightly
 
     try:

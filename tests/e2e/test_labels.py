@@ -17,10 +17,10 @@ from components.images.reading import image_size
 from components.monitoring import MonitoringStore
 from components.training import SplitNames
 from components.vision.boxes import iou_matrix
-from flows import labelling
-from flows.cli import app
-from flows.config_data import RetrainDataInput
-from flows.predicting import predict_images
+from flows.cli.main import app
+from flows.config.retrain import RetrainDataInput
+from flows.tasks import labelling
+from flows.tasks.predict import predict_images
 from tests.conftest import complaints
 
 

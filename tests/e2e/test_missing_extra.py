@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import MODEL, clean_environment
 
 # A process in which Ultralytics cannot be imported, as where it was never installed.
-WITHOUT = "import sys; sys.modules['ultralytics'] = None; from flows.cli import main; main()"
+WITHOUT = "import sys; sys.modules['ultralytics'] = None; from flows.cli.main import main; main()"
 
 
 def without(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:

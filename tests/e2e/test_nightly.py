@@ -24,7 +24,7 @@ from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.days import TIME
 from components.monitoring.stored import judged_windows
 from components.runs import load_run, write_run
-from flows.calibrating import calibrate
+from flows.tasks.calibrate import calibrate
 from model_registry import sqlite_uri
 from tests.conftest import clean_environment
 
@@ -142,10 +142,10 @@ def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released
 
 NIGHT = """
 import json, sys
-from flows.config import NightlyConfig
+from flows.config.base import NightlyConfig
 from flows.nightly import nightly
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()):
     print(json.dumps(nightly(NightlyConfig(**json.loads(sys.argv[1]))).to_json()))

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.errors import ConfigError, RegistryError
-from flows import tasks
-from flows.cli import app
+from flows.cli.main import app
+from flows.tasks import components as tasks
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.images.datasets import load_dataset
 from components.images.digits import write_classification_dataset
-from flows.gating import golden_hash
+from flows.tasks.gates import golden_hash
 from model_registry import Registry, sqlite_uri
 from tests.conftest import complaints
 

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.browser import PATIENCE_MS, browsing, chromium, fill, open_form, submit
 from benchmarks.ui import ask, finished_release, next_nightly, up
-from flows.demo import NAME
+from flows.config.demo import NAME
 from model_registry import CHAMPION, Registry, sqlite_uri
 from tests.conftest import foveal
 

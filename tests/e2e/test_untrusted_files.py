@@ -13,7 +13,7 @@ import pytest
 from typer import Exit
 
 from components.errors import FovealError
-from flows.cli import app
+from flows.cli.main import app
 from model_registry.store import open_store, sqlite_uri
 from tests.conftest import complaints
 

@@ -22,9 +22,9 @@ import pytest
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
 from components.monitoring.alert_book import Alert, AlertStatus
-from flows.config_deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
-from flows.password import password
-from flows.settings import Settings
+from flows.config.deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
+from flows.runtime.password import password
+from flows.runtime.settings import Settings
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 from tests.conftest import COMMAND, clean_environment, prefect_server
@@ -75,14 +75,14 @@ def config(*names: str, **options: Any) -> DeploymentsConfig:
 
 @pytest.fixture(scope="module")
 def deployed(settings, client):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     return deploy(config(*MODELS), settings)
 
 
 @pytest.fixture
 def serve(settings):
-    """Start `python -m flows.serving` over the same models; what still runs at the end is killed."""
+    """Start `python -m flows.deployment.serving` over the same models; what still runs at the end is killed."""
     folder = settings.root.parent
     listed = "".join(f"- {{name: {name}, images: 's3://in', timezone: Europe/Zurich}}\n" for name in MODELS)
     (folder / "foveal.yaml").write_text(f"models:\n{listed}")
@@ -91,7 +91,7 @@ def serve(settings):
     def begin(url: str, **environment: str) -> subprocess.Popen[str]:
         ours = clean_environment(settings.root) | {"PREFECT_API_URL": url} | environment
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving"],
+            [sys.executable, "-m", "flows.deployment.serving"],
             cwd=folder,
             env=ours,
             stdout=subprocess.PIPE,
@@ -140,8 +140,8 @@ def announce(model: str, window: str, *, rule: str = "") -> None:
     """As a nightly run does; a drift, or an alert of a rule."""
     from prefect.events.worker import EventsWorker
 
-    from flows import publish
-    from flows.summary import Seen
+    from flows.reporting import publish
+    from flows.reporting.summary import Seen
 
     decision = DriftDecision(DriftState.DRIFT, ("brightness moved",), (), 80, 80, raised=True, fires=not rule)
     alerts = (Alert(model, rule, AlertStatus.FIRING, "it dropped", datetime.now(UTC)),) if rule else ()
@@ -186,7 +186,7 @@ def test_a_night_is_scheduled_in_its_time_zone(deployed):
 
 
 def test_a_second_time_changes_nothing_and_a_changed_file_only_what_it_is_about(deployed, settings):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     assert set(changes(deployed).values()) <= {"created"}
     assert set(changes(deploy(config(*MODELS), settings)).values()) == {"unchanged"}
@@ -202,7 +202,7 @@ def test_a_second_time_changes_nothing_and_a_changed_file_only_what_it_is_about(
 def test_a_schedule_and_an_automation_that_people_switched_off_stay_off_unless_the_file_says_so(
     deployed, settings, client
 ):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     name = "nightly monitoring/nightly-bolts"
     found = client.read_deployment_by_name(name)
@@ -221,8 +221,8 @@ def test_a_schedule_and_an_automation_that_people_switched_off_stay_off_unless_t
 
 
 def test_the_nights_of_a_model_begin_with_its_first_release(deployed, settings, client):
-    from flows.deploying import deploy
-    from flows.schedules import WAITS, start_waiting
+    from flows.deployment.deploy import deploy
+    from flows.tasks.schedules import WAITS, start_waiting
 
     name, three = "nightly monitoring/nightly-screws", config(*MODELS, "screws")
     first = deploy(three, settings)
@@ -241,7 +241,7 @@ def test_the_nights_of_a_model_begin_with_its_first_release(deployed, settings, 
 
 
 def test_a_first_champion_that_people_promote_begins_its_nights(deployed, settings, client):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     name, store = "nightly monitoring/nightly-rivets", open_store(settings.tracking_uri).client
     deploy(config(*MODELS, "rivets"), settings)
@@ -256,7 +256,7 @@ def test_a_first_champion_that_people_promote_begins_its_nights(deployed, settin
 
 
 def test_a_schedule_that_waited_begins_with_the_next_deployment_at_the_latest(deployed, settings, client):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     name, three = "nightly monitoring/nightly-washers", config(*MODELS, "washers")
     deploy(three, settings)
@@ -268,7 +268,7 @@ def test_a_schedule_that_waited_begins_with_the_next_deployment_at_the_latest(de
 
 
 def test_retrainings_are_scheduled_for_the_models_whose_file_says_when(deployed, settings, client):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     weekly = config(*MODELS, retraining=RetrainingOptions(cron="0 4 * * sun", cooldown_hours=48))
     names = {f"retrain/scheduled-{name}" for name in MODELS}
@@ -286,7 +286,7 @@ def test_retrainings_are_scheduled_for_the_models_whose_file_says_when(deployed,
 def test_what_was_made_for_a_model_that_is_no_longer_watched_is_removed_and_nothing_else(deployed, settings, client):
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     theirs = client.create_automation(
         AutomationCore(name="theirs", trigger=EventTrigger(posture=Posture.Reactive), actions=[], enabled=False)
@@ -355,8 +355,8 @@ def test_a_night_that_finds_the_place_taken_is_an_alert_and_one_that_a_person_ca
 def test_a_night_that_has_not_completed_in_its_time_is_an_alert_and_one_that_has_is_none(deployed, client):
     from prefect.states import Completed, Pending, Running
 
-    from flows.automations import missing
-    from flows.deployments import OURS
+    from flows.deployment.automations import missing
+    from flows.deployment.definitions import OURS
 
     model = config("nuts").models[0]
     ids = [deployed.id_of(name) for name in ("nightly monitoring/nightly-nuts", "alert/alert")]
@@ -381,8 +381,8 @@ def test_a_late_night_is_looked_at_again_at_its_own_deadline_and_missed_only_aft
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.states import Completed, Scheduled
 
-    from flows.config_alert import AlertConfig, NightInput
-    from flows.night_deadline import is_missed
+    from flows.alert import is_missed
+    from flows.config.alert import AlertConfig, NightInput
 
     due = datetime(2027, 10, 31, 0, 0, tzinfo=UTC)  # 02:00 of summer in a night of 25 hours
     of_nuts = deployed.id_of("nightly monitoring/nightly-nuts")
@@ -410,7 +410,7 @@ def test_a_late_night_is_looked_at_again_at_its_own_deadline_and_missed_only_aft
 
 def test_a_work_pool_is_made_and_the_deployments_point_to_it_and_back(deployed, settings, client):
     from components.errors import ConfigError
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     pool = WorkPoolInput(name="gpus", type="docker", image="foveal:1", env={"FOVEAL_STORE": "s3://store"})
     pooled = config(*MODELS).model_copy(update={"work_pool": pool})
@@ -477,7 +477,7 @@ def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(de
 
 
 def test_what_is_deployed_while_something_serves_is_served_too(deployed, settings, client, serve):
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     process = serve(str(client.api_url))
     assert process.stdout.readline() == "serving\n", process.stderr.read()
@@ -491,10 +491,10 @@ HASTY = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from flows.services import Places, services
-from flows.settings import Settings
-from flows.supervisor import Patience, all_of, printing, touching
-from flows.up import supervise
+from flows.services.services import Places, services
+from flows.runtime.settings import Settings
+from flows.services.supervisor import Patience, all_of, printing, touching
+from flows.services.up import supervise
 
 settings = Settings.from_environment()
 (one,) = [one for one in services(settings, Places()) if one.name == "deployments"]
@@ -517,7 +517,7 @@ def test_a_serving_process_that_hangs_is_started_again(deployed, settings, clien
     try:
         assert process.stdout.readline() == "ready\n"
         members = psutil.Process(process.pid).children(recursive=True)
-        (serving,) = [one for one in members if one.cmdline()[1:] == ["-P", "-m", "flows.serving"]]
+        (serving,) = [one for one in members if one.cmdline()[1:] == ["-P", "-m", "flows.deployment.serving"]]
         serving.suspend()
         assert process.stdout.readline().startswith("deployments has not answered for 6 s; starting it again in 0.1 s")
         assert not psutil.wait_procs([serving], timeout=120)[1]
@@ -527,8 +527,8 @@ def test_a_serving_process_that_hangs_is_started_again(deployed, settings, clien
 
 
 def test_without_a_file_every_form_is_filled_with_the_demo(settings):
-    from flows.config_deployments import demo_deployments
-    from flows.deployments import plan
+    from flows.config.deployments import demo_deployments
+    from flows.deployment.definitions import plan
 
     plans = {one.full_name: one for one in plan(demo_deployments(settings), settings)}
     assert "nightly monitoring/nightly" in plans

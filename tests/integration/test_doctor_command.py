@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 
-from flows.processes import free_port
+from flows.runtime.processes import free_port
 from tests.conftest import COMMAND, clean_environment
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import httpx
 import psutil
 
-from flows.password import password, proof
+from flows.runtime.password import password, proof
 from tests.conftest import COMMAND, clean_environment
 
 SCRIPT = """
 import sys
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()) as url:
     from prefect import flow
@@ -105,7 +105,7 @@ def test_sigterm_ends_the_server_that_a_command_started(tmp_path):
 
 
 def test_a_server_that_hangs_is_ended_for_the_next_command_and_a_number_of_another_process_is_not(tmp_path):
-    from flows import server
+    from flows.runtime import server
 
     home = tmp_path / "home" / "prefect"
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as hung:
@@ -116,7 +116,11 @@ def test_a_server_that_hangs_is_ended_for_the_next_command_and_a_number_of_anoth
         server.stop_server(home)
         assert hung.poll() is None and not note.exists()
         note.write_text(json.dumps(there))
-        command = start(tmp_path / "home", "next", script=f"import flows.server\nflows.server.HUNG_S = 1.0\n{SCRIPT}")
+        command = start(
+            tmp_path / "home",
+            "next",
+            script=f"from flows.runtime import server\nserver.HUNG_S = 1.0\n{SCRIPT}",
+        )
         assert hung.wait(timeout=300)
         assert command.stdout.readline().strip() not in ("", there["url"])
         command.communicate("\n", timeout=120)
@@ -124,14 +128,14 @@ def test_a_server_that_hangs_is_ended_for_the_next_command_and_a_number_of_anoth
 
 OUTAGE = """
 import sys
-from flows.commands.shared import running
+from flows.cli.shared import running
 from components.errors import UnavailableError
 
 try:
     with running("a flow", True):
         from pathlib import Path
         from prefect import flow
-        from flows.steps import step, workplace
+        from flows.tasks.steps import step, workplace
 
         @step("count")
         def count(x: int) -> Path:
@@ -155,7 +159,7 @@ except UnavailableError as error:
 
 
 def test_a_server_that_hangs_amid_a_flow_ends_the_command_after_the_time_that_it_says(tmp_path):
-    script = OUTAGE.replace("import sys\n", "import sys\nimport flows.server\nflows.server.HUNG_S = 4.0\n", 1)
+    script = OUTAGE.replace("import sys\n", "import sys\nfrom flows.runtime import server\nserver.HUNG_S = 4.0\n", 1)
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "counted")],
         env=clean_environment(tmp_path / "home"),
@@ -207,13 +211,13 @@ def test_a_server_that_dies_amid_a_flow_is_one_clear_line_and_the_next_run_repea
 
 TOGETHER = """
 import sys, time
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()):
     from pathlib import Path
     from prefect import flow
-    from flows.steps import step, workplace
+    from flows.tasks.steps import step, workplace
 
     @step("slow", retries=1)
     def slow(x: int) -> Path:

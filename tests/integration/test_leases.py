@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from flows.config_deployments import DeploymentsConfig, WatchedModel
-from flows.processes import answers, free_port
-from flows.programs import Program, prefect_program
-from flows.settings import Settings
+from flows.config.deployments import DeploymentsConfig, WatchedModel
+from flows.runtime.processes import answers, free_port
+from flows.runtime.programs import Program, prefect_program
+from flows.runtime.settings import Settings
 from model_registry import sqlite_uri
 from tests.conftest import clean_environment
 
@@ -65,7 +65,7 @@ def test_the_place_of_a_night_that_died_with_its_server_is_free_when_its_time_is
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
     from prefect.states import Pending, Running
 
-    from flows.deploying import deploy
+    from flows.deployment.deploy import deploy
 
     program = prefect_program(settings.prefect_home, "127.0.0.1", free_port())
     watched = DeploymentsConfig(models=[WatchedModel(name="bolts", images="s3://in")])

@@ -10,14 +10,14 @@ from tests.conftest import clean_environment
 
 SCRIPT = """
 import json
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()):
     from prefect import flow
     from components.contracts import Budget
-    from flows.progress import reading
-    from flows.steps import refreshing, step, workplace
+    from flows.reporting.progress import reading
+    from flows.tasks.steps import refreshing, step, workplace
 
     noise, left = [0.5, 0.5, 0.1, 0.1, 0.1], []
 

@@ -15,15 +15,15 @@ import psutil
 import pytest
 
 from components.errors import UnavailableError
-from flows.processes import answers, free_port
-from flows.supervisor import Patience
+from flows.runtime.processes import answers, free_port
+from flows.services.supervisor import Patience
 
 PYTHON = sys.executable
 PREAMBLE = """
 import sys
 from pathlib import Path
-from flows.supervisor import Patience, Service, at, printing
-from flows.up import supervise
+from flows.services.supervisor import Patience, Service, at, printing
+from flows.services.up import supervise
 
 PYTHON = sys.executable
 def web(name, port, **more):
@@ -211,8 +211,8 @@ def test_metrics_are_up_while_the_store_and_the_registry_hang(supervised, tmp_pa
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         process = supervised(
-            "from flows.services import Optional, Places, services\n"
-            "from flows.settings import Settings\n"
+            "from flows.services.services import Optional, Places, services\n"
+            "from flows.runtime.settings import Settings\n"
             f"listed = services(Settings.from_environment(), Places(metrics={port}),"
             "    without=set(Optional) - {'metrics'})\n"
             "run(*[one for one in listed if one.name == 'metrics'], check_s=0.1, silence_s=3)",
@@ -259,7 +259,7 @@ def test_restarts_wait_longer_each_time_up_to_a_bound():
 def test_the_failure_is_one_that_a_user_can_mend(tmp_path):
     from threading import Event
 
-    from flows.supervisor import Service, Supervisor, printing
+    from flows.services.supervisor import Service, Supervisor, printing
 
     supervisor = Supervisor(
         [Service("dies", ("false",), printing("x"))], tmp_path, patience=Patience(tries=0), tell=lambda line: None

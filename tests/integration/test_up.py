@@ -15,17 +15,17 @@ import httpx
 import psutil
 import pytest
 
-from flows.claim import claimed
-from flows.password import password, proof
-from flows.processes import free_port
+from flows.runtime.password import password, proof
+from flows.runtime.processes import free_port
+from flows.runtime.root_lock import claimed
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 from tests.conftest import clean_environment, foveal, prefect_server
 
 FLOW = """
 import sys
-from flows.server import prefect_api
-from flows.settings import Settings
+from flows.runtime.server import prefect_api
+from flows.runtime.settings import Settings
 
 with prefect_api(Settings.from_environment()) as url:
     from prefect import flow

@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from benchmarks.browser import browsing, chromium
 from benchmarks.ui import Up, ask, up
-from flows.password import password_file, proof
+from flows.runtime.password import password_file, proof
 from tests.conftest import clean_environment
 
 pytestmark = pytest.mark.timeout(900)  # the fixture waits for five services on a busy machine

@@ -33,7 +33,7 @@ def command_lines(text: str) -> Iterator[str]:
 
 def unknown(line: str) -> str:
     """What of a command line the `foveal` command does not know; empty if it knows all."""
-    from flows.cli import app
+    from flows.cli.main import app
 
     found = typer.main.get_command(app)
     for word in line.split():
@@ -121,7 +121,7 @@ def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
 
 
 def test_the_systems_service_lets_foveal_up_stop_its_services_in_order_and_in_time():
-    from flows.supervisor import Patience
+    from flows.services.supervisor import Patience
 
     page = (ROOT / "docs" / "operations" / "up.md").read_text()
     unit = ConfigParser(interpolation=None)

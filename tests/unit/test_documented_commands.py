@@ -24,7 +24,7 @@ def parse(line: str) -> None:
     Raises:
         UsageError: the command does not take the line.
     """
-    from flows.cli import app
+    from flows.cli.main import app
 
     found, arguments = typer.main.get_command(app), shlex.split(line)[1:]
     context = found.make_context("foveal", [*arguments])
@@ -91,8 +91,8 @@ def test_every_make_target_in_a_block_exists():
 
 def test_every_whole_yaml_is_one_that_its_command_takes(tmp_path: Path):
     """Those with a name and a model are a release's, those with models a deployment's."""
-    from flows.config import ReleaseConfig, read_config
-    from flows.config_deployments import DeploymentsConfig
+    from flows.config.base import ReleaseConfig, read_config
+    from flows.config.deployments import DeploymentsConfig
 
     seen = []
     for page in PAGES:

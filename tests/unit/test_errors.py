@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from components.errors import ConfigError, DatasetError
-from flows.config import ReleaseConfig, read_config, validate_config
+from flows.config.base import ReleaseConfig, read_config, validate_config
 
 
 def test_a_huge_value_does_not_make_a_huge_line():

@@ -24,9 +24,9 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from components.telemetry import SWITCHES
-from flows.config_deployments import WorkPoolInput
-from flows.metrics import FovealCollector, Source
-from flows.services import HEALTH
+from flows.config.deployments import WorkPoolInput
+from flows.services.metrics import FovealCollector, Source
+from flows.services.services import HEALTH
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -481,7 +481,7 @@ def test_servers_answer_to_the_name_that_a_proxy_gives_them(named, host, page, a
 def test_a_run_links_to_where_browsers_find_mlflow_and_not_to_a_service_that_they_do_not_know(
     services, overlay, monkeypatch
 ):
-    from flows.links import mlflow_pages
+    from flows.reporting.links import mlflow_pages
 
     cluster = next(one["data"] for one in overlay[1] if one["metadata"]["name"] == "foveal-environment")
     for environment in (services["worker"]["environment"], cluster):

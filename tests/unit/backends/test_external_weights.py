@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from components.backends import read_onnx, sha256_model, weight_files
 from components.errors import ModelError
 from components.files import sha256_file
-from flows.steps import step_key
+from flows.tasks.steps import step_key
 
 
 def _write(path, *, seed=0, location="weights/m.data"):

@@ -35,7 +35,7 @@ from components.optimize import open_model
 from components.package import read_manifest
 from components.regular import open_regular, read_regular
 from components.targets import load_target
-from flows.config import ReleaseConfig, read_config
+from flows.config.base import ReleaseConfig, read_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 

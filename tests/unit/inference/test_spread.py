@@ -13,9 +13,8 @@ from components.contracts import Budget, Precision, Target
 from components.errors import ModelError, UnavailableError
 from components.images.sources import list_images
 from components.inference import run_batch
-from flows.config import Thresholds
-from flows.predicting import Served
-from flows.spreading import on_cluster
+from flows.config.base import Thresholds
+from flows.tasks.predict import Served, on_cluster
 
 CPU = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget())
 STEADY = ["image_id", "uri", "status", "sha256", "model"]

@@ -12,7 +12,7 @@ from components.contracts import BenchmarkReport, Bundle
 from components.errors import DatasetError
 from components.images.datasets import dataset_splits, load_dataset
 from components.package import is_bundle, write_bundle
-from flows.gating import golden_split
+from flows.tasks.gates import golden_split
 from tests.conftest import foveal
 
 

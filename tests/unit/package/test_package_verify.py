@@ -15,7 +15,7 @@ from components.contracts import Bundle, Verdict
 from components.errors import BundleError
 from components.files import sha256_file, write_json
 from components.package import read_manifest, run_bundle, verify_bundle
-from flows.predicting import serving
+from flows.tasks.predict import serving
 
 Change = Callable[[Path], None]
 

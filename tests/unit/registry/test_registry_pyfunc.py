@@ -20,7 +20,7 @@ import pytest
 
 from components import telemetry
 from components.files import sha256_tree
-from flows.processes import answers, end_family
+from flows.runtime.processes import answers, end_family
 from model_registry import Release
 from model_registry.pyfunc import save_pyfunc
 

@@ -11,7 +11,7 @@ from components.errors import RegistryError
 from components.package import verify_bundle
 from flows.doctor import storage
 from flows.doctor.finding import State
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 from model_registry import Registry, former_roots, relocate, sqlite_uri
 
 

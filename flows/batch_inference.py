@@ -1,0 +1,64 @@
+"""Batch inference as a flow: a model over many images, whenever somebody asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from components.contracts import InferenceRun
+from components.files import sha256_json
+from flows.config.batch_inference import BatchConfig
+from flows.reporting.outcome import concluded
+from flows.runtime.settings import Settings
+from flows.tasks.predict import predict_images
+from flows.tasks.steps import step
+
+
+@flow(
+    name="batch inference",
+    flow_run_name="{config.model}",
+    validate_parameters=True,
+    description="Run a model over images and write Parquet: one row per image, one per detection.",
+)
+@concluded
+def batch(config: BatchConfig) -> InferenceRun:
+    """Run a model over images and write Parquet: one row per image, one per detection.
+
+    Arguments:
+        config: the model, the images and the thresholds.
+
+    Raises:
+        FovealError: no such model, a damaged bundle, or no images.
+    """
+    run = infer(config, config.output or _folder(config))
+    publish(run)
+    return run
+
+
+@step("batch inference", cached=False, retries=2)
+def infer(config: BatchConfig, output: Path) -> InferenceRun:
+    """The same as `foveal predict` does; a run that was killed resumes."""
+    return predict_images(config.model, config.images, output, confidence=config.confidence, iou=config.iou)
+
+
+def publish(run: InferenceRun) -> None:
+    """What was predicted, how fast, and where it is, in the Prefect UI."""
+    total = run.processed + len(run.failures)
+    rows = [
+        ("model", f"`{run.model}`"),
+        ("images", f"{total}, {len(run.failures)} unreadable"),
+        ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else "–"),
+        ("images.parquet", f"`{run.images}`"),
+        ("detections.parquet", f"`{run.detections}`"),
+    ]
+    failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
+    lines = ["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows), "", *failures]
+    create_markdown_artifact(key="batch-inference", markdown="\n".join(lines), description="What was predicted")
+
+
+def _folder(config: BatchConfig) -> Path:
+    key = sha256_json(config.model_dump(mode="json"))[:8]
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in Path(config.model).name)
+    return Settings.from_environment().root / "predictions" / f"{name}-{key}"

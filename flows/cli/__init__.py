@@ -1,0 +1,1 @@
+"""The `foveal` command, one file for each group of commands."""

@@ -1,0 +1,56 @@
+"""`foveal ab`: which of two versions is better, or whether it does not matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.contracts import AbMode
+from flows.cli.shared import IMPROVING, Json, require_images, running, show
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=IMPROVING)
+def ab(
+    name: Annotated[str, typer.Argument(help="A registered model.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A version number, an alias, or a bundle.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    images: Annotated[str, typer.Option(help="A folder, a glob, a manifest or a URL of images.")],
+    labels: Annotated[Path | None, typer.Option(help="Their labels: a data.yaml or an image folder.")] = None,
+    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
+    mode: Annotated[AbMode, typer.Option(help="Both see every image, or each its share.")] = AbMode.SHADOW,
+    share: Annotated[float, typer.Option(help="Of the images that B sees in a split.")] = 0.5,
+    delta: Annotated[float, typer.Option(help="The smallest difference of mean scores that matters.")] = 0.02,
+    samples: Annotated[int | None, typer.Option(help="Judge once, at this number; by default planned by δ.")] = None,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Judge at any time, by an always-valid test.")
+    ] = False,
+    experiment: Annotated[str | None, typer.Option(help="Name of the test; one of that name goes on.")] = None,
+    salt: Annotated[str | None, typer.Option(help="Divides the images; by default the test's name.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two versions on images: shadow or split, with a verdict. Run again with more images, it goes on."""
+    from flows.config.ab_test import AbConfig
+    from flows.config.base import validate_config
+
+    values = {
+        "name": name, "a": a, "b": b, "images": images, "labels": labels, "labels_split": labels_split, "mode": mode,
+        "share": share, "delta": delta, "samples": samples, "sequential": sequential, "experiment": experiment,
+        "salt": salt,
+    }  # fmt: skip
+    parameters = validate_config(values, AbConfig, source="the command line")
+    require_images(images)
+    if labels is not None:
+        from components.images.datasets import load_dataset
+
+        load_dataset(labels, labels_split)
+    with running(f"ab {name}: {a} and {b}", as_json):
+        from flows.ab_test import ab_test
+
+        done = ab_test(parameters)
+    from flows.cli.screens import ab as ab_screen
+
+    show(done.to_json(), as_json, lambda: ab_screen.verdict(done))

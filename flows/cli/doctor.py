@@ -1,0 +1,46 @@
+"""`foveal doctor`: what is wrong here, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from components.contracts import dump
+from flows.cli.screens import results as screen
+from flows.cli.screens.console import make_console
+from flows.cli.shared import OPERATING, Json, show
+from flows.doctor.finding import Finding, State
+from flows.runtime.settings import Settings
+
+app = typer.Typer()
+_STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
+
+
+@app.command(rich_help_panel=OPERATING)
+def doctor(
+    relocate: Annotated[bool, typer.Option("--relocate", help="Mend a storage root that was moved or copied.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check versions, servers, storage, GPU and ports, and say how to mend what is wrong; exit 1 if something fails."""
+    from flows.doctor.examine import examine
+    from flows.doctor.storage import mend_place
+
+    mended = (mend_place(Settings.from_environment()),) if relocate else ()
+    with screen.progress(as_json) as bars:
+        bars.phase("examining")
+        findings = (*mended, *examine(Settings.from_environment()))
+    well = all(finding.state is not State.FAIL for finding in findings)
+    show({"ok": well, "findings": dump(findings)}, as_json, lambda: _print(findings))
+    if not well:
+        raise typer.Exit(1)
+
+
+def _print(findings: tuple[Finding, ...]) -> None:
+    out = make_console()
+    for finding in findings:
+        line = Text.assemble((f"{finding.state:<5}", _STYLES[finding.state]), f"{finding.name}: {finding.found}")
+        out.print(line, soft_wrap=True, highlight=False)
+        if finding.mend:
+            out.print(Text.assemble("     ", ("mend: ", "bold"), finding.mend), soft_wrap=True, highlight=False)

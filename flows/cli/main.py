@@ -1,0 +1,341 @@
+"""The `foveal` command: every flow and the tools around it, for people and (`--json`) for machines."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from datetime import datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components.credentials import redact
+from components.errors import ConfigError, FovealError, InputError
+from components.files import write_text
+from flows.cli import ab, deploy, doctor, gates, labels, metrics, models, retrain, up
+from flows.cli import compare as comparing
+from flows.cli import promote as promotion
+from flows.cli.group import Group
+from flows.cli.screens import results as screen
+from flows.cli.screens.console import print_plainly
+from flows.cli.screens.release import show_release
+from flows.cli.screens.verbosity import Loudness, loudness
+from flows.cli.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
+from flows.reporting.summary import Window
+from flows.runtime.ending import STOPPED, Ended, end_in_order
+from flows.runtime.settings import Settings
+
+_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+_KEEP_GOING = "A host that does not answer costs its own images"
+
+app = typer.Typer(
+    name="foveal",
+    cls=Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle", rich_help_panel=RUNNING)
+app.add_typer(promotion.app)
+app.add_typer(comparing.app)
+drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
+app.add_typer(drift_app, name="drift", rich_help_panel=WATCHING)
+app.add_typer(ab.app)
+app.add_typer(gates.app)
+app.add_typer(retrain.app)
+app.add_typer(deploy.app)
+app.add_typer(up.app)
+app.add_typer(doctor.app)
+app.add_typer(labels.app, name="labels", rich_help_panel=IMPROVING)
+app.add_typer(metrics.app)
+app.add_typer(models.app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"foveal {version_of('foveal')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def foveal(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take a trained computer-vision model to production and keep it healthy there."""
+
+
+@app.command(rich_help_panel=RUNNING)
+def release(
+    config: Annotated[Path, typer.Argument(help="A YAML file; the README shows one of ten lines.")],
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="You trust who made the .pt file: loading it can run any code.")
+    ] = False,
+    accept_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--accept-baseline",
+            help="Go on with a model that, as given, is no better than chance or unlike its own framework.",
+        ),
+    ] = False,
+    refresh: Refresh = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: compare speeds on a busy machine, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Optimize, benchmark, package, register, run and report on drift."""
+    from flows.config.base import ReleaseConfig, read_config
+
+    parameters = read_config(config, ReleaseConfig)
+    if trust_pickle:
+        parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
+    if accept_baseline:
+        parameters = parameters.model_copy(update={"accept_baseline": True})
+    if yes:
+        accepted = parameters.benchmark.model_copy(update={"accept_noise": True})
+        parameters = parameters.model_copy(update={"benchmark": accepted})
+    _check_release(parameters)
+    with running(f"release {parameters.name}", as_json, refresh=refresh):
+        from flows.release import release as flow
+
+        done = flow(parameters)
+    show(done.to_json(), as_json, lambda: show_release(done))
+
+
+@app.command(rich_help_panel=WATCHING)
+def monitor(
+    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
+    images: Annotated[str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Judge what was kept from this moment on.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Judge what was kept before this moment.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels of them: a data.yaml or an image folder.")] = None,
+    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
+    tell: Annotated[bool, typer.Option(help="Tell of drift and alerts, as a night does; or only look.")] = True,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
+    from flows.config.base import MonitorConfig, validate_config
+    from flows.tasks.predict import split_reference
+
+    model, version = split_reference(name)
+    values = {"name": model, "version": version, "images": images, "since": since, "until": until, "tell": tell}
+    labelled = {"labels": labels, "labels_split": labels_split, "keep_going": keep_going}
+    parameters = validate_config({**values, **labelled}, MonitorConfig, source="the command line")
+    if images:
+        require_images(images)
+    with running(f"monitor {name}", as_json):
+        from flows.monitor import monitor as flow
+
+        done = flow(parameters)
+    show(done.to_json(), as_json, lambda: screen.monitor(done))
+    _require_some(done.window)
+
+
+@app.command(rich_help_panel=WATCHING)
+def nightly(
+    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
+    images: Annotated[str, typer.Option(help="Where images arrive: a folder, a glob, a manifest or a URL.")],
+    labels: Annotated[Path | None, typer.Option(help="Labels as they arrive: a data.yaml or an image folder.")] = None,
+    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
+    keep_days: Annotated[int | None, typer.Option(help="Remove stored rows that are older.")] = None,
+    keep_going: Annotated[bool, typer.Option(help=f"{_KEEP_GOING} and is an alert, as long as others do.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Look at the images that came since the last night: predict, keep, judge, report, tell."""
+    from flows.config.base import NightlyConfig, validate_config
+    from flows.tasks.predict import split_reference
+
+    model, version = split_reference(name)
+    values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
+    more = {"keep_days": keep_days, "keep_going": keep_going}
+    parameters = validate_config({**values, **more}, NightlyConfig, source="the command line")
+    require_images(images, may_be_empty=True)
+    with running(f"nightly {name}", as_json):
+        from flows.nightly import nightly as flow
+
+        done = flow(parameters)
+    show(done.to_json(), as_json, lambda: screen.nightly(done))
+    if done.shown:
+        _require_some(done.shown.window)
+
+
+@drift_app.command("calibrate")
+def drift_calibrate(
+    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
+    images: Annotated[str | None, typer.Option(help="Ordinary images to damage, for the alarm's power.")] = None,
+    windows: Annotated[int, typer.Option(min=20, help="Windows to draw for each share of false alarms.")] = 200,
+    size: Annotated[list[int] | None, typer.Option(min=4, help="Images of a window; may be given again.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A foveal.yaml: the model's drift settings in it hold.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure on your own reference how often the drift alarm cries wolf, and what it sees."""
+    from flows.tasks.calibrate import calibrate, drift_settings
+
+    drift = drift_settings(config, name) if config else None
+    with screen.progress(as_json):
+        done = calibrate(name, images, windows=windows, drift=drift, sizes=size or ())
+    show(done.to_json(), as_json, lambda: screen.calibration(done))
+
+
+@app.command(rich_help_panel=RUNNING)
+def predict(
+    model: Annotated[str, typer.Argument(help="A registered model (NAME, NAME@alias, NAME/version) or a bundle.")],
+    images: Annotated[str, typer.Argument(help="A folder, a glob, a manifest, a URL or one image.")],
+    output: Annotated[Path, typer.Option(help="Where the Parquet files go.")] = Path("predictions"),
+    confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Detections below are dropped; by default as released.")
+    ] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a model over images and write Parquet: one row per image, one per detection."""
+    from flows.tasks.predict import predict_images
+
+    with screen.progress(as_json):
+        run = predict_images(model, images, output, confidence=confidence, keep_going=keep_going)
+    from components.contracts import dump
+
+    show(dump(run), as_json, lambda: screen.run(run))
+    if run.failures and not run.processed:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=RUNNING)
+def demo(
+    as_json: Json = False,
+    fresh: Annotated[bool, typer.Option(help="Forget finished steps of earlier demos first.")] = False,
+) -> None:
+    """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
+    from components.backends.yolo import require_ultralytics
+    from flows import demo as demonstration
+    from flows.cli.screens.demo import show_demo
+    from flows.config.demo import MODEL
+
+    require_ultralytics(MODEL)
+    settings = Settings.from_environment()
+    if fresh:
+        demonstration.forget(settings)
+    with running("demo", as_json):
+        done = demonstration.run(settings)
+    show(done.to_json(), as_json, lambda: show_demo(done))
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")],
+    as_json: Json = False,
+) -> None:
+    """Check every checksum and rerun the golden set."""
+    from components.contracts import dump
+    from components.package import verify_bundle
+
+    with screen.progress(as_json):
+        verification = verify_bundle(path)
+    show(dump(verification), as_json, lambda: screen.verification(path, verification))
+    if not verification.ok:
+        raise typer.Exit(1)
+
+
+@bundle_app.command("run")
+def bundle_run(
+    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")],
+    images: Annotated[list[Path], typer.Argument(help="Images to predict.")],
+    as_json: Json = False,
+) -> None:
+    """Predict images with a bundle, as the device would."""
+    from components.package import run_bundle
+
+    with screen.progress(as_json):
+        predictions = run_bundle(path, images)
+    show(predictions, as_json, lambda: screen.predictions(predictions))
+
+
+def _require_some(window: Window) -> None:
+    """End with an exit code that says so when no image at all could be predicted."""
+    if window.failed == window.images:
+        raise typer.Exit(1)
+
+
+def _check_release(parameters: Any) -> None:
+    """Find what is wrong with the input in a second, before a server is started."""
+    from components.backends.yolo import require_ultralytics
+    from components.images.classes import in_classes_of
+    from components.images.datasets import load_dataset
+    from components.targets import load_target
+
+    load_target(parameters.target)
+    if not parameters.model.path.is_file():
+        raise ConfigError(
+            "a model file at model.path", found=f"nothing at {parameters.model.path}", mend="check the path"
+        )
+    require_ultralytics(parameters.model.path)
+    data = parameters.data
+    for split in dict.fromkeys((data.validation_split, data.calibration_split, data.golden_split)):
+        labelled = load_dataset(data.labelled, split)
+        if parameters.model.class_names:
+            in_classes_of(labelled, parameters.model.class_names)
+    if data.images:
+        require_images(data.images)
+
+
+def main() -> None:
+    """Entry point: a failure is one line on stderr and a non-zero exit, never a traceback."""
+    logging.raiseExceptions = False  # what a log handler cannot send is not for whoever reads the one line
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what libraries start: a `flows/` may lie where we are
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # it logs the tracebacks of what we tell in a line
+    end_in_order()
+    print_plainly()
+    try:
+        _require_directory()
+        app(standalone_mode=True)
+    except Ended:
+        screen.failure(STOPPED)
+        raise
+    except FovealError as error:
+        if loudness() is Loudness.VERBOSE:
+            screen.details(redact(traceback.format_exc()))
+        screen.failure(str(error))
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        screen.failure(STOPPED)
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_fault(error))
+
+
+def _require_directory() -> None:
+    """Find out that the working directory was removed: no path means anything then."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        found = f"that the one of this shell cannot be read: {error.strerror}"
+        raise ConfigError("a working directory", found=found, mend="change to one that is there") from error
+
+
+def _fault(error: Exception) -> int:
+    """Say what went wrong when nobody foresaw it, keep the details, and give the exit code."""
+    from flows.runtime.outages import full_disk
+
+    settings = Settings.from_environment()
+    if full := full_disk(error, settings):
+        screen.failure(str(full))
+        return 1
+    if isinstance(error, OSError) and error.errno in _PATHS and error.filename:
+        screen.failure(f"expected a path that can be used, found {error.filename}: {error.strerror}; give another one")
+        return 2
+    words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    report = settings.root / "crash.txt"
+    try:
+        write_text(report, redact(traceback.format_exc()))
+        kept = f"details are in {report}"
+    except OSError as unwritten:
+        kept = f"no details, as {report} could not be written: {unwritten.strerror}"
+    screen.failure(f"a fault in Foveal or beneath it: {words}; {kept}")
+    return 70

@@ -1,0 +1,95 @@
+"""`foveal promote`, `rollback`, `history`: who is the champion, who was it, and why; no flow, so no Prefect needed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from components.contracts import dump
+from components.errors import ConfigError
+from flows.cli.screens import promote as printed
+from flows.cli.shared import VERSIONS, Json, show
+from flows.config.base import validate_config
+from flows.config.promote import PromotionConfig
+from flows.tasks.decide import begin_schedules, decide_by_hand, open_registry
+from model_registry import CHAMPION, PREVIOUS_CHAMPION, History
+
+app = typer.Typer()
+Who = Annotated[str, typer.Option(help="Who decides, for the record; by default whoever runs the command.")]
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+Name = Annotated[str, typer.Argument(help="NAME of a registered model.")]
+
+
+@app.command(rich_help_panel=VERSIONS)
+def promote(
+    model: Annotated[str, typer.Argument(help="The version: NAME/version or NAME@challenger, or NAME alone.")],
+    version: Annotated[str | None, typer.Argument(help="After a NAME alone, its version or alias.")] = None,
+    reason: Reason = "",
+    who: Who = "",
+    as_json: Json = False,
+) -> None:
+    """Make a version the champion, by hand; the one before it becomes the previous champion."""
+    name, version = (model, version) if version else _split(model)
+    _decide({"name": name, "version": version, "reason": reason, "who": who}, as_json)
+
+
+@app.command(rich_help_panel=VERSIONS)
+def rollback(
+    model: Name,
+    to: Annotated[int | None, typer.Option(min=1, help="A version that was champion once, not just the last.")] = None,
+    reason: Reason = "",
+    who: Who = "",
+    as_json: Json = False,
+) -> None:
+    """Make the champion before this one the champion again; a second rollback goes back further."""
+    _decide({"name": model, "action": "rollback", "to": to, "reason": reason, "who": who}, as_json)
+
+
+@app.command(rich_help_panel=VERSIONS)
+def history(
+    model: Name,
+    at: Annotated[datetime | None, typer.Option(help="Which version was in production at this moment?")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every decision on a model, or which version was in production at a moment, and by which decision."""
+    registry = open_registry()
+    if at is None:
+        done = registry.history(model)
+        if not done.entries:
+            registry.get(model, CHAMPION)  # says what there is instead
+        show(dump(done.decisions), as_json, lambda: printed.decisions(model, done.decisions))
+        printed.broken(model, done.broken)
+        return
+    moment = at.astimezone(UTC)
+    if moment > datetime.now(UTC):
+        raise ConfigError("a moment that has passed, for --at", found=f"{moment:%Y-%m-%d %H:%M:%S} UTC")
+    reign = registry.champion_at(model, moment)
+    if reign is None and not registry.history(model).entries:
+        registry.get(model, CHAMPION)
+    value: Any = {"model": model, "at": moment.isoformat(), "in_production": dump(reign) if reign else None}
+    show(value, as_json, lambda: printed.reign(model, moment, reign))
+
+
+def _split(model: str) -> tuple[str, str]:
+    for mark in "/@":
+        name, found, version = model.partition(mark)
+        if found and name and version:
+            return name, version
+    raise ConfigError("a version to promote, NAME/version or NAME@alias", found=model, mend=f"e.g. {model or 'NAME'}/2")
+
+
+def _decide(values: dict[str, Any], as_json: bool) -> None:
+    config = validate_config(values, PromotionConfig, source="the command line")
+    champion = decide_by_hand(config)
+    record = open_registry().history(config.name)
+    _show(config.name, champion.version, record, as_json)
+    if (last := record.last_change()) and last.decision.champion_before is None and not begin_schedules(config.name):
+        printed.schedules_wait()
+
+
+def _show(name: str, version: int, record: History, as_json: bool) -> None:
+    last = record.last_change()
+    value = {"name": name, CHAMPION: version, PREVIOUS_CHAMPION: record.previous, "decision": dump(last)}
+    show(value, as_json, lambda: printed.champion(name, record))

@@ -1,0 +1,61 @@
+"""What the commands have in common: JSON for machines, a Prefect API while a flow runs, early checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.screens import results as screen
+from flows.runtime.settings import Settings
+
+# The groups in which `foveal --help` shows the commands.
+RUNNING = "From a model to predictions"
+WATCHING = "Every night"
+IMPROVING = "From drift to a better model"
+VERSIONS = "Registered versions"
+OPERATING = "Servers and this machine"
+
+Refresh = Annotated[bool, typer.Option("--refresh", help="Do every step anew: measure again, take nothing finished.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+@contextmanager
+def running(what: str, as_json: bool, *, refresh: bool = False) -> Iterator[None]:
+    """A Prefect API for the block, and progress on the screen; `refresh` has every step done anew."""
+    from flows.cli.prefect_watch import ending_without
+    from flows.runtime.outages import outages_named, require_registry
+    from flows.runtime.server import prefect_api
+
+    settings = Settings.from_environment()
+    ours = not os.environ.get("PREFECT_API_URL")
+    with screen.progress(as_json) as bars:
+        bars.phase("starting Prefect")
+        require_registry(settings)
+        with outages_named(settings), prefect_api(settings) as url, outages_named(settings, url):
+            bars.phase(what)
+            from flows.tasks.steps import refreshing  # imports Prefect, which reads what `prefect_api` has set
+
+            watched = ending_without(url, settings.prefect_home) if ours else nullcontext()
+            with watched, refreshing(refresh):
+                yield
+
+
+def show(value: Any, as_json: bool, render: Callable[[], None]) -> None:
+    """Print one JSON document, or have the tables drawn."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    else:
+        render()
+
+
+def require_images(source: str, *, may_be_empty: bool = False) -> None:
+    """Find in a second that there are no images, or no such place, before a server is started."""
+    from components.images.sources import list_images
+
+    list_images(source, may_be_empty=may_be_empty)

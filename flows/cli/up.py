@@ -1,0 +1,106 @@
+"""`foveal up`: Prefect, MLflow, Evidently, the served deployments and the metrics, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from flows.cli.screens.console import make_console
+from flows.cli.screens.verbosity import Loudness, loudness
+from flows.cli.shared import OPERATING, Json
+from flows.reporting.formats import short
+from flows.runtime.access import LOOPBACK
+from flows.runtime.password import CLIENT, password_file
+from flows.runtime.settings import Settings
+from flows.services.services import Optional, Places
+from flows.services.supervisor import Service
+
+app = typer.Typer()
+Port = typer.Option(min=1, max=65535)
+_err = make_console(stderr=True)
+
+
+@app.command(rich_help_panel=OPERATING)
+def up(
+    root: Annotated[Path | None, typer.Option(help="The storage root; by default FOVEAL_HOME, or .foveal.")] = None,
+    host: Annotated[str, typer.Option(help="The interface to listen on; 0.0.0.0 for all.")] = Places.host,
+    prefect_port: Annotated[int, Port] = Places.prefect,
+    mlflow_port: Annotated[int, Port] = Places.mlflow,
+    evidently_port: Annotated[int, Port] = Places.evidently,
+    metrics_port: Annotated[int, Port] = Places.metrics,
+    without: Annotated[list[Optional] | None, typer.Option(help="Leave a service out; may be given again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start all servers and the deployments, keep them up, and stop them on Ctrl-C; what they keep stays."""
+    from flows.services.up import up as bring_up
+
+    if root is not None:
+        os.environ["FOVEAL_HOME"] = str(root)
+    settings = Settings.from_environment()
+    if host not in LOOPBACK:
+        _tell(f"warning: whoever reaches {host} can use MLflow, Evidently and the metrics, which ask for no password")
+    talk = _tell if loudness() is not Loudness.QUIET else lambda _: None
+    talk("starting; Ctrl-C stops everything")
+    bring_up(
+        settings,
+        Places(host, prefect_port, mlflow_port, evidently_port, metrics_port),
+        without=without or (),
+        ready=lambda services, away: (_document if as_json else _table)(services, away, settings),
+        tell=_tell,
+    )
+    talk("stopped; runs, versions and reports are kept")
+
+
+def _tell(line: str) -> None:
+    _err.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _table(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
+    out = make_console()
+    rows = [(service.name, f"{service.address}{service.page}", service.purpose) for service in services]
+    wide = max(len(page) for _, page, _ in rows)
+    for name, page, purpose in rows:  # a table would cut addresses that are to be copied
+        out.print(Text.assemble(f"{name:<13}", (f"{page:<{wide + 2}}", "cyan"), (purpose, "dim")), soft_wrap=True)
+    healthy = f"all but {', '.join(away)}" if away else "all"
+    if environment := _environment(services):
+        secret = shlex.quote(str(password_file(settings.prefect_home)))
+        shell = f'export PREFECT_API_URL={environment["PREFECT_API_URL"]} {CLIENT}="$(cat {secret})"'
+        out.print("the link to prefect signs a browser in; in a shell:", highlight=False, soft_wrap=True)
+        out.print(f"  {shell}", soft_wrap=True, highlight=False, markup=False)
+    out.print(f"{healthy} are healthy; logs are in {short(settings.root / 'logs')}", soft_wrap=True, highlight=False)
+
+
+def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
+    logs = settings.root / "logs"
+    listed = [
+        {
+            "name": service.name,
+            "address": service.address,
+            "page": f"{service.address}{service.page}",
+            "purpose": service.purpose,
+            "healthy": service.name not in away,
+            "log": str(logs / f"{service.name}.log"),
+        }
+        for service in services
+    ]
+    document = {
+        "pid": os.getpid(),
+        "root": str(settings.root),
+        "services": listed,
+        "environment": _environment(services),
+    }
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def _environment(services: tuple[Service, ...]) -> dict[str, str]:
+    """What a shell needs to use the Prefect server, if it is ours."""
+    names = ("PREFECT_API_URL", CLIENT)
+    return {name: service.environment[name] for service in services if service.name == "prefect" for name in names}

@@ -1,1 +1,0 @@
-"""The commands of `foveal`, one file for each thing that people do."""

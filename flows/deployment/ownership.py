@@ -1,0 +1,49 @@
+"""Tell by its values, not by its name or tag, whether a deployment is one that `deploy` makes, and so safe to run here.
+
+Whoever can write to the Prefect server can put our tag on a deployment whose pull steps run a shell.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
+
+from flows.alert import alert
+from flows.batch_inference import batch
+from flows.nightly import nightly
+from flows.promote import promotion
+from flows.release import release
+from flows.retrain import retrain
+
+
+@cache
+def own_flows() -> dict[str, Flow[Any, Any]]:
+    """Flows that deployments may run, by their entry points as `deploy` writes them."""
+    flows: tuple[Flow[Any, Any], ...] = (release, nightly, retrain, batch, promotion, alert)
+    return {str(_built(flow).entrypoint): flow for flow in flows}
+
+
+def foreign_fields(found: DeploymentResponse) -> tuple[str, ...]:
+    """Fields in which a deployment that is served here differs from any that `deploy` makes; empty for one of ours."""
+    own = own_flows().get(found.entrypoint or "")
+    built = _built(own) if own else None
+    differs = {
+        "entrypoint": built is None,
+        "path": built is not None and found.path != built._path,
+        "pull_steps": bool(found.pull_steps),
+        "job_variables": bool(found.job_variables),
+        "storage_document_id": found.storage_document_id is not None,
+        "infrastructure_document_id": found.infrastructure_document_id is not None,
+        "work_pool_name": bool(found.work_pool_name),
+        "enforce_parameter_schema": not found.enforce_parameter_schema,
+    }
+    return tuple(name for name, other in differs.items() if other)
+
+
+def _built(flow: Flow[Any, Any]) -> RunnerDeployment:
+    return RunnerDeployment.from_flow(flow, "any", entrypoint_type=EntrypointType.MODULE_PATH)

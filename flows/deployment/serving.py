@@ -1,0 +1,214 @@
+"""`python -P -m flows.deployment.serving`: the process that runs what people and automations ask for.
+
+It brings the server to what `foveal.yaml` says, prints `serving`, and then looks every two seconds for runs that are
+due; each runs in a process of its own. A server that is not there yet, or goes away for a while, is waited for, where
+Prefect's own `serve` gives up after three failed looks and takes the running flows with it. What `foveal deploy` makes
+or removes meanwhile is noticed within half a minute. After each look a file is touched, so that others see that this
+process goes on (`Settings.pulse`). SIGTERM and SIGINT stop it: running flows are cancelled, schedules stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from components.errors import ConfigError, FovealError, InputError
+from flows.config.deployments import DeploymentsConfig, read_served
+from flows.runtime.password import CLIENT
+from flows.runtime.programs import PYTHON
+from flows.runtime.server import configure, own_password
+from flows.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.runner import Runner
+    from prefect.runner._flow_run_executor import ProcessStarter
+
+POLL_S = 2.0
+RENEW_S = 10.0
+_LOOK_S = 60.0  # as long as Prefect's client waits for one answer; it would ask again several times
+_LONGEST_WAIT_S = 30.0
+_GOODBYE_S = 4.0  # within the grace that `foveal up` gives
+
+
+def prepare(settings: Settings) -> None:
+    """Set what this process and its flows read from the environment; before Prefect is imported.
+
+    Raises:
+        ConfigError: no server is named.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError(
+            "the address of a Prefect server in PREFECT_API_URL",
+            found="none",
+            mend="set it, or start everything with foveal up",
+        )
+    configure(settings)
+    if secret := own_password(os.environ["PREFECT_API_URL"].rstrip("/"), settings):
+        os.environ[CLIENT] = secret
+    settings.prefect_home.mkdir(parents=True, exist_ok=True)
+    os.environ["FOVEAL_HOME"] = str(settings.root)
+    os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", f"{POLL_S:g}")
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "components")  # alerts belong in the log of their run
+
+
+def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> None:
+    """Deploy, as soon as the server answers.
+
+    Raises:
+        FovealError: the configuration is wrong: waiting would not mend it.
+    """
+    import httpx
+
+    from flows.deployment.deploy import deploy
+
+    wait_s = 1.0
+    while True:
+        try:
+            deploy(config, settings)
+            return
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
+                raise
+            _say(f"waiting for Prefect's server: {_line(error)}")
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+async def serve(settings: Settings) -> None:
+    """Run what is due of our deployments, those that `deploy` makes later included, until SIGTERM or SIGINT."""
+    from prefect.runner import Runner
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = Runner(name="foveal", query_seconds=POLL_S, pause_on_shutdown=False, limit=None)
+    async with runner:
+        runner._scheduled_run_poller._resolve_starter = partial(_starter, runner)
+        settings.pulse.touch()
+        sys.stdout.write("serving\n")
+        sys.stdout.flush()
+        looking = asyncio.create_task(_look(runner, settings.pulse))
+        await stop.wait()
+        looking.cancel()
+        with suppress(TimeoutError):  # the server is away: its runs are found crashed when it is back
+            await asyncio.wait_for(runner.cancel_all(), _GOODBYE_S)
+
+
+async def _look(runner: Runner, pulse: Path) -> None:
+    """Look for runs every two seconds; Prefect's own loop ends for good after three failed looks."""
+    away, renewed, told = False, -math.inf, set[str]()
+    while True:
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                if time.monotonic() - renewed > RENEW_S:
+                    _register(runner, await _served(runner, told))
+                    renewed = time.monotonic()
+                await runner._scheduled_run_poller._get_and_submit_flow_runs()
+            if away:
+                _say("Prefect's server is back")
+            away = False
+        except Exception as error:  # of whatever kind: a fault in one look is no reason to abandon running flows
+            if not away:
+                _say(f"could not ask Prefect's server for runs, will go on trying: {_line(error)}")
+            away = True
+        with suppress(OSError):
+            pulse.touch()
+        await asyncio.sleep(POLL_S)
+
+
+def _register(runner: Runner, served: Mapping[UUID, Flow[Any, Any]]) -> None:
+    """Make these deployments the ones whose runs are looked for, each with the flow that its runs execute."""
+    registry = runner._deployment_registry
+    registry._deployment_ids.clear()
+    for deployment, flow in served.items():
+        registry.register_deployment(deployment)
+        registry.register_flow(deployment, flow)  # hooks of a run that ended are read from here, not from the server
+
+
+def _starter(runner: Runner, run: FlowRun) -> ProcessStarter:
+    """Start a run in a process of its own, by our entry point, whatever its deployment says by then."""
+    from prefect.runner._starter_engine import EngineCommandStarter
+    from prefect.utilities.processutils import command_to_string
+
+    from flows.deployment.ownership import own_flows
+
+    heartbeat = runner._heartbeat_seconds
+    flow = runner._deployment_registry.get_flow(run.deployment_id) if run.deployment_id else None
+    return EngineCommandStarter(
+        tmp_dir=runner._tmp_dir,
+        entrypoint=next(entry for entry, own in own_flows().items() if own is flow),
+        command=command_to_string([*PYTHON, "-m", "flows.deployment.run_engine"]),
+        heartbeat_seconds=None if heartbeat is None else int(heartbeat),
+        control_channel=runner._control_channel,
+    )
+
+
+async def _served(runner: Runner, told: set[str]) -> dict[UUID, Flow[Any, Any]]:
+    """The deployments that are ours by value and in no work pool, as the server has them now.
+
+    Arguments:
+        runner: whose client asks.
+        told: lines about others that have been written already; grows.
+    """
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    from flows.deployment.ownership import foreign_fields, own_flows
+    from flows.tasks.schedules import OURS
+
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
+    served = {}
+    for one in await runner._client.read_deployments(deployment_filter=tagged):
+        if one.work_pool_name:
+            continue
+        if not (fields := foreign_fields(one)):
+            served[one.id] = own_flows()[str(one.entrypoint)]
+            continue
+        line = (
+            f"not served: the deployment {one.name!r} ({one.id}) has our tag, but is not as foveal deploy makes it in "
+            f"its {', '.join(fields)}; remove it, or run foveal deploy if you changed it"
+        )
+        if line not in told:
+            _say(line)
+            told.add(line)
+    return served
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
+
+
+def main() -> None:
+    """Serve until told to stop; an optional argument names the file."""
+    settings = Settings.from_environment()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to stop in order
+    try:
+        prepare(settings)
+        config = read_served(Path(sys.argv[1]) if len(sys.argv) > 1 else None, settings)
+        deploy_when_there(config, settings)
+    except FovealError as error:
+        _say(f"error: {error}")
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(0)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

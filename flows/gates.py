@@ -1,0 +1,52 @@
+"""The gates by hand: one registered version against another; nothing changes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from prefect import flow
+
+from components.contracts import GateReport
+from flows.config.gates import GatesConfig
+from flows.reporting.gates import publish_gates
+from flows.reporting.outcome import concluded
+from flows.tasks import components as tasks
+from flows.tasks.gates import gates, golden_hash, golden_split
+from flows.tasks.predict import read_bundle
+from flows.tasks.steps import Split
+
+
+@flow(
+    name="gates",
+    flow_run_name="{config.name}",
+    validate_parameters=True,
+    description="Run the gates of one registered version against another; no alias moves.",
+)
+@concluded
+def check_gates(config: GatesConfig) -> GateReport:
+    """Run the gates of one registered version against another; no alias moves.
+
+    Arguments:
+        config: the versions and the labelled images.
+
+    Raises:
+        FovealError: no such version, or no such images.
+    """
+    recent = Split(*config.recent) if config.recent else None
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        before, champion, _ = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
+        after, challenger, _ = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
+        golden = Split(config.data, config.golden_split or golden_split(champion, config.data))
+        report = gates(
+            read_bundle(champion, f"{before.name}/{before.version}"),
+            read_bundle(challenger, f"{after.name}/{after.version}"),
+            challenger,
+            golden,
+            recent,
+            golden_sha256_of_champion=golden_hash(champion, golden.name),
+            require_improvement=recent is not None,
+            settings=config.gates,
+        )
+    publish_gates(report)
+    return report

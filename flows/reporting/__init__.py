@@ -1,0 +1,1 @@
+"""What a flow tells people: summaries, tables, links, run names and progress."""

@@ -1,0 +1,37 @@
+"""Links from Prefect's pages into MLflow's, where those are up: browsers open no file from the page of a server."""
+
+from __future__ import annotations
+
+from components.contracts import ModelVersion
+from flows.runtime.root_lock import claimed
+from flows.runtime.settings import Settings
+
+
+def mlflow_pages() -> str | None:
+    """The address of MLflow's pages, of `foveal up` or of a server of the user's; None where there are none."""
+    settings = Settings.from_environment()
+    claim = claimed(settings.root) if settings.embedded_tracking else None
+    server = claim.addresses.get("mlflow") if claim else settings.mlflow_page
+    return server.rstrip("/") if server and server.startswith(("http://", "https://")) else None
+
+
+def to_page(page: str, text: str) -> str:
+    """Markdown that leads to a page below MLflow's address, or the text alone."""
+    server = mlflow_pages()
+    return f"[{text}]({server}/{page})" if server else text
+
+
+def to_version(version: ModelVersion) -> str:
+    """Markdown that leads to a version's run."""
+    label = f"{version.name}/{version.version}"
+    return to_page(Settings.from_environment().registry().page(version), label) if mlflow_pages() else label
+
+
+def to_comparison(first: str, second: str) -> str:
+    """Markdown that leads to two versions side by side, each as `NAME/version`; nothing where MLflow has no pages."""
+    server = mlflow_pages()
+    (name, _, one), (other, _, two) = first.partition("/"), second.partition("/")
+    if server is None or name != other or one == two or not (one and two):  # a bundle is no version
+        return ""
+    page = Settings.from_environment().registry().comparison_url(name, one, two, server)
+    return f"[{first} and {second} side by side in MLflow]({page})"

@@ -1,0 +1,95 @@
+"""How a run ended, where people look first: the run's name and its final state, one line in the log, no traceback.
+
+A final state is named by the outcome ("drift", "rejected"), so Prefect's event of a night with a drift is
+`prefect.flow-run.drift` and not `prefect.flow-run.Completed`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Protocol, TypeVar, cast, runtime_checkable
+
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from components.errors import FovealError, NotRegisteredError
+from flows.config.base import Parameters
+
+_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+NOT_RELEASED = "not released yet"
+
+C = TypeVar("C", bound=Parameters)
+R = TypeVar("R")
+
+
+@runtime_checkable
+class Summary(Protocol):
+    """What a flow ends with, when there is more to say than that it ended."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def outcome(self) -> str:
+        """What came of it in a word or two, such as ``"drift"``."""
+
+    @property
+    def headline(self) -> str:
+        """The most important fact, in one line."""
+
+
+def concluded(function: Callable[[C], R]) -> Callable[[C], R]:
+    """Make the body of a flow end in a state that says its outcome, and log an error of the user's as one line.
+
+    Goes below `@flow`. A `Summary` names the final state and the run; callers of the flow are given the summary. A
+    model that has no version yet fails the run under a name of its own, so that it is nobody's alert.
+    """
+
+    @wraps(function)
+    def body(config: C) -> R:
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            if not any(isinstance(one, _OneLine) for one in logger.filters):
+                logger.addFilter(_OneLine())
+        try:
+            done = function(config)
+        except NotRegisteredError as error:
+            return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
+        return cast(R, _completed(done)) if isinstance(done, Summary) else done
+
+    # Prefect looks annotations up in the module of what it is given, which is this one.
+    body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+    return body
+
+
+def _completed(done: Summary) -> State[Summary]:
+    get_run_logger().info("%s: %s: %s", done.name, done.outcome, done.headline)
+    if flow_run.id:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, name=f"{done.name}: {done.outcome}")
+    return Completed(name=done.outcome, message=done.headline, data=done)
+
+
+class _OneLine(logging.Filter):
+    """Turns the traceback of an error of ours into its one line, once for the task and the flow that it ends."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, FovealError):
+            return True
+        details = "".join(traceback.format_exception(error))
+        record.exc_info, record.exc_text = None, None
+        if getattr(error, "was_logged", False):
+            return False
+        error.was_logged = True  # type: ignore[attr-defined]
+        record.msg, record.args = "%s", (str(error),)
+        logging.getLogger(record.name).debug("%s", details)
+        return True

@@ -1,0 +1,187 @@
+"""What a flow leaves in the Prefect UI: tables, the decision, links."""
+
+from __future__ import annotations
+
+import tempfile
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
+
+from components.contracts import BenchmarkReport, DriftReport, InferenceRun, ModelVersion
+from components.monitoring.alert_book import Alert
+from components.monitoring.report import read_pictures
+from components.vision.input_shape import InputShape
+from flows.reporting.formats import number, speedup, table_of
+from flows.reporting.links import mlflow_pages, to_page, to_version
+from flows.reporting.summary import ReleaseSummary, Seen, VariantRow, measured_on, reasons_of
+from model_registry import draw_latency_accuracy
+
+
+def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
+    """The table of variants, why one was chosen, and what the shape of the input costs."""
+    rows = [VariantRow.of(m, report.metric, chosen=m.variant == report.chosen) for m in report.measurements]
+    remarks = (*reasons_of(report), *([shape.text] if shape else []), measured_on(report))
+    create_table_artifact(
+        key="variants",
+        table=[
+            {
+                "variant": row.variant,
+                "p50 ms": number(row.p50_ms),
+                "p95 ms": number(row.p95_ms),
+                "speed": row.error or speedup(row.speedup),
+                report.metric: number(row.accuracy, 4),
+                "size MB": number(row.size_mb),
+                "ships": "yes" if row.chosen else "",
+            }
+            for row in rows
+        ],
+        description="\n".join(f"- {line}" for line in remarks),
+    )
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        plot = Path(scratch) / "plot.png"
+        if draw_latency_accuracy(report, plot):
+            source = f"data:image/png;base64,{b64encode(plot.read_bytes()).decode()}"
+            create_markdown_artifact(
+                key="latency-and-accuracy",
+                markdown=f"![Median latency and accuracy of the variants]({source})",
+                description="What each variant costs, what it keeps, and which one ships",
+            )
+
+
+def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceRun, seen: Seen | None = None) -> None:
+    """The decision on a window, with its reasons, checks, pictures, and a link to the report.
+
+    Arguments:
+        report: of the window.
+        version: that it judges.
+        page: where MLflow's pages show the report, below their address.
+        run: the window's predictions.
+        seen: the checks of the model's health and what was told, where they were made.
+    """
+    markdown = drift_page(report, run, seen, f"{to_version(version)}, {to_page(page, 'the report')}")
+    create_markdown_artifact(key="drift-decision", markdown=markdown, description="The drift policy's decision")
+    create_link_artifact(key="drift-report", link=_link(report, page), link_text="Drift report")
+
+
+def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about: str) -> str:
+    """A decision as a Markdown page; `about` says of which version, with links."""
+    decision, total = report.decision, run.processed + len(run.failures)
+    speed = f", {total / run.seconds:.0f} images/s" if run.seconds else ""
+    lines = [
+        f"# {decision.state.value}",
+        f"{about}: {total} images, {len(run.failures)} unreadable{speed}; {decision.window_samples} with a prediction "
+        f"against {decision.reference_samples} of the reference.",
+        "",
+    ]
+    lines += [f"- {reason}" for reason in decision.reasons]
+    if seen:
+        lines += [f"- **told**: {line}" for line in seen.told]
+        rows = ((check.name, check.verdict.value, check.reason) for check in seen.checks)
+        lines += table_of(("check", "verdict", "why"), rows)
+    moved = (
+        (one.column, f"{one.distance:.3f}", f"{one.threshold:.3f}", "yes" if one.drifted else "")
+        for one in decision.columns
+    )
+    lines += table_of(("column", "distance", "limit", "drifted"), moved)
+    lines += _beside(report)
+    return "\n".join(lines)
+
+
+def _link(report: DriftReport, page: str) -> str:
+    """To the report in MLflow where its pages are up; browsers open no file from the page of a server."""
+    server = mlflow_pages()
+    return f"{server}/{page}" if server else report.html.resolve().as_uri()
+
+
+def nothing_new(version: ModelVersion, source: str) -> None:
+    """That a night found no image that an earlier one had not."""
+    create_markdown_artifact(
+        key="nothing-new",
+        markdown="# nothing new\n\n"
+        f"No image has come to `{source}` since the last night of {version.name}; version {version.version} waits.",
+        description="A night without images",
+    )
+
+
+def given_up(lines: Sequence[str]) -> None:
+    """That windows were given up, which an earlier night had planned."""
+    if lines:
+        create_markdown_artifact(
+            key="given-up", markdown="\n".join(f"- {line}" for line in lines), description="Windows that were given up"
+        )
+
+
+def _beside(report: DriftReport) -> list[str]:
+    """The images that stand for the window over those of the reference, as Markdown."""
+    lines = []
+    titles = ("Images that represent this window", "Images of the reference")
+    for title, pictures in zip(titles, read_pictures(report), strict=True):
+        if pictures:
+            images = (f"![image {number}]({picture.source})" for number, picture in enumerate(pictures, start=1))
+            lines += ["", f"## {title}", "", " ".join(images)]
+    return lines
+
+
+def summary(done: ReleaseSummary, version: ModelVersion, page: str = "") -> None:
+    """Show where everything is.
+
+    Arguments:
+        done: the release.
+        version: that was registered.
+        page: where MLflow's pages show the drift report, below their address; empty without one.
+    """
+    rows = [
+        ("version", f"{to_version(version)} ({', '.join(done.aliases)})"),
+        ("folder", f"`{done.folder}`"),
+        ("bundle", f"`{done.bundle}`"),
+    ]
+    if done.window:
+        report = to_page(page, f"`{done.window.report}`")
+        rows += [("predictions", f"`{done.window.predictions}`"), ("drift report", report)]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    create_markdown_artifact(
+        key="release", markdown=f"| what | where |\n| --- | --- |\n{table}", description="Where everything is"
+    )
+
+
+def announce(version: ModelVersion, window: str, seen: Seen) -> None:
+    """Tell Prefect, so that automations can act: a drift that is news, and alerts that begin or end.
+
+    An event's id follows from the window, so one that a resumed run emits again is the same event.
+    """
+    decision = seen.report.decision
+    if decision.fires:
+        payload = {**_about(version, window), "reasons": list(decision.reasons[:10])}
+        _emit("foveal.drift.detected", version, f"{window} drift", payload)
+    announce_alerts(version, window, seen.alerts)
+
+
+def announce_alerts(version: ModelVersion, window: str, alerts: Sequence[Alert]) -> None:
+    """Tell Prefect of alerts that begin or end; `window` names the night, whether images came or not."""
+    for alert in alerts:
+        told = {"rule": alert.rule, "reason": alert.reason, "since": alert.since.isoformat()}
+        payload = {**_about(version, window), **told}
+        identity = f"{window} {alert.rule} {alert.status.value}"
+        _emit(f"foveal.alert.{alert.status.value}", version, identity, payload, {"foveal.rule": alert.rule})
+
+
+def _about(version: ModelVersion, window: str) -> dict[str, Any]:
+    return {"model_name": version.name, "model_version": version.version, "window": window}
+
+
+def _emit(
+    event: str, version: ModelVersion, identity: str, payload: dict[str, Any], labels: dict[str, str] | None = None
+) -> None:
+    """Labels are what a trigger can match on, beside the model."""
+    name = version.name
+    emit_event(
+        event,
+        resource={"prefect.resource.id": f"foveal.model.{name}", "prefect.resource.name": name, **(labels or {})},
+        payload=payload,
+        id=uuid5(NAMESPACE_URL, f"foveal:{version.name}:{identity}"),
+    )

@@ -1,0 +1,149 @@
+"""Retrainings for people: a summary, a page in the Prefect UI, and a message where labels are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome, dump
+from components.monitoring.alert_book import Alert, AlertStatus
+from components.monitoring.notify import send_alerts
+from components.training.attempts import Ending
+from flows.config.retrain import RetrainConfig
+from flows.reporting.formats import plain
+from flows.reporting.links import to_comparison
+from flows.reporting.saved import kept_bundle
+from flows.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class RetrainSummary:
+    """A retraining that ended, or did not begin.
+
+    Arguments:
+        name: of the model.
+        state: `promoted`, `rejected`, `undecided`, `needs_labels`, `not_trainable`, or `not_begun`.
+        reason: one line.
+        champion: version in production afterwards, where it is known.
+        challenger: version that was trained, or None.
+        missing: new labelled images that a retraining still needs, or that would decide on a rejected challenger.
+        queued: images that wait to be labelled.
+        dataset: what was trained on, or None.
+        gates: how the challenger did, or None.
+        repeated: the event had been dealt with before: nothing was done now.
+    """
+
+    name: str
+    state: str
+    reason: str
+    champion: int | None = None
+    challenger: int | None = None
+    missing: int = 0
+    queued: int = 0
+    dataset: DatasetVersion | None = None
+    gates: GateReport | None = None
+    repeated: bool = False
+
+    @classmethod
+    def not_begun(cls, config: RetrainConfig, reason: str) -> Self:
+        """Nothing was done."""
+        return cls(config.name, "not_begun", reason)
+
+    @classmethod
+    def needs_labels(cls, config: RetrainConfig, labelled: int, missing: int, queued: int) -> Self:
+        """There is too little to learn from, or to judge by."""
+        reason = f"{labelled} new labelled images, {missing} are missing; {queued} wait in the labelling queue"
+        return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
+
+    @classmethod
+    def not_trainable(cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int) -> Self:
+        """Training cannot go on from the champion; images wait to be labelled for a training elsewhere."""
+        reason = f"{why}; {queued} images wait in the labelling queue: train elsewhere and release the result"
+        return cls(config.name, "not_trainable", reason, champion.version, queued=queued)
+
+    @classmethod
+    def unfit(cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str) -> Self:
+        """A challenger was trained that cannot be released, and so is rejected without a version of its own."""
+        return cls(config.name, "rejected", reason, champion.version, dataset=dataset)
+
+    @classmethod
+    def undecided(
+        cls,
+        config: RetrainConfig,
+        champion: ModelVersion,
+        challenger: int,
+        dataset: DatasetVersion | None,
+        gates: GateReport,
+    ) -> Self:
+        """The times are to be measured again, and nothing else keeps the challenger back."""
+        reason = f"{gates.reasons[0]}; nothing was decided: retrain again, all but the gates is kept"
+        return cls(config.name, "undecided", reason, champion.version, challenger, dataset=dataset, gates=gates)
+
+    @classmethod
+    def decided(cls, config: RetrainConfig, decision: Decision, dataset: DatasetVersion | None = None) -> Self:
+        """What the record says of a challenger: promoted or rejected, and why."""
+        promoted = decision.outcome is Outcome.PROMOTED
+        champion = decision.version if promoted else decision.champion_before
+        held = decision.reasons[0] if decision.reasons else "no reason was recorded"
+        reason = f"every gate passed; the champion was {decision.champion_before}" if promoted else held
+        state, more = "promoted" if promoted else "rejected", config.labels_to_decide(decision.gates)
+        if more and not promoted:
+            reason += f"; about {more} more labels would decide on the recent images"
+        return cls(config.name, state, reason, champion, decision.version, more, dataset=dataset, gates=decision.gates)
+
+    @property
+    def bundle(self) -> Path | None:
+        """The challenger's bundle, where this storage root keeps it."""
+        return kept_bundle(self.name, self.challenger) if self.challenger else None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended: one that did not begin was skipped."""
+        return "skipped" if self.state == "not_begun" else self.state.replace("_", " ")
+
+    @property
+    def headline(self) -> str:
+        """The reason."""
+        return self.reason
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; paths are strings."""
+        return plain(self) | {
+            "bundle": str(self.bundle) if self.bundle else None,
+            "dataset": dump(self.dataset) if self.dataset else None,
+            "gates": dump(self.gates) if self.gates else None,
+        }
+
+
+def publish_ending(config: RetrainConfig, done: RetrainSummary) -> None:
+    """The state, the reason, the data and a link to both versions; nobody watches a retraining that began by itself."""
+    from prefect.artifacts import create_markdown_artifact
+
+    gates = done.gates
+    link = to_comparison(gates.champion, gates.challenger) if gates and gates.champion else ""
+    page = "\n\n".join(filter(None, (markdown(config, done), link)))
+    create_markdown_artifact(key="retraining", markdown=page, description="How the retraining ended")
+    if done.state in (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE) and not done.repeated and config.trigger != "by hand":
+        wanted = Alert(config.name, "labels wanted", AlertStatus.FIRING, done.reason, datetime.now(UTC))
+        send_alerts([wanted], Settings.from_environment().alert_channels)
+
+
+def markdown(config: RetrainConfig, done: RetrainSummary) -> str:
+    """The summary as a Markdown page."""
+    rows = [
+        ("trigger", f"{config.trigger} {config.event}".strip()),
+        ("champion", done.champion),
+        ("challenger", done.challenger),
+        ("challenger's bundle", f"`{done.bundle}`" if done.bundle else None),
+        ("labels missing", done.missing or None),
+        ("waiting to be labelled", done.queued or None),
+    ]
+    if done.dataset:
+        rows += [(f"{name} images", count) for name, count in done.dataset.images.items()]
+        rows += [(f"{source}, of all splits", count) for source, count in done.dataset.sources.items()]
+        rows += [(f"left out, {reason.replace('_', ' ')}", count) for reason, count in done.dataset.dropped.items()]
+    again = "; this event had been dealt with: nothing was done now" if done.repeated else ""
+    table = [f"| {name} | {value} |" for name, value in rows if value is not None]
+    return "\n".join([f"# {done.state}", f"{done.name}: {done.reason}{again}", "", "| | |", "| --- | --- |", *table])

@@ -1,0 +1,98 @@
+"""What releases and judged windows have left for people, opened again: for notebooks and scripts, without Prefect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from components.contracts import DriftDecision, DriftState, InferenceRun, load
+from components.errors import ConfigError
+from flows.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class KeptWindow:
+    """A judged batch of images, as `nightly` and `monitor` keep it below `monitoring/NAME`.
+
+    Arguments:
+        folder: where it is.
+        at: when its last image was predicted, in UTC.
+        run: its tables.
+        decision: what the drift policy said of it.
+    """
+
+    folder: Path
+    at: datetime
+    run: InferenceRun
+    decision: DriftDecision
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the decision."""
+        return self.folder / "drift" / "report.html"
+
+
+def latest_release(name: str) -> Path:
+    """The folder of a model's newest release: `bundle`, its zip, and `predictions` and `drift` where images were given.
+
+    Arguments:
+        name: of the registered model.
+
+    Raises:
+        ConfigError: nothing of that name was released from this storage root.
+    """
+    place = Settings.from_environment().releases / name
+    found = [folder for folder in place.glob("*") if folder.name.isdecimal()]
+    if not found:
+        raise ConfigError(f"a release of {name}", found=f"none below {place}", mend="run make demo, or foveal release")
+    return max(found, key=lambda folder: int(folder.name))
+
+
+def kept_bundle(name: str, version: int) -> Path | None:
+    """The zip of a version's bundle below this storage root; None for one that was released elsewhere.
+
+    Arguments:
+        name: of the registered model.
+        version: of it.
+    """
+    bundle = Settings.from_environment().releases / name / str(version) / f"{name}.zip"
+    return bundle if bundle.is_file() else None
+
+
+def kept_windows(name: str) -> tuple[KeptWindow, ...]:
+    """All judged batches of a model that this storage root keeps, the latest last.
+
+    Arguments:
+        name: of the registered model.
+    """
+    place = Settings.from_environment().root / "monitoring" / name
+    found = [_read(path.parents[1]) for path in place.glob("*/drift/report.json")]
+    return tuple(sorted(found, key=lambda window: (window.at, window.folder.name)))
+
+
+def latest_alarm(name: str) -> KeptWindow:
+    """The latest batch that was called a drift.
+
+    Arguments:
+        name: of the registered model.
+
+    Raises:
+        ConfigError: none was.
+    """
+    windows = kept_windows(name)
+    alarms = [window for window in windows if window.decision.state is DriftState.DRIFT]
+    if not alarms:
+        raise ConfigError(
+            f"a drift of {name}", found=f"{len(windows)} judged windows without one", mend="there is nothing to explain"
+        )
+    return alarms[-1]
+
+
+def _read(folder: Path) -> KeptWindow:
+    from components.runs import load_run
+
+    report = json.loads((folder / "drift" / "report.json").read_text(encoding="utf-8"))
+    at = datetime.fromisoformat(report["trend_point"]["at"])
+    return KeptWindow(folder, at, load_run(folder / "predictions"), load(DriftDecision, report["decision"]))

@@ -1,0 +1,285 @@
+"""What a flow says at its end: plain values for people (`flows.cli.main`) and for machines (`--json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from components.contracts import (
+    BenchmarkReport,
+    Check,
+    DriftReport,
+    GateReport,
+    InferenceRun,
+    Measurement,
+    ModelVersion,
+)
+from components.monitoring.alert_book import Alert
+from components.monitoring.calibration import AlarmPower, AlarmRate
+from components.vision.input_shape import InputShape
+from flows.reporting.formats import plain
+
+NO_IMAGES = "no images"  # the outcome of a night to which none came
+GIVEN_UP = "given up"  # the outcome of a night that dropped what an earlier one had planned, and had nothing else
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """One line of the table of variants; None was not measured."""
+
+    variant: str
+    p50_ms: float | None
+    p95_ms: float | None
+    speedup: tuple[float, float, float] | None
+    accuracy: float | None
+    size_mb: float
+    chosen: bool
+    error: str = ""
+
+    @classmethod
+    def of(cls, measured: Measurement, metric: str, *, chosen: bool) -> Self:
+        """The row of a measurement."""
+        return cls(
+            measured.variant,
+            measured.latency.p50_ms,
+            measured.latency.p95_ms,
+            measured.speedup,
+            measured.accuracy.get(metric),
+            measured.size_mb,
+            chosen,
+            measured.error,
+        )
+
+
+def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
+    """Why the variants fared as they did, and what should be known of how the model was proved, one line each."""
+    from components.optimize import remarks_on
+
+    return (*report.reasons, *remarks_on(report.of(report.baseline).artifact))
+
+
+def measured_on(report: BenchmarkReport) -> str:
+    """On which machine variants were measured, and how noisy it was."""
+    floor = "" if report.noise_floor is None else f"; noise floor (A/A) ±{100 * report.noise_floor:.1f} %"
+    return f"measured on {_machine(report)}{floor}"
+
+
+def _machine(report: BenchmarkReport) -> str:
+    return f"{report.environment.get('cpu', 'unknown CPU')}, {report.environment.get('cores', '?')} cores"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A batch of images and the drift policy's word on it."""
+
+    images: int
+    failed: int
+    images_per_s: float
+    state: str
+    reasons: tuple[str, ...]
+    predictions: Path
+    report: Path
+
+    @classmethod
+    def of(cls, run: InferenceRun, drift: DriftReport, folder: Path) -> Self:
+        """The window of a finished batch whose files were kept in `folder`."""
+        total = run.processed + len(run.failures)
+        return cls(
+            total,
+            len(run.failures),
+            total / run.seconds if run.seconds else 0.0,
+            drift.decision.state.value,
+            drift.decision.reasons,
+            folder / "predictions" / run.images.name,
+            folder / "drift" / drift.html.name,
+        )
+
+
+@dataclass(frozen=True)
+class ReleaseSummary:
+    """A finished release."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    metric: str
+    target: str
+    variants: tuple[VariantRow, ...]
+    reasons: tuple[str, ...]
+    noise_floor: float | None
+    measured_on: str
+    folder: Path
+    bundle: Path
+    gates: GateReport | None
+    window: Window | None
+    input_shape: InputShape | None = None
+
+    @classmethod
+    def of(
+        cls,
+        version: ModelVersion,
+        report: BenchmarkReport,
+        gates: GateReport | None,
+        run: InferenceRun | None,
+        drift: DriftReport | None,
+        *,
+        folder: Path,
+        archive: Path,
+    ) -> Self:
+        """Sum up what the chain produced."""
+        rows = tuple(
+            VariantRow.of(measured, report.metric, chosen=measured.variant == report.chosen)
+            for measured in report.measurements
+        )
+        target = report.target.name + (" (measured on host)" if report.target.measured_on_host else "")
+        return cls(
+            version.name,
+            version.version,
+            version.aliases,
+            report.metric,
+            target,
+            rows,
+            reasons_of(report),
+            report.noise_floor,
+            _machine(report),
+            folder,
+            archive,
+            gates,
+            Window.of(run, drift, folder) if run and drift else None,
+        )
+
+    @property
+    def outcome(self) -> str:
+        """Outcome for the version: `champion`, `rejected` by a gate, `undecided` by its times, or `registered`."""
+        if "champion" in self.aliases:
+            return "champion"
+        if self.gates and self.gates.to_measure_again:
+            return "undecided"
+        return "rejected" if self.gates and not self.gates.passed else "registered"
+
+    @property
+    def headline(self) -> str:
+        """The version, what ships, and why it is not the champion."""
+        shipped = next((row.variant for row in self.variants if row.chosen), "no variant")
+        held = self.outcome in ("rejected", "undecided")
+        why = f"; {self.gates.reasons[0]}" if held and self.gates and self.gates.reasons else ""
+        return f"version {self.version} ships {shipped} for {self.target}{why}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; paths are strings."""
+        return plain(self)
+
+
+def lines_of(alerts: Sequence[Alert]) -> tuple[str, ...]:
+    """A line for each alert."""
+    return tuple(f"{alert.status.value}: {alert.rule}: {alert.reason}" for alert in alerts)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A judged window: the report, the checks of its health, and the alerts that began or ended with it."""
+
+    report: DriftReport
+    checks: tuple[Check, ...]
+    alerts: tuple[Alert, ...]
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A line for each alert."""
+        return lines_of(self.alerts)
+
+
+@dataclass(frozen=True)
+class MonitorSummary:
+    """A finished look at a window."""
+
+    name: str
+    version: int
+    window: Window
+    fires: bool
+    checks: tuple[Check, ...]
+    alerts: tuple[str, ...]
+    folder: Path
+
+    @classmethod
+    def of(cls, version: ModelVersion, run: InferenceRun, seen: Seen, folder: Path) -> Self:
+        """Sum up a window whose files were kept in `folder`."""
+        window, fires = Window.of(run, seen.report, folder), seen.report.decision.fires
+        return cls(version.name, version.version, window, fires, seen.checks, seen.told, folder)
+
+    @property
+    def outcome(self) -> str:
+        """The drift policy's word."""
+        return self.window.state.replace("_", " ")
+
+    @property
+    def headline(self) -> str:
+        """How many images, by which version, and the weightiest reason."""
+        images = f"{self.window.images} images, {self.window.failed} unreadable, by version {self.version}"
+        return "; ".join([images, *self.window.reasons[:1]])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; paths are strings."""
+        return plain(self)
+
+
+@dataclass(frozen=True)
+class NightlySummary:
+    """A finished night; without new images there is nothing to show."""
+
+    name: str
+    version: int
+    shown: MonitorSummary | None
+    quiet: tuple[str, ...] = ()  # what was told of a night without images
+    given_up: tuple[str, ...] = ()  # a line for each window that an earlier night had planned and that is dropped
+
+    @property
+    def outcome(self) -> str:
+        """The drift policy's word, or that no image came or could be read."""
+        if self.shown:
+            return self.shown.outcome
+        return GIVEN_UP if self.given_up else NO_IMAGES
+
+    @property
+    def headline(self) -> str:
+        """As of a look by hand."""
+        quiet = f"no image has come since the last night of version {self.version}"
+        if self.shown:
+            return self.shown.headline
+        return self.given_up[-1] if self.given_up else quiet
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
+        dropped: dict[str, Any] = {"given_up": list(self.given_up)} if self.given_up else {}
+        if self.shown:
+            return {**plain(self.shown), **dropped}
+        return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet), **dropped}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the drift policy does on a model's own reference.
+
+    Arguments:
+        model: name and version.
+        reference_images: of the reference that windows are compared with.
+        accepted_windows: how many are pooled in it.
+        false_alarms: by window size, of random and of contiguous parts of the reference.
+        nights: of the accepted windows themselves, each against the reference without it; None with fewer than two.
+        power: by damage; empty when no images to damage were given.
+        power_images: per window of `power`.
+    """
+
+    model: str
+    reference_images: int
+    accepted_windows: int
+    false_alarms: tuple[AlarmRate, ...]
+    nights: AlarmRate | None
+    power: tuple[AlarmPower, ...]
+    power_images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return plain(self)

@@ -1,0 +1,131 @@
+"""Retraining: drift, or whatever else asks for it, leads to a better model in production, by evidence.
+
+new labels → dataset → fine-tune from the champion → the whole chain → gates → promotion or rejection.
+
+A version brings its own reference and begins without a history, so with a promotion the memory of the drift ends.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from prefect import flow
+
+from components.contracts import DatasetVersion, Outcome
+from components.errors import BudgetError, BundleError, ConfigError, PassError
+from flows.config.retrain import RetrainConfig
+from flows.release import release
+from flows.reporting.gates import publish_gates
+from flows.reporting.outcome import concluded
+from flows.reporting.retraining import RetrainSummary, publish_ending
+from flows.tasks import components as tasks
+from flows.tasks import gates as gating
+from flows.tasks import labelling
+from flows.tasks import retrain as attempts
+from flows.tasks import retrain as learning
+from flows.tasks.predict import read_bundle
+from flows.tasks.retrain import Champion
+from flows.tasks.steps import Split
+
+
+@flow(
+    name="retrain",
+    flow_run_name="{config.name}: {config.trigger}",
+    validate_parameters=True,
+    description="Train a challenger on new labels, and promote it only if every gate is passed.",
+)
+@concluded
+def retrain(config: RetrainConfig) -> RetrainSummary:
+    """Train a challenger on new labels, and put it in the champion's place if every gate says so.
+
+    One retraining of a model is in flight at a time, and each event is dealt with once. Without enough new labels to
+    learn from and to judge by, the labelling queue is filled, and the flow says how many are missing.
+
+    Arguments:
+        config: the model, why, the labels and the limits.
+
+    Raises:
+        FovealError: no champion, one that cannot be trained further, or labels that do not fit.
+    """
+    with attempts.in_flight(config.name) as mine:
+        done = _retrain(config) if mine else RetrainSummary.not_begun(config, f"one of {config.name} is in flight")
+    publish_ending(config, done)
+    return done
+
+
+def _retrain(config: RetrainConfig) -> RetrainSummary:
+    if done := attempts.known_answer(config):
+        return done
+    if reason := attempts.cooling_down(config):
+        return RetrainSummary.not_begun(config, reason)
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        champion = learning.fetch_champion(config.name, Path(scratch), config.trust_pickle)
+        if champion.untrainable:
+            done = _ask_instead(config, champion)
+            attempts.remember(config, champion.version, done)
+            return done
+        new = labelling.new_labels(config.name, champion.spec, config.data)
+        dataset, count, missing = None, new.count, config.missing(new.count)
+        if not missing:
+            dataset = labelling.compose(config.name, champion.spec, champion.original, new.parts, config.data)
+            count = dataset.sources["new"]
+            missing = config.missing(count, dataset.images.get("recent", 0))
+        if dataset is None or missing:
+            queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+            done = RetrainSummary.needs_labels(config, count, missing, queued)
+        else:
+            done = _challenge(config, champion, dataset, new.until, Path(scratch))
+        attempts.remember(config, champion.version, done)
+        return done
+
+
+def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
+    """Fill the labelling queue for a champion that cannot be trained further here.
+
+    Raises:
+        ConfigError: the retraining was asked for by hand.
+    """
+    queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+    if config.trigger == "by hand":
+        raise ConfigError(
+            "a champion that was released from a checkpoint (.pt), from which training can go on",
+            found=f"{champion.version.name}/{champion.version.version}, released from {champion.source.name}",
+            mend=f"label the {queued} images of the queue, train elsewhere and release the result",
+        )
+    return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
+
+
+def _challenge(
+    config: RetrainConfig, champion: Champion, dataset: DatasetVersion, read_at: datetime, scratch: Path
+) -> RetrainSummary:
+    """Train, release, compare, decide."""
+    config = learning.on_this_machine(config)
+    learning.log_dataset(config.name, dataset)
+    trusted = champion.released.model.trust_pickle
+    trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)
+    try:
+        released = release(champion.released_again(dataset, trained))
+    except (BudgetError, PassError, BundleError) as error:
+        return RetrainSummary.unfit(config, champion.version, dataset, str(error))
+    challenger, bundle, _ = tasks.fetch(config.name, str(released.version), scratch / "challenger")
+    learning.log_dataset(config.name, dataset, challenger)
+    learning.log_training(challenger, champion, trained, config)
+    report = gating.gates(
+        champion.served,
+        read_bundle(bundle, f"{challenger.name}/{challenger.version}"),
+        bundle,
+        champion.golden,
+        Split(dataset.data, "recent") if dataset.images.get("recent") else None,
+        golden_sha256_of_champion=gating.golden_hash(champion.bundle, champion.golden.name),
+        require_improvement=config.requires_improvement,
+        settings=config.gates,
+    )
+    publish_gates(report)
+    if report.to_measure_again:
+        return RetrainSummary.undecided(config, champion.version, challenger.version, dataset, report)
+    decision = tasks.decide(challenger, report, learning.grounds_of(report, config, dataset))
+    if decision.outcome is Outcome.PROMOTED:
+        labelling.mark_learnt(config.name, f"version-{decision.version}", read_at)
+    return RetrainSummary.decided(config, decision, dataset)

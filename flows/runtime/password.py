@@ -1,0 +1,53 @@
+"""The password of the Prefect servers over a storage root: whoever may read the root may use them, and nobody else."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from flows.runtime.settings import make_private
+
+CLIENT, SERVER = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
+_USER = "foveal"
+
+
+def password_file(home: Path) -> Path:
+    """Where the password of a Prefect home is kept."""
+    return home / "api-password"
+
+
+def password(home: Path) -> str:
+    """Read the password of a Prefect home as ``user:password``; it is random, and made when it is first asked for."""
+    path = password_file(home)
+    if not path.exists():
+        _make(path)
+    if path.stat().st_mode & 0o077:  # of a root that was copied
+        path.chmod(0o600)
+    return path.read_text().strip()
+
+
+def proof(basic: str | None, bearer: str | None = None) -> dict[str, str]:
+    """Headers that prove to a server who asks: ``user:password``, else a token; none without either."""
+    if basic:
+        return {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"}
+    return {"Authorization": f"Bearer {bearer}"} if bearer else {}
+
+
+def _make(path: Path) -> None:
+    """Write a new one; of several processes that do so at once, the first one's stays."""
+    make_private(path.parent.parent)
+    make_private(path.parent)
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".api-password-")  # mode 0600 from the first moment
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{_USER}:{secrets.token_urlsafe(32)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        os.unlink(aside)

@@ -1,0 +1,32 @@
+"""Ports that servers are to take: are they free, and who has them?"""
+
+from __future__ import annotations
+
+import socket
+
+import psutil
+
+from flows.runtime.processes import describe
+
+
+def holder(host: str, port: int) -> str | None:
+    """Why a server could not listen there, with the process that does as far as the system tells; None if it could."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: one that has just ended is no harm
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return _listener(port) or str(error.strerror)
+    return None
+
+
+def _listener(port: int) -> str | None:
+    try:
+        found = [
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        ]
+    except psutil.Error:
+        return None
+    return next((describe(pid) for pid in found if pid), "a process of another user" if found else None)

@@ -1,0 +1,268 @@
+"""A Prefect server of our own for as long as a command needs one, over a database that stays.
+
+Prefect's ephemeral mode loses history and times out under load (docs/decisions/0002), so a command
+starts a real server as its child. Commands that run at the same time on one storage root share it:
+each leaves a note with its process id, and the last one to go stops the server. While a `foveal up` is on
+the root, they use its server instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import psutil
+
+from components import telemetry
+from components.errors import UnavailableError
+from components.files import write_json
+from flows.runtime.password import CLIENT, password, proof
+from flows.runtime.processes import answers, end_family, free_port, lives, status
+from flows.runtime.programs import prefect_program
+from flows.runtime.root_lock import claimed, sharing, users
+from flows.runtime.settings import Settings
+
+STARTUP_TIMEOUT_S = 300.0  # seven seconds on an idle machine
+HUNG_S = 90.0  # a server that has not answered for longer is not merely busy
+GRACE_S = 8.0
+
+
+def configure(settings: Settings) -> None:
+    """Point Prefect at the storage root, before Prefect is imported; what the user has set stays."""
+    telemetry.switch_off()
+    defaults = {
+        "PREFECT_HOME": str(settings.prefect_home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(settings.prefect_home / "results"),
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the command says what failed, in one line
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_CLIENT_MAX_RETRIES": "4",  # a server that is gone is waited for about half a minute
+        "PREFECT_CLI_PROMPT": "false",
+        "MPLCONFIGDIR": str(settings.root / "cache" / "matplotlib"),  # its list of fonts would lie in the home folder
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+@dataclass(frozen=True)
+class _Api:
+    """A Prefect API of ours: its address, and what it asks for."""
+
+    url: str
+    password: str | None
+
+
+@contextlib.contextmanager
+def prefect_api(settings: Settings) -> Iterator[str]:
+    """Yield the address of a Prefect API: the user's own server, that of `foveal up`, or one that commands share.
+
+    Sets `PREFECT_API_URL` meanwhile, and for a server of ours `PREFECT_API_AUTH_STRING`.
+
+    Raises:
+        UnavailableError: the server did not become healthy, or it asks for another password.
+    """
+    configure(settings)
+    if url := os.environ.get("PREFECT_API_URL", "").rstrip("/"):
+        with _used(_Api(url, own_password(url, settings))):
+            require_answer(url)
+            yield url
+        return
+    with _found_or_started(settings) as api, _used(api):
+        try:
+            yield api.url
+        finally:
+            _flush()
+
+
+def require_answer(url: str) -> None:
+    """Fail at once when the user's own server is not there, or does not let us in.
+
+    Raises:
+        UnavailableError: it does not answer, or asks for another password.
+    """
+    if not answers(f"{url}/health"):
+        raise UnavailableError(
+            "a Prefect server at PREFECT_API_URL", found=f"no answer from {url}", mend="start it, or unset the variable"
+        )
+    headers = proof(os.environ.get(CLIENT), os.environ.get("PREFECT_API_KEY"))
+    if status(f"{url}/admin/version", headers) == HTTPStatus.UNAUTHORIZED:
+        raise UnavailableError(
+            f"a Prefect server at {url} that lets this command in",
+            found=f"that it asks for {'another' if headers else 'a'} password",
+            mend=f"set {CLIENT} as foveal up prints it, or unset PREFECT_API_URL on the storage root of that foveal up",
+        )
+
+
+def own_password(url: str, settings: Settings) -> str | None:
+    """The password of a server that the environment names without one, where it is one of ours on this root."""
+    if os.environ.get(CLIENT):
+        return None
+    claim, note = claimed(settings.root), settings.prefect_home / "server.json"
+    if claim and claim.prefect == url:
+        return claim.password(settings.prefect_home)
+    if note.exists() and json.loads(note.read_text())["url"] == url:
+        return password(settings.prefect_home)
+    return None
+
+
+@contextlib.contextmanager
+def _used(api: _Api) -> Iterator[None]:
+    """Have Prefect's client use an API inside the block."""
+    used = {"PREFECT_API_URL": api.url} | ({CLIENT: api.password} if api.password else {})
+    before = {name: os.environ.get(name) for name in used}
+    os.environ.update(used)
+    _read_settings_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        _read_settings_again()
+
+
+@contextlib.contextmanager
+def _found_or_started(settings: Settings) -> Iterator[_Api]:
+    """The server of the `foveal up` on this root, waited for while it starts, or else the commands' own."""
+    deadline = time.monotonic() + STARTUP_TIMEOUT_S
+    while True:
+        with sharing(settings.root) as ours:
+            if ours:
+                with _shared_server(settings.prefect_home) as url:
+                    yield _Api(url, password(settings.prefect_home))
+                return
+        claim = claimed(settings.root)
+        if claim and answers(f"{claim.prefect}/health"):
+            yield _Api(claim.prefect, claim.password(settings.prefect_home))
+            return
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                "the Prefect server of the foveal up on this root",
+                found=f"no answer from {claim.prefect} in {STARTUP_TIMEOUT_S:.0f} s"
+                if claim
+                else f"that a process of it holds {settings.root}",
+                mend=f"read {settings.root / 'logs' / 'prefect.log'}",
+            )
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _shared_server(home: Path) -> Iterator[str]:
+    home.mkdir(parents=True, exist_ok=True)
+    note = home / "users" / str(os.getpid())
+    with _locked(home):
+        url = _running(home) or _start(home)
+        note.parent.mkdir(exist_ok=True)
+        note.touch()
+    try:
+        yield url
+    finally:
+        with _locked(home):
+            note.unlink(missing_ok=True)
+            if not users(home):
+                stop_server(home)
+
+
+def _read_settings_again() -> None:
+    """Tell Prefect of another address where it was imported before, as in a notebook."""
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+
+
+def _flush() -> None:
+    """Let Prefect send what it holds back, logs and events, while the server is still there."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    with ThreadPoolExecutor(1) as elsewhere:  # where an event loop runs, as in a notebook, nobody would await it
+        for worker in (APILogWorker, EventsWorker):
+            elsewhere.submit(worker.drain_all, timeout=10, at_exit=False).result()
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    with (home / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _running(home: Path) -> str | None:
+    """The address in the server's note, if that server is alive and answers; one that does not is ended."""
+    if (process := running_server(home)) is None:
+        return None
+    url = str(json.loads((home / "server.json").read_text())["url"])
+    deadline = time.monotonic() + HUNG_S
+    while not answers(f"{url}/health"):
+        if not lives(process) or time.monotonic() > deadline:
+            end_family(process.pid, grace_s=0)
+            return None
+        time.sleep(0.2)
+    return url
+
+
+def running_server(home: Path) -> psutil.Process | None:
+    """The process of the commands' server, if it lives; the number in its note may have become another's."""
+    with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
+        described = json.loads((home / "server.json").read_text())
+        process = psutil.Process(int(described["pid"]))
+        if process.create_time() == described["created"] and lives(process):
+            return process
+    return None
+
+
+def _start(home: Path) -> str:
+    port = free_port()
+    program = prefect_program(home, "127.0.0.1", port)
+    url = program.environment["PREFECT_API_URL"]
+    log = home / "server.log"
+    with log.open("ab") as sink:
+        # A session of its own: Ctrl-C stops the command, which then stops the server in order.
+        server = subprocess.Popen(  # noqa: S603 - our own interpreter
+            program.command,
+            stdout=sink,
+            stderr=sink,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **program.environment},
+            start_new_session=True,
+        )
+    try:
+        _await(server, url, log)
+        created = psutil.Process(server.pid).create_time()
+        write_json(home / "server.json", {"pid": server.pid, "created": created, "url": url})
+    except BaseException:  # Ctrl-C and signals, too
+        end_family(server.pid, grace_s=0)
+        raise
+    return url
+
+
+def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + STARTUP_TIMEOUT_S
+    while not answers(f"{url}/health"):
+        if server.poll() is not None or time.monotonic() > deadline:
+            state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
+            raise UnavailableError("Prefect's server to start", found=state, mend=f"read {log}")
+        time.sleep(0.2)
+
+
+def stop_server(home: Path) -> None:
+    """Stop the commands' server, if there is one; its database is whole even if it must be killed."""
+    process = running_server(home)
+    (home / "server.json").unlink(missing_ok=True)
+    if process:
+        end_family(process.pid, grace_s=GRACE_S)

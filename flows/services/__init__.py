@@ -1,0 +1,1 @@
+"""`foveal up`: start, watch and stop servers."""

@@ -1,0 +1,434 @@
+"""Every component as a reusable Prefect task: one call each, cached by content where it is worth it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from components.contracts import (
+    BenchmarkReport,
+    Bundle,
+    Check,
+    Decision,
+    Detections,
+    DriftDecision,
+    DriftReport,
+    Fit,
+    GateReport,
+    InferenceRun,
+    LabelledImage,
+    ModelArtifact,
+    ModelVersion,
+    Prediction,
+    Target,
+    Verdict,
+)
+from components.errors import BaselineError, BudgetError, RegistryError
+from components.files import is_whole, replacing, sha256_json, sha256_path
+from components.images.names import local_uri
+from components.images.sources import ImageSource
+from components.monitoring import MonitoringStore
+from flows.config.base import BenchmarkInput, FitInput, ModelInput, Thresholds
+from flows.reporting.progress import advance, ask
+from flows.runtime.settings import Settings
+from flows.tasks.predict import Served
+from flows.tasks.steps import Images, Split, step, workplace
+from model_registry import RELEASE, Grounds, Registry, Release
+
+if TYPE_CHECKING:
+    from components.optimize import Fitting
+    from components.vision.input_shape import InputShape
+
+_SIZES_READ = 1000  # images whose headers are read for the shape of the input
+_POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may be at work with it
+
+
+@step("open model")
+def open_model(model: ModelInput, calibration: Split, calibration_images: int, batch: int) -> ModelArtifact:
+    """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.optimize import Normalisation
+    from components.optimize import open_model as open_source
+
+    given = model.normalisation
+    dataset = load_dataset(calibration.data, calibration.name)
+    return open_source(
+        model.path,
+        task=model.task,
+        class_names=model.class_names,
+        image_size=model.input_size,
+        fit=fitting(model),
+        preprocessing=model.preprocessing,
+        normalisation=Normalisation(given.mean, given.std) if given else None,
+        output=model.output,
+        end_to_end=model.end_to_end,
+        trust_pickle=model.trust_pickle,
+        workdir=workplace(),
+        images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
+        batch=batch,
+    )
+
+
+def fitting(model: ModelInput) -> Fit | Fitting | None:
+    """How images are to be fitted, in the words of `components.optimize`."""
+    from components.optimize import Fitting
+
+    fit = model.fit
+    if not isinstance(fit, FitInput):
+        return fit
+    if isinstance(fit.resize, tuple) and fit.resize == model.input_size:  # nothing is left to crop
+        return Fitting(Fit.STRETCH, None, fit.interpolation)
+    return Fitting(Fit.CENTER_CROP, fit.resize, fit.interpolation, fit.crop_pct)
+
+
+@step("check baseline")
+def check_baseline(
+    source: ModelArtifact, model: ModelInput, validation: Split, thresholds: Thresholds
+) -> tuple[Check, ...]:
+    """Compare the model as given with chance, and with its own framework where that is here."""
+    from components.benchmark import check_baseline as check
+    from components.images.classes import in_classes_of
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.optimize import framework_predictions
+
+    images = in_classes_of(load_dataset(validation.data, validation.name), source.spec.class_names).images
+    mixed = [images[k] for k in np.random.default_rng(0).permutation(len(images))]
+    limits = thresholds.model_dump()
+
+    def framework(some: Sequence[LabelledImage]) -> list[Prediction] | None:
+        pixels = [read_image(image.path) for image in some]
+        return framework_predictions(
+            model.path, source.spec, pixels, trust=model.trust_pickle, end_to_end=model.end_to_end, **limits
+        )
+
+    return check(source, mixed, framework=framework, **limits)
+
+
+def require_baseline(checks: tuple[Check, ...], *, accept: bool) -> tuple[str, ...]:
+    """End a release whose model is broken as it was given.
+
+    Returns:
+        What was accepted nevertheless, and what the images were too few for, one line each.
+
+    Raises:
+        BaselineError: a check failed, and `accept` is false.
+    """
+    wanted = {
+        "chance": "a model that is better than chance",
+        "framework": "a model that gives the predictions of its own framework",
+    }
+    failed = [check for check in checks if check.verdict is Verdict.FAIL]
+    if failed and not accept:
+        raise BaselineError(
+            " and ".join(wanted[check.name] for check in failed),
+            found="; ".join(check.reason for check in failed),
+            mend="check the head (task, output, end_to_end), the normalisation, the order of the class names and the "
+            "labels, or go on all the same with --accept-baseline (accept_baseline: true)",
+        )
+    open_ = [check for check in checks if check.verdict is Verdict.NOT_EVALUATED]
+    unknown = tuple(f"not known whether it is {wanted[check.name]}: {check.reason}" for check in open_)
+    return (*(f"accepted as given: {check.reason}" for check in failed), *unknown)
+
+
+@step("optimize")
+def optimize(
+    source: ModelArtifact, target: Target, calibration: Split, calibration_images: int, batch: int
+) -> tuple[ModelArtifact, ...]:
+    """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.optimize import PassContext, make_variants, require_sound
+    from components.vision import task_for
+
+    dataset = load_dataset(calibration.data, calibration.name)
+    chosen = evenly(dataset.images, calibration_images)
+    task = task_for(source.spec)
+    inputs = []
+    for done, image in enumerate(chosen, start=1):
+        inputs.append(task.preprocess(read_image(image.path))[0])
+        advance("reading calibration images", done, len(chosen))
+    require_sound(source, inputs)
+    context = PassContext(
+        workplace(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False, batch=batch
+    )
+    return make_variants(source, target.precisions, context)
+
+
+@step("benchmark", sure=lambda report: not _noisy(report))
+def benchmark(
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+) -> BenchmarkReport:
+    """Measure every variant on every backend of the target in one interleaved run, and choose."""
+    from components.benchmark import run_benchmark
+    from components.contracts import dump
+    from components.files import write_json
+    from components.images.datasets import load_dataset
+
+    report = run_benchmark(
+        variants,
+        target=target,
+        dataset=load_dataset(validation.data, validation.name),
+        rounds=settings.rounds,
+        calls=settings.calls,
+        batch=settings.batch,
+        progress=advance,
+    )
+    write_json(workplace() / "benchmark.json", dump(report))
+    return report
+
+
+def _noisy(report: BenchmarkReport) -> bool:
+    from components.benchmark import is_busy
+
+    return is_busy(report.noise_floor)
+
+
+def measure(
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+) -> BenchmarkReport:
+    """Measure every variant and choose; what a busy machine measured is decided on by a person, if there is one."""
+    effort = settings.model_copy(update={"accept_noise": False})  # measuring does not depend on it
+
+    def run() -> BenchmarkReport:
+        return benchmark(variants, target, validation, effort)
+
+    return settle(run(), run, accept_noise=settings.accept_noise)
+
+
+def settle(report: BenchmarkReport, again: Callable[[], BenchmarkReport], *, accept_noise: bool) -> BenchmarkReport:
+    """Have a person decide on what a busy machine measured; where nobody can be asked, the report stays as it is.
+
+    Arguments:
+        report: of the benchmark.
+        again: runs it again.
+        accept_noise: choose from these numbers without asking.
+    """
+    from components.benchmark import choose_again
+
+    while _noisy(report) and not accept_noise:
+        wanted = ask(f"busy machine: a noise floor of ±{100 * (report.noise_floor or 0):.0f} %; measure again?")
+        if wanted is None:
+            return report
+        report, accept_noise = (again(), False) if wanted else (report, True)
+    return choose_again(report, accept_noise=accept_noise)
+
+
+def require_choice(report: BenchmarkReport) -> None:
+    """Stop a release whose target no variant meets.
+
+    Raises:
+        BudgetError: says which limit each variant misses, and by how much.
+    """
+    if report.chosen is None:
+        raise BudgetError(
+            f"a variant within the budget of target {report.target.name}",
+            found="; ".join(report.reasons),
+            mend="choose another target, raise its limits, or train a smaller model",
+        )
+
+
+@step("package")
+def package(
+    report: BenchmarkReport,
+    name: str,
+    golden: Split,
+    golden_images: int,
+    thresholds: Thresholds,
+    details: Mapping[str, Any],
+) -> Bundle:
+    """Pack the chosen variant, byte for byte, with its golden set and a runner."""
+    from components.images.datasets import load_dataset
+    from components.package import write_bundle
+
+    dataset = load_dataset(golden.data, golden.name)
+    images = [image.path for image in evenly(showing_something(dataset.images), golden_images)]
+    return write_bundle(report, workplace(), name=name, golden=images, details={**details, **thresholds.model_dump()})
+
+
+@step("batch inference", retries=3)
+def predict(images: Images, served: Served) -> InferenceRun:
+    """Run a model over images: one Parquet row per image, one per detection; a killed run resumes."""
+    from components.images.sources import list_images
+
+    sources = images.listed or list_images(images.source)
+    return served.run(sources, workplace(), lambda done, total: advance("batch inference", done, total))
+
+
+@step("build reference")
+def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact) -> Path:
+    """Keep what drift is measured against, by condition, and how right the model was on it."""
+    from components.images.datasets import load_dataset
+    from components.monitoring import build_reference as build
+    from components.monitoring.health import label_reference
+
+    datasets = [load_dataset(split.data, split.name, objects=False) for split in held_out]
+    labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
+    conditions = [split.name for split in held_out]
+    return build(runs, workplace() / "reference.parquet", conditions=conditions, labels=labels)
+
+
+@step("register", cached=False, retries=5)
+def register(release: Release) -> ModelVersion:
+    """Register one version with its runs, plots, bundle and reference; alias `challenger`. Idempotent."""
+    return registry().log_release(release)
+
+
+@step("promote", cached=False, retries=5)
+def promote(version: ModelVersion) -> ModelVersion:
+    """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so.
+
+    One that was decided on before, e.g. rolled back, stays what it is when its release is run again. So does one whose
+    name has lost its champion to people: who is the next one is for them to say.
+    """
+    store = registry()
+    record = store.history(version.name)
+    if record.last_about(version.version) or record.last_change():
+        return store.get(version.name, version.version)
+    rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
+    reasons = (rule, "no version of its name was in production before")
+    return store.promote(version.name, version.version, Grounds(RELEASE, Settings.from_environment().user, reasons))
+
+
+@step("decide", cached=False, retries=5)
+def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> Decision:
+    """Promote a challenger whose gates are all passed, or reject it; the grounds are written down.
+
+    A version that people took out of production passes no more: the same release comes from the same labels again.
+    """
+    store = registry()
+    undone = store.history(challenger.name).taken_back(challenger.version)
+    if undone:
+        how, who = undone.decision.outcome.value.replace("_", " "), undone.decision.who
+        reason = f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
+        grounds = replace(grounds, reasons=(": ".join((reason, *undone.decision.reasons[:1])), *grounds.reasons))
+    move = store.promote if report.passed and not undone else store.reject
+    move(challenger.name, challenger.version, grounds)
+    made = (entry.decision for entry in reversed(store.decisions(challenger.name)))
+    return next(decision for decision in made if decision.version == challenger.version)
+
+
+@step("fetch model", cached=False, retries=5)
+def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Path | None]:
+    """A registered version, a copy of its bundle, and of its drift reference."""
+    store = registry()
+    found = store.get(name, version)
+    return found, store.download_bundle(found, output / "bundle"), store.download_reference(found, output)
+
+
+@step("stored run", cached=False, retries=5)
+def stored_run(version: ModelVersion, start: datetime | None, end: datetime | None) -> InferenceRun:
+    """What a version saw in a time range, from the monitoring store."""
+    from components.monitoring.stored import stored_run as export
+
+    asked = sha256_json([version.name, version.version, str(start), str(end)])
+    output = Settings.from_environment().steps / f"stored-run-{asked[:24]}"
+    return export(store(), version.name, version.version, output, start=start, end=end)
+
+
+@step("pool reference", cached=False, retries=5)
+def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
+    """The held-out reference with the windows that were accepted since, but for the window of that key."""
+    from components.monitoring.reference import pool_reference as pool
+    from components.monitoring.stored import accepted_batches, judged_windows
+
+    name, number = version.name, version.version
+    earlier = [past for past in judged_windows(store(), name, number) if past.accepted and past.key != window]
+    if not earlier:
+        return held_out
+    made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
+    steps, prefix = Settings.from_environment().steps, f"pooled-reference-{name}-{number}-"
+    pooled = steps / f"{prefix}{made_of[:24]}.parquet"
+    if not is_whole(pooled):
+        pool(held_out, accepted_batches(store(), name, number, earlier), pooled)
+        outdated = time.time() - _POOLED_S
+        for other in steps.glob(f"{prefix}*.parquet"):
+            if other.stat().st_mtime < outdated:
+                other.unlink(missing_ok=True)
+    return pooled
+
+
+@step("drift report")
+def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
+    """Decide whether a window drifted, and show why: Evidently's report and our own page around it."""
+    from components.monitoring import assess, write_report
+
+    decision: DriftDecision = assess(run, reference)
+    return write_report(run, reference, decision, workplace(), workspace=Settings.from_environment().evidently)
+
+
+@step("log drift", cached=False, retries=5)
+def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
+    """Keep the decision and the report with the version in MLflow; gives its page there (`Registry.log_drift`)."""
+    return registry().log_drift(version, report, window)
+
+
+def registry() -> Registry:
+    """The model registry that the environment names."""
+    return Settings.from_environment().registry()
+
+
+def store() -> MonitoringStore:
+    """The monitoring store that the environment names."""
+    return MonitoringStore(Settings.from_environment().store)
+
+
+def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
+    """What the model's input shape costs on the validation images, and which shape they suggest."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import image_size
+    from components.vision.input_shape import input_shape
+
+    images = evenly(load_dataset(validation.data, validation.name, objects=False).images, _SIZES_READ)
+    return input_shape([image_size(image.path)[::-1] for image in images], artifact.spec)
+
+
+def images_of(split: Split) -> Images:
+    """The images of a labelled split, as something to run on."""
+    from components.images.datasets import load_dataset
+
+    dataset = load_dataset(split.data, split.name, objects=False)
+    sources = (ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images)
+    return Images(f"{split.data}, {split.name}", tuple(sources))
+
+
+def require_reference(reference: Path | None, version: ModelVersion) -> Path:
+    """The reference, or the reason why drift cannot be measured.
+
+    Raises:
+        RegistryError: the version was logged without one.
+    """
+    if reference is None:
+        raise RegistryError(
+            f"a drift reference with {version.name}/{version.version}", found="none", mend="release the model again"
+        )
+    return reference
+
+
+def showing_something(images: tuple[LabelledImage, ...]) -> tuple[LabelledImage, ...]:
+    """The images that show an object, or all where none does: on an empty one all detectors agree."""
+    return tuple(image for image in images if not isinstance(image.truth, Detections) or len(image.truth)) or images
+
+
+def evenly(items: tuple[Any, ...], count: int) -> list[Any]:
+    """At most `count` of the items, spread evenly over their order, so that none is favoured."""
+    if len(items) <= count:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def keep(folder: Path, parts: Mapping[str, Path]) -> Path:
+    """Copy finished files and folders to a place for people: name → file or folder."""
+    with replacing(folder) as aside:
+        aside.mkdir(parents=True)
+        for name, path in parts.items():
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, aside / name)
+    return folder

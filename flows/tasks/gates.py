@@ -1,0 +1,217 @@
+"""Champion against challenger: the gates as a step, and the decision that follows a release.
+
+The first version of a name becomes champion by a rule that is written down, a later one by the gates. Times that a busy
+machine left undecided, and nothing else, decide nothing: the same release, run again, measures again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.benchmark import Contender, Exam, run_gates
+from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
+from components.errors import DatasetError
+from components.files import write_json
+from flows.config.gates import GatesInput
+from flows.reporting.gates import publish_gates
+from flows.reporting.progress import advance
+from flows.runtime.settings import Settings
+from flows.tasks import components as tasks
+from flows.tasks.predict import Served, read_bundle
+from flows.tasks.steps import Split, step, workplace
+from model_registry import CHAMPION, RELEASE, Grounds
+
+QUERIES = 3  # golden images that a bundle is asked about
+
+
+@step("gates", sure=lambda report: is_settled(report))
+def gates(
+    champion: Served | None,
+    challenger: Served,
+    bundle: Path,
+    golden: Split,
+    recent: Split | None,
+    *,
+    golden_sha256_of_champion: str | None,
+    require_improvement: bool,
+    settings: GatesInput,
+) -> GateReport:
+    """Run every gate of a challenger.
+
+    Arguments:
+        champion: what is in production, or None.
+        challenger: what is to take its place.
+        bundle: the challenger's, as a folder or a zip.
+        golden: the frozen set.
+        recent: labelled images since the drift, or None.
+        golden_sha256_of_champion: of the golden set that the champion was released with, see `golden_hash`.
+        require_improvement: drift was the cause.
+        settings: limits and effort.
+    """
+    exam = _exam(golden, settings.slices)
+    queries = [image.path for image in tasks.evenly(exam.dataset.images, QUERIES)]
+    report = run_gates(
+        contender(champion) if champion else None,
+        contender(challenger),
+        golden=exam,
+        recent=_exam(recent, settings.slices) if recent else None,
+        golden_sha256_of_champion=golden_sha256_of_champion,
+        require_improvement=require_improvement,
+        target=challenger.target,
+        smoke=lambda: load_and_query(bundle, queries),
+        policy=settings.policy(),
+        rounds=settings.rounds,
+        calls=settings.calls,
+        progress=advance,
+    )
+    write_json(workplace() / "gates.json", dump(report))
+    return report
+
+
+def is_settled(report: GateReport) -> bool:
+    """Tell whether the times were decided on, and not on a busy machine: that one is to be asked again."""
+    decided = (Verdict.PASS, Verdict.FAIL)
+    return all(gate.noise is None and (gate.name != "p95_ms" or gate.verdict in decided) for gate in report.gates)
+
+
+def golden_hash(bundle: Path, split: str) -> str | None:
+    """Content hash of the golden set that a version was released with; None where its bundle does not say.
+
+    A retrained version holds the same images under another split's name, so the bundle names its golden split.
+
+    Arguments:
+        bundle: of the version.
+        split: the golden split of a bundle that does not name it.
+    """
+    from components.package import read_manifest
+
+    details = read_manifest(bundle).details
+    known: Any = details.get("datasets")
+    return known.get(details.get("golden_split", split)) if isinstance(known, dict) else None
+
+
+def golden_split(bundle: Path, data: Path) -> str:
+    """Find the split that a version was released with as its golden set: by its images and labels, else by its name.
+
+    Arguments:
+        bundle: of the version.
+        data: the dataset to look in; after a retraining its splits may have other names than those of the bundle.
+
+    Raises:
+        DatasetError: the dataset has no such split.
+    """
+    from components.images.datasets import dataset_splits, load_dataset
+    from components.package import read_manifest
+
+    manifest = read_manifest(bundle)
+    named = str(manifest.details.get("golden_split", "golden"))
+    known, there = golden_hash(bundle, named), dataset_splits(data)
+    readable = []
+    for split in dict.fromkeys((named, *there)):  # its own name first: reading takes time
+        with suppress(DatasetError):  # a damaged split is not the one, and another split is not what is asked about
+            if load_dataset(data, split, objects=False).sha256 == known:
+                return split
+            readable.append(split)
+    if named in readable:
+        return named
+    raise DatasetError(
+        f"the golden set of {manifest.name} in {data}, which was the split {named} at its release",
+        found=", ".join(there) or "no splits",
+        mend="name the split with --golden-split",
+    )
+
+
+def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:
+    """Use a bundle as whoever deploys it would: check every file, rerun its own golden set, ask about some images.
+
+    Raises:
+        FovealError: it is damaged or does not load.
+    """
+    from components.package import run_bundle, verify_bundle
+
+    verification = verify_bundle(bundle)
+    answers = run_bundle(bundle, images)
+    failures = [f"{check.name}: {check.reason}" for check in verification.failed]
+    failures += [f"{answer['image']}: {answer['error']}" for answer in answers if "error" in answer]
+    if failures:
+        return Check("bundle", None, None, Verdict.FAIL, "; ".join(failures[:3]))
+    reason = f"its {verification.images} golden images reproduced, {len(answers)} images answered"
+    return Check("bundle", None, None, Verdict.PASS, reason)
+
+
+def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
+    """Slices of images by a number: name → which of the n images, (n,) bool; equal numbers stay together."""
+    low, high = np.quantile(values, (1 / 3, 2 / 3))
+    parts = {
+        f"{column} ≤ {low:.4g}": values <= low,
+        f"{column} {low:.4g}–{high:.4g}": (values > low) & (values <= high),
+        f"{column} > {high:.4g}": values > high,
+    }
+    return {name: mask for name, mask in parts.items() if mask.any()}
+
+
+def contender(served: Served) -> Contender:
+    """A released model as the benchmark room takes it."""
+    thresholds = served.thresholds
+    return Contender(served.label, served.artifact, served.backend, thresholds.confidence, thresholds.iou)
+
+
+def _exam(split: Split, columns: Sequence[str]) -> Exam:
+    """A labelled split and its slices."""
+    from components.images.datasets import load_dataset
+    from components.images.reading import read_image
+    from components.images.statistics import image_statistics
+
+    dataset = load_dataset(split.data, split.name, objects=False)
+    if not columns:
+        return Exam(dataset)
+    rows = []
+    for done, image in enumerate(dataset.images, start=1):
+        rows.append(image_statistics(read_image(image.path)))
+        advance("describing images", done, len(dataset.images))
+    values = {column: np.array([row[column] for row in rows]) for column in columns}
+    return Exam(dataset, {name: mask for column in columns for name, mask in thirds(column, values[column]).items()})
+
+
+def succeed(
+    version: ModelVersion, challenger: Served, bundle: Path, golden: Split
+) -> tuple[ModelVersion, GateReport | None]:
+    """Decide on a version that was just released, and write down why; one that was decided on before stays what it is.
+
+    Arguments:
+        version: as it was registered.
+        challenger: how it runs.
+        bundle: its own.
+        golden: the frozen set, on which it meets the champion.
+
+    Returns:
+        The version with its aliases, and the gates where there was a champion to meet.
+    """
+    record = tasks.registry().history(version.name)
+    if record.champion is None or record.last_about(version.version):
+        return tasks.promote(version), None
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        champion, folder, _ = tasks.fetch(version.name, CHAMPION, Path(scratch))
+        report = gates(
+            read_bundle(folder, f"{champion.name}/{champion.version}"),
+            challenger,
+            bundle,
+            golden,
+            None,
+            golden_sha256_of_champion=golden_hash(folder, golden.name),
+            require_improvement=False,
+            settings=GatesInput(),
+        )
+    publish_gates(report)
+    if report.to_measure_again:
+        return version, report
+    grounds = Grounds(RELEASE, Settings.from_environment().user, report.reasons, gates=report)
+    tasks.decide(version, report, grounds)
+    return tasks.registry().get(version.name, version.version), report

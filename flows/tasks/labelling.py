@@ -1,0 +1,232 @@
+"""Labelling as functions and tasks: the queue, its export, labels that come back, the dataset of a retraining."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.contracts import DatasetVersion, ModelVersion, VisionSpec
+from components.errors import DatasetError
+from components.images.label_check import name_some
+from components.images.label_formats import Exported, LabelFormat, export_labels, read_labels
+from components.images.labels import LabelTask
+from components.monitoring import (
+    KnownImage,
+    LabelBook,
+    LabelImport,
+    import_labels,
+    pseudo_labels,
+    rank_for_labels,
+    write_labelled,
+)
+from components.monitoring.stored import sound_rows
+from components.training import SplitNames, compose_dataset
+from flows.config.retrain import RetrainDataInput
+from flows.reporting.progress import advance, note
+from flows.runtime.settings import Settings
+from flows.tasks.components import registry, require_reference, store
+from flows.tasks.predict import read_bundle, split_reference
+from flows.tasks.steps import Split, step
+
+_MOST_ROWS = 40_000  # of the latest windows, among which images are chosen
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A registered version whose labels are asked for, what it is, and its reference."""
+
+    version: ModelVersion
+    spec: VisionSpec
+    reference: Path
+
+    @property
+    def about(self) -> LabelTask:
+        """What its labels are about."""
+        return about_of(self.spec)
+
+
+@dataclass(frozen=True)
+class Original:
+    """The labelled data of a champion: what its splits are called, and which are each a condition of its own."""
+
+    data: Path
+    splits: SplitNames
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NewLabels:
+    """Where labelled images are that a retraining may learn from, at most how many are new, and when they were read."""
+
+    parts: tuple[Split, ...]
+    count: int
+    until: datetime
+
+
+@step("new labels", cached=False, retries=5)
+def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels:
+    """Look for labelled images; which of them the champion knows is found out when its dataset is composed."""
+    from components.images.datasets import load_dataset
+
+    parts, count, until = [], 0, datetime.now(UTC)
+    if book(name).labels():
+        kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
+        parts, count = [Split(kept.data, kept.split)], kept.fresh
+        if kept.unusable:
+            note([f"wrong labels in the store, left out: {len(kept.unusable)}: {name_some(kept.unusable)}"], name)
+    if data.labels:
+        parts.append(Split(data.labels, data.labels_split))
+        given = load_dataset(data.labels, data.labels_split, objects=False, only_labelled=True)
+        note(given.remarks, str(data.labels))
+        count += len(given.images)
+    return NewLabels(tuple(parts), count, until)
+
+
+@step("ask for labels", cached=False, retries=5)
+def ask_for_labels(version: ModelVersion, reference: Path | None, size: int) -> int:
+    """Queue images for people until `size` wait to be labelled; returns how many wait."""
+    waiting = len(book(version.name).waiting())
+    if waiting < size and reference and store().windows(version.name, version.version):
+        queue_images(version, reference, size - waiting)
+    return len(book(version.name).waiting())
+
+
+@step("compose dataset", cached=False)
+def compose(
+    name: str,
+    spec: VisionSpec,
+    original: Original,
+    new: Sequence[Split],
+    data: RetrainDataInput,
+) -> DatasetVersion:
+    """The dataset of a retraining; the same inputs find it as it was made before."""
+    from components.images.datasets import load_dataset
+
+    folder = _datasets(name)
+    pseudo = (
+        pseudo_labels(book(name).waiting(), folder / "pseudo", about_of(spec), confidence=data.pseudo_confidence)
+        if data.pseudo_share
+        else ()
+    )
+    return compose_dataset(
+        original.data,
+        [load_dataset(split.data, split.name, objects=False, only_labelled=True) for split in new],
+        folder / "versions",
+        splits=original.splits,
+        class_names=spec.class_names,
+        conditions=original.conditions,
+        pseudo=pseudo,
+        selection=data.selection(),
+        progress=lambda done, total: advance("comparing images", done, total),
+    )
+
+
+@step("mark labels learnt", cached=False, retries=5)
+def mark_learnt(name: str, event: str, until: datetime) -> None:
+    """Count the labels anew that came after those that were learnt from; once for each event."""
+    book(name).mark_learnt(event, until)
+
+
+def book(name: str) -> LabelBook:
+    """The labels of a model in the store that the environment names."""
+    return LabelBook(Settings.from_environment().store, name)
+
+
+def about_of(spec: VisionSpec) -> LabelTask:
+    """What the labels of a model are about."""
+    return LabelTask(spec.task, spec.class_names)
+
+
+@contextmanager
+def labelled_model(model: str) -> Iterator[Labelled]:
+    """A registered version with its reference, for as long as the block lasts.
+
+    Arguments:
+        model: `NAME`, `NAME@alias` or `NAME/version`.
+
+    Raises:
+        RegistryError: there is no such version, or it has no reference.
+    """
+    known = registry()
+    version = known.get(*split_reference(model))
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        served = read_bundle(known.download_bundle(version, Path(scratch) / "bundle"))
+        reference = require_reference(known.download_reference(version, Path(scratch)), version)
+        yield Labelled(version, served.artifact.spec, reference)
+
+
+def queue_images(version: ModelVersion, reference: Path, size: int) -> int:
+    """Queue images that a version saw lately; returns how many were queued.
+
+    Raises:
+        DatasetError: the store has nothing of this version.
+    """
+    labels = book(version.name)
+    start = _latest(version)
+    images = store().images(version.name, version.version, start=start)
+    images = sound_rows(store(), version.name, version.version, images)
+    detections = store().detections(version.name, version.version, start=start)
+    known = {image.sha256 for image in labels.queue()} | labels.labels().keys()
+    return labels.enqueue(rank_for_labels(images, detections, reference, size=size, known=known)) if len(images) else 0
+
+
+def _latest(version: ModelVersion) -> datetime | None:
+    """The moment from which the latest windows hold no more rows than are looked at."""
+    rows, start = 0, None
+    for window in reversed(store().windows(version.name, version.version)):
+        rows += window.images
+        if start is not None and rows > _MOST_ROWS:
+            break
+        start = window.first
+    return start
+
+
+def export_queue(model: Labelled, output: Path, form: LabelFormat, size: int) -> Exported:
+    """Hand the best queued images to people, those first that nobody was handed before; fill the queue if it runs low.
+
+    Raises:
+        ConfigError: the folder holds something.
+        DatasetError: there are no images to label.
+    """
+    labels = book(model.version.name)
+    handed = labels.exported()
+    missing = size - sum(image.sha256 not in handed for image in labels.waiting())
+    if missing > 0 and store().windows(model.version.name, model.version.version):
+        queue_images(model.version, model.reference, missing)
+    waiting = sorted(labels.waiting(), key=lambda image: image.sha256 in handed)[:size]
+    if not waiting:
+        raise DatasetError(
+            f"images of {model.version.name}/{model.version.version} to label",
+            found="none that are kept and not labelled",
+            mend="run foveal nightly over some first",
+        )
+    done = export_labels(waiting, output, form, model.about)
+    labels.note_export(done.images)
+    return done
+
+
+def import_from(model: Labelled, path: Path, form: LabelFormat | None, *, confirmed: bool) -> LabelImport:
+    """Take labels back.
+
+    Raises:
+        DatasetError: they cannot be read, or are of no image that the model has seen.
+        IncompatibleError: they have other classes than the model.
+    """
+    found = read_labels(path, model.about, form)
+    return import_labels(book(model.version.name), found, _seen(model.version.name), model.about, confirmed=confirmed)
+
+
+def _seen(name: str) -> list[KnownImage]:
+    """All images that any version of a model has predicted."""
+    if not store().windows(name):
+        return []
+    rows = store().images(name, columns=["sha256", "image_id", "uri"]).to_pylist()
+    return [KnownImage(row["sha256"], row["image_id"], row["uri"]) for row in rows if row["sha256"]]
+
+
+def _datasets(name: str) -> Path:
+    return Settings.from_environment().root / "datasets" / name

@@ -1,0 +1,272 @@
+"""The tasks of monitoring, nightly and by hand; none is cached, each does its work once under the window's key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
+from components.errors import DatasetError, OutageError
+from components.monitoring import PlannedWindow, Watermark
+from components.monitoring.accuracy import AccuracyReport
+from components.monitoring.alert_book import KIND as ALERTS
+from components.monitoring.alert_book import Alert, AlertBook
+from components.monitoring.alerts import AlertPolicy
+from components.monitoring.days import TIME
+from components.monitoring.stored import Judged
+from components.printing import counted
+from flows.config.base import MonitorConfig, NightlyConfig, WatchConfig
+from flows.reporting.progress import note
+from flows.reporting.summary import Seen
+from flows.runtime.settings import Settings
+from flows.tasks.components import store
+from flows.tasks.steps import Images, step
+
+PATIENCE = timedelta(days=7)  # with places that do not answer, before the images that are due on them are given up
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """When and under what name a window is judged.
+
+    Arguments:
+        key: names the window wherever it is kept.
+        at: when it is judged.
+        subject: what its alerts are about: the model, or what of it was looked at by hand, so that a look at other
+            images ends no alert of the nights.
+        alone: judged without those before it, and no part of what those after it remember.
+    """
+
+    key: str
+    at: datetime
+    subject: str
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The window to work on, if there is one, and a line for each that was given up."""
+
+    window: PlannedWindow | None
+    given_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What was told of a source of images, and under which key."""
+
+    key: str
+    alerts: tuple[Alert, ...] = ()
+
+
+@step("keep images", cached=False, retries=2)
+def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
+    """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
+    from components.monitoring.store import content_of
+
+    key = content_of(run) if config.images is None else store().append(run)
+    looked_at = config.images or f"{config.since or 'the beginning'} to {config.until or 'now'}"
+    return Occasion(key, datetime.now(UTC), f"{config.name}: {looked_at}", alone=True)
+
+
+@step("plan window", cached=False, retries=5)
+def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
+    """The images that no earlier window had; the window that an earlier run left unfinished comes first.
+
+    One whose images are all gone is given up: it would fail every night.
+    """
+    from components.images.sources import is_gone, list_images
+
+    images, now = list_images(config.images, may_be_empty=True), datetime.now(UTC)
+    listed, watermark = {image.address for image in images}, _watermark(config)
+    given_up: list[str] = []
+    while window := watermark.next_window(images, at=now, limit=config.most_images, version=str(version.version)):
+        if window.planned_at == now:
+            return Planned(window, tuple(given_up))
+        if not all(is_gone(image, listed) for image in window.images):
+            count = counted(len(window.images), "image")
+            note([f"goes on with an unfinished night, planned at {window.planned_at:%Y-%m-%d %H:%M} UTC: {count}"])
+            return Planned(window, tuple(given_up))
+        watermark.commit(window)
+        given_up.append(
+            f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its {len(window.images)} images "
+            f"is there any more, such as {window.images[0].image_id}"
+        )
+    return Planned(None, tuple(given_up))
+
+
+def has_waited(window: PlannedWindow) -> bool:
+    """Tell whether a window was planned so long ago that a place which does not answer will hardly come back."""
+    return datetime.now(UTC) - window.planned_at > PATIENCE
+
+
+@step("give up window", cached=False, retries=5)
+def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) -> str:
+    """Enter the images of a window as done that nobody could read for days; returns the line that says so."""
+    _watermark(config).commit(window)
+    return (
+        f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with {len(window.images)} images after "
+        f"{PATIENCE.days} days: {error}"
+    )
+
+
+@step("watch source", cached=False, retries=5)
+def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None) -> Arrivals:
+    """Tell people, once, that no images come any more, and that they come again."""
+    from components.monitoring.alert_book import check_arrivals
+
+    now, subject = datetime.now(UTC), f"{config.name}: {config.images}"
+    key = f"{window.key}-arrivals" if window else f"quiet-{now:%Y%m%dT%H%M%S%f}"
+    if config.quiet_hours is None:
+        return Arrivals(key)
+    since = now if window else _watermark(config).last_found(at=now)
+    check = check_arrivals(since, now=now, limit_hours=config.quiet_hours, source=config.images)
+    return Arrivals(key, _tell(version, Occasion(key, now, subject), [check]))
+
+
+@step("watch places", cached=False, retries=5)
+def watch_places(config: NightlyConfig, version: ModelVersion, window: PlannedWindow, run: InferenceRun) -> Arrivals:
+    """Tell people, once, that hosts or mounts did not answer, and that they answer again."""
+    from components.monitoring.alert_book import check_places
+
+    key, subject = f"{window.key}-places", f"{config.name}: {config.images}"
+    check = check_places(run.unreachable, len(window.images))
+    return Arrivals(key, _tell(version, Occasion(key, datetime.now(UTC), subject), [check]))
+
+
+def images_of(window: PlannedWindow) -> Images:
+    """The images of a window, as something to run on."""
+    return Images(f"window {window.key[:24]}", window.images)
+
+
+@step("keep window", cached=False, retries=5)
+def keep_window(run: InferenceRun, key: str) -> None:
+    """Add a window's rows to the monitoring store, once."""
+    store().append(run, key=key)
+
+
+@step("judge window", cached=False, retries=5)
+def judge_window(
+    config: WatchConfig,
+    version: ModelVersion,
+    spec: VisionSpec,
+    occasion: Occasion,
+    run: InferenceRun,
+    reference: Path,
+    output: Path,
+    *,
+    tell: bool = True,
+) -> Seen:
+    """Decide on a window, look at its health, write the report, tell people, and remember it for those after it."""
+    from components.monitoring import DriftPolicy, assess, write_report
+    from components.monitoring.health import check_health
+    from components.monitoring.reference import read_labels
+    from components.monitoring.report import read_trend_point
+    from components.monitoring.stored import engine_times, judged_windows, remember
+    from components.monitoring.tables import read_reference
+
+    name, number, memory = version.name, version.version, store()
+    earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
+    decision = assess(
+        run,
+        reference,
+        DriftPolicy(**config.drift.model_dump()),
+        history=None if occasion.alone else [past.past for past in earlier],
+        now=occasion.at,
+    )
+    health = check_health(
+        run,
+        read_reference(reference),
+        decision,
+        labels=read_labels(reference),
+        accuracy=_accuracy(config, version, spec, run if occasion.alone else _sound(earlier, occasion, decision)),
+        accepted=engine_times(memory, name, number, earlier),
+        summaries=[past.summary for past in earlier if past.accepted],
+        policy=AlertPolicy(**config.alerts.model_dump()),
+    )
+    report = write_report(
+        run,
+        reference,
+        decision,
+        output,
+        trend=[past.trend_point for past in earlier],
+        checks=health.checks,
+        accuracy=health.accuracy,
+        at=None if occasion.alone else occasion.at,
+        workspace=Settings.from_environment().evidently,
+    )
+    alerts = _tell(version, occasion, health.checks) if tell else ()
+    if not occasion.alone:
+        point = read_trend_point(report)
+        said = (decision, health.summary, point)
+        remember(memory, name, number, occasion.key, *said, at=occasion.at, checks=health.checks)
+    return Seen(report, health.checks, alerts)
+
+
+@step("commit window", cached=False, retries=5)
+def commit_window(config: NightlyConfig, window: PlannedWindow) -> None:
+    """Enter the window's images into the ledger: they are done."""
+    _watermark(config).commit(window)
+
+
+@step("remove old rows", cached=False, retries=5)
+def remove_old(config: NightlyConfig) -> None:
+    """Remove stored rows that are older than `keep_days`, whether images came or not."""
+    if config.keep_days and store().windows(config.name):
+        store().retain(config.name, before=config.keep_days)
+
+
+def _watermark(config: NightlyConfig) -> Watermark:
+    return Watermark(Settings.from_environment().store, config.name, config.images)
+
+
+def _sound(earlier: Sequence[Judged], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
+    """The nights whose images may tell of accuracy: where images are broken, that is what a label would tell of."""
+    told = [(past.key, past.decision) for past in earlier] + [(occasion.key, decision)]
+    return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
+
+
+def _accuracy(
+    config: WatchConfig, version: ModelVersion, spec: VisionSpec, of: InferenceRun | frozenset[str]
+) -> AccuracyReport | None:
+    """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
+    from components.images.datasets import load_dataset
+    from components.monitoring.accuracy import image_columns, measure_accuracy
+    from components.monitoring.recent import labelled_rows
+
+    if config.labels is None:
+        return None
+    try:
+        labels = load_dataset(config.labels, config.labels_split, objects=False, only_labelled=True)
+    except DatasetError as error:
+        if isinstance(of, InferenceRun):
+            raise
+        note((f"accuracy is not measured: {error}",), str(config.labels))  # a night does not wait for its labels
+        return None
+    note(labels.remarks, str(config.labels))
+    if isinstance(of, InferenceRun):
+        return measure_accuracy(of.images, of.detections, labels, spec, slices=config.slices)
+    wanted = [*image_columns(spec, config.slices), TIME]
+    ids = [image.image_id for image in labels.images]
+    rows = labelled_rows(store(), version.name, version.version, ids, keys=of, columns=wanted)
+    return measure_accuracy(*rows, labels, spec, slices=config.slices) if rows else None
+
+
+def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
+    """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
+    from components.monitoring.alert_book import book_record, latest_book
+    from components.monitoring.notify import send_alerts
+
+    records = store().records(version.name, ALERTS)
+    if told := [record for record in records if record.key == occasion.key]:
+        return AlertBook.from_records(told[0].content["sent"]).firing
+    before = latest_book(records, occasion.subject)
+    book, alerts = before.update(occasion.subject, checks, now=occasion.at)
+    if book == before and not alerts:
+        return ()
+    delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
+    content = book_record(occasion.subject, book if delivery.reached else before, alerts)
+    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=datetime.now(UTC))
+    return alerts

@@ -1,0 +1,263 @@
+"""Run a registered version or a bundle over images, without a flow: `foveal predict`."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.contracts import InferenceRun, ModelArtifact, ModelVersion, Target
+from components.errors import BundleError, ConfigError, NotRegisteredError
+from components.files import replacing
+from components.images.datasets import LabelledDataset
+from components.images.names import local_uri
+from components.images.sources import ImageSource, list_images
+from flows.config.base import Thresholds
+from flows.reporting.progress import advance, note
+from flows.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from model_registry import Registry
+from components.errors import UnavailableError
+from components.inference.shards import Shard
+from components.inference.spread import Spread
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model as it was released: how it is to be run, what counts as a detection, and what the tables call it.
+
+    With `keep_going` a host that does not answer costs its own images and not the run.
+    """
+
+    artifact: ModelArtifact
+    backend: str
+    target: Target
+    label: str
+    thresholds: Thresholds
+    keep_going: bool = False
+
+    def run(
+        self, sources: Sequence[ImageSource], output: Path, progress: Callable[[int, int], None] | None = None
+    ) -> InferenceRun:
+        """Batch inference over images into a folder.
+
+        Raises:
+            FovealError: as `run_batch` does.
+        """
+        from components.inference.batch import run_batch
+        from flows.tasks.predict import on_cluster
+
+        settings = Settings.from_environment()
+        _log.debug("%s: %d images by %s on %s, %s", self.label, len(sources), self.backend, self.target.device, output)
+        with on_cluster(settings.dask) as spread:
+            return run_batch(
+                sources,
+                artifact=_shared(self.artifact, settings) if spread else self.artifact,
+                backend=self.backend,
+                device=self.target.device,
+                threads=self.target.threads,
+                model=self.label,
+                output=output,
+                confidence=self.thresholds.confidence,
+                iou=self.thresholds.iou,
+                progress=progress,
+                spread=spread,
+                keep_going=self.keep_going,
+                resumed=lambda done, total: note([f"goes on after {done} of {total} images, which a run had finished"]),
+            )
+
+    def run_dataset(
+        self, dataset: LabelledDataset, output: Path, progress: Callable[[int, int], None] | None = None
+    ) -> InferenceRun:
+        """Batch inference over the images of a labelled split, by the ids that its labels have.
+
+        Raises:
+            FovealError: as `run_batch` does.
+        """
+        sources = [ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images]
+        return self.run(sources, output, progress)
+
+    def evaluate(
+        self, dataset: LabelledDataset, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, float]:
+        """Accuracy on a labelled split, by metric.
+
+        Raises:
+            FovealError: as `components.benchmark.evaluate` does.
+        """
+        from components.benchmark import evaluate
+
+        target = self.target
+        return evaluate(
+            self.artifact, self.backend, dataset, device=target.device, threads=target.threads, progress=progress
+        )
+
+
+def _shared(artifact: ModelArtifact, settings: Settings) -> ModelArtifact:
+    """The model below the storage root: workers of a cluster do not see the scratch folder of this machine."""
+    place = settings.steps / f"model-{artifact.sha256[:24]}{artifact.path.suffix}"
+    if not place.exists() or place.stat().st_size != artifact.path.stat().st_size:
+        with replacing(place) as aside:
+            shutil.copyfile(artifact.path, aside)
+    return replace(artifact, path=place)
+
+
+def read_bundle(folder: Path, label: str = "") -> Served:
+    """How an unpacked bundle is to be run, after checking all of its files.
+
+    Raises:
+        BundleError: a file is missing, another one than was packed, or not part of the bundle.
+    """
+    from components.package import require_whole
+
+    manifest = require_whole(folder)
+    thresholds = Thresholds(confidence=manifest.thresholds.confidence, iou=manifest.thresholds.iou)
+    return Served(manifest.artifact(folder), manifest.backend, manifest.target, label or manifest.name, thresholds)
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """`NAME`, `NAME@alias` or `NAME/version` as (name, alias or version); the champion by default."""
+    for mark in "@/":
+        name, found, version = text.partition(mark)
+        if found:
+            return name, version
+    return text, "champion"
+
+
+def predict_images(
+    model: str,
+    images: str,
+    output: Path,
+    *,
+    confidence: float | None = None,
+    iou: float | None = None,
+    keep_going: bool = False,
+) -> InferenceRun:
+    """Run a model over images and write Parquet to a folder; a killed run resumes.
+
+    Arguments:
+        model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
+        images: a folder, a glob, a manifest, a URL or one image.
+        output: folder for `images.parquet`, `detections.parquet` and `run.json`.
+        confidence: detections below are dropped; by default as released.
+        iou: overlap above which NMS keeps one box; by default as released.
+        keep_going: a host that does not answer costs its own images, as long as others do.
+
+    Raises:
+        FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
+    """
+    sources = list_images(images)
+    wanted = {name: value for name, value in (("confidence", confidence), ("iou", iou)) if value is not None}
+    with serving(model) as served:
+        asked = replace(
+            served, thresholds=served.thresholds.model_copy(update=wanted), keep_going=keep_going or served.keep_going
+        )
+        return asked.run(sources, output, lambda done, total: advance("batch inference", done, total))
+
+
+@contextmanager
+def serving(model: str) -> Iterator[Served]:
+    """A model unpacked in a place of its own, for as long as it runs.
+
+    A bundle's path goes before a registered name, and that before a folder of other things, such as a model's data.
+
+    Arguments:
+        model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
+
+    Raises:
+        FovealError: no such model, or a damaged bundle.
+    """
+    from components.package import is_bundle, unpack
+
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        folder, path = Path(scratch) / "bundle", Path(model)
+        if is_bundle(path) or (path.exists() and not _is_reference(model)):
+            yield read_bundle(path if path.is_dir() else unpack(path, folder))
+        else:
+            settings = Settings.from_environment()
+            settings.make_root()
+            registry = settings.registry()
+            version = _registered(registry, model)
+            yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")
+
+
+def _is_reference(text: str) -> bool:
+    """Tell what may name a registered version from what can only be a path."""
+    from model_registry import check_name
+
+    name, which = split_reference(text)
+    try:
+        check_name(name)
+    except ConfigError:
+        return False
+    return bool(which) and "/" not in which
+
+
+def _registered(registry: Registry, model: str) -> ModelVersion:
+    """The version that a reference names.
+
+    Raises:
+        BundleError: no such model, but something of that name that is no bundle.
+        RegistryError: no such version.
+    """
+    try:
+        return registry.get(*split_reference(model))
+    except NotRegisteredError as error:
+        if not Path(model).exists():
+            raise
+        raise BundleError(
+            "a registered model, or a bundle's folder or zip",
+            found=f"no model of that name, and no bundle at {Path(model).absolute()}",
+            mend="check the name, or pass the folder that holds manifest.json",
+        ) from error
+
+
+@contextmanager
+def on_cluster(address: str, *, connect_s: float = 20.0) -> Iterator[Spread | None]:
+    """What hands shards to a Dask cluster; None, which does them here, for an empty address.
+
+    Every worker of the cluster must see the storage root by the same path, and have the same Foveal installed.
+
+    Arguments:
+        address: of the scheduler, e.g. ``tcp://dask:8786``.
+        connect_s: how long to wait for it.
+
+    Raises:
+        UnavailableError: `distributed` is not installed, or no scheduler answers.
+    """
+    if not address:
+        yield None
+        return
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise UnavailableError(
+            "distributed, for FOVEAL_DASK", found=str(error), mend="pip install 'foveal[dask]', or unset FOVEAL_DASK"
+        ) from error
+    try:
+        client = Client(address, timeout=connect_s, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"a Dask scheduler at {address}", found=str(error), mend="start it, or unset FOVEAL_DASK"
+        ) from error
+
+    def spread(work: Callable[[Shard], None], shards: Sequence[Shard]) -> Iterator[Shard]:
+        shared = client.scatter(work, broadcast=True)
+        for future in as_completed(client.map(_do, shards, work=shared, pure=False), loop=client.loop):
+            yield future.result()
+
+    with client:
+        yield spread
+
+
+def _do(shard: Shard, work: Callable[[Shard], None]) -> Shard:
+    work(shard)
+    return shard

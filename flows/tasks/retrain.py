@@ -1,0 +1,234 @@
+"""The tasks of a retraining: fetch the champion, learn, and what is written down of the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from components.backends.yolo import require_ultralytics
+from components.contracts import DatasetVersion, GateReport, ModelVersion, Outcome, VisionSpec, dump, load
+from components.errors import ConfigError
+from components.files import sha256_json
+from components.inference.lock import exclusive
+from components.training import SplitNames
+from components.training.attempts import OPEN, Attempt, Ending, earliest_next
+from flows.config.base import ReleaseConfig, validate_config
+from flows.config.retrain import RetrainConfig, TrainingInput
+from flows.reporting.progress import advance
+from flows.reporting.retraining import RetrainSummary
+from flows.runtime.settings import Settings
+from flows.runtime.trusted_checkpoints import require_trusted
+from flows.tasks.components import registry, store
+from flows.tasks.labelling import Original
+from flows.tasks.predict import Served, read_bundle
+from flows.tasks.readiness import why_untrainable
+from flows.tasks.steps import Split, step, workplace
+from model_registry import CHAMPION, Grounds
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version in production, with all that training can go on from.
+
+    Arguments:
+        version: in the registry.
+        bundle: a copy of its bundle.
+        source: the file that it was made from; a checkpoint where it can be trained further.
+        reference: what drift of its images is measured against.
+        released: the parameters that it was released with.
+        served: how it runs.
+    """
+
+    version: ModelVersion
+    bundle: Path
+    source: Path
+    reference: Path | None
+    released: ReleaseConfig
+    served: Served
+
+    @property
+    def untrainable(self) -> str:
+        """Why it cannot be trained further; empty when it can."""
+        return why_untrainable(self.version, self.source)
+
+    @property
+    def spec(self) -> VisionSpec:
+        """What its input and output mean."""
+        return self.served.artifact.spec
+
+    @property
+    def image_size(self) -> int:
+        """Longer side of its input in pixels."""
+        return max(self.spec.input_size)
+
+    @property
+    def original(self) -> Original:
+        """The labelled data that it was released with."""
+        data = self.released.data
+        splits = SplitNames(data.train_split, data.validation_split, data.calibration_split, data.golden_split)
+        return Original(data.labelled, splits, tuple(data.conditions or [data.validation_split]))
+
+    @property
+    def golden(self) -> Split:
+        """The frozen set among them."""
+        return Split(self.original.data, self.original.splits.golden)
+
+    def released_again(self, dataset: DatasetVersion, checkpoint: Path) -> ReleaseConfig:
+        """How a challenger is to be released: as the champion was, from a new checkpoint and new data."""
+        original = self.released.model.original or self.released.model.path
+        changed = {"path": checkpoint, "trust_pickle": True, "original": original}
+        model = self.released.model.model_copy(update=changed)
+        known = sorted(name for name in dataset.images if name.startswith("known_"))
+        data = self.released.data.model_copy(
+            update={
+                "labelled": dataset.data,
+                "images": None,
+                "train_split": "train",
+                "validation_split": "val",
+                "calibration_split": "calibration" if dataset.images.get("calibration") else "train",
+                "golden_split": "golden",
+                "conditions": [*known, *(["recent"] if dataset.images.get("recent") else [])],
+            }
+        )
+        return self.released.model_copy(
+            update={"model": model, "data": data, "promote": "never", "accept_baseline": True}
+        )
+
+
+@step("fetch champion", cached=False, retries=5)
+def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
+    """The champion, its bundle, its reference, and the checkpoint that it came from.
+
+    Arguments:
+        name: of the model.
+        output: folder for its files.
+        trust: the checkpoint may be unpickled although nobody has trusted it on this storage root.
+    """
+    store = registry()
+    version = store.get(name, CHAMPION)
+    label = f"{version.name}/{version.version}"
+    source = store.download_source(version, output) or Path("a file that was not kept")
+    require_ultralytics(source)
+    released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
+    untrainable = why_untrainable(version, source)
+    if released.model.trust_pickle and not untrainable:
+        require_trusted(source, label, asked=trust)
+    if not untrainable and not released.data.labelled.exists():
+        raise ConfigError(
+            f"the labelled data that {label} was released with",
+            found=f"nothing at {released.data.labelled}",
+            mend="put it back, or release the model again from where it is now",
+        )
+    bundle = store.download_bundle(version, output / "champion")
+    reference = store.download_reference(version, output)
+    return Champion(version, bundle, source, reference, released, read_bundle(bundle, label))
+
+
+def on_this_machine(config: RetrainConfig) -> RetrainConfig:
+    """Name the device that training takes place on here, so that the step's key and the record in MLflow hold it."""
+    from components.training import training_device
+
+    training = config.training.model_copy(update={"device": training_device(config.training.device)})
+    return config.model_copy(update={"training": training})
+
+
+@step("log dataset", cached=False, retries=5)
+def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | None = None) -> None:
+    """Keep in MLflow what a challenger is trained on, and once there is one, as an input of its run."""
+    registry().log_dataset(name, dataset, challenger.run_id if challenger else None)
+
+
+@step("log training", cached=False, retries=5)
+def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path, config: RetrainConfig) -> None:
+    """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
+    parameters = {
+        "started_from": f"{champion.version.name}/{champion.version.version}",
+        **config.training.model_dump(),
+    }
+    registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))
+
+
+@step("fine-tune")
+def learn(source: Path, dataset: DatasetVersion, image_size: int, training: TrainingInput, trust: bool) -> Path:
+    """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
+    from components.training import FineTuning, fine_tune
+
+    asked = FineTuning(**training.model_dump())
+    tuned = fine_tune(
+        source,
+        dataset.data,
+        workplace(),
+        image_size=image_size,
+        training=asked,
+        trust=trust,
+        progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
+    )
+    return tuned.checkpoint
+
+
+def grounds_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Grounds:
+    """What is written down of the decision on a challenger."""
+    return Grounds(
+        trigger=config.trigger,
+        who=Settings.from_environment().user,
+        reasons=report.reasons,
+        event=config.event,
+        gates=report,
+        hashes={"dataset": dataset.sha256},
+    )
+
+
+KIND = "retraining"  # of the records
+
+
+@contextmanager
+def in_flight(name: str) -> Iterator[bool]:
+    """Hold the model's one place for a retraining, until this process ends in whatever way; False when it is taken."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(Settings.from_environment().root / "retraining" / name))
+        except ConfigError:
+            yield False
+            return
+        yield True
+
+
+def known_answer(config: RetrainConfig) -> RetrainSummary | None:
+    """Find what came of the event when it was dealt with; None for none, and for one that was not or that is open."""
+    if not config.event:
+        return None
+    for record in store().records(config.name, KIND):
+        if record.content["event"] == config.event and record.content["summary"]["state"] not in OPEN:
+            return replace(load(RetrainSummary, record.content["summary"]), repeated=True)
+    for made in registry().decisions(config.name):  # one that was killed after it had decided
+        if made.decision.event == config.event:
+            return replace(RetrainSummary.decided(config, made.decision), repeated=True)
+    return None
+
+
+def cooling_down(config: RetrainConfig) -> str:
+    """Why an automatic retraining has to wait; empty when it need not. A rollback is the rejection that came late."""
+    if config.trigger == "by hand":
+        return ""
+    records = store().records(config.name, KIND)
+    ended = [Attempt(one.content["event"], one.at, Ending(one.content["summary"]["state"])) for one in records]
+    undone = [made for made in registry().decisions(config.name) if made.decision.outcome is Outcome.ROLLED_BACK]
+    ended += [Attempt(made.decision.event, made.at, Ending.REJECTED) for made in undone]
+    ended.sort(key=lambda attempt: attempt.at)
+    until = earliest_next(ended, timedelta(hours=config.cooldown_hours))
+    if until is None or datetime.now(UTC) >= until:
+        return ""
+    why = "a rejected challenger or a rollback"
+    return f"cooling down after {why} until {until:%Y-%m-%d %H:%M} UTC; it can be started by hand"
+
+
+def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:
+    """Keep what came of a retraining, once for each event; one that lacked labels or a quiet machine stays open."""
+    at = datetime.now(UTC)
+    ended = config.event and done.state not in OPEN
+    key = sha256_json([config.event if ended else at.isoformat()])[:32]
+    content = {"event": config.event, "trigger": config.trigger, "summary": dump(done)}
+    store().put_record(config.name, champion.version, KIND, key, content, at=at)

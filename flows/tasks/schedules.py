@@ -1,0 +1,28 @@
+"""Schedules that wait for the first release of their model: a night of a model that does not exist is a failure."""
+
+from __future__ import annotations
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+from flows.tasks.steps import step
+
+OURS = "made-by-foveal"  # the tag of what `deploy` made, and may remove
+WAITS = "waits-for-first-release"  # the tag of a deployment whose schedule begins with the model's first release
+
+
+@step("start schedules", cached=False, retries=5)
+def start_waiting(name: str) -> None:
+    """Start the schedules that waited for a champion of this model."""
+    start(name)
+
+
+def start(name: str) -> None:
+    """Do so without a flow."""
+    waiting = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS, WAITS, name]))
+    with get_client(sync_client=True) as client:
+        for found in client.read_deployments(deployment_filter=waiting):
+            schedules = [DeploymentScheduleUpdate(schedule=one.schedule, active=True) for one in found.schedules]
+            tags = [tag for tag in found.tags if tag != WAITS]
+            client.update_deployment(found.id, DeploymentUpdate(tags=tags, schedules=schedules))

@@ -1,0 +1,98 @@
+"""`-q` leaves results and errors, `-v` adds details; both before and after the name of a command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import clean_environment
+
+SCRIPT = """
+import logging
+from flows import cli, screen
+from components.errors import ConfigError
+from flows.reporting.progress import note
+
+@cli.app.command("try")
+def attempt() -> None:
+    with screen.progress(False):
+        note(["a night was picked up"])
+        logging.getLogger("components.inference").debug("from https://user:secret@store.example/shots")
+    print("the result")
+    raise ConfigError("a model", found="https://user:secret@store.example/model")
+
+cli.main()
+"""
+
+
+def attempt(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        env=clean_environment(cwd / "home"),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_usually_notes_and_the_line_of_an_error_are_shown(tmp_path):
+    done = attempt("try", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "the result\n")
+    note, error = done.stderr.splitlines()
+    assert note == "note: a night was picked up" and error.startswith("error: expected a model")
+
+
+@pytest.mark.parametrize("arguments", [("-q", "try"), ("try", "--quiet")])
+def test_quiet_leaves_results_and_errors(tmp_path, arguments):
+    done = attempt(*arguments, cwd=tmp_path)
+    assert done.stdout == "the result\n"
+    (error,) = done.stderr.splitlines()
+    assert error.startswith("error: expected a model")
+
+
+@pytest.mark.parametrize("arguments", [("--verbose", "try"), ("try", "-v")])
+def test_verbose_adds_the_log_and_the_traceback_without_secrets(tmp_path, arguments):
+    done = attempt(*arguments, cwd=tmp_path)
+    lines = done.stderr.splitlines()
+    assert any("DEBUG components.inference: from https://" in line for line in lines)
+    assert "Traceback (most recent call last):" in lines and lines[-1].startswith("error: expected a model")
+    assert "secret" not in done.stderr
+
+
+def test_a_working_directory_that_was_removed_is_one_line(tmp_path):
+    place = tmp_path / "gone"
+    place.mkdir()
+    program = f"import os\nos.rmdir({str(place)!r})\nfrom flows import cli\ncli.main()\n"
+    for command in ("models", "doctor"):
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", program, command],
+            env={key: value for key, value in clean_environment(tmp_path).items() if key != "FOVEAL_HOME"},
+            cwd=place,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert "expected a working directory" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_that_names_the_variable(tmp_path):
+    """/proc takes no folder of anybody's, not even of root."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from flows import cli; cli.main()", "history", "parts"],
+        env=clean_environment(Path("/proc/foveal/home")),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "/proc/foveal" in done.stderr and "FOVEAL_HOME" in done.stderr

@@ -1,0 +1,40 @@
+"""A command that is told to end, ends: in order, or without what hangs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import psutil
+
+from tests.conftest import clean_environment
+
+
+def test_a_process_whose_end_hangs_is_ended_with_what_it_started(tmp_path):
+    script = (
+        "import subprocess, sys, time\n"
+        "from flows.runtime.ending import end_in_order\n"
+        "end_in_order()\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "try:\n"
+        "    print(child.pid, flush=True)\n"
+        "    time.sleep(600)\n"
+        "finally:\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=clean_environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    child = int(process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert told == "error: stopped; finished steps are kept, the same command resumes\n"
+    with suppress(psutil.NoSuchProcess):  # or nobody has asked yet how it ended
+        assert psutil.Process(child).status() == psutil.STATUS_ZOMBIE

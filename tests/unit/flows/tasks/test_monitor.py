@@ -1,0 +1,98 @@
+"""What a night does about images that are gone and hosts that do not answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from components.contracts import InferenceRun, ModelVersion
+from components.images.sources import ImageSource, list_images
+from components.monitoring import Watermark
+from flows.config.ab_test import AbConfig
+from flows.config.base import MonitorConfig, NightlyConfig
+from flows.config.batch_inference import BatchConfig
+from flows.reporting.progress import reading
+from flows.runtime.settings import Settings
+from flows.tasks import monitor as watching
+
+
+@pytest.fixture
+def shots(tmp_path, monkeypatch):
+    """A folder with two images, below a storage root of its own."""
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FOVEAL_ALERT_URLS", raising=False)
+    place = tmp_path / "shots"
+    place.mkdir()
+    for name in ("a.jpg", " a.jpg"):
+        Image.new("RGB", (8, 8)).save(place / name)
+    return place
+
+
+VERSION = ModelVersion("digits", 3, "run")
+
+
+def planned_earlier(config: NightlyConfig, hours: int = 24):
+    store = Settings.from_environment().store
+    images = list_images(config.images)
+    return Watermark(store, config.name, config.images).next_window(
+        images, at=datetime.now(UTC) - timedelta(hours=hours), version="3"
+    )
+
+
+def test_a_plan_of_an_earlier_night_is_taken_up_while_one_of_its_images_is_left(shots):
+    config = NightlyConfig(name="digits", images=str(shots))
+    earlier = planned_earlier(config)
+    (shots / "a.jpg").unlink()
+    told = []
+    with reading(told.append):
+        found = watching.plan_window.fn(config, VERSION)
+    assert found.window == earlier and found.given_up == ()
+    (line,) = told
+    assert line.startswith("goes on with an unfinished night, planned at ") and line.endswith(" UTC: 2 images")
+    assert watching.images_of(found.window).listed == earlier.images
+
+
+def test_a_plan_whose_images_are_all_gone_is_given_up_with_a_word(shots):
+    config = NightlyConfig(name="digits", images=str(shots))
+    planned_earlier(config)
+    for path in list(shots.iterdir()):
+        path.unlink()
+    Image.new("RGB", (9, 9)).save(shots / "new.jpg")
+    told = []
+    with reading(told.append):
+        found = watching.plan_window.fn(config, VERSION)
+    assert told == []
+    assert [image.image_id for image in found.window.images] == ["new.jpg"]
+    (line,) = found.given_up
+    assert "gave up the window of" in line and "none of its 2 images is there any more" in line
+    watching.commit_window.fn(config, found.window)
+    assert watching.plan_window.fn(config, VERSION) == watching.Planned(None)
+
+
+def test_a_dead_host_is_told_once_and_again_when_it_answers(shots):
+    config = NightlyConfig(name="digits", images=str(shots))
+    run = InferenceRun(Path("out"), "digits/3", 3, (), 1.0, 1, (("https://dead", 2),))
+    told = []
+    for night, unreachable in enumerate([run.unreachable, run.unreachable, (), ()]):
+        window = planned_earlier(config, hours=night)
+        window = replace(window, key=f"{night}" * 64, images=(ImageSource("a", "b"),) * 5)
+        arrivals = watching.watch_places.fn(config, VERSION, window, replace(run, unreachable=unreachable))
+        told.append([(alert.rule, alert.status.value) for alert in arrivals.alerts])
+    assert told == [[("unreachable_places", "firing")], [], [("unreachable_places", "resolved")], []]
+
+
+@pytest.mark.parametrize("address", ["https://host/all.csv?token=hush", "https://us'er:pa'ss@host/shots"])
+def test_an_address_with_a_secret_is_no_parameter_of_a_flow(address):
+    for kind, named in (
+        (NightlyConfig, {"name": "digits"}),
+        (MonitorConfig, {"name": "digits"}),
+        (BatchConfig, {"model": "digits"}),
+        (AbConfig, {"name": "digits", "a": "1", "b": "2"}),
+    ):
+        with pytest.raises(ValidationError, match="without a secret"):
+            kind(**named, images=address)

@@ -1,0 +1,50 @@
+"""The reference of a night: held-out images and accepted windows, written once for each set of them."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.contracts import DriftState, InferenceRun, ModelVersion
+from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
+from components.monitoring import MonitoringStore, TrendPoint, assess, build_reference
+from components.monitoring.stored import remember
+from components.monitoring.tables import read_reference
+from flows.tasks import components as tasks
+
+MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)
+DIGITS = ModelVersion("digits", 3, "run")
+
+
+def finished(folder, seed, at=MONDAY):
+    """A run of 60 ordinary images."""
+    rng, ids = np.random.default_rng(seed), [f"{seed}-{k}.jpg" for k in range(60)]
+    folder.mkdir()
+    rows = {name: rng.normal(100, 15, 60) for name in IMAGE_COLUMNS} | {"prediction_count": rng.normal(5, 1, 60)}
+    rows |= {"image_id": ids, "status": ["ok"] * 60, "statistics_recipe": [STATISTICS_RECIPE] * 60}
+    times = pa.array([at] * 60, pa.timestamp("us", tz="UTC"))
+    pq.write_table(pa.table(rows).append_column("predicted_at", times), folder / "images.parquet")
+    pq.write_table(pa.table({"image_id": pa.array([], pa.string())}), folder / "detections.parquet")
+    return InferenceRun(folder, "digits/3", 60, (), 1.0, STATISTICS_RECIPE)
+
+
+def test_a_night_leaves_no_old_pooled_reference_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
+    held_out = build_reference(finished(tmp_path / "held-out", 0), tmp_path / "reference.parquet")
+    assert tasks.pool_reference.fn(held_out, DIGITS) == held_out, "nothing was accepted yet"
+    store, pooled = MonitoringStore(tmp_path / "home" / "store"), []
+    for night in range(3):
+        at = MONDAY + timedelta(days=night)
+        run = finished(tmp_path / f"night-{night}", night + 1, at)
+        point = TrendPoint(at, DriftState.OK, 60, 0.0, 0.9, 0.4)
+        remember(store, "digits", 3, store.append(run), assess(run, held_out), {}, point, at=at)
+        for path in pooled[-1:]:
+            os.utime(path, (0, 0))
+        pooled.append(tasks.pool_reference.fn(held_out, DIGITS))
+        assert tasks.pool_reference.fn(held_out, DIGITS) == pooled[-1], "the same windows are pooled once"
+    assert [path.exists() for path in pooled] == [False, False, True]
+    assert read_reference(pooled[-1]).samples == 4 * 60
