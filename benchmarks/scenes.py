@@ -20,8 +20,8 @@ from components.monitoring.tables import HELD_OUT, DriftTable, joined, read_wind
 from components.monitoring.tolerance import learn_tolerances
 from components.optimize.source import open_model
 from components.targets import load_target
-from flows.config.base import Thresholds
 from flows.config.demo import MODEL
+from flows.config.release import Thresholds
 from flows.tasks.calibrate import Predict
 from flows.tasks.predict import Served
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from components.images.digits import write_detection_dataset
-from flows.config.base import MonitorConfig
 from flows.config.demo import COUNTS, NAME, data_folder, release_config, retrain_config
+from flows.config.monitor import MonitorConfig
 from flows.reporting.formats import plain, short
 from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.config.base import MonitorConfig
+from flows.config.monitor import MonitorConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.summary import MonitorSummary

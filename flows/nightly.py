@@ -16,7 +16,7 @@ from components.contracts import InferenceRun, ModelVersion, VisionSpec
 from components.errors import OutageError
 from components.monitoring import PlannedWindow
 from components.monitoring.alert_book import Alert
-from flows.config.base import NightlyConfig
+from flows.config.monitor import NightlyConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.summary import MonitorSummary, NightlySummary, lines_of

@@ -26,7 +26,7 @@ from components.contracts import (
 from components.images.classes import in_classes_of
 from components.images.datasets import LabelledDataset, load_dataset
 from components.targets import load_target
-from flows.config.base import ReleaseConfig
+from flows.config.release import ReleaseConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.progress import note

@@ -17,9 +17,7 @@ import typer
 from components.credentials import redact
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
-from flows.cli import ab, deploy, doctor, gates, labels, metrics, models, retrain, up
-from flows.cli import compare as comparing
-from flows.cli import promote as promotion
+from flows.cli import deploy, doctor, evidence, labels, models, promote, retrain, up
 from flows.cli.group import Group
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import print_plainly
@@ -42,18 +40,15 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle", rich_help_panel=RUNNING)
-app.add_typer(promotion.app)
-app.add_typer(comparing.app)
+app.add_typer(promote.app)
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift", rich_help_panel=WATCHING)
-app.add_typer(ab.app)
-app.add_typer(gates.app)
+app.add_typer(evidence.app)
 app.add_typer(retrain.app)
 app.add_typer(deploy.app)
 app.add_typer(up.app)
 app.add_typer(doctor.app)
 app.add_typer(labels.app, name="labels", rich_help_panel=IMPROVING)
-app.add_typer(metrics.app)
 app.add_typer(models.app)
 
 
@@ -90,7 +85,8 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
-    from flows.config.base import ReleaseConfig, read_config
+    from flows.config.base import read_config
+    from flows.config.release import ReleaseConfig
 
     parameters = read_config(config, ReleaseConfig)
     if trust_pickle:
@@ -121,7 +117,8 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
-    from flows.config.base import MonitorConfig, validate_config
+    from flows.config.base import validate_config
+    from flows.config.monitor import MonitorConfig
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
@@ -149,7 +146,8 @@ def nightly(
     as_json: Json = False,
 ) -> None:
     """Look at the images that came since the last night: predict, keep, judge, report, tell."""
-    from flows.config.base import NightlyConfig, validate_config
+    from flows.config.base import validate_config
+    from flows.config.monitor import NightlyConfig
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
@@ -215,7 +213,7 @@ def demo(
     """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
     from components.backends.yolo import require_ultralytics
     from flows import demo as demonstration
-    from flows.cli.screens.demo import show_demo
+    from flows.cli.screens.release import show_demo
     from flows.config.demo import MODEL
 
     require_ultralytics(MODEL)

@@ -10,55 +10,44 @@ from pydantic import Field, field_validator, model_validator
 from components.benchmark.fixed_size import PILOT
 from components.contracts import AbMode
 from components.errors import ConfigError
-from flows.config.base import Parameters, at, check_address
+from flows.config.base import Parameters, check_address
 from model_registry import check_name
 
 
 class AbConfig(Parameters):
     """Which two versions, over which images, and how the test is to be judged."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
-    a: str = Field(
-        description="Version A: a version number, an alias, or the path of a bundle.", json_schema_extra=at(1)
-    )
-    b: str = Field(description="Version B, likewise.", json_schema_extra=at(2))
-    images: str = Field(description="A folder, a glob, a manifest or a URL.", json_schema_extra=at(3))
+    name: str = Field(description="Name of the registered model.")
+    a: str = Field(description="Version A: a version number, an alias, or the path of a bundle.")
+    b: str = Field(description="Version B, likewise.")
+    images: str = Field(description="A folder, a glob, a manifest or a URL.")
     labels: Path | None = Field(
         None,
         description="A YOLO data.yaml or an image folder; images are matched by id. Without labels nothing is decided.",
-        json_schema_extra=at(4),
     )
-    labels_split: str = Field("val", description="The split that holds them.", json_schema_extra=at(5))
+    labels_split: str = Field("val", description="The split that holds them.")
     mode: AbMode = Field(
         AbMode.SHADOW,
         description="shadow: both versions see every image; split: each sees its share, by the hash of the image's id.",
-        json_schema_extra=at(6),
     )
-    share: float = Field(0.5, gt=0, lt=1, description="Of the images that B sees in a split.", json_schema_extra=at(7))
+    share: float = Field(0.5, gt=0, lt=1, description="Of the images that B sees in a split.")
     delta: float = Field(
         0.02,
         gt=0,
         lt=1,
         description="δ: the smallest difference of mean scores that matters.",
-        json_schema_extra=at(8),
     )
     sequential: bool = Field(
         False,
         description="Judge at any time by an always-valid test; otherwise once, at a fixed number of images.",
-        json_schema_extra=at(9),
     )
     samples: int | None = Field(
         None,
         ge=PILOT,
         description=f"That number; none plans it by δ and the spread of the first {PILOT} scores.",
-        json_schema_extra=at(10),
     )
-    experiment: str | None = Field(
-        None, description="Name of the test; one of that name is gone on with.", json_schema_extra=at(11)
-    )
-    salt: str | None = Field(
-        None, description="Of the hash that divides the images; none takes the test's name.", json_schema_extra=at(12)
-    )
+    experiment: str | None = Field(None, description="Name of the test; one of that name is gone on with.")
+    salt: str | None = Field(None, description="Of the hash that divides the images; none takes the test's name.")
 
     _images = field_validator("images")(lambda value: check_address(value))
 

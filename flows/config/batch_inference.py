@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from flows.config.base import Parameters, at, check_address
+from flows.config.base import Parameters, check_address
 
 
 class BatchConfig(Parameters):
@@ -15,26 +15,19 @@ class BatchConfig(Parameters):
     model: str = Field(
         min_length=1,
         description="A registered model, NAME (its champion), NAME@alias or NAME/version; or a bundle's folder or zip.",
-        json_schema_extra=at(0),
     )
-    images: str = Field(
-        min_length=1, description="A folder, a glob, a manifest, a URL or one image.", json_schema_extra=at(1)
-    )
+    images: str = Field(min_length=1, description="A folder, a glob, a manifest, a URL or one image.")
     output: Path | None = Field(
         None,
         description="Folder for the Parquet files; unset: one below the storage root, named by model and images. "
         "A run that was stopped resumes in it.",
-        json_schema_extra=at(2),
     )
-    confidence: float | None = Field(
-        None, ge=0, le=1, description="Detections below are dropped; unset: as released.", json_schema_extra=at(3)
-    )
+    confidence: float | None = Field(None, ge=0, le=1, description="Detections below are dropped; unset: as released.")
     iou: float | None = Field(
         None,
         ge=0,
         le=1,
         description="Overlap above which NMS keeps one box; unset: as released.",
-        json_schema_extra=at(4),
     )
 
     _images = field_validator("images")(lambda value: check_address(value))

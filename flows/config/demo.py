@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.images.digits import SceneCounts
-from flows.config.base import BenchmarkInput, DataInput, ModelInput, ReleaseConfig
+from flows.config.release import BenchmarkInput, DataInput, ModelInput, ReleaseConfig
 from flows.config.retrain import RetrainConfig, RetrainDataInput
 from flows.runtime.settings import Settings
 

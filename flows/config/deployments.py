@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from components.errors import ConfigError
-from flows.config.base import NightlyConfig, Parameters, ReleaseConfig, at, read_config, read_values, validate_config
+from flows.config.base import Parameters, read_config, read_values, validate_config
 from flows.config.cron import check_cron
 from flows.config.demo import NAME, data_folder, retrain_config
 from flows.config.gates import GatesInput
+from flows.config.monitor import NightlyConfig
+from flows.config.release import ReleaseConfig
 from flows.config.retrain import RetrainConfig, RetrainDataInput, TrainingInput
 from flows.runtime.settings import Settings
 
@@ -31,26 +33,22 @@ def machine_timezone() -> str:
 class RetrainingOptions(Parameters):
     """What a drift of this model, or a loss of its accuracy, leads to."""
 
-    automatic: bool = Field(
-        True, description="Start a retraining without asking; the gates decide on promotion.", json_schema_extra=at(0)
-    )
+    automatic: bool = Field(True, description="Start a retraining without asking; the gates decide on promotion.")
     event_cooldown_hours: float = Field(
-        6, ge=0, description="How long after an event that started one further events do not.", json_schema_extra=at(1)
+        6, ge=0, description="How long after an event that started one further events do not."
     )
     cron: str | None = Field(
         None,
         description="When it is retrained whatever its nights say, as cron has it, such as 0 4 * * sun.",
-        json_schema_extra=at(2),
     )
     cooldown_hours: float = Field(
         24,
         ge=0,
         description="How long an automatic retraining waits after a rejection; doubles with each further one.",
-        json_schema_extra=at(3),
     )
-    data: RetrainDataInput = Field(default_factory=RetrainDataInput, json_schema_extra=at(4))
-    training: TrainingInput = Field(default_factory=TrainingInput, json_schema_extra=at(5))
-    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(6))
+    data: RetrainDataInput = Field(default_factory=RetrainDataInput)
+    training: TrainingInput = Field(default_factory=TrainingInput)
+    gates: GatesInput = Field(default_factory=GatesInput)
 
     _cron = field_validator("cron")(lambda value: value and check_cron(value))
 
@@ -58,24 +56,18 @@ class RetrainingOptions(Parameters):
 class WatchedModel(NightlyConfig):
     """A model that is looked at every night: the parameters of nightly monitoring, and when."""
 
-    cron: str = Field("0 2 * * *", description="When, as cron has it: at 02:00.", json_schema_extra=at(9))
+    cron: str = Field("0 2 * * *", description="When, as cron has it: at 02:00.")
     timezone: str = Field(
         default_factory=machine_timezone,
         description="Of cron and deadline, e.g. Europe/Zurich.",
-        json_schema_extra=at(10),
     )
     active: bool | None = Field(
         None,
         description="Whether the schedule runs; unset: it begins active, and stays what people make it in the UI.",
-        json_schema_extra=at(11),
     )
-    deadline: time = Field(
-        time(6), description="When a scheduled night must have completed; an alert otherwise.", json_schema_extra=at(12)
-    )
-    release: Path | None = Field(
-        None, description="The YAML file that it is released with; fills the form of release.", json_schema_extra=at(13)
-    )
-    retraining: RetrainingOptions = Field(default_factory=RetrainingOptions, json_schema_extra=at(14))
+    deadline: time = Field(time(6), description="When a scheduled night must have completed; an alert otherwise.")
+    release: Path | None = Field(None, description="The YAML file that it is released with; fills the form of release.")
+    retraining: RetrainingOptions = Field(default_factory=RetrainingOptions)
 
     _cron = field_validator("cron")(lambda value: check_cron(value))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from components.benchmark import GatePolicy
-from flows.config.base import Parameters, at, check_statistics
+from flows.config.base import Parameters
+from flows.config.monitor import check_statistics
 from model_registry import check_name
 
 
@@ -19,48 +20,30 @@ class GatesInput(Parameters):
         gt=0,
         le=1,
         description="What the deciding metric may lose on the golden set at most.",
-        json_schema_extra=at(0),
     )
     least_improvement: float | None = Field(
         0.02,
         ge=0,
         le=1,
         description="What it must gain on recent images where drift was the cause.",
-        json_schema_extra=at(1),
     )
-    slice_margin: float | None = Field(
-        0.05, gt=0, le=1, description="What a slice or a class may lose at most.", json_schema_extra=at(2)
-    )
-    slice_samples: int = Field(
-        50, ge=2, description="Images of a slice, or objects of a class, that it takes.", json_schema_extra=at(3)
-    )
+    slice_margin: float | None = Field(0.05, gt=0, le=1, description="What a slice or a class may lose at most.")
+    slice_samples: int = Field(50, ge=2, description="Images of a slice, or objects of a class, that it takes.")
     slices: tuple[str, ...] = Field(
         ("brightness", "contrast", "sharpness"),
         description="Image statistics that the golden and the recent set are divided by, into thirds.",
-        json_schema_extra=at(4),
     )
-    minimum_images: int = Field(
-        30, ge=2, description="Of the golden and of the recent set, to decide anything.", json_schema_extra=at(5)
-    )
-    latency_increase: float | None = Field(
-        0.10, ge=0, le=10, description="Of the p95 at most, as a share.", json_schema_extra=at(6)
-    )
-    size_ratio: float | None = Field(
-        1.25, gt=0.1, le=100, description="Of the model files at most.", json_schema_extra=at(7)
-    )
-    memory_ratio: float | None = Field(
-        1.25, gt=0.1, le=100, description="Of the peak memory at most.", json_schema_extra=at(8)
-    )
+    minimum_images: int = Field(30, ge=2, description="Of the golden and of the recent set, to decide anything.")
+    latency_increase: float | None = Field(0.10, ge=0, le=10, description="Of the p95 at most, as a share.")
+    size_ratio: float | None = Field(1.25, gt=0.1, le=100, description="Of the model files at most.")
+    memory_ratio: float | None = Field(1.25, gt=0.1, le=100, description="Of the peak memory at most.")
     rounds: int = Field(
         10,
         ge=6,
         le=100,
         description="Interleaved rounds; four times as many if it takes them.",
-        json_schema_extra=at(9),
     )
-    calls: int = Field(
-        20, ge=1, le=1000, description="Timed calls per model and round; 130 in all.", json_schema_extra=at(10)
-    )
+    calls: int = Field(20, ge=1, le=1000, description="Timed calls per model and round; 130 in all.")
 
     _statistics = field_validator("slices")(lambda value: check_statistics(value))
 
@@ -72,24 +55,20 @@ class GatesInput(Parameters):
 class GatesConfig(Parameters):
     """Which version is to take the place of which, and on which images they are compared."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
-    challenger: str = Field("challenger", description="An alias or a version number.", json_schema_extra=at(1))
-    against: str = Field("champion", description="An alias or a version number.", json_schema_extra=at(2))
-    data: Path = Field(description="A YOLO data.yaml, or an image folder split/class/*.jpg.", json_schema_extra=at(3))
+    name: str = Field(description="Name of the registered model.")
+    challenger: str = Field("challenger", description="An alias or a version number.")
+    against: str = Field("champion", description="An alias or a version number.")
+    data: Path = Field(description="A YOLO data.yaml, or an image folder split/class/*.jpg.")
     golden_split: str | None = Field(
         None,
         description="The split that is never trained on; by default the one that the champion was released with.",
-        json_schema_extra=at(4),
     )
-    recent_data: Path | None = Field(
-        None, description="Where recent labelled images are, if elsewhere.", json_schema_extra=at(5)
-    )
+    recent_data: Path | None = Field(None, description="Where recent labelled images are, if elsewhere.")
     recent_split: str | None = Field(
         None,
         description="Their split; with recent images the challenger must be better on them.",
-        json_schema_extra=at(6),
     )
-    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(7))
+    gates: GatesInput = Field(default_factory=GatesInput)
 
     _name = field_validator("name")(lambda value: check_name(value))
 

@@ -6,36 +6,32 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from flows.config.base import Parameters, at, check_model_name
+from flows.config.base import Parameters, check_model_name
 
 
 class PromotionConfig(Parameters):
     """Which version is to be in production, by a person's decision."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
+    name: str = Field(description="Name of the registered model.")
     action: Literal["promote", "rollback"] = Field(
         "promote",
         description="promote: the version below becomes the champion; rollback: the champion before this one does, and "
         "with each further rollback the one before that.",
-        json_schema_extra=at(1),
     )
     version: str = Field(
         "challenger",
         min_length=1,
         description="An alias or a version number; a rollback does not look at it.",
-        json_schema_extra=at(2),
     )
     to: int | None = Field(
         None,
         ge=1,
         description="Where a rollback goes back to: a version that was in production; the last one if empty.",
-        json_schema_extra=at(3),
     )
-    reason: str = Field("", description="Why, for the record.", json_schema_extra=at(4))
+    reason: str = Field("", description="Why, for the record.")
     who: str = Field(
         "",
         description="Who decides, for the record; by default whoever runs the process: Prefect's pages know no person.",
-        json_schema_extra=at(5),
     )
 
     _name = field_validator("name")(lambda value: check_model_name(value))

@@ -10,43 +10,31 @@ from pydantic import Field, field_validator
 
 from components.contracts import GateReport
 from components.training import Selection
-from flows.config.base import Parameters, at, check_model_name
+from flows.config.base import Parameters, check_model_name
 from flows.config.gates import GatesInput
 
 
 class RetrainDataInput(Parameters):
     """What a retraining learns from."""
 
-    minimum_labels: int = Field(
-        160, ge=1, description="Newly labelled images, unknown to the champion, that it needs.", json_schema_extra=at(0)
-    )
-    queue_size: int = Field(
-        200, ge=1, description="Images to queue for labelling when there are fewer.", json_schema_extra=at(1)
-    )
+    minimum_labels: int = Field(160, ge=1, description="Newly labelled images, unknown to the champion, that it needs.")
+    queue_size: int = Field(200, ge=1, description="Images to queue for labelling when there are fewer.")
     labels: Path | None = Field(
         None,
         description="More labelled images: a YOLO data.yaml or an image folder; besides those of the labelling queue.",
-        json_schema_extra=at(2),
     )
-    labels_split: str = Field("train", description="The split that holds them.", json_schema_extra=at(3))
-    held_out_share: float = Field(
-        0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.", json_schema_extra=at(4)
-    )
-    most_images: int = Field(
-        4000, ge=1, description="To train on; new images are never cut, original ones are.", json_schema_extra=at(5)
-    )
-    replay_share: float = Field(
-        0.5, ge=0, lt=1, description="Of the training images that stays original ones.", json_schema_extra=at(6)
-    )
+    labels_split: str = Field("train", description="The split that holds them.")
+    held_out_share: float = Field(0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.")
+    most_images: int = Field(4000, ge=1, description="To train on; new images are never cut, original ones are.")
+    replay_share: float = Field(0.5, ge=0, lt=1, description="Of the training images that stays original ones.")
     pseudo_share: float = Field(
         0.0,
         ge=0,
         le=0.5,
         description="Of the training images that may carry the champion's own labels; 0 is none.",
-        json_schema_extra=at(7),
     )
     pseudo_confidence: float = Field(
-        0.9, gt=0, le=1, description="Of every one of the champion's labels in such an image.", json_schema_extra=at(8)
+        0.9, gt=0, le=1, description="Of every one of the champion's labels in such an image."
     )
 
     def selection(self) -> Selection:
@@ -63,48 +51,41 @@ class RetrainDataInput(Parameters):
 class TrainingInput(Parameters):
     """How the champion is to learn from the new data."""
 
-    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training images.", json_schema_extra=at(0))
-    learning_rate: float = Field(0.0005, gt=0, lt=1, description="Highest rate of AdamW.", json_schema_extra=at(1))
+    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training images.")
+    learning_rate: float = Field(0.0005, gt=0, lt=1, description="Highest rate of AdamW.")
     blend: float = Field(
         0.6,
         gt=0,
         le=1,
         description="Share of the way from the champion's weights to the new ones; less forgets less.",
-        json_schema_extra=at(2),
     )
-    batch: int = Field(16, ge=2, le=1024, description="Images per step.", json_schema_extra=at(3))
+    batch: int = Field(16, ge=2, le=1024, description="Images per step.")
     device: str = Field(
         "auto",
         description="As torch calls it, e.g. cpu or cuda:0; auto: a GPU that torch can use where it runs, else cpu.",
-        json_schema_extra=at(4),
     )
 
 
 class RetrainConfig(Parameters):
     """Which model, why, from which labels, and what a challenger must show."""
 
-    name: str = Field(description="Name of the registered model.", json_schema_extra=at(0))
+    name: str = Field(description="Name of the registered model.")
     trigger: Literal["by hand", "drift", "accuracy", "schedule"] = Field(
         "by hand",
         description="Why. After a drift or a loss of accuracy the challenger must be better on recent images.",
-        json_schema_extra=at(1),
     )
-    event: str = Field(
-        "", description="Id of what started it; one that was dealt with does nothing.", json_schema_extra=at(2)
-    )
-    data: RetrainDataInput = Field(default_factory=RetrainDataInput, json_schema_extra=at(3))
-    training: TrainingInput = Field(default_factory=TrainingInput, json_schema_extra=at(4))
-    gates: GatesInput = Field(default_factory=GatesInput, json_schema_extra=at(5))
+    event: str = Field("", description="Id of what started it; one that was dealt with does nothing.")
+    data: RetrainDataInput = Field(default_factory=RetrainDataInput)
+    training: TrainingInput = Field(default_factory=TrainingInput)
+    gates: GatesInput = Field(default_factory=GatesInput)
     cooldown_hours: float = Field(
         24,
         ge=0,
         description="How long an automatic retraining waits after a rejection; doubles with each further one.",
-        json_schema_extra=at(6),
     )
     trust_pickle: bool = Field(
         False,
         description="Load the champion's checkpoint, which can run any code, although it was not released from here.",
-        json_schema_extra=at(7),
     )
 
     _name = field_validator("name")(lambda value: check_model_name(value))

@@ -20,11 +20,12 @@ from pydantic import BaseModel
 from flows.alert import alert
 from flows.batch_inference import batch
 from flows.config.alert import AlertConfig
-from flows.config.base import ReleaseConfig, read_config
+from flows.config.base import read_config
 from flows.config.batch_inference import BatchConfig
 from flows.config.demo import release_config
 from flows.config.deployments import DeploymentsConfig, WatchedModel, WorkPoolInput
 from flows.config.promote import PromotionConfig
+from flows.config.release import ReleaseConfig
 from flows.deployment import descriptions as texts
 from flows.nightly import nightly
 from flows.promote import promotion

@@ -28,7 +28,7 @@ from components.monitoring.calibration import (
 from components.monitoring.reference import pool_reference
 from components.monitoring.stored import accepted_batches, judged_windows
 from components.monitoring.tables import DriftTable, batch_table, read_reference, read_window
-from flows.config.base import DriftInput
+from flows.config.monitor import DriftInput
 from flows.reporting.progress import advance
 from flows.reporting.summary import Calibration
 from flows.runtime.settings import Settings

@@ -35,7 +35,7 @@ from components.files import is_whole, replacing, sha256_json, sha256_path
 from components.images.names import local_uri
 from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore
-from flows.config.base import BenchmarkInput, FitInput, ModelInput, Thresholds
+from flows.config.release import BenchmarkInput, FitInput, ModelInput, Thresholds
 from flows.reporting.progress import advance, ask
 from flows.runtime.settings import Settings
 from flows.tasks.predict import Served

@@ -17,7 +17,7 @@ from components.monitoring.alerts import AlertPolicy
 from components.monitoring.days import TIME
 from components.monitoring.stored import Judged
 from components.printing import counted
-from flows.config.base import MonitorConfig, NightlyConfig, WatchConfig
+from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
 from flows.reporting.progress import note
 from flows.reporting.summary import Seen
 from flows.runtime.settings import Settings

@@ -17,7 +17,7 @@ from components.files import replacing
 from components.images.datasets import LabelledDataset
 from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
-from flows.config.base import Thresholds
+from flows.config.release import Thresholds
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
 

@@ -15,7 +15,8 @@ from components.files import sha256_json
 from components.inference.lock import exclusive
 from components.training import SplitNames
 from components.training.attempts import OPEN, Attempt, Ending, earliest_next
-from flows.config.base import ReleaseConfig, validate_config
+from flows.config.base import validate_config
+from flows.config.release import ReleaseConfig
 from flows.config.retrain import RetrainConfig, TrainingInput
 from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary

@@ -91,8 +91,9 @@ def test_every_make_target_in_a_block_exists():
 
 def test_every_whole_yaml_is_one_that_its_command_takes(tmp_path: Path):
     """Those with a name and a model are a release's, those with models a deployment's."""
-    from flows.config.base import ReleaseConfig, read_config
+    from flows.config.base import read_config
     from flows.config.deployments import DeploymentsConfig
+    from flows.config.release import ReleaseConfig
 
     seen = []
     for page in PAGES:

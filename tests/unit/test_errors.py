@@ -7,7 +7,8 @@ import pickle
 import pytest
 
 from components.errors import ConfigError, DatasetError
-from flows.config.base import ReleaseConfig, read_config, validate_config
+from flows.config.base import read_config, validate_config
+from flows.config.release import ReleaseConfig
 
 
 def test_a_huge_value_does_not_make_a_huge_line():

@@ -35,7 +35,8 @@ from components.optimize import open_model
 from components.package import read_manifest
 from components.regular import open_regular, read_regular
 from components.targets import load_target
-from flows.config.base import ReleaseConfig, read_config
+from flows.config.base import read_config
+from flows.config.release import ReleaseConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 

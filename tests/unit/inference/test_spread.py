@@ -13,7 +13,7 @@ from components.contracts import Budget, Precision, Target
 from components.errors import ModelError, UnavailableError
 from components.images.sources import list_images
 from components.inference import run_batch
-from flows.config.base import Thresholds
+from flows.config.release import Thresholds
 from flows.tasks.predict import Served, on_cluster
 
 CPU = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget())

@@ -11,15 +11,9 @@ import pytest
 from components.contracts import Fit, Interpolation
 from components.errors import ConfigError
 from components.optimize import Fitting
-from flows.config.base import (
-    DataInput,
-    ModelInput,
-    MonitorConfig,
-    NightlyConfig,
-    ReleaseConfig,
-    read_config,
-    validate_config,
-)
+from flows.config.base import read_config, validate_config
+from flows.config.monitor import MonitorConfig, NightlyConfig
+from flows.config.release import DataInput, ModelInput, ReleaseConfig
 
 MINIMAL = "name: parts\nmodel: {path: best.onnx}\ndata: {labelled: parts/data.yaml}\n"
 
@@ -172,7 +166,7 @@ def test_of_a_retrained_model_the_file_that_was_given_at_first_is_logged():
 
 def test_the_form_offers_the_built_in_targets_and_calls_everything_by_a_title():
     from components.targets.loader import BUILT_IN
-    from flows.config.base import BuiltInTarget
+    from flows.config.release import BuiltInTarget
 
     assert set(get_args(BuiltInTarget)) == set(BUILT_IN)
     schema = ReleaseConfig.model_json_schema()

@@ -14,8 +14,8 @@ from components.contracts import InferenceRun, ModelVersion
 from components.images.sources import ImageSource, list_images
 from components.monitoring import Watermark
 from flows.config.ab_test import AbConfig
-from flows.config.base import MonitorConfig, NightlyConfig
 from flows.config.batch_inference import BatchConfig
+from flows.config.monitor import MonitorConfig, NightlyConfig
 from flows.reporting.progress import reading
 from flows.runtime.settings import Settings
 from flows.tasks import monitor as watching

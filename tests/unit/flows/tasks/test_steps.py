@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.contracts import Budget, FailedImage, InferenceRun
-from flows.config.base import Thresholds
+from flows.config.release import Thresholds
 from flows.tasks.steps import ContractSerializer, Images, Split, is_sound, seal, step_key
 
 
