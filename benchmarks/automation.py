@@ -24,7 +24,7 @@ EMIT = """
 import sys
 from pathlib import Path
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
-from flows import publish
+from flows.reporting import publish
 from flows.reporting.summary import Seen
 
 seen = Seen(DriftReport(Path(), Path(), DriftDecision(DriftState.DRIFT, ("moved",), (), 50, 50, True, True)), (), ())

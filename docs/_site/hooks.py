@@ -57,8 +57,8 @@ def configuration() -> str:
 
     from flows.config.base import Parameters
 
-    for path in sorted(Path(importlib.import_module("flows").__file__ or "").parent.glob("config*.py")):
-        importlib.import_module(f"flows.{path.stem}")
+    for path in sorted((Path(importlib.import_module("flows").__file__ or "").parent / "config").glob("[a-z]*.py")):
+        importlib.import_module(f"flows.config.{path.stem}")
     known = {kind.__name__: kind for kind in _below(Parameters)}
     nested = {inner.__name__ for kind in known.values() for inner in _models(kind)}
     ends = len(_FIRST)

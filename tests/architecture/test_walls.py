@@ -101,7 +101,7 @@ def test_constraints_name_exact_versions_and_no_registry():
 
 
 def test_the_pipeline_is_read_in_two_minutes():
-    assert len((ROOT / "flows" / "pipeline.py").read_text().splitlines()) < 150
+    assert len((ROOT / "flows" / "release.py").read_text().splitlines()) < 150
 
 
 def test_style_is_clean():

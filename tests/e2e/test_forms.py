@@ -34,7 +34,7 @@ with prefect_api(Settings.from_environment()):
     from prefect.logging.handlers import APILogWorker
 
     from components.errors import NotRegisteredError
-    from flows.config.base import NightlyConfig
+    from flows.config.monitor import NightlyConfig
     from flows.nightly import nightly
 
     try:

@@ -142,7 +142,7 @@ def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released
 
 NIGHT = """
 import json, sys
-from flows.config.base import NightlyConfig
+from flows.config.monitor import NightlyConfig
 from flows.nightly import nightly
 from flows.runtime.server import prefect_api
 from flows.runtime.settings import Settings

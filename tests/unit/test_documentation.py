@@ -114,7 +114,7 @@ def test_every_variable_that_the_code_reads_is_documented_and_the_other_way_roun
 
 
 def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
-    source = (ROOT / "flows" / "metrics.py").read_text()
+    source = (ROOT / "flows" / "services" / "metrics.py").read_text()
     page = (ROOT / "docs" / "reference" / "events.md").read_text()
     aliases = {f"foveal_{alias}_version" for alias in ("champion", "previous_champion", "challenger")}
     assert set(re.findall(r"`(foveal_[a-z_]+)`", page)) - aliases == set(re.findall(r'"(foveal_[a-z_]+)"', source))

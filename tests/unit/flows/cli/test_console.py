@@ -49,13 +49,13 @@ def test_an_output_that_cannot_be_is_one_line(tmp_path, output, words):
         "import sys\n"
         "from pathlib import Path\n"
         "from components.inference.lock import exclusive\n"
-        "from flows import cli\n"
-        "@cli.app.command('try')\n"
+        "from flows.cli.main import app, main\n"
+        "@app.command('try')\n"
         "def attempt() -> None:\n"
         f"    with exclusive(Path({output!r})):\n"
         "        pass\n"
         "sys.argv = ['foveal', 'try']\n"
-        "cli.main()\n"
+        "main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

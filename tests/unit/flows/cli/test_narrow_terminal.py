@@ -29,8 +29,10 @@ from pathlib import Path
 
 from components.contracts import Gate, GateReport, ModelVersion, Verdict
 from components.monitoring.calibration import AlarmPower, AlarmRate
-from flows import screen
-from flows.commands import ab_screen, comparing_screen, models
+from flows.cli import models
+from flows.cli.screens import ab as ab_screen
+from flows.cli.screens import compare as comparing_screen
+from flows.cli.screens import results as screen
 from flows.cli.screens.gates import show_gates
 from flows.reporting.summary import Calibration, ReleaseSummary, VariantRow
 from model_registry import Comparison, Standing, TextPair

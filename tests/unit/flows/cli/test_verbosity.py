@@ -12,11 +12,12 @@ from tests.conftest import clean_environment
 
 SCRIPT = """
 import logging
-from flows import cli, screen
+from flows.cli.main import app, main
+from flows.cli.screens import results as screen
 from components.errors import ConfigError
 from flows.reporting.progress import note
 
-@cli.app.command("try")
+@app.command("try")
 def attempt() -> None:
     with screen.progress(False):
         note(["a night was picked up"])
@@ -24,7 +25,7 @@ def attempt() -> None:
     print("the result")
     raise ConfigError("a model", found="https://user:secret@store.example/model")
 
-cli.main()
+main()
 """
 
 
@@ -67,7 +68,7 @@ def test_verbose_adds_the_log_and_the_traceback_without_secrets(tmp_path, argume
 def test_a_working_directory_that_was_removed_is_one_line(tmp_path):
     place = tmp_path / "gone"
     place.mkdir()
-    program = f"import os\nos.rmdir({str(place)!r})\nfrom flows import cli\ncli.main()\n"
+    program = f"import os\nos.rmdir({str(place)!r})\nfrom flows.cli.main import main\nmain()\n"
     for command in ("models", "doctor"):
         place.mkdir(exist_ok=True)
         done = subprocess.run(
@@ -86,7 +87,7 @@ def test_a_working_directory_that_was_removed_is_one_line(tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_line_that_names_the_variable(tmp_path):
     """/proc takes no folder of anybody's, not even of root."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", "from flows import cli; cli.main()", "history", "parts"],
+        [sys.executable, "-P", "-c", "from flows.cli.main import main; main()", "history", "parts"],
         env=clean_environment(Path("/proc/foveal/home")),
         cwd=tmp_path,
         capture_output=True,

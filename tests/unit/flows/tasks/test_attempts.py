@@ -36,7 +36,9 @@ def test_one_retraining_of_a_model_is_in_flight():
 
 
 def test_a_killed_retraining_is_no_longer_in_flight():
-    script = "import os\nfrom flows import attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"
+    script = (
+        "import os\nfrom flows.tasks import retrain as attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     with attempts.in_flight("digits") as mine:
         assert mine
