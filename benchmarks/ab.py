@@ -16,13 +16,13 @@ import numpy.typing as npt
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.backends import describe_onnx, save_onnx
-from components.benchmark import AbPlan, judge
-from components.benchmark.fixed_size import PILOT
 from components.contracts import AbResult, AbVerdict, ModelArtifact
-from components.images.datasets import load_dataset
-from components.images.digits import SceneCounts, write_detection_dataset
+from components.datasets.dataset import load_dataset
+from components.datasets.scenes import SceneCounts, write_detection_dataset
+from components.evaluation import AbPlan, judge
 from components.inference import InferencePipeline, Shadowed, ShadowPipeline
-from components.optimize.source import open_model
+from components.optimize.opening.source import open_model
+from components.statistics.fixed_size import PILOT
 from components.vision.image_score import score_image
 from flows.config.demo import MODEL
 

@@ -19,8 +19,8 @@ from benchmarks.scenes import (
     write_scenes,
 )
 from benchmarks.subject import scratch
-from components.monitoring.calibration import AlarmRate, measure_false_alarms
-from components.monitoring.tables import DriftTable, read_window
+from components.monitoring.drift.calibration import AlarmRate, measure_false_alarms
+from components.monitoring.drift.tables import DriftTable, read_window
 
 SIZES = (100, 200, 1000)
 SEEDS = (1, 2, 3)  # each its own held-out scenes and its own accepted batches

@@ -19,7 +19,7 @@ from benchmarks.chaos_batches import Batch, Tally, empty_batches, kill_batches
 from benchmarks.figure import Figure, conclude
 from benchmarks.hostile import write_hostile_folder
 from benchmarks.subject import scratch
-from components.images.digits import SceneCounts, write_detection_dataset
+from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.monitoring import MonitoringStore
 from components.runs import IMAGES
 from flows.config.demo import MODEL

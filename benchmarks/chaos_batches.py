@@ -16,8 +16,8 @@ from typing import Any
 
 from components.files import sha256_json
 from components.images.sources import list_images
-from components.inference.batch import run_batch
-from components.inference.shards import work_root
+from components.inference.batch.run import run_batch
+from components.inference.batch.shards import work_root
 from components.runs import DETECTIONS, FILES, IMAGES
 from flows.tasks.predict import Served
 

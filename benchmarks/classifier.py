@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.images.digits import write_classification_dataset
-from components.training.classifier import ClassifierTraining, train_classifier
+from components.datasets.scenes import write_classification_dataset
+from components.training.trainers.classifier import ClassifierTraining, train_classifier
 
 BAR_S = 60
 TRAINING = ClassifierTraining(image_size=32, epochs=6)  # the digits were scanned at 8 × 8

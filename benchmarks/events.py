@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.images.digits import write_classification_dataset
+from components.datasets.scenes import write_classification_dataset
 from components.training import ClassifierTraining, train_classifier
 
 EVENTS = 20

@@ -10,10 +10,10 @@ from benchmarks import challengers
 from benchmarks.challengers import packed
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.benchmark import Exam, run_gates
 from components.contracts import Bundle, Gate, GateReport, Verdict
-from components.images.datasets import LabelledDataset, load_dataset
-from components.images.digits import CLASS_NAMES, SceneCounts, write_detection_dataset
+from components.datasets.dataset import LabelledDataset, load_dataset
+from components.datasets.scenes import CLASS_NAMES, SceneCounts, write_detection_dataset
+from components.evaluation import Exam, run_gates
 from flows.tasks.gates import contender, golden_hash, load_and_query
 from flows.tasks.predict import read_bundle
 

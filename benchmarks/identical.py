@@ -12,13 +12,13 @@ import numpy.typing as npt
 from benchmarks import challengers
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.benchmark import Contender, Exam, GatePolicy
-from components.benchmark.contest import Ratio, Side, hold_contest
-from components.benchmark.gate_rules import Evidence, judge
-from components.benchmark.gates import examine
 from components.contracts import Check, GateReport, ModelArtifact, Verdict, VisionSpec
-from components.images.datasets import LabelledDataset, load_dataset
-from components.images.digits import SceneCounts, write_detection_dataset
+from components.datasets.dataset import LabelledDataset, load_dataset
+from components.datasets.scenes import SceneCounts, write_detection_dataset
+from components.evaluation import Contender, Exam, GatePolicy
+from components.evaluation.gate_rules import Evidence, judge
+from components.evaluation.gates import examine
+from components.evaluation.interleaved import Ratio, Side, hold_contest
 
 POOL = SceneCounts(train=1, calibration=1, validation=450, golden=1, day=1, night=450, next_night=1)
 TRIES, DRAWN = 100, 150  # in all; images of each set

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.subject import scratch
-from components.images.digits import SceneCounts, write_detection_dataset
-from components.training.detector import DetectorTraining, train_detector
+from components.datasets.scenes import SceneCounts, write_detection_dataset
+from components.training.trainers.detector import DetectorTraining, train_detector
 from flows.config.demo import MODEL
 
 TRAINING = DetectorTraining(

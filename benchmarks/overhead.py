@@ -15,9 +15,9 @@ import numpy as np
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.contracts import ModelArtifact
-from components.images.digits import write_classification_dataset, write_detection_dataset
+from components.datasets.scenes import write_classification_dataset, write_detection_dataset
 from components.images.sources import ImageSource, list_images
-from components.inference.spread import Spread
+from components.inference.batch.spread import Spread
 from components.training import ClassifierTraining, train_classifier
 from flows.runtime.server import prefect_api
 from flows.runtime.settings import Settings

@@ -13,9 +13,9 @@ from benchmarks.scenes import BATCHES, damaged, predicted, shipped, taught, writ
 from benchmarks.subject import scratch
 from components.images.corruptions import CORRUPTIONS, SEVERITIES
 from components.images.sources import list_images
-from components.monitoring.calibration import AlarmPower, draw_from, measure_power
-from components.monitoring.intervals import wilson
-from components.monitoring.tables import read_window
+from components.monitoring.drift.calibration import AlarmPower, draw_from, measure_power
+from components.monitoring.drift.tables import read_window
+from components.statistics.intervals import wilson
 
 BAR, SEVERE = 0.95, 3
 MOST_DELAY, PATIENCE = 2, 5  # windows; after that many a damage counts as missed

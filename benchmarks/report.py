@@ -19,12 +19,12 @@ import numpy.typing as npt
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
-from components.images.digits import CLASS_NAMES, Mood, compose_scene, digits_of
+from components.datasets.scenes import CLASS_NAMES, Mood, compose_scene, digits_of
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
-from components.inference.tables import detections_schema, images_schema
+from components.inference.batch.tables import detections_schema, images_schema
 from components.monitoring import assess, build_reference, write_report
-from components.monitoring.evidently_report import MOST_ROWS as EVIDENTLY_ROWS
-from components.monitoring.tables import MOST_ROWS
+from components.monitoring.drift.tables import MOST_ROWS
+from components.monitoring.report.evidently_report import MOST_ROWS as EVIDENTLY_ROWS
 from components.runs import DETECTIONS, IMAGES
 from components.vision import task_for
 

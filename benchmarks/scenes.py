@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import InferenceRun, Target
+from components.datasets.scenes import compose_scene, digits_of, photograph_count
 from components.images.corruptions import corrupt
-from components.images.digits import compose_scene, digits_of, photograph_count
 from components.images.reading import read_image
 from components.images.sources import ImageSource, list_images
-from components.monitoring.tables import HELD_OUT, DriftTable, joined, read_window
-from components.monitoring.tolerance import learn_tolerances
-from components.optimize.source import open_model
+from components.monitoring.drift.tables import HELD_OUT, DriftTable, joined, read_window
+from components.monitoring.drift.tolerance import learn_tolerances
+from components.optimize.opening.source import open_model
 from components.targets import load_target
 from flows.config.demo import MODEL
 from flows.config.release import Thresholds

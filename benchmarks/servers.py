@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.figure import Figure, conclude
 from benchmarks.services import BUCKET, Services, missing, services
 from benchmarks.subject import scratch
+from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.errors import UnavailableError
-from components.images.digits import SceneCounts, write_detection_dataset
 from components.telemetry import SWITCHES
 from flows.config.demo import MODEL
 

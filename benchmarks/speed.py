@@ -15,7 +15,7 @@ from benchmarks.figure import Figure, conclude
 from benchmarks.subject import Image, Subject, scratch
 from components.backends import get_backend
 from components.contracts import ModelArtifact, Precision
-from components.images.datasets import load_dataset
+from components.datasets.dataset import load_dataset
 from components.images.reading import read_image
 from components.optimize import PassContext
 from components.optimize.variants import make_variants

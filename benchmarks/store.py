@@ -17,10 +17,10 @@ from typing import Any
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
+from components.images.object_store import ASIDE
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
-from components.inference.tables import detections_schema, images_schema, write_table
+from components.inference.batch.tables import detections_schema, images_schema, write_table
 from components.monitoring import MonitoringStore
-from components.monitoring.folder import ASIDE
 from components.runs import DETECTIONS, IMAGES
 from components.vision import task_for
 

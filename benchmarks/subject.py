@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from components.backends.yolo import load_yolo
 from components.contracts import Detections, ModelArtifact
-from components.images.datasets import LabelledDataset, load_dataset
-from components.images.digits import write_detection_dataset
+from components.datasets.dataset import LabelledDataset, load_dataset
+from components.datasets.scenes import write_detection_dataset
 from components.images.reading import read_image
-from components.optimize.source import open_model
+from components.optimize.opening.source import open_model
 from flows.config.demo import COUNTS, MODEL
 
 Image = npt.NDArray[np.uint8]

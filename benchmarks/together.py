@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.images.digits import SceneCounts, write_classification_dataset, write_detection_dataset
+from components.datasets.scenes import SceneCounts, write_classification_dataset, write_detection_dataset
 from components.training import ClassifierTraining, train_classifier
 from flows.config.demo import MODEL
 from model_registry import Registry, sqlite_uri

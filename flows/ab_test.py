@@ -12,15 +12,15 @@ import numpy.typing as npt
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from components.benchmark import AbPlan, judge, undecided
 from components.contracts import AbMode, AbResult, InferenceRun, Prediction, VisionSpec
+from components.datasets.checks import name_some
+from components.datasets.classes import same_classes
+from components.datasets.dataset import load_dataset
 from components.errors import IncompatibleError
-from components.images.classes import same_classes
-from components.images.datasets import load_dataset
-from components.images.label_check import name_some
+from components.evaluation import AbPlan, judge, undecided
 from components.images.sources import list_images
 from components.inference import Arm, Design, Experiment
-from components.monitoring.accuracy import truths_for
+from components.monitoring.performance.accuracy import truths_for
 from components.vision.image_score import score_name
 from flows.config.ab_test import AbConfig
 from flows.reporting.formats import number, plain, table_of

@@ -18,8 +18,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
 from components.errors import UnavailableError
-from components.monitoring.alert_book import Alert, AlertStatus
-from components.monitoring.notify import send_alerts
+from components.monitoring.alerts.book import Alert, AlertStatus
+from components.monitoring.alerts.notify import send_alerts
 from flows.config.alert import AlertConfig, NightInput
 from flows.config.cron import deadline_of
 from flows.runtime.settings import Settings

@@ -15,7 +15,7 @@ from prefect import flow
 from components.contracts import InferenceRun, ModelVersion, VisionSpec
 from components.errors import OutageError
 from components.monitoring import PlannedWindow
-from components.monitoring.alert_book import Alert
+from components.monitoring.alerts.book import Alert
 from flows.config.monitor import NightlyConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded

@@ -23,8 +23,8 @@ from components.contracts import (
     InferenceRun,
     ModelVersion,
 )
-from components.images.classes import in_classes_of
-from components.images.datasets import LabelledDataset, load_dataset
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import LabelledDataset, load_dataset
 from components.targets import load_target
 from flows.config.release import ReleaseConfig
 from flows.reporting import publish

@@ -1,12 +1,12 @@
-from .aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from .artifacts.benchmark_plot import draw_latency_accuracy
+from .artifacts.evaluation_plots import draw_evaluation, worst
 from .comparison import Comparison, MetricPair, TextPair
-from .evaluation_plots import draw_evaluation, worst
-from .history import BY_HAND, RELEASE, Grounds, History, Reign
-from .plot import draw_latency_accuracy
+from .decisions.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from .decisions.history import BY_HAND, RELEASE, Grounds, History, Reign
+from .decisions.status import Standing
+from .description import DataFacts, Release, check_name
 from .registry import Registry
-from .release import DataFacts, Release, check_name
 from .relocation import former_roots, relocate, require_in_place, shown_folder
-from .standing import Standing
 from .store import sqlite_uri
 
 __all__ = [

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 from components.contracts import Decided, ModelVersion
-from model_registry import decision_runs
+from model_registry.decisions import runs as decision_runs
+from model_registry.decisions.history import History
+from model_registry.description import OWN_BASELINE_METRICS, SESSION_METRICS, validation_role
 from model_registry.facts import facts_of, hashes_of
-from model_registry.history import History
-from model_registry.release import OWN_BASELINE_METRICS, SESSION_METRICS, validation_role
-from model_registry.runs import TRAINING
+from model_registry.release.runs import TRAINING
 from model_registry.store import Store
 
 UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens

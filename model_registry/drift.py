@@ -8,7 +8,7 @@ from typing import Any
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion, dump
 from components.files import sha256_json
-from model_registry import runs
+from model_registry.release import runs
 from model_registry.store import Store
 
 _LEVELS = {DriftState.OK: 0.0, DriftState.WARN: 1.0, DriftState.DRIFT: 2.0}  # a window with too little data has none

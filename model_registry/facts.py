@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model_registry.history import History
 from model_registry.store import Store
 
 HASH_PARAM = "sha256."  # parameters of a release's run: role → sha256
+
+
 _HASH_TAG = "_sha256"  # tags of a version, before its hashes were parameters
+
+
 _NAMED = ("backend", "metric", "precision", "target", "task", "variant")
 
 
@@ -33,9 +36,3 @@ def facts_of(store: Store, row: Any) -> dict[str, str]:
 def hashes_of(facts: Mapping[str, str]) -> dict[str, str]:
     """Role → sha256 of the files and data of a version, by what is known of it."""
     return {key.removesuffix(_HASH_TAG): value for key, value in facts.items() if key.endswith(_HASH_TAG)}
-
-
-def bound_hashes(history: History, version: int) -> dict[str, str]:
-    """Role → sha256 as a version's first decision recorded them; none for one that was not decided on."""
-    entry = next((one for one in history.entries if one.decision.version == version and one.decision.hashes), None)
-    return dict(entry.decision.hashes) if entry else {}

@@ -15,17 +15,20 @@ from components.contracts import DatasetVersion, Decided, DriftReport, ModelVers
 from components.errors import ConfigError, NotRegisteredError, RegistryError
 from components.files import replacing
 from components.regular import read_regular_text
-from model_registry import aliases, datasets, deciding, drift, runs
-from model_registry.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
-from model_registry.bundles import fetch_bundle, require_same, stored_file, verify_files
+from model_registry import drift
+from model_registry.artifacts.bundles import fetch_bundle, require_same, stored_file, verify_files
 from model_registry.comparison import Comparison, compare, comparison_url
-from model_registry.facts import bound_hashes, facts_of, hashes_of
+from model_registry.decisions import aliases
+from model_registry.decisions import decide as deciding
+from model_registry.decisions.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from model_registry.decisions.history import Grounds, History, Reign, bound_hashes
+from model_registry.decisions.record import Record
+from model_registry.decisions.status import Standing, registered_names, standing_of
+from model_registry.description import Release, check_files, check_name, version_tags
+from model_registry.facts import facts_of, hashes_of
 from model_registry.failures import mlflow_errors
-from model_registry.history import Grounds, History, Reign
-from model_registry.record import Record
-from model_registry.release import Release, check_files, check_name, version_tags
-from model_registry.releasing import find_release, log_release
-from model_registry.standing import Standing, registered_names, standing_of
+from model_registry.release import datasets, runs
+from model_registry.release.log import find_release, log_release
 from model_registry.store import open_store, taking_turns
 
 

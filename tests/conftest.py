@@ -135,7 +135,7 @@ def release(root: Path, config: Path, data: Path) -> Iterator[Released]:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory) -> Path:
     """A small digit dataset; returns its data.yaml."""
-    from components.images.digits import SceneCounts, write_detection_dataset
+    from components.datasets.scenes import SceneCounts, write_detection_dataset
 
     counts = SceneCounts(train=24, calibration=32, validation=80, golden=6, day=80, night=80, next_night=2)
     return write_detection_dataset(tmp_path_factory.mktemp("scenes") / "digits", counts=counts, seed=3)
@@ -164,7 +164,7 @@ def released(tmp_path_factory, scenes) -> Iterator[Released]:
 @pytest.fixture(scope="session")
 def trained_classifier(tmp_path_factory) -> Any:
     """A small network, trained for a few seconds on digit crops; its folder holds `crops` too."""
-    from components.images.digits import write_classification_dataset
+    from components.datasets.scenes import write_classification_dataset
     from components.training import ClassifierTraining, train_classifier
 
     folder = tmp_path_factory.mktemp("classifier")

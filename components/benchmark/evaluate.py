@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from components.backends import get_backend
 from components.contracts import ModelArtifact, Prediction
-from components.images.classes import in_classes_of
-from components.images.datasets import LabelledDataset
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import LabelledDataset
 from components.images.reading import read_image
 from components.vision import task_for
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from components.benchmark.differences import Difference
 from components.benchmark.environment import describe_machine
-from components.benchmark.paired import pair_up
 from components.benchmark.selection import choose
-from components.benchmark.statistics import noise_floor, p95_interval, speedup, summarise_latency
 from components.benchmark.trial import Trial
 from components.benchmark.verdicts import Evidence, check_budget
 from components.contracts import BenchmarkReport, LabelledImage, Latency, Measurement, Prediction, Target
+from components.statistics.differences import Difference
+from components.statistics.timings import noise_floor, p95_interval, speedup, summarise_latency
 from components.vision import task_for
+from components.vision.paired import pair_up
 
 _NO_LATENCY = Latency(0, None, None, None, None)
 

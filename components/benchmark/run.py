@@ -14,9 +14,9 @@ from components.benchmark.rounds import Progress, open_trials, predict, time_rou
 from components.benchmark.selection import is_busy
 from components.benchmark.trial import Trial
 from components.contracts import BATCH, BenchmarkReport, LabelledImage, ModelArtifact, Target
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, DatasetError, ModelError
-from components.images.classes import in_classes_of
-from components.images.datasets import LabelledDataset
 
 MAX_LOOKS = 3
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from components.benchmark.differences import Difference, images_needed
-from components.benchmark.improvement import CONFIDENCE
-from components.benchmark.statistics import Estimate
 from components.contracts import Budget, Check, Verdict
+from components.statistics.differences import Difference, images_needed
+from components.statistics.improvement import CONFIDENCE
+from components.statistics.timings import Estimate
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-from .ab import Arm, ArmResult, SplitPipeline, assign_arm
-from .batch import run_batch
+from .ab.experiment import Design, Experiment
+from .ab.shadow import Shadowed, ShadowPipeline
+from .ab.split import Arm, ArmResult, SplitPipeline, assign_arm
+from .batch.run import run_batch
 from .combine import Combine, average, nms
-from .experiment import Design, Experiment
 from .metrics import Metrics, MetricsSnapshot
 from .pipeline import InferencePipeline, Member
 from .results import Item, PredictionResult
-from .shadow import Shadowed, ShadowPipeline
 
 __all__ = [
     "Arm",

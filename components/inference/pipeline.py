@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from components.backends import Session, get_backend
 from components.contracts import BATCH, ModelArtifact, Prediction
+from components.datasets.classes import class_ids, renumbered, same_classes
 from components.errors import ConfigError, FovealError, IncompatibleError
-from components.images.classes import class_ids, renumbered, same_classes
 from components.images.reading import read_image
 from components.inference.combine import Combine, default_combine
 from components.inference.engine import Fitted, describe, predict_inputs

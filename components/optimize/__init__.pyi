@@ -1,9 +1,10 @@
-from .framework import framework_predictions
+from .context import OptimizationPass, PassContext
 from .meaning import IMAGENET, UNIT, Fitting, Normalisation
+from .opening.framework import framework_predictions
+from .opening.source import open_model
 from .outputs import require_sound
-from .passes import PASSES, OptimizationPass, PassContext, get_pass
+from .passes.table import PASSES, get_pass
 from .proof import remarks_on
-from .source import open_model
 from .variants import RECIPES, make_variants
 
 __all__ = [

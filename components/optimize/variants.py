@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from components.contracts import ModelArtifact, Precision
 from components.errors import PassError
-from components.optimize.passes import PassContext, get_pass
+from components.optimize.context import PassContext
+from components.optimize.passes.table import get_pass
 
 # Two ways to INT8: which one is faster depends on the backend and the CPU, so the benchmark decides.
 RECIPES: dict[Precision, tuple[str, ...]] = {

@@ -13,8 +13,8 @@ from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line
 from components.contracts import Head, ImageFrame, ModelArtifact, Precision, TaskType, VisionSpec
 from components.errors import ModelError, PassError
+from components.optimize.context import PassContext
 from components.optimize.meaning import Outputs
-from components.optimize.passes import PassContext
 from components.optimize.proof import Proof, one_by_one, prove_on
 from components.vision import task_for
 from components.vision.agreement import agreement

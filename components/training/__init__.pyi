@@ -1,10 +1,10 @@
-from .classifier import ClassifierTraining, train_classifier
 from .dataset_version import SplitNames, compose_dataset
-from .detector import DetectorTraining, train_detector
 from .device import training_device
 from .fine_tuning import FineTuning, fine_tune
 from .selection import Selection
-from .trained import TrainedModel
+from .trainers.classifier import ClassifierTraining, train_classifier
+from .trainers.detector import DetectorTraining, train_detector
+from .trainers.trained import TrainedModel
 
 __all__ = [
     "ClassifierTraining",

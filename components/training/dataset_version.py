@@ -19,14 +19,14 @@ from components.contracts import (
     dump,
     load,
 )
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import LabelledDataset, load_dataset
+from components.datasets.writing import link_or_copy, write_description, yolo_text
+from components.datasets.yolo_layout import description_file, find_description, label_file
 from components.documents import read_yaml
 from components.errors import IncompatibleError
 from components.files import is_whole, replacing, sha256_file, sha256_json, write_json
-from components.images.classes import in_classes_of
-from components.images.datasets import LabelledDataset, load_dataset
 from components.images.reading import image_size
-from components.images.writing import link_or_copy, write_description, yolo_text
-from components.images.yolo_layout import description_file, find_description, label_file
 from components.training.selection import Chosen, Entry, Material, Role, Selection, choose, classes_of
 
 _RECORD = "dataset.json"

@@ -13,15 +13,15 @@ from typing import Any
 
 from components.backends.yolo import forget_places, load_yolo
 from components.contracts import TaskType
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import load_dataset
 from components.errors import ConfigError
 from components.files import replacing
-from components.images.classes import in_classes_of
-from components.images.datasets import load_dataset
 from components.training.checkpoint import load_checkpoint, save_checkpoint
-from components.training.classifier import ClassifierTraining, measure_classifier, train_classifier
-from components.training.detector import DetectorTraining, absolute_data, train_detector
 from components.training.device import AUTO, training_device
-from components.training.trained import TrainedModel
+from components.training.trainers.classifier import ClassifierTraining, measure_classifier, train_classifier
+from components.training.trainers.detector import DetectorTraining, absolute_data, train_detector
+from components.training.trainers.trained import TrainedModel
 
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Classification, Detections, LabelledImage, Prediction
+from components.datasets.near_duplicates import Looks, look_at
 from components.errors import ConfigError
 from components.files import sha256_file
-from components.images.near_duplicates import Looks, look_at
 
 _LEAST_OF_A_CLASS = 10  # images that a replay keeps of a class, where there are as many
 

@@ -31,7 +31,7 @@ def gates(
 ) -> None:
     """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
     from components.contracts import dump
-    from components.images.datasets import dataset_splits, load_dataset
+    from components.datasets.dataset import dataset_splits, load_dataset
     from flows.cli.screens.gates import show_gates
     from flows.config.base import validate_config
     from flows.config.gates import GatesConfig
@@ -83,7 +83,7 @@ def ab(
     parameters = validate_config(values, AbConfig, source="the command line")
     require_images(images)
     if labels is not None:
-        from components.images.datasets import load_dataset
+        from components.datasets.dataset import load_dataset
 
         load_dataset(labels, labels_split)
     with running(f"ab {name}: {a} and {b}", as_json):

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from components.contracts import dump
-from components.images.label_formats import Exported, LabelFormat
-from components.monitoring import LabelImport, LabelStatus
+from components.datasets.formats import Exported, LabelFormat
+from components.labelling import LabelImport, LabelStatus
 from flows.cli.screens import labels as labels_screen
 from flows.cli.screens import results as screen
 from flows.cli.shared import Json, show
@@ -70,7 +70,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say how many images are queued, handed out and labelled, and how many labels a retraining still needs."""
-    from components.monitoring import label_status
+    from components.labelling import label_status
     from flows.config.deployments import retraining_of
     from flows.tasks.labelling import book, labelled_model
 

@@ -264,8 +264,8 @@ def _require_some(window: Window) -> None:
 def _check_release(parameters: Any) -> None:
     """Find what is wrong with the input in a second, before a server is started."""
     from components.backends.yolo import require_ultralytics
-    from components.images.classes import in_classes_of
-    from components.images.datasets import load_dataset
+    from components.datasets.classes import in_classes_of
+    from components.datasets.dataset import load_dataset
     from components.targets import load_target
 
     load_target(parameters.target)

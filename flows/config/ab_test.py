@@ -7,9 +7,9 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.benchmark.fixed_size import PILOT
 from components.contracts import AbMode
 from components.errors import ConfigError
+from components.statistics.fixed_size import PILOT
 from flows.config.base import Parameters, check_address
 from model_registry import check_name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.images.digits import SceneCounts
+from components.datasets.scenes import SceneCounts
 from flows.config.release import BenchmarkInput, DataInput, ModelInput, ReleaseConfig
 from flows.config.retrain import RetrainConfig, RetrainDataInput
 from flows.runtime.settings import Settings

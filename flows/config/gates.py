@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from components.benchmark import GatePolicy
+from components.evaluation import GatePolicy
 from flows.config.base import Parameters
 from flows.config.monitor import check_statistics
 from model_registry import check_name

@@ -95,7 +95,7 @@ def examine_telemetry(environment: Mapping[str, str] = os.environ) -> list[Findi
 
 def examine_alerts(settings: Settings) -> list[Finding]:
     """Whether somebody would be told; nothing is sent, and no channel's URL is shown."""
-    from components.monitoring.notify import unknown_channels
+    from components.monitoring.alerts.notify import unknown_channels
 
     channels = settings.alert_channels
     if not channels:

@@ -64,7 +64,7 @@ def _place(settings: Settings) -> Iterator[Finding]:
 
 def examine_store(settings: Settings) -> list[Finding]:
     """Write to, read from and remove from the monitoring store that the environment names."""
-    from components.monitoring.folder import Folder
+    from components.images.object_store import Folder
 
     if "FOVEAL_STORE" not in os.environ:
         return [Finding("store", State.OK, "below the root; FOVEAL_STORE names no other place")]

@@ -13,8 +13,8 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.events import emit_event
 
 from components.contracts import BenchmarkReport, DriftReport, InferenceRun, ModelVersion
-from components.monitoring.alert_book import Alert
-from components.monitoring.report import read_pictures
+from components.monitoring.alerts.book import Alert
+from components.monitoring.report.report import read_pictures
 from components.vision.input_shape import InputShape
 from flows.reporting.formats import number, speedup, table_of
 from flows.reporting.links import mlflow_pages, to_page, to_version

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome, dump
-from components.monitoring.alert_book import Alert, AlertStatus
-from components.monitoring.notify import send_alerts
+from components.monitoring.alerts.book import Alert, AlertStatus
+from components.monitoring.alerts.notify import send_alerts
 from components.training.attempts import Ending
 from flows.config.retrain import RetrainConfig
 from flows.reporting.formats import plain

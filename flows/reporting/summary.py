@@ -16,8 +16,8 @@ from components.contracts import (
     Measurement,
     ModelVersion,
 )
-from components.monitoring.alert_book import Alert
-from components.monitoring.calibration import AlarmPower, AlarmRate
+from components.monitoring.alerts.book import Alert
+from components.monitoring.drift.calibration import AlarmPower, AlarmRate
 from components.vision.input_shape import InputShape
 from flows.reporting.formats import plain
 

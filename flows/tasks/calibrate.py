@@ -17,7 +17,7 @@ from components.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from components.images.reading import read_image
 from components.images.sources import ImageSource, list_images
 from components.monitoring import DriftPolicy, MonitoringStore
-from components.monitoring.calibration import (
+from components.monitoring.drift.calibration import (
     AlarmPower,
     AlarmRate,
     draw_from,
@@ -25,9 +25,9 @@ from components.monitoring.calibration import (
     measure_power,
     split_false_alarms,
 )
-from components.monitoring.reference import pool_reference
-from components.monitoring.stored import accepted_batches, judged_windows
-from components.monitoring.tables import DriftTable, batch_table, read_reference, read_window
+from components.monitoring.drift.tables import DriftTable, batch_table, read_reference, read_window
+from components.monitoring.store.reference import pool_reference
+from components.monitoring.store.stored import accepted_batches, judged_windows
 from flows.config.monitor import DriftInput
 from flows.reporting.progress import advance
 from flows.reporting.summary import Calibration

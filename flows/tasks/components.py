@@ -53,7 +53,7 @@ _POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may
 @step("open model")
 def open_model(model: ModelInput, calibration: Split, calibration_images: int, batch: int) -> ModelArtifact:
     """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
     from components.optimize import Normalisation
     from components.optimize import open_model as open_source
@@ -95,8 +95,8 @@ def check_baseline(
 ) -> tuple[Check, ...]:
     """Compare the model as given with chance, and with its own framework where that is here."""
     from components.benchmark import check_baseline as check
-    from components.images.classes import in_classes_of
-    from components.images.datasets import load_dataset
+    from components.datasets.classes import in_classes_of
+    from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
     from components.optimize import framework_predictions
 
@@ -144,7 +144,7 @@ def optimize(
     source: ModelArtifact, target: Target, calibration: Split, calibration_images: int, batch: int
 ) -> tuple[ModelArtifact, ...]:
     """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
     from components.optimize import PassContext, make_variants, require_sound
     from components.vision import task_for
@@ -170,8 +170,8 @@ def benchmark(
     """Measure every variant on every backend of the target in one interleaved run, and choose."""
     from components.benchmark import run_benchmark
     from components.contracts import dump
+    from components.datasets.dataset import load_dataset
     from components.files import write_json
-    from components.images.datasets import load_dataset
 
     report = run_benchmark(
         variants,
@@ -246,7 +246,7 @@ def package(
     details: Mapping[str, Any],
 ) -> Bundle:
     """Pack the chosen variant, byte for byte, with its golden set and a runner."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.package import write_bundle
 
     dataset = load_dataset(golden.data, golden.name)
@@ -266,9 +266,9 @@ def predict(images: Images, served: Served) -> InferenceRun:
 @step("build reference")
 def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact) -> Path:
     """Keep what drift is measured against, by condition, and how right the model was on it."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.monitoring import build_reference as build
-    from components.monitoring.health import label_reference
+    from components.monitoring.alerts.health import label_reference
 
     datasets = [load_dataset(split.data, split.name, objects=False) for split in held_out]
     labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
@@ -327,7 +327,7 @@ def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Pa
 @step("stored run", cached=False, retries=5)
 def stored_run(version: ModelVersion, start: datetime | None, end: datetime | None) -> InferenceRun:
     """What a version saw in a time range, from the monitoring store."""
-    from components.monitoring.stored import stored_run as export
+    from components.monitoring.store.stored import stored_run as export
 
     asked = sha256_json([version.name, version.version, str(start), str(end)])
     output = Settings.from_environment().steps / f"stored-run-{asked[:24]}"
@@ -337,8 +337,8 @@ def stored_run(version: ModelVersion, start: datetime | None, end: datetime | No
 @step("pool reference", cached=False, retries=5)
 def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
     """The held-out reference with the windows that were accepted since, but for the window of that key."""
-    from components.monitoring.reference import pool_reference as pool
-    from components.monitoring.stored import accepted_batches, judged_windows
+    from components.monitoring.store.reference import pool_reference as pool
+    from components.monitoring.store.stored import accepted_batches, judged_windows
 
     name, number = version.name, version.version
     earlier = [past for past in judged_windows(store(), name, number) if past.accepted and past.key != window]
@@ -383,7 +383,7 @@ def store() -> MonitoringStore:
 
 def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
     """What the model's input shape costs on the validation images, and which shape they suggest."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.images.reading import image_size
     from components.vision.input_shape import input_shape
 
@@ -393,7 +393,7 @@ def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | N
 
 def images_of(split: Split) -> Images:
     """The images of a labelled split, as something to run on."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
 
     dataset = load_dataset(split.data, split.name, objects=False)
     sources = (ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from components.benchmark.statistics import summarise_latency
 from components.contracts import Classification, InferenceRun, ModelArtifact, Prediction, TaskType, VisionSpec
-from components.images.classes import class_ids, renumbered
-from components.images.datasets import LabelledDataset, load_dataset
+from components.datasets.classes import class_ids, renumbered
+from components.datasets.dataset import LabelledDataset, load_dataset
+from components.datasets.matching import match_ids
 from components.images.reading import read_image
 from components.inference import Arm
-from components.monitoring.accuracy import stored_boxes, truths_for
-from components.monitoring.labels import match_ids
+from components.monitoring.performance.accuracy import stored_boxes, truths_for
+from components.statistics.timings import summarise_latency
 from components.vision.evaluation import evaluate_images
 from components.vision.image_score import score_image
 from flows.tasks.steps import Split, step, workplace

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.benchmark import Contender, Exam, run_gates
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
+from components.evaluation import Contender, Exam, run_gates
 from components.files import write_json
 from flows.config.gates import GatesInput
 from flows.reporting.gates import publish_gates
@@ -107,7 +107,7 @@ def golden_split(bundle: Path, data: Path) -> str:
     Raises:
         DatasetError: the dataset has no such split.
     """
-    from components.images.datasets import dataset_splits, load_dataset
+    from components.datasets.dataset import dataset_splits, load_dataset
     from components.package import read_manifest
 
     manifest = read_manifest(bundle)
@@ -165,7 +165,7 @@ def contender(served: Served) -> Contender:
 
 def _exam(split: Split, columns: Sequence[str]) -> Exam:
     """A labelled split and its slices."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
     from components.images.statistics import image_statistics
 

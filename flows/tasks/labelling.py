@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.contracts import DatasetVersion, ModelVersion, VisionSpec
+from components.datasets.checks import name_some
+from components.datasets.formats import Exported, LabelFormat, export_labels, read_labels
+from components.datasets.labels import LabelTask
 from components.errors import DatasetError
-from components.images.label_check import name_some
-from components.images.label_formats import Exported, LabelFormat, export_labels, read_labels
-from components.images.labels import LabelTask
-from components.monitoring import (
+from components.labelling import (
     KnownImage,
     LabelBook,
     LabelImport,
@@ -23,7 +23,7 @@ from components.monitoring import (
     rank_for_labels,
     write_labelled,
 )
-from components.monitoring.stored import sound_rows
+from components.monitoring.store.stored import sound_rows
 from components.training import SplitNames, compose_dataset
 from flows.config.retrain import RetrainDataInput
 from flows.reporting.progress import advance, note
@@ -70,7 +70,7 @@ class NewLabels:
 @step("new labels", cached=False, retries=5)
 def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels:
     """Look for labelled images; which of them the champion knows is found out when its dataset is composed."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
 
     parts, count, until = [], 0, datetime.now(UTC)
     if book(name).labels():
@@ -104,7 +104,7 @@ def compose(
     data: RetrainDataInput,
 ) -> DatasetVersion:
     """The dataset of a retraining; the same inputs find it as it was made before."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
 
     folder = _datasets(name)
     pseudo = (

@@ -10,13 +10,13 @@ from pathlib import Path
 from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
 from components.errors import DatasetError, OutageError
 from components.monitoring import PlannedWindow, Watermark
-from components.monitoring.accuracy import AccuracyReport
-from components.monitoring.alert_book import KIND as ALERTS
-from components.monitoring.alert_book import Alert, AlertBook
-from components.monitoring.alerts import AlertPolicy
-from components.monitoring.days import TIME
-from components.monitoring.stored import Judged
+from components.monitoring.alerts.book import KIND as ALERTS
+from components.monitoring.alerts.book import Alert, AlertBook
+from components.monitoring.alerts.rules import AlertPolicy
+from components.monitoring.performance.accuracy import AccuracyReport
+from components.monitoring.store.stored import Judged
 from components.printing import counted
+from components.runs_by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
 from flows.reporting.progress import note
 from flows.reporting.summary import Seen
@@ -64,7 +64,7 @@ class Arrivals:
 @step("keep images", cached=False, retries=2)
 def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
     """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
-    from components.monitoring.store import content_of
+    from components.monitoring.store.store import content_of
 
     key = content_of(run) if config.images is None else store().append(run)
     looked_at = config.images or f"{config.since or 'the beginning'} to {config.until or 'now'}"
@@ -115,7 +115,7 @@ def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) ->
 @step("watch source", cached=False, retries=5)
 def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None) -> Arrivals:
     """Tell people, once, that no images come any more, and that they come again."""
-    from components.monitoring.alert_book import check_arrivals
+    from components.monitoring.alerts.book import check_arrivals
 
     now, subject = datetime.now(UTC), f"{config.name}: {config.images}"
     key = f"{window.key}-arrivals" if window else f"quiet-{now:%Y%m%dT%H%M%S%f}"
@@ -129,7 +129,7 @@ def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWi
 @step("watch places", cached=False, retries=5)
 def watch_places(config: NightlyConfig, version: ModelVersion, window: PlannedWindow, run: InferenceRun) -> Arrivals:
     """Tell people, once, that hosts or mounts did not answer, and that they answer again."""
-    from components.monitoring.alert_book import check_places
+    from components.monitoring.alerts.book import check_places
 
     key, subject = f"{window.key}-places", f"{config.name}: {config.images}"
     check = check_places(run.unreachable, len(window.images))
@@ -161,11 +161,11 @@ def judge_window(
 ) -> Seen:
     """Decide on a window, look at its health, write the report, tell people, and remember it for those after it."""
     from components.monitoring import DriftPolicy, assess, write_report
-    from components.monitoring.health import check_health
-    from components.monitoring.reference import read_labels
-    from components.monitoring.report import read_trend_point
-    from components.monitoring.stored import engine_times, judged_windows, remember
-    from components.monitoring.tables import read_reference
+    from components.monitoring.alerts.health import check_health
+    from components.monitoring.drift.tables import read_reference
+    from components.monitoring.report.report import read_trend_point
+    from components.monitoring.store.reference import read_labels
+    from components.monitoring.store.stored import engine_times, judged_windows, remember
 
     name, number, memory = version.name, version.version, store()
     earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
@@ -232,9 +232,9 @@ def _accuracy(
     config: WatchConfig, version: ModelVersion, spec: VisionSpec, of: InferenceRun | frozenset[str]
 ) -> AccuracyReport | None:
     """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
-    from components.images.datasets import load_dataset
-    from components.monitoring.accuracy import image_columns, measure_accuracy
-    from components.monitoring.recent import labelled_rows
+    from components.datasets.dataset import load_dataset
+    from components.monitoring.performance.accuracy import image_columns, measure_accuracy
+    from components.monitoring.store.recent import labelled_rows
 
     if config.labels is None:
         return None
@@ -256,8 +256,8 @@ def _accuracy(
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
     """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
-    from components.monitoring.alert_book import book_record, latest_book
-    from components.monitoring.notify import send_alerts
+    from components.monitoring.alerts.book import book_record, latest_book
+    from components.monitoring.alerts.notify import send_alerts
 
     records = store().records(version.name, ALERTS)
     if told := [record for record in records if record.key == occasion.key]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contracts import InferenceRun, ModelArtifact, ModelVersion, Target
+from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError
 from components.files import replacing
-from components.images.datasets import LabelledDataset
 from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
 from flows.config.release import Thresholds
@@ -24,8 +24,8 @@ from flows.runtime.settings import Settings
 if TYPE_CHECKING:
     from model_registry import Registry
 from components.errors import UnavailableError
-from components.inference.shards import Shard
-from components.inference.spread import Spread
+from components.inference.batch.shards import Shard
+from components.inference.batch.spread import Spread
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Served:
         Raises:
             FovealError: as `run_batch` does.
         """
-        from components.inference.batch import run_batch
+        from components.inference.batch.run import run_batch
         from flows.tasks.predict import on_cluster
 
         settings = Settings.from_environment()

@@ -107,7 +107,7 @@ def _code_hash() -> str:
 
 def _identity(value: Any) -> Any:
     """What of an argument decides the result, as JSON values."""
-    from components.images.datasets import load_dataset
+    from components.datasets.dataset import load_dataset
     from components.images.sources import fingerprint, list_images
 
     match value:

@@ -13,9 +13,9 @@ from components.backends import BACKENDS, available_backends, get_backend
 from components.contracts import Format
 from components.errors import ModelError, UnavailableError
 from components.optimize import PassContext, open_model
-from components.optimize.checkpoint import describe_checkpoint
 from components.optimize.meaning import Claims
-from components.optimize.torchscript import TraceTorchScript
+from components.optimize.opening.checkpoint import describe_checkpoint
+from components.optimize.opening.torchscript import TraceTorchScript
 
 AVAILABLE = available_backends()
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")

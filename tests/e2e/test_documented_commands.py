@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.images.digits import SceneCounts, write_detection_dataset
+from components.datasets.scenes import SceneCounts, write_detection_dataset
 from flows.runtime.processes import answers, free_port
 from tests.conftest import COMMAND, LIMIT_S, MODEL, clean_environment, prefect_server
 from tests.documented import PAGES, Command, commands, fences, why_not_run

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from components.contracts import Detections, LabelledImage
-from components.images.datasets import load_dataset
+from components.datasets.dataset import load_dataset
 from components.images.reading import image_size
 from components.monitoring import MonitoringStore
 from components.training import SplitNames

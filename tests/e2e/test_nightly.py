@@ -21,9 +21,9 @@ import pytest
 
 from components.images.sources import list_images
 from components.monitoring import MonitoringStore, Watermark
-from components.monitoring.days import TIME
-from components.monitoring.stored import judged_windows
+from components.monitoring.store.stored import judged_windows
 from components.runs import load_run, write_run
+from components.runs_by_day import TIME
 from flows.tasks.calibrate import calibrate
 from model_registry import sqlite_uri
 from tests.conftest import clean_environment

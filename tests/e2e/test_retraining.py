@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.images.datasets import load_dataset
-from components.images.digits import write_classification_dataset
+from components.datasets.dataset import load_dataset
+from components.datasets.scenes import write_classification_dataset
 from flows.tasks.gates import golden_hash
 from model_registry import Registry, sqlite_uri
 from tests.conftest import complaints

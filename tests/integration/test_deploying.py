@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
-from components.monitoring.alert_book import Alert, AlertStatus
+from components.monitoring.alerts.book import Alert, AlertStatus
 from flows.config.deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
 from flows.runtime.password import password
 from flows.runtime.settings import Settings

@@ -15,7 +15,7 @@ import numpy as np, onnx, torch
 from components.backends import get_backend
 from components.contracts import Precision
 from components.optimize import PassContext, make_variants, open_model
-from components.optimize.torchscript import TraceTorchScript
+from components.optimize.opening.torchscript import TraceTorchScript
 from components.training.checkpoint import build_network, load_checkpoint, save_checkpoint
 
 place, made = Path("it's yolov5"), Path("made")

@@ -15,8 +15,8 @@ import pytest
 from benchmarks.servers import DAY, NAME, Machine, run_chain, upload
 from benchmarks.services import HEALTH, role_password
 from components.errors import RegistryError, UnavailableError
+from components.images.object_store import Folder
 from components.monitoring import MonitoringStore
-from components.monitoring.folder import Folder
 from model_registry import Registry
 from model_registry.store import open_store
 

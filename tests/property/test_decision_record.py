@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contracts import Decision, Outcome
-from model_registry.history import CHANGES, Entry, replay
+from model_registry.decisions.history import CHANGES, Entry, replay
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 VERSIONS = st.integers(1, 4)

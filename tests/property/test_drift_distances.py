@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import ks_2samp
 
 from components.contracts import DriftState
-from components.monitoring.distances import compare_categories, compare_numbers, compare_vectors
-from components.monitoring.policy import DriftPolicy, compare_tables
-from components.monitoring.tables import DriftTable
+from components.monitoring.drift.distances import compare_categories, compare_numbers, compare_vectors
+from components.monitoring.drift.policy import DriftPolicy, compare_tables
+from components.monitoring.drift.tables import DriftTable
 
 NUMBERS = arrays(np.float64, st.integers(1, 60), elements=st.integers(-20, 20).map(float))
 NAMES = st.lists(st.sampled_from(["a", "b", "c", "dog", ""]), min_size=1, max_size=60).map(np.array)

@@ -20,8 +20,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from components.contracts import Detections
+from components.datasets.dataset import load_dataset
 from components.errors import ImageError
-from components.images.datasets import load_dataset
 from components.images.names import local_path, local_uri, original, printable
 from components.images.reading import read_image
 from components.images.sources import IMAGE_SUFFIXES, list_images

@@ -5,8 +5,8 @@ from hypothesis.extra import numpy as arrays
 
 from components.contracts import Classification, Detections
 from components.inference import average, nms
+from components.inference.batch.shards import plan_shards
 from components.inference.results import run_lengths
-from components.inference.shards import plan_shards
 
 WEIGHTS = st.floats(0.1, 10)
 

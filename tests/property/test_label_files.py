@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.contracts import TaskType
+from components.datasets.checks import box_problem, check_labels
+from components.datasets.coco import read_coco, write_coco
+from components.datasets.dataset import load_dataset
+from components.datasets.formats import read_labels
+from components.datasets.label_studio import CONFIG, read_tasks, write_tasks
+from components.datasets.labels import Label, LabelTask, QueuedImage
 from components.errors import DatasetError
-from components.images.coco import read_coco, write_coco
-from components.images.datasets import load_dataset
-from components.images.label_check import box_problem, check_labels
-from components.images.label_formats import read_labels
-from components.images.label_studio import CONFIG, read_tasks, write_tasks
-from components.images.labels import Label, LabelTask, QueuedImage
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=12)
 share = st.floats(0, 1).map(lambda value: round(value, 6))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from components.contracts import Check, Detections, Verdict
 from components.errors import ConfigError
-from components.monitoring.alert_book import AlertBook, AlertStatus
-from components.monitoring.intervals import difference, effective_samples, quantile_bounds, wilson
-from components.monitoring.judges import BoxPrecision
+from components.monitoring.alerts.book import AlertBook, AlertStatus
+from components.monitoring.performance.scores import BoxPrecision
+from components.statistics.intervals import difference, effective_samples, quantile_bounds, wilson
 
 LIGHT = settings(max_examples=60, deadline=None)
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,14 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.benchmark.selection import choose
-from components.benchmark.statistics import (
-    Estimate,
-    median_interval,
-    noise_floor,
-    quantile_ranks,
-    speedup,
-    summarise_latency,
-)
 from components.benchmark.verdicts import Evidence, check_budget
 from components.contracts import (
     Budget,
@@ -34,6 +26,14 @@ from components.contracts import (
     TaskType,
     Verdict,
     VisionSpec,
+)
+from components.statistics.timings import (
+    Estimate,
+    median_interval,
+    noise_floor,
+    quantile_ranks,
+    speedup,
+    summarise_latency,
 )
 
 FAST = settings(max_examples=100, deadline=None)  # a busy machine is no bug

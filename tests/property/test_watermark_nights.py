@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from components.contracts import InferenceRun
 from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore, Watermark
-from components.monitoring.watermark import PlannedWindow
+from components.monitoring.store.watermark import PlannedWindow
 
 START = datetime(2026, 3, 10, 2, tzinfo=UTC)
 STAGES = ("planned", "inferred", "appended", "committed", "committed again")

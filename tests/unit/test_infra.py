@@ -438,7 +438,7 @@ def test_prefects_server_keeps_its_leases_on_a_volume_and_copies_its_pages_where
 
 
 def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
-    from components.monitoring import notify
+    from components.monitoring.alerts import notify
 
     worker = services["worker"]["environment"]
     lines = (INFRA / "kubernetes/base/environment.env").read_text().splitlines()

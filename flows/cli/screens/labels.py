@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from components.images.label_formats import Exported, LabelFormat
-from components.images.label_studio import CONFIG, TASKS
-from components.monitoring import LabelImport, LabelStatus
+from components.datasets.formats import Exported, LabelFormat
+from components.datasets.label_studio import CONFIG, TASKS
+from components.labelling import LabelImport, LabelStatus
 from flows.cli.screens.console import make_console
 
 _SHOWN = 5

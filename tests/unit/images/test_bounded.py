@@ -20,13 +20,13 @@ import pytest
 
 from components.contracts import TaskType
 from components.daemons import DaemonPool, call_within
+from components.datasets.dataset import load_dataset
+from components.datasets.formats import read_labels
+from components.datasets.labels import LabelTask
 from components.errors import ConfigError, DatasetError, FovealError, ImageError, OutageError
 from components.files import sha256_file
 from components.images.bounded import holding, read_bytes
 from components.images.budget import Budget
-from components.images.datasets import load_dataset
-from components.images.label_formats import read_labels
-from components.images.labels import LabelTask
 from components.images.places import MAX_FAILURES, RETRY_S, Places, place_of
 from components.images.reading import check_head, image_size, read_image
 from components.images.sources import list_images

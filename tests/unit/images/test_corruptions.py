@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from components.datasets.scenes import compose_scene, digits_of
 from components.errors import ConfigError
 from components.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from components.images.digits import compose_scene, digits_of
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from components.contracts import AbMode
 from components.errors import ConfigError, DatasetError
 from components.images.sources import ImageSource, list_images
 from components.inference import Arm, Design, Experiment, run_batch
-from components.inference.ab import assign_arm
+from components.inference.ab.split import assign_arm
 
 DESIGN = Design("digits/1, sha256 1", "digits/2, sha256 2", AbMode.SHADOW, 0.5, "salt", 0.02, True, None)
 SPLIT = Design("digits/1, sha256 1", "digits/2, sha256 2", AbMode.SPLIT, 0.4, "salt", 0.02, False, 400)

@@ -5,8 +5,8 @@ import pytest
 
 from components.contracts import FailedImage, Fit, Head, TaskType, VisionSpec
 from components.errors import DatasetError
-from components.inference.shards import Shard, ShardRecord, WorkFolder, work_root
-from components.inference.tables import table_schemas
+from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, work_root
+from components.inference.batch.tables import table_schemas
 from components.runs import DETECTIONS, IMAGES
 from components.vision import task_for
 

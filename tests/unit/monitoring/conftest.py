@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.contracts import FailedImage, InferenceRun
-from components.images.digits import compose_scene, digits_of
+from components.datasets.scenes import compose_scene, digits_of
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
 
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from components.backends import get_backend, read_onnx
 from components.contracts import EMBEDDING, Output
 from components.optimize import open_model
-from components.optimize.structure import EMBEDDING_PREFIX, last_layers
+from components.optimize.graph.structure import EMBEDDING_PREFIX, last_layers
 
 _SHAPES = {
     "kernel": (8, 3, 3, 3),

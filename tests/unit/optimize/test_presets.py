@@ -21,9 +21,9 @@ from components.contracts import Fit, Head, Interpolation, Output, TaskType, Vis
 from components.errors import ConfigError, ModelError
 from components.images.reading import read_image
 from components.optimize import IMAGENET, UNIT, Fitting, open_model
-from components.optimize.inputs import expected_of_input
 from components.optimize.meaning import BYTES, INCEPTION
-from components.optimize.presets import TIMM, preset
+from components.optimize.opening.inputs import expected_of_input
+from components.optimize.opening.presets import TIMM, preset
 from components.vision import task_for
 from components.vision.fit import fit_image
 

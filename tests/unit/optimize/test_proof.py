@@ -12,11 +12,11 @@ from onnx import helper, numpy_helper
 
 from components.backends import get_backend
 from components.contracts import Fit, Head, Precision, TaskType, VisionSpec
+from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.errors import PassError
-from components.images.digits import SceneCounts, write_detection_dataset
 from components.images.reading import read_image
 from components.optimize import IMAGENET, PassContext, get_pass, open_model, remarks_on
-from components.optimize.embed import network_input
+from components.optimize.opening.embed import network_input
 from components.optimize.proof import prove_on
 from components.optimize.verify import require_lowered
 from components.vision import task_for

@@ -10,9 +10,9 @@ import pytest
 
 import flows
 from components.backends import get_backend
+from components.datasets.dataset import load_dataset
+from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.errors import ModelError
-from components.images.datasets import load_dataset
-from components.images.digits import SceneCounts, write_detection_dataset
 from components.images.reading import read_image
 from components.optimize import PassContext, get_pass, open_model
 from components.vision import task_for

@@ -9,7 +9,7 @@ from components.backends import get_backend
 from components.contracts import Fit, Head, Precision, TaskType
 from components.errors import ModelError
 from components.optimize import IMAGENET, UNIT, Normalisation, open_model
-from components.optimize.embed import network_input
+from components.optimize.opening.embed import network_input
 
 
 def _images(size=32, count=2):

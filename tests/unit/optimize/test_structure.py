@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from components.backends import read_onnx
-from components.optimize.structure import decoding_nodes, preprocessing_nodes
+from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
 
 
 def _kinds(artifact):

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from components.optimize.tidy import tidy
+from components.optimize.graph.tidy import tidy
 
 
 def _untidy():

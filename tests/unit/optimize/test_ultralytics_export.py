@@ -5,7 +5,7 @@ import pytest
 from components.contracts import Fit, TaskType
 from components.errors import ModelError
 from components.optimize.meaning import Fitting
-from components.optimize.ultralytics_export import claims_of_metadata
+from components.optimize.opening.ultralytics_export import claims_of_metadata
 
 
 def test_text_and_plain_values_say_the_same():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from components.contracts import BenchmarkReport, Bundle
+from components.datasets.dataset import dataset_splits, load_dataset
 from components.errors import DatasetError
-from components.images.datasets import dataset_splits, load_dataset
 from components.package import is_bundle, write_bundle
 from flows.tasks.gates import golden_split
 from tests.conftest import foveal

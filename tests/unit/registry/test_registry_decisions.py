@@ -12,9 +12,9 @@ import pytest
 from components.contracts import Decision, Gate, GateReport, Outcome, Verdict, load
 from components.errors import ConfigError, RegistryError
 from model_registry import RELEASE, Grounds, Registry
-from model_registry.chain import link
-from model_registry.history import Entry, replay
-from model_registry.record import Record
+from model_registry.decisions.chain import link
+from model_registry.decisions.history import Entry, replay
+from model_registry.decisions.record import Record
 from model_registry.store import open_store
 
 
@@ -313,7 +313,7 @@ def test_an_entry_that_was_sent_twice_counts_once_and_one_that_came_too_late_not
 
 def half_done(store, name, decision, *, appended=True, times=1):
     """What a process leaves that was killed before it moved the aliases."""
-    from model_registry import decision_runs
+    from model_registry.decisions import runs as decision_runs
 
     record = Record(store, name)
     writing = record.writing(record.head())

@@ -61,8 +61,8 @@ def test_the_same_release_logged_by_several_at_once_is_one_version(registry, mak
 
 def test_a_version_that_somebody_registered_meanwhile_is_the_one(registry, make_release):
     """On a server there is no lock: another process may register between our look and our own version."""
-    from model_registry.release import version_tags
-    from model_registry.releasing import log_release
+    from model_registry.description import version_tags
+    from model_registry.release.log import log_release
 
     release = make_release("registered.meanwhile")
     store = open_store(registry.tracking_uri)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.contracts import Bundle, Check, Verdict
-from model_registry.model_card import DESCRIPTION_LIMIT, description, model_card
-from model_registry.release import Release
+from model_registry.artifacts.model_card import DESCRIPTION_LIMIT, description, model_card
+from model_registry.description import Release
 
 
 def card_of(report, **changes):

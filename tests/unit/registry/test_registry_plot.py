@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contracts import Budget
-from model_registry.plot import draw_latency_accuracy, pareto_front
+from model_registry.artifacts.benchmark_plot import draw_latency_accuracy, pareto_front
 
 points = st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1)), max_size=12)
 

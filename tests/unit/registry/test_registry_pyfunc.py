@@ -22,7 +22,7 @@ from components import telemetry
 from components.files import sha256_tree
 from flows.runtime.processes import answers, end_family
 from model_registry import Release
-from model_registry.pyfunc import save_pyfunc
+from model_registry.artifacts.pyfunc import save_pyfunc
 
 DOG = {"class_id": 1, "class_name": "dog", "confidence": 0.9, "x1": 32.0, "y1": 16.0, "x2": 96.0, "y2": 80.0}
 

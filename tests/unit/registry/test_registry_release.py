@@ -9,7 +9,7 @@ import pytest
 from components.contracts import Bundle
 from components.errors import BudgetError, BundleError, ConfigError, RegistryError
 from components.files import sha256_file
-from model_registry.release import (
+from model_registry.description import (
     Release,
     check_files,
     file_hashes,

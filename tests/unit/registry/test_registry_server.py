@@ -15,8 +15,9 @@ import pytest
 from components.contracts import Decision, Gate, GateReport, Outcome, Verdict
 from components.errors import RegistryError
 from components.files import sha256_tree
-from model_registry import Grounds, Registry, decision_runs
-from model_registry.record import Record
+from model_registry import Grounds, Registry
+from model_registry.decisions import runs as decision_runs
+from model_registry.decisions.record import Record
 from model_registry.store import open_store
 
 

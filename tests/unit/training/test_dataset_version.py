@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from components.contracts import Classification, Detections, LabelledImage, TaskType
+from components.datasets.classes import in_classes_of, renumbered
+from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, IncompatibleError
 from components.files import sha256_file, sha256_tree
-from components.images.classes import in_classes_of, renumbered
-from components.images.datasets import LabelledDataset, load_dataset
 from components.training import Selection, SplitNames, compose_dataset
 from components.training.selection import Material, choose
 

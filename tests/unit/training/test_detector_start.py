@@ -10,7 +10,7 @@ import yaml
 
 from components.backends.yolo import load_yolo
 from components.errors import ConfigError, IncompatibleError
-from components.training.detector import DetectorTraining, absolute_data, train_detector
+from components.training.trainers.detector import DetectorTraining, absolute_data, train_detector
 
 MODEL = Path(__file__).parents[3] / "flows" / "assets" / "digits.pt"
 STILL = DetectorTraining(image_size=64, epochs=1, batch=8, learning_rate=1e-9, extra=(("warmup_epochs", 0.0),))

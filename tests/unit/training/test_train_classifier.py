@@ -9,7 +9,7 @@ from components.contracts import Fit, Head, TaskType, VisionSpec
 from components.errors import ConfigError, DatasetError, ImageError, IncompatibleError, ModelError, UnavailableError
 from components.images.reading import read_image
 from components.training import ClassifierTraining, train_classifier
-from components.training.augmentation import augment
+from components.training.trainers.augmentation import augment
 from components.vision.fit import fit_image
 
 SMALL = ClassifierTraining("shufflenet_v2_x0_5", image_size=32, epochs=2, batch=8, learning_rate=0.003)

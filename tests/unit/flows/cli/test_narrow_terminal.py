@@ -28,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.contracts import Gate, GateReport, ModelVersion, Verdict
-from components.monitoring.calibration import AlarmPower, AlarmRate
+from components.monitoring.drift.calibration import AlarmPower, AlarmRate
 from flows.cli import models
 from flows.cli.screens import ab as ab_screen
 from flows.cli.screens import compare as comparing_screen

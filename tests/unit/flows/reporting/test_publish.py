@@ -20,7 +20,7 @@ from components.contracts import (
     Outcome,
     Verdict,
 )
-from components.monitoring.alert_book import Alert, AlertStatus
+from components.monitoring.alerts.book import Alert, AlertStatus
 from flows.cli.screens import promote as promotion_screen
 from flows.promote import markdown
 from flows.reporting import links

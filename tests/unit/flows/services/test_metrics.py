@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from components.contracts import ColumnDrift, DriftDecision, DriftState
 from components.errors import UnavailableError
 from components.monitoring import ModelStatus
-from components.monitoring.status import LastWindow
-from components.monitoring.trends import TrendPoint
+from components.monitoring.alerts.status import LastWindow
+from components.monitoring.store.stored import TrendPoint
 from flows.runtime.settings import Settings
 from flows.services.metrics import FovealCollector, Source, serve_metrics
 from model_registry import Standing

@@ -19,11 +19,11 @@ from components.contracts import (
     TaskType,
     VisionSpec,
 )
+from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, IncompatibleError
-from components.images.datasets import LabelledDataset
 from components.inference import Arm
-from components.inference.tables import detections_schema, images_schema, write_table
-from components.monitoring.accuracy import truths_for
+from components.inference.batch.tables import detections_schema, images_schema, write_table
+from components.monitoring.performance.accuracy import truths_for
 from components.vision import task_for
 from flows.config.ab_test import AbConfig
 from flows.config.base import validate_config

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from components.contracts import DriftState, InferenceRun, ModelVersion
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.monitoring import MonitoringStore, TrendPoint, assess, build_reference
-from components.monitoring.stored import remember
-from components.monitoring.tables import read_reference
+from components.monitoring.drift.tables import read_reference
+from components.monitoring.store.stored import remember
 from flows.tasks import components as tasks
 
 MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Labelled datasets: formats, checks, classes, near-duplicates, and the demo's scenes."""

@@ -1,0 +1,154 @@
+"""Hand a queue to people in the format of their tool, and read back what they said."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from components.contracts import TaskType
+from components.datasets.coco import read_coco, write_coco
+from components.datasets.label_studio import read_tasks, write_tasks
+from components.datasets.labels import Found, LabelTask, QueuedImage
+from components.datasets.yolo_folder import read_classes, read_yolo, write_yolo
+from components.datasets.yolo_layout import find_description
+from components.documents import read_json
+from components.errors import ConfigError, DatasetError, FovealError
+from components.files import replacing
+from components.images.bounded import read_bytes
+
+
+class LabelFormat(StrEnum):
+    """Formats that labels are exported in and read back from."""
+
+    LABEL_STUDIO = "label-studio"
+    YOLO = "yolo"
+    COCO = "coco"
+
+
+_WRITERS = {LabelFormat.LABEL_STUDIO: write_tasks, LabelFormat.YOLO: write_yolo, LabelFormat.COCO: write_coco}
+_SERVED = ("http://", "https://", "s3://", "gs://", "azure-blob://")  # what Label Studio fetches by itself
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export: its folder, the sha256 of the images in it, and one line for each image that could not be had."""
+
+    folder: Path
+    images: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat, about: LabelTask) -> Exported:
+    """Write a queue with its pre-labels; images are copied to ``images/``, but those that Label Studio fetches itself.
+
+    Arguments:
+        images: the queue.
+        output: a new or empty folder.
+        form: of which tool.
+        about: the model's task and classes.
+
+    Raises:
+        ConfigError: the folder holds something, or a class name cannot be a folder where it has to be one.
+        DatasetError: none of the images is there any more.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError("a new or empty folder", found=f"{output}, which holds something", mend="name another")
+    with replacing(output) as aside:
+        (aside / "images").mkdir(parents=True)
+        places, gone = {}, []
+        for image in images:
+            try:
+                places[image.sha256] = _place(image, aside, form)
+            except FovealError as error:
+                gone.append(f"{image.image_id}: {error.found}")
+        if not places:
+            raise DatasetError("images of the queue", found=f"none of {len(images)}: {gone[0] if gone else 'no queue'}")
+        _WRITERS[form]([_in_classes_of(image, about) for image in images], places, aside, about)
+    return Exported(output, tuple(places), tuple(gone))
+
+
+def _in_classes_of(image: QueuedImage, about: LabelTask) -> QueuedImage:
+    """Leave out what an earlier version saw of classes that the model has no more."""
+    return replace(image, prelabels=tuple(one for one in image.prelabels if one.class_name in about.class_names))
+
+
+def _place(image: QueuedImage, folder: Path, form: LabelFormat) -> str:
+    if form is LabelFormat.LABEL_STUDIO and image.uri.startswith(_SERVED):
+        return image.uri
+    content = content_of(image.uri, image.sha256)
+    (folder / "images" / image.name).write_bytes(content)
+    return f"images/{image.name}"
+
+
+def content_of(uri: str, sha256: str) -> bytes:
+    """The bytes of an image, if they are still what they were.
+
+    Raises:
+        ImageError: it cannot be read.
+        DatasetError: it is another image now.
+    """
+    content = read_bytes(uri)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DatasetError("the image as it was predicted", found=f"{uri} with another content")
+    return content
+
+
+def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -> tuple[Found, ...]:
+    """Read labels, in whatever of the formats they are.
+
+    Arguments:
+        path: a file, or a folder as a tool exports it; COCO's files of several splits are read together.
+        about: the model's task and classes.
+        form: of which tool; None finds out.
+
+    Raises:
+        DatasetError: it is none of these formats, or damaged.
+    """
+    if not path.exists():
+        raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", mend="check the path")
+    if form in (None, LabelFormat.YOLO):
+        if about.task is TaskType.DETECT and (description := find_description(path)):
+            return read_yolo(description)
+        if form is LabelFormat.YOLO:
+            return _read_folder(path, about)
+    documents = path.is_dir() or path.suffix.lower() == ".json"
+    files = ([path] if path.is_file() else _documents(path)) if documents else []
+    if not files:
+        return _read_folder(path, about)
+    return tuple(found for file in files for found in _read_document(file, about, form))
+
+
+def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
+    if about.task is TaskType.CLASSIFY:
+        return read_classes(path)
+    raise DatasetError(
+        "labels as YOLO (data.yaml, classes.txt or obj.data), COCO or Label Studio export them",
+        found=f"none of these in {path}",
+        mend="name the folder that holds that file",
+    )
+
+
+def _documents(folder: Path) -> list[Path]:
+    """Find the JSON files of a folder, or those that Roboflow, CVAT and Label Studio put one folder down.
+
+    Raises:
+        DatasetError: it is not clear which is meant.
+    """
+    if described := sorted(folder.glob("*.json")):
+        if len(described) > 1:
+            raise DatasetError(
+                "one file of labels", found=", ".join(file.name for file in described), mend="name the file"
+            )
+        return described
+    patterns = ("annotations/*.json", "*/_annotations.coco.json")
+    return next((found for pattern in patterns if (found := sorted(folder.glob(pattern)))), [])
+
+
+def _read_document(file: Path, about: LabelTask, form: LabelFormat | None) -> tuple[Found, ...]:
+    document = read_json(file, "labels as JSON")
+    if form is LabelFormat.LABEL_STUDIO or (form is None and isinstance(document, list)):
+        return read_tasks(document, file)
+    return read_coco(document, file, about)

@@ -1,0 +1,106 @@
+"""Folders to label in: a YOLO dataset for boxes, one folder a class for whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from components.contracts import TaskType
+from components.datasets.labels import UNLABELLED, Found, Label, LabelTask, QueuedImage
+from components.datasets.writing import class_folder, link_or_copy, write_description, yolo_text
+from components.datasets.yolo_layout import Description, label_file, read_rows, split_images, split_places
+from components.errors import DatasetError
+from components.images.sources import list_images, local_file
+
+
+def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+    """Write pre-labels beside the images that lie in `folder` already.
+
+    An image in which the model sees nothing gets no label file, so that an empty one is a person's word.
+
+    Arguments:
+        images: the queue.
+        places: sha256 → path of the image relative to `folder`, below ``images/``.
+        folder: where to write.
+        about: the model's task and classes.
+
+    Returns:
+        The `data.yaml`; for a classifier the folder with one folder a class, into which the images have been moved.
+
+    Raises:
+        ConfigError: a class name cannot be a folder.
+    """
+    if about.task is TaskType.CLASSIFY:
+        return _write_classes(images, places, folder, about)
+    ids = {name: k for k, name in enumerate(about.class_names)}
+    (folder / "labels").mkdir(exist_ok=True)
+    for image in images:
+        if image.sha256 in places and image.prelabels:
+            rows = [(ids[label.class_name], label.box) for label in image.prelabels if label.box]
+            label_file(folder / places[image.sha256]).write_text(yolo_text(rows), encoding="utf-8")
+    return write_description(folder, about.class_names, {"train": "images", "val": "images"})
+
+
+def _write_classes(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+    for name in about.class_names:
+        (folder / "train" / class_folder(name)).mkdir(parents=True)
+    for image in images:
+        if image.sha256 in places:
+            name = image.prelabels[0].class_name if image.prelabels else UNLABELLED
+            source = folder / places[image.sha256]
+            link_or_copy(source, folder / "train" / name / source.name)
+            source.unlink()
+    (folder / "images").rmdir()
+    return folder / "train"
+
+
+def read_yolo(description: Description) -> tuple[Found, ...]:
+    """Read the labels of all splits that are there.
+
+    An image without a label file is unlabelled; an empty file says that nothing is there, as Ultralytics, Roboflow and
+    Label Studio write it, but not in the forms that CVAT exports (`Description.empty_is_word`). Where a tool exported
+    labels alone, each file is taken for the label of an image of its name.
+
+    Raises:
+        DatasetError: none of the splits is there.
+    """
+    if not description.there:
+        if description.root.joinpath("labels").is_dir():
+            return tuple(_found(label.with_suffix(""), label, description) for label in _labels_alone(description))
+        for split in description.splits:
+            split_places(description, split)
+    places = [place for split in description.there for place in split_places(description, split)]
+    images = dict.fromkeys(image for place in dict.fromkeys(places) for image in split_images(place, description))
+    return tuple(_found(image, label_file(image), description) for image in images)
+
+
+def _labels_alone(description: Description) -> list[Path]:
+    return sorted(description.root.joinpath("labels").rglob("*.txt"))
+
+
+def _found(image: Path, label: Path, description: Description) -> Found:
+    file = image if image.is_file() else None
+    if not label.is_file():
+        return Found(image.as_posix(), None, file=file)
+    try:
+        rows = read_rows(label, description)
+    except DatasetError as error:
+        return Found(image.as_posix(), (), file=file, problem=f"{error.found}, where {error.expected} is expected")
+    labels = tuple(Label(description.names[int(k)], (left, top, right, bottom)) for k, left, top, right, bottom in rows)
+    return Found(image.as_posix(), labels, stated=not labels and description.empty_is_word, file=file)
+
+
+def read_classes(folder: Path) -> tuple[Found, ...]:
+    """Read images that lie in one folder a class, at any depth; those in ``_unlabelled`` are not labelled.
+
+    Raises:
+        DatasetError: an image lies in no folder, or there are none.
+    """
+    found = []
+    for image in list_images(folder):
+        path = local_file(image)
+        if "/" not in image.image_id:
+            raise DatasetError("images in one folder a class", found=f"{path.name} directly in {folder}")
+        name = path.parent.name
+        found.append(Found(path.name, None if name == UNLABELLED else (Label(name),), file=path))
+    return tuple(found)

@@ -1,0 +1,240 @@
+"""Challenger against champion: is it safe, and is it worth it, to put the one in the place of the other?
+
+Both are run exactly as they ship, on the same images and in interleaved rounds. `gate_rules` says what each
+gate asks; a bundle is loaded and queried by whoever knows bundles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from components.benchmark.rounds import Progress
+from components.benchmark.verdicts import Evidence as Measured
+from components.benchmark.verdicts import check_budget
+from components.contracts import Check, Detections, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
+from components.datasets.classes import class_ids, in_classes_of, renumbered, same_classes
+from components.datasets.dataset import LabelledDataset
+from components.errors import ConfigError, FovealError, IncompatibleError
+from components.evaluation.gate_policy import GatePolicy
+from components.evaluation.gate_rules import Evidence, Examined, Slice, judge, latency_verdict
+from components.evaluation.interleaved import Contender, Cost, Ratio, Side, hold_contest
+from components.statistics.differences import Difference, mean_difference
+from components.vision import task_for
+from components.vision.image_score import score_image, shown_at
+from components.vision.paired import pair_up
+
+NO_CHAMPION = "there is no champion to compare with"
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """Labelled images that both contenders are examined on, and the groups of them that are looked at on their own.
+
+    Arguments:
+        dataset: one split.
+        slices: name → which of its images, (n,) bool.
+
+    Raises:
+        ConfigError: a slice is not of that many images.
+    """
+
+    dataset: LabelledDataset
+    slices: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, mask in self.slices.items():
+            if mask.shape != (len(self.dataset.images),):
+                raise ConfigError(f"a slice of {len(self.dataset.images)} images", found=f"{name} of {mask.shape}")
+
+    @property
+    def truths(self) -> list[Prediction]:
+        """Ground truth of its images."""
+        return [image.truth for image in self.dataset.images]
+
+
+def run_gates(
+    champion: Contender | None,
+    challenger: Contender,
+    *,
+    golden: Exam,
+    recent: Exam | None,
+    golden_sha256_of_champion: str | None,
+    require_improvement: bool,
+    target: Target,
+    smoke: Callable[[], Check],
+    policy: GatePolicy | None = None,
+    rounds: int = 10,
+    calls: int = 20,
+    timeout_s: float = 600.0,
+    progress: Progress | None = None,
+) -> GateReport:
+    """Run every gate; a contender that cannot be run leaves its gates `not_evaluated`, and nothing is promoted.
+
+    Arguments:
+        champion: what is in production, or None: then no gate that compares is evaluated.
+        challenger: what is to take its place.
+        golden: the frozen set.
+        recent: labelled images since the drift, or None.
+        golden_sha256_of_champion: content hash of the golden set that the champion was released with; another one than
+            that of `golden`, or None, and the golden gate is not evaluated.
+        require_improvement: drift was the cause: on recent images the challenger must be better.
+        target: device and threads for both, and the limits that the challenger must keep besides.
+        smoke: loads and queries the challenger's bundle as whoever deploys it would.
+        policy: the limits.
+        rounds: interleaved rounds, repeated up to four times while the latency is undecided; at least 6.
+        calls: timed calls per contender and round; rounds × calls must reach 130.
+        timeout_s: a worker that has not answered by then is ended.
+        progress: called with what is being done, how much of it is done, and out of how much.
+
+    Raises:
+        ConfigError: rounds or calls below 1.
+        IncompatibleError: the two models differ in task or class names, or images show other classes; in which order
+            the names are does not matter.
+    """
+    if min(rounds, calls) < 1:
+        raise ConfigError("rounds and calls of 1 or more", found=f"{rounds} and {calls}")
+    policy = policy or GatePolicy()
+    spec = challenger.artifact.spec
+    _require_alike(spec, champion.artifact.spec if champion else spec)
+    exams = [_in_classes_of(exam, spec) for exam in (golden, recent) if exam]
+    bundle = _try(smoke)
+
+    def decided(ratio: Ratio) -> bool:
+        return latency_verdict(ratio, policy.latency_increase) is not Verdict.UNDECIDED
+
+    before, after, ratio = hold_contest(
+        champion,
+        challenger,
+        [exam.dataset.images for exam in exams],
+        target=target,
+        decided=decided,
+        rounds=rounds,
+        calls=calls,
+        timeout_s=timeout_s,
+        progress=progress or (lambda what, done, total: None),
+    )
+    if champion and before:
+        before = _renumbered(before, champion.artifact.spec, spec)
+    examined = [examine(exam, before, after, spec, k) for k, exam in enumerate(exams)]
+    examined[0] = _frozen(examined[0], golden.dataset.sha256, golden_sha256_of_champion if champion else None)
+    evidence = Evidence(
+        golden=examined[0],
+        recent=examined[1] if recent else None,
+        champion=before.cost if before else None,
+        challenger=after.cost,
+        ratio=ratio,
+        missing=_why_not(before, after),
+        budget=_budget(after.cost, ratio, target),
+        bundle=bundle,
+    )
+    gates: tuple[Gate, ...] = judge(evidence, policy, require_improvement=require_improvement)
+    return GateReport(champion.name if champion else "", challenger.name, gates)
+
+
+def examine(exam: Exam, before: Side | None, after: Side, spec: VisionSpec, number: int) -> Examined:
+    """Compare both sides' predictions of one exam.
+
+    Arguments:
+        exam: the labelled images.
+        before: the champion's side, or None.
+        after: the challenger's.
+        spec: of both models.
+        number: which of a side's predictions are of this exam.
+    """
+    task, truths = task_for(spec), exam.truths
+    if not any(not isinstance(truth, Detections) or len(truth) for truth in truths):
+        return Examined(len(truths), task.metric, missing="nobody labelled an object in these images")
+    scores = [
+        task.evaluate(side.predictions[number], truths)[task.metric] if side and not side.error else None
+        for side in (before, after)
+    ]
+    examined = Examined(len(truths), task.metric, scores[0], scores[1], missing=_why_not(before, after))
+    if examined.missing or before is None:
+        return examined
+    pair = pair_up(before.predictions[number], after.predictions[number], truths, spec.class_names)
+    unit = "objects" if spec.task is TaskType.DETECT else "images"
+    classes = [Slice(f"class {name}", count, unit, found) for name, (count, found) in pair.by_class().items()]
+    groups = [Slice(name, int(mask.sum()), "images", pair.overall(mask)) for name, mask in exam.slices.items()]
+    everything = pair.overall(np.ones(len(truths), np.bool_))
+    by_image = _by_image(before, after, truths, number) if spec.task is TaskType.DETECT else None
+    return replace(examined, difference=everything, slices=(*classes, *groups), by_image=by_image)
+
+
+def _by_image(before: Side, after: Side, truths: list[Prediction], number: int) -> Difference | None:
+    """The difference of the mean score of an image, each side's at the confidence that it was released with."""
+    scores = [
+        [
+            score_image(shown_at(found, side.confidence), truth)
+            for found, truth in zip(side.predictions[number], truths, strict=True)
+        ]
+        for side in (before, after)
+    ]
+    return mean_difference(*scores)
+
+
+def _frozen(golden: Examined, found: str, expected: str | None) -> Examined:
+    """A golden set that was exchanged says nothing about what the champion could do."""
+    if golden.missing or found == expected:
+        return golden
+    if expected is None:
+        return replace(golden, missing="nobody knows which golden set the champion was released with")
+    reason = f"not the golden set that the champion was released with: sha256 {found[:12]} and not {expected[:12]}"
+    return replace(golden, missing=reason)
+
+
+def _why_not(before: Side | None, after: Side) -> str:
+    if after.error:
+        return f"the challenger could not be run: {after.error}"
+    if before is None:
+        return NO_CHAMPION
+    return f"the champion could not be run: {before.error}" if before.error else ""
+
+
+def _budget(cost: Cost, ratio: Ratio, target: Target) -> tuple[Check, ...]:
+    """The challenger against the target's limits of time, size and memory; accuracy has gates of its own."""
+    if cost.size_mb is None:
+        return ()
+    measured = Measured(cost.p95, ratio.noise, cost.size_mb, cost.peak_rss_mb, None, None, 0)
+    limits = replace(target.budget, max_accuracy_drop=None)
+    return check_budget(measured, limits, measured_on_host=target.measured_on_host)
+
+
+def _try(smoke: Callable[[], Check]) -> Check:
+    try:
+        return smoke()
+    except FovealError as error:
+        return Check("bundle", None, None, Verdict.FAIL, str(error))
+
+
+def _require_alike(spec: VisionSpec, other: VisionSpec) -> None:
+    """Make sure that both models mean the same classes, in whatever order."""
+    if other.task is not spec.task or not same_classes(other.class_names, spec.class_names):
+        raise IncompatibleError(
+            f"two models to {spec.task} {', '.join(spec.class_names)}",
+            found=f"one to {other.task} {', '.join(other.class_names)}",
+            mend="compare models of the same classes",
+        )
+
+
+def _in_classes_of(exam: Exam, spec: VisionSpec) -> Exam:
+    """Give labelled images the class ids of the challenger."""
+    if exam.dataset.task is not spec.task:
+        raise IncompatibleError(
+            f"images that are labelled to {spec.task}", found=f"to {exam.dataset.task} in {exam.dataset.root}"
+        )
+    return replace(exam, dataset=in_classes_of(exam.dataset, spec.class_names))
+
+
+def _renumbered(side: Side, own: VisionSpec, spec: VisionSpec) -> Side:
+    """Give the champion's predictions the class ids of the challenger."""
+    if own.class_names == spec.class_names:
+        return side
+    ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
+    return replace(
+        side,
+        predictions=tuple(tuple(renumbered(one, ids, classes) for one in part) for part in side.predictions),
+    )

@@ -1,0 +1,160 @@
+"""Champion and challenger in one interleaved run: what each costs, and what each says about the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+
+from components.backends import free_batch
+from components.benchmark.crew import Worker
+from components.benchmark.plan import Variant
+from components.benchmark.rounds import Progress, open_trials, predict, time_rounds
+from components.benchmark.trial import Trial
+from components.contracts import BATCH, LabelledImage, ModelArtifact, Prediction, Target
+from components.statistics.timings import Estimate, p95_interval, p95_ratio
+
+LOOKS = 4  # as often the rounds are repeated while the times do not decide
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model as it was released: exactly the file that ships, on the backend that it ships for.
+
+    Arguments:
+        name: NAME/VERSION.
+        artifact: the file.
+        backend: what runs it.
+        confidence: of two thresholds that it was released with, the one that detections must exceed.
+        iou: the other, the overlap above which NMS keeps one box.
+    """
+
+    name: str
+    artifact: ModelArtifact
+    backend: str
+    confidence: float = 0.25
+    iou: float = 0.7
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one contender costs; None where it was not measured. `calls` is how many were timed."""
+
+    p95: Estimate | None
+    calls: int
+    size_mb: float | None
+    peak_rss_mb: float | None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The challenger's p95 as a multiple of the champion's, and how unlike itself the champion looks in this run.
+
+    `noise` is the largest |ratio − 1| within the interval of the champion against itself (A/A), or None; `missing` says
+    why there is no ratio.
+    """
+
+    p95: Estimate | None = None
+    noise: float | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One contender after the run.
+
+    Arguments:
+        cost: as far as it was measured.
+        predictions: for each set of images one prediction an image; empty where it failed.
+        error: why it could not be run, or empty.
+        confidence: the threshold that it was released with; the predictions are made with that of evaluation.
+    """
+
+    cost: Cost
+    predictions: tuple[tuple[Prediction, ...], ...]
+    error: str = ""
+    confidence: float = 0.25
+
+
+def hold_contest(
+    champion: Contender | None,
+    challenger: Contender,
+    sets: Sequence[Sequence[LabelledImage]],
+    *,
+    target: Target,
+    decided: Callable[[Ratio], bool],
+    rounds: int,
+    calls: int,
+    timeout_s: float,
+    progress: Progress,
+) -> tuple[Side | None, Side, Ratio]:
+    """Run both, each in a process of its own, and the champion in a second one.
+
+    The processes take short turns in shuffled order, as in a benchmark. While `decided` says no the rounds go on, four
+    times as many at most: a busy machine needs more of them.
+
+    Arguments:
+        champion: None where there is none.
+        challenger: what is compared with it.
+        sets: the images that both predict, with the thresholds of evaluation; the first times them, too.
+        target: device and threads for both.
+        decided: whether the times measured so far are enough.
+        rounds: interleaved rounds of one look.
+        calls: timed calls in each.
+        timeout_s: a worker that has not answered by then is ended.
+        progress: told what is being done.
+
+    Returns:
+        The champion's side, the challenger's, and the ratio of their times.
+    """
+    with ExitStack() as stack:
+        contenders = [challenger] if champion is None else [challenger, champion, champion]
+        trials = [_trial(contender, stack.enter_context(Worker())) for contender in contenders]
+        open_trials(trials, target, sets[0], timeout_s, progress)
+        ratio = Ratio()
+        for look in range(LOOKS):
+            if not any(trial.error for trial in trials):
+                time_rounds(trials, rounds, calls, look, timeout_s, progress)
+            ratio = _ratio(trials)
+            if decided(ratio):
+                break
+        for twin in trials[2:]:
+            twin.worker.close()
+        done, total = 0, sum(map(len, sets))
+        for images in sets:
+            for chunk in predict(trials[:2], images, timeout_s):
+                done += chunk
+                progress("comparing predictions", done, total)
+        sides = [_side(trial, [len(images) for images in sets]) for trial in trials[:2]]
+    return (sides[1] if champion else None), sides[0], ratio
+
+
+def _trial(contender: Contender, worker: Worker) -> Trial:
+    artifact = contender.artifact
+    variant = Variant(contender.name, artifact, contender.backend, contender.confidence, contender.iou)
+    return Trial(variant, BATCH if free_batch(artifact) else 1, worker)
+
+
+def _ratio(trials: Sequence[Trial]) -> Ratio:
+    if len(trials) < 3:
+        return Ratio(missing="there is no champion")
+    if failed := next((trial for trial in trials if trial.error), None):
+        return Ratio(missing=f"{failed.variant.name} could not be timed: {failed.error}")
+    challenger, champion, twin = (trial.calls_ms for trial in trials)
+    itself = p95_ratio(champion, twin)
+    if itself is None:
+        return Ratio(missing=f"{sum(map(len, champion))} calls in {len(champion)} rounds are too few for a p95")
+    return Ratio(p95_ratio(champion, challenger), max(abs(itself.low - 1), abs(itself.high - 1)))
+
+
+def _side(trial: Trial, sizes: Sequence[int]) -> Side:
+    """What became of a trial; `sizes` are the numbers of images of the sets, predicted one after the other."""
+    file = trial.variant.artifact.path
+    size = trial.variant.artifact.size_mb if file.is_file() else None
+    calls = sum(map(len, trial.calls_ms))
+    p95 = None if trial.error else p95_interval(trial.calls_ms)
+    cost = Cost(p95, calls, size, None if trial.error else trial.peak_rss_mb)
+    predictions = iter(() if trial.error else trial.predictions)
+    found = tuple(tuple(islice(predictions, images)) for images in sizes)
+    return Side(cost, found, trial.error, trial.variant.confidence)

@@ -1,0 +1,146 @@
+"""Takes the shards of a batch run through the engine, one batch after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from components.backends import Session
+from components.contracts import FailedImage
+from components.errors import ModelError
+from components.images.places import Places
+from components.images.sources import ImageSource
+from components.inference.batch.shards import Shard, ShardRecord, WorkFolder
+from components.inference.batch.tables import Row, detection_rows, image_rows
+from components.inference.engine import Outcome, describe, predict_inputs
+from components.inference.prepare import Prepared, ahead, prepare
+from components.runs import DETECTIONS, IMAGES
+from components.vision import VisionTask
+
+Progress = Callable[[int, int], None]
+
+MOST_DECODE_THREADS = 8  # beyond, they take more from the engine than they give
+
+
+def engine_fault(error: str, failed: int) -> ModelError:
+    """What to raise when the engine, and not the images, is at fault."""
+    return ModelError(
+        "a model that the backend can run",
+        found=f"{failed} of {failed} images failing: {error}",
+        mend="try another backend, or make the model file again",
+    )
+
+
+class ShardWorker:
+    """Finishes shards: reads and fits images on threads of its own while the engine works in this one.
+
+    Arguments:
+        session: the open model.
+        task: what its inputs and outputs mean.
+        work: where finished shards are kept.
+        places: which hosts and mounts answer.
+        provenance: what is the same in all rows.
+        batch: images per engine call.
+        decode_threads: None is one per core, at most 8.
+        embedding: which of the model's outputs is the embedding, or None.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        task: VisionTask,
+        work: WorkFolder,
+        *,
+        places: Places,
+        provenance: Mapping[str, Any],
+        batch: int,
+        decode_threads: int | None,
+        embedding: int | None,
+    ) -> None:
+        self._session, self._task, self._work, self._places = session, task, work, places
+        self._provenance, self._batch, self._embedding = provenance, batch, embedding
+        self._decode_threads = decode_threads or min(os.cpu_count() or 1, MOST_DECODE_THREADS)
+        self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
+
+    def finish(self, sources: Sequence[ImageSource], todo: Sequence[Shard], progress: Progress | None) -> None:
+        """Do shards, in order, and keep each when it is finished.
+
+        Arguments:
+            sources: all images of the run.
+            todo: the shards that are not finished yet.
+            progress: called as ``progress(done, total)``, in images of the whole run.
+
+        Raises:
+            ModelError: the engine fails on everything it is given; shards that were finished before stay.
+        """
+        done = len(sources) - sum(map(len, todo))
+        images = (source for shard in todo for source in sources[shard.start : shard.stop])
+        read = partial(prepare, task=self._task, places=self._places)
+        prepared = ahead(read, images, threads=self._decode_threads, limit=2 * self._batch)
+        clock = time.perf_counter()
+        with closing(prepared):
+            for shard in todo:
+                rows: dict[str, list[Row]] = {IMAGES: [], DETECTIONS: []}
+                errors: dict[str, None] = {}  # a set that keeps its order
+                unreachable: Counter[str] = Counter()
+                for chunk in self._chunks(prepared, len(shard)):
+                    errors |= dict.fromkeys(self._predict(chunk, rows))
+                    unreachable.update(image.unreachable for image in chunk if image.unreachable)
+                    done += len(chunk)
+                    if progress:
+                        progress(done, len(sources))
+                clock, since = time.perf_counter(), clock
+                self._keep(shard, rows, tuple(errors), unreachable, clock - since)
+
+    def _chunks(self, prepared: Iterator[Prepared], count: int) -> Iterator[list[Prepared]]:
+        """Batches that do not cross the shard's end: what an image is batched with stays the same after a kill."""
+        shard = islice(prepared, count)
+        while chunk := list(islice(shard, self._batch)):
+            yield chunk
+
+    def _predict(self, chunk: Sequence[Prepared], rows: dict[str, list[Row]]) -> list[str]:
+        """Add a batch's rows; return what the engine complained about."""
+        ready = [image.fitted for image in chunk if image.fitted is not None]
+        found = predict_inputs(self._session, self._task, ready, embedding=self._embedding)
+        remaining = iter(found)
+        outcomes: list[Outcome | None] = [None if image.fitted is None else next(remaining) for image in chunk]
+        rows[IMAGES] += image_rows(chunk, outcomes, self._task, self._provenance)
+        for image, outcome in zip(chunk, outcomes, strict=True):
+            if outcome is not None and outcome.prediction is not None:
+                rows[DETECTIONS] += detection_rows(
+                    image.source.image_id, outcome.prediction, self._task.spec.class_names
+                )
+                self._probe = image.fitted or self._probe
+        return [describe(outcome.error) for outcome in found if outcome.error is not None]
+
+    def _keep(
+        self,
+        shard: Shard,
+        rows: dict[str, list[Row]],
+        errors: tuple[str, ...],
+        unreachable: Mapping[str, int],
+        seconds: float,
+    ) -> None:
+        failures = tuple(FailedImage(row["image_id"], row["error"]) for row in rows[IMAGES] if row["status"] == "error")
+        processed = len(shard) - len(failures)
+        if errors and not processed:
+            self._check_engine(errors, len(failures))
+        self._work.write(shard, rows, ShardRecord(processed, failures, errors, seconds, tuple(unreachable.items())))
+
+    def _check_engine(self, errors: tuple[str, ...], failed: int) -> None:
+        """A whole shard failed: find out whether the engine still runs what it ran last, or else a grey image.
+
+        It tells an engine that is broken, or broke on the way, from images that are, before thousands
+        of images are written off.
+        """
+        outcome = predict_inputs(self._session, self._task, [self._probe])[0]
+        if outcome.error is not None and describe(outcome.error) in errors:
+            raise engine_fault(describe(outcome.error), failed) from outcome.error

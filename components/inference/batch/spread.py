@@ -1,0 +1,102 @@
+"""A batch run's work in a form that can be done in another process, and how its shards get there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.backends import get_backend
+from components.contracts import ModelArtifact
+from components.images.places import Places
+from components.images.sources import ImageSource
+from components.inference.batch.shard_worker import Progress, ShardWorker
+from components.inference.batch.shards import Shard, WorkFolder
+from components.inference.batch.tables import table_schemas
+from components.vision import task_for
+
+Spread = Callable[[Callable[[Shard], None], Sequence[Shard]], Iterable[Shard]]
+"""Calls a function for every shard, anywhere, in any order; yields each shard once it is finished."""
+
+_kept = threading.local()  # the run whose shards this thread does, and its open engine: opening may take seconds
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What a shard's results depend on, and where they go; fields are those of `run_batch`.
+
+    It can be pickled. Who does a part of it must see the model file, the output and local images by the same paths.
+    """
+
+    sources: tuple[ImageSource, ...]
+    artifact: ModelArtifact
+    backend: str
+    device: str
+    threads: int
+    confidence: float
+    iou: float
+    provenance: Mapping[str, Any]
+    output: Path
+    key: str
+    batch: int
+    decode_threads: int | None
+    keep_going: bool
+
+    def finish(self, todo: Sequence[Shard], progress: Progress | None = None) -> None:
+        """Do shards in this process.
+
+        Raises:
+            ModelError: the engine fails on everything it is given.
+        """
+        with self._open() as worker:
+            worker.finish(self.sources, todo, progress)
+
+    @contextmanager
+    def _open(self) -> Iterator[ShardWorker]:
+        task = task_for(self.artifact.spec, confidence=self.confidence, iou=self.iou)
+        with get_backend(self.backend).open(self.artifact, device=self.device, threads=self.threads) as session:
+            yield ShardWorker(
+                session,
+                task,
+                WorkFolder(self.output, self.key, table_schemas(task)),
+                places=Places((source.uri for source in self.sources), keep_going=self.keep_going),
+                provenance=self.provenance,
+                batch=self.batch,
+                decode_threads=self.decode_threads,
+                embedding=self.artifact.embedding,
+            )
+
+    def hand_out(self, todo: Sequence[Shard], spread: Spread, progress: Progress | None = None) -> None:
+        """Have shards done elsewhere.
+
+        Raises:
+            ModelError: the engine fails on everything it is given.
+        """
+        done = len(self.sources) - sum(map(len, todo))
+        for shard in spread(self.finish_one, todo):
+            done += len(shard)
+            if progress:
+                progress(done, len(self.sources))
+
+    def finish_one(self, shard: Shard) -> None:
+        """Do one shard in this process; the engine stays open for this thread's next shard of the same run."""
+        run = (self.key, self.output, self.threads, self.batch, self.decode_threads, self.keep_going)
+        if getattr(_kept, "run", None) != run:
+            _let_go()
+            _kept.opened = ExitStack()
+            _kept.worker, _kept.run = _kept.opened.enter_context(self._open()), run
+        try:
+            _kept.worker.finish(self.sources, [shard], None)
+        except BaseException:
+            _let_go()
+            raise
+
+
+def _let_go() -> None:
+    """Close the engine that this thread has kept."""
+    if opened := getattr(_kept, "opened", None):
+        _kept.run = _kept.worker = _kept.opened = None
+        opened.close()

@@ -1,0 +1,5 @@
+"""The labelling queue, labels as they come back, and the dataset that they become."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

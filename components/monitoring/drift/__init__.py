@@ -1,0 +1,1 @@
+"""Drift: distances of columns, what matters of them, and one decision."""

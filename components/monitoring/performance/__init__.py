@@ -1,0 +1,1 @@
+"""How right stored predictions were, with labels and before them."""

@@ -1,0 +1,1 @@
+"""The drift report: a page for people, Evidently's beside it, and JSON."""

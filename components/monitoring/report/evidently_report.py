@@ -1,0 +1,133 @@
+"""Evidently's report: drift, summary and quality of the same columns, with the same distances and limits as ours.
+
+A column's drift score is its distance as a share of its limit, so 1 is the threshold of every column in every window.
+Evidently's dashboard takes what was measured with another threshold for another series: this way a column is one line.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components import telemetry
+from components.contracts import ColumnDrift
+from components.monitoring.drift.distances import compare_categories, compare_numbers
+from components.monitoring.drift.tables import DriftTable
+
+_NUMBERS, _CATEGORIES = "foveal_ks", "foveal_total_variation"
+_DRIFT_SHARE = 0.001  # of the columns: one that drifted is a drift, as in our policy, however many there are
+_SUMMARISED = 8  # columns, the farthest: Evidently draws each seven times over, at 0.3 s a column
+MOST_ROWS = 10_000  # Evidently's time and memory grow with the rows; its plots say no more with a million
+
+
+def write_evidently(
+    reference: DriftTable,
+    window: DriftTable,
+    columns: Sequence[ColumnDrift],
+    html: Path,
+    *,
+    at: datetime,
+    tags: Sequence[str] = (),
+) -> tuple[Any, dict[str, Any]]:
+    """Write Evidently's own report as a self-contained page, on at most 10,000 rows of each side.
+
+    Arguments:
+        reference: the accepted rows.
+        window: the rows that were judged; both as `aligned` gave them.
+        columns: at least one, all `shown_by_evidently`, with their limits, the farthest first.
+        html: the page to write.
+        at: when the window was.
+        tags: of Evidently's run.
+
+    Returns:
+        Evidently's run, and its results as plain JSON values.
+    """
+    telemetry.switch_off()
+    names = [column.column for column in columns]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Evidently's use of what pandas and NumPy deprecate is not for our users
+        report = _report(columns)
+        snapshot = report.run(
+            _dataset(window, names),
+            _dataset(reference, names),
+            timestamp=at.astimezone(UTC).replace(tzinfo=None),  # as Evidently's own are
+            tags=list(tags),
+        )
+        snapshot.save_html(str(html))
+    results: dict[str, Any] = json.loads(snapshot.json(), parse_constant=lambda _: None)
+    return snapshot, results
+
+
+def _report(columns: Sequence[ColumnDrift]) -> Any:
+    """Drift with our limits, the summary, and tests of quality that need no limit."""
+    from evidently import Report
+    from evidently.presets import DataDriftPreset, DataSummaryPreset
+    from evidently.tests import eq
+
+    _register_distances({column.column: column for column in columns})
+    drift = DataDriftPreset(
+        columns=sorted(column.column for column in columns),  # the dashboard's colours follow their order
+        drift_share=_DRIFT_SHARE,
+        num_method=_NUMBERS,
+        cat_method=_CATEGORIES,
+        num_threshold=1.0,
+        cat_threshold=1.0,
+    )
+    summary = DataSummaryPreset(
+        columns=[column.column for column in columns[:_SUMMARISED]],
+        duplicated_row_count_tests=[eq(0)],
+        empty_row_count_tests=[eq(0)],
+        empty_column_count_tests=[eq(0)],
+    )
+    return Report([drift, summary])
+
+
+def shown_by_evidently(table: DriftTable, column: str) -> bool:
+    """Whether Evidently can judge a column: it has no distance of ours for vectors, nor columns that we derived."""
+    return column in table.columns and not table.is_vector(column)
+
+
+def _dataset(table: DriftTable, names: list[str]) -> Any:
+    """One side as Evidently's dataset, each column's kind said and not guessed."""
+    import pandas as pd
+    from evidently import DataDefinition, Dataset
+
+    frame = pd.DataFrame({name: table.columns[name] for name in names})
+    if len(frame) > MOST_ROWS:
+        frame = frame.sample(MOST_ROWS, random_state=0)
+    definition = DataDefinition(
+        numerical_columns=[name for name in names if not table.is_category(name)],
+        categorical_columns=[name for name in names if table.is_category(name)],
+    )
+    return Dataset.from_pandas(frame, data_definition=definition)
+
+
+def _register_distances(limits: Mapping[str, ColumnDrift]) -> None:
+    """Teach Evidently our distances and the limits of this report, so that its page never contradicts the decision."""
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    def numbers(reference: Any, window: Any, kind: Any, threshold: float) -> tuple[float, bool]:
+        limit = limits[window.name]
+        found = compare_numbers(reference.to_numpy(), window.to_numpy(), limit.smallest_change)
+        return _share(found.distance, limit, threshold)
+
+    def categories(reference: Any, window: Any, kind: Any, threshold: float) -> tuple[float, bool]:
+        found = compare_categories(reference.to_numpy(), window.to_numpy())
+        return _share(found.distance, limits[window.name], threshold)
+
+    for name, label, kind, measure in (
+        (_NUMBERS, "Kolmogorov–Smirnov distance as a share of its limit", ColumnType.Numerical, numbers),
+        (_CATEGORIES, "total variation distance as a share of its limit", ColumnType.Categorical, categories),
+    ):
+        register_stattest(StatTest(name, label, [kind], 1.0), measure)
+
+
+def _share(distance: float, limit: ColumnDrift, threshold: float) -> tuple[float, bool]:
+    """A distance as a share of its limit, and whether that is a drift; a column that cannot move has no limit."""
+    share = distance / limit.threshold if limit.threshold > 0 else float(distance > 0)
+    return share, share >= threshold

@@ -1,0 +1,1 @@
+"""What models saw and said in production, kept by model, version and day."""

@@ -1,0 +1,292 @@
+"""Windows of the past, from the monitoring store: as runs to report on, and as a memory of what was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Check, DriftDecision, DriftState, FailedImage, InferenceRun, Verdict, dump, load
+from components.errors import DatasetError, IncompatibleError
+from components.files import replacing, sha256_tree
+from components.monitoring.drift.history import PastWindow
+from components.monitoring.store.store import MonitoringStore
+from components.monitoring.store.windows import WINDOW, Range
+from components.runs import DETECTIONS, IMAGES, write_run
+
+KIND = "drift"  # of the records
+LATENCY = "latency_p95_increase"  # the check that keeps a slow window out of the accepted ones
+_STAGES = ("inference_ms", "postprocess_ms")
+IDENTITY = ("image_id", "sha256", WINDOW)
+MOST_BATCHES = 30  # that a reference pools: what was accepted long ago says little of today
+MOST_ROWS = 1_000  # of each of them
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A window of the past and what was said of it; `checks` are the verdicts by rule, as far as they were kept."""
+
+    key: str
+    at: datetime
+    decision: DriftDecision
+    summary: Mapping[str, float]
+    trend_point: TrendPoint
+    checks: Mapping[str, Verdict]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing was amiss."""
+        return self.decision.state is DriftState.OK
+
+    @property
+    def past(self) -> PastWindow:
+        """As the policy wants to know it."""
+        return PastWindow(self.at, self.decision.raised, self.decision.fires)
+
+
+def remember(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    key: str,
+    decision: DriftDecision,
+    summary: Mapping[str, float],
+    trend_point: TrendPoint,
+    *,
+    at: datetime,
+    checks: Sequence[Check] = (),
+) -> bool:
+    """Keep what was said of a window; the first word counts.
+
+    Arguments:
+        store: where.
+        name: of the model.
+        version: of the model.
+        key: of the window, as in the store.
+        decision: what the policy said.
+        summary: what the window is remembered by, as `summarise_window` gives it.
+        trend_point: what later reports show of it.
+        at: when it was judged.
+        checks: of its health.
+
+    Returns:
+        Whether it was not known before.
+    """
+    content = {
+        "decision": dump(decision),
+        "summary": dict(summary),
+        "trend_point": dump(trend_point),
+        "checks": {check.name: check.verdict.value for check in checks},
+    }
+    return store.put_record(name, version, KIND, key, content, at=at)
+
+
+def judged_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[Judged, ...]:
+    """The windows of a version that were judged, the latest last."""
+    return tuple(
+        Judged(
+            record.key,
+            record.at,
+            load(DriftDecision, record.content["decision"]),
+            dict(record.content["summary"]),
+            load(TrendPoint, record.content["trend_point"]),
+            {name: Verdict(verdict) for name, verdict in record.content.get("checks", {}).items()},
+        )
+        for record in store.records(name, KIND, version)
+    )
+
+
+def accepted_batches(
+    store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]
+) -> list[tuple[str, Any]]:
+    """The latest windows in which nothing was amiss: the condition of each, and rows of it as a pyarrow.Table.
+
+    Of a window with more than 1,000 predictions as many are taken, evenly: with so many a distance is known to a few
+    hundredths, and one busy night does not outweigh the others.
+    """
+    accepted = [window for window in judged if window.accepted][-MOST_BATCHES:]
+    wanted = {window.key: window.decision.condition for window in accepted}
+    chosen = [window for window in store.windows(name, version) if window.key in wanted] if wanted else []
+    read = ((wanted[window.key], store.rows_of(name, window)) for window in chosen)
+    return [(condition, _thinned(rows)) for condition, rows in read if rows is not None]
+
+
+def _thinned(rows: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ok = rows.filter(pc.equal(rows["status"], "ok"))
+    if len(ok) <= MOST_ROWS:
+        return ok
+    return ok.take(pa.array(np.linspace(0, len(ok) - 1, MOST_ROWS).round().astype(np.int64)))
+
+
+def engine_times(store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]) -> list[Any]:
+    """What latency is compared with: of the latest windows that were accepted and not slow, a pyarrow.Table each.
+
+    A slow window is no measure for the next one, else a model that became slow would be well again after a few nights.
+    Nor is one in which latency could not be told, while the alert fires.
+    """
+    steady, slow = [], False
+    for window in judged:
+        verdict = window.checks.get(LATENCY, Verdict.NOT_EVALUATED)
+        slow = verdict is Verdict.FAIL or (slow and verdict is not Verdict.PASS)
+        if window.accepted and not slow and verdict is not Verdict.UNDECIDED:
+            steady.append(window.key)
+    kept = [window for window in store.windows(name, version) if window.key in steady[-MOST_BATCHES:]]
+    found = (store.rows_of(name, window, columns=["status", "inference_ms"]) for window in kept)
+    return [rows for rows in found if rows is not None]
+
+
+def sound_rows(store: MonitoringStore, name: str, version: int | str, images: Any) -> Any:
+    """The rows of images, a pyarrow.Table, but for those of windows that were a data fault: nobody learns from them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    judged = judged_windows(store, name, version)
+    faulty = pa.array([one.key for one in judged if one.decision.state is DriftState.DATA_FAULT], pa.string())
+    return images.filter(pc.invert(pc.is_in(images[WINDOW].cast(pa.string()), value_set=faulty)))
+
+
+def last_of_each(images: Any) -> npt.NDArray[np.bool_]:
+    """Whether a row is the last of its image, by id and bytes; one without bytes always is."""
+    codes = marks(images).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    places = np.arange(len(codes))
+    last = np.zeros(len(codes) + 1, np.int64)
+    last[codes] = places
+    return np.asarray((codes < 0) | (last[codes] == places))
+
+
+def marks(images: Any) -> Any:
+    """Id and content of each row as one text, (n,) pyarrow.Array; null where the content is not known."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = (images[name].cast(pa.string()) for name in ("image_id", "sha256"))
+    found = pc.binary_join_element_wise(*parts, "\0")
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def stored_run(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    output: Path,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> InferenceRun:
+    """What a version saw in a time range, as one finished run; no more than one window is in memory with all it has.
+
+    Each image is there once: one that was looked at again counts as it was last seen. The same image is one of the same
+    id and the same bytes; an image that could not be read has no bytes, and each of its rows stays.
+
+    Arguments:
+        store: where to look.
+        name: of the model.
+        version: of the model.
+        output: folder to write.
+        start: first moment.
+        end: moment after the last.
+
+    Raises:
+        DatasetError: nothing in this range, or rows were removed while they were read.
+        IncompatibleError: its images were described by more than one statistics recipe.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    about = [*IDENTITY, "status", "error", "statistics_recipe", *_STAGES]
+    rows = store.images(name, version, start=start, end=end, columns=about)
+    if not len(rows):
+        raise DatasetError(f"images of {name}/{version} in this time range", found="none", mend="widen the range")
+    stays = last_of_each(rows)
+    kept = rows.filter(pa.array(stays))
+    recipes = pc.unique(kept["statistics_recipe"]).to_pylist()
+    if len(recipes) > 1:
+        raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", mend="narrow the range")
+    failed = kept.filter(pc.not_equal(kept["status"], "ok")).select(["image_id", "error"]).to_pylist()
+    failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
+    seconds = sum(pc.sum(kept[name]).as_py() or 0.0 for name in _STAGES) / 1e3
+    run = InferenceRun(output, f"{name}/{version}", len(kept) - len(failed), failures, seconds, recipes[0])
+    with replacing(output) as aside:
+        aside.mkdir(parents=True)
+        _write_range(store, name, version, aside, rows.select(["image_id"]), stays, (start, end))
+        asked = {"stored": f"{name}/{version}", "start": str(start), "end": str(end)}
+        write_run(aside, run, sha256_tree(aside), asked)
+    return run
+
+
+def _write_range(
+    store: MonitoringStore,
+    name: str,
+    version: int | str,
+    folder: Path,
+    ids: Any,
+    stays: npt.NDArray[np.bool_],
+    within: Range,
+) -> None:
+    """Write the two tables of a time range window by window, without the rows that do not stay."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    start, end = within
+    windows = [
+        window
+        for window in store.windows(name, version)
+        if (start is None or start <= window.last) and (end is None or window.first < end)
+    ]
+    done = 0
+    with (
+        pq.ParquetWriter(folder / IMAGES, store.schema_of(name, windows)) as images,
+        pq.ParquetWriter(folder / DETECTIONS, store.schema_of(name, windows, detections=True)) as detections,
+    ):
+        for window in windows:
+            rows = store.rows_of(name, window, start=start, end=end)
+            boxes = store.rows_of(name, window, detections=True, start=start, end=end)
+            if rows is None or boxes is None or done + len(rows) > len(stays):
+                break
+            part = pa.array(stays[done : done + len(rows)])
+            gone = ids["image_id"].slice(done, len(rows)).filter(pc.invert(part)).combine_chunks()
+            images.write_table(_in_schema(rows.filter(part), images.schema))
+            boxes = boxes.filter(pc.invert(pc.is_in(boxes["image_id"], value_set=gone)))
+            detections.write_table(_in_schema(boxes, detections.schema))
+            done += len(rows)
+    if done != len(stays):
+        raise DatasetError("rows that stay while they are read", found="some were removed", mend="run it again")
+
+
+def _in_schema(rows: Any, schema: Any) -> Any:
+    """The rows with these columns; those that are missing are null."""
+    import pyarrow as pa
+
+    return pa.concat_tables([schema.empty_table(), rows], promote_options="permissive").select(schema.names)
+
+
+@dataclass(frozen=True)
+class TrendPoint:
+    """What is remembered of one window.
+
+    Arguments:
+        at: when it was judged, or when its last image was predicted; of one kind in one trend.
+        state: the verdict.
+        images: with a prediction.
+        failed_share: of all images, in 0–1.
+        confidence: median over the images; None when nothing was predicted.
+        distance: the largest distance of a column, in units of its limit; None when nothing was compared.
+        accuracy: measured with labels, in 0–1, or None.
+    """
+
+    at: datetime
+    state: DriftState
+    images: int
+    failed_share: float
+    confidence: float | None
+    distance: float | None
+    accuracy: float | None = None

@@ -1,0 +1,1 @@
+"""ONNX graphs: their structure, one plain form, batch axis and features."""

@@ -1,0 +1,71 @@
+"""What a model's own framework says of images, to compare with what Foveal reads from the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.backends.yolo import load_yolo
+from components.contracts import Classification, Detections, Fit, Prediction, TaskType, VisionSpec
+from components.optimize.opening.checkpoint import CLASSIFIER_KEY, is_torch_file, is_torchscript, weights_only
+from components.optimize.quiet import quiet
+from components.vision.boxes import has_area
+
+USUAL_FIT = {TaskType.DETECT: Fit.LETTERBOX, TaskType.CLASSIFY: Fit.CENTER_CROP}
+
+
+def framework_predictions(
+    path: Path,
+    spec: VisionSpec,
+    images: Sequence[npt.NDArray[np.uint8]],
+    *,
+    trust: bool,
+    end_to_end: bool = False,
+    confidence: float = 0.25,
+    iou: float = 0.7,
+) -> list[Prediction] | None:
+    """Predict images with Ultralytics' own `predict`, at the model's input size.
+
+    Arguments:
+        path: the file that the model was opened from.
+        spec: as Foveal reads it.
+        images: (h, w, 3) uint8 BGR.
+        trust: the user's word that the file may be unpickled.
+        end_to_end: the head that needs no NMS.
+        confidence: threshold of detections.
+        iou: the overlap above which NMS keeps one box.
+
+    Returns:
+        One prediction an image, or None where no framework of its own can tell: for ONNX, TorchScript and torchvision's
+        networks, whose very outputs the export is compared with, and where the user fits images in another way.
+    """
+    if not trust or not is_torch_file(path) or is_torchscript(path) or not _usual_fit(spec):
+        return None
+    contents = weights_only(path)
+    if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
+        return None
+    yolo = load_yolo(path, trust=trust)
+    height, width = spec.input_size
+    size = height if height == width else [height, width]
+    options: dict[str, Any] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
+    if end_to_end:
+        options["nms"] = False
+    with quiet():
+        results = [yolo.predict(image, verbose=False, device="cpu", **options)[0] for image in images]
+    return [_prediction(result) for result in results]
+
+
+def _usual_fit(spec: VisionSpec) -> bool:
+    return spec.fit is USUAL_FIT[spec.task] and spec.resize is None
+
+
+def _prediction(result: Any) -> Prediction:
+    if result.probs is not None:
+        return Classification(result.probs.data.numpy())
+    corners = result.boxes.xyxy.numpy()
+    real = has_area(corners)  # boxes in the padding come back without an extent
+    return Detections(corners[real], result.boxes.conf.numpy()[real], result.boxes.cls.numpy()[real])

@@ -1,0 +1,30 @@
+"""What every optimization pass offers, and the table of those there are."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from components.errors import ConfigError
+from components.optimize.context import OptimizationPass
+
+PASSES = {
+    "export_onnx": "components.optimize.opening.export:ExportOnnx",
+    "embed_preprocessing": "components.optimize.opening.embed:EmbedPreprocessing",
+    "trace_torchscript": "components.optimize.opening.torchscript:TraceTorchScript",
+    "fp16": "components.optimize.passes.fp16:ToFp16",
+    "int8": "components.optimize.passes.int8:QuantizeInt8",
+    "int8_conv": "components.optimize.passes.int8_conv:QuantizeConvolutions",
+}
+
+
+def get_pass(name: str) -> OptimizationPass:
+    """The pass of that name with its default configuration.
+
+    Raises:
+        ConfigError: there is no such pass.
+    """
+    if name not in PASSES:
+        raise ConfigError(f"an optimization pass, one of {', '.join(PASSES)}", found=repr(name))
+    module, _, attribute = PASSES[name].partition(":")
+    return cast(OptimizationPass, getattr(import_module(module), attribute)())

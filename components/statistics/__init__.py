@@ -1,0 +1,1 @@
+"""Intervals, differences and tests: how far chance alone may go."""

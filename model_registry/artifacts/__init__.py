@@ -1,0 +1,1 @@
+"""Files of a version: bundles, the pyfunc model, and where they are."""

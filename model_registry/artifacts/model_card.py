@@ -1,0 +1,112 @@
+"""The model card: what a version is, how it was measured, on which data, and what that does not say."""
+
+from __future__ import annotations
+
+from components.contracts import BenchmarkReport, Check, Measurement, Verdict
+from components.vision.fit import describe_fit
+from model_registry.description import Release, foveal_version
+from model_registry.markdown import number, table, text
+
+DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps of a version's description
+_MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "**fail**", Verdict.UNDECIDED: "undecided"}
+_CLASSES_SHOWN = 20
+
+
+def model_card(release: Release) -> str:
+    """The card as Markdown, from the release's own measurements.
+
+    The sections follow Mitchell et al., "Model Cards for Model Reporting" (2019), as far as a benchmark can fill them.
+    """
+    sections = (_summary(release), _variants(release.report), _checks(release), _data(release), _limits(release.report))
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def description(card: str) -> str:
+    """The card cut at a line's end to what a version's description may hold."""
+    if len(card) <= DESCRIPTION_LIMIT:
+        return card
+    rest = "\n\n… continued in the run's artifact `model_card.md`."
+    return card[: card.rindex("\n", 0, DESCRIPTION_LIMIT - len(rest))].rstrip() + rest
+
+
+def _summary(release: Release) -> str:
+    report, chosen = release.report, release.chosen
+    spec = chosen.artifact.spec
+    names = ", ".join(spec.class_names[:_CLASSES_SHOWN])
+    more = len(spec.class_names) - _CLASSES_SHOWN
+    lines = (
+        f"# {text(release.name)}",
+        "",
+        f"**{chosen.variant}** for target **{text(report.target.name)}**.",
+        "",
+        f"- Task: {spec.task.value}, {len(spec.class_names)} classes: {text(names)}"
+        + (f" and {more} more" if more > 0 else ""),
+        f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
+        " the rest of the pre-processing is part of the model",
+        f"- Passes: {' → '.join(record.name for record in chosen.artifact.history) or 'none'}",
+        f"- Model sha256: `{chosen.artifact.sha256}`",
+        f"- Bundle sha256: `{release.bundle.sha256}`",
+        f"- Why this variant: {text('; '.join(report.reasons)) or 'not said'}",
+    )
+    return "\n".join(lines)
+
+
+def _variants(report: BenchmarkReport) -> str:
+    header = ("variant", "p50 ms [95 %]", "p95 ms", "speed-up [95 %]", "size MB", "peak MB", report.metric)
+    rows = [
+        (
+            f"**{m.variant}**" if m.variant == report.chosen else m.variant,
+            *((text(m.error), *("–",) * 5) if m.error else _numbers(m, report.metric)),
+        )
+        for m in report.measurements
+    ]
+    return "## Measured\n\n" + table(header, rows)
+
+
+def _numbers(measurement: Measurement, metric: str) -> tuple[str, ...]:
+    latency = measurement.latency
+    middle = number(latency.p50_ms)
+    if latency.p50_low_ms is not None and latency.p50_high_ms is not None:
+        middle += f" [{latency.p50_low_ms:.1f}, {latency.p50_high_ms:.1f}]"
+    speedup = "baseline"
+    if measurement.speedup is not None:
+        speedup = "{:.2f}× [{:.2f}, {:.2f}]".format(*measurement.speedup)
+    return (
+        middle,
+        number(latency.p95_ms),
+        speedup,
+        number(measurement.size_mb),
+        number(measurement.peak_rss_mb, 0),
+        number(measurement.accuracy.get(metric), 4),
+    )
+
+
+def _checks(release: Release) -> str:
+    rows = [(c.name, number(c.value, 3), number(c.limit, 3), _verdict(c)) for c in release.chosen.checks]
+    if not rows:
+        return ""
+    return "## Against the target's budget\n\n" + table(("limit", "measured", "allowed", "verdict"), rows)
+
+
+def _verdict(check: Check) -> str:
+    mark = _MARKS.get(check.verdict, "not evaluated")
+    return f"{mark}: {text(check.reason)}" if check.reason else mark
+
+
+def _data(release: Release) -> str:
+    lines = [f"- {role}: sha256 `{digest}`" for role, digest in release.dataset_hashes.items()]
+    lines.append(f"- Accuracy rests on {release.chosen.images} validation images")
+    if release.reference is not None:
+        lines.append("- Drift is measured against the reference that is logged with this version")
+    return "## Data\n\n" + "\n".join(lines)
+
+
+def _limits(report: BenchmarkReport) -> str:
+    lines = []
+    if report.target.measured_on_host:
+        lines.append("- The budget is that of another device: latency and memory were *measured on host*")
+    if report.noise_floor is not None:
+        lines.append(f"- Noise floor: the baseline against itself differed by up to {report.noise_floor:.1%}")
+    lines.append("- Latency and accuracy hold for the machine and the images named here, and for no others")
+    machine = (f"- {text(key)}: {text(value)}" for key, value in report.environment.items())
+    return "\n".join(("## Limits", "", *lines, "", f"## Measured on (Foveal {foveal_version()})", "", *machine))

@@ -1,0 +1,1 @@
+"""The decision record: promote, roll back, reject, and who was champion when."""

@@ -1,0 +1,179 @@
+"""Gates over real processes: real models, real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.benchmark import is_busy
+from components.contracts import (
+    Budget,
+    Check,
+    Detections,
+    Fit,
+    Gate,
+    GateReport,
+    Head,
+    LabelledImage,
+    ModelArtifact,
+    Precision,
+    Target,
+    TaskType,
+    Verdict,
+    VisionSpec,
+    dump,
+    load,
+)
+from components.datasets.classes import renumbered
+from components.datasets.dataset import LabelledDataset
+from components.errors import BundleError, ConfigError, IncompatibleError
+from components.evaluation import Contender, Exam, GatePolicy, run_gates
+from components.evaluation.gates import examine
+from components.evaluation.interleaved import Cost, Side
+
+TARGET = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(size_mb=5, max_accuracy_drop=0.01))
+LOADED = Check("bundle", None, None, Verdict.PASS, "it answered")
+LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_images=10)
+
+
+@pytest.fixture
+def exam(pictures: Any) -> Exam:
+    data = LabelledDataset(
+        Path(), "golden", TaskType.CLASSIFY, ("blue", "green", "red"), pictures.images, "sha of golden"
+    )
+    return Exam(data, {"first half": np.arange(12) < 6})
+
+
+@pytest.fixture
+def race(exam: Exam) -> Callable[..., dict[str, Gate]]:
+    """Run the gates: name → gate; what was said is checked to survive as JSON."""
+
+    def run(before: ModelArtifact | None, after: ModelArtifact, **options: Any) -> dict[str, Gate]:
+        settings: dict[str, Any] = {
+            "golden": exam,
+            "recent": None,
+            "golden_sha256_of_champion": "sha of golden",
+            "require_improvement": False,
+            "target": TARGET,
+            "smoke": lambda: LOADED,
+            "policy": LENIENT,
+            "rounds": 7,
+            "calls": 19,
+        }
+        champion = Contender("colours/1", before, "onnxruntime") if before else None
+        report = run_gates(champion, Contender("colours/2", after, "onnxruntime"), **settings | options)
+        assert load(GateReport, dump(report)) == report
+        assert (report.champion, report.challenger) == ("colours/1" if before else "", "colours/2")
+        return {gate.name: gate for gate in report.gates}
+
+    return run
+
+
+def test_a_model_against_itself_keeps_everything_and_gains_nothing(race: Any, exam: Exam, make_classifier: Any) -> None:
+    steps: list[str] = []
+    model = make_classifier("model", matmuls=1)
+    gates = race(
+        model, model, recent=exam, require_improvement=True, progress=lambda what, done, total: steps.append(what)
+    )
+    assert [name for name, gate in gates.items() if gate.verdict is Verdict.FAIL] == []
+    assert gates["golden"].verdict is Verdict.PASS
+    assert gates["golden"].reason.startswith("top-1 1.000 → 1.000, difference 0.000")
+    assert gates["recent"].verdict is Verdict.UNDECIDED
+    assert {name for name in gates if "class" in name or "half" in name} == {
+        *(f"class {name}" for name in ("blue", "green", "red")),
+        *(f"recent class {name}" for name in ("blue", "green", "red")),
+        "first half",
+        "recent first half",
+    }
+    assert gates["peak_rss_mb"].verdict is Verdict.PASS
+    assert gates["budget size_mb"].verdict is Verdict.PASS
+    assert "comparing predictions" in steps
+
+
+def test_a_slow_challenger_is_as_right_and_fails_by_its_latency(race: Any, make_classifier: Any) -> None:
+    gates = race(make_classifier("fast"), make_classifier("slow", matmuls=8))
+    busy = is_busy(gates["p95_ms"].noise)
+    assert gates["p95_ms"].verdict is (Verdict.UNDECIDED if busy else Verdict.FAIL), "others may use this machine, too"
+    assert gates["p95_ms"].difference[0] > 2
+    assert "interleaved calls each" in gates["p95_ms"].reason
+    assert gates["golden"].verdict is Verdict.PASS
+
+
+def test_a_challenger_that_is_wrong_fails_by_accuracy_and_one_that_does_not_load_is_not_evaluated(
+    race: Any, make_classifier: Any
+) -> None:
+    model, wrong = make_classifier("model"), make_classifier("wrong", turned=True)
+    gates = race(model, wrong)
+    assert gates["golden"].verdict is Verdict.FAIL
+    assert gates["golden"].difference[0] == -1
+    wrong.path.write_bytes(b"not a model")
+
+    def refuse() -> Check:
+        raise BundleError("a model that loads", found="not a model")
+
+    gates = race(model, wrong, smoke=refuse)
+    assert gates["bundle"].verdict is Verdict.FAIL
+    assert gates["bundle"].reason == "expected a model that loads, found not a model"
+    assert gates["golden"].verdict is gates["p95_ms"].verdict is Verdict.NOT_EVALUATED
+    assert "the challenger could not be run: " in gates["golden"].reason
+    assert "the file has changed" in gates["p95_ms"].reason
+
+
+def test_without_a_champion_nothing_that_compares_is_evaluated(race: Any, make_classifier: Any) -> None:
+    gates = race(None, make_classifier("model"))
+    assert {name for name, gate in gates.items() if gate.verdict is Verdict.PASS} == {"bundle", "budget size_mb"}
+    assert gates["golden"].challenger == 1.0
+    assert gates["golden"].reason == "there is no champion to compare with"
+    assert gates["p95_ms"].challenger is not None
+
+
+@pytest.mark.parametrize(("known", "words"), [(None, "nobody knows"), ("sha of another", "sha256 sha of golde")])
+def test_another_golden_set_than_the_champions_is_not_evaluated(
+    race: Any, make_classifier: Any, known: str | None, words: str
+) -> None:
+    model = make_classifier("model")
+    gates = race(model, model, golden_sha256_of_champion=known, rounds=1, calls=1)
+    assert gates["golden"].verdict is Verdict.NOT_EVALUATED
+    assert words in gates["golden"].reason
+    assert gates["p95_ms"].reason == "1 calls in 1 rounds are too few for a p95"
+
+
+def test_models_and_images_of_other_classes_are_refused(race: Any, exam: Exam, make_classifier: Any) -> None:
+    others = replace(exam.dataset, class_names=("a", "b", "red"))
+    with pytest.raises(IncompatibleError, match=r"blue, green, red, found a \(images: 4\), b \(images: 4\) of golden"):
+        race(None, make_classifier("model"), golden=Exam(others))
+    with pytest.raises(IncompatibleError, match="found one to classify red, green, cyan"):
+        race(make_classifier("other", class_names=("red", "green", "cyan")), make_classifier("model"))
+
+
+def test_classes_are_matched_by_name_whatever_their_order_is(race: Any, exam: Exam, make_classifier: Any) -> None:
+    """Three orders: the images', the champion's and the challenger's."""
+    champion = make_classifier("champion", turned=True, class_names=("red", "blue", "green"))
+    images = replace(
+        exam.dataset,
+        class_names=("green", "blue", "red"),
+        images=tuple(replace(one, truth=renumbered(one.truth, (1, 0, 2), 3)) for one in exam.dataset.images),
+    )
+    gates = race(champion, make_classifier("challenger"), golden=Exam(images))
+    assert (gates["golden"].champion, gates["golden"].challenger) == (1, 1)
+    assert all(gates[f"class {name}"].difference[0] == 0 for name in images.class_names)
+
+
+def test_a_slice_of_other_images_is_refused(exam: Exam) -> None:
+    with pytest.raises(ConfigError, match="a slice of 12 images"):
+        Exam(exam.dataset, {"short": np.ones(3, np.bool_)})
+
+
+def test_images_in_which_nothing_is_labelled_say_nothing_about_a_detector() -> None:
+    images = tuple(LabelledImage(f"{k}.jpg", Path(f"{k}.jpg"), Detections.empty()) for k in range(40))
+    spec = VisionSpec(TaskType.DETECT, ("thing",), (8, 8), Fit.STRETCH, Head.YOLO)
+    side = Side(Cost(None, 0, None, None), (tuple(image.truth for image in images),))
+    exam = Exam(LabelledDataset(Path(), "recent", TaskType.DETECT, spec.class_names, images, ""))
+    found = examine(exam, side, side, spec, 0)
+    assert (found.images, found.difference) == (40, None)
+    assert found.missing == "nobody labelled an object in these images"
