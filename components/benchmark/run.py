@@ -10,9 +10,8 @@ from components.backends import free_batch
 from components.benchmark.crew import Worker
 from components.benchmark.plan import plan_variants
 from components.benchmark.report import build_report, noise_of
-from components.benchmark.rounds import Progress, open_trials, predict, time_rounds
 from components.benchmark.selection import is_busy
-from components.benchmark.trial import Trial
+from components.benchmark.trial import Progress, Trial, open_trials, predict, time_rounds
 from components.contracts import BATCH, BenchmarkReport, LabelledImage, ModelArtifact, Target
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset

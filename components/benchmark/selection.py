@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from components.benchmark.words import apart
 from components.contracts import Check, Measurement, Target, Verdict
+from components.statistics.words import apart
 
 _WORDS = {  # check → (what it is, decimals of a value, its unit)
     "p95_ms": ("95th percentile", 1, " ms"),

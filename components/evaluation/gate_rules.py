@@ -23,12 +23,12 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from components.benchmark.selection import MAX_NOISE, is_busy
-from components.benchmark.words import apart
 from components.contracts import Check, Gate, Verdict
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.interleaved import Cost, Ratio
 from components.statistics.differences import Difference, holm
 from components.statistics.improvement import CONFIDENCE, judge_improvement
+from components.statistics.words import apart
 
 FAMILY_ERROR = 0.05  # of all slices together
 _METRICS = {"map50_95": "mAP50-95", "top1": "top-1"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from components.benchmark.rounds import Progress
+from components.benchmark.trial import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
 from components.contracts import Check, Detections, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec

@@ -10,8 +10,7 @@ from itertools import islice
 from components.backends import free_batch
 from components.benchmark.crew import Worker
 from components.benchmark.plan import Variant
-from components.benchmark.rounds import Progress, open_trials, predict, time_rounds
-from components.benchmark.trial import Trial
+from components.benchmark.trial import Progress, Trial, open_trials, predict, time_rounds
 from components.contracts import BATCH, LabelledImage, ModelArtifact, Prediction, Target
 from components.statistics.timings import Estimate, p95_interval, p95_ratio
 

@@ -13,7 +13,7 @@ from components.contracts import Classification, Detections, LabelledImage, Pred
 from components.datasets.checks import check_labels
 from components.datasets.formats import content_of
 from components.datasets.labels import Label, LabelTask, QueuedImage
-from components.datasets.writing import class_folder, write_description, yolo_text
+from components.datasets.yolo_folder import class_folder, write_description, yolo_text
 from components.datasets.yolo_layout import label_file
 from components.errors import DatasetError, FovealError
 from components.files import replacing, sha256_json

@@ -21,7 +21,7 @@ from components.contracts import (
 )
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
-from components.datasets.writing import link_or_copy, write_description, yolo_text
+from components.datasets.yolo_folder import link_or_copy, write_description, yolo_text
 from components.datasets.yolo_layout import description_file, find_description, label_file
 from components.documents import read_yaml
 from components.errors import IncompatibleError

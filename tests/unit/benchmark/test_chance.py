@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.benchmark.baseline import _agreement
-from components.benchmark.chance import luck
+from components.benchmark.baseline import _agreement, luck
 from components.contracts import Classification, Detections, Verdict
 
 

@@ -1,0 +1,3 @@
+"""Fixtures of monitoring, for what is built on it."""
+
+from tests.unit.monitoring.conftest import accepted_scenes, day_scenes, night_scenes, ordinary, write_run  # noqa: F401
