@@ -17,7 +17,6 @@ from components.contracts import (
     BATCH,
     BenchmarkReport,
     Bundle,
-    Detections,
     DriftReport,
     GateReport,
     InferenceRun,
@@ -127,7 +126,7 @@ def _load(part: Split) -> LabelledDataset:
 
 def _facts(part: LabelledDataset) -> DataFacts:
     """What MLflow shows of a split."""
-    labels = sum(len(image.truth) if isinstance(image.truth, Detections) else 1 for image in part.images)
+    labels = sum(image.truth.count for image in part.images)
     return DataFacts(str(part.root.resolve()), len(part.images), labels, part.class_names)
 
 

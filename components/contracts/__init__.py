@@ -23,7 +23,7 @@ from components.contracts.models import (
     VisionSpec,
 )
 from components.contracts.plain import dump, load
-from components.contracts.predictions import Classification, Detections, ImageFrame, LabelledImage, Prediction
+from components.contracts.predictions import Classification, Detections, ImageFrame, LabelledImage, Named, Prediction
 from components.contracts.runs import EMBEDDING, FailedImage, InferenceRun
 from components.contracts.targets import Budget, Target
 from components.contracts.versions import Bundle, DatasetVersion, ModelVersion
@@ -62,6 +62,7 @@ __all__ = [
     "Measurement",
     "ModelArtifact",
     "ModelVersion",
+    "Named",
     "Outcome",
     "Output",
     "PassRecord",

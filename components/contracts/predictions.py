@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from components.contracts.models import TaskType
+
+TOP_CLASSES = 5  # of a classification that are listed
+
+
+class Named(NamedTuple):
+    """One thing that a prediction names: an object, or a probable class of the whole image.
+
+    Arguments:
+        class_id: of its class.
+        score: 0–1.
+        box: left, top, right, bottom in pixels of the upright image, or None.
+        mask: (height, width) bool, or None.
+    """
+
+    class_id: int
+    score: float
+    box: tuple[float, float, float, float] | None = None
+    mask: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,44 @@ def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
     return copy
 
 
+class Prediction(Protocol):
+    """What a model says of one image, or its ground truth; each task has a class of its own."""
+
+    task: ClassVar[TaskType]
+
+    @property
+    def count(self) -> int:
+        """Number of things that are named: objects, or 1 for a class of the whole image."""
+
+    @property
+    def labels(self) -> list[int]:
+        """Class id of each."""
+
+    @property
+    def lowest_score(self) -> float:
+        """Lowest score of them, in 0–1; 0 where there is none."""
+
+    def renumbered(self, ids: Sequence[int], classes: int) -> Prediction:
+        """Replace class ids.
+
+        Arguments:
+            ids: the new id of each class; negative ones are of classes that it has nothing of.
+            classes: number of classes among the new ids.
+        """
+
+    def has_labels_of(self, other: Prediction) -> bool:
+        """Compare with labels of the same image."""
+
+    def label_content(self) -> Any:
+        """Labels as JSON values, without scores."""
+
+    def named(self) -> list[Named]:
+        """Every object in its own order, or the most probable classes, the most probable first."""
+
+    def to_rows(self) -> tuple[tuple[float, ...], ...]:
+        """Rows of numbers, of which the class makes an equal prediction with `from_rows`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Detections:
     """The objects found in one image, or the true ones.
@@ -51,6 +110,8 @@ class Detections:
     scores: npt.NDArray[np.float32]
     class_ids: npt.NDArray[np.int64]
     masks: npt.NDArray[np.bool_] | None = None
+
+    task: ClassVar[TaskType] = TaskType.DETECT
 
     def __post_init__(self) -> None:
         for name, dtype in (("xyxy", np.float32), ("scores", np.float32), ("class_ids", np.int64)):
@@ -79,6 +140,55 @@ class Detections:
             and np.array_equal(self.class_ids, other.class_ids)
         )
 
+    @property
+    def count(self) -> int:
+        """Number of objects."""
+        return len(self)
+
+    @property
+    def labels(self) -> list[int]:
+        """Class id of each object."""
+        found: list[int] = self.class_ids.tolist()
+        return found
+
+    @property
+    def lowest_score(self) -> float:
+        """Lowest score of an object; 0 where there is none, which is no confidence that nothing is there."""
+        return float(self.scores.min(initial=1.0)) if len(self) else 0.0
+
+    def renumbered(self, ids: Sequence[int], classes: int) -> Detections:
+        """Replace class ids; see `Prediction.renumbered`."""
+        return Detections(self.xyxy, self.scores, np.array(ids, np.int64)[self.class_ids], self.masks)
+
+    def has_labels_of(self, other: Prediction) -> bool:
+        """Compare with labels of the same image: the same boxes to a pixel, in any order."""
+        if not isinstance(other, Detections):
+            return self.labels == other.labels
+        tables = [np.column_stack([found.class_ids, found.xyxy]) for found in (self, other)]
+        first, second = (table[np.lexsort(table.round().T[::-1])] for table in tables)
+        return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
+
+    def label_content(self) -> Any:
+        """Labels as JSON values, without scores."""
+        return [self.class_ids.tolist(), self.xyxy.tolist()]
+
+    def named(self) -> list[Named]:
+        """Every object, in its own order."""
+        masks = self.masks if self.masks is not None else [None] * len(self)
+        rows = zip(self.class_ids.tolist(), self.scores.tolist(), self.xyxy.tolist(), masks, strict=True)
+        return [Named(k, score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows]
+
+    def to_rows(self) -> tuple[tuple[float, ...], ...]:
+        """Rows of x0, y0, x1, y1, score, class id; masks are left out."""
+        return tuple(map(tuple, np.column_stack([self.xyxy, self.scores, self.class_ids]).tolist()))
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Detections:
+        """Restore what `to_rows` gave, to the last bit."""
+        table = np.array(rows, np.float64).reshape(-1, 6)
+        scored = table[:, :5].astype(np.float32)
+        return cls(scored[:, :4], scored[:, 4], table[:, 5].astype(np.int64))
+
     @classmethod
     def empty(cls) -> Detections:
         """Nothing found."""
@@ -95,6 +205,9 @@ class Classification:
 
     probs: npt.NDArray[np.float32]
 
+    task: ClassVar[TaskType] = TaskType.CLASSIFY
+    count: ClassVar[int] = 1  # of what is named
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "probs", _frozen(self.probs, np.float32))
         if self.probs.ndim != 1 or not len(self.probs):
@@ -110,8 +223,45 @@ class Classification:
         """Its probability."""
         return float(self.probs.max())
 
+    @property
+    def labels(self) -> list[int]:
+        """The most probable class."""
+        return [self.class_id]
 
-Prediction = Detections | Classification
+    @property
+    def lowest_score(self) -> float:
+        """Score of the most probable class."""
+        return self.score
+
+    def renumbered(self, ids: Sequence[int], classes: int) -> Classification:
+        """Replace class ids; see `Prediction.renumbered`."""
+        probs = np.zeros(classes, np.float32)
+        for old, new in enumerate(ids):
+            if new >= 0:
+                probs[new] = self.probs[old]
+        return Classification(probs)
+
+    def has_labels_of(self, other: Prediction) -> bool:
+        """Compare with a label of the same image: the same class."""
+        return self.labels == other.labels
+
+    def label_content(self) -> Any:
+        """The class id."""
+        return self.class_id
+
+    def named(self) -> list[Named]:
+        """The five most probable classes, the most probable first."""
+        best = np.argsort(-self.probs, kind="stable")[:TOP_CLASSES]
+        return [Named(int(k), float(self.probs[k])) for k in best]
+
+    def to_rows(self) -> tuple[tuple[float, ...], ...]:
+        """One row of probabilities."""
+        return (tuple(self.probs.tolist()),)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Classification:
+        """Restore what `to_rows` gave, to the last bit."""
+        return cls(np.array(rows[0], np.float32))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from components.contracts import Classification, Detections, Prediction
 from components.datasets.checks import name_some
 from components.datasets.dataset import LabelledDataset
 from components.errors import IncompatibleError
@@ -37,24 +34,6 @@ def class_ids(names: Sequence[str], among: Sequence[str]) -> list[int]:
     return [ids.get(name, -1) for name in names]
 
 
-def renumbered(prediction: Prediction, ids: Sequence[int], classes: int) -> Prediction:
-    """Give a prediction, or a truth, other class ids.
-
-    Arguments:
-        prediction: with ids that index `ids`.
-        ids: the new id of each class; negative ones are of classes that it has nothing of.
-        classes: how many classes there are among the new ids.
-    """
-    if isinstance(prediction, Detections):
-        table = np.array(ids, np.int64)
-        return Detections(prediction.xyxy, prediction.scores, table[prediction.class_ids], prediction.masks)
-    probs = np.zeros(classes, np.float32)
-    for old, new in enumerate(ids):
-        if new >= 0:
-            probs[new] = prediction.probs[old]
-    return Classification(probs)
-
-
 def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDataset:
     """Give a dataset the class ids of a model, by name; a class that no image shows may be missing on either side.
 
@@ -71,7 +50,7 @@ def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDat
     if dataset.class_names == tuple(names):
         return dataset
     ids = class_ids(dataset.class_names, names)
-    shown = Counter(k for image in dataset.images for k in set(_shown(image.truth)))
+    shown = Counter(k for image in dataset.images for k in set(image.truth.labels))
     if unknown := {dataset.class_names[k]: count for k, count in shown.items() if ids[k] < 0}:
         raise IncompatibleError(
             f"labels of the model's classes, {', '.join(names)}",
@@ -80,12 +59,5 @@ def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDat
             mend="label with these names, in any order; where the model's file does not name its classes, "
             "give class_names in the order of its outputs",
         )
-    images = tuple(replace(image, truth=renumbered(image.truth, ids, len(names))) for image in dataset.images)
+    images = tuple(replace(image, truth=image.truth.renumbered(ids, len(names))) for image in dataset.images)
     return replace(dataset, class_names=tuple(names), images=images)
-
-
-def _shown(truth: Prediction) -> list[int]:
-    if isinstance(truth, Classification):
-        return [truth.class_id]
-    found: list[int] = truth.class_ids.tolist()
-    return found

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from components.benchmark.trial import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
-from components.contracts import Check, Detections, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
-from components.datasets.classes import class_ids, in_classes_of, renumbered, same_classes
+from components.contracts import Check, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
+from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.gate_policy import GatePolicy
@@ -146,7 +146,7 @@ def examine(exam: Exam, before: Side | None, after: Side, spec: VisionSpec, numb
         number: which of a side's predictions are of this exam.
     """
     task, truths = task_for(spec), exam.truths
-    if not any(not isinstance(truth, Detections) or len(truth) for truth in truths):
+    if not any(truth.count for truth in truths):
         return Examined(len(truths), task.metric, missing="nobody labelled an object in these images")
     scores = [
         task.evaluate(side.predictions[number], truths)[task.metric] if side and not side.error else None
@@ -236,5 +236,5 @@ def _renumbered(side: Side, own: VisionSpec, spec: VisionSpec) -> Side:
     ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
     return replace(
         side,
-        predictions=tuple(tuple(renumbered(one, ids, classes) for one in part) for part in side.predictions),
+        predictions=tuple(tuple(one.renumbered(ids, classes) for one in part) for part in side.predictions),
     )

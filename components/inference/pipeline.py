@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from components.backends import Session, get_backend
 from components.contracts import BATCH, ModelArtifact, Prediction
-from components.datasets.classes import class_ids, renumbered, same_classes
+from components.datasets.classes import class_ids, same_classes
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.reading import read_image
 from components.inference.combine import Combine, default_combine
@@ -311,7 +311,7 @@ def _predict(jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: thr
     for (job, _), outcome in zip(ready, outcomes, strict=True):
         job.ms += outcome.inference_ms + outcome.postprocess_ms
         if outcome.prediction is not None:
-            job.predictions.append(outcome.prediction if ordered else renumbered(outcome.prediction, ids, len(ids)))
+            job.predictions.append(outcome.prediction if ordered else outcome.prediction.renumbered(ids, len(ids)))
         elif outcome.error is not None:
             job.error = f"{member.name}: {describe(outcome.error)}"
 

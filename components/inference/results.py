@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Classification, Prediction
-
-TOP_CLASSES = 5
+from components.contracts import Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +97,7 @@ def items_of(prediction: Prediction, class_names: tuple[str, ...]) -> tuple[Item
         prediction: of one image.
         class_names: index is class id.
     """
-    if isinstance(prediction, Classification):
-        best = np.argsort(-prediction.probs, kind="stable")[:TOP_CLASSES]
-        return tuple(Item(int(k), class_names[k], float(prediction.probs[k])) for k in best)
-    masks = prediction.masks if prediction.masks is not None else [None] * len(prediction)
-    rows = zip(prediction.class_ids.tolist(), prediction.scores.tolist(), prediction.xyxy.tolist(), masks, strict=True)
-    return tuple(Item(k, class_names[k], score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows)
+    return tuple(Item(k, class_names[k], score, box, mask) for k, score, box, mask in prediction.named())
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, list[int]]:

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends import Session
-from components.contracts import Classification, ImageFrame, Prediction
+from components.contracts import ImageFrame, Prediction
 from components.errors import ConfigError
 from components.files import write_json
 from components.images.reading import read_image
 from components.package.rule_images import RULES, draw_base
-from components.package.run_template import GOLDEN, TOP_CLASSES, Finding, Item, Rules, check_golden
+from components.package.run_template import GOLDEN, Finding, Item, Rules, check_golden
 from components.vision import VisionTask
 
 FOLDER = "golden"
@@ -81,14 +81,7 @@ def reproduce(folder: Path, session: Session, task: VisionTask, rules: Rules) ->
 
 def to_items(prediction: Prediction, class_names: Sequence[str]) -> list[Item]:
     """A prediction as the runner writes it: detections with a box, or the five most probable classes, best first."""
-    if isinstance(prediction, Classification):
-        best = np.argsort(-prediction.probs, kind="stable")[:TOP_CLASSES]
-        return [_item(int(k), class_names, float(prediction.probs[k])) for k in best]
     return [
-        {**_item(int(k), class_names, float(score)), "box": box.tolist()}
-        for k, score, box in zip(prediction.class_ids, prediction.scores, prediction.xyxy, strict=True)
+        {"class_id": k, "class_name": class_names[k], "confidence": score, **({"box": list(box)} if box else {})}
+        for k, score, box, _ in prediction.named()
     ]
-
-
-def _item(class_id: int, class_names: Sequence[str], confidence: float) -> Item:
-    return {"class_id": class_id, "class_name": class_names[class_id], "confidence": confidence}

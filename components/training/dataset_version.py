@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from components.contracts import (
-    Classification,
     DatasetVersion,
     Detections,
     LabelledImage,
-    Prediction,
     TaskType,
     dump,
     load,
@@ -27,7 +25,7 @@ from components.documents import read_yaml
 from components.errors import IncompatibleError
 from components.files import is_whole, replacing, sha256_file, sha256_json, write_json
 from components.images.reading import image_size
-from components.training.selection import Chosen, Entry, Material, Role, Selection, choose, classes_of
+from components.training.selection import Chosen, Entry, Material, Role, Selection, choose
 
 _RECORD = "dataset.json"
 Splits = Mapping[str, Sequence[Entry]]
@@ -152,16 +150,10 @@ def _by_split(chosen: Chosen, known: Sequence[set[str]]) -> dict[str, tuple[Entr
 def _identity(train: LabelledDataset, golden: LabelledDataset, written: Splits) -> str:
     """Of images and labels of all splits; where they lie and what they are called does not matter."""
     splits = {
-        name: sorted([entry.sha256, _plain(entry.truth)] for entry in entries) for name, entries in written.items()
+        name: sorted([entry.sha256, entry.truth.label_content()] for entry in entries)
+        for name, entries in written.items()
     }
     return sha256_json([_LAYOUT, train.task, train.class_names, splits, golden.sha256])
-
-
-def _plain(truth: Prediction) -> Any:
-    """Labels as JSON values."""
-    if isinstance(truth, Classification):
-        return truth.class_id
-    return [truth.class_ids.tolist(), truth.xyxy.tolist()]
 
 
 def _in_classes_of(original: LabelledDataset, part: LabelledDataset) -> Iterable[LabelledImage]:
@@ -233,7 +225,7 @@ class _FolderWriter:
             (self._folder / "train" / name).mkdir(parents=True)
         for split, entries in splits.items():
             for entry in entries:
-                name = self._train.class_names[classes_of(entry.truth)[0]]
+                name = self._train.class_names[entry.truth.labels[0]]
                 link_or_copy(entry.path, self._folder / split / name / _name(entry))
         for image in golden.images:
             link_or_copy(image.path, self._folder / "golden" / image.image_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Classification, Detections, LabelledImage, Prediction
+from components.contracts import LabelledImage, Prediction
 from components.datasets.near_duplicates import Looks, look_at
 from components.errors import ConfigError
 from components.files import sha256_file
@@ -168,7 +168,7 @@ def choose(material: Material, selection: Selection, progress: Callable[[int, in
     originals = _replay(of[Role.ORIGINAL], len(of[Role.NEW]), selection)
     taught = [*of[Role.NEW], *originals]
     most = int(selection.pseudo_share / (1 - selection.pseudo_share) * len(taught))
-    surest = sorted(of[Role.PSEUDO], key=lambda entry: (-_least_confidence(entry.truth), entry.sha256))
+    surest = sorted(of[Role.PSEUDO], key=lambda entry: (-entry.truth.lowest_score, entry.sha256))
     return Chosen(
         train=(*taught, *surest[:most]),
         val=(*of[Role.VALIDATION], *of[Role.HELD_OUT]),
@@ -194,7 +194,7 @@ def _entries(material: Material, selection: Selection) -> list[Entry]:
         else entry
         for entry in of(material.new, Role.NEW)
     ]
-    sure = (image for image in material.pseudo if _least_confidence(image.truth) >= selection.pseudo_confidence)
+    sure = (image for image in material.pseudo if image.truth.lowest_score >= selection.pseudo_confidence)
     found = chain(
         of(material.golden, Role.GOLDEN),
         of(material.val, Role.VALIDATION),
@@ -208,13 +208,6 @@ def _entries(material: Material, selection: Selection) -> list[Entry]:
 
 def _is_held_out(sha256: str, selection: Selection) -> bool:
     return int(sha256[:12], 16) < selection.held_out_share * 16**12
-
-
-def _least_confidence(truth: Prediction) -> float:
-    """Of the champion's labels of an image; 0 where it saw nothing, which is no confidence that nothing is there."""
-    if isinstance(truth, Classification):
-        return truth.score
-    return float(truth.scores.min(initial=1.0)) if len(truth) else 0.0
 
 
 def _without_repeats(entries: Sequence[Entry], looks: Looks) -> tuple[list[Entry], dict[str, int]]:
@@ -237,7 +230,7 @@ class _Seen:
         self._roles = np.array([entry.role for entry in entries], np.int64)
         self._learnt = self._roles == Role.ORIGINAL
         numbers: dict[tuple[int, ...], int] = {}
-        shown = [tuple(sorted(classes_of(entry.truth))) for entry in entries]
+        shown = [tuple(sorted(entry.truth.labels)) for entry in entries]
         self._shown = np.array([numbers.setdefault(classes, len(numbers)) for classes in shown], np.int64)
         self._copies: dict[str, int] = {}  # bytes → the kept image
         self._learnt_copies = {entries[row].sha256: row for row in np.flatnonzero(self._learnt).tolist()}
@@ -254,7 +247,7 @@ class _Seen:
         if entry.role is Role.GOLDEN:
             return None
         if entry.role is Role.NEW and (learnt := self._learnt_copies.get(entry.sha256)) is not None:
-            if _same_labels(entry.truth, self._entries[learnt].truth):
+            if entry.truth.has_labels_of(self._entries[learnt].truth):
                 return learnt
         among = self.kept & (self._roles < entry.role) if entry.role in _FROZEN else self.kept
         same = self._copies.get(entry.sha256)
@@ -279,15 +272,6 @@ def _reason(role: Role, kept: Role, copy: bool) -> str:
     return "duplicate" if copy else "near_duplicate"
 
 
-def _same_labels(one: Prediction, other: Prediction) -> bool:
-    """Whether two say the same of an image: the same class, or the same boxes to a pixel, in any order."""
-    if isinstance(one, Classification) or isinstance(other, Classification):
-        return classes_of(one) == classes_of(other)
-    tables = [np.column_stack([found.class_ids, found.xyxy]) for found in (one, other)]
-    first, second = (table[np.lexsort(table.round().T[::-1])] for table in tables)
-    return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
-
-
 def _replay(originals: Sequence[Entry], new: int, selection: Selection) -> list[Entry]:
     """The original training images, or as many of them as the training split has room for.
 
@@ -301,13 +285,8 @@ def _replay(originals: Sequence[Entry], new: int, selection: Selection) -> list[
     seen: Counter[int] = Counter()
     rank = {}  # how many earlier ones have the rarest of its classes
     for entry in drawn:
-        classes = set(classes_of(entry.truth))
+        classes = set(entry.truth.labels)
         rank[entry] = min((seen[k] for k in classes), default=_LEAST_OF_A_CLASS)
         seen.update(classes)
     chosen = set(sorted(drawn, key=lambda entry: min(rank[entry], _LEAST_OF_A_CLASS))[:room])
     return [entry for entry in originals if entry in chosen]
-
-
-def classes_of(truth: Prediction) -> list[int]:
-    """Class ids of the objects of an image, or of the image."""
-    return truth.class_ids.tolist() if isinstance(truth, Detections) else [truth.class_id]

@@ -17,7 +17,6 @@ from components.contracts import (
     Bundle,
     Check,
     Decision,
-    Detections,
     DriftDecision,
     DriftReport,
     Fit,
@@ -415,7 +414,7 @@ def require_reference(reference: Path | None, version: ModelVersion) -> Path:
 
 def showing_something(images: tuple[LabelledImage, ...]) -> tuple[LabelledImage, ...]:
     """The images that show an object, or all where none does: on an empty one all detectors agree."""
-    return tuple(image for image in images if not isinstance(image.truth, Detections) or len(image.truth)) or images
+    return tuple(image for image in images if image.truth.count) or images
 
 
 def evenly(items: tuple[Any, ...], count: int) -> list[Any]:

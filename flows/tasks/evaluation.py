@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from components.contracts import Classification, InferenceRun, ModelArtifact, Prediction, TaskType, VisionSpec
-from components.datasets.classes import class_ids, renumbered
+from components.datasets.classes import class_ids
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.matching import match_ids
 from components.images.reading import read_image
@@ -140,7 +140,7 @@ def _both_answers(
     own = spec_b or spec
     a, b = _answers(batches, Arm.A, spec), _answers(batches, Arm.B, own)
     ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
-    return a, {name: None if one is None else renumbered(one, ids, classes) for name, one in b.items()}
+    return a, {name: None if one is None else one.renumbered(ids, classes) for name, one in b.items()}
 
 
 def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, Prediction | None]:

@@ -138,7 +138,7 @@ def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
         labels: Mapping[str, Prediction] = truths_for(truths, spec)
     else:
         labels = truths
-    largest = max((_largest_class(label) for label in labels.values()), default=-1)
+    largest = max((k for label in labels.values() for k in label.labels), default=-1)
     if largest >= len(spec.class_names):
         raise IncompatibleError(f"labels of the model's {len(spec.class_names)} classes", found=f"class id {largest}")
     return labels
@@ -153,10 +153,6 @@ def truths_for(labels: LabelledDataset, spec: VisionSpec) -> dict[str, Predictio
     if labels.task is not spec.task:
         raise IncompatibleError(f"labels to {spec.task}", found=f"labels to {labels.task} in {labels.root}")
     return {image.image_id: image.truth for image in in_classes_of(labels, spec.class_names).images}
-
-
-def _largest_class(label: Prediction) -> int:
-    return label.class_id if isinstance(label, Classification) else int(label.class_ids.max(initial=-1))
 
 
 def _span(times: Any) -> tuple[datetime, datetime] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.contracts import Classification, Detections, LabelledImage, TaskType
-from components.datasets.classes import class_ids, in_classes_of, renumbered, same_classes
+from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import IncompatibleError
 
@@ -34,13 +34,13 @@ def test_truths_get_the_models_ids_and_the_hash_stays():
 
 def test_boxes_and_masks_get_the_models_ids():
     masks = np.zeros((2, 4, 4), bool)
-    found = renumbered(Detections([[0, 0, 1, 1], [1, 1, 2, 2]], [1, 0.5], [0, 2], masks), class_ids(FOLDERS, MODEL), 3)
+    found = Detections([[0, 0, 1, 1], [1, 1, 2, 2]], [1, 0.5], [0, 2], masks).renumbered(class_ids(FOLDERS, MODEL), 3)
     assert found.class_ids.tolist() == [2, 1]
     assert found.masks is not None and found.masks.shape == masks.shape
 
 
 def test_probabilities_follow_their_names():
-    found = renumbered(Classification([0.5, 0.3, 0.2]), class_ids(FOLDERS, MODEL), 3)
+    found = Classification([0.5, 0.3, 0.2]).renumbered(class_ids(FOLDERS, MODEL), 3)
     assert isinstance(found, Classification)
     np.testing.assert_allclose(found.probs, [0.3, 0.2, 0.5], rtol=1e-6)
 

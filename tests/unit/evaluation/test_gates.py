@@ -29,7 +29,6 @@ from components.contracts import (
     dump,
     load,
 )
-from components.datasets.classes import renumbered
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, IncompatibleError
 from components.evaluation import Contender, Exam, GatePolicy, run_gates
@@ -157,7 +156,7 @@ def test_classes_are_matched_by_name_whatever_their_order_is(race: Any, exam: Ex
     images = replace(
         exam.dataset,
         class_names=("green", "blue", "red"),
-        images=tuple(replace(one, truth=renumbered(one.truth, (1, 0, 2), 3)) for one in exam.dataset.images),
+        images=tuple(replace(one, truth=one.truth.renumbered((1, 0, 2), 3)) for one in exam.dataset.images),
     )
     gates = race(champion, make_classifier("challenger"), golden=Exam(images))
     assert (gates["golden"].champion, gates["golden"].challenger) == (1, 1)

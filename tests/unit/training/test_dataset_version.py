@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from components.contracts import Classification, Detections, LabelledImage, TaskType
-from components.datasets.classes import in_classes_of, renumbered
+from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, IncompatibleError
 from components.files import sha256_file, sha256_tree
@@ -230,7 +230,7 @@ def test_pictures_that_look_the_same_are_kept_where_their_labels_differ(tmp_path
     for image in part.images:
         target = tmp_path / "again" / f"{image.path.stem}.jpg"
         relit(image.path, target)
-        extra.append(LabelledImage(target.name, target, renumbered(image.truth, (1, 0), 2)))
+        extra.append(LabelledImage(target.name, target, image.truth.renumbered((1, 0), 2)))
     both = replace(part, images=(*part.images, *extra))
     selection = Selection(held_out_share=1e-9)
     done = compose_dataset(data, [both], tmp_path / "out", splits=OWN, selection=selection)

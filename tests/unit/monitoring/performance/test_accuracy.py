@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.contracts import Classification, Detections, Fit, Head, LabelledImage, TaskType, VisionSpec, dump, load
-from components.datasets.classes import class_ids, renumbered
+from components.datasets.classes import class_ids
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.monitoring.performance.accuracy import AccuracyReport, measure_accuracy
@@ -187,7 +187,7 @@ def test_tables_are_read_from_parquet_and_labels_from_a_dataset(answers, tmp_pat
     report = measure_accuracy(tmp_path / "images.parquet", None, dataset, CLASSIFIER)
     assert report == measure_accuracy(images, None, labels, CLASSIFIER)
     ids = class_ids(NAMES, NAMES[::-1])
-    turned = tuple(replace(one, truth=renumbered(one.truth, ids, len(ids))) for one in pictures)
+    turned = tuple(replace(one, truth=one.truth.renumbered(ids, len(ids))) for one in pictures)
     assert report == measure_accuracy(
         images, None, replace(dataset, class_names=NAMES[::-1], images=turned), CLASSIFIER
     )
