@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from components.contracts import (
-    Classification,
-    Detections,
     ModelArtifact,
     Prediction,
     TaskType,
     dump,
     load,
 )
+from components.vision import task_kind
 
 HEADER = struct.Struct(">Q")  # length of the JSON that follows, in bytes
 
@@ -71,7 +68,7 @@ class Predict:
 
 @dataclass(frozen=True)
 class Found:
-    """A prediction as JSON carries it: rows of x0, y0, x1, y1, score, class id; or one row of probabilities."""
+    """A prediction as JSON carries it: rows of numbers."""
 
     task: TaskType
     rows: tuple[tuple[float, ...], ...]
@@ -79,18 +76,12 @@ class Found:
     @classmethod
     def of(cls, prediction: Prediction) -> Found:
         """The rows of a prediction; masks stay behind, no metric reads them."""
-        if isinstance(prediction, Classification):
-            return cls(TaskType.CLASSIFY, (tuple(prediction.probs.tolist()),))
-        table = np.column_stack([prediction.xyxy, prediction.scores, prediction.class_ids])
-        return cls(TaskType.DETECT, tuple(map(tuple, table.tolist())))
+        return cls(prediction.task, prediction.to_rows())
 
     def prediction(self) -> Prediction:
         """The prediction that it was made of, to the last bit."""
-        if self.task is TaskType.CLASSIFY:
-            return Classification(np.array(self.rows[0], np.float32))
-        table = np.array(self.rows, np.float64).reshape(-1, 6)
-        scored = table[:, :5].astype(np.float32)
-        return Detections(scored[:, :4], scored[:, 4], table[:, 5].astype(np.int64))
+        found: Prediction = task_kind(self.task).prediction.from_rows(self.rows)
+        return found
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from components.benchmark.trial import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
-from components.contracts import Check, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
+from components.contracts import Check, Gate, GateReport, Prediction, Target, Verdict, VisionSpec
 from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
@@ -156,11 +156,10 @@ def examine(exam: Exam, before: Side | None, after: Side, spec: VisionSpec, numb
     if examined.missing or before is None:
         return examined
     pair = pair_up(before.predictions[number], after.predictions[number], truths, spec.class_names)
-    unit = "objects" if spec.task is TaskType.DETECT else "images"
-    classes = [Slice(f"class {name}", count, unit, found) for name, (count, found) in pair.by_class().items()]
+    classes = [Slice(f"class {name}", count, task.unit, found) for name, (count, found) in pair.by_class().items()]
     groups = [Slice(name, int(mask.sum()), "images", pair.overall(mask)) for name, mask in exam.slices.items()]
     everything = pair.overall(np.ones(len(truths), np.bool_))
-    by_image = _by_image(before, after, truths, number) if spec.task is TaskType.DETECT else None
+    by_image = _by_image(before, after, truths, number) if task.finds_objects else None
     return replace(examined, difference=everything, slices=(*classes, *groups), by_image=by_image)
 
 

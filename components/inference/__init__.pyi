@@ -2,7 +2,6 @@ from .ab.experiment import Design, Experiment
 from .ab.shadow import Shadowed, ShadowPipeline
 from .ab.split import Arm, ArmResult, SplitPipeline, assign_arm
 from .batch.run import run_batch
-from .combine import Combine, average, nms
 from .metrics import Metrics, MetricsSnapshot
 from .pipeline import InferencePipeline, Member
 from .results import Item, PredictionResult
@@ -10,7 +9,6 @@ from .results import Item, PredictionResult
 __all__ = [
     "Arm",
     "ArmResult",
-    "Combine",
     "Design",
     "Experiment",
     "InferencePipeline",
@@ -23,7 +21,5 @@ __all__ = [
     "Shadowed",
     "SplitPipeline",
     "assign_arm",
-    "average",
-    "nms",
     "run_batch",
 ]

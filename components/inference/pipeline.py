@@ -23,11 +23,11 @@ from components.contracts import BATCH, ModelArtifact, Prediction
 from components.datasets.classes import class_ids, same_classes
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.reading import read_image
-from components.inference.combine import Combine, default_combine
 from components.inference.engine import Fitted, describe, predict_inputs
 from components.inference.metrics import Metrics
 from components.inference.results import PredictionResult
-from components.vision import VisionTask, task_for
+from components.vision import VisionTask, task_for, task_kind
+from components.vision.combine import Combine
 
 Picture = npt.NDArray[np.uint8] | Path | str | bytes
 
@@ -108,7 +108,7 @@ class InferencePipeline:
             (member, class_ids(member.task.spec.class_names, spec.class_names), threading.Lock()) for member in members
         ]
         self._weights = [member.weight for member in members]
-        self._combine = combine or default_combine(spec.task)
+        self._combine = combine or task_kind(spec.task).combine
         self._batch = batch
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="foveal-predict")
 

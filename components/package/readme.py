@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from components.contracts import Latency, TaskType
+from components.contracts import Latency
 from components.package.manifest import Manifest, Measured
+from components.vision import task_kind
 from components.vision.fit import describe_fit
 
-_KINDS = {TaskType.DETECT: "An object detector", TaskType.CLASSIFY: "An image classifier"}
 _FILES = (
     ("model.onnx", "the model; it takes uint8 images, scaling and normalisation are part of its graph"),
     ("run.py", "the runner: numpy, Pillow or OpenCV, and onnxruntime are all it needs"),
@@ -29,7 +29,7 @@ def _usage(manifest: Manifest) -> str:
     files = "\n".join(f"| `{name}` | {what} |" for name, what in _FILES)
     return f"""# {manifest.name}
 
-{_KINDS[manifest.model.spec.task]} for the target {manifest.target.name}.
+{task_kind(manifest.model.spec.task).described} for the target {manifest.target.name}.
 
 ```
 pip install -r requirements.txt

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Classification, Detections, Prediction
-from components.vision.boxes import iou_matrix
-from components.vision.image_score import MATCH_IOU, score_image
+from components.contracts import Prediction
+from components.vision.image_score import score_image
+from components.vision.tasks import task_kind
 
 Counts = npt.NDArray[np.int64]
 
@@ -42,16 +42,17 @@ def evaluate_images(
         classes: how many classes the model knows.
 
     Returns:
-        None where nothing is labelled, or a task is neither detection nor classification.
+        None where nothing is labelled.
     """
     pairs = {name: (predictions[name], truths[name]) for name in sorted(predictions.keys() & truths.keys())}
-    detects = any(isinstance(truth, Detections) for _, truth in pairs.values())
-    if not pairs or not all(isinstance(truth, Detections | Classification) for _, truth in pairs.values()):
+    if not pairs:
         return None
-    confusions = np.zeros((classes + detects, classes + detects), np.int64)
+    kind = task_kind(next(iter(pairs.values()))[1].task)
+    size = classes + kind.finds_objects
+    confusions = np.zeros((size, size), np.int64)
     hits: dict[int, list[tuple[float, bool]]] = {}
     for found, truth in pairs.values():
-        for true, predicted, score in _events(found, truth, classes):
+        for true, predicted, score in kind.events(found, truth, classes):
             confusions[true, predicted] += 1
             if predicted < classes:
                 hits.setdefault(predicted, []).append((score, true == predicted))
@@ -59,29 +60,6 @@ def evaluate_images(
     curves = {k: _curve(rows, int(totals[k])) for k, rows in sorted(hits.items()) if totals[k]}
     scores = {name: 0.0 if found is None else score_image(found, truth) for name, (found, truth) in pairs.items()}
     return Evaluation(confusions, curves, scores)
-
-
-def _events(found: Prediction | None, truth: Prediction, nothing: int) -> list[tuple[int, int, float]]:
-    """(true class, predicted class, confidence) of one image; `nothing` stands for no object or no detection."""
-    if isinstance(truth, Classification):
-        if not isinstance(found, Classification):
-            return []
-        return [(truth.class_id, found.class_id, float(found.probs[found.class_id]))]
-    if not isinstance(truth, Detections):
-        return []
-    if not isinstance(found, Detections):
-        return [(int(k), nothing, 0.0) for k in truth.class_ids]
-    overlap = iou_matrix(found.xyxy, truth.xyxy) if len(found) and len(truth) else np.zeros((len(found), len(truth)))
-    free, events = np.ones(len(truth), bool), []
-    for row in np.argsort(-found.scores, kind="stable"):
-        near = overlap[row] * (free & (overlap[row] >= MATCH_IOU))
-        best = int((near * (1 + (truth.class_ids == found.class_ids[row]))).argmax()) if len(truth) else -1
-        matched = best >= 0 and near[best] > 0  # an object of its class before a nearer one of another
-        if matched:
-            free[best] = False
-        true = int(truth.class_ids[best]) if matched else nothing
-        events.append((true, int(found.class_ids[row]), float(found.scores[row])))
-    return [*events, *((int(k), nothing, 0.0) for k in truth.class_ids[free])]
 
 
 def _curve(rows: list[tuple[float, bool]], objects: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from components.contracts import Classification, Detections, Prediction, TaskType
+from components.contracts import Prediction, TaskType
 from components.errors import IncompatibleError
-from components.vision.boxes import iou_matrix
-
-MATCH_IOU = 0.5
+from components.vision.tasks import task_kind
 
 
 def score_image(prediction: Prediction, truth: Prediction) -> float:
@@ -26,11 +22,8 @@ def score_image(prediction: Prediction, truth: Prediction) -> float:
     Raises:
         IncompatibleError: one is a detection and the other a classification.
     """
-    if isinstance(prediction, Classification) and isinstance(truth, Classification):
-        return float(prediction.class_id == truth.class_id)
-    if isinstance(prediction, Detections) and isinstance(truth, Detections):
-        total = len(prediction) + len(truth)
-        return 2 * _matched(prediction, truth) / total if total else 1.0
+    if prediction.task is truth.task:
+        return task_kind(truth.task).score_image(prediction, truth)
     raise IncompatibleError(
         f"{type(prediction).__name__} to compare with",
         found=type(truth).__name__,
@@ -47,29 +40,10 @@ def shown_at(prediction: Prediction, confidence: float) -> Prediction:
         prediction: a classification stays as it is.
         confidence: detections must score more than this, 0–1.
     """
-    if isinstance(prediction, Classification):
-        return prediction
-    order = np.argsort(-prediction.scores, kind="stable")
-    order = order[prediction.scores[order] > confidence]
-    _, first = np.unique(prediction.xyxy[order], axis=0, return_index=True)
-    kept = order[np.sort(first)]
-    return Detections(prediction.xyxy[kept], prediction.scores[kept], prediction.class_ids[kept])
+    reduced: Prediction = task_kind(prediction.task).shown_at(prediction, confidence)
+    return reduced
 
 
 def score_name(task: TaskType) -> str:
     """What the score of an image is called."""
-    return f"F1 at IoU {MATCH_IOU:g}" if task is TaskType.DETECT else "top-1"
-
-
-def _matched(found: Detections, truth: Detections) -> int:
-    if not len(found) or not len(truth):
-        return 0
-    overlap = iou_matrix(found.xyxy, truth.xyxy)
-    overlap[found.class_ids[:, None] != truth.class_ids[None]] = 0.0
-    matched = 0
-    for row in np.argsort(-found.scores, kind="stable"):
-        best = int(overlap[row].argmax())
-        if overlap[row, best] >= MATCH_IOU:
-            overlap[:, best] = 0.0
-            matched += 1
-    return matched
+    return task_kind(task).score_name

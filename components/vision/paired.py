@@ -10,9 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Classification, Detections, Prediction
+from components.contracts import Detections, Prediction
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference
-from components.vision.metrics import only
 from components.vision.resampling import Hits, find_hits
 
 ROUNDS = 200  # resamples; enough for a standard error (Efron and Tibshirani, 1993, section 6.4)
@@ -149,11 +148,6 @@ def pair_up(
     """
     if not len(champion) == len(challenger) == len(truths):
         raise ValueError(f"expected {len(truths)} predictions each, found {len(champion)} and {len(challenger)}")
-    if isinstance(truths[0], Detections):
-        boxes = [only(Detections, predictions) for predictions in (champion, challenger, truths)]
-        return BoxPair(boxes[0], boxes[1], boxes[2], class_names)
-    ids = [
-        np.array([prediction.class_id for prediction in only(Classification, predictions)], np.int64)
-        for predictions in (champion, challenger, truths)
-    ]
-    return TopOnePair(ids[0], ids[1], ids[2], class_names)
+    from components.vision.tasks import task_kind
+
+    return task_kind(truths[0].task).pair(champion, challenger, truths, class_names)

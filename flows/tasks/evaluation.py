@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from components.contracts import Classification, InferenceRun, ModelArtifact, Prediction, TaskType, VisionSpec
+from components.contracts import InferenceRun, ModelArtifact, Prediction, VisionSpec
 from components.datasets.classes import class_ids
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.matching import match_ids
@@ -17,6 +17,7 @@ from components.images.reading import read_image
 from components.inference import Arm
 from components.monitoring.performance.accuracy import stored_boxes, truths_for
 from components.statistics.timings import summarise_latency
+from components.vision import task_kind
 from components.vision.evaluation import evaluate_images
 from components.vision.image_score import score_image
 from flows.tasks.steps import Split, step, workplace
@@ -150,21 +151,12 @@ def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, 
 
 def predictions_of(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction | None]:
     """What a run found, by image id; None where the engine failed. A classification has its best class only."""
-    classify = spec.task is TaskType.CLASSIFY
-    of_class = ["prediction_class", "prediction_confidence"] if classify else []
-    columns = ["image_id", "status", "inference_ms", *of_class]
+    kind = task_kind(spec.task)
+    columns = ["image_id", "status", "inference_ms", *kind.stored_columns]
     rows = [row for row in _rows(run, columns) if row["inference_ms"] is not None]
     answered = [row for row in rows if row["status"] == "ok"]
-    found: list[Prediction]
-    if classify:
-        one_hot, least = np.eye(len(spec.class_names), dtype=np.float32), np.finfo(np.float32).tiny
-        found = [
-            # The class stays the best one where its score is 0, or was not kept.
-            Classification(one_hot[row["prediction_class"]] * max(row["prediction_confidence"] or 0.0, least))
-            for row in answered
-        ]
-    else:
-        found = list(stored_boxes(run.detections, [row["image_id"] for row in answered]))
+    names = [row["image_id"] for row in answered]
+    found = kind.restored(answered, lambda: stored_boxes(run.detections, names), len(spec.class_names))
     known = {row["image_id"]: answer for row, answer in zip(answered, found, strict=True)}
     return {row["image_id"]: known.get(row["image_id"]) for row in rows}
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Classification, Detections, Prediction
+from components.contracts import Prediction
+from components.vision import task_kind
 from components.vision.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 _LABELLED = 30  # classes up to which a matrix has names and numbers
 _CURVES = 10  # classes that have a curve of their own
@@ -104,26 +105,8 @@ def _worst(
     ):
         axes.imshow(pixels[..., ::-1])
         axes.set_title(f"{name[-40:]}\nscore {found.scores[name]:.2f}", fontsize=8)
-        _answers(axes, answer, truth, names)
+        task_kind(truth.task).draw(axes, answer, truth, names, (_TRUE, _FOUND))
     for axes in figure.axes:
         axes.axis("off")
     figure.suptitle("Worst images: labels green, predictions red", fontsize=11)
     figure.savefig(path)
-
-
-def _answers(axes: Axes, answer: Prediction | None, truth: Prediction, names: Sequence[str]) -> None:
-    """Boxes over an image, or the two classes below it."""
-    if isinstance(truth, Classification):
-        said = names[answer.class_id] if isinstance(answer, Classification) else "no answer"
-        axes.text(0.5, -0.02, f"{names[truth.class_id]} → {said}", transform=axes.transAxes, ha="center", va="top")
-        return
-    from matplotlib.patches import Rectangle
-
-    for colour, boxes in ((_TRUE, truth), (_FOUND, answer)):
-        if not isinstance(boxes, Detections):
-            continue
-        for (left, top, right, bottom), k in zip(boxes.xyxy, boxes.class_ids, strict=True):
-            place = (float(left), float(top))
-            size = (float(right - left), float(bottom - top))
-            axes.add_patch(Rectangle(place, *size, fill=False, edgecolor=colour, linewidth=1.4))
-            axes.text(*place, names[int(k)], color=colour, fontsize=7, va="bottom", ha="left")

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from components.contracts import TaskType
 from components.package.manifest import read_manifest
+from components.vision import task_kind
 from model_registry.description import Release
 
 _SCRIPT = Path(__file__).with_name("pyfunc_model.py")
@@ -58,8 +58,11 @@ def _signature(release: Release) -> Any:
 
     thresholds = read_manifest(release.bundle.folder).thresholds
     defaults = {"confidence": thresholds.confidence, "iou": thresholds.iou}
-    detects = release.chosen.artifact.spec.task is not TaskType.CLASSIFY
-    params = [ParamSpec(name, DataType.double, float(value)) for name, value in defaults.items()] if detects else []
+    params = (
+        [ParamSpec(name, DataType.double, float(value)) for name, value in defaults.items()]
+        if task_kind(release.chosen.artifact.spec.task).has_thresholds
+        else []
+    )
     prediction = Object(
         [
             Property("class_id", DataType.long),

@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from components.contracts import Classification, Detections
-from components.inference import average, nms
 from components.inference.batch.shards import plan_shards
 from components.inference.results import run_lengths
+from components.vision.combine import average, nms
 
 WEIGHTS = st.floats(0.1, 10)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from components.contracts import Check, Detections, Verdict
 from components.errors import ConfigError
 from components.monitoring.alerts.book import AlertBook, AlertStatus
-from components.monitoring.performance.scores import BoxPrecision
 from components.statistics.intervals import difference, effective_samples, quantile_bounds, wilson
+from components.vision.scores import BoxPrecision
 
 LIGHT = settings(max_examples=60, deadline=None)
 START = datetime(2026, 1, 1, tzinfo=UTC)

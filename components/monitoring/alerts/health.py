@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from components.contracts import (
     Check,
-    Classification,
     DriftDecision,
     DriftState,
     InferenceRun,
@@ -33,6 +32,7 @@ from components.monitoring.drift.tables import DriftTable, read_window
 from components.monitoring.performance.accuracy import AccuracyReport, measure_accuracy, truths_for
 from components.monitoring.performance.estimate import LabelledConfidence, ReferenceLabels, estimate_accuracy
 from components.statistics.intervals import wilson
+from components.vision import task_kind
 
 _CONFIDENCE = "prediction_confidence"  # of a classifier's best class
 
@@ -72,14 +72,14 @@ def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], sp
     }
     places = match_ids(sorted(truths), images["image_id"].to_pylist())
     accuracy = replace(measure_accuracy(images, boxes, truths, spec), span=None)  # when does not matter here
-    if spec.task is not TaskType.CLASSIFY:
+    if task_kind(spec.task).why_no_estimate:
         return ReferenceLabels(accuracy)
     table = images.select(["image_id", "status", "prediction_class", _CONFIDENCE]).to_pylist()
     known = [(table[place], truths[label]) for label, place in places.items() if table[place]["status"] == "ok"]
     return ReferenceLabels(
         accuracy,
         tuple(row[_CONFIDENCE] for row, _ in known),
-        tuple(isinstance(truth, Classification) and row["prediction_class"] == truth.class_id for row, truth in known),
+        tuple(row["prediction_class"] in truth.labels for row, truth in known),
     )
 
 

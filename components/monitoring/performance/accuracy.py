@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Classification, Detections, Prediction, TaskType, VisionSpec
+from components.contracts import Detections, Prediction, VisionSpec
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset
 from components.datasets.matching import find_matches
 from components.errors import ConfigError, DatasetError, IncompatibleError
-from components.monitoring.performance.scores import BoxPrecision, Judge, Score, TopOne
 from components.runs_by_day import TIME
-from components.vision.metrics import only
+from components.vision import task_kind
+from components.vision.scores import Sampling, Score
 
 MEASURED = "labels"
 _MOST_CATEGORIES = 20
@@ -108,14 +108,14 @@ def measure_accuracy(
     usable = {label: place for label, place in places.items() if predicted[place]}
     rows = np.array(list(usable.values()), np.int64)
     matched_labels = [labels[label] for label in usable]
-    judge: Judge
-    if spec.task is TaskType.CLASSIFY:
-        found = np.array(table["prediction_class"].take(rows).to_pylist(), np.int64)
-        true = np.array([label.class_id for label in only(Classification, matched_labels)], np.int64)
-        judge = TopOne(found, true, spec.class_names, minimum)
-    else:
-        boxes = stored_boxes(detections, [ids[row] for row in rows])
-        judge = BoxPrecision(boxes, only(Detections, matched_labels), spec.class_names, minimum, seed)
+    kind = task_kind(spec.task)
+    judge = kind.judge(
+        table.select(kind.stored_columns[:1]).take(rows).to_pylist(),
+        lambda: stored_boxes(detections, [ids[row] for row in rows]),
+        matched_labels,
+        spec.class_names,
+        Sampling(minimum, seed),
+    )
     scores = judge.overall(np.ones(len(rows), np.bool_))
     metric = next(iter(scores))
     groups = {name: chosen for column in slices for name, chosen in _slice(column, table[column].take(rows))}
@@ -164,7 +164,7 @@ def _span(times: Any) -> tuple[datetime, datetime] | None:
 
 def image_columns(spec: VisionSpec, slices: Sequence[str] = ()) -> list[str]:
     """The columns of a table of images that `measure_accuracy` asks for."""
-    prediction = ["prediction_class"] if spec.task is TaskType.CLASSIFY else []
+    prediction = task_kind(spec.task).stored_columns[:1]
     return list(dict.fromkeys(["image_id", "status", *prediction, *slices]))
 
 

@@ -15,8 +15,9 @@ from components.contracts import (
 )
 from components.errors import DatasetError
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.performance.scores import ROUNDS, Score
 from components.statistics.intervals import effective_samples
+from components.vision import task_kind
+from components.vision.scores import ROUNDS, Score
 
 METHOD = "calibrated confidence (isotonic; Zadrozny and Elkan, 2002)"
 _MINIMUM_IMAGES = 100
@@ -82,11 +83,11 @@ def estimate_accuracy(
         )
         if count < minimum
     ]
-    if task is not TaskType.CLASSIFY:
-        reason = "not evaluated: what a detector misses has no confidence; label images to know"
-        return _report("map50_95", Score.missing(images, reason), images)
+    kind = task_kind(task)
+    if kind.why_no_estimate:
+        return _report(kind.metric, Score.missing(images, kind.why_no_estimate), images)
     if scarce:
-        return _report("top1", Score.missing(images, "; ".join(scarce)), images)
+        return _report(kind.metric, Score.missing(images, "; ".join(scarce)), images)
     value = _calibrated(reference.confidence, reference.correct, confidence)
     rng = np.random.default_rng(seed)
     resampled = []
@@ -95,7 +96,7 @@ def estimate_accuracy(
         drawn = confidence[rng.integers(0, images, images)]
         resampled.append(_calibrated(reference.confidence[rows], reference.correct[rows], drawn))
     effective = effective_samples(value, float(np.std(resampled)), units=images, trials=images)
-    return _report("top1", Score.of(value, images, effective), images)
+    return _report(kind.metric, Score.of(value, images, effective), images)
 
 
 def _calibrated(reference: Floats, correct: npt.NDArray[np.bool_], window: Floats) -> float:

@@ -10,12 +10,12 @@ import numpy as np
 
 from components.contracts import Verdict
 from components.monitoring.drift.pairs import Pair, label, short
-from components.monitoring.performance.scores import Score
 from components.monitoring.report.charts import draw
 from components.monitoring.report.findings import CLASSES, CONFIDENCES, COUNT, Findings, Worst
 from components.monitoring.report.trends import MOST, draw_trends
 from components.monitoring.store.pictures import Picture
 from components.printing import counted
+from components.vision.scores import Score
 
 _CHARTS = 6
 _CLASSES = 10

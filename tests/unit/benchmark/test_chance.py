@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.benchmark.baseline import _agreement, luck
+from components.benchmark.baseline import _agreement
 from components.contracts import Classification, Detections, Verdict
+from components.vision.chance import luck
 
 
 def _classes(ids, classes):

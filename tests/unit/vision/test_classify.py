@@ -3,7 +3,7 @@ import pytest
 
 from components.contracts import Classification, Fit, Head, ImageFrame, TaskType, VisionSpec
 from components.errors import ModelError
-from components.vision.classify import Classify
+from components.vision.tasks.classify import Classify
 
 NAMES = ("ant", "bee", "cat")
 LOGITS = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.LOGITS)

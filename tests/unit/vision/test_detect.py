@@ -3,7 +3,7 @@ import pytest
 
 from components.contracts import Detections, Fit, Head, ImageFrame, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
-from components.vision.detect import Detect
+from components.vision.tasks.detect import Detect
 
 NAMES = ("ant", "bee", "cat")
 SPEC = VisionSpec(TaskType.DETECT, NAMES, (64, 64), Fit.LETTERBOX, Head.YOLO)

@@ -8,7 +8,7 @@ from components.contracts import Verdict
 from components.errors import ConfigError, IncompatibleError
 from components.monitoring.alerts.rules import AlertPolicy, Health, check_alerts, read_health
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.performance.scores import Score
+from components.vision.scores import Score
 
 
 def top1(value, images, metric="top1"):

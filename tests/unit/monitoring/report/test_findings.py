@@ -11,11 +11,11 @@ from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, 
 from components.monitoring import TrendPoint, assess, build_reference, explain, write_report
 from components.monitoring.drift.pairs import Pair
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.performance.scores import Score
 from components.monitoring.report.advice import Situation, advise
 from components.monitoring.report.findings import Sides, find
 from components.monitoring.report.quality import Quality, group_errors, read_quality
 from components.monitoring.report.trends import draw_trends
+from components.vision.scores import Score
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 

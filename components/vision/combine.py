@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from components.contracts import Classification, Detections, Prediction, TaskType
+from components.contracts import Classification, Detections, Prediction
 from components.errors import IncompatibleError
 from components.vision.boxes import non_max_suppression
 
@@ -63,11 +63,6 @@ def average(predictions: Sequence[Prediction], weights: Sequence[float]) -> Clas
     """
     probs = np.stack([one.probs for one in _only(Classification, predictions)])
     return Classification(np.average(probs, axis=0, weights=weights))
-
-
-def default_combine(task: TaskType) -> Combine:
-    """What suits a task type when the user names nothing else."""
-    return nms if task is TaskType.DETECT else average
 
 
 def _only(kind: type[P], predictions: Sequence[Prediction]) -> list[P]:

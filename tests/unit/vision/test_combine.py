@@ -3,7 +3,7 @@ import pytest
 
 from components.contracts import Classification, Detections
 from components.errors import IncompatibleError
-from components.inference import average, nms
+from components.vision.combine import average, nms
 
 
 def detections(*rows, masks=None):

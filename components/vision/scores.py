@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,18 @@ class Score:
         if self.value is None:
             raise ValueError(f"expected a score with a value, found none: {self.reason}")
         return wilson(self.value, self.effective, confidence)
+
+
+class Sampling(NamedTuple):
+    """How much a score needs, and the seed of its bootstrap.
+
+    Arguments:
+        minimum: images, or objects for a class, below which nothing is said; at least 1.
+        seed: of the bootstrap.
+    """
+
+    minimum: int
+    seed: int = 0
 
 
 class Judge(Protocol):

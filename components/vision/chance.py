@@ -1,0 +1,119 @@
+"""Hits of a model on labelled images, against those on images that are not theirs.
+
+The labels are dealt out to the images anew, many times (a permutation test; Good, Permutation, Parametric and
+Bootstrap Tests of Hypotheses, 3rd ed., 2005). A model that always says the same, that says anything at random, or whose
+outputs are read as what they are not, hits as often then as before. That holds for any number of classes and however
+rare some are, so neither 1 / classes nor the share of the most frequent class has to be assumed. A model is called no
+better than chance only where its hits also rule out that it is a useful one: a few images decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import (
+    Detections,
+    Prediction,
+)
+from components.vision import boxes
+
+RESAMPLES = 999
+LEVEL = 0.05  # a hit rate that one in twenty deals of the labels reaches is not above chance
+USEFUL_DETECTOR = 0.3  # share of the objects; what is below may be chance
+SAME_OBJECT = 0.5  # IoU
+FEW = 5  # images or objects: one that is right half of the time misses all of them in one case of thirty
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Luck:
+    """The hits of a model, and those that chance gives.
+
+    Arguments:
+        hits: images of which the best class is right, or objects that were found.
+        of: how many there are.
+        expected: mean hits when the labels are dealt out anew.
+        p: share of the deals with as many hits or more.
+        highest: upper bound of the hit rate, one-sided at 97.5 %.
+        useful: the hit rate below which a model could be at chance.
+    """
+
+    hits: int
+    of: int
+    expected: float
+    p: float
+    highest: float
+    useful: float
+
+    @property
+    def at_chance(self) -> bool:
+        """Not above chance, and surely not useful; one that hits none of a few is not useful either."""
+        return self.p > LEVEL and (self.highest < self.useful or (self.hits == 0 and self.of >= FEW))
+
+
+def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], *, classes: int) -> Luck:
+    """Compare a model's hits with those that chance gives.
+
+    Arguments:
+        predictions: a prediction for each image; detections down to a low confidence.
+        truths: the ground truth of the same images.
+        classes: how many classes the model knows.
+
+    Raises:
+        IncompatibleError: predictions or truths are of several kinds.
+    """
+    from components.vision.tasks import task_kind
+
+    return task_kind(truths[0].task).luck(predictions, truths, classes)
+
+
+def luck_of_objects(predictions: Sequence[Detections], truths: Sequence[Detections]) -> Luck:
+    """Count objects that were found; see `luck`."""
+    table = _objects_found(predictions, truths)
+    return _compare(int(table.trace()), sum(map(len, truths)), _dealt(table), USEFUL_DETECTOR)
+
+
+def luck_of_classes(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classes: int) -> Luck:
+    """Count images that were classified right; see `luck`. Both are class ids, (n,) int64."""
+    if len(set(true.tolist())) == 1:  # dealing out equal labels changes nothing
+        by_chance = np.random.default_rng(_SEED).binomial(len(true), 1 / max(classes, 2), RESAMPLES).astype(np.float64)
+    else:
+        by_chance = _dealt(said[:, None] == true[None])
+    useful = (1 + by_chance.mean() / len(true)) / 2  # half way from chance to always right
+    return _compare(int((said == true).sum()), len(true), by_chance, useful)
+
+
+def _compare(hits: int, total: int, by_chance: npt.NDArray[np.float64], useful: float) -> Luck:
+    from scipy.special import betaincinv
+
+    p = (1 + int((by_chance >= hits).sum())) / (1 + len(by_chance))
+    highest = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 0.975))  # Clopper and Pearson, 1934
+    return Luck(hits, total, float(by_chance.mean()), p, highest, float(useful))
+
+
+def _dealt(table: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """Hits when the labels are dealt out anew: sums of one entry a row and a column of (images, images)."""
+    numbers, rows = np.random.default_rng(_SEED), np.arange(len(table))
+    return np.array([float(table[rows, numbers.permutation(len(table))].sum()) for _ in range(RESAMPLES)])
+
+
+def _objects_found(predictions: Sequence[Detections], truths: Sequence[Detections]) -> npt.NDArray[np.int64]:
+    """(images, images) how many objects of each truth the best detections of each image would have found.
+
+    Twice as many detections an image count as it holds objects on average, the best first: a thousand guesses hit
+    something anywhere.
+    """
+    limit = max(5, 2 * int(np.ceil(np.mean([len(truth) for truth in truths]))))
+    table = np.zeros((len(predictions), len(truths)), np.int64)
+    for row, found in enumerate(predictions):
+        best = np.argsort(-found.scores, kind="stable")[:limit]
+        corners, ids = found.xyxy[best], found.class_ids[best]
+        for column, truth in enumerate(truths):
+            if len(best) and len(truth):
+                near = boxes.iou_matrix(corners, truth.xyxy) >= SAME_OBJECT
+                table[row, column] = int((near & (ids[:, None] == truth.class_ids[None])).any(axis=0).sum())
+    return table

@@ -1,0 +1,73 @@
+"""Output heads: how the first output of a model is read. One file each, and one line in the table.
+
+A head knows neither what runs a model nor how precise its arithmetic is, and not what is done with a prediction: it
+checks the raw output and decodes it into what its task takes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+HEADS = {
+    "yolo": "components.vision.heads.yolo:Yolo",
+    "yolo_end2end": "components.vision.heads.yolo_end2end:YoloEndToEnd",
+    "logits": "components.vision.heads.scores:Logits",
+    "probabilities": "components.vision.heads.scores:Probabilities",
+    "sigmoid": "components.vision.heads.scores:Sigmoid",
+    "sigmoid_logits": "components.vision.heads.scores:SigmoidLogits",
+}
+
+
+class OutputHead(Protocol):
+    """How the first output of a model is read.
+
+    What `decode` gives depends on the task: the candidates of each image for a detector, the scores of all images for
+    a classifier.
+    """
+
+    task: str
+    remedy: str  # what to do about a model whose output is another one
+
+    def checked(self, output: Array | None, images: int | None, classes: int) -> Array:
+        """Return an output in the float type that the head computes in.
+
+        Arguments:
+            output: (n, …) of any float type, or None where the model gave none.
+            images: n, where it is known.
+            classes: number of the model's classes.
+
+        Raises:
+            ModelError: it has another shape.
+        """
+
+    def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
+        """Tell which of n images have an output that is finite and within its range, (n,) bool."""
+
+    def is_read_right(self, output: Array) -> bool:
+        """Tell whether an output of one image shows no sign of being something else."""
+
+    def finds_something(self, output: Array, confidence: float) -> bool:
+        """Tell whether an output of one image says something, so that a comparison on it proves something."""
+
+    def deviation(self, expected: Array, found: Array) -> float:
+        """Return the largest difference of two outputs, relative to each channel's magnitude; NaN if any is."""
+
+
+def head_of(name: str) -> Any:
+    """Return the head of a name.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if name not in HEADS:
+        raise ModelError(f"an output head, one of {', '.join(sorted(HEADS))}", found=str(name))
+    module, _, kind = HEADS[name].partition(":")
+    return getattr(import_module(module), kind)()

@@ -1,0 +1,159 @@
+"""Vision tasks: what a model's predictions mean. One file each, and one line in the table.
+
+A task knows neither what runs a model nor how precise its arithmetic is, nor how its raw output is laid out, which a
+head knows. It gives meaning: truth and prediction, accuracy, the columns of drift, how a prediction is stored, drawn
+and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Fit, ImageFrame, Prediction, VisionSpec
+from components.errors import ModelError
+from components.vision.chance import Luck
+from components.vision.heads import HEADS, head_of
+from components.vision.paired import Pair
+from components.vision.scores import Judge, Sampling
+
+TASKS = {
+    "detect": "components.vision.tasks.detect:Detect",
+    "classify": "components.vision.tasks.classify:Classify",
+}
+
+
+class VisionTask(Protocol):
+    """The meaning of a model's input and output, for one kind of prediction.
+
+    What needs no model is of the class: `task_kind` gives it.
+    """
+
+    name: ClassVar[str]
+    prediction: ClassVar[Any]  # its class of `Prediction`
+    metric: ClassVar[str]  # that decides, a key of what `evaluate` returns
+    described: ClassVar[str]  # a model of it, such as "An object detector"
+    unit: ClassVar[str]  # that accuracy counts, such as "objects"
+    hits: ClassVar[str]  # right answers, such as "objects found"
+    score_name: ClassVar[str]  # of what `score_image` gives
+    usual_fit: ClassVar[Fit]  # of models that do not say how images are fitted
+    has_thresholds: ClassVar[bool]  # confidence and IoU
+    finds_objects: ClassVar[bool]  # any number of things an image, none included
+    why_no_estimate: ClassVar[str]  # of accuracy before labels come; empty where there is one
+    stored_columns: ClassVar[tuple[str, ...]]  # of the table of images, from which predictions are restored
+
+    @property
+    def spec(self) -> VisionSpec:
+        """Of the model."""
+
+    def preprocess(self, image: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], ImageFrame]:
+        """Fit an image (h, w, 3) uint8 BGR to the model's input (height, width, 3) uint8 BGR."""
+
+    def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
+        """Decode one prediction for each image of a batch; ModelError where the outputs cannot be of this model."""
+
+    def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+        """Tell which images of a batch have finite outputs within their range, (n,) bool."""
+
+    def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
+        """Measure accuracy, by metric; DatasetError where there is nothing to measure it on."""
+
+    def evaluation_settings(self) -> VisionTask:
+        """Return the same task with the thresholds that accuracy is measured with."""
+
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Summarise each image in one value a column: float64 columns are quantities, int64 columns categories."""
+
+    @staticmethod
+    def score_image(prediction: Any, truth: Any) -> float:
+        """Score a prediction of one image, in 0–1."""
+
+    @staticmethod
+    def shown_at(prediction: Any, confidence: float) -> Any:
+        """Reduce a prediction that was made with the thresholds of evaluation to what a version shows in use."""
+
+    @staticmethod
+    def counterparts(one: Any, other: Any) -> tuple[int, int]:
+        """Count what has a counterpart on the other side, and all, over both sides."""
+
+    @staticmethod
+    def events(found: Any, truth: Any, nothing: int) -> list[tuple[int, int, float]]:
+        """List (true class, predicted class, confidence) of an image; `nothing` is no object or no detection."""
+
+    @staticmethod
+    def pair(
+        champion: Sequence[Prediction],
+        challenger: Sequence[Prediction],
+        truths: Sequence[Prediction],
+        class_names: tuple[str, ...],
+    ) -> Pair:
+        """Pair two models' predictions of the same images."""
+
+    @staticmethod
+    def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int) -> Luck:
+        """Compare hits with those that chance gives."""
+
+    @staticmethod
+    def judge(
+        rows: Sequence[Mapping[str, Any]],
+        boxes_of: Callable[[], Sequence[Any]],
+        truths: Sequence[Prediction],
+        class_names: tuple[str, ...],
+        sampling: Sampling,
+    ) -> Judge:
+        """Score stored predictions against labels that came later; see `restored` for the first two arguments."""
+
+    @staticmethod
+    def combine(predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
+        """Merge several models' predictions of one image."""
+
+    @staticmethod
+    def restored(
+        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Any]], classes: int
+    ) -> list[Prediction]:
+        """Restore the predictions of stored images.
+
+        Arguments:
+            rows: of the table of images, with `stored_columns`.
+            boxes_of: reads the rows of detections of the same images, in their order.
+            classes: number of the model's classes.
+        """
+
+    @staticmethod
+    def draw(axes: Any, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]) -> None:
+        """Draw a truth and an answer, or None, over an image on matplotlib axes."""
+
+
+def task_kind(name: str) -> type[VisionTask]:
+    """Return the class of a task.
+
+    Raises:
+        ModelError: there is no such task.
+    """
+    if name not in TASKS:
+        raise ModelError(f"a task, one of {', '.join(TASKS)}", found=str(name))
+    module, _, kind = TASKS[name].partition(":")
+    found: type[VisionTask] = getattr(import_module(module), kind)
+    return found
+
+
+def first(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any] | None:
+    """Return the output that heads read, or None."""
+    return outputs[0] if len(outputs) else None
+
+
+def require_head(spec: VisionSpec, task: str) -> None:
+    """Refuse a spec whose head is of another task.
+
+    Raises:
+        ModelError: it is.
+    """
+    known = [name for name in HEADS if head_of(name).task == task]
+    if spec.head not in known:
+        raise ModelError(f"a head to {task}, one of {', '.join(known)}", found=str(spec.head))

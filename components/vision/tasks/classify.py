@@ -1,0 +1,211 @@
+"""Image classification: probabilities, top-k accuracy and the columns that drift is watched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from components.contracts import Classification, Fit, ImageFrame, Prediction, VisionSpec
+from components.errors import ModelError
+from components.vision import metrics
+from components.vision.chance import Luck, luck_of_classes
+from components.vision.combine import average
+from components.vision.fit import Image, fit_image
+from components.vision.heads import head_of
+from components.vision.paired import Pair, TopOnePair
+from components.vision.scores import Judge, Sampling, TopOne
+from components.vision.tasks import first, require_head
+
+TIE = 0.05  # classes whose probabilities are closer than this may swap places
+
+
+@dataclass(frozen=True)
+class Classify:
+    """What a classifier's input and output mean.
+
+    Arguments:
+        spec: of the model; its head is one of a classifier.
+
+    Raises:
+        ModelError: the spec is not that of a classifier.
+    """
+
+    spec: VisionSpec
+
+    name: ClassVar[str] = "classify"
+    prediction: ClassVar[type[Classification]] = Classification
+    metric: ClassVar[str] = "top1"
+    described: ClassVar[str] = "An image classifier"
+    unit: ClassVar[str] = "images"
+    hits: ClassVar[str] = "images classified right"
+    score_name: ClassVar[str] = "top-1"
+    usual_fit: ClassVar[Fit] = Fit.CENTER_CROP
+    has_thresholds: ClassVar[bool] = False
+    finds_objects: ClassVar[bool] = False
+    why_no_estimate: ClassVar[str] = ""
+    stored_columns: ClassVar[tuple[str, ...]] = ("prediction_class", "prediction_confidence")
+
+    def __post_init__(self) -> None:
+        require_head(self.spec, self.name)
+
+    def preprocess(self, image: npt.NDArray[Any]) -> tuple[Image, ImageFrame]:
+        """An image (h, w, 3) uint8 BGR as the model's input, and how it was fitted; see `fit_image`."""
+        return fit_image(image, self.spec)
+
+    def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
+        """Class scores of a batch: probabilities that sum to 1, or with a sigmoid head scores that do not.
+
+        Scores of a sigmoid head stay as they are: they are not scaled to sum to 1. `Classification.class_id` is the
+        class of the highest score, `Classification.score` that score.
+
+        Arguments:
+            outputs: what the model gave for the batch; the first is (n, classes) of any float type.
+            frames: of the n images.
+
+        Raises:
+            ModelError: the output has another shape, holds a NaN or an infinity, or probabilities beyond 0–1 or that
+                do not sum to 1. `valid_outputs` tells beforehand which images are sound.
+        """
+        if not len(frames):
+            return []
+        head, classes = head_of(self.spec.head), len(self.spec.class_names)
+        output = head.checked(first(outputs), len(frames), classes)
+        unsound = int((~head.sound(output, classes)).sum())
+        if unsound:
+            raise ModelError(
+                head.expected,
+                found=f"others in the output for {unsound} of {len(frames)} images",
+                mend="say what the output is (model.output: logits, softmax, sigmoid or sigmoid_logits); "
+                "a quantized model may have lost its range",
+            )
+        return [Classification(row) for row in head.decode(output)]
+
+    def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+        """Which images of a batch have a sound output: finite, in 0–1, summing to 1 as its head promises. (n,) bool.
+
+        Raises:
+            ModelError: the output has another shape.
+        """
+        head, classes = head_of(self.spec.head), len(self.spec.class_names)
+        sound: npt.NDArray[np.bool_] = head.sound(head.checked(first(outputs), None, classes), classes)
+        return sound
+
+    def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
+        """`top1` and `top5` accuracy; see `metrics.top_accuracy` for what it raises."""
+        return metrics.top_accuracy(metrics.only(Classification, predictions), metrics.only(Classification, truths))
+
+    @staticmethod
+    def score_image(prediction: Classification, truth: Classification) -> float:
+        """Return 1 for the right class, else 0."""
+        return float(prediction.class_id == truth.class_id)
+
+    @staticmethod
+    def shown_at(prediction: Classification, confidence: float) -> Classification:
+        """Return the prediction as it is: a classification has no threshold."""
+        return prediction
+
+    @staticmethod
+    def counterparts(one: Classification, other: Classification) -> tuple[int, int]:
+        """Count both sides where they name one class, up to a near tie; see `agreement.agreement`."""
+        a, b = one.class_id, other.class_id
+        same = one.probs[a] - one.probs[b] < TIE or other.probs[b] - other.probs[a] < TIE
+        return 2 * bool(same), 2
+
+    @staticmethod
+    def events(found: Classification | None, truth: Classification, nothing: int) -> list[tuple[int, int, float]]:
+        """List (true class, predicted class, confidence); see `evaluation.evaluate_images`."""
+        return [] if found is None else [(truth.class_id, found.class_id, found.score)]
+
+    @staticmethod
+    def pair(
+        champion: Sequence[Prediction],
+        challenger: Sequence[Prediction],
+        truths: Sequence[Prediction],
+        class_names: tuple[str, ...],
+    ) -> Pair:
+        """Pair two classifiers' predictions; see `paired.pair_up`."""
+        return TopOnePair(_ids(champion), _ids(challenger), _ids(truths), class_names)
+
+    @staticmethod
+    def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int) -> Luck:
+        """Compare hits with those of chance; see `chance.luck`."""
+        return luck_of_classes(_ids(predictions), _ids(truths), classes)
+
+    @staticmethod
+    def judge(
+        rows: Sequence[Mapping[str, Any]],
+        boxes_of: Callable[[], Sequence[Any]],
+        truths: Sequence[Prediction],
+        class_names: tuple[str, ...],
+        sampling: Sampling,
+    ) -> Judge:
+        """Score stored predictions against labels that came later."""
+        found = np.array([row["prediction_class"] for row in rows], np.int64)
+        return TopOne(found, _ids(truths), class_names, sampling.minimum)
+
+    @staticmethod
+    def combine(predictions: Sequence[Prediction], weights: Sequence[float]) -> Classification:
+        """Merge several models' probabilities of an image by their weighted mean."""
+        return average(predictions, weights)
+
+    @staticmethod
+    def restored(
+        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Any]], classes: int
+    ) -> list[Prediction]:
+        """Restore the predictions of stored images; each has its best class only."""
+        one_hot, least = np.eye(classes, dtype=np.float32), np.finfo(np.float32).tiny
+        return [
+            # The class stays the best one where its score is 0, or was not kept.
+            Classification(one_hot[row["prediction_class"]] * max(row.get("prediction_confidence") or 0.0, least))
+            for row in rows
+        ]
+
+    @staticmethod
+    def draw(
+        axes: Any, answer: Classification | None, truth: Classification, names: Sequence[str], colours: Any
+    ) -> None:
+        """Write the two classes below an image on matplotlib axes."""
+        said = "no answer" if answer is None else names[answer.class_id]
+        text = f"{names[truth.class_id]} → {said}"
+        axes.text(0.5, -0.02, text, transform=axes.transAxes, ha="center", va="top")
+
+    def evaluation_settings(self) -> Classify:
+        """The same task: a classifier has no thresholds."""
+        return self
+
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """How sure the model was of each image, one value an image; the frames do not matter.
+
+        float64 columns are quantities: `prediction_confidence` (of the best class), `prediction_margin` (its lead
+        over the second, or all of it where there is one class), `prediction_entropy` (in nats; with a sigmoid head,
+        where each class is a yes or no of its own, the sum over the classes). int64 columns are categories:
+        `prediction_class` is the class id.
+        """
+        rows = [prediction.probs for prediction in metrics.only(Classification, predictions)]
+        probs = np.array(rows, np.float64).reshape(len(rows), len(self.spec.class_names))
+        ranked = np.sort(np.pad(probs, ((0, 0), (1, 0))), axis=1)  # a class of probability 0, for models with one
+        entropy = _information(probs)
+        if not head_of(self.spec.head).exclusive:
+            entropy = entropy + _information(1 - probs)
+        return {
+            "prediction_confidence": ranked[:, -1],
+            "prediction_margin": ranked[:, -1] - ranked[:, -2],
+            "prediction_entropy": np.abs(entropy.sum(axis=1)),
+            "prediction_class": probs.argmax(axis=1),
+        }
+
+
+def _information(probs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Each probability times its logarithm in nats; 0 for one of 0."""
+    return probs * np.log(probs, where=probs > 0, out=np.zeros_like(probs))
+
+
+def _ids(predictions: Sequence[Prediction]) -> npt.NDArray[np.int64]:
+    """Return the class of each, (n,) int64."""
+    return np.array([one.class_id for one in metrics.only(Classification, predictions)], np.int64)
