@@ -179,14 +179,14 @@ def _left_out(wrong: Sequence[DatasetError]) -> tuple[str, ...]:
 
 def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> str:
     """Say how many images are labelled, empty and without a label."""
-    empty = sum(not len(image.truth) for image in labelled if isinstance(image.truth, Detections))
+    empty = sum(not image.truth.count for image in labelled)
     without = files - len(labelled)
     tail = f", {without} without a label and {'left out' if left_out else 'taken to show nothing'}" if without else ""
     return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
 
 
 def _has_label(image: LabelledImage, objects: bool) -> bool:
-    if isinstance(image.truth, Detections) and len(image.truth):
+    if image.truth.count:
         return True
     return not objects and label_file(image.path).is_file()
 

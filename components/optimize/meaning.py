@@ -15,6 +15,7 @@ from components.backends.session import one_line
 from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
+from components.vision import task_kind
 
 Outputs = Sequence[npt.NDArray[Any]]
 Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
@@ -152,7 +153,7 @@ def meaning_of(user: Claims, file: Claims, network: Network, name: str) -> tuple
         ModelError: they contradict each other, or something is missing; see `agree` and `settle`.
     """
     spec, normalisation = settle(agree(user, file, name), network, name)
-    if user.output and spec.task is TaskType.DETECT:
+    if user.output and task_kind(spec.task).finds_objects:
         raise ModelError(
             "output for a classifier only", found=f"{user.output} for {name}, a detector", mend="leave output out"
         )

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends import get_backend
-from components.contracts import Head, ModelArtifact, Output, TaskType, TensorSpec
+from components.contracts import ModelArtifact, Output, TensorSpec
 from components.errors import ModelError
 from components.vision import task_for
+from components.vision.heads import head_of
+from components.vision.heads.scores import Logits
 
 SUM_SLACK = 1e-2  # half precision rounds probabilities; a thousand of them sum to 1 within this
 RANGE_SLACK = 1e-3
@@ -115,10 +117,7 @@ _WORDS = {
     Output.SOFTMAX: "probabilities that sum to 1",
     Output.SIGMOID: "scores between 0 and 1",
 }
-_CHOICES = (
-    "say what they are: output: softmax (probabilities of one class an image), sigmoid (scores, each class by itself), "
-    "logits or sigmoid_logits (either of these before its softmax or sigmoid)"
-)
+_CHOICES = Logits.remedy
 
 
 def _unclear(rows: npt.NDArray[Any], name: str) -> ModelError:
@@ -163,16 +162,11 @@ def require_sound(artifact: ModelArtifact, images: Sequence[npt.NDArray[np.uint8
     task = task_for(artifact.spec)
     with get_backend("onnxruntime").open(artifact, device="cpu", threads=0) as session:
         outputs = [session.run(image[None]) for image in chosen]
-    unsound = sum(not task.valid_outputs(found)[0] or _fractional(found[0], artifact.spec.head) for found in outputs)
+    head = head_of(artifact.spec.head)
+    unsound = sum(not task.valid_outputs(found)[0] or not head.is_read_right(found[0]) for found in outputs)
     if unsound:
         raise ModelError(
             f"outputs of a {artifact.spec.head} head on real images",
             found=f"others from {artifact.path.name} for {unsound} of {len(chosen)}",
-            mend=_CHOICES if artifact.spec.task is TaskType.CLASSIFY else "export a YOLOv8, 10, 11 or 26 detector",
+            mend=head.remedy,
         )
-
-
-def _fractional(rows: npt.NDArray[Any], head: Head) -> bool:
-    """Whether the class ids of an end-to-end detector are no whole numbers, so that they are something else."""
-    ids = rows[..., 5:6] if head is Head.YOLO_END2END else rows[..., :0]
-    return bool((np.abs(ids - np.rint(ids)) > RANGE_SLACK).any())

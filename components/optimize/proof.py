@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Head, ModelArtifact, TaskType, VisionSpec
+from components.contracts import ModelArtifact, VisionSpec
+from components.vision import task_kind
+from components.vision.heads import head_of
 
 Images = npt.NDArray[np.uint8]
 Outputs = Sequence[npt.NDArray[Any]]
@@ -66,7 +68,8 @@ def prove_on(
         return Proof(images, one_by_one(predict, images), "random pixels, as no image was at hand", False)
     limit = min(len(samples), MAX_SAMPLES)
     wanted = [samples[k * len(samples) // limit] for k in range(limit)]
-    if spec.task is not TaskType.DETECT:
+    head = head_of(spec.head)
+    if not task_kind(spec.task).finds_objects:
         chosen = list(wanted[:count])
         seen = [(image, predict(image[None])) for image in chosen]
         return _proof(seen, count, f"{len(seen)} calibration images", telling=True)
@@ -74,19 +77,13 @@ def prove_on(
     empty: list[tuple[Images, Outputs]] = []
     for image in wanted:
         outputs = predict(image[None])
-        (found if best_score(outputs[0], spec.head) > CONFIDENT else empty).append((image, outputs))
+        (found if head.finds_something(outputs[0], CONFIDENT) else empty).append((image, outputs))
         if len(found) == count:
             break
     if found:
         return _proof(found, count, f"{len(found)} calibration images with detections", telling=True)
     basis = f"{len(empty)} calibration images, in none of which it finds anything"
     return _proof(empty[:count], count, basis, telling=False)
-
-
-def best_score(output: npt.NDArray[Any], head: Head) -> float:
-    """The best score in a detector's output, 0 where there is none."""
-    scores = output[:, 4:] if head is Head.YOLO else output[:, :, 4]
-    return float(scores.max(initial=0.0))
 
 
 def _proof(seen: Sequence[tuple[Images, Outputs]], count: int, basis: str, *, telling: bool) -> Proof:

@@ -11,20 +11,18 @@ import numpy.typing as npt
 from components.backends.onnx_file import INPUT, precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line
-from components.contracts import Head, ImageFrame, ModelArtifact, Precision, TaskType, VisionSpec
+from components.contracts import Head, ImageFrame, ModelArtifact, Precision, VisionSpec
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Outputs
 from components.optimize.proof import Proof, one_by_one, prove_on
-from components.vision import task_for
+from components.vision import task_for, task_kind
 from components.vision.agreement import agreement
+from components.vision.heads import head_of
 
-TIE = 1e-3  # scores closer than this, relative to the best, may swap places
-_BOX = 4  # numbers of a box; a detector's scores follow them
 AGREEING = 0.98  # share of predictions that must be the same where sums in another order flip some of them
 AGREEING_LOWERED = 0.9  # the same of a lowered model, in a batch and alone
 NOISE = 20  # times the tolerance that the boxes and scores of a detector may differ where its predictions are the same
-MAX_ROWS = 300  # of an end-to-end detector that are looked for among the product's
 
 
 @dataclass(frozen=True)
@@ -162,9 +160,9 @@ def _require_equivalent(expected: Outputs, found: Outputs, spec: VisionSpec, nam
         require_same(expected, found, spec.head, name, tolerance)
     except PassError:
         whole = expected[0].shape == found[0].shape and np.isfinite(found[0]).all()
-        if not whole or spec.task is not TaskType.DETECT:
+        if not whole or not task_kind(spec.task).finds_objects:
             raise
-        near = spec.head is Head.YOLO_END2END or deviation(expected[0], found[0], spec.head) <= NOISE * tolerance
+        near = head_of(spec.head).ranked or deviation(expected[0], found[0], spec.head) <= NOISE * tolerance
         if not near or not agree(expected, found, spec, AGREEING):
             raise
 
@@ -193,31 +191,8 @@ def require_same(expected: Outputs, found: Outputs, head: Head, name: str, toler
 
 
 def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: Head) -> float:
-    """Largest difference of two predictions, relative to each channel's largest magnitude; NaN if any is.
-
-    Scores of a detector count as they are, in 0–1: a well-trained one gives random pixels scores of a millionth, whose
-    last digits say nothing.
-    The rows of an end-to-end detector are compared as a set, since equal scores may come in any order; rows whose
-    score is as low as the last one's are left out, since the last bit may decide which of them make the list.
-    """
-    if head is Head.YOLO_END2END:
-        pairs = zip(expected, found, strict=True)
-        return max(_row_deviation(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs)
-    axes = (0, 2) if head is Head.YOLO else None
-    scale = np.maximum(np.abs(expected).max(axis=axes, keepdims=True), 1e-9)
-    if head is Head.YOLO:
-        scale[:, _BOX:] = np.maximum(scale[:, _BOX:], 1.0)
-    return float((np.abs(expected - found) / scale).max())
-
-
-def _row_deviation(expected: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
-    """The same for the (k, 6) rows of one image: how far the farthest row is from its nearest counterpart."""
-    scale = np.maximum(np.abs(expected).max(axis=0), 1e-9)
-    clear = expected[expected[:, _BOX] > expected[:, _BOX].min() + TIE * scale[_BOX]][:MAX_ROWS]
-    scale[_BOX] = max(scale[_BOX], 1.0)
-    scores = np.abs(np.sort(expected[:, _BOX]) - np.sort(found[:, _BOX])).max()
-    distances = (np.abs(clear[:, None] - found[None]) / scale).max(axis=2).min(axis=1)
-    return float(max(scores, distances.max(initial=0.0)))
+    """Return the largest difference of two outputs, as their head counts it; NaN if any is."""
+    return float(head_of(head).deviation(expected, found))
 
 
 def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, precision: Precision) -> None:

@@ -26,6 +26,7 @@ from components.optimize.meaning import UNIT, Claims, Fitting, Normalisation, me
 from components.optimize.opening.ultralytics_export import claims_of_metadata, supported_task
 from components.optimize.outputs import output_of_torchscript
 from components.optimize.quiet import quiet
+from components.vision import task_kind
 
 CLASSIFIER_KEY = "foveal_classifier"
 MAX_GROWTH = 100_000_000  # bytes that a checkpoint may gain by unpacking; torch compresses source code only
@@ -188,11 +189,11 @@ def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
     size = yolo.overrides.get("imgsz") or 640
     height, width = (size, size) if isinstance(size, int) else size
     names = tuple(str(model.names[i]) for i in sorted(model.names))
-    fit = Fit.LETTERBOX if task is TaskType.DETECT else Fit.CENTER_CROP
-    output = Output.SOFTMAX if task is TaskType.CLASSIFY else None  # an exported Classify head ends in one
+    kind = task_kind(task)
+    output = None if kind.finds_objects else Output.SOFTMAX  # an exported Classify head ends in one
     stride = max(int(model.stride.max()), 1)
     size = (int(height), int(width))
-    return TorchNetwork(model, Claims(task, names, size, Fitting(fit), UNIT, stride=stride, output=output))
+    return TorchNetwork(model, Claims(task, names, size, Fitting(kind.usual_fit), UNIT, stride=stride, output=output))
 
 
 def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends.yolo import load_yolo
-from components.contracts import Classification, Detections, Fit, Prediction, TaskType, VisionSpec
+from components.contracts import Classification, Detections, Prediction, VisionSpec
 from components.optimize.opening.checkpoint import CLASSIFIER_KEY, is_torch_file, is_torchscript, weights_only
 from components.optimize.quiet import quiet
+from components.vision import task_kind
 from components.vision.boxes import has_area
-
-USUAL_FIT = {TaskType.DETECT: Fit.LETTERBOX, TaskType.CLASSIFY: Fit.CENTER_CROP}
 
 
 def framework_predictions(
@@ -60,7 +59,7 @@ def framework_predictions(
 
 
 def _usual_fit(spec: VisionSpec) -> bool:
-    return spec.fit is USUAL_FIT[spec.task] and spec.resize is None
+    return spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
 
 
 def _prediction(result: Any) -> Prediction:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.backends.session import one_line
-from components.contracts import Fit, TaskType
+from components.contracts import TaskType
 from components.errors import ModelError
 from components.optimize.meaning import UNIT, Claims, Fitting, detr_error
+from components.vision import task_kind
 
 MAX_TEXT = 4_000_000  # characters; a thousand class names take a few ten thousand
 
@@ -48,9 +49,10 @@ def claims_of_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
         size = _value(metadata["imgsz"])
         labels = tuple(str(names[key]) for key in sorted(names, key=int)) if isinstance(names, dict) else tuple(names)
         height, width = (size, size) if isinstance(size, int) else size
-        fit = Fit.LETTERBOX if task is TaskType.DETECT else Fit.CENTER_CROP
         stride = int(_value(metadata.get("stride", 1))) if resizable else 1
-        return Claims(task, labels, (int(height), int(width)), Fitting(fit), UNIT, resizable, stride)
+        return Claims(
+            task, labels, (int(height), int(width)), Fitting(task_kind(task).usual_fit), UNIT, resizable, stride
+        )
     except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise ModelError(
             "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", mend="export it again"

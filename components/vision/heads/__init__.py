@@ -35,6 +35,7 @@ class OutputHead(Protocol):
 
     task: str
     remedy: str  # what to do about a model whose output is another one
+    ranked: bool  # the best come first, so that a rounding may change which rows there are
 
     def checked(self, output: Array | None, images: int | None, classes: int) -> Array:
         """Return an output in the float type that the head computes in.
@@ -62,7 +63,7 @@ class OutputHead(Protocol):
 
 
 def head_of(name: str) -> Any:
-    """Return the head of a name.
+    """Return the head of a name, an `OutputHead` that also has the `decode` of its task.
 
     Raises:
         ModelError: there is none.

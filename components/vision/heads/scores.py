@@ -23,6 +23,7 @@ class _Scores:
         "say what they are: output: softmax (probabilities of one class an image), sigmoid (scores, each class by "
         "itself), logits or sigmoid_logits (either of these before its softmax or sigmoid)"
     )
+    ranked: ClassVar[bool] = False
     expected: ClassVar[str]  # of the numbers, for errors
     exclusive: ClassVar[bool]  # an image is one class alone, so that its scores sum to 1
 

@@ -19,6 +19,7 @@ class Yolo:
 
     task: ClassVar[str] = "detect"
     remedy: ClassVar[str] = "export a YOLOv8, 10, 11 or 26 detector"
+    ranked: ClassVar[bool] = False
 
     def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
         """Return it as float32; see `OutputHead`."""

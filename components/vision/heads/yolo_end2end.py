@@ -21,6 +21,7 @@ class YoloEndToEnd:
 
     task: ClassVar[str] = "detect"
     remedy: ClassVar[str] = "export a YOLOv8, 10, 11 or 26 detector"
+    ranked: ClassVar[bool] = True
 
     def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
         """Return it as float32; see `OutputHead`."""
