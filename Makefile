@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint audit docs docs-serve bench model notebooks lock clean
+.PHONY: help install demo test lint hooks audit docs docs-serve bench model notebooks lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -23,10 +23,16 @@ demo: $(STAMP)  ## the whole loop on real data
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-lint: $(STAMP)  ## style, types and security
+lint: $(STAMP)  ## style, spelling, types, layers and security
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml components flows model_registry benchmarks infra
+
+hooks: $(STAMP)  ## the checks of .pre-commit-config.yaml before each commit
+	$(BIN)/pre-commit install
 
 audit: $(STAMP)  ## known vulnerabilities of the pinned versions
 	$(BIN)/python infra/audit.py

@@ -60,6 +60,7 @@ NOT_RUN: dict[str, str] = {
     r"foveal doctor --relocate": "tests/e2e/test_moved_root.py runs it where a root was moved",
     r"foveal compare .* --open": "tests/e2e/test_promotion_commands.py opens it in a browser",
     r"python in docs/design/": "a Protocol, quoted from the code",
+    r"python in CONTRIBUTING\.md": "the outline of a class or a command that somebody is to write",
 }
 if not shutil.which("sqlite3"):
     NOT_RUN[r"\nsqlite3 "] = "SQLite's shell, which Debian has in a package of its own, is not installed here"

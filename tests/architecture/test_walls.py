@@ -1,4 +1,4 @@
-"""The walls of the house, as tests: floors, light imports, no effects, one distribution."""
+"""The architecture as tests: layers, light imports, no effects, one distribution, style, spelling and types."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
 @pytest.mark.parametrize(
     "package", [name for name in MODULES if name.startswith("components.") and name.count(".") == 1]
 )
-def test_importing_a_room_takes_under_half_a_second(package):
+def test_importing_a_package_takes_under_half_a_second(package):
     """Processor time of the import alone, in one of up to six fresh processes: the machine may be busy."""
     script = f"import time; before = time.process_time(); import {package}; print(time.process_time() - before)"
     times = (
@@ -109,6 +109,18 @@ def test_style_is_clean():
         [Path(sys.executable).parent / "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_format_is_clean():
+    ruff = Path(sys.executable).parent / "ruff"
+    done = subprocess.run([ruff, "format", "--check", "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_spelling_is_clean():
+    command = [sys.executable, "-m", "codespell_lib"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_types_are_clean():

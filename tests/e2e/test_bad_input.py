@@ -27,7 +27,7 @@ def nothing_registered(root: Path) -> bool:
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
-        ("name: x\nmodle: {path: a.pt}\ndata: {labelled: d}", ["modle", "did you mean model"]),
+        ("name: x\nmodle: {path: a.pt}\ndata: {labelled: d}", ["modle", "did you mean model"]),  # codespell:ignore
         ("name: x\nmodel: {path: a.pt}\ndata: {labeled: d}", ["data.labeled", "did you mean labelled"]),
         ("name: x\nmodel: {path: a.pt}", ["data is missing"]),
         ("name: [x", ["valid YAML"]),

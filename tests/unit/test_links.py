@@ -12,7 +12,8 @@ READ_HERE = sorted([*ROOT.glob("*.md"), ROOT / "infra" / "README.md"])  # mkdocs
 PAGES = [*READ_HERE, *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!\!)\]\(([^)\s]+)\)")
-NAMED = re.compile(r"`((?:infra|docs|benchmarks|notebooks)/[\w./-]+)`")
+NAMED = re.compile(r"`((?:infra|docs|benchmarks|notebooks|tests|components|flows|model_registry)/[\w./-]+)`")
+TO_WRITE = re.compile(r"NAME|^components/vision/(heads|tasks)/$")  # what a page tells people to add
 
 
 def anchors(page: Path) -> set[str]:
@@ -37,7 +38,7 @@ def test_no_link_is_dead(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_that_a_page_names_is_there(page):
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    assert [one for one in NAMED.findall(text) if not (ROOT / one).exists()] == []
+    assert [one for one in NAMED.findall(text) if not TO_WRITE.search(one) and not (ROOT / one).exists()] == []
 
 
 def test_a_dead_link_is_found(tmp_path):

@@ -187,7 +187,11 @@ def test_cocos_files_of_all_splits_are_read_and_no_image_outside_is_opened(tmp_p
     ("wrong", "split", "meant"),
     [
         ({"nmaes": ["cat", "dog"], "val": "images/val"}, "val", "is nmaes meant for names?"),
-        ({"names": ["cat", "dog"], "trian": "images/train", "val": "images/val"}, "train", "is trian meant for train?"),
+        (
+            {"names": ["cat", "dog"], "trainn": "images/train", "val": "images/val"},
+            "train",
+            "is trainn meant for train?",
+        ),
         ({"names": ["cat", "dog"], "vall": "images/val"}, "val", "is vall meant for val?"),
         ({"names": ["cat", "dog"], "val": "val", "pth": "images"}, "val", "is pth meant for path?"),
     ],

@@ -57,7 +57,7 @@ def test_file_may_name_its_target(tmp_path: Path) -> None:
 
 def test_unknown_target_lists_the_known_ones_and_suggests_the_closest() -> None:
     with pytest.raises(ConfigError, match=r"mobile, embedded.*found 'embeded'; did you mean embedded\?"):
-        load_target("embeded")
+        load_target("embeded")  # codespell:ignore embeded
 
 
 @pytest.mark.parametrize(
