@@ -26,7 +26,7 @@ test: $(STAMP)  ## every test
 lint: $(STAMP)  ## style, types and security
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml components flows model_registry benchmarks infra
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml components flows foveal model_registry benchmarks infra
 
 audit: $(STAMP)  ## known vulnerabilities of the pinned versions
 	$(BIN)/python infra/audit.py
