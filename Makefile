@@ -49,7 +49,7 @@ notebooks: $(STAMP)  ## the notebooks run over the tests' releases, their output
 	KEEP_OUTPUTS=1 $(BIN)/python -m pytest tests/e2e/test_notebooks.py
 
 BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
-           promotion rollback events servers automation overhead together chaos ui tests
+           promotion rollback events servers automation overhead together chaos ui layout tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*
