@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint audit docs docs-serve bench model notebooks lock clean
+.PHONY: help install demo test test-fast lint audit docs docs-serve bench model notebooks lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -22,6 +22,9 @@ demo: $(STAMP)  ## the whole loop on real data
 
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+
+test-fast: $(STAMP)  ## the quick tests: unit, property, contract and architecture without those marked slow
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/property tests/contract tests/architecture
 
 lint: $(STAMP)  ## style, types and security
 	$(BIN)/ruff check .
