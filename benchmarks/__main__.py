@@ -36,6 +36,7 @@ ORDER = (
     "together",
     "chaos",
     "ui",
+    "layout",
     "tests",
 )
 PACKAGES = (

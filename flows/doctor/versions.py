@@ -1,12 +1,17 @@
-"""Do the installed libraries fit: to what Foveal asks for, to each other, and to what was tested?"""
+"""Installed libraries against what Foveal asks for and what was tested, and the owners of its import packages."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import json
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -22,6 +27,8 @@ _SHARED_FOLDERS = (  # distributions that write into one folder; the last is the
     ("ultralytics", "ultralytics-opencv-headless"),
 )
 _USERS_EXTRAS = ("yolo", "gpu")
+PACKAGES = ("foveal", "flows", "components", "model_registry")  # PyPI has other distributions with such packages
+_IN_OURS = re.compile(rf"^({'|'.join(PACKAGES)})/", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ def examine() -> list[Finding]:
     for found in importlib.metadata.distributions():  # the first of a name is the one that is imported
         installed.setdefault(canonicalize_name(found.metadata["Name"]), found.version)
     tested = _tested(CONSTRAINTS.read_text()) if CONSTRAINTS.exists() else {}
-    return judge(platform.python_version(), asked, installed, tested)
+    return [*judge(platform.python_version(), asked, installed, tested), *examine_packages()]
 
 
 def judge(python: str, asked: Asked, installed: Mapping[str, str], tested: Mapping[str, str]) -> list[Finding]:
@@ -71,6 +78,60 @@ def judge(python: str, asked: Asked, installed: Mapping[str, str], tested: Mappi
         findings.append(Finding("libraries", State.OK, f"{len(needed)}, each as Foveal {asked.version} asks for it"))
     findings += _untested(needed, installed, tested)
     return findings
+
+
+def examine_packages() -> list[Finding]:
+    """Check that Foveal's import packages are its own: neither overwritten nor hidden by another distribution's.
+
+    A foreign `model_registry` is one whose files another distribution installed over ours, or that is found earlier on
+    the path.
+    """
+    foreign = {package: names - {"foveal"} for package, names in owners().items()}
+    overwritten = [_overwritten(package, names) for package, names in foreign.items() if names]
+    root = _installed_root()
+    elsewhere = [] if root is None else [_elsewhere(package, root) for package in PACKAGES if not foreign[package]]
+    problems = [*overwritten, *filter(None, elsewhere)]
+    return problems or [Finding("packages", State.OK, f"{', '.join(PACKAGES)} are Foveal's own")]
+
+
+def owners() -> dict[str, set[str]]:
+    """Names of the distributions that install each of our import packages, by package."""
+    found: dict[str, set[str]] = {package: set() for package in PACKAGES}
+    for distribution in importlib.metadata.distributions():
+        declared = set((distribution.read_text("top_level.txt") or "").split())
+        for package in {*_IN_OURS.findall(distribution.read_text("RECORD") or ""), *declared.intersection(PACKAGES)}:
+            found[package].add(str(canonicalize_name(distribution.metadata["Name"])))
+    return found
+
+
+def _overwritten(package: str, names: set[str]) -> Finding:
+    others = " and ".join(sorted(names))
+    mend = f"pip uninstall -y {' '.join(sorted(names))}, then install Foveal again"
+    return Finding(package, State.FAIL, f"{others} installs a package of this name over Foveal's", mend)
+
+
+def _installed_root() -> Path | None:
+    """Return the folder that holds our packages as installed; None if the distribution is not there."""
+    try:
+        foveal = importlib.metadata.distribution("foveal")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    source = json.loads(foveal.read_text("direct_url.json") or "{}")
+    if source.get("dir_info", {}).get("editable"):
+        return Path(url2pathname(urlsplit(source["url"]).path)).resolve()
+    return Path(str(foveal.locate_file(""))).resolve()
+
+
+def _elsewhere(package: str, root: Path) -> Finding | None:
+    """Find a package that is imported from elsewhere than where Foveal is installed."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return Finding(package, State.FAIL, "cannot be imported", "install Foveal again")
+    place = Path(spec.origin).resolve().parents[1]
+    if place == root:
+        return None
+    found = f"imported from {place}, but Foveal is installed in {root}"
+    return Finding(package, State.WARN, found, "rename that folder, or take it out of PYTHONPATH")
 
 
 def _requirements(asked: Asked, extra: str = "") -> list[Requirement]:

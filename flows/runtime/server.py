@@ -63,14 +63,18 @@ class _Api:
 
 
 @contextlib.contextmanager
-def prefect_api(settings: Settings) -> Iterator[str]:
+def prefect_api(settings: Settings | None = None) -> Iterator[str]:
     """Yield the address of a Prefect API: the user's own server, that of `foveal up`, or one that commands share.
 
     Sets `PREFECT_API_URL` meanwhile, and for a server of ours `PREFECT_API_AUTH_STRING`.
 
+    Arguments:
+        settings: the storage root; by default that of the environment.
+
     Raises:
         UnavailableError: the server did not become healthy, or it asks for another password.
     """
+    settings = settings or Settings.from_environment()
     configure(settings)
     if url := os.environ.get("PREFECT_API_URL", "").rstrip("/"):
         with _used(_Api(url, own_password(url, settings))):

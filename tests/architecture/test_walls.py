@@ -33,6 +33,7 @@ HEAVY = {
     "matplotlib",
     "tensorrt",
 }
+OURS = ("foveal", "flows", "components", "model_registry")
 MODULES = [
     name
     for package in (components, model_registry)
@@ -86,11 +87,7 @@ def test_importing_a_package_takes_under_half_a_second(package):
 
 def test_the_import_packages_belong_to_this_distribution_alone():
     owners = importlib.metadata.packages_distributions()
-    assert {name: set(owners[name]) for name in ("flows", "components", "model_registry")} == {
-        "flows": {"foveal"},
-        "components": {"foveal"},
-        "model_registry": {"foveal"},
-    }
+    assert {name: set(owners[name]) for name in OURS} == {name: {"foveal"} for name in OURS}
 
 
 def test_constraints_name_exact_versions_and_no_registry():

@@ -47,7 +47,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def servers(root) -> Iterator[Up]:
     folder = root.parent
-    for package in ("flows", "components", "model_registry"):  # as projects of others have; never to be imported
+    for package in ("flows", "components", "foveal", "model_registry"):  # as in others' projects; never imported
         (folder / package).mkdir()
         (folder / package / "__init__.py").write_text(f"open({str(folder / 'shadowed')!r}, 'a').write({package!r})")
     (folder / "foveal.yaml").write_text("models: [{name: parts, images: in, release: parts.yaml}]")

@@ -105,7 +105,7 @@ def test_every_event_of_the_code_is_documented_and_the_other_way_round():
 
 def test_every_variable_that_the_code_reads_is_documented_and_the_other_way_round():
     """Except what is only handed on to a child."""
-    packages = ("components", "flows", "model_registry")
+    packages = ("components", "flows", "foveal", "model_registry")
     source = "".join(path.read_text() for package in packages for path in (ROOT / package).rglob("*.py"))
     read = set(re.findall(r'environ(?:ment)?\.get\("([A-Z_]+)"', source)) - {"PYTHONPATH"}
     page = (ROOT / "docs" / "reference" / "environment.md").read_text()

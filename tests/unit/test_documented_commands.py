@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from tests.documented import NOT_RUN, PAGES, PROGRAMS, ROOT, Command, commands, 
 ALL = [command for page in PAGES for command in commands(page)]
 SHELL = [command for command in ALL if command.language == "bash"]
 UsageError = typer.BadParameter.__base__  # of the Click that Typer uses, its own or the installed one
+OURS = ("components", "flows", "foveal", "model_registry")
 IN_CONTAINER = re.compile(r"^docker run .*?\sfoveal:\S+ ")
 
 
@@ -58,6 +62,21 @@ def test_every_foveal_line_parses():
 def test_every_python_block_compiles():
     blocks = [command for command in ALL if command.language == "python"]
     assert len(blocks) > 5 and all(compile(one.text, one.page, "exec") for one in blocks)
+
+
+def test_every_name_that_a_python_block_takes_from_our_packages_exists():
+    taken = {name for command in ALL if command.language == "python" for name in names_taken(command.text)}
+    assert taken >= {("foveal", "release"), ("foveal", "ReleaseConfig"), ("foveal", "nightly")}
+    assert [(module, name) for module, name in taken if not hasattr(import_module(module), name)] == []
+
+
+def names_taken(block: str) -> Iterator[tuple[str, str]]:
+    """Module and name of what a block imports from our packages, or takes as `foveal.NAME`."""
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in OURS:
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "foveal":
+            yield "foveal", node.attr
 
 
 def test_no_command_hides_in_a_block_that_is_not_tagged_as_one():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ["components", "flows", "model_registry", "benchmarks", "infra"]
+PROGRAMS = ["components", "flows", "foveal", "model_registry", "benchmarks", "infra"]
 
 
 def test_bandit_finds_nothing():

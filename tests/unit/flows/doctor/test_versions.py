@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.doctor.finding import Finding, State
-from flows.doctor.versions import Asked, examine, judge
+from flows.doctor.versions import PACKAGES, Asked, examine, judge, owners
 
 ASKED = Asked(
     "0.1.0",
@@ -92,3 +98,76 @@ def test_this_environment_has_no_fault():
 def test_what_is_not_ok_must_say_how_to_mend_it():
     with pytest.raises(ValueError, match="does not say how to mend it"):
         Finding("disk", State.WARN, "full")
+
+
+ROOT = Path(__file__).parents[4]
+EXAMINE = """
+import json, sys
+from flows.doctor.versions import examine_packages
+{before}
+print(json.dumps([[found.name, found.state, found.found, found.mend] for found in examine_packages()]))
+"""
+
+
+def install(folder: Path, name: str, package: str, *, top_level: bool) -> None:
+    """Write what pip leaves of a distribution: its metadata and a package."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text("")
+    metadata = folder / f"{name.replace('-', '_')}-0.3.1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3.1\n")
+    (metadata / "RECORD").write_text(f"{package}/__init__.py,,\n{metadata.name}/METADATA,,\n{metadata.name}/RECORD,,\n")
+    if top_level:
+        (metadata / "top_level.txt").write_text(f"{package}\n")
+
+
+def packages_with(folder: Path, before: str = "") -> list[list[str]]:
+    """Findings of a fresh process that has a folder at the end of its path, after a statement of its own."""
+    script = EXAMINE.format(before=f"sys.path.append({str(folder)!r}); {before}")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("top_level", [True, False])
+def test_a_distribution_that_installs_a_package_of_our_name_is_named(tmp_path, top_level):
+    install(tmp_path, "model-registry", "model_registry", top_level=top_level)
+    (fault,) = [found for found in packages_with(tmp_path) if found[1] == "fail"]
+    assert fault == [
+        "model_registry",
+        "fail",
+        "model-registry installs a package of this name over Foveal's",
+        "pip uninstall -y model-registry, then install Foveal again",
+    ]
+
+
+def test_packages_of_other_names_are_no_fault(tmp_path):
+    install(tmp_path, "flows-of-data", "flows_of_data", top_level=True)
+    assert [found for found in packages_with(tmp_path) if found[1] == "fail"] == []
+
+
+def test_a_package_that_is_found_elsewhere_than_installed_is_named(tmp_path):
+    (tmp_path / "model_registry").mkdir()
+    (tmp_path / "model_registry" / "__init__.py").write_text("")
+    found = {finding[0]: finding for finding in packages_with(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")}
+    assert found["model_registry"][1] == "warn"
+    assert found["model_registry"][2].startswith(f"imported from {tmp_path}, but Foveal is installed in ")
+
+
+def test_our_packages_are_owned_by_nobody_else_here():
+    assert {name for names in owners().values() for name in names} == {"foveal"}
+    assert set(owners()) == set(PACKAGES)
+
+
+def test_a_command_that_cannot_be_imported_names_the_distribution(tmp_path):
+    install(tmp_path, "model-registry", "model_registry", top_level=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import start; start()", "doctor"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: model_registry: model-registry installs a package of this name")
+    assert len(done.stderr.splitlines()) == 1
