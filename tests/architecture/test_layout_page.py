@@ -11,6 +11,8 @@ import pytest
 from components import contracts
 from components.backends import BACKENDS
 from components.optimize import PASSES
+from components.vision import TASKS
+from components.vision.heads import HEADS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "design" / "layout.md").read_text(encoding="utf-8")
@@ -50,7 +52,9 @@ def test_every_type_is_a_contract():
     assert len(names) > 10 and [name for name in names if not hasattr(contracts, name)] == []
 
 
-@pytest.mark.parametrize(("heading", "table"), [("Passes", PASSES), ("Backends", BACKENDS)])
+@pytest.mark.parametrize(
+    ("heading", "table"), [("Passes", PASSES), ("Backends", BACKENDS), ("Tasks", TASKS), ("Heads", HEADS)]
+)
 def test_plug_ins_are_those_of_the_table(heading, table):
     rows = PAGE.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
     described = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", rows, re.MULTILINE)

@@ -7,7 +7,9 @@ import pytest
 
 from components.contracts import Classification, Detections, Fit, Head, TaskType, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
-from components.vision import Classify, Detect, task_for
+from components.vision import task_for
+from components.vision.tasks.classify import Classify
+from components.vision.tasks.detect import Detect
 
 NAMES = tuple("abcdefgh")
 SIZE = (48, 64)

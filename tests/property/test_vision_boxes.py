@@ -9,9 +9,9 @@ from hypothesis.extra import numpy as arrays
 
 from components.contracts import Fit, Head, ImageFrame, TaskType, VisionSpec
 from components.errors import ModelError
-from components.vision import Detect
 from components.vision.boxes import non_max_suppression, to_original
 from components.vision.fit import fit_image
+from components.vision.tasks.detect import Detect
 
 IOUS = [0.0, 0.3013, 0.4507, 0.7011, 0.99]
 FAST = settings(max_examples=100, deadline=None)

@@ -11,7 +11,9 @@ from components.contracts import Fit, Head, ImageFrame, Interpolation, TaskType,
 from components.package import run_template
 from components.package.golden import to_items
 from components.package.run_template import Frame, decode, disagreement, fit_image, overlap
-from components.vision import Classify, Detect, fit
+from components.vision import fit
+from components.vision.tasks.classify import Classify
+from components.vision.tasks.detect import Detect
 
 NAMES = ("a", "b", "c")
 CONFIG: dict[str, Any] = {"confidence": 0.25, "iou": 0.5, "max_detections": 20}

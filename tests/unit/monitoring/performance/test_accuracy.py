@@ -10,8 +10,8 @@ from components.datasets.classes import class_ids
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.monitoring.performance.accuracy import AccuracyReport, measure_accuracy
-from components.vision import Detect
 from components.vision.metrics import average_precision
+from components.vision.tasks.detect import Detect
 
 NAMES = ("cat", "dog", "owl")
 CLASSIFIER = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.STRETCH, Head.LOGITS)
