@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from components.credentials import has_secrets
-from components.documents import read_yaml, shorten
+from components.documents import read_yaml
 from components.errors import ConfigError
+from components.settings import Parameters, problems
 from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
-
-
-def _words(name: str) -> str:
-    """A field's or a class's name as a form shows it: ``"labels_split"`` and ``"LabelsSplit"`` are Labels split."""
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
-    return "IoU" if text == "iou" else text[:1].upper() + text[1:]
-
-
-def _in_order(schema: dict[str, Any]) -> None:
-    """Have the Prefect UI's form show fields in the order of their definition, those of base classes first."""
-    for position, field in enumerate(schema.get("properties", {}).values()):
-        field["position"] = position
-
-
-class Parameters(BaseModel):
-    """Common ground: a name that is not known is an error, never ignored."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra=_in_order,
-        field_title_generator=lambda name, _: _words(name),
-        model_title_generator=lambda model: _words(re.sub(r"(Input|Config|Options)$", "", model.__name__)),
-    )
 
 
 class Named(Parameters):
@@ -101,34 +76,8 @@ def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, problem) for problem in error.errors()]
-        raise ConfigError(
-            f"parameters of {kind.__name__}", found=f"{source}: {'; '.join(problems)}", mend="mend the fields named"
-        ) from error
-
-
-def _problem(kind: type[BaseModel], problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    if problem["type"] == "extra_forbidden":
-        known = list(_fields_at(kind, problem["loc"][:-1]))
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        return f"{where} is unknown, " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}")
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {shorten(problem['input'])}"
-
-
-def _fields_at(kind: type[BaseModel], location: tuple[Any, ...]) -> dict[str, Any]:
-    for part in location:
-        if isinstance(part, int):  # an item of a list of parameters
-            continue
-        annotation = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
-        kinds = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
-        inner = next((one for one in kinds if issubclass(one, BaseModel)), None)
-        if inner is None:
-            return {}
-        kind = inner
-    return dict(kind.model_fields)
+        found = f"{source}: {problems(kind, error)}"
+        raise ConfigError(f"parameters of {kind.__name__}", found=found, mend="mend the fields named") from error
 
 
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:

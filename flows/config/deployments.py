@@ -11,13 +11,15 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from components.errors import ConfigError
-from flows.config.base import Parameters, read_config, read_values, validate_config
+from components.evaluation import GatePolicy
+from components.settings import Parameters
+from components.training import FineTuning
+from flows.config.base import read_config, read_values, validate_config
 from flows.config.cron import check_cron
 from flows.config.demo import NAME, data_folder, retrain_config
-from flows.config.gates import GatesInput
 from flows.config.monitor import NightlyConfig
 from flows.config.release import ReleaseConfig
-from flows.config.retrain import RetrainConfig, RetrainDataInput, TrainingInput
+from flows.config.retrain import RetrainConfig, RetrainDataInput
 from flows.runtime.settings import Settings
 
 FILE = Path("foveal.yaml")
@@ -47,8 +49,8 @@ class RetrainingOptions(Parameters):
         description="How long an automatic retraining waits after a rejection; doubles with each further one.",
     )
     data: RetrainDataInput = Field(default_factory=RetrainDataInput)
-    training: TrainingInput = Field(default_factory=TrainingInput)
-    gates: GatesInput = Field(default_factory=GatesInput)
+    training: FineTuning = Field(default_factory=FineTuning)
+    gates: GatePolicy = Field(default_factory=GatePolicy)
 
     _cron = field_validator("cron")(lambda value: value and check_cron(value))
 

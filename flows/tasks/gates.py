@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
-from components.evaluation import Contender, Exam, run_gates
+from components.evaluation import Contender, Exam, GatePolicy, run_gates
 from components.files import write_json
-from flows.config.gates import GatesInput
 from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
@@ -41,7 +40,7 @@ def gates(
     *,
     golden_sha256_of_champion: str | None,
     require_improvement: bool,
-    settings: GatesInput,
+    settings: GatePolicy,
 ) -> GateReport:
     """Run every gate of a challenger.
 
@@ -66,9 +65,7 @@ def gates(
         require_improvement=require_improvement,
         target=challenger.target,
         smoke=lambda: load_and_query(bundle, queries),
-        policy=settings.policy(),
-        rounds=settings.rounds,
-        calls=settings.calls,
+        policy=settings,
         progress=advance,
     )
     write_json(workplace() / "gates.json", dump(report))
@@ -207,7 +204,7 @@ def succeed(
             None,
             golden_sha256_of_champion=golden_hash(folder, golden.name),
             require_improvement=False,
-            settings=GatesInput(),
+            settings=GatePolicy(),
         )
     publish_gates(report)
     if report.to_measure_again:

@@ -120,7 +120,7 @@ def compose(
         class_names=spec.class_names,
         conditions=original.conditions,
         pseudo=pseudo,
-        selection=data.selection(),
+        selection=data,
         progress=lambda done, total: advance("comparing images", done, total),
     )
 

@@ -12,7 +12,6 @@ from components.errors import DatasetError, OutageError
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.alerts.book import Alert, AlertBook
-from components.monitoring.alerts.rules import AlertPolicy
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.store.stored import Judged
 from components.printing import counted
@@ -160,7 +159,7 @@ def judge_window(
     tell: bool = True,
 ) -> Seen:
     """Decide on a window, look at its health, write the report, tell people, and remember it for those after it."""
-    from components.monitoring import DriftPolicy, assess, write_report
+    from components.monitoring import assess, write_report
     from components.monitoring.alerts.health import check_health
     from components.monitoring.drift.tables import read_reference
     from components.monitoring.report.report import read_trend_point
@@ -172,7 +171,7 @@ def judge_window(
     decision = assess(
         run,
         reference,
-        DriftPolicy(**config.drift.model_dump()),
+        config.drift,
         history=None if occasion.alone else [past.past for past in earlier],
         now=occasion.at,
     )
@@ -184,7 +183,7 @@ def judge_window(
         accuracy=_accuracy(config, version, spec, run if occasion.alone else _sound(earlier, occasion, decision)),
         accepted=engine_times(memory, name, number, earlier),
         summaries=[past.summary for past in earlier if past.accepted],
-        policy=AlertPolicy(**config.alerts.model_dump()),
+        policy=config.alerts,
     )
     report = write_report(
         run,

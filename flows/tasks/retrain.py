@@ -13,11 +13,11 @@ from components.contracts import DatasetVersion, GateReport, ModelVersion, Outco
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
-from components.training import SplitNames
+from components.training import FineTuning, SplitNames
 from components.training.attempts import OPEN, Attempt, Ending, earliest_next
 from flows.config.base import validate_config
 from flows.config.release import ReleaseConfig
-from flows.config.retrain import RetrainConfig, TrainingInput
+from flows.config.retrain import RetrainConfig
 from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary
 from flows.runtime.settings import Settings
@@ -153,17 +153,16 @@ def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path,
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, image_size: int, training: TrainingInput, trust: bool) -> Path:
+def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> Path:
     """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
-    from components.training import FineTuning, fine_tune
+    from components.training import fine_tune
 
-    asked = FineTuning(**training.model_dump())
     tuned = fine_tune(
         source,
         dataset.data,
         workplace(),
         image_size=image_size,
-        training=asked,
+        training=training,
         trust=trust,
         progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
     )
