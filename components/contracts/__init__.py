@@ -20,6 +20,7 @@ from components.contracts.models import (
     Precision,
     TaskType,
     TensorSpec,
+    Variant,
     VisionSpec,
 )
 from components.contracts.plain import dump, load
@@ -70,6 +71,7 @@ __all__ = [
     "Target",
     "TaskType",
     "TensorSpec",
+    "Variant",
     "Verdict",
     "VisionSpec",
     "dump",

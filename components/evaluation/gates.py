@@ -15,13 +15,24 @@ import numpy.typing as npt
 from components.benchmark.trial import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
-from components.contracts import Check, Detections, Gate, GateReport, Prediction, Target, TaskType, Verdict, VisionSpec
+from components.contracts import (
+    Check,
+    Detections,
+    Gate,
+    GateReport,
+    Prediction,
+    Target,
+    TaskType,
+    Variant,
+    Verdict,
+    VisionSpec,
+)
 from components.datasets.classes import class_ids, in_classes_of, renumbered, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.gate_rules import Evidence, Examined, Slice, judge, latency_verdict
-from components.evaluation.interleaved import Contender, Cost, Ratio, Side, hold_contest
+from components.evaluation.interleaved import Cost, Ratio, Side, hold_contest
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for
 from components.vision.image_score import score_image, shown_at
@@ -57,8 +68,8 @@ class Exam:
 
 
 def run_gates(
-    champion: Contender | None,
-    challenger: Contender,
+    champion: Variant | None,
+    challenger: Variant,
     *,
     golden: Exam,
     recent: Exam | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from components.settings import Parameters, problems
 from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
+
+_PATHS = (("model", "path"), ("data", "labelled"), ("data", "images"), ("data", "labels"), ("images",))
 
 
 class Named(Parameters):
@@ -64,7 +67,9 @@ def read_values(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
     values = read_yaml(path, "a file of valid YAML", hint="check path, indentation and quotes", kind=ConfigError)
     if not isinstance(values, dict):
         raise ConfigError(f"the fields {', '.join(kind.model_fields)}", found=f"{path} holds {type(values).__name__}")
-    return _anchored(values, path.parent.resolve())
+    target = values.get("target")
+    own_target = (("target",),) if isinstance(target, str) and target.endswith(".toml") else ()
+    return absolute_paths(values, path.parent.resolve(), (*_PATHS, *own_target))
 
 
 def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
@@ -80,14 +85,19 @@ def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
         raise ConfigError(f"parameters of {kind.__name__}", found=found, mend="mend the fields named") from error
 
 
-def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The values with relative paths made absolute; URLs, absolute paths and built-in names stay."""
-    places = (("model", "path"), ("data", "labelled"), ("data", "images"), ("data", "labels"), (None, "images"))
-    values = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
-    for section, key in places:
-        holder = values if section is None else values.get(section)
-        if isinstance(holder, dict) and isinstance(value := holder.get(key), str) and "://" not in value:
-            holder[key] = str(folder / Path(value).expanduser())
-    if isinstance(target := values.get("target"), str) and target.endswith(".toml"):
-        values["target"] = str(folder / Path(target).expanduser())
+def absolute_paths(values: dict[str, Any], folder: Path, places: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    """Make relative paths absolute; URLs, absolute paths and what is no text stay.
+
+    Arguments:
+        values: plain values, which are left as they are.
+        folder: that the paths are relative to.
+        places: where a path may be, as the keys that lead there.
+    """
+    values = dict(values)
+    for key, *rest in places:
+        value = values.get(key)
+        if rest and isinstance(value, dict):
+            values[key] = absolute_paths(value, folder, [tuple(rest)])
+        elif not rest and isinstance(value, str) and "://" not in value:
+            values[key] = str(folder / Path(value).expanduser())
     return values

@@ -14,7 +14,7 @@ from components.errors import ConfigError
 from components.evaluation import GatePolicy
 from components.settings import Parameters
 from components.training import FineTuning
-from flows.config.base import read_config, read_values, validate_config
+from flows.config.base import absolute_paths, read_config, read_values, validate_config
 from flows.config.cron import check_cron
 from flows.config.demo import NAME, data_folder, retrain_config
 from flows.config.monitor import NightlyConfig
@@ -23,6 +23,7 @@ from flows.config.retrain import RetrainConfig, RetrainDataInput
 from flows.runtime.settings import Settings
 
 FILE = Path("foveal.yaml")
+_PATHS = (("images",), ("labels",), ("release",), ("retraining", "data", "labels"))  # of a model
 
 
 def machine_timezone() -> str:
@@ -170,7 +171,8 @@ def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig
     path = path or FILE
     values = read_values(path, DeploymentsConfig)
     if isinstance(models := values.get("models"), list):
-        values["models"] = [_anchored(model, path.parent.resolve()) for model in models]
+        folder = path.parent.resolve()
+        values["models"] = [absolute_paths(one, folder, _PATHS) if isinstance(one, dict) else one for one in models]
     return validate_config(values, DeploymentsConfig, source=str(path))
 
 
@@ -244,20 +246,3 @@ def read_served(path: Path | None, settings: Settings) -> DeploymentsConfig:
         if model.release:
             read_config(model.release, ReleaseConfig)
     return config
-
-
-def _anchored(model: Any, folder: Path) -> Any:
-    """A model's values with relative paths made absolute; URLs and absolute paths stay."""
-    if not isinstance(model, dict):
-        return model
-    model = dict(model)
-    retraining = model.get("retraining")
-    holders = [(model, name) for name in ("images", "labels", "release")]
-    if isinstance(retraining, dict) and isinstance(retraining.get("data"), dict):
-        data = dict(retraining["data"])
-        model["retraining"] = {**retraining, "data": data}
-        holders.append((data, "labels"))
-    for holder, name in holders:
-        if isinstance(value := holder.get(name), str) and "://" not in value:
-            holder[name] = str(folder / Path(value).expanduser())
-    return model

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
-from components.evaluation import Contender, Exam, GatePolicy, run_gates
+from components.evaluation import Exam, GatePolicy, run_gates
 from components.files import write_json
 from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
@@ -57,8 +57,8 @@ def gates(
     exam = _exam(golden, settings.slices)
     queries = [image.path for image in tasks.evenly(exam.dataset.images, QUERIES)]
     report = run_gates(
-        contender(champion) if champion else None,
-        contender(challenger),
+        champion.variant if champion else None,
+        challenger.variant,
         golden=exam,
         recent=_exam(recent, settings.slices) if recent else None,
         golden_sha256_of_champion=golden_sha256_of_champion,
@@ -152,12 +152,6 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
         f"{column} > {high:.4g}": values > high,
     }
     return {name: mask for name, mask in parts.items() if mask.any()}
-
-
-def contender(served: Served) -> Contender:
-    """A released model as the benchmark room takes it."""
-    thresholds = served.thresholds
-    return Contender(served.label, served.artifact, served.backend, thresholds.confidence, thresholds.iou)
 
 
 def _exam(split: Split, columns: Sequence[str]) -> Exam:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contracts import InferenceRun, ModelArtifact, ModelVersion, Target
+from components.contracts import InferenceRun, ModelArtifact, ModelVersion, Target, Variant
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError
 from components.files import replacing
@@ -43,6 +43,11 @@ class Served:
     label: str
     thresholds: Thresholds
     keep_going: bool = False
+
+    @property
+    def variant(self) -> Variant:
+        """The file on its backend, under the model's name."""
+        return Variant(self.label, self.artifact, self.backend, self.thresholds.confidence, self.thresholds.iou)
 
     def run(
         self, sources: Sequence[ImageSource], output: Path, progress: Callable[[int, int], None] | None = None

@@ -24,6 +24,7 @@ from components.contracts import (
     Precision,
     Target,
     TaskType,
+    Variant,
     Verdict,
     VisionSpec,
     dump,
@@ -32,7 +33,7 @@ from components.contracts import (
 from components.datasets.classes import renumbered
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, IncompatibleError
-from components.evaluation import Contender, Exam, GatePolicy, run_gates
+from components.evaluation import Exam, GatePolicy, run_gates
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Cost, Side
 
@@ -63,8 +64,8 @@ def race(exam: Exam) -> Callable[..., dict[str, Gate]]:
             "smoke": lambda: LOADED,
             "policy": LENIENT,
         }
-        champion = Contender("colours/1", before, "onnxruntime") if before else None
-        report = run_gates(champion, Contender("colours/2", after, "onnxruntime"), **settings | options)
+        champion = Variant("colours/1", before, "onnxruntime") if before else None
+        report = run_gates(champion, Variant("colours/2", after, "onnxruntime"), **settings | options)
         assert load(GateReport, dump(report)) == report
         assert (report.champion, report.challenger) == ("colours/1" if before else "", "colours/2")
         return {gate.name: gate for gate in report.gates}
