@@ -27,7 +27,7 @@ from components.contracts.plain import dump, load
 from components.contracts.predictions import Classification, Detections, ImageFrame, LabelledImage, Prediction
 from components.contracts.runs import EMBEDDING, FailedImage, InferenceRun
 from components.contracts.targets import Budget, Target
-from components.contracts.versions import Bundle, DatasetVersion, ModelVersion
+from components.contracts.versions import Bundle, DatasetVersion, LoadedModel, ModelVersion
 
 __all__ = [
     "BATCH",
@@ -60,6 +60,7 @@ __all__ = [
     "Interpolation",
     "LabelledImage",
     "Latency",
+    "LoadedModel",
     "Measurement",
     "ModelArtifact",
     "ModelVersion",

@@ -23,7 +23,7 @@ from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
-from flows.tasks.predict import Served, read_bundle
+from flows.tasks.predict import Served, served_as
 from flows.tasks.steps import Split, step, workplace
 from model_registry import CHAMPION, RELEASE, Grounds
 
@@ -189,14 +189,14 @@ def succeed(
     if record.champion is None or record.last_about(version.version):
         return tasks.promote(version), None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        champion, folder, _ = tasks.fetch(version.name, CHAMPION, Path(scratch))
+        champion = tasks.fetch(version.name, CHAMPION, Path(scratch))
         report = gates(
-            read_bundle(folder, f"{champion.name}/{champion.version}"),
+            served_as(champion),
             challenger,
             bundle,
             golden,
             None,
-            golden_sha256_of_champion=golden_hash(folder, golden.name),
+            golden_sha256_of_champion=golden_hash(champion.bundle, golden.name),
             require_improvement=False,
             settings=GatePolicy(),
         )
