@@ -14,7 +14,7 @@ from components.contracts import Bundle, Gate, GateReport, Verdict
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.scenes import CLASS_NAMES, SceneCounts, write_detection_dataset
 from components.evaluation import Exam, run_gates
-from flows.tasks.gates import contender, golden_hash, load_and_query
+from flows.tasks.gates import golden_hash, load_and_query
 from flows.tasks.predict import read_bundle
 
 COUNTS = SceneCounts(train=240, calibration=1, validation=400, golden=1, day=1, night=1, next_night=1)
@@ -88,8 +88,8 @@ def gated(champion: Bundle, challenger: Bundle, golden: LabelledDataset) -> Gate
     """The gates of a promotion, with their own limits."""
     queries = [image.path for image in golden.images[:QUERIES]]
     return run_gates(
-        contender(read_bundle(champion.folder, "digits/1")),
-        contender(read_bundle(challenger.folder, "digits/2")),
+        read_bundle(champion.folder, "digits/1").variant,
+        read_bundle(challenger.folder, "digits/2").variant,
         golden=Exam(golden),
         recent=None,
         golden_sha256_of_champion=golden_hash(champion.folder, "val"),

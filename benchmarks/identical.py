@@ -12,10 +12,10 @@ import numpy.typing as npt
 from benchmarks import challengers
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.contracts import Check, GateReport, ModelArtifact, Verdict, VisionSpec
+from components.contracts import Check, GateReport, ModelArtifact, Variant, Verdict, VisionSpec
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
-from components.evaluation import Contender, Exam, GatePolicy
+from components.evaluation import Exam, GatePolicy
 from components.evaluation.gate_rules import Evidence, judge
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Ratio, Side, hold_contest
@@ -127,8 +127,8 @@ def _race(
 ) -> Race:
     """Real inference of all images by both, timed in interleaved rounds."""
     before, after, ratio = hold_contest(
-        Contender("digits/1", source, "onnxruntime"),
-        Contender("digits/2", artifact, backend),
+        Variant("digits/1", source, "onnxruntime"),
+        Variant("digits/2", artifact, backend),
         [exam.dataset.images for exam in pool],
         target=challengers.target(),
         decided=lambda _: True,

@@ -13,7 +13,7 @@ from flows.reporting.gates import publish_gates
 from flows.reporting.outcome import concluded
 from flows.tasks import components as tasks
 from flows.tasks.gates import gates, golden_hash, golden_split
-from flows.tasks.predict import read_bundle
+from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
 
 
@@ -35,16 +35,16 @@ def check_gates(config: GatesConfig) -> GateReport:
     """
     recent = Split(*config.recent) if config.recent else None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        before, champion, _ = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
-        after, challenger, _ = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
-        golden = Split(config.data, config.golden_split or golden_split(champion, config.data))
+        champion = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
+        challenger = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
+        golden = Split(config.data, config.golden_split or golden_split(champion.bundle, config.data))
         report = gates(
-            read_bundle(champion, f"{before.name}/{before.version}"),
-            read_bundle(challenger, f"{after.name}/{after.version}"),
-            challenger,
+            served_as(champion),
+            served_as(challenger),
+            challenger.bundle,
             golden,
             recent,
-            golden_sha256_of_champion=golden_hash(champion, golden.name),
+            golden_sha256_of_champion=golden_hash(champion.bundle, golden.name),
             require_improvement=recent is not None,
             settings=config.gates,
         )

@@ -11,11 +11,11 @@ from prefect import flow
 from flows.config.monitor import MonitorConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
-from flows.reporting.summary import MonitorSummary
+from flows.reporting.summary import MonitorSummary, Seen
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
 from flows.tasks import monitor as watching
-from flows.tasks.predict import read_bundle
+from flows.tasks.predict import served_as
 from flows.tasks.steps import Images
 
 
@@ -40,17 +40,18 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
     """
     settings = Settings.from_environment()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
-        reference = tasks.require_reference(held_out, version)
-        served = replace(read_bundle(bundle, f"{version.name}/{version.version}"), keep_going=config.keep_going)
+        model = tasks.fetch(config.name, config.version, Path(scratch))
+        version, held_out = model.version, tasks.require_reference(model.reference, model.version)
         if config.images is None:
             run = tasks.stored_run(version, config.since, config.until)
         else:
-            run = tasks.predict(Images(config.images), served)
+            run = tasks.predict(Images(config.images), replace(served_as(model), keep_going=config.keep_going))
         occasion = watching.keep_looked_at(config, run)
-        reference = tasks.pool_reference(reference, version)
-        spec, report = served.artifact.spec, Path(scratch) / "drift"
-        seen = watching.judge_window(config, version, spec, occasion, run, reference, report, tell=config.tell)
+        reference = tasks.pool_reference(held_out, version)
+        found = watching.evaluate_window(config, model, occasion, run, reference)
+        report = watching.report_window(found, occasion, run, reference, Path(scratch) / "drift")
+        alerts = watching.notify(model, occasion, found) if config.tell else ()
+        seen = Seen(report, found.health.checks, alerts)
         page = tasks.log_drift(version, seen.report, occasion.key)
         folder = tasks.keep(
             settings.root / "monitoring" / version.name / f"{version.version}-{occasion.key[:8]}",

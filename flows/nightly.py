@@ -12,18 +12,18 @@ from pathlib import Path
 
 from prefect import flow
 
-from components.contracts import InferenceRun, ModelVersion, VisionSpec
+from components.contracts import InferenceRun, LoadedModel, ModelVersion
 from components.errors import OutageError
 from components.monitoring import PlannedWindow
 from components.monitoring.alerts.book import Alert
 from flows.config.monitor import NightlyConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
-from flows.reporting.summary import MonitorSummary, NightlySummary, lines_of
+from flows.reporting.summary import MonitorSummary, NightlySummary, Seen, lines_of
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
 from flows.tasks import monitor as watching
-from flows.tasks.predict import read_bundle
+from flows.tasks.predict import served_as
 
 
 @flow(
@@ -43,18 +43,19 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         FovealError: no such version, no such place, or a version without a reference.
     """
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        version, bundle, held_out = tasks.fetch(config.name, config.version, Path(scratch))
-        planned = watching.plan_window(config, version)
+        model = tasks.fetch(config.name, config.version, Path(scratch))
+        planned = watching.plan_window(config, model.version)
         window = planned.window
         publish.given_up(planned.given_up)
-        arrivals = watching.watch_source(config, version, window)
+        arrivals = watching.watch_source(config, model.version, window)
         if window is None:
-            publish.nothing_new(version, config.images)
-            return _without_window(config, version, arrivals, planned.given_up)
-        if window.version not in ("", str(version.version)):  # it was planned before another version was promoted
-            version, bundle, held_out = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
-        reference = tasks.require_reference(held_out, version)
-        served = replace(read_bundle(bundle, f"{version.name}/{version.version}"), keep_going=config.keep_going)
+            publish.nothing_new(model.version, config.images)
+            return _without_window(config, model.version, arrivals, planned.given_up)
+        if window.version not in ("", str(model.version.version)):  # planned before another version was promoted
+            model = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
+        version = model.version
+        tasks.require_reference(model.reference, version)
+        served = replace(served_as(model), keep_going=config.keep_going)
         try:
             run = tasks.predict(watching.images_of(window), served)
         except OutageError as error:
@@ -64,7 +65,7 @@ def nightly(config: NightlyConfig) -> NightlySummary:
             publish.given_up(lines)
             return _without_window(config, version, arrivals, lines)
         told = (*arrivals.alerts, *watching.watch_places(config, version, window, run).alerts)
-        done = _judge(config, version, served.artifact.spec, window, run, reference, Path(scratch), told)
+        done = _judge(config, model, window, run, Path(scratch), told)
         return NightlySummary(version.name, version.version, done, given_up=planned.given_up)
 
 
@@ -79,20 +80,23 @@ def _without_window(
 
 def _judge(
     config: NightlyConfig,
-    version: ModelVersion,
-    spec: VisionSpec,
+    model: LoadedModel,
     window: PlannedWindow,
     run: InferenceRun,
-    held_out: Path,
     scratch: Path,
     told: tuple[Alert, ...],
 ) -> MonitorSummary:
     """Everything after inference; the window is committed last."""
+    version = model.version
     watching.keep_window(run, window.key)
+    held_out = tasks.require_reference(model.reference, version)
     reference = tasks.pool_reference(held_out, version, window.key)
     occasion = watching.Occasion(window.key, window.planned_at, version.name)
-    seen = watching.judge_window(config, version, spec, occasion, run, reference, scratch / "drift")
-    seen = replace(seen, alerts=(*told, *seen.alerts))
+    found = watching.evaluate_window(config, model, occasion, run, reference)
+    report = watching.report_window(found, occasion, run, reference, scratch / "drift")
+    alerts = watching.notify(model, occasion, found)
+    watching.remember_window(model, occasion, found, report)
+    seen = Seen(report, found.health.checks, (*told, *alerts))
     page = tasks.log_drift(version, seen.report, window.key)
     stamp = f"{window.planned_at:%Y-%m-%d-%H%M}-{window.key[:8]}"
     folder = tasks.keep(

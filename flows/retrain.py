@@ -25,7 +25,7 @@ from flows.tasks import gates as gating
 from flows.tasks import labelling
 from flows.tasks import retrain as attempts
 from flows.tasks import retrain as learning
-from flows.tasks.predict import read_bundle
+from flows.tasks.predict import served_as
 from flows.tasks.retrain import Champion
 from flows.tasks.steps import Split
 
@@ -73,7 +73,7 @@ def _retrain(config: RetrainConfig) -> RetrainSummary:
             count = dataset.sources["new"]
             missing = config.missing(count, dataset.images.get("recent", 0))
         if dataset is None or missing:
-            queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+            queued = labelling.ask_for_labels(champion.version, champion.model.reference, config.data.queue_size)
             done = RetrainSummary.needs_labels(config, count, missing, queued)
         else:
             done = _challenge(config, champion, dataset, new.until, Path(scratch))
@@ -87,11 +87,11 @@ def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
     Raises:
         ConfigError: the retraining was asked for by hand.
     """
-    queued = labelling.ask_for_labels(champion.version, champion.reference, config.data.queue_size)
+    queued = labelling.ask_for_labels(champion.version, champion.model.reference, config.data.queue_size)
     if config.trigger == "by hand":
         raise ConfigError(
             "a champion that was released from a checkpoint (.pt), from which training can go on",
-            found=f"{champion.version.name}/{champion.version.version}, released from {champion.source.name}",
+            found=f"{champion.model.label}, released from {champion.source.name}",
             mend=f"label the {queued} images of the queue, train elsewhere and release the result",
         )
     return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
@@ -109,16 +109,17 @@ def _challenge(
         released = release(champion.released_again(dataset, trained))
     except (BudgetError, PassError, BundleError) as error:
         return RetrainSummary.unfit(config, champion.version, dataset, str(error))
-    challenger, bundle, _ = tasks.fetch(config.name, str(released.version), scratch / "challenger")
+    made = tasks.fetch(config.name, str(released.version), scratch / "challenger")
+    challenger = made.version
     learning.log_dataset(config.name, dataset, challenger)
     learning.log_training(challenger, champion, trained, config)
     report = gating.gates(
         champion.served,
-        read_bundle(bundle, f"{challenger.name}/{challenger.version}"),
-        bundle,
+        served_as(made),
+        made.bundle,
         champion.golden,
         Split(dataset.data, "recent") if dataset.images.get("recent") else None,
-        golden_sha256_of_champion=gating.golden_hash(champion.bundle, champion.golden.name),
+        golden_sha256_of_champion=gating.golden_hash(champion.model.bundle, champion.golden.name),
         require_improvement=config.requires_improvement,
         settings=config.gates,
     )

@@ -12,7 +12,7 @@ from importlib import import_module
 
 _NAMES = {
     "DataInput": "flows.config.release:DataInput",
-    "DriftInput": "flows.config.monitor:DriftInput",
+    "DriftPolicy": "components.monitoring.drift.policy:DriftPolicy",
     "FovealError": "components.errors:FovealError",
     "InferencePipeline": "components.inference.pipeline:InferencePipeline",
     "ModelInput": "flows.config.release:ModelInput",

@@ -1,9 +1,10 @@
 from components.errors import FovealError
 from components.images.reading import read_image
 from components.inference.pipeline import InferencePipeline
+from components.monitoring.drift.policy import DriftPolicy
 from components.package.verify import verify_bundle
 from flows.config.base import read_config
-from flows.config.monitor import DriftInput, NightlyConfig
+from flows.config.monitor import NightlyConfig
 from flows.config.release import DataInput, ModelInput, ReleaseConfig
 from flows.nightly import nightly
 from flows.release import release
@@ -14,7 +15,7 @@ from model_registry.registry import Registry
 
 __all__ = [
     "DataInput",
-    "DriftInput",
+    "DriftPolicy",
     "FovealError",
     "InferencePipeline",
     "ModelInput",

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from components.backends import free_batch, get_backend
-from components.contracts import ModelArtifact, Precision, Target
+from components.contracts import ModelArtifact, Precision, Target, Variant
 from components.errors import ConfigError, ModelError
 
 REFERENCE_BACKEND = "onnxruntime"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One artifact on one backend with the thresholds of its predictions; `name` is unique in a plan."""
-
-    name: str
-    artifact: ModelArtifact
-    backend: str
-    confidence: float = 0.25
-    iou: float = 0.7
 
 
 def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[Variant, ...]:

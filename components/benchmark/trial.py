@@ -12,8 +12,7 @@ import numpy as np
 
 from components.benchmark.crew import Worker, WorkerFailedError
 from components.benchmark.messages import Measure, Message, Open, Opened, Predict, Predicted, Timings
-from components.benchmark.plan import Variant
-from components.contracts import LabelledImage, Prediction, Target
+from components.contracts import LabelledImage, Prediction, Target, Variant
 
 Answer = TypeVar("Answer")
 

@@ -20,13 +20,14 @@ from components.contracts.models import (
     Precision,
     TaskType,
     TensorSpec,
+    Variant,
     VisionSpec,
 )
 from components.contracts.plain import dump, load
 from components.contracts.predictions import Classification, Detections, ImageFrame, LabelledImage, Named, Prediction
 from components.contracts.runs import EMBEDDING, FailedImage, InferenceRun
 from components.contracts.targets import Budget, Target
-from components.contracts.versions import Bundle, DatasetVersion, ModelVersion
+from components.contracts.versions import Bundle, DatasetVersion, LoadedModel, ModelVersion
 
 __all__ = [
     "BATCH",
@@ -59,6 +60,7 @@ __all__ = [
     "Interpolation",
     "LabelledImage",
     "Latency",
+    "LoadedModel",
     "Measurement",
     "ModelArtifact",
     "ModelVersion",
@@ -71,6 +73,7 @@ __all__ = [
     "Target",
     "TaskType",
     "TensorSpec",
+    "Variant",
     "Verdict",
     "VisionSpec",
     "dump",

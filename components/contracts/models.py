@@ -152,3 +152,22 @@ class ModelArtifact:
             if output.name == EMBEDDING and len(output.shape) == 2 and output.dtype == "float32":
                 return position
         return None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model file on the backend that runs it, with the thresholds of its predictions.
+
+    Arguments:
+        name: in a benchmark unique, such as ``"int8 · openvino"``; of a released model NAME/VERSION.
+        artifact: the file, exactly as it ships.
+        backend: what runs it.
+        confidence: that detections must exceed.
+        iou: overlap above which NMS keeps one box.
+    """
+
+    name: str
+    artifact: ModelArtifact
+    backend: str
+    confidence: float = 0.25
+    iou: float = 0.7

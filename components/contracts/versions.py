@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.contracts.models import VisionSpec
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -24,6 +26,28 @@ class ModelVersion:
     version: int
     run_id: str
     aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A registered version with its files at hand.
+
+    Arguments:
+        version: in the registry.
+        bundle: a copy of its bundle.
+        reference: what drift of its images is measured against; None where it was released without.
+        spec: what its input and output mean.
+    """
+
+    version: ModelVersion
+    bundle: Path
+    reference: Path | None
+    spec: VisionSpec
+
+    @property
+    def label(self) -> str:
+        """NAME/VERSION."""
+        return f"{self.version.name}/{self.version.version}"
 
 
 @dataclass(frozen=True)

@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pydantic import ConfigDict, Field, field_validator
 
-from components.errors import ConfigError
+from components.images.statistics import check_statistics
+from components.settings import ComponentSettings
 
 
-@dataclass(frozen=True)
-class GatePolicy:
-    """The limits of the gates; one that is None is no threshold: its gate is `not_evaluated` and nothing is promoted.
+class GatePolicy(ComponentSettings):
+    """What a challenger must keep; a limit that is taken away leaves its gate unjudged, and nothing is promoted."""
 
-    Arguments:
-        margin: of the deciding metric that the challenger may at most lose on the golden set.
-        least_improvement: that it must exceed on recent images where drift was the cause; by default as much as it may
-            lose on the golden set, so that a gain which nobody would notice does not pay for a loss.
-        slice_margin: that it may at most lose on a slice or a class.
-        slice_samples: images of a slice, or objects of a class, below which nothing is said.
-        minimum_images: of the golden and of the recent set, below which nothing is decided.
-        latency_increase: of the p95, as a share, beyond the measured noise.
-        size_ratio: of the files, challenger's by champion's.
-        memory_ratio: of the peak memory, likewise.
+    model_config = ConfigDict(title="Gates")
 
-    Raises:
-        ConfigError: a limit is out of its range.
-    """
+    margin: float | None = Field(
+        0.02,
+        gt=0,
+        le=1,
+        description="What the deciding metric may lose on the golden set at most.",
+    )
+    least_improvement: float | None = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="What it must gain on recent images where drift was the cause.",
+    )
+    slice_margin: float | None = Field(0.05, gt=0, le=1, description="What a slice or a class may lose at most.")
+    slice_samples: int = Field(50, ge=2, description="Images of a slice, or objects of a class, that it takes.")
+    slices: tuple[str, ...] = Field(
+        ("brightness", "contrast", "sharpness"),
+        description="Image statistics that the golden and the recent set are divided by, into thirds.",
+    )
+    minimum_images: int = Field(30, ge=2, description="Of the golden and of the recent set, to decide anything.")
+    latency_increase: float | None = Field(0.10, ge=0, le=10, description="Of the p95 at most, as a share.")
+    size_ratio: float | None = Field(1.25, gt=0.1, le=100, description="Of the model files at most.")
+    memory_ratio: float | None = Field(1.25, gt=0.1, le=100, description="Of the peak memory at most.")
+    rounds: int = Field(
+        10,
+        ge=6,
+        le=100,
+        description="Interleaved rounds; four times as many if it takes them.",
+    )
+    calls: int = Field(20, ge=1, le=1000, description="Timed calls per model and round; 130 in all.")
 
-    margin: float | None = 0.02
-    least_improvement: float | None = 0.02
-    slice_margin: float | None = 0.05
-    slice_samples: int = 50
-    minimum_images: int = 30
-    latency_increase: float | None = 0.10
-    size_ratio: float | None = 1.25
-    memory_ratio: float | None = 1.25
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("margin", 1e-6, 1.0),
-            ("least_improvement", 0.0, 1.0),
-            ("slice_margin", 1e-6, 1.0),
-            ("slice_samples", 2, 1_000_000),
-            ("minimum_images", 2, 1_000_000),
-            ("latency_increase", 0.0, 10.0),
-            ("size_ratio", 0.1, 100.0),
-            ("memory_ratio", 0.1, 100.0),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} from {low:g} to {high:g}", found=f"{value:g}")
+    _statistics = field_validator("slices")(lambda value: check_statistics(value))

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from components.benchmark.trial import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
-from components.contracts import Check, Gate, GateReport, Prediction, Target, Verdict, VisionSpec
+from components.contracts import Check, Gate, GateReport, Prediction, Target, Variant, Verdict, VisionSpec
 from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.gate_rules import Evidence, Examined, Slice, judge, latency_verdict
-from components.evaluation.interleaved import Contender, Cost, Ratio, Side, hold_contest
+from components.evaluation.interleaved import Cost, Ratio, Side, hold_contest
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for
 from components.vision.image_score import score_image, shown_at
@@ -57,8 +57,8 @@ class Exam:
 
 
 def run_gates(
-    champion: Contender | None,
-    challenger: Contender,
+    champion: Variant | None,
+    challenger: Variant,
     *,
     golden: Exam,
     recent: Exam | None,
@@ -67,8 +67,6 @@ def run_gates(
     target: Target,
     smoke: Callable[[], Check],
     policy: GatePolicy | None = None,
-    rounds: int = 10,
-    calls: int = 20,
     timeout_s: float = 600.0,
     progress: Progress | None = None,
 ) -> GateReport:
@@ -84,19 +82,14 @@ def run_gates(
         require_improvement: drift was the cause: on recent images the challenger must be better.
         target: device and threads for both, and the limits that the challenger must keep besides.
         smoke: loads and queries the challenger's bundle as whoever deploys it would.
-        policy: the limits.
-        rounds: interleaved rounds, repeated up to four times while the latency is undecided; at least 6.
-        calls: timed calls per contender and round; rounds × calls must reach 130.
+        policy: limits and effort.
         timeout_s: a worker that has not answered by then is ended.
         progress: called with what is being done, how much of it is done, and out of how much.
 
     Raises:
-        ConfigError: rounds or calls below 1.
         IncompatibleError: the two models differ in task or class names, or images show other classes; in which order
             the names are does not matter.
     """
-    if min(rounds, calls) < 1:
-        raise ConfigError("rounds and calls of 1 or more", found=f"{rounds} and {calls}")
     policy = policy or GatePolicy()
     spec = challenger.artifact.spec
     _require_alike(spec, champion.artifact.spec if champion else spec)
@@ -112,8 +105,8 @@ def run_gates(
         [exam.dataset.images for exam in exams],
         target=target,
         decided=decided,
-        rounds=rounds,
-        calls=calls,
+        rounds=policy.rounds,
+        calls=policy.calls,
         timeout_s=timeout_s,
         progress=progress or (lambda what, done, total: None),
     )

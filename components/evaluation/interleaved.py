@@ -9,31 +9,11 @@ from itertools import islice
 
 from components.backends import free_batch
 from components.benchmark.crew import Worker
-from components.benchmark.plan import Variant
 from components.benchmark.trial import Progress, Trial, open_trials, predict, time_rounds
-from components.contracts import BATCH, LabelledImage, ModelArtifact, Prediction, Target
+from components.contracts import BATCH, LabelledImage, Prediction, Target, Variant
 from components.statistics.timings import Estimate, p95_interval, p95_ratio
 
 LOOKS = 4  # as often the rounds are repeated while the times do not decide
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A model as it was released: exactly the file that ships, on the backend that it ships for.
-
-    Arguments:
-        name: NAME/VERSION.
-        artifact: the file.
-        backend: what runs it.
-        confidence: of two thresholds that it was released with, the one that detections must exceed.
-        iou: the other, the overlap above which NMS keeps one box.
-    """
-
-    name: str
-    artifact: ModelArtifact
-    backend: str
-    confidence: float = 0.25
-    iou: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -77,8 +57,8 @@ class Side:
 
 
 def hold_contest(
-    champion: Contender | None,
-    challenger: Contender,
+    champion: Variant | None,
+    challenger: Variant,
     sets: Sequence[Sequence[LabelledImage]],
     *,
     target: Target,
@@ -129,7 +109,7 @@ def hold_contest(
     return (sides[1] if champion else None), sides[0], ratio
 
 
-def _trial(contender: Contender, worker: Worker) -> Trial:
+def _trial(contender: Variant, worker: Worker) -> Trial:
     artifact = contender.artifact
     variant = Variant(contender.name, artifact, contender.backend, contender.confidence, contender.iou)
     return Trial(variant, BATCH if free_batch(artifact) else 1, worker)

@@ -95,6 +95,13 @@ def image_statistics(image: npt.NDArray[np.uint8]) -> dict[str, float]:
     }
 
 
+def check_statistics(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of image statistics; ValueError otherwise, as pydantic wants it."""
+    if unknown := sorted(set(names) - set(IMAGE_COLUMNS)):
+        raise ValueError(f"{', '.join(unknown)}: expected image statistics, {', '.join(IMAGE_COLUMNS)}")
+    return names
+
+
 def _reduced(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The image with its longer side reduced to `_SIDE`; a smaller one as it is.
 

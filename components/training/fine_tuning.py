@@ -7,16 +7,17 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, Field
 
 from components.backends.yolo import forget_places, load_yolo
 from components.contracts import TaskType
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import load_dataset
-from components.errors import ConfigError
 from components.files import replacing
+from components.settings import ComponentSettings
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.device import AUTO, training_device
 from components.training.trainers.classifier import ClassifierTraining, measure_classifier, train_classifier
@@ -26,32 +27,26 @@ from components.training.trainers.trained import TrainedModel
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
 
 
-@dataclass(frozen=True)
-class FineTuning:
-    """How a model is to learn from new data.
+class FineTuning(ComponentSettings):
+    """How the champion is to learn from the new data."""
 
-    Arguments:
-        epochs: passes over the training split.
-        learning_rate: highest rate of AdamW; a tenth to a half of what training from scratch takes.
-        batch: images per step.
-        blend: share of the way from the old weights to the new ones at which the model is taken; 1 is all of it.
-        device: as torch calls it, or `auto`: the first GPU that torch can use, else the processor.
-        seed: of the sampling.
+    model_config = ConfigDict(title="Training")
 
-    Raises:
-        ConfigError: a value is out of its range.
-    """
+    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training images.")
+    learning_rate: float = Field(0.0005, gt=0, lt=1, description="Highest rate of AdamW.")
+    blend: float = Field(
+        0.6,
+        gt=0,
+        le=1,
+        description="Share of the way from the champion's weights to the new ones; less forgets less.",
+    )
+    batch: int = Field(16, ge=2, le=1024, description="Images per step.")
+    device: str = Field(
+        AUTO,
+        description="As torch calls it, e.g. cpu or cuda:0; auto: a GPU that torch can use where it runs, else cpu.",
+    )
 
-    epochs: int = 6
-    learning_rate: float = 0.0005
-    batch: int = 16
-    blend: float = 0.6
-    device: str = AUTO
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.blend <= 1:
-            raise ConfigError("a blend above 0 and up to 1", found=str(self.blend))
+    seed: ClassVar[int] = 0  # of the sampling
 
 
 def fine_tune(
@@ -87,7 +82,7 @@ def fine_tune(
         FovealError: as `train_detector` and `train_classifier` do.
     """
     asked = training or FineTuning()
-    asked = replace(asked, device=training_device(asked.device))
+    asked = asked.model_copy(update={"device": training_device(asked.device)})
     same: dict[str, Any] = {
         name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch", "device", "seed")
     }

@@ -11,47 +11,31 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from components.contracts import LabelledImage, Prediction
 from components.datasets.near_duplicates import Looks, look_at
-from components.errors import ConfigError
 from components.files import sha256_file
+from components.settings import ComponentSettings
 
 _LEAST_OF_A_CLASS = 10  # images that a replay keeps of a class, where there are as many
 
 
-@dataclass(frozen=True)
-class Selection:
-    """How the training data of a retraining is chosen.
+class Selection(ComponentSettings):
+    """How the training data of a retraining is chosen."""
 
-    Arguments:
-        held_out_share: of the new images, which are judged on and never learnt from.
-        most_images: of the training split, so that a fine-tune stays short; new images are never cut.
-        replay_share: of the training split that is original images whatever `most_images` says, so that what the model
-            knew is not forgotten; as far as there are as many.
-        pseudo_share: of the training split that may be the champion's own labels; 0 takes none.
-        pseudo_confidence: of every one of the champion's labels in such an image.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-
-    held_out_share: float = 0.25
-    most_images: int = 4000
-    replay_share: float = 0.5
-    pseudo_share: float = 0.0
-    pseudo_confidence: float = 0.9
-
-    def __post_init__(self) -> None:
-        for name, right, expected in (
-            ("held_out_share", 0 < self.held_out_share < 1, "between 0 and 1"),
-            ("most_images", self.most_images >= 1, "of at least 1"),
-            ("replay_share", 0 <= self.replay_share < 1, "from 0 to below 1"),
-            ("pseudo_share", 0 <= self.pseudo_share <= 0.5, "from 0 to 0.5"),
-            ("pseudo_confidence", 0 < self.pseudo_confidence <= 1, "above 0 and at most 1"),
-        ):
-            if not right:
-                raise ConfigError(f"{name} {expected}", found=str(getattr(self, name)))
+    held_out_share: float = Field(0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.")
+    most_images: int = Field(4000, ge=1, description="To train on; new images are never cut, original ones are.")
+    replay_share: float = Field(0.5, ge=0, lt=1, description="Of the training images that stays original ones.")
+    pseudo_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Of the training images that may carry the champion's own labels; 0 is none.",
+    )
+    pseudo_confidence: float = Field(
+        0.9, gt=0, le=1, description="Of every one of the champion's labels in such an image."
+    )
 
 
 class Role(IntEnum):

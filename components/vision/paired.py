@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from components.contracts import Detections, Prediction
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference
-from components.vision.resampling import Hits, find_hits
+from components.vision.resampling import Hits, find_hits, mean_over_classes
 
 ROUNDS = 200  # resamples; enough for a standard error (Efron and Tibshirani, 1993, section 6.4)
 
@@ -79,7 +79,7 @@ class BoxPair:
         if chosen.sum() < 2 or not objects.any():
             return None
         resampled = self._whole if chosen.all() else self._resampled(chosen)
-        error = float(_mean_over_classes(resampled).std(ddof=1))
+        error = float(mean_over_classes(resampled).std(ddof=1))
         of_class = objects[objects > 0]
         least = float(np.sqrt((1 / of_class).sum() / of_class.sum())) / len(of_class)  # an object that chance picks
         return ScoreDifference(float(one[held].mean()), float(other[held].mean()), int(chosen.sum()), error, least)
@@ -120,12 +120,6 @@ class BoxPair:
             for hits in self._hits
         )
         return np.asarray(other - one)
-
-
-def _mean_over_classes(differences: Floats) -> Floats:
-    """(rounds,) from (rounds, classes): classes that a resample lacks do not count."""
-    held = ~np.isnan(differences)
-    return np.asarray(np.where(held, differences, 0).sum(axis=1) / np.maximum(held.sum(axis=1), 1))
 
 
 def pair_up(

@@ -147,3 +147,9 @@ def _match(overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
                 hits[row, column] = True
                 free[:, best] = -1
     return hits
+
+
+def mean_over_classes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean of each resample, (r,) from (r, classes); classes that a resample lacks, which are NaN, do not count."""
+    held = ~np.isnan(values)
+    return np.asarray(np.where(held, values, 0).sum(axis=1) / np.maximum(held.sum(axis=1), 1))

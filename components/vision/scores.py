@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from components.contracts import Detections
 from components.statistics.intervals import Interval, effective_samples, wilson
-from components.vision.resampling import Hits, find_hits
+from components.vision.resampling import Hits, find_hits, mean_over_classes
 
 ROUNDS = 200  # of the bootstrap; it gives the standard error, the interval is Wilson's
 
@@ -149,7 +149,9 @@ class BoxPrecision:
         value, resampled = self._hits.average_precision(chosen.astype(np.int64)), self._resampled(chosen)
         held = ~np.isnan(value[:, 0])
         return {
-            name: _score(value[held][:, which].mean(), _mean_over_classes(resampled[..., which]), images, objects)
+            name: _score(
+                value[held][:, which].mean(), mean_over_classes(resampled[..., which].mean(axis=2)), images, objects
+            )
             for name, which in (("map50_95", slice(None)), ("map50", slice(1)))
         }
 
@@ -174,12 +176,6 @@ class BoxPrecision:
 
     def _resample(self, chosen: Chosen) -> Floats:
         return self._hits.bootstrap(chosen, rounds=ROUNDS, rng=np.random.default_rng(self.seed))
-
-
-def _mean_over_classes(precision: Floats) -> Floats:
-    """(rounds,) from (rounds, classes, thresholds): classes that a resample lacks do not count."""
-    held = ~np.isnan(precision).any(axis=2)
-    return np.asarray(np.where(held, precision.mean(axis=2), 0).sum(axis=1) / np.maximum(held.sum(axis=1), 1))
 
 
 def _score(value: float, resampled: Floats, images: int, objects: int, samples: int | None = None) -> Score:

@@ -55,11 +55,11 @@ def configuration() -> str:
     """Every field of the flows' parameters with its kind, default and meaning."""
     from pydantic import BaseModel
 
-    from flows.config.base import Parameters
+    from components.settings import Parameters
 
     for path in sorted((Path(importlib.import_module("flows").__file__ or "").parent / "config").glob("[a-z]*.py")):
         importlib.import_module(f"flows.config.{path.stem}")
-    known = {kind.__name__: kind for kind in _below(Parameters)}
+    known = {kind.__name__: kind for kind in _below(Parameters) if kind.model_fields}
     nested = {inner.__name__ for kind in known.values() for inner in _models(kind)}
     ends = len(_FIRST)
     top = [name for name in known if name not in nested]

@@ -72,10 +72,10 @@ def status(
     """Say how many images are queued, handed out and labelled, and how many labels a retraining still needs."""
     from components.labelling import label_status
     from flows.config.deployments import retraining_of
-    from flows.tasks.labelling import book, labelled_model
+    from flows.tasks.labelling import about_of, book, labelled_model
 
     with screen.progress(as_json), labelled_model(model) as found:
         name = found.version.name
         needed = minimum or retraining_of(name, config).labels_needed
-        done: LabelStatus = label_status(book(name), found.about, minimum=needed)
+        done: LabelStatus = label_status(book(name), about_of(found.spec), minimum=needed)
     show(dump(done), as_json, lambda: labels_screen.status(done))

@@ -9,8 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from components.contracts import AbMode
 from components.errors import ConfigError
+from components.settings import Parameters
 from components.statistics.fixed_size import PILOT
-from flows.config.base import Parameters, check_address
+from flows.config.base import check_address
 from model_registry import check_name
 
 

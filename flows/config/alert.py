@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from flows.config.base import Parameters
+from components.settings import Parameters
 
 
 class NightInput(Parameters):

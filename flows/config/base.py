@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from components.credentials import has_secrets
-from components.documents import read_yaml, shorten
+from components.documents import read_yaml
 from components.errors import ConfigError
+from components.settings import Parameters, problems
 from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
 
-
-def _words(name: str) -> str:
-    """A field's or a class's name as a form shows it: ``"labels_split"`` and ``"LabelsSplit"`` are Labels split."""
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
-    return "IoU" if text == "iou" else text[:1].upper() + text[1:]
-
-
-def _in_order(schema: dict[str, Any]) -> None:
-    """Have the Prefect UI's form show fields in the order of their definition, those of base classes first."""
-    for position, field in enumerate(schema.get("properties", {}).values()):
-        field["position"] = position
-
-
-class Parameters(BaseModel):
-    """Common ground: a name that is not known is an error, never ignored."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra=_in_order,
-        field_title_generator=lambda name, _: _words(name),
-        model_title_generator=lambda model: _words(re.sub(r"(Input|Config|Options)$", "", model.__name__)),
-    )
+_PATHS = (("model", "path"), ("data", "labelled"), ("data", "images"), ("data", "labels"), ("images",))
 
 
 class Named(Parameters):
@@ -89,7 +67,9 @@ def read_values(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
     values = read_yaml(path, "a file of valid YAML", hint="check path, indentation and quotes", kind=ConfigError)
     if not isinstance(values, dict):
         raise ConfigError(f"the fields {', '.join(kind.model_fields)}", found=f"{path} holds {type(values).__name__}")
-    return _anchored(values, path.parent.resolve())
+    target = values.get("target")
+    own_target = (("target",),) if isinstance(target, str) and target.endswith(".toml") else ()
+    return absolute_paths(values, path.parent.resolve(), (*_PATHS, *own_target))
 
 
 def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
@@ -101,44 +81,23 @@ def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, problem) for problem in error.errors()]
-        raise ConfigError(
-            f"parameters of {kind.__name__}", found=f"{source}: {'; '.join(problems)}", mend="mend the fields named"
-        ) from error
+        found = f"{source}: {problems(kind, error)}"
+        raise ConfigError(f"parameters of {kind.__name__}", found=found, mend="mend the fields named") from error
 
 
-def _problem(kind: type[BaseModel], problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    if problem["type"] == "extra_forbidden":
-        known = list(_fields_at(kind, problem["loc"][:-1]))
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        return f"{where} is unknown, " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}")
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {shorten(problem['input'])}"
+def absolute_paths(values: dict[str, Any], folder: Path, places: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+    """Make relative paths absolute; URLs, absolute paths and what is no text stay.
 
-
-def _fields_at(kind: type[BaseModel], location: tuple[Any, ...]) -> dict[str, Any]:
-    for part in location:
-        if isinstance(part, int):  # an item of a list of parameters
-            continue
-        annotation = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
-        kinds = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
-        inner = next((one for one in kinds if issubclass(one, BaseModel)), None)
-        if inner is None:
-            return {}
-        kind = inner
-    return dict(kind.model_fields)
-
-
-def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The values with relative paths made absolute; URLs, absolute paths and built-in names stay."""
-    places = (("model", "path"), ("data", "labelled"), ("data", "images"), ("data", "labels"), (None, "images"))
-    values = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
-    for section, key in places:
-        holder = values if section is None else values.get(section)
-        if isinstance(holder, dict) and isinstance(value := holder.get(key), str) and "://" not in value:
-            holder[key] = str(folder / Path(value).expanduser())
-    if isinstance(target := values.get("target"), str) and target.endswith(".toml"):
-        values["target"] = str(folder / Path(target).expanduser())
+    Arguments:
+        values: plain values, which are left as they are.
+        folder: that the paths are relative to.
+        places: where a path may be, as the keys that lead there.
+    """
+    values = dict(values)
+    for key, *rest in places:
+        value = values.get(key)
+        if rest and isinstance(value, dict):
+            values[key] = absolute_paths(value, folder, [tuple(rest)])
+        elif not rest and isinstance(value, str) and "://" not in value:
+            values[key] = str(folder / Path(value).expanduser())
     return values

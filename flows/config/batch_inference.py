@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from flows.config.base import Parameters, check_address
+from components.settings import Parameters
+from flows.config.base import check_address
 
 
 class BatchConfig(Parameters):

@@ -11,16 +11,19 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator, model_validator
 
 from components.errors import ConfigError
-from flows.config.base import Parameters, read_config, read_values, validate_config
+from components.evaluation import GatePolicy
+from components.settings import Parameters
+from components.training import FineTuning
+from flows.config.base import absolute_paths, read_config, read_values, validate_config
 from flows.config.cron import check_cron
 from flows.config.demo import NAME, data_folder, retrain_config
-from flows.config.gates import GatesInput
 from flows.config.monitor import NightlyConfig
 from flows.config.release import ReleaseConfig
-from flows.config.retrain import RetrainConfig, RetrainDataInput, TrainingInput
+from flows.config.retrain import RetrainConfig, RetrainDataInput
 from flows.runtime.settings import Settings
 
 FILE = Path("foveal.yaml")
+_PATHS = (("images",), ("labels",), ("release",), ("retraining", "data", "labels"))  # of a model
 
 
 def machine_timezone() -> str:
@@ -47,8 +50,8 @@ class RetrainingOptions(Parameters):
         description="How long an automatic retraining waits after a rejection; doubles with each further one.",
     )
     data: RetrainDataInput = Field(default_factory=RetrainDataInput)
-    training: TrainingInput = Field(default_factory=TrainingInput)
-    gates: GatesInput = Field(default_factory=GatesInput)
+    training: FineTuning = Field(default_factory=FineTuning)
+    gates: GatePolicy = Field(default_factory=GatePolicy)
 
     _cron = field_validator("cron")(lambda value: value and check_cron(value))
 
@@ -168,7 +171,8 @@ def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig
     path = path or FILE
     values = read_values(path, DeploymentsConfig)
     if isinstance(models := values.get("models"), list):
-        values["models"] = [_anchored(model, path.parent.resolve()) for model in models]
+        folder = path.parent.resolve()
+        values["models"] = [absolute_paths(one, folder, _PATHS) if isinstance(one, dict) else one for one in models]
     return validate_config(values, DeploymentsConfig, source=str(path))
 
 
@@ -242,20 +246,3 @@ def read_served(path: Path | None, settings: Settings) -> DeploymentsConfig:
         if model.release:
             read_config(model.release, ReleaseConfig)
     return config
-
-
-def _anchored(model: Any, folder: Path) -> Any:
-    """A model's values with relative paths made absolute; URLs and absolute paths stay."""
-    if not isinstance(model, dict):
-        return model
-    model = dict(model)
-    retraining = model.get("retraining")
-    holders = [(model, name) for name in ("images", "labels", "release")]
-    if isinstance(retraining, dict) and isinstance(retraining.get("data"), dict):
-        data = dict(retraining["data"])
-        model["retraining"] = {**retraining, "data": data}
-        holders.append((data, "labels"))
-    for holder, name in holders:
-        if isinstance(value := holder.get(name), str) and "://" not in value:
-            holder[name] = str(folder / Path(value).expanduser())
-    return model

@@ -8,34 +8,10 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.images.statistics import IMAGE_COLUMNS
-from flows.config.base import Named, Parameters, check_address
-
-
-class DriftInput(Parameters):
-    """What counts as drift."""
-
-    minimum_samples: int = Field(50, ge=4, description="Images with a prediction that a window needs.")
-    false_discovery_rate: float = Field(
-        0.01, gt=0, lt=1, description="Share of false alarms among the columns that moved."
-    )
-    distance: float = Field(
-        0.2,
-        gt=0,
-        lt=1,
-        description="How much farther than by chance a column must move, until 20 accepted windows have taught it.",
-    )
-    fault_share: float = Field(0.02, gt=0, lt=1, description="Share of broken images beyond the usual.")
-    cooldown_hours: float = Field(72, ge=0, description="How long after a drift another one is not told.")
-
-
-class AlertInput(Parameters):
-    """When somebody is told; each holds for the bound of an interval and not for a point."""
-
-    accuracy_drop: float = Field(0.05, gt=0, lt=1, description="Of the deciding metric.")
-    latency_p95_increase: float = Field(0.30, ge=0.01, description="As a share.")
-    error_rate: float = Field(0.02, gt=0, lt=1, description="Share of failed images.")
-    minimum_images: int = Field(50, ge=2, description="That a rate needs.")
+from components.images.statistics import check_statistics
+from components.monitoring.alerts.rules import AlertPolicy
+from components.monitoring.drift.policy import DriftPolicy
+from flows.config.base import Named, check_address
 
 
 class WatchConfig(Named):
@@ -47,8 +23,8 @@ class WatchConfig(Named):
         description="Labels as they arrive: a YOLO data.yaml or an image folder; images are matched by id.",
     )
     labels_split: str = Field("val", description="The split that holds them.")
-    drift: DriftInput = Field(default_factory=DriftInput)
-    alerts: AlertInput = Field(default_factory=AlertInput)
+    drift: DriftPolicy = Field(default_factory=DriftPolicy)
+    alerts: AlertPolicy = Field(default_factory=AlertPolicy)
     slices: tuple[str, ...] = Field(
         ("brightness", "contrast", "sharpness"),
         description="Image statistics that the labelled images are divided by, into thirds: accuracy is shown of each.",
@@ -116,10 +92,3 @@ class NightlyConfig(WatchConfig, ArrivalsInput):
 def _in_utc(value: datetime | None) -> datetime | None:
     """A time without a zone is meant in this machine's."""
     return value.astimezone(UTC) if value else None
-
-
-def check_statistics(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of image statistics; ValueError otherwise, as pydantic wants it."""
-    if unknown := sorted(set(names) - set(IMAGE_COLUMNS)):
-        raise ValueError(f"{', '.join(unknown)}: expected image statistics, {', '.join(IMAGE_COLUMNS)}")
-    return names

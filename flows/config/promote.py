@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from flows.config.base import Parameters, check_model_name
+from components.settings import Parameters
+from flows.config.base import check_model_name
 
 
 class PromotionConfig(Parameters):

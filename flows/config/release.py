@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.contracts import Fit, Interpolation, Output, TaskType
-from flows.config.base import Parameters, _problem, check_address, check_model_name
+from components.settings import Parameters, problems
+from flows.config.base import check_address, check_model_name
 
 MIN_SIDE, MAX_SIDE = 8, 8192  # pixels of a model's input
 
@@ -232,4 +233,4 @@ def check_fit(value: Any) -> Any:
     try:
         return FitInput.model_validate(value)
     except ValidationError as error:
-        raise ValueError("; ".join(_problem(FitInput, problem) for problem in error.errors())) from error
+        raise ValueError(problems(FitInput, error)) from error

@@ -9,13 +9,14 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from components.contracts import GateReport
-from components.training import Selection
-from flows.config.base import Parameters, check_model_name
-from flows.config.gates import GatesInput
+from components.evaluation import GatePolicy
+from components.settings import Parameters
+from components.training import FineTuning, Selection
+from flows.config.base import check_model_name
 
 
-class RetrainDataInput(Parameters):
-    """What a retraining learns from."""
+class NewLabelsInput(Parameters):
+    """Where new labels are, and how many of them it takes."""
 
     minimum_labels: int = Field(160, ge=1, description="Newly labelled images, unknown to the champion, that it needs.")
     queue_size: int = Field(200, ge=1, description="Images to queue for labelling when there are fewer.")
@@ -24,46 +25,10 @@ class RetrainDataInput(Parameters):
         description="More labelled images: a YOLO data.yaml or an image folder; besides those of the labelling queue.",
     )
     labels_split: str = Field("train", description="The split that holds them.")
-    held_out_share: float = Field(0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.")
-    most_images: int = Field(4000, ge=1, description="To train on; new images are never cut, original ones are.")
-    replay_share: float = Field(0.5, ge=0, lt=1, description="Of the training images that stays original ones.")
-    pseudo_share: float = Field(
-        0.0,
-        ge=0,
-        le=0.5,
-        description="Of the training images that may carry the champion's own labels; 0 is none.",
-    )
-    pseudo_confidence: float = Field(
-        0.9, gt=0, le=1, description="Of every one of the champion's labels in such an image."
-    )
-
-    def selection(self) -> Selection:
-        """As the component wants it."""
-        return Selection(
-            held_out_share=self.held_out_share,
-            most_images=self.most_images,
-            replay_share=self.replay_share,
-            pseudo_share=self.pseudo_share,
-            pseudo_confidence=self.pseudo_confidence,
-        )
 
 
-class TrainingInput(Parameters):
-    """How the champion is to learn from the new data."""
-
-    epochs: int = Field(6, ge=1, le=1000, description="Passes over the training images.")
-    learning_rate: float = Field(0.0005, gt=0, lt=1, description="Highest rate of AdamW.")
-    blend: float = Field(
-        0.6,
-        gt=0,
-        le=1,
-        description="Share of the way from the champion's weights to the new ones; less forgets less.",
-    )
-    batch: int = Field(16, ge=2, le=1024, description="Images per step.")
-    device: str = Field(
-        "auto",
-        description="As torch calls it, e.g. cpu or cuda:0; auto: a GPU that torch can use where it runs, else cpu.",
-    )
+class RetrainDataInput(Selection, NewLabelsInput):
+    """What a retraining learns from."""
 
 
 class RetrainConfig(Parameters):
@@ -76,8 +41,8 @@ class RetrainConfig(Parameters):
     )
     event: str = Field("", description="Id of what started it; one that was dealt with does nothing.")
     data: RetrainDataInput = Field(default_factory=RetrainDataInput)
-    training: TrainingInput = Field(default_factory=TrainingInput)
-    gates: GatesInput = Field(default_factory=GatesInput)
+    training: FineTuning = Field(default_factory=FineTuning)
+    gates: GatePolicy = Field(default_factory=GatePolicy)
     cooldown_hours: float = Field(
         24,
         ge=0,

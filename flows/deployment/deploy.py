@@ -58,8 +58,8 @@ class Deployed:
 
 
 @dataclass(frozen=True)
-class Served:
-    """Everything that `deploy` looked after."""
+class DeployResult:
+    """Deployments and automations after a `deploy`."""
 
     deployments: tuple[Deployed, ...]
     automations: tuple[tuple[str, Change], ...] = ()
@@ -87,7 +87,7 @@ class Served:
         return {"deployments": rows, "automations": automations, "notes": list(self.notes)}
 
 
-def deploy(config: DeploymentsConfig, settings: Settings) -> Served:
+def deploy(config: DeploymentsConfig, settings: Settings) -> DeployResult:
     """Create, update or remove deployments and automations until the Prefect server holds what the file says.
 
     The demo's dataset is composed first where a form's defaults need it and nothing is there yet.
@@ -105,7 +105,7 @@ def deploy(config: DeploymentsConfig, settings: Settings) -> Served:
         ids = {one.name: one.id for one in done}
         automations = apply_automations(client, plan_automations(config, ids, nightly_name), OURS)
         done += _remove_others(client, set(ids))
-    return Served(tuple(done), automations, tuple(_notes(ready)))
+    return DeployResult(tuple(done), automations, tuple(_notes(ready)))
 
 
 def _notes(ready: Mapping[str, Readiness]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from components.errors import FovealError, NotRegisteredError
-from flows.config.base import Parameters
+from components.settings import Parameters
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 NOT_RELEASED = "not released yet"

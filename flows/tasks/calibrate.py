@@ -28,7 +28,6 @@ from components.monitoring.drift.calibration import (
 from components.monitoring.drift.tables import DriftTable, batch_table, read_reference, read_window
 from components.monitoring.store.reference import pool_reference
 from components.monitoring.store.stored import accepted_batches, judged_windows
-from flows.config.monitor import DriftInput
 from flows.reporting.progress import advance
 from flows.reporting.summary import Calibration
 from flows.runtime.settings import Settings
@@ -49,7 +48,7 @@ def calibrate(
     images: str | None,
     *,
     windows: int,
-    drift: DriftInput | None = None,
+    drift: DriftPolicy | None = None,
     sizes: Sequence[int] = (),
     damages: Sequence[tuple[str, int]] = DAMAGES,
 ) -> Calibration:
@@ -72,7 +71,7 @@ def calibrate(
     settings.make_root()
     registry = settings.registry()
     version = registry.get(*split_reference(model))
-    label, policy = f"{version.name}/{version.version}", DriftPolicy(**(drift or DriftInput()).model_dump())
+    label, policy = f"{version.name}/{version.version}", drift or DriftPolicy()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         from flows.tasks.components import require_reference
 
@@ -90,7 +89,7 @@ def calibrate(
     return Calibration(label, reference.samples, len(batches), rates, nights, power, POWER_IMAGES)
 
 
-def drift_settings(file: Path, model: str) -> DriftInput:
+def drift_settings(file: Path, model: str) -> DriftPolicy:
     """What counts as drift for a model, as a `foveal.yaml` has it.
 
     Arguments:

@@ -23,6 +23,7 @@ from components.contracts import (
     GateReport,
     InferenceRun,
     LabelledImage,
+    LoadedModel,
     ModelArtifact,
     ModelVersion,
     Prediction,
@@ -316,11 +317,11 @@ def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> De
 
 
 @step("fetch model", cached=False, retries=5)
-def fetch(name: str, version: str, output: Path) -> tuple[ModelVersion, Path, Path | None]:
-    """A registered version, a copy of its bundle, and of its drift reference."""
+def fetch(name: str, version: str, output: Path) -> LoadedModel:
+    """Fetch a registered version: copies of its bundle and of its drift reference."""
     store = registry()
     found = store.get(name, version)
-    return found, store.download_bundle(found, output / "bundle"), store.download_reference(found, output)
+    return load_model(store, found, output / "bundle", store.download_reference(found, output))
 
 
 @step("stored run", cached=False, retries=5)
@@ -368,6 +369,14 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
 def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
     """Keep the decision and the report with the version in MLflow; gives its page there (`Registry.log_drift`)."""
     return registry().log_drift(version, report, window)
+
+
+def load_model(store: Registry, version: ModelVersion, bundle: Path, reference: Path | None) -> LoadedModel:
+    """Copy a version's bundle to the folder `bundle`, and put it together with a reference that is there."""
+    from components.package import read_manifest
+
+    folder = store.download_bundle(version, bundle)
+    return LoadedModel(version, folder, reference, read_manifest(folder).model.spec)
 
 
 def registry() -> Registry:

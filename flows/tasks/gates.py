@@ -17,14 +17,13 @@ import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
-from components.evaluation import Contender, Exam, run_gates
+from components.evaluation import Exam, GatePolicy, run_gates
 from components.files import write_json
-from flows.config.gates import GatesInput
 from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
-from flows.tasks.predict import Served, read_bundle
+from flows.tasks.predict import Served, served_as
 from flows.tasks.steps import Split, step, workplace
 from model_registry import CHAMPION, RELEASE, Grounds
 
@@ -41,7 +40,7 @@ def gates(
     *,
     golden_sha256_of_champion: str | None,
     require_improvement: bool,
-    settings: GatesInput,
+    settings: GatePolicy,
 ) -> GateReport:
     """Run every gate of a challenger.
 
@@ -58,17 +57,15 @@ def gates(
     exam = _exam(golden, settings.slices)
     queries = [image.path for image in tasks.evenly(exam.dataset.images, QUERIES)]
     report = run_gates(
-        contender(champion) if champion else None,
-        contender(challenger),
+        champion.variant if champion else None,
+        challenger.variant,
         golden=exam,
         recent=_exam(recent, settings.slices) if recent else None,
         golden_sha256_of_champion=golden_sha256_of_champion,
         require_improvement=require_improvement,
         target=challenger.target,
         smoke=lambda: load_and_query(bundle, queries),
-        policy=settings.policy(),
-        rounds=settings.rounds,
-        calls=settings.calls,
+        policy=settings,
         progress=advance,
     )
     write_json(workplace() / "gates.json", dump(report))
@@ -157,12 +154,6 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
     return {name: mask for name, mask in parts.items() if mask.any()}
 
 
-def contender(served: Served) -> Contender:
-    """A released model as the benchmark room takes it."""
-    thresholds = served.thresholds
-    return Contender(served.label, served.artifact, served.backend, thresholds.confidence, thresholds.iou)
-
-
 def _exam(split: Split, columns: Sequence[str]) -> Exam:
     """A labelled split and its slices."""
     from components.datasets.dataset import load_dataset
@@ -198,16 +189,16 @@ def succeed(
     if record.champion is None or record.last_about(version.version):
         return tasks.promote(version), None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        champion, folder, _ = tasks.fetch(version.name, CHAMPION, Path(scratch))
+        champion = tasks.fetch(version.name, CHAMPION, Path(scratch))
         report = gates(
-            read_bundle(folder, f"{champion.name}/{champion.version}"),
+            served_as(champion),
             challenger,
             bundle,
             golden,
             None,
-            golden_sha256_of_champion=golden_hash(folder, golden.name),
+            golden_sha256_of_champion=golden_hash(champion.bundle, golden.name),
             require_improvement=False,
-            settings=GatesInput(),
+            settings=GatePolicy(),
         )
     publish_gates(report)
     if report.to_measure_again:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.contracts import DatasetVersion, ModelVersion, VisionSpec
+from components.contracts import DatasetVersion, LoadedModel, ModelVersion, VisionSpec
 from components.datasets.checks import name_some
 from components.datasets.formats import Exported, LabelFormat, export_labels, read_labels
 from components.datasets.labels import LabelTask
@@ -28,25 +28,11 @@ from components.training import SplitNames, compose_dataset
 from flows.config.retrain import RetrainDataInput
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
-from flows.tasks.components import registry, require_reference, store
-from flows.tasks.predict import read_bundle, split_reference
+from flows.tasks.components import load_model, registry, require_reference, store
+from flows.tasks.predict import split_reference
 from flows.tasks.steps import Split, step
 
 _MOST_ROWS = 40_000  # of the latest windows, among which images are chosen
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A registered version whose labels are asked for, what it is, and its reference."""
-
-    version: ModelVersion
-    spec: VisionSpec
-    reference: Path
-
-    @property
-    def about(self) -> LabelTask:
-        """What its labels are about."""
-        return about_of(self.spec)
 
 
 @dataclass(frozen=True)
@@ -120,7 +106,7 @@ def compose(
         class_names=spec.class_names,
         conditions=original.conditions,
         pseudo=pseudo,
-        selection=data.selection(),
+        selection=data,
         progress=lambda done, total: advance("comparing images", done, total),
     )
 
@@ -142,7 +128,7 @@ def about_of(spec: VisionSpec) -> LabelTask:
 
 
 @contextmanager
-def labelled_model(model: str) -> Iterator[Labelled]:
+def labelled_model(model: str) -> Iterator[LoadedModel]:
     """A registered version with its reference, for as long as the block lasts.
 
     Arguments:
@@ -154,9 +140,8 @@ def labelled_model(model: str) -> Iterator[Labelled]:
     known = registry()
     version = known.get(*split_reference(model))
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        served = read_bundle(known.download_bundle(version, Path(scratch) / "bundle"))
         reference = require_reference(known.download_reference(version, Path(scratch)), version)
-        yield Labelled(version, served.artifact.spec, reference)
+        yield load_model(known, version, Path(scratch) / "bundle", reference)
 
 
 def queue_images(version: ModelVersion, reference: Path, size: int) -> int:
@@ -185,7 +170,7 @@ def _latest(version: ModelVersion) -> datetime | None:
     return start
 
 
-def export_queue(model: Labelled, output: Path, form: LabelFormat, size: int) -> Exported:
+def export_queue(model: LoadedModel, output: Path, form: LabelFormat, size: int) -> Exported:
     """Hand the best queued images to people, those first that nobody was handed before; fill the queue if it runs low.
 
     Raises:
@@ -196,28 +181,30 @@ def export_queue(model: Labelled, output: Path, form: LabelFormat, size: int) ->
     handed = labels.exported()
     missing = size - sum(image.sha256 not in handed for image in labels.waiting())
     if missing > 0 and store().windows(model.version.name, model.version.version):
-        queue_images(model.version, model.reference, missing)
+        queue_images(model.version, require_reference(model.reference, model.version), missing)
     waiting = sorted(labels.waiting(), key=lambda image: image.sha256 in handed)[:size]
     if not waiting:
         raise DatasetError(
-            f"images of {model.version.name}/{model.version.version} to label",
+            f"images of {model.label} to label",
             found="none that are kept and not labelled",
             mend="run foveal nightly over some first",
         )
-    done = export_labels(waiting, output, form, model.about)
+    done = export_labels(waiting, output, form, about_of(model.spec))
     labels.note_export(done.images)
     return done
 
 
-def import_from(model: Labelled, path: Path, form: LabelFormat | None, *, confirmed: bool) -> LabelImport:
+def import_from(model: LoadedModel, path: Path, form: LabelFormat | None, *, confirmed: bool) -> LabelImport:
     """Take labels back.
 
     Raises:
         DatasetError: they cannot be read, or are of no image that the model has seen.
         IncompatibleError: they have other classes than the model.
     """
-    found = read_labels(path, model.about, form)
-    return import_labels(book(model.version.name), found, _seen(model.version.name), model.about, confirmed=confirmed)
+    found = read_labels(path, about_of(model.spec), form)
+    return import_labels(
+        book(model.version.name), found, _seen(model.version.name), about_of(model.spec), confirmed=confirmed
+    )
 
 
 def _seen(name: str) -> list[KnownImage]:

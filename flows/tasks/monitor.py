@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.contracts import Check, DriftDecision, DriftState, InferenceRun, ModelVersion, VisionSpec
+from components.contracts import Check, DriftDecision, DriftReport, DriftState, InferenceRun, LoadedModel, ModelVersion
 from components.errors import DatasetError, OutageError
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.alerts.book import Alert, AlertBook
-from components.monitoring.alerts.rules import AlertPolicy
+from components.monitoring.alerts.health import Health
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.store.stored import Judged
+from components.monitoring.store.stored import Judged, TrendPoint
 from components.printing import counted
 from components.runs_by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
 from flows.reporting.progress import note
-from flows.reporting.summary import Seen
 from flows.runtime.settings import Settings
 from flows.tasks.components import store
 from flows.tasks.steps import Images, step
@@ -43,6 +42,21 @@ class Occasion:
     at: datetime
     subject: str
     alone: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was decided on a window, and what is known of those before it.
+
+    Arguments:
+        decision: of the drift policy.
+        health: checks of drift, accuracy, latency and errors.
+        trend: what reports show of earlier windows, in time order.
+    """
+
+    decision: DriftDecision
+    health: Health
+    trend: tuple[TrendPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -147,62 +161,69 @@ def keep_window(run: InferenceRun, key: str) -> None:
     store().append(run, key=key)
 
 
-@step("judge window", cached=False, retries=5)
-def judge_window(
-    config: WatchConfig,
-    version: ModelVersion,
-    spec: VisionSpec,
-    occasion: Occasion,
-    run: InferenceRun,
-    reference: Path,
-    output: Path,
-    *,
-    tell: bool = True,
-) -> Seen:
-    """Decide on a window, look at its health, write the report, tell people, and remember it for those after it."""
-    from components.monitoring import DriftPolicy, assess, write_report
+@step("evaluate window", cached=False, retries=5)
+def evaluate_window(
+    config: WatchConfig, model: LoadedModel, occasion: Occasion, run: InferenceRun, reference: Path
+) -> Evaluation:
+    """Decide on a window, and look at its health."""
+    from components.monitoring import assess
     from components.monitoring.alerts.health import check_health
     from components.monitoring.drift.tables import read_reference
-    from components.monitoring.report.report import read_trend_point
     from components.monitoring.store.reference import read_labels
-    from components.monitoring.store.stored import engine_times, judged_windows, remember
+    from components.monitoring.store.stored import engine_times, judged_windows
 
-    name, number, memory = version.name, version.version, store()
+    name, number, memory = model.version.name, model.version.version, store()
     earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
-    decision = assess(
-        run,
-        reference,
-        DriftPolicy(**config.drift.model_dump()),
-        history=None if occasion.alone else [past.past for past in earlier],
-        now=occasion.at,
-    )
+    history = None if occasion.alone else [past.past for past in earlier]
+    decision = assess(run, reference, config.drift, history=history, now=occasion.at)
     health = check_health(
         run,
         read_reference(reference),
         decision,
         labels=read_labels(reference),
-        accuracy=_accuracy(config, version, spec, run if occasion.alone else _sound(earlier, occasion, decision)),
+        accuracy=_accuracy(config, model, run if occasion.alone else _sound(earlier, occasion, decision)),
         accepted=engine_times(memory, name, number, earlier),
         summaries=[past.summary for past in earlier if past.accepted],
-        policy=AlertPolicy(**config.alerts.model_dump()),
+        policy=config.alerts,
     )
-    report = write_report(
+    return Evaluation(decision, health, tuple(past.trend_point for past in earlier))
+
+
+@step("report window", cached=False, retries=5)
+def report_window(
+    found: Evaluation, occasion: Occasion, run: InferenceRun, reference: Path, output: Path
+) -> DriftReport:
+    """Write the report of a window, here and to Evidently's workspace."""
+    from components.monitoring import write_report
+
+    return write_report(
         run,
         reference,
-        decision,
+        found.decision,
         output,
-        trend=[past.trend_point for past in earlier],
-        checks=health.checks,
-        accuracy=health.accuracy,
+        trend=found.trend,
+        checks=found.health.checks,
+        accuracy=found.health.accuracy,
         at=None if occasion.alone else occasion.at,
         workspace=Settings.from_environment().evidently,
     )
-    alerts = _tell(version, occasion, health.checks) if tell else ()
-    if not occasion.alone:
-        point = read_trend_point(report)
-        said = (decision, health.summary, point)
-        remember(memory, name, number, occasion.key, *said, at=occasion.at, checks=health.checks)
-    return Seen(report, health.checks, alerts)
+
+
+@step("notify", cached=False, retries=5)
+def notify(model: LoadedModel, occasion: Occasion, found: Evaluation) -> tuple[Alert, ...]:
+    """Tell people what began and what ended with a window, once."""
+    return _tell(model.version, occasion, found.health.checks)
+
+
+@step("remember window", cached=False, retries=5)
+def remember_window(model: LoadedModel, occasion: Occasion, found: Evaluation, report: DriftReport) -> None:
+    """Keep what was said of a window for those after it; the last to be written of it."""
+    from components.monitoring.report.report import read_trend_point
+    from components.monitoring.store.stored import remember
+
+    version, health = model.version, found.health
+    said = (found.decision, health.summary, read_trend_point(report))
+    remember(store(), version.name, version.version, occasion.key, *said, at=occasion.at, checks=health.checks)
 
 
 @step("commit window", cached=False, retries=5)
@@ -228,9 +249,7 @@ def _sound(earlier: Sequence[Judged], occasion: Occasion, decision: DriftDecisio
     return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
 
 
-def _accuracy(
-    config: WatchConfig, version: ModelVersion, spec: VisionSpec, of: InferenceRun | frozenset[str]
-) -> AccuracyReport | None:
+def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]) -> AccuracyReport | None:
     """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
     from components.datasets.dataset import load_dataset
     from components.monitoring.performance.accuracy import image_columns, measure_accuracy
@@ -247,11 +266,11 @@ def _accuracy(
         return None
     note(labels.remarks, str(config.labels))
     if isinstance(of, InferenceRun):
-        return measure_accuracy(of.images, of.detections, labels, spec, slices=config.slices)
-    wanted = [*image_columns(spec, config.slices), TIME]
+        return measure_accuracy(of.images, of.detections, labels, model.spec, slices=config.slices)
+    wanted = [*image_columns(model.spec, config.slices), TIME]
     ids = [image.image_id for image in labels.images]
-    rows = labelled_rows(store(), version.name, version.version, ids, keys=of, columns=wanted)
-    return measure_accuracy(*rows, labels, spec, slices=config.slices) if rows else None
+    rows = labelled_rows(store(), model.version.name, model.version.version, ids, keys=of, columns=wanted)
+    return measure_accuracy(*rows, labels, model.spec, slices=config.slices) if rows else None
 
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:

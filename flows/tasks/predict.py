@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contracts import InferenceRun, ModelArtifact, ModelVersion, Target
+from components.contracts import InferenceRun, LoadedModel, ModelArtifact, ModelVersion, Target, Variant
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError
 from components.files import replacing
@@ -43,6 +43,11 @@ class Served:
     label: str
     thresholds: Thresholds
     keep_going: bool = False
+
+    @property
+    def variant(self) -> Variant:
+        """The file on its backend, under the model's name."""
+        return Variant(self.label, self.artifact, self.backend, self.thresholds.confidence, self.thresholds.iou)
 
     def run(
         self, sources: Sequence[ImageSource], output: Path, progress: Callable[[int, int], None] | None = None
@@ -121,6 +126,11 @@ def read_bundle(folder: Path, label: str = "") -> Served:
     manifest = require_whole(folder)
     thresholds = Thresholds(confidence=manifest.thresholds.confidence, iou=manifest.thresholds.iou)
     return Served(manifest.artifact(folder), manifest.backend, manifest.target, label or manifest.name, thresholds)
+
+
+def served_as(model: LoadedModel) -> Served:
+    """How a registered version is to be run, under its own name; see `read_bundle`."""
+    return read_bundle(model.bundle, model.label)
 
 
 def split_reference(text: str) -> tuple[str, str]:

@@ -9,22 +9,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.backends.yolo import require_ultralytics
-from components.contracts import DatasetVersion, GateReport, ModelVersion, Outcome, VisionSpec, dump, load
+from components.contracts import DatasetVersion, GateReport, LoadedModel, ModelVersion, Outcome, VisionSpec, dump, load
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
-from components.training import SplitNames
+from components.training import FineTuning, SplitNames
 from components.training.attempts import OPEN, Attempt, Ending, earliest_next
 from flows.config.base import validate_config
 from flows.config.release import ReleaseConfig
-from flows.config.retrain import RetrainConfig, TrainingInput
+from flows.config.retrain import RetrainConfig
 from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary
 from flows.runtime.settings import Settings
 from flows.runtime.trusted_checkpoints import require_trusted
-from flows.tasks.components import registry, store
+from flows.tasks.components import load_model, registry, store
 from flows.tasks.labelling import Original
-from flows.tasks.predict import Served, read_bundle
+from flows.tasks.predict import Served, served_as
 from flows.tasks.readiness import why_untrainable
 from flows.tasks.steps import Split, step, workplace
 from model_registry import CHAMPION, Grounds
@@ -35,20 +35,21 @@ class Champion:
     """The version in production, with all that training can go on from.
 
     Arguments:
-        version: in the registry.
-        bundle: a copy of its bundle.
+        model: with its bundle and reference.
         source: the file that it was made from; a checkpoint where it can be trained further.
-        reference: what drift of its images is measured against.
         released: the parameters that it was released with.
         served: how it runs.
     """
 
-    version: ModelVersion
-    bundle: Path
+    model: LoadedModel
     source: Path
-    reference: Path | None
     released: ReleaseConfig
     served: Served
+
+    @property
+    def version(self) -> ModelVersion:
+        """Its version in the registry."""
+        return self.model.version
 
     @property
     def untrainable(self) -> str:
@@ -58,7 +59,7 @@ class Champion:
     @property
     def spec(self) -> VisionSpec:
         """What its input and output mean."""
-        return self.served.artifact.spec
+        return self.model.spec
 
     @property
     def image_size(self) -> int:
@@ -123,9 +124,8 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
             found=f"nothing at {released.data.labelled}",
             mend="put it back, or release the model again from where it is now",
         )
-    bundle = store.download_bundle(version, output / "champion")
-    reference = store.download_reference(version, output)
-    return Champion(version, bundle, source, reference, released, read_bundle(bundle, label))
+    model = load_model(store, version, output / "champion", store.download_reference(version, output))
+    return Champion(model, source, released, served_as(model))
 
 
 def on_this_machine(config: RetrainConfig) -> RetrainConfig:
@@ -146,24 +146,23 @@ def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | N
 def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path, config: RetrainConfig) -> None:
     """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
     parameters = {
-        "started_from": f"{champion.version.name}/{champion.version.version}",
+        "started_from": champion.model.label,
         **config.training.model_dump(),
     }
     registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, image_size: int, training: TrainingInput, trust: bool) -> Path:
+def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> Path:
     """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
-    from components.training import FineTuning, fine_tune
+    from components.training import fine_tune
 
-    asked = FineTuning(**training.model_dump())
     tuned = fine_tune(
         source,
         dataset.data,
         workplace(),
         image_size=image_size,
-        training=asked,
+        training=training,
         trust=trust,
         progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
     )

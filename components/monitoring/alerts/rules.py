@@ -8,48 +8,34 @@ is `not_evaluated`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from components.contracts import Check, Verdict
 from components.errors import IncompatibleError
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.ranges import check_ranges
 from components.monitoring.store.stored import LATENCY
 from components.printing import counted
+from components.settings import ComponentSettings
 from components.statistics.intervals import difference, quantile_bounds, wilson
 
 Floats = npt.NDArray[np.float64]
 ACCURACY, ERRORS = "accuracy_drop", "error_rate"
 
 
-@dataclass(frozen=True)
-class AlertPolicy:
-    """The limits of the alerts.
+class AlertPolicy(ComponentSettings):
+    """When somebody is told; each holds for the bound of an interval and not for a point."""
 
-    Arguments:
-        accuracy_drop: how much of the deciding metric may be lost, in 0–1.
-        latency_p95_increase: how much longer the 95th percentile of inference may take, as a share.
-        error_rate: share of images that may fail.
-        minimum_images: that accuracy and error rate need.
-        minimum_calls: engine calls that a percentile of latency needs in the window.
-        confidence: of the intervals, two-sided.
+    accuracy_drop: float = Field(0.05, gt=0, lt=1, description="Of the deciding metric.")
+    latency_p95_increase: float = Field(0.30, ge=0.01, description="As a share.")
+    error_rate: float = Field(0.02, gt=0, lt=1, description="Share of failed images.")
+    minimum_images: int = Field(50, ge=2, description="That a rate needs.")
 
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-
-    accuracy_drop: float = 0.05
-    latency_p95_increase: float = 0.30
-    error_rate: float = 0.02
-    minimum_images: int = 50
-    minimum_calls: int = 20
-    confidence: float = 0.99
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "alert policy", {"minimum_images": 2, "minimum_calls": 2, "latency_p95_increase": 0.01})
+    minimum_calls: ClassVar[int] = 20  # of the engine that a percentile of latency needs in the window
+    confidence: ClassVar[float] = 0.99  # of the intervals, two-sided
 
 
 @dataclass(frozen=True, eq=False)

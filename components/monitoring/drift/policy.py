@@ -25,6 +25,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
 
 from components.contracts import ColumnDrift, DriftDecision, DriftState, InferenceRun
 from components.errors import IncompatibleError
@@ -33,38 +36,30 @@ from components.monitoring.drift.history import PastWindow, confirmed, cools_dow
 from components.monitoring.drift.pairs import Pair, aligned, pair_columns
 from components.monitoring.drift.tables import DriftTable, family_of, read_reference, read_window
 from components.monitoring.drift.tolerance import UNTAUGHT
-from components.monitoring.ranges import check_ranges
+from components.settings import ComponentSettings
 
 _FAMILIES = ("image", "embedding", "prediction")
 
 
-@dataclass(frozen=True)
-class DriftPolicy:
-    """What counts as drift.
+class DriftPolicy(ComponentSettings):
+    """What counts as drift."""
 
-    Arguments:
-        minimum_samples: images with a prediction that window and reference each need.
-        minimum_values: values that a column needs in each, where some images have none; and images that a condition of
-            the reference needs to be compared on its own: with few of them its limits are wide.
-        false_discovery_rate: share of false alarms among the alarms of one family of columns.
-        distance: how much farther than chance alone brings it a column must move, as a share (0–1) of what chance
-            leaves, where too few accepted batches have taught otherwise.
-        fault_share: how much larger than in the reference the share of broken images may be.
-        cooldown_hours: how long after a drift another one is not told.
+    minimum_samples: int = Field(50, ge=4, description="Images with a prediction that a window needs.")
+    false_discovery_rate: float = Field(
+        0.01, gt=0, lt=1, description="Share of false alarms among the columns that moved."
+    )
+    distance: float = Field(
+        UNTAUGHT,
+        gt=0,
+        lt=1,
+        description="How much farther than by chance a column must move, until 20 accepted windows have taught it.",
+    )
+    fault_share: float = Field(0.02, gt=0, lt=1, description="Share of broken images beyond the usual.")
+    cooldown_hours: float = Field(72, ge=0, description="How long after a drift another one is not told.")
 
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-
-    minimum_samples: int = 50
-    minimum_values: int = 20
-    false_discovery_rate: float = 0.01
-    distance: float = UNTAUGHT
-    fault_share: float = 0.02
-    cooldown_hours: float = 72.0
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "drift policy", {"minimum_samples": 4, "minimum_values": 4, "cooldown_hours": 0})
+    # Values that a column needs in window and reference, where some images have none; and images that a condition of
+    # the reference needs to be compared on its own: with few of them its limits are wide.
+    minimum_values: ClassVar[int] = 20
 
 
 def assess(

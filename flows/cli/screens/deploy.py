@@ -7,7 +7,7 @@ import os
 from flows.cli.screens.console import make_console
 from flows.config.deployments import DeploymentsConfig
 from flows.deployment.automations import Change
-from flows.deployment.deploy import Deployed, Served
+from flows.deployment.deploy import Deployed, DeployResult
 from flows.runtime.root_lock import claimed
 from flows.runtime.settings import Settings
 
@@ -27,7 +27,7 @@ def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
     return f"nothing on this root takes the runs: start foveal up, {like_here}"
 
 
-def deployed(done: Served, who: str) -> None:
+def deployed(done: DeployResult, who: str) -> None:
     """The deployments with their next runs, each in its own time zone, the automations, and who takes the runs."""
     rows = [_cells(one) for one in done.deployments]
     widths = [max(len(row[column]) for row in (_HEADINGS, *rows)) for column in range(len(_HEADINGS))]

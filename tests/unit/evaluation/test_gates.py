@@ -24,6 +24,7 @@ from components.contracts import (
     Precision,
     Target,
     TaskType,
+    Variant,
     Verdict,
     VisionSpec,
     dump,
@@ -31,13 +32,13 @@ from components.contracts import (
 )
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, IncompatibleError
-from components.evaluation import Contender, Exam, GatePolicy, run_gates
+from components.evaluation import Exam, GatePolicy, run_gates
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Cost, Side
 
 TARGET = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(size_mb=5, max_accuracy_drop=0.01))
 LOADED = Check("bundle", None, None, Verdict.PASS, "it answered")
-LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_images=10)
+LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_images=10, rounds=7, calls=19)
 
 
 @pytest.fixture
@@ -61,11 +62,9 @@ def race(exam: Exam) -> Callable[..., dict[str, Gate]]:
             "target": TARGET,
             "smoke": lambda: LOADED,
             "policy": LENIENT,
-            "rounds": 7,
-            "calls": 19,
         }
-        champion = Contender("colours/1", before, "onnxruntime") if before else None
-        report = run_gates(champion, Contender("colours/2", after, "onnxruntime"), **settings | options)
+        champion = Variant("colours/1", before, "onnxruntime") if before else None
+        report = run_gates(champion, Variant("colours/2", after, "onnxruntime"), **settings | options)
         assert load(GateReport, dump(report)) == report
         assert (report.champion, report.challenger) == ("colours/1" if before else "", "colours/2")
         return {gate.name: gate for gate in report.gates}
@@ -135,8 +134,8 @@ def test_without_a_champion_nothing_that_compares_is_evaluated(race: Any, make_c
 def test_another_golden_set_than_the_champions_is_not_evaluated(
     race: Any, make_classifier: Any, known: str | None, words: str
 ) -> None:
-    model = make_classifier("model")
-    gates = race(model, model, golden_sha256_of_champion=known, rounds=1, calls=1)
+    model, too_short = make_classifier("model"), LENIENT.model_copy(update={"rounds": 1, "calls": 1})
+    gates = race(model, model, golden_sha256_of_champion=known, policy=too_short)
     assert gates["golden"].verdict is Verdict.NOT_EVALUATED
     assert words in gates["golden"].reason
     assert gates["p95_ms"].reason == "1 calls in 1 rounds are too few for a p95"

@@ -9,7 +9,9 @@ from flows.config.retrain import RetrainDataInput
 
 
 def test_what_is_not_said_is_what_the_component_does_by_itself():
-    assert RetrainDataInput().selection() == Selection()
+    asked, usual = RetrainDataInput(), Selection()
+    assert isinstance(asked, Selection)
+    assert {name: getattr(asked, name) for name in Selection.model_fields} == usual.model_dump()
     assert RetrainDataInput().pseudo_share == 0
 
 

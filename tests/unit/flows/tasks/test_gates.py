@@ -12,9 +12,10 @@ from rich.console import Console
 
 from components.contracts import Gate, GateReport, Verdict
 from components.errors import ConfigError
+from components.evaluation import GatePolicy
 from flows.cli.screens.gates import show_gates
 from flows.config.base import validate_config
-from flows.config.gates import GatesConfig, GatesInput
+from flows.config.gates import GatesConfig
 from flows.reporting.gates import markdown
 from flows.tasks.gates import is_settled, thirds
 from flows.tasks.steps import ContractSerializer, step_key
@@ -64,13 +65,14 @@ def test_the_screen_and_the_page_show_every_gate_and_what_held_it_back():
 
 
 def test_limits_of_the_form_are_those_of_the_policy():
-    policy = GatesInput().policy()
-    assert policy == type(policy)()
-    assert GatesInput(margin=None).policy().margin is None
+    values = {"name": "digits", "data": "x"}
+    assert validate_config(values, GatesConfig, source="here").gates == GatePolicy()
+    without = validate_config({**values, "gates": {"margin": None}}, GatesConfig, source="here")
+    assert without.gates == GatePolicy(margin=None)
 
 
 def test_the_form_describes_every_field():
-    for kind in (GatesInput, GatesConfig):
+    for kind in (GatePolicy, GatesConfig):
         for name, body in kind.model_json_schema()["properties"].items():
             assert "description" in body or "$ref" in body, name
 
@@ -97,7 +99,7 @@ def test_recent_images_are_taken_where_they_were_named(values, recent):
 
 
 def test_the_key_of_the_step_follows_every_limit():
-    keys = {step_key("gates", {"settings": GatesInput(margin=margin)}) for margin in (None, 0.01, 0.02, 0.02)}
+    keys = {step_key("gates", {"settings": GatePolicy(margin=margin)}) for margin in (None, 0.01, 0.02, 0.02)}
     assert len(keys) == 3
 
 

@@ -1,4 +1,4 @@
-"""The reference of a night: held-out images and accepted windows, written once for each set of them."""
+"""The window of a night: its reference, pooled once for each set of accepted windows, and what is kept of it, once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from prefect.utilities.collections import visit_collection
 
-from components.contracts import DriftState, InferenceRun, ModelVersion
+from components.contracts import (
+    DriftState,
+    Fit,
+    Head,
+    InferenceRun,
+    LoadedModel,
+    ModelVersion,
+    TaskType,
+    VisionSpec,
+)
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.monitoring import MonitoringStore, TrendPoint, assess, build_reference
+from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.drift.tables import read_reference
-from components.monitoring.store.stored import remember
+from components.monitoring.store.stored import judged_windows, remember
+from flows.config.monitor import NightlyConfig
 from flows.tasks import components as tasks
+from flows.tasks import monitor as watching
 
 MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)
 DIGITS = ModelVersion("digits", 3, "run")
@@ -26,6 +39,7 @@ def finished(folder, seed, at=MONDAY):
     folder.mkdir()
     rows = {name: rng.normal(100, 15, 60) for name in IMAGE_COLUMNS} | {"prediction_count": rng.normal(5, 1, 60)}
     rows |= {"image_id": ids, "status": ["ok"] * 60, "statistics_recipe": [STATISTICS_RECIPE] * 60}
+    rows |= {"inference_ms": rng.normal(5, 0.1, 60)}
     times = pa.array([at] * 60, pa.timestamp("us", tz="UTC"))
     pq.write_table(pa.table(rows).append_column("predicted_at", times), folder / "images.parquet")
     pq.write_table(pa.table({"image_id": pa.array([], pa.string())}), folder / "detections.parquet")
@@ -48,3 +62,25 @@ def test_a_night_leaves_no_old_pooled_reference_behind(tmp_path, monkeypatch):
         assert tasks.pool_reference.fn(held_out, DIGITS) == pooled[-1], "the same windows are pooled once"
     assert [path.exists() for path in pooled] == [False, False, True]
     assert read_reference(pooled[-1]).samples == 4 * 60
+
+
+def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FOVEAL_ALERT_URLS", raising=False)
+    reference = build_reference(finished(tmp_path / "held-out", 0), tmp_path / "reference.parquet")
+    spec = VisionSpec(TaskType.DETECT, ("digit",), (64, 64), Fit.LETTERBOX, Head.YOLO)
+    model, config = LoadedModel(DIGITS, tmp_path, reference, spec), NightlyConfig(name="digits", images="shots")
+    run, store = finished(tmp_path / "night", 1), MonitoringStore(tmp_path / "home" / "store")
+    occasion = watching.Occasion(store.append(run), MONDAY, "digits")
+    for _ in range(2):
+        found = watching.evaluate_window.fn(config, model, occasion, run, reference)
+        assert visit_collection(found, lambda value: value, return_data=True) == found, "Prefect hands it on as it is"
+        report = watching.report_window.fn(found, occasion, run, reference, tmp_path / "drift")
+        assert (report.decision, report.html.is_file()) == (found.decision, True)
+        assert watching.notify.fn(model, occasion, found) == ()
+        watching.remember_window.fn(model, occasion, found, report)
+    (kept,) = judged_windows(store, "digits", 3)
+    assert (kept.key, kept.decision.state, found.trend) == (occasion.key, DriftState.OK, ())
+    assert store.records("digits", ALERTS) == ()
+    later = watching.evaluate_window.fn(config, model, watching.Occasion("next", MONDAY, "digits"), run, reference)
+    assert later.trend == (kept.trend_point,)

@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,10 @@ from components.errors import ConfigError, IncompatibleError
 from components.monitoring import DriftPolicy, PastWindow, assess, build_reference
 
 NIGHT = datetime(2026, 11, 23, 2, tzinfo=UTC)
+
+
+class OfFewValues(DriftPolicy):
+    minimum_values: ClassVar[int] = 5
 
 
 @pytest.fixture
@@ -232,7 +237,7 @@ def test_too_few_images_are_never_judged(judge, ordinary, window, reference, lin
 
 
 def test_the_policy_says_how_many_images_are_enough(judge, ordinary):
-    decision = judge(ordinary(20, seed=2), ordinary(200), policy=DriftPolicy(minimum_samples=20, minimum_values=5))
+    decision = judge(ordinary(20, seed=2), ordinary(200), policy=OfFewValues(minimum_samples=20))
     assert decision.state is DriftState.OK
 
 
