@@ -19,7 +19,7 @@ from components.backends import describe_onnx, save_onnx
 from components.contracts import AbResult, AbVerdict, ModelArtifact
 from components.datasets.dataset import load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
-from components.evaluation import AbPlan, judge
+from components.evaluation import AbPlan, evaluate_ab
 from components.inference import InferencePipeline, Shadowed, ShadowPipeline
 from components.optimize.opening.source import open_model
 from components.statistics.fixed_size import PILOT
@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, float], Rows]
 
 TESTS, POWER_TESTS, NAIVE_LOOK = 1000, 400, 50
-MOST_ERRORS, LEAST_POWER = 0.05, 0.80
+MAX_ERRORS, MIN_POWER = 0.05, 0.80
 SCENES, DAMAGE, DELTA = 400, 0.06, 0.02
 
 
@@ -91,7 +91,7 @@ def stopped_at(rows: Rows, plan: AbPlan) -> int:
     low, high = 0, len(rows) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _decided(judge(rows[:middle], plan)) else (middle, high)
+        low, high = (low, middle) if _decided(evaluate_ab(rows[:middle], plan)) else (middle, high)
     return high
 
 
@@ -109,17 +109,17 @@ def simulate(name: str, tests: int, power_tests: int) -> tuple[bool, list[str]]:
     rng = np.random.default_rng(list(name.encode()))
     fixed, sequential = AbPlan(delta, share), AbPlan(delta, share, sequential=True)
     equal = [draw(rng, most, 0.0) for _ in range(tests)]
-    errors = np.mean([_picks(judge(rows, sequential)) for rows in equal])
+    errors = np.mean([_picks(evaluate_ab(rows, sequential)) for rows in equal])
     naive = np.mean([errs_naively(rows) for rows in equal])
-    fixed_errors = np.mean([_picks(judge(rows, fixed)) for rows in equal])
+    fixed_errors = np.mean([_picks(evaluate_ab(rows, fixed)) for rows in equal])
     better = [draw(rng, most, delta) for _ in range(power_tests)]
-    found = [judge(rows, fixed) for rows in better]
+    found = [evaluate_ab(rows, fixed) for rows in better]
     power = np.mean([result.verdict is AbVerdict.B for result in found])
     planned = float(np.median([result.planned or np.nan for result in found]))
     stops = {times: _stops(draw, sequential, times * delta, most, power_tests // 8, rng) for times in (0, 1, 2)}
-    noise = 2 * np.sqrt(LEAST_POWER * (1 - LEAST_POWER) / power_tests)
-    fixed_noise = 2 * np.sqrt(MOST_ERRORS * (1 - MOST_ERRORS) / tests)
-    ok = errors <= MOST_ERRORS and fixed_errors <= MOST_ERRORS + fixed_noise and power >= LEAST_POWER - noise
+    noise = 2 * np.sqrt(MIN_POWER * (1 - MIN_POWER) / power_tests)
+    fixed_noise = 2 * np.sqrt(MAX_ERRORS * (1 - MAX_ERRORS) / tests)
+    ok = errors <= MAX_ERRORS and fixed_errors <= MAX_ERRORS + fixed_noise and power >= MIN_POWER - noise
     lines = [
         f"{name}: a difference between equals in {errors:.1%} of {tests} sequential tests looked at after every image "
         f"up to {most}, {fixed_errors:.1%} of fixed ones; plain intervals looked at every {NAIVE_LOOK}: {naive:.0%}",
@@ -164,7 +164,7 @@ def shadow(a: ModelArtifact, b: ModelArtifact, data: Path) -> tuple[AbResult, Ro
     answers = [(truths[found.a.image_id], found.a.prediction, found.b.prediction) for found in records]
     scores = [[score_image(said, truth) if said else 0.0 for said in both] for truth, *both in answers]
     rows = np.array(scores)[np.random.default_rng(0).permutation(len(scores))]
-    return judge(rows, AbPlan(DELTA, sequential=True)), rows
+    return evaluate_ab(rows, AbPlan(DELTA, sequential=True)), rows
 
 
 def real_runs(scenes: int) -> tuple[bool, list[str]]:
@@ -194,7 +194,7 @@ def measure(tests: int = TESTS, power_tests: int = POWER_TESTS, scenes: int = SC
         "loses" if runs_ok else "does not lose"
     )
     bar = (
-        f"≤ {MOST_ERRORS:.0%} errors with a look after every image, ≥ {LEAST_POWER:.0%} power at the planned number "
+        f"≤ {MAX_ERRORS:.0%} errors with a look after every image, ≥ {MIN_POWER:.0%} power at the planned number "
         "less two standard deviations of the simulation"
     )
     return Figure("ab", text, bar, right == len(parts) and runs_ok, details)

@@ -25,7 +25,7 @@ from components.monitoring.drift.tables import DriftTable, read_window
 SIZES = (100, 200, 1000)
 SEEDS = (1, 2, 3)  # each its own held-out scenes and its own accepted batches
 WINDOWS = 70  # of each size in each setting for each seed: 1,890 in all
-MOST_DRIFT, MOST_WARN = 0.005, 0.03
+MAX_DRIFT, MAX_WARN = 0.005, 0.03
 STRONGER, STRONGER_IMAGES, STRONGER_WINDOWS = (2.0, 1.0), 200, 40
 HELD_OUT_SCENES, FRESH_SCENES = 300, 300  # the latter over each photograph
 
@@ -101,10 +101,10 @@ def _figure(rates: list[AlarmRate], details: list[str]) -> Figure:
     """A data fault counts with the warnings: where nothing has changed either is a wrong thing to tell."""
     drift = sum(rate.drifted * rate.windows for rate in rates)
     other = sum((rate.warned + rate.faulted) * rate.windows for rate in rates)
-    ok = all(rate.drifted <= MOST_DRIFT and rate.warned + rate.faulted <= MOST_WARN for rate in rates)
+    ok = all(rate.drifted <= MAX_DRIFT and rate.warned + rate.faulted <= MAX_WARN for rate in rates)
     total = sum(rate.windows for rate in rates)
     text = f"drift in {drift:.0f} and warn or data fault in {other:.0f} of {total} windows without drift"
-    bar = f"drift ≤ {MOST_DRIFT:.1%}, warn or data fault ≤ {MOST_WARN:.0%} in each setting and size"
+    bar = f"drift ≤ {MAX_DRIFT:.1%}, warn or data fault ≤ {MAX_WARN:.0%} in each setting and size"
     return Figure("alarms", text, bar, ok, tuple(details))
 
 

@@ -26,7 +26,7 @@ from flows.config.demo import MODEL
 from flows.tasks.predict import read_bundle
 
 RANDOM_KILLS, NIGHTS, EMPTIED = 30, 14, 50
-MOST_GB = 1.5  # of memory, over a hostile folder
+MAX_GB = 1.5  # of memory, over a hostile folder
 NIGHT = 12  # images
 COUNTS = SceneCounts(train=1, calibration=24, validation=40, golden=3, day=48, night=NIGHT * (NIGHTS + 1), next_night=1)
 NAME = "digits"
@@ -204,8 +204,8 @@ def measure() -> Figure:
         peak = read_hostile_files(root, folder, tally)
     tried = ", ".join(f"{count} × {kind}" for kind, count in tally.tried.items())
     text = f"{tried}: {len(tally.wrong)} wrong; peak memory {peak:.2f} GB"
-    bar = f"each result equal or made again, none falsely done; < {MOST_GB} GB"
-    return Figure("chaos", text, bar, not tally.wrong and peak < MOST_GB, tuple(tally.wrong))
+    bar = f"each result equal or made again, none falsely done; < {MAX_GB} GB"
+    return Figure("chaos", text, bar, not tally.wrong and peak < MAX_GB, tuple(tally.wrong))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from benchmarks.subject import scratch
 from components.contracts import Check, GateReport, ModelArtifact, Variant, Verdict, VisionSpec
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
-from components.evaluation import Exam, GatePolicy
+from components.evaluation import EvaluationSet, GatePolicy
 from components.evaluation.gate_rules import Evidence, judge
 from components.evaluation.gates import examine
-from components.evaluation.interleaved import Ratio, Side, hold_contest
+from components.evaluation.interleaved import Ratio, Side, measure_both
 
 POOL = SceneCounts(train=1, calibration=1, validation=450, golden=1, day=1, night=450, next_night=1)
 TRIES, DRAWN = 100, 150  # in all; images of each set
@@ -50,21 +50,23 @@ class Race:
     weight: int
     swapped: bool = False
 
-    def report(self, pool: tuple[Exam, Exam], rows: tuple[Rows, Rows], rng: np.random.Generator) -> GateReport:
+    def report(
+        self, pool: tuple[EvaluationSet, EvaluationSet], rows: tuple[Rows, Rows], rng: np.random.Generator
+    ) -> GateReport:
         """The gates on some of the day images as the golden set, and on some of the night's as the recent one."""
         before, after = (_answers(side, rows) for side in self.sides)
         if self.swapped:
             before, after = _swapped(before, after, rng)
         golden, recent = (
-            examine(Exam(_chosen(exam, chosen)), before, after, self.spec, number)
-            for number, (exam, chosen) in enumerate(zip(pool, rows, strict=True))
+            examine(EvaluationSet(_chosen(evaluation_set, chosen)), before, after, self.spec, number)
+            for number, (evaluation_set, chosen) in enumerate(zip(pool, rows, strict=True))
         )
         evidence = Evidence(golden, recent, before.cost, after.cost, self.ratio, "", (), ANSWERED)
         return GateReport("digits/1", "digits/2", judge(evidence, POLICY, require_improvement=True))
 
 
-def _chosen(exam: Exam, rows: Rows) -> LabelledDataset:
-    return replace(exam.dataset, images=tuple(exam.dataset.images[row] for row in rows))
+def _chosen(evaluation_set: EvaluationSet, rows: Rows) -> LabelledDataset:
+    return replace(evaluation_set.dataset, images=tuple(evaluation_set.dataset.images[row] for row in rows))
 
 
 def _answers(side: Side, rows: tuple[Rows, Rows]) -> Side:
@@ -90,12 +92,12 @@ def measure(counts: SceneCounts = POOL, tries: int = TRIES, drawn: int = DRAWN) 
     with scratch() as name:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=counts, seed=1)
-        pool = Exam(load_dataset(data, "val")), Exam(load_dataset(data, "night"))
+        pool = EvaluationSet(load_dataset(data, "val")), EvaluationSet(load_dataset(data, "night"))
         races = list(_races(folder, pool))
     rng = np.random.default_rng(0)
     tried = [(race, _tried(race, pool, race.weight * tries // 10, drawn, rng)) for race in races]
     promoted = sum(len(_improved(reports)) for _, reports in tried)
-    sizes = " and ".join(str(len(exam.dataset.images)) for exam in pool)
+    sizes = " and ".join(str(len(evaluation_set.dataset.images)) for evaluation_set in pool)
     details = [f"pool of {sizes} images of day and night, predicted once by each pair; a try draws {drawn} of both"]
     details += [_line(race, reports) for race, reports in tried]
     made = sum(len(reports) for _, reports in tried)
@@ -103,7 +105,7 @@ def measure(counts: SceneCounts = POOL, tries: int = TRIES, drawn: int = DRAWN) 
     return Figure("identical", text, f"0 of {tries}", promoted == 0 and made == tries, tuple(details))
 
 
-def _races(folder: Path, pool: tuple[Exam, Exam]) -> Iterator[Race]:
+def _races(folder: Path, pool: tuple[EvaluationSet, EvaluationSet]) -> Iterator[Race]:
     """The shipped detector against itself, on another backend, with noise on its weights, and with answers swapped."""
     source = challengers.shipped(folder / "source")
     yield _race("bit-identical", source, source, pool, weight=2)
@@ -120,16 +122,16 @@ def _race(
     what: str,
     source: ModelArtifact,
     artifact: ModelArtifact,
-    pool: tuple[Exam, Exam],
+    pool: tuple[EvaluationSet, EvaluationSet],
     *,
     backend: str = "onnxruntime",
     weight: int = 1,
 ) -> Race:
     """Real inference of all images by both, timed in interleaved rounds."""
-    before, after, ratio = hold_contest(
+    before, after, ratio = measure_both(
         Variant("digits/1", source, "onnxruntime"),
         Variant("digits/2", artifact, backend),
-        [exam.dataset.images for exam in pool],
+        [evaluation_set.dataset.images for evaluation_set in pool],
         target=challengers.target(),
         decided=lambda _: True,
         rounds=7,
@@ -141,9 +143,11 @@ def _race(
     return Race(what, source.spec, (before, after), ratio, weight)
 
 
-def _tried(race: Race, pool: tuple[Exam, Exam], tries: int, drawn: int, rng: np.random.Generator) -> list[GateReport]:
-    def draw(exam: Exam) -> Rows:
-        return rng.choice(len(exam.dataset.images), drawn, replace=False)
+def _tried(
+    race: Race, pool: tuple[EvaluationSet, EvaluationSet], tries: int, drawn: int, rng: np.random.Generator
+) -> list[GateReport]:
+    def draw(evaluation_set: EvaluationSet) -> Rows:
+        return rng.choice(len(evaluation_set.dataset.images), drawn, replace=False)
 
     return [race.report(pool, (draw(pool[0]), draw(pool[1])), rng) for _ in range(tries)]
 

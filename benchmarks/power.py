@@ -18,7 +18,7 @@ from components.monitoring.drift.tables import read_window
 from components.statistics.intervals import wilson
 
 BAR, SEVERE = 0.95, 3
-MOST_DELAY, PATIENCE = 2, 5  # windows; after that many a damage counts as missed
+MAX_DELAY, PATIENCE = 2, 5  # windows; after that many a damage counts as missed
 IMAGES = 600  # that are damaged in each way; a window of 200 is drawn from them without repetition
 WINDOWS, TAUGHT_WINDOWS, SHOWN_WINDOWS = 60, 20, 10  # against held-out scenes, learnt limits, and beside the bar
 CONTAMINATIONS = (1.0, 0.3, 0.1)
@@ -31,7 +31,7 @@ class _Row:
 
     @property
     def delay(self) -> float:
-        """In windows; more than the patience where most were missed."""
+        """In windows; more than the restart_policy where most were missed."""
         return PATIENCE + 1.0 if self.power.delay_windows is None else self.power.delay_windows
 
     def __str__(self) -> str:
@@ -55,8 +55,8 @@ def measure(images: int = IMAGES) -> Figure:
         f"{least.drifted:.0%} of {least.windows} windows at least ({least.kind} {least.severity}; "
         f"{low:.1%} or more with 95% confidence), median delay {_windows(slowest)} windows at most"
     )
-    bar = f"≥ {BAR:.0%} at severity ≥ {SEVERE} with 200 images, delay ≤ {MOST_DELAY}"
-    ok = least.drifted >= BAR and slowest <= MOST_DELAY
+    bar = f"≥ {BAR:.0%} at severity ≥ {SEVERE} with 200 images, delay ≤ {MAX_DELAY}"
+    ok = least.drifted >= BAR and slowest <= MAX_DELAY
     return Figure("power", text, bar, ok, tuple(str(row) for row in rows))
 
 

@@ -21,7 +21,7 @@ from benchmarks.subject import scratch
 from components import telemetry
 from components.contracts import Decided, Outcome
 from components.errors import RegistryError
-from model_registry import CHAMPION, PREVIOUS_CHAMPION, Grounds, Registry, sqlite_uri
+from model_registry import CHAMPION, PREVIOUS_CHAMPION, Rationale, Registry, sqlite_uri
 from model_registry.store import open_store
 
 KILLS = 100
@@ -68,7 +68,7 @@ def _register(folder: Path) -> None:
     client.create_registered_model(NAME)
     for _ in range(VERSIONS):
         client.create_model_version(NAME, folder.as_uri(), await_creation_for=0)
-    registry.promote(NAME, 1, Grounds(who="the bench"))
+    registry.promote(NAME, 1, Rationale(who="the bench"))
 
 
 def _promoter(folder: Path, who: str, seed: int, begun: Any) -> None:
@@ -81,22 +81,22 @@ def _promoter(folder: Path, who: str, seed: int, begun: Any) -> None:
             journal.flush()
 
         for count in range(10**6):
-            grounds = Grounds(who=who, event=f"{who}-{count}")
+            rationale = Rationale(who=who, event=f"{who}-{count}")
             champion = registry.get(NAME, CHAMPION).version
             others = [version for version in range(1, VERSIONS + 1) if version != champion]
             version = rng.choice([*others, None])
-            write("begin", grounds.event, version)
+            write("begin", rationale.event, version)
             begun.value = 1
             try:
                 if version is None:
-                    registry.rollback(NAME, grounds)
+                    registry.rollback(NAME, rationale)
                 elif rng.random() < 0.15:
-                    registry.reject(NAME, version, grounds)
+                    registry.reject(NAME, version, rationale)
                 else:
-                    registry.promote(NAME, version, grounds)
-                write("done", grounds.event)
+                    registry.promote(NAME, version, rationale)
+                write("done", rationale.event)
             except RegistryError:
-                write("lost", grounds.event)
+                write("lost", rationale.event)
 
 
 def _journals(folder: Path) -> list[_Said]:

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
-from components.datasets.scenes import CLASS_NAMES, Mood, compose_scene, digits_of
+from components.datasets.scenes import CLASS_NAMES, Lighting, compose_scene, digits_of
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
 from components.inference.batch.tables import detections_schema, images_schema
 from components.monitoring import assess, build_reference, write_report
-from components.monitoring.drift.tables import MOST_ROWS
-from components.monitoring.report.evidently_report import MOST_ROWS as EVIDENTLY_ROWS
+from components.monitoring.drift.tables import MAX_ROWS
+from components.monitoring.report.evidently_report import MAX_ROWS as EVIDENTLY_ROWS
 from components.runs import DETECTIONS, IMAGES
 from components.vision import task_for
 
@@ -49,7 +49,7 @@ class _Scenes:
     objects: npt.NDArray[np.int64]
 
 
-def _compose(folder: Path, mood: Mood, count: int) -> _Scenes:
+def _compose(folder: Path, mood: Lighting, count: int) -> _Scenes:
     rng, pool = np.random.default_rng(0), digits_of("production" if mood == "night" else "validation", 0)
     files, rows, objects = [], [], []
     for number in range(count):
@@ -178,7 +178,7 @@ def measure(windows: tuple[int, ...] = WINDOWS) -> Figure:
     details = (
         f"assess and write_report with Evidently's page and workspace, imports included; reference of {REFERENCE:,} "
         f"images, embeddings of {EMBEDDING}, {NIGHT:.0%} of the window dark scenes",
-        f"every row is read for counts, gaps and sizes; the decision rests on at most {MOST_ROWS:,} of them, evenly "
+        f"every row is read for counts, gaps and sizes; the decision rests on at most {MAX_ROWS:,} of them, evenly "
         f"spread, and Evidently's page on {EVIDENTLY_ROWS:,}",
     )
     return Figure("report", text, f"{bars}, < {PEAK_MB:.0f} MB", ok, details)

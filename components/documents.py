@@ -87,7 +87,7 @@ def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[st
     expected, hint, kind = error_of
 
     def refuse(what: object, cause: Exception | None = None) -> NoReturn:
-        raise kind(expected, found=f"{path}: {' '.join(str(what).split())}", mend=hint) from cause
+        raise kind(expected, found=f"{path}: {' '.join(str(what).split())}", hint=hint) from cause
 
     try:
         with open_regular(path) as file:

@@ -53,20 +53,20 @@ class FovealError(Exception):
         mend: what the user can do, as an imperative, e.g. ``"pass --images"``.
     """
 
-    def __init__(self, expected: str, *, found: str, mend: str = "") -> None:
-        self.expected, self.found, self.mend = _bounded(expected), _bounded(found), _bounded(mend)
-        super().__init__(self.expected, self.found, self.mend)
+    def __init__(self, expected: str, *, found: str, hint: str = "") -> None:
+        self.expected, self.found, self.hint = _bounded(expected), _bounded(found), _bounded(hint)
+        super().__init__(self.expected, self.found, self.hint)
 
     def __str__(self) -> str:
         line = f"expected {self.expected}, found {self.found}"
-        return f"{line}; {self.mend}" if self.mend else line
+        return f"{line}; {self.hint}" if self.hint else line
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.expected, self.found, self.mend)
+        return _rebuild, (type(self), self.expected, self.found, self.hint)
 
 
-def _rebuild(kind: type[FovealError], expected: str, found: str, mend: str) -> FovealError:
-    return kind(expected, found=found, mend=mend)
+def _rebuild(kind: type[FovealError], expected: str, found: str, hint: str) -> FovealError:
+    return kind(expected, found=found, hint=hint)
 
 
 class InputError(FovealError):

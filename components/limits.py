@@ -47,5 +47,5 @@ def _number(name: str, given: str | None, default: float) -> float:
     except ValueError:
         value = 0
     if not 0 < value < float("inf"):
-        raise ConfigError(f"a positive number in {name}", found=repr(given), mend=f"set it, e.g. {name}={default:g}")
+        raise ConfigError(f"a positive number in {name}", found=repr(given), hint=f"set it, e.g. {name}={default:g}")
     return value

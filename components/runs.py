@@ -25,7 +25,7 @@ def load_run(folder: Path) -> InferenceRun:
     missing = sorted(name for name in FILES if not (folder / name).is_file())
     if missing:
         raise DatasetError(
-            "the folder of a finished run", found=f"{folder} without {', '.join(missing)}", mend="run it again"
+            "the folder of a finished run", found=f"{folder} without {', '.join(missing)}", hint="run it again"
         )
     return _read(folder)[0]
 
@@ -37,10 +37,10 @@ def _read(folder: Path) -> tuple[InferenceRun, str]:
         run, key = replace(load(InferenceRun, content["run"]), folder=folder), str(content["key"])
         sizes = content.get("bytes", {})  # a run of an older Foveal does not say
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"the {RUN} of a finished run", found=f"{path}: {error}", mend="run it again") from error
+        raise DatasetError(f"the {RUN} of a finished run", found=f"{path}: {error}", hint="run it again") from error
     for table in (folder / IMAGES, folder / DETECTIONS):
         if not is_whole(table) or sizes.get(table.name, table.stat().st_size) != table.stat().st_size:
-            raise DatasetError("the whole tables of a finished run", found=f"{table}, damaged", mend="run it again")
+            raise DatasetError("the whole tables of a finished run", found=f"{table}, damaged", hint="run it again")
     return run, key
 
 
@@ -78,11 +78,11 @@ def check_replaceable(output: Path) -> None:
     if not output.exists():
         return
     if not output.is_dir():
-        raise ConfigError("a folder to write the run to", found=f"a file: {output}", mend="give another output")
+        raise ConfigError("a folder to write the run to", found=f"a file: {output}", hint="give another output")
     foreign = sorted(path.name for path in output.iterdir() if path.name not in FILES)
     if foreign:
         raise ConfigError(
             "an output folder that is new, empty or holds an earlier batch run only",
             found=f"{output} with {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",
-            mend="give another output: this one would be replaced",
+            hint="give another output: this one would be replaced",
         )

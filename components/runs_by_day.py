@@ -16,7 +16,7 @@ TIME = "predicted_at"
 IMAGES, DETECTIONS = "images", "detections"
 _IMAGE_ROWS = 65_536  # per step; an image's row has some 40 columns
 _DETECTION_ROWS = 1_000_000  # per step, as each looks up its image among all images of the run
-_MEND = "run batch inference again"
+_HINT = "run batch inference again"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def utc(moment: datetime, what: str) -> datetime:
     """
     if moment.utcoffset() is None:
         raise ConfigError(
-            f"{what} with a time zone", found=f"{moment.isoformat()} without one", mend="use datetime.now(UTC)"
+            f"{what} with a time zone", found=f"{moment.isoformat()} without one", hint="use datetime.now(UTC)"
         )
     return moment.astimezone(UTC)
 
@@ -150,10 +150,10 @@ def _table(path: Path, *columns: str) -> Iterator[Any]:
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                raise DatasetError(expected, found=f"{path} without {', '.join(missing)}", mend=_MEND)
+                raise DatasetError(expected, found=f"{path} without {', '.join(missing)}", hint=_HINT)
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(expected, found=f"{path}: {error}", mend=_MEND) from error
+        raise DatasetError(expected, found=f"{path}: {error}", hint=_HINT) from error
 
 
 def _check_times(file: Any, path: Path) -> None:
@@ -161,7 +161,7 @@ def _check_times(file: Any, path: Path) -> None:
 
     found = file.schema_arrow.field(TIME).type
     if not pa.types.is_timestamp(found) or found.tz is None:
-        raise DatasetError(f"{TIME} as timestamps with a time zone", found=f"{found} in {path}", mend=_MEND)
+        raise DatasetError(f"{TIME} as timestamps with a time zone", found=f"{found} in {path}", hint=_HINT)
 
 
 def _in_utc(batch: Any, path: Path) -> Any:
@@ -170,7 +170,7 @@ def _in_utc(batch: Any, path: Path) -> Any:
 
     rows = pa.Table.from_batches([batch])
     if rows[TIME].null_count:
-        raise DatasetError(f"{TIME} in every row", found=f"{rows[TIME].null_count} without in {path}", mend=_MEND)
+        raise DatasetError(f"{TIME} in every row", found=f"{rows[TIME].null_count} without in {path}", hint=_HINT)
     times = rows[TIME].cast(pa.timestamp("us", tz="UTC"), safe=False)
     return rows.set_column(rows.column_names.index(TIME), TIME, times)
 
@@ -196,7 +196,7 @@ def _with_time(rows: Any, ids: Any, times: Any, run: InferenceRun) -> Any:
         raise DatasetError(
             f"every image of {run.detections.name} in {run.images.name}",
             found=f"{stray!r} only in {run.detections}",
-            mend=_MEND,
+            hint=_HINT,
         )
     model = pa.repeat(pa.scalar(run.model, pa.string()), len(rows))
     return rows.append_column(TIME, pc.take(times, position)).append_column("model", model)

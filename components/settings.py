@@ -49,7 +49,7 @@ class ComponentSettings(Parameters):
         except ValidationError as error:
             found = problems(type(self), error)
             raise ConfigError(
-                f"settings of {type(self).__name__}", found=found, mend="mend the fields named"
+                f"settings of {type(self).__name__}", found=found, hint="mend the fields named"
             ) from error
 
     # Without this mark pydantic would call `__init__` for settings within a form, and the form's error would be lost.

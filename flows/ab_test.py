@@ -17,7 +17,7 @@ from components.datasets.checks import name_some
 from components.datasets.classes import same_classes
 from components.datasets.dataset import load_dataset
 from components.errors import IncompatibleError
-from components.evaluation import AbPlan, judge, undecided
+from components.evaluation import AbPlan, evaluate_ab, undecided
 from components.images.sources import list_images
 from components.inference import Arm, Design, Experiment
 from components.monitoring.performance.accuracy import truths_for
@@ -160,7 +160,7 @@ def _judge(config: AbConfig, scores: npt.NDArray[np.float64]) -> AbResult:
     plan = AbPlan(config.delta, share, config.sequential, config.samples)
     if not len(scores):
         return undecided(plan, "no labels" if config.labels is None else f"none of the labels in {config.labels} fits")
-    return judge(scores, plan)
+    return evaluate_ab(scores, plan)
 
 
 def _known(column: npt.NDArray[np.float64]) -> list[float]:
@@ -195,5 +195,5 @@ def _require_comparable(a: Served, b: Served) -> None:
             "two versions of one task with the same class names",
             found=f"{a.label}: {one.task}, {name_some(one.class_names)}; "
             f"{b.label}: {other.task}, {name_some(other.class_names)}",
-            mend="test versions that were trained on the same classes",
+            hint="test versions that were trained on the same classes",
         )

@@ -88,5 +88,5 @@ def alert(config: AlertConfig) -> None:
         raise UnavailableError(
             "a channel of FOVEAL_ALERT_URLS to take an alert",
             found=f"none did: {', '.join(delivery.failed)}",
-            mend="check their addresses and passwords",
+            hint="check their addresses and passwords",
         )

@@ -15,7 +15,7 @@ from flows.config.monitor import MonitorConfig
 from flows.reporting.formats import plain, short
 from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary
-from flows.reporting.saved import kept_bundle
+from flows.reporting.saved import saved_bundle
 from flows.reporting.summary import MonitorSummary, ReleaseSummary
 from flows.runtime.settings import Settings
 
@@ -94,7 +94,7 @@ def run(settings: Settings) -> DemoSummary:
         night,
         retrained,
         next_night,
-        kept_bundle(NAME, champion) or first.bundle,
+        saved_bundle(NAME, champion) or first.bundle,
         compared,
         seconds_to_alarm=alarm - started,
         seconds=time.perf_counter() - started,

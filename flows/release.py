@@ -34,7 +34,7 @@ from flows.runtime import trusted_checkpoints as trust
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
 from flows.tasks.evaluation import evaluation
-from flows.tasks.gates import succeed
+from flows.tasks.gates import decide_release
 from flows.tasks.predict import Served
 from flows.tasks.schedules import start_waiting
 from flows.tasks.steps import Images, Split
@@ -103,7 +103,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     )
     served, gates = replace(served, label=f"{version.name}/{version.version}"), None
     if config.promote == "verified":
-        version, gates = succeed(version, served, bundle.folder, golden)
+        version, gates = decide_release(version, served, bundle.folder, golden)
         start_waiting(version.name)
 
     run, drift, page = None, None, ""

@@ -92,7 +92,7 @@ def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
         raise ConfigError(
             "a champion that was released from a checkpoint (.pt), from which training can go on",
             found=f"{champion.model.label}, released from {champion.source.name}",
-            mend=f"label the {queued} images of the queue, train elsewhere and release the result",
+            hint=f"label the {queued} images of the queue, train elsewhere and release the result",
         )
     return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
 
@@ -126,7 +126,7 @@ def _challenge(
     publish_gates(report)
     if report.to_measure_again:
         return RetrainSummary.undecided(config, champion.version, challenger.version, dataset, report)
-    decision = tasks.decide(challenger, report, learning.grounds_of(report, config, dataset))
+    decision = tasks.decide(challenger, report, learning.rationale_of(report, config, dataset))
     if decision.outcome is Outcome.PROMOTED:
         labelling.mark_learnt(config.name, f"version-{decision.version}", read_at)
     return RetrainSummary.decided(config, decision, dataset)

@@ -2,7 +2,7 @@
 
     registry = Registry("sqlite:////srv/foveal/mlflow.db", "/srv/foveal/artifacts")
     version = registry.log_release(Release(name="digits", report=report, bundle=bundle))
-    registry.promote("digits", version.version, Grounds(reasons=("looks right on the device",)))
+    registry.promote("digits", version.version, Rationale(reasons=("looks right on the device",)))
     registry.champion_at("digits", datetime(2026, 3, 1, tzinfo=UTC))
 
 Any client of MLflow can use what is registered, without knowing Foveal's own code paths:

@@ -2,8 +2,8 @@ from .artifacts.benchmark_plot import draw_latency_accuracy
 from .artifacts.evaluation_plots import draw_evaluation, worst
 from .comparison import Comparison, MetricPair, TextPair
 from .decisions.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
-from .decisions.history import BY_HAND, RELEASE, Grounds, History, Reign
-from .decisions.status import Standing
+from .decisions.history import BY_HAND, RELEASE, ChampionPeriod, History, Rationale
+from .decisions.status import ModelSummary
 from .description import DataFacts, Release, check_name
 from .registry import Registry
 from .relocation import former_roots, relocate, require_in_place, shown_folder
@@ -15,15 +15,15 @@ __all__ = [
     "CHAMPION",
     "PREVIOUS_CHAMPION",
     "RELEASE",
+    "ChampionPeriod",
     "Comparison",
     "DataFacts",
-    "Grounds",
     "History",
     "MetricPair",
+    "ModelSummary",
+    "Rationale",
     "Registry",
-    "Reign",
     "Release",
-    "Standing",
     "TextPair",
     "check_name",
     "draw_evaluation",

@@ -90,7 +90,7 @@ class Release:
             raise BudgetError(
                 "a benchmark that chose a variant",
                 found=f"none chosen for target {self.report.target.name}: {'; '.join(self.report.reasons)}",
-                mend="relax the target's budget or add precisions",
+                hint="relax the target's budget or add precisions",
             )
         return self.report.of(self.report.chosen)
 
@@ -111,7 +111,7 @@ def check_name(name: str) -> str:
             "a model name of up to 100 letters, digits, '-', '_' and '.', starting with a letter or a digit"
             f" and not ending in {RECORD_SUFFIX}",
             found=repr(name),
-            mend="choose another name",
+            hint="choose another name",
         )
     return name
 
@@ -128,17 +128,17 @@ def check_files(release: Release) -> None:
         raise BundleError(
             "a bundle with its folder and its zip",
             found=f"not both of {bundle.folder} and {bundle.archive}",
-            mend="package the model again",
+            hint="package the model again",
         )
     if (found := sha256_file(bundle.archive)) != bundle.sha256:
         raise BundleError(
-            f"a bundle with sha256 {bundle.sha256}", found=f"{bundle.archive} with {found}", mend="package it again"
+            f"a bundle with sha256 {bundle.sha256}", found=f"{bundle.archive} with {found}", hint="package it again"
         )
     if release.reference is not None and not release.reference.is_file():
         raise RegistryError(
             "a Parquet file as drift reference",
             found=f"nothing at {release.reference}",
-            mend="build the reference first, or release without one",
+            hint="build the reference first, or release without one",
         )
 
 
@@ -243,7 +243,7 @@ def version_tags(release: Release) -> dict[str, str]:
         "task": release.chosen.artifact.spec.task.value,
     }
     if clash := sorted(tags.keys() & release.tags.keys()):
-        raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", mend="rename them")
+        raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", hint="rename them")
     return {**release.tags, **tags}
 
 

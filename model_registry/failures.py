@@ -11,10 +11,10 @@ from components.errors import RegistryError
 _STORES = frozenset(
     {"azure", "boto3", "botocore", "google", "mlflow", "requests", "s3transfer", "sqlalchemy", "urllib3"}
 )
-_MOST = 400  # characters of another library's words
+_MAX = 400  # characters of another library's words
 _SQL = re.compile(r"\s*(\[SQL:|\(Background on this error).*", re.DOTALL)
 _RESUME = "then run the same command again, which repeats nothing that is finished"
-_MENDS = (
+_HINTS = (
     (r"database is locked|database table is locked",
      f"another program holds the database: end it, or wait; {_RESUME}"),
     (r"disk is full|no space left|disk quota exceeded|error 28\b", f"free some disk space, {_RESUME}"),
@@ -40,10 +40,10 @@ def mlflow_errors(doing: str) -> Iterator[None]:
         if type(error).__module__.partition(".")[0] not in _STORES:
             raise
         words = " ".join(_SQL.sub("", str(error)).split()) or type(error).__name__
-        found = words if len(words) <= _MOST else f"{words[:_MOST]}…"
-        raise RegistryError(f"MLflow {doing}", found=found, mend=mend_of(str(error))) from error
+        found = words if len(words) <= _MAX else f"{words[:_MAX]}…"
+        raise RegistryError(f"MLflow {doing}", found=found, hint=hint_of(str(error))) from error
 
 
-def mend_of(words: str) -> str:
+def hint_of(words: str) -> str:
     """What to do about a failure of a store, by its words."""
-    return next((mend for pattern, mend in _MENDS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE)
+    return next((hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE)

@@ -21,9 +21,9 @@ from model_registry.comparison import Comparison, compare, comparison_url
 from model_registry.decisions import aliases
 from model_registry.decisions import decide as deciding
 from model_registry.decisions.aliases import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
-from model_registry.decisions.history import Grounds, History, Reign, bound_hashes
+from model_registry.decisions.history import ChampionPeriod, History, Rationale, bound_hashes
 from model_registry.decisions.record import Record
-from model_registry.decisions.status import Standing, registered_names, standing_of
+from model_registry.decisions.status import ModelSummary, registered_names, summarise_model
 from model_registry.description import Release, check_files, check_name, version_tags
 from model_registry.facts import facts_of, hashes_of
 from model_registry.failures import mlflow_errors
@@ -102,21 +102,21 @@ class Registry:
                 return version
         expected = f"version {which} of {name}" if number is not None else f"a version of {name} with alias {which}"
         if versions:
-            raise RegistryError(expected, found=_listing(versions), mend="choose one of these")
+            raise RegistryError(expected, found=_listing(versions), hint="choose one of these")
         raise NotRegisteredError(
             expected,
             found=f"no model of that name, only {self._names() or 'none at all'}",
-            mend="release it first, or check the name and the tracking URI",
+            hint="release it first, or check the name and the tracking URI",
         )
 
-    def standings(self) -> tuple[Standing, ...]:
+    def model_summaries(self) -> tuple[ModelSummary, ...]:
         """How every registered model stands; reads only, so that it may be asked every few seconds.
 
         Raises:
             RegistryError: MLflow failed.
         """
         with mlflow_errors("to list models"):
-            return tuple(standing_of(self._record(name)) for name in registered_names(self._store))
+            return tuple(summarise_model(self._record(name)) for name in registered_names(self._store))
 
     def set_alias(self, name: str, alias: str, version: int) -> ModelVersion:
         """Give an alias to a version; it leaves the version that had it.
@@ -126,13 +126,13 @@ class Registry:
             RegistryError: no such version, or MLflow refuses the alias.
         """
         if alias in (CHAMPION, PREVIOUS_CHAMPION):
-            raise ConfigError("an alias of your own", found=alias, mend="promote or roll back, which keeps the record")
+            raise ConfigError("an alias of your own", found=alias, hint="promote or roll back, which keeps the record")
         self.get(name, version)
         with mlflow_errors(f"to set alias {alias}"):
             self._record(name).set_alias(alias, version)
         return self.get(name, version)
 
-    def promote(self, name: str, version: int, grounds: Grounds | None = None) -> ModelVersion:
+    def promote(self, name: str, version: int, rationale: Rationale | None = None) -> ModelVersion:
         """Make a version the champion; the one before it becomes `previous_champion`.
 
         The decision is appended to the record, then the aliases follow; a kill at any moment leaves one champion, and
@@ -145,15 +145,15 @@ class Registry:
         """
         self.verify(self.get(name, version))
         with mlflow_errors(f"to promote {name}/{version}"):
-            deciding.promote(self._record(name), version, grounds or Grounds())
+            deciding.promote(self._record(name), version, rationale or Rationale())
         return self.get(name, version)
 
-    def rollback(self, name: str, grounds: Grounds | None = None, to: int | None = None) -> ModelVersion:
+    def rollback(self, name: str, rationale: Rationale | None = None, to: int | None = None) -> ModelVersion:
         """Make the champion before this one the champion again; a second rollback goes back further.
 
         Arguments:
             name: of the model.
-            grounds: why, and by whom.
+            rationale: why, and by whom.
             to: a version that was in production before, instead of the last one.
 
         Raises:
@@ -168,10 +168,10 @@ class Registry:
             version, champion = deciding.back(self._record(name), to)
         self.verify(self.get(name, version))
         with mlflow_errors(f"to roll {name} back"):
-            deciding.roll_back(self._record(name), grounds or Grounds(), version, champion)
+            deciding.roll_back(self._record(name), rationale or Rationale(), version, champion)
         return self.get(name, CHAMPION)
 
-    def reject(self, name: str, version: int, grounds: Grounds | None = None) -> ModelVersion:
+    def reject(self, name: str, version: int, rationale: Rationale | None = None) -> ModelVersion:
         """Record that a version was not promoted, and why; it is no challenger any more.
 
         Raises:
@@ -179,7 +179,7 @@ class Registry:
         """
         self.get(name, version)
         with mlflow_errors(f"to reject {name}/{version}"):
-            deciding.reject(self._record(name), version, grounds or Grounds())
+            deciding.reject(self._record(name), version, rationale or Rationale())
         return self.get(name, version)
 
     def history(self, name: str) -> History:
@@ -191,14 +191,14 @@ class Registry:
         """All decisions on a model, oldest first. A number is missing where another one was first."""
         return self.history(name).decisions
 
-    def champion_at(self, name: str, time: datetime) -> Reign | None:
+    def champion_at(self, name: str, time: datetime) -> ChampionPeriod | None:
         """Which version was in production at a moment, since when, until when, and by which decisions; None for none.
 
         Raises:
             ConfigError: the time has no zone.
         """
         if time.tzinfo is None:
-            raise ConfigError("a time with its zone", found=str(time), mend="e.g. datetime.now(UTC)")
+            raise ConfigError("a time with its zone", found=str(time), hint="e.g. datetime.now(UTC)")
         return self.history(name).champion_at(time)
 
     def log_dataset(self, name: str, dataset: DatasetVersion, run_id: str | None = None) -> str:
@@ -351,7 +351,7 @@ class Registry:
                 raise RegistryError(
                     "a version that Foveal released",
                     found=f"{version.name}/{version.version} without {runs.PARAMETERS}",
-                    mend="release the model again",
+                    hint="release the model again",
                 )
             try:
                 found: dict[str, Any] = json.loads(read_regular_text(stored))
@@ -359,7 +359,7 @@ class Registry:
                 raise RegistryError(
                     f"{runs.PARAMETERS} of {version.name}/{version.version} as Foveal wrote it",
                     found=f"a file that was changed or damaged: {' '.join(str(error).split())}",
-                    mend="release the model again",
+                    hint="release the model again",
                 ) from error
             return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.errors import RegistryError
-from model_registry.failures import mend_of
+from model_registry.failures import hint_of
 
 _UPDATES = (  # each address below the former root becomes one below the new root
     "update experiments set artifact_location = :new || substr(artifact_location, :rest)"
@@ -57,7 +57,7 @@ def require_in_place(database: Path, artifact_root: str) -> None:
         raise RegistryError(
             f"a storage root where it was made, with its artifacts at {shown_folder(former[0])}",
             found=f"one that was moved or copied, as {database} has its own beside it",
-            mend="foveal doctor --relocate, which writes the new place into its database",
+            hint="foveal doctor --relocate, which writes the new place into its database",
         )
 
 
@@ -87,7 +87,7 @@ def _connected(database: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise RegistryError(
-            "a SQLite database that can be read and written", found=f"{database}: {error}", mend=mend_of(str(error))
+            "a SQLite database that can be read and written", found=f"{database}: {error}", hint=hint_of(str(error))
         ) from error
 
 

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from components import telemetry
 from components.errors import ConfigError, RegistryError, UnavailableError
 from components.files import replacing
-from model_registry.failures import mend_of, mlflow_errors
+from model_registry.failures import hint_of, mlflow_errors
 from model_registry.relocation import require_in_place
 
 _SERVERS = ("http", "https")
@@ -85,7 +85,7 @@ def sqlite_uri(database: Path) -> str:
     from sqlalchemy import URL
 
     if "?" in str(database.resolve()):
-        raise ConfigError("a storage root without a question mark in its path", found=str(database), mend="rename it")
+        raise ConfigError("a storage root without a question mark in its path", found=str(database), hint="rename it")
     return URL.create("sqlite", database=str(database.resolve())).render_as_string()
 
 
@@ -136,13 +136,13 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
         raise ConfigError(
             f"a tracking URI with sqlite:///, {', '.join(s + '://' for s in (*_SERVERS, *_DATABASES))}",
             found=repr(tracking_uri),
-            mend="e.g. sqlite:////absolute/path/mlflow.db; MLflow has retired plain folders (mlruns)",
+            hint="e.g. sqlite:////absolute/path/mlflow.db; MLflow has retired plain folders (mlruns)",
         )
     elif artifact_root is None:
         raise ConfigError(
             "an artifact root beside a database",
             found=f"only {scheme}:, for which MLflow would write artifacts to the working directory",
-            mend="give artifact_root (FOVEAL_ARTIFACTS), a folder or a URI such as s3://bucket/foveal",
+            hint="give artifact_root (FOVEAL_ARTIFACTS), a folder or a URI such as s3://bucket/foveal",
         )
     root = None if artifact_root is None else _as_uri(artifact_root)
     with _one_at_a_time(tracking_uri) if scheme == "postgresql" else nullcontext():
@@ -187,13 +187,13 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
         raise UnavailableError(
             "the driver of a PostgreSQL tracking URI",
             found=str(error),
-            mend="pip install 'foveal[servers]', and write the URI as postgresql+psycopg2://…",
+            hint="pip install 'foveal[servers]', and write the URI as postgresql+psycopg2://…",
         ) from error
     except SQLAlchemyError as error:
         raise RegistryError(
             "a PostgreSQL database that can be opened",
             found=str(getattr(error, "orig", error)).strip(),
-            mend="check the tracking URI, the password and that the server runs",
+            hint="check the tracking URI, the password and that the server runs",
         ) from error
     with connection:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": _OPENING})
@@ -208,7 +208,7 @@ def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
     named = make_url(tracking_uri).database
     if not named or named == ":memory:":
         raise ConfigError(
-            "a SQLite file", found=repr(tracking_uri), mend="name one, e.g. sqlite:////absolute/path/mlflow.db"
+            "a SQLite file", found=repr(tracking_uri), hint="name one, e.g. sqlite:////absolute/path/mlflow.db"
         )
     database = Path(named).resolve()
     uri = sqlite_uri(database)
@@ -247,7 +247,7 @@ def _check_database(database: Path) -> None:
             if locked
             else "a SQLite database that can be opened, or a place to make one",
             found=f"{database}: {error}",
-            mend=mend_of(str(error)) if locked else "check the path and its permissions; move a damaged file aside",
+            hint=hint_of(str(error)) if locked else "check the path and its permissions; move a damaged file aside",
         ) from error
 
 
@@ -263,6 +263,6 @@ def _check_server(tracking_uri: str) -> None:
         raise RegistryError(
             f"an MLflow server at {tracking_uri}",
             found=str(error),
-            mend="start it (mlflow server …) and run the same command again, which repeats nothing that is finished; "
+            hint="start it (mlflow server …) and run the same command again, which repeats nothing that is finished; "
             "or unset MLFLOW_TRACKING_URI to use the embedded store",
         ) from error

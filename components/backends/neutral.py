@@ -38,7 +38,7 @@ def private_folder() -> Iterator[Path]:
         raise UnavailableError(
             "a folder for temporary files without an apostrophe in its path, which Ultralytics drops",
             found=place,
-            mend="set TMPDIR to another folder",
+            hint="set TMPDIR to another folder",
         )
     with tempfile.TemporaryDirectory(prefix="foveal-model-") as folder:
         yield Path(folder)

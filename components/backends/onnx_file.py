@@ -38,7 +38,7 @@ INPUT = "images"
 SPEC_KEY = "foveal.spec"
 HISTORY_KEY = "foveal.history"
 MAX_IR_VERSION = 64  # far above today's 13
-MOST_BYTES = 2**31  # of a protobuf; what is larger is read for nothing
+MAX_BYTES = 2**31  # of a protobuf; what is larger is read for nothing
 MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
 _TASK_OF = {
     Head.YOLO: TaskType.DETECT,
@@ -96,12 +96,12 @@ def read_onnx(path: Path, *, outside: bool = False) -> Any:
     import onnx
 
     if not path.is_file():
-        raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
-    if (size := path.stat().st_size) >= MOST_BYTES:
+        raise ModelError("a model file", found=f"nothing at {path}", hint="check the path")
+    if (size := path.stat().st_size) >= MAX_BYTES:
         raise ModelError(
             "an ONNX file of under 2 GB, which no protobuf exceeds",
             found=f"{size:,} bytes in {path}",
-            mend="export it with its weights in a file beside it",
+            hint="export it with its weights in a file beside it",
         )
     try:
         model = onnx.load(path, load_external_data=False)
@@ -113,7 +113,7 @@ def read_onnx(path: Path, *, outside: bool = False) -> Any:
         raise
     except Exception as error:
         found = f"{path.name}: {one_line(error)}"
-        raise ModelError("a whole ONNX model", found=found, mend="export it again") from error
+        raise ModelError("a whole ONNX model", found=found, hint="export it again") from error
     return model
 
 
@@ -171,7 +171,7 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
         raise ModelError(
             f"a model that says what it means (metadata {SPEC_KEY})",
             found=f"none in {name}",
-            mend="open it with open_model, which adds it",
+            hint="open it with open_model, which adds it",
         )
     try:
         spec = load(VisionSpec, json.loads(entries[SPEC_KEY]))
@@ -198,14 +198,14 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
         raise ModelError(
             f"one input {INPUT!r}, uint8 (batch, {', '.join(map(str, wanted))})",
             found=f"{'; '.join(f'{i.name} {i.dtype} {i.shape}' for i in inputs) or 'none'} in {name}",
-            mend="open it with open_model, which puts the pre-processing into the graph",
+            hint="open it with open_model, which puts the pre-processing into the graph",
         )
     shape = outputs[0].shape if outputs else ()
     if shape and not _fits(spec, shape):
         raise ModelError(
             f"an output of a {spec.head} head with {len(spec.class_names)} classes",
             found=f"shape {shape} in {name}",
-            mend="give the class names that the model was trained with",
+            hint="give the class names that the model was trained with",
         )
 
 
@@ -220,11 +220,11 @@ def require_fit(spec: VisionSpec, name: str) -> None:
         raise ModelError(
             f"an image scaled to at least the {spec.input_size} that are cropped of it",
             found=f"resize {spec.resize} and fit {spec.fit} in {name}",
-            mend="give a larger resize, or a smaller crop",
+            hint="give a larger resize, or a smaller crop",
         )
     if spec.interpolation is not Interpolation.BILINEAR and spec.fit is Fit.LETTERBOX:
         raise ModelError(
-            "a letterbox, which is bilinear", found=f"{spec.interpolation} in {name}", mend="leave interpolation out"
+            "a letterbox, which is bilinear", found=f"{spec.interpolation} in {name}", hint="leave interpolation out"
         )
 
 
@@ -337,7 +337,7 @@ def _settle_external(model: Any, path: Path, allowed: bool) -> None:
         raise ModelError(
             "an ONNX file that holds its own weights",
             found=f"{path.name} keeps them in {', '.join(places[:3])}",
-            mend="open it with open_model, which takes them up",
+            hint="open it with open_model, which takes them up",
         )
     _require_beside(path, places)
     load_external_data_for_model(model, str(path.parent.resolve()))
@@ -366,7 +366,7 @@ def _require_beside(path: Path, places: Sequence[str]) -> tuple[Path, ...]:
             raise ModelError(
                 "weights in files beside the model",
                 found=f"{path.name} keeps them in {place!r}" + (", where nothing is" if inside else ""),
-                mend="put the .data file next to the model, or export into one file",
+                hint="put the .data file next to the model, or export into one file",
             )
         files.append(folder / place)
     return tuple(files)
@@ -383,7 +383,7 @@ def weight_files(path: Path) -> tuple[Path, ...]:
     with open_regular(path) as file:
         start, size = file.read(2), os.fstat(file.fileno()).st_size
     first_is_ir_version = len(start) == 2 and start[0] == 8 and start[1] <= MAX_IR_VERSION
-    if not first_is_ir_version or size >= MOST_BYTES:
+    if not first_is_ir_version or size >= MAX_BYTES:
         return ()
     try:
         places = _external_places(onnx.load(path, load_external_data=False))

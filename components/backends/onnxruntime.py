@@ -41,7 +41,7 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UnavailableError("onnxruntime", found=one_line(error), mend="pip install onnxruntime") from error
+        raise UnavailableError("onnxruntime", found=one_line(error), hint="pip install onnxruntime") from error
     onnxruntime.set_default_logger_severity(_ERRORS)
     return onnxruntime
 
@@ -68,7 +68,7 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
         raise UnavailableError(
             f"onnxruntime with {provider}",
             found=", ".join(runtime.get_available_providers()),
-            mend="install onnxruntime-gpu, or choose the device cpu",
+            hint="install onnxruntime-gpu, or choose the device cpu",
         )
     try:
         session = runtime.InferenceSession(source, options, providers=[provider], enable_fallback=0)
@@ -79,7 +79,7 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
         raise UnavailableError(
             f"a machine where {provider} works",
             found=f"only {session.get_providers()[0]}",
-            mend="install its driver and libraries, or choose the device cpu",
+            hint="install its driver and libraries, or choose the device cpu",
         )
     return session
 
@@ -107,7 +107,7 @@ def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float)
 
 def _still_running(limit_s: float) -> ModelError:
     return ModelError(
-        f"a model that answers within {limit_s:g} s", found="one that was still running", mend="export it again"
+        f"a model that answers within {limit_s:g} s", found="one that was still running", hint="export it again"
     )
 
 

@@ -26,7 +26,7 @@ def _import_openvino() -> Any:
         with telemetry.reporter_hidden():
             import openvino
     except ImportError as error:
-        raise UnavailableError("OpenVINO", found=one_line(error), mend="pip install openvino") from error
+        raise UnavailableError("OpenVINO", found=one_line(error), hint="pip install openvino") from error
     return openvino
 
 

@@ -37,7 +37,7 @@ class OpenSession(ABC):
 
     def run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
         if self._closed:
-            raise ModelError("an open session", found="one that was closed", mend="open the artifact again")
+            raise ModelError("an open session", found="one that was closed", hint="open the artifact again")
         check_batch(batch, self._artifact.spec.input_size)
         try:
             if len(batch) == 1 or free_batch(self._artifact):
@@ -72,10 +72,10 @@ def check_batch(batch: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> No
     wanted = (*input_size, 3)
     if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
         found = f"dtype {batch.dtype}" if isinstance(batch, np.ndarray) else type(batch).__name__
-        raise ModelError("a uint8 array", found=found, mend="pass pixels as they are: the model scales them itself")
+        raise ModelError("a uint8 array", found=found, hint="pass pixels as they are: the model scales them itself")
     if batch.ndim != 4 or batch.shape[1:] != wanted or not len(batch):
         raise ModelError(
-            f"a batch of shape (n, {', '.join(map(str, wanted))})", found=str(batch.shape), mend="fit the images first"
+            f"a batch of shape (n, {', '.join(map(str, wanted))})", found=str(batch.shape), hint="fit the images first"
         )
 
 
@@ -90,13 +90,13 @@ def check_artifact(artifact: ModelArtifact, formats: frozenset[Format], backend:
             f"a model file in a format that {backend} runs ({', '.join(sorted(formats))})", found=artifact.format.value
         )
     if not artifact.path.is_file():
-        raise ModelError("a model file", found=f"nothing at {artifact.path}", mend="make or fetch it again")
+        raise ModelError("a model file", found=f"nothing at {artifact.path}", hint="make or fetch it again")
     found = sha256_file(artifact.path)
     if found != artifact.sha256:
         raise ModelError(
             f"{artifact.path.name} with sha256 {artifact.sha256[:12]}…",
             found=f"{found[:12]}…: the file has changed",
-            mend="describe it again if the change is meant, else restore it",
+            hint="describe it again if the change is meant, else restore it",
         )
 
 

@@ -43,9 +43,9 @@ class TensorRt:
     def open(self, artifact: ModelArtifact, *, device: str = "gpu", threads: int = 0) -> TensorRtSession:
         reason = self.unavailable_reason()
         if reason:
-            raise UnavailableError("a machine where TensorRT works", found=reason, mend="choose another backend")
+            raise UnavailableError("a machine where TensorRT works", found=reason, hint="choose another backend")
         if device not in {"gpu", "cuda"}:
-            raise UnavailableError("the device gpu", found=repr(device), mend="TensorRT runs on NVIDIA GPUs only")
+            raise UnavailableError("the device gpu", found=repr(device), hint="TensorRT runs on NVIDIA GPUs only")
         check_artifact(artifact, self.formats, self.name)
         return TensorRtSession(artifact, _build(artifact))
 
@@ -91,7 +91,7 @@ class TensorRtSession(OpenSession):
 
         if len(batch) > MAX_BATCH:
             raise ModelError(
-                f"a batch of at most {MAX_BATCH}", found=f"{len(batch)} images", mend="pass smaller batches"
+                f"a batch of at most {MAX_BATCH}", found=f"{len(batch)} images", hint="pass smaller batches"
             )
         source = self._artifact.inputs[0].name
         images = torch.from_numpy(np.ascontiguousarray(batch)).cuda()

@@ -21,7 +21,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UnavailableError("torch", found=one_line(error), mend="pip install torch") from error
+        raise UnavailableError("torch", found=one_line(error), hint="pip install torch") from error
     return torch
 
 
@@ -48,7 +48,7 @@ class TorchScript:
         torch = _import_torch()
         place = "cuda" if device == "gpu" else device
         if place.startswith("cuda") and not torch.cuda.is_available():
-            raise UnavailableError(f"the torch device {device!r}", found="no CUDA device", mend="choose the device cpu")
+            raise UnavailableError(f"the torch device {device!r}", found="no CUDA device", hint="choose the device cpu")
         if threads:
             torch.set_num_threads(threads)
         try:

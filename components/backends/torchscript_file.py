@@ -25,7 +25,7 @@ def describe_torchscript(path: Path) -> ModelArtifact:
         ModelError: the file is missing, corrupt, or does not say what it means.
     """
     if not path.is_file():
-        raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
+        raise ModelError("a model file", found=f"nothing at {path}", hint="check the path")
     spec, history = parse_metadata(read_extra_files(path, (SPEC_KEY, HISTORY_KEY)), path.name)
     if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
         raise ModelError(f"an input size of 1 to {MAX_SIDE} px", found=f"{spec.input_size} in {path.name}")

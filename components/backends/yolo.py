@@ -84,7 +84,7 @@ _OFFLINE: dict[str, dict[str, Callable[..., Any]]] = {  # its own switch leaves 
 
 
 def _unavailable(found: str) -> UnavailableError:
-    return UnavailableError("Ultralytics, which YOLO training and .pt files need", found=found, mend=INSTALL)
+    return UnavailableError("Ultralytics, which YOLO training and .pt files need", found=found, hint=INSTALL)
 
 
 def has_ultralytics() -> bool:
@@ -160,12 +160,12 @@ def load_yolo(path: Path, *, trust: bool) -> Any:
         ModelError: the file is missing, is not an Ultralytics checkpoint, or contradicts itself.
     """
     if not path.is_file():
-        raise ModelError("a model file", found=f"nothing at {path}", mend="check the path")
+        raise ModelError("a model file", found=f"nothing at {path}", hint="check the path")
     if not trust:
         raise UntrustedModelError(
             "your word that this file is trusted",
             found=f"{path.name}, a pickle that can run any code when it is loaded",
-            mend="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
+            hint="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
             "an ONNX export needs no trust",
         )
     ultralytics = import_ultralytics()
@@ -178,7 +178,7 @@ def load_yolo(path: Path, *, trust: bool) -> Any:
         raise
     except Exception as error:
         raise ModelError(
-            "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", mend="export it again"
+            "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", hint="export it again"
         ) from error
 
 

@@ -15,7 +15,7 @@ from components.contracts import (
 from components.images.reading import read_image
 from components.vision import VisionTask, task_for, task_kind
 from components.vision.agreement import agreement
-from components.vision.chance import LEVEL, luck
+from components.vision.chance import LEVEL, compare_with_chance
 
 IMAGES = 128  # looked at, at most
 
@@ -89,7 +89,7 @@ def _chance(
 ) -> tuple[Check, bool]:
     """The check, and whether it is so clear that no more images are needed."""
     spec, kind = artifact.spec, task_kind(artifact.spec.task)
-    found = luck(predictions, [image.truth for image in images], classes=len(spec.class_names))
+    found = compare_with_chance(predictions, [image.truth for image in images], classes=len(spec.class_names))
     reason = f"{found.hits} of {found.of} {kind.hits} in {len(images)} images, {found.expected:.1f} by chance"
     verdict = Verdict.FAIL if found.at_chance else Verdict.PASS if found.p <= LEVEL else Verdict.NOT_EVALUATED
     rate = found.hits / found.of if found.of else None

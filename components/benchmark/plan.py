@@ -25,7 +25,7 @@ def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[V
     original = next((artifact for artifact in artifacts if artifact.precision is Precision.FP32), None)
     if original is None:
         found = ", ".join(artifact.path.name for artifact in artifacts) or "no artifact"
-        raise ModelError("an FP32 artifact as the baseline", found=found, mend="pass the unoptimized model, too")
+        raise ModelError("an FP32 artifact as the baseline", found=found, hint="pass the unoptimized model, too")
     for artifact in artifacts:
         _require_usable(artifact)
     labels = _labels(artifacts)
@@ -37,7 +37,7 @@ def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[V
             raise ConfigError(
                 f"backends of target {target.name} that run {', '.join(sorted({a.format for a in artifacts}))} files",
                 found=f"{backend}, which runs {', '.join(sorted(formats))}",
-                mend=f"remove {backend} from the target's backends",
+                hint=f"remove {backend} from the target's backends",
             )
         variants += [Variant(f"{labels[k]} · {backend}", artifacts[k], backend) for k in runnable]
     of_original = [variant for variant in variants if variant.artifact is original]
@@ -52,12 +52,12 @@ def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[V
 
 def _require_usable(artifact: ModelArtifact) -> None:
     if not artifact.path.is_file():
-        raise ModelError("a model file", found=f"nothing at {artifact.path}", mend="make it again")
+        raise ModelError("a model file", found=f"nothing at {artifact.path}", hint="make it again")
     if not free_batch(artifact) and artifact.inputs[0].shape[0] != 1:
         raise ModelError(
             f"{artifact.path.name} with a free batch axis, or one of 1",
             found=f"a fixed batch of {artifact.inputs[0].shape[0]}",
-            mend="export it with a dynamic batch axis",
+            hint="export it with a dynamic batch axis",
         )
 
 

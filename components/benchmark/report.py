@@ -9,7 +9,7 @@ import numpy as np
 
 from components.benchmark.environment import describe_machine
 from components.benchmark.selection import choose
-from components.benchmark.trial import Trial
+from components.benchmark.variant_run import VariantRun
 from components.benchmark.verdicts import Evidence, check_budget
 from components.contracts import BenchmarkReport, LabelledImage, Latency, Measurement, Prediction, Target
 from components.statistics.differences import Difference
@@ -21,8 +21,8 @@ _NO_LATENCY = Latency(0, None, None, None, None)
 
 
 def build_report(
-    trials: Sequence[Trial],
-    twin: Trial,
+    trials: Sequence[VariantRun],
+    twin: VariantRun,
     target: Target,
     images: Sequence[LabelledImage],
     *,
@@ -69,7 +69,7 @@ def build_report(
     return choose_again(report, accept_noise=accept_noise)
 
 
-def noise_of(baseline: Trial, twin: Trial) -> float | None:
+def noise_of(baseline: VariantRun, twin: VariantRun) -> float | None:
     """The run's noise floor so far; None where one of the pair failed, or of too few rounds."""
     return None if baseline.error or twin.error else noise_floor(baseline.calls_ms, twin.calls_ms)
 
@@ -86,7 +86,7 @@ def choose_again(report: BenchmarkReport, *, accept_noise: bool) -> BenchmarkRep
     return replace(report, chosen=chosen, reasons=reasons)
 
 
-def _accuracy(trial: Trial, truths: Sequence[Prediction]) -> dict[str, float]:
+def _accuracy(trial: VariantRun, truths: Sequence[Prediction]) -> dict[str, float]:
     """Metric → value; one that is undefined on these images is left out."""
     if trial.error:
         return {}
@@ -94,7 +94,7 @@ def _accuracy(trial: Trial, truths: Sequence[Prediction]) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 
-def _difference(baseline: Trial, trial: Trial, truths: Sequence[Prediction]) -> Difference | None:
+def _difference(baseline: VariantRun, trial: VariantRun, truths: Sequence[Prediction]) -> Difference | None:
     """The trial's accuracy against the baseline's on the same images; None where one of them is missing."""
     if trial is baseline or trial.error or baseline.error:
         return None
@@ -103,7 +103,7 @@ def _difference(baseline: Trial, trial: Trial, truths: Sequence[Prediction]) -> 
     return pair.overall(np.ones(len(truths), np.bool_))
 
 
-def _measurement(trial: Trial, baseline: Trial, evidence: Evidence, target: Target) -> Measurement:
+def _measurement(trial: VariantRun, baseline: VariantRun, evidence: Evidence, target: Target) -> Measurement:
     name, artifact, backend = trial.variant.name, trial.variant.artifact, trial.variant.backend
     if trial.error:
         return Measurement(

@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from components.backends import free_batch
-from components.benchmark.crew import Worker
 from components.benchmark.plan import plan_variants
 from components.benchmark.report import build_report, noise_of
 from components.benchmark.selection import is_busy
-from components.benchmark.trial import Progress, Trial, open_trials, predict, time_rounds
+from components.benchmark.variant_run import Progress, VariantRun, open_variants, predict, time_rounds
+from components.benchmark.worker_client import Worker
 from components.contracts import BATCH, BenchmarkReport, LabelledImage, ModelArtifact, Target
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset
@@ -77,10 +77,10 @@ def run_benchmark(
     variants = plan_variants(artifacts, target)
     with ExitStack() as stack:
         *trials, twin = [
-            Trial(variant, batch if free_batch(variant.artifact) else 1, stack.enter_context(Worker()))
+            VariantRun(variant, batch if free_batch(variant.artifact) else 1, stack.enter_context(Worker()))
             for variant in (*variants, variants[0])
         ]
-        open_trials([*trials, twin], target, dataset.images, timeout_s, advance)
+        open_variants([*trials, twin], target, dataset.images, timeout_s, advance)
         for look in range(MAX_LOOKS):
             time_rounds([*trials, twin], rounds, calls, seed + look, timeout_s, advance)
             if not is_busy(noise_of(trials[0], twin)):
@@ -93,7 +93,9 @@ def run_benchmark(
     return build_report(trials, twin, target, dataset.images, accept_noise=accept_noise)
 
 
-def _predict_all(trials: Sequence[Trial], images: Sequence[LabelledImage], timeout_s: float, advance: Progress) -> None:
+def _predict_all(
+    trials: Sequence[VariantRun], images: Sequence[LabelledImage], timeout_s: float, advance: Progress
+) -> None:
     """Predict all images with exactly the file that was timed, in the process that timed it."""
     total = len(trials) * len(images)
     for number, trial in enumerate(trials):

@@ -28,7 +28,7 @@ def class_ids(names: Sequence[str], among: Sequence[str]) -> list[int]:
         raise IncompatibleError(
             "class names that come once, as they are in another order",
             found=f"{name_some(dict.fromkeys(repeated))} more than once",
-            mend="give each class a name of its own",
+            hint="give each class a name of its own",
         )
     ids = {name: number for number, name in enumerate(among)}
     return [ids.get(name, -1) for name in names]
@@ -56,7 +56,7 @@ def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDat
             f"labels of the model's classes, {', '.join(names)}",
             found=", ".join(f"{name} (images: {count})" for name, count in unknown.items())
             + f" of {dataset.split} in {dataset.root}",
-            mend="label with these names, in any order; where the model's file does not name its classes, "
+            hint="label with these names, in any order; where the model's file does not name its classes, "
             "give class_names in the order of its outputs",
         )
     images = tuple(replace(image, truth=image.truth.renumbered(ids, len(names))) for image in dataset.images)

@@ -109,7 +109,7 @@ def _no_dataset(path: Path) -> DatasetError:
     return DatasetError(
         "a YOLO data.yaml, a folder that holds one, or an image folder split/class/*.jpg",
         found=f"{path}, {other}" if path.exists() else f"nothing at {path}",
-        mend="check the path",
+        hint="check the path",
     )
 
 
@@ -124,7 +124,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
     wrong = [one for one in read if isinstance(one, DatasetError)]
     if wrong and not (only_labelled and len(wrong) < len(named)):
         more = f"; wrong label files: {len(wrong)}" if len(wrong) > 1 else ""
-        raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", mend=wrong[0].mend)
+        raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", hint=wrong[0].hint)
     rows = {name: one for (name, _), one in zip(named, read, strict=True) if not isinstance(one, DatasetError)}
     digest, images, remarks = _digest(TaskType.DETECT, description.names), [], Remarks()
     for name, image in named:
@@ -138,7 +138,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(files)} of {split} in {description.file}",
-            mend=f"the label of the first belongs in {label_file(min(files))}",
+            hint=f"the label of the first belongs in {label_file(min(files))}",
         )
     said = [image for image in images if is_labelled(image.path, description)]
     counts = _count(said, len(files) - len(wrong), left_out=only_labelled)
@@ -197,7 +197,7 @@ def _detections(image: Path, tidied: Tidied[int]) -> Detections:
     try:
         size = image_size(image)
     except ImageError as error:
-        raise DatasetError("images that can be read", found=error.found, mend="mend or remove it") from error
+        raise DatasetError("images that can be read", found=error.found, hint="mend or remove it") from error
     boxes = np.array([box for _, box in tidied.boxes]) * np.array(size * 2)
     ids = np.array([class_id for class_id, _ in tidied.boxes], np.int64)
     return Detections(boxes.astype(np.float32), np.ones(len(ids), np.float32), ids)
@@ -222,7 +222,7 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
             raise DatasetError("images in one folder a class", found=f"{name} beside them in {folder}")
         if name not in one_hot:
             raise DatasetError(
-                "the classes of the training split", found=f"{name} in {folder}", mend="rename or remove that folder"
+                "the classes of the training split", found=f"{name} in {folder}", hint="rename or remove that folder"
             )
         images.append(LabelledImage(source.image_id, local_file(source), Classification(one_hot[name])))
         sha256 = _sha256(local_file(source))
@@ -246,4 +246,4 @@ def _sha256(image: Path) -> str:
         return sha256_file(image)
     except OSError as error:
         detail = f"{image}: {error.strerror}"
-        raise DatasetError("images that can be read", found=detail, mend="mend or remove it") from error
+        raise DatasetError("images that can be read", found=detail, hint="mend or remove it") from error

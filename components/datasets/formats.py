@@ -55,7 +55,7 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
         DatasetError: none of the images is there any more.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ConfigError("a new or empty folder", found=f"{output}, which holds something", mend="name another")
+        raise ConfigError("a new or empty folder", found=f"{output}, which holds something", hint="name another")
     with replacing(output) as aside:
         (aside / "images").mkdir(parents=True)
         places, gone = {}, []
@@ -108,7 +108,7 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
         DatasetError: it is none of these formats, or damaged.
     """
     if not path.exists():
-        raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", mend="check the path")
+        raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", hint="check the path")
     if form in (None, LabelFormat.YOLO):
         if about.task is TaskType.DETECT and (description := find_description(path)):
             return read_yolo(description)
@@ -127,7 +127,7 @@ def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
     raise DatasetError(
         "labels as YOLO (data.yaml, classes.txt or obj.data), COCO or Label Studio export them",
         found=f"none of these in {path}",
-        mend="name the folder that holds that file",
+        hint="name the folder that holds that file",
     )
 
 
@@ -140,7 +140,7 @@ def _documents(folder: Path) -> list[Path]:
     if described := sorted(folder.glob("*.json")):
         if len(described) > 1:
             raise DatasetError(
-                "one file of labels", found=", ".join(file.name for file in described), mend="name the file"
+                "one file of labels", found=", ".join(file.name for file in described), hint="name the file"
             )
         return described
     patterns = ("annotations/*.json", "*/_annotations.coco.json")

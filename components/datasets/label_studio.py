@@ -28,7 +28,7 @@ _HASH = "foveal_sha256"  # a field of a task's data, which Label Studio hands th
 _LOCAL = "/data/local-files/?d="
 _UNNAMED = "rectangle"  # which a rectangle has beside its label, or alone where nobody chose one
 _REMARKS = ("textarea", "rating", "relation")
-_MEND = "in Label Studio choose Export, then JSON"
+_HINT = "in Label Studio choose Export, then JSON"
 
 
 def write_tasks(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
@@ -103,7 +103,7 @@ def read_tasks(document: Any, file: Path) -> tuple[Found, ...]:
         return tuple(_found(task, file) for task in document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         detail = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise DatasetError("the JSON export of Label Studio", found=f"{file}: {detail}", mend=_MEND) from error
+        raise DatasetError("the JSON export of Label Studio", found=f"{file}: {detail}", hint=_HINT) from error
 
 
 def _found(task: dict[str, Any], file: Path) -> Found:
@@ -154,7 +154,7 @@ def _label(region: dict[str, Any], where: str) -> Label:
             raise DatasetError(
                 "rectangles or a single choice, each with one class",
                 found=f"{kind} with {shorten(value)} of {where}",
-                mend=f"label with the configuration {CONFIG} that was exported",
+                hint=f"label with the configuration {CONFIG} that was exported",
             )
 
 

@@ -41,7 +41,7 @@ def match_ids(labels: Iterable[str], images: Sequence[str]) -> dict[str, int]:
         raise DatasetError(
             "one label for one image",
             found=problem,
-            mend="write the labels' ids with as many folders as inference stored",
+            hint="write the labels' ids with as many folders as inference stored",
         )
     return dict(found.places)
 
@@ -59,7 +59,7 @@ def find_matches(labels: Iterable[str], images: Sequence[str], usable: Sequence[
             are earlier attempts at the one that has; of several that all have none the last counts.
     """
     by_id, by_name = _index(images)
-    claims: defaultdict[int, list[str]] = defaultdict(list)
+    stated: defaultdict[int, list[str]] = defaultdict(list)
     ambiguous: dict[str, str] = {}
     for label in labels:
         candidates = by_id.get(label) or _alike(_key(label), by_name)
@@ -69,12 +69,12 @@ def find_matches(labels: Iterable[str], images: Sequence[str], usable: Sequence[
             shown = ", ".join(images[position] for position in candidates[:3])
             ambiguous[label] = f"the label {label} for {len(candidates)} images: {shown}"
         for position in candidates[: len(candidates) == 1]:
-            claims[position].append(label)
-    for position, claimants in claims.items():
+            stated[position].append(label)
+    for position, claimants in stated.items():
         if len(claimants) > 1:
             problem = f"the labels {' and '.join(claimants[:3])} for the image {images[position]}"
             ambiguous |= dict.fromkeys(claimants, problem)
-    places = {claimants[0]: position for position, claimants in claims.items() if len(claimants) == 1}
+    places = {claimants[0]: position for position, claimants in stated.items() if len(claimants) == 1}
     return Matches(places, ambiguous)
 
 

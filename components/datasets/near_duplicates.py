@@ -39,7 +39,7 @@ _THREADS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class Fingerprints:
     """What n pictures look like.
 
     Arguments:
@@ -68,7 +68,7 @@ class Looks:
         return next((int(other) for other in near if _same(self.small[row], self.small[other])), None)
 
 
-def look_at(paths: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> Looks:
+def look_at(paths: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> Fingerprints:
     """Read pictures and keep what is needed to find those that show the same; 3 KB each.
 
     Arguments:
@@ -85,7 +85,7 @@ def look_at(paths: Sequence[Path], progress: Callable[[int, int], None] | None =
             small[row], aspects[row] = picture, aspect
             if progress:
                 progress(row + 1, len(paths))
-    return Looks(np.array([_hash(picture) for picture in small], np.uint64), small, aspects)
+    return Fingerprints(np.array([_hash(picture) for picture in small], np.uint64), small, aspects)
 
 
 def _look(path: Path) -> tuple[npt.NDArray[np.uint8], float]:

@@ -22,7 +22,7 @@ from components.errors import DatasetError, UnavailableError
 from components.files import replacing, sha256_json, write_json
 
 Image = npt.NDArray[np.uint8]
-Mood = Literal["day", "night"]
+Lighting = Literal["day", "night"]
 
 CLASS_NAMES = tuple("0123456789")
 SCENE_SIZES = ((320, 240), (240, 320), (256, 256), (320, 320), (384, 256))  # width, height in px
@@ -61,7 +61,7 @@ def _digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise UnavailableError(
-            "scikit-learn, which ships the digits", found=str(error), mend="pip install scikit-learn"
+            "scikit-learn, which ships the digits", found=str(error), hint="pip install scikit-learn"
         ) from error
     bunch = load_digits()
     return (bunch.images / 16.0).astype(np.float32), bunch.target.astype(np.int64)
@@ -77,7 +77,7 @@ def _photographs() -> tuple[Image, ...]:
         raise UnavailableError(
             "scikit-image and scikit-learn, which ship the photographs",
             found=str(error),
-            mend="pip install scikit-image scikit-learn",
+            hint="pip install scikit-image scikit-learn",
         ) from error
 
     shipped = Path(skimage.__file__).parent / "data"
@@ -170,7 +170,7 @@ def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArra
 def compose_scene(
     pool: npt.NDArray[np.int64],
     rng: np.random.Generator,
-    mood: Mood = "day",
+    mood: Lighting = "day",
     photographs: Sequence[int] | None = None,
 ) -> tuple[Image, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """One labelled scene.
@@ -247,7 +247,7 @@ def _nightfall(scene: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.
 
 
 def _write_scene(
-    folder: Path, split: str, number: int, pool: npt.NDArray[np.int64], rng: np.random.Generator, mood: Mood
+    folder: Path, split: str, number: int, pool: npt.NDArray[np.int64], rng: np.random.Generator, mood: Lighting
 ) -> None:
     image, classes, boxes = compose_scene(pool, rng, mood)
     height, width = image.shape[:2]
@@ -281,7 +281,7 @@ def _once(folder: Path, key: dict[str, Any], fill: Callable[[Path], None]) -> No
     key = {**key, "recipe": RECIPE}
     marker = folder / "digits.json"
     if folder.exists() and not marker.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError("a new or empty folder", found=f"{folder}, which holds something else", mend="name another")
+        raise DatasetError("a new or empty folder", found=f"{folder}, which holds something else", hint="name another")
     if not (marker.exists() and sha256_json(key) in marker.read_text()):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
@@ -289,7 +289,7 @@ def _once(folder: Path, key: dict[str, Any], fill: Callable[[Path], None]) -> No
             write_json(aside / "digits.json", {**key, "key": sha256_json(key)})
 
 
-def _mood(split: str) -> Mood:
+def _mood(split: str) -> Lighting:
     return "night" if split.endswith("night") else "day"
 
 

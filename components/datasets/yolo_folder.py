@@ -56,7 +56,7 @@ def class_folder(class_name: str) -> str:
     """
     if not class_name or class_name.startswith(".") or set(class_name) & set('/\\:*?"<>|\0'):
         raise ConfigError(
-            "class names that can be folders", found=repr(class_name), mend="choose the format label-studio or coco"
+            "class names that can be folders", found=repr(class_name), hint="choose the format label-studio or coco"
         )
     return class_name
 

@@ -171,7 +171,7 @@ def _class_names(names: Any, count: Any, described: Description) -> tuple[str, .
             "a name for each class id from 0 on", found=f"names for the ids {shorten(sorted(by_id))} in {file}"
         )
     if isinstance(count, int) and count != len(by_id):
-        raise DatasetError(f"{count} names, as nc says", found=f"{len(by_id)} in {file}", mend="correct nc or names")
+        raise DatasetError(f"{count} names, as nc says", found=f"{len(by_id)} in {file}", hint="correct nc or names")
     return tuple(by_id[key] for key in range(len(by_id)))
 
 
@@ -185,7 +185,7 @@ def _read_darknet(file: Path) -> Description:
     described = Description(file, file.parent, (), frozenset({5}), {})
     listed = [path for path in described.candidates(values.get("names", "obj.names")) if path.is_file()]
     if not listed:
-        raise DatasetError("a file of class names", found=f"none named in {file}", mend="add names = obj.names")
+        raise DatasetError("a file of class names", found=f"none named in {file}", hint="add names = obj.names")
     splits = {split: (values[split],) for split in _SPLITS if values.get(split)}
     return replace(described, names=_read_names(listed[0]), splits=splits, keys=tuple(values), empty_is_word=False)
 
@@ -220,7 +220,7 @@ def split_places(description: Description, split: str) -> list[Path]:
             raise DatasetError(
                 "a folder of images or a .txt list of them",
                 found=f"nothing at {places[0]}",
-                mend=f"correct {name} or path in {description.file}: relative paths start at its folder"
+                hint=f"correct {name} or path in {description.file}: relative paths start at its folder"
                 f"{description.like('path')}{fetched}",
             )
     return [next(filter(Path.exists, places)) for places in candidates]
@@ -235,7 +235,7 @@ def synonym(split: str, splits: Iterable[str]) -> str | None:
 def no_split(split: str, where: Path, known: Iterable[str], hint: str = "") -> DatasetError:
     """Say that there is no such split, and which there are."""
     found = ", ".join(known) or "no splits"
-    return DatasetError(f"the split {split} in {where}", found=found, mend=f"name one of these, or add it{hint}")
+    return DatasetError(f"the split {split} in {where}", found=found, hint=f"name one of these, or add it{hint}")
 
 
 def split_images(place: Path, description: Description) -> list[Path]:
@@ -306,7 +306,7 @@ def _parse_row(fields: list[str], where: str, description: Description) -> Row:
         raise DatasetError(
             "coordinates from 0 to 1",
             found=f"{problem}, {' '.join(fields)[:60]!r}, in {where}",
-            mend="divide x and width by the image's width, y and height by its height",
+            hint="divide x and width by the image's width, y and height by its height",
         )
     return (class_id, *box)
 

@@ -1,12 +1,12 @@
-from .ab_verdict import AbPlan, judge, undecided
+from .ab_verdict import AbPlan, evaluate_ab, undecided
 from .gate_policy import GatePolicy
-from .gates import Exam, run_gates
+from .gates import EvaluationSet, run_gates
 
 __all__ = [
     "AbPlan",
-    "Exam",
+    "EvaluationSet",
     "GatePolicy",
-    "judge",
+    "evaluate_ab",
     "run_gates",
     "undecided",
 ]

@@ -52,7 +52,7 @@ class AbPlan:
         return SEQUENTIAL if self.sequential else FIXED
 
 
-def judge(scores: npt.NDArray[np.float64], plan: AbPlan) -> AbResult:
+def evaluate_ab(scores: npt.NDArray[np.float64], plan: AbPlan) -> AbResult:
     """Judge all scores that there are.
 
     A test of a fixed size looks at the first images of that number, and at nothing before it has them. A sequential one

@@ -27,7 +27,7 @@ from components.contracts import Check, Gate, Verdict
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.interleaved import Cost, Ratio
 from components.statistics.differences import Difference, holm
-from components.statistics.improvement import CONFIDENCE, judge_improvement
+from components.statistics.improvement import CONFIDENCE, evaluate_improvement
 from components.statistics.words import apart
 
 FAMILY_ERROR = 0.05  # of all slices together
@@ -46,7 +46,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Examined:
+class EvaluationResult:
     """Two models on one labelled set.
 
     Arguments:
@@ -83,8 +83,8 @@ class Evidence:
         bundle: what loading and querying it found.
     """
 
-    golden: Examined
-    recent: Examined | None
+    golden: EvaluationResult
+    recent: EvaluationResult | None
     champion: Cost | None
     challenger: Cost | None
     ratio: Ratio
@@ -93,7 +93,7 @@ class Evidence:
     bundle: Check
 
 
-def judge(evidence: Evidence, policy: GatePolicy, *, require_improvement: bool) -> tuple[Gate, ...]:
+def evaluate_gates(evidence: Evidence, policy: GatePolicy, *, require_improvement: bool) -> tuple[Gate, ...]:
     """All gates: accuracy first, then cost, then the bundle.
 
     Arguments:
@@ -140,7 +140,9 @@ def _widened(noise: float, increase: float) -> float:
     return (1 + increase) * (1 if is_busy(noise) else 1 + noise)
 
 
-def _unknown(examined: Examined | None, name: str, limit: float | None, reason: str, *, required: bool = True) -> Gate:
+def _unknown(
+    examined: EvaluationResult | None, name: str, limit: float | None, reason: str, *, required: bool = True
+) -> Gate:
     """A gate of accuracy that cannot be judged, with the values that are known."""
     champion, challenger = (examined.champion, examined.challenger) if examined else (None, None)
     difference = _interval(examined.difference) if examined and examined.difference else None
@@ -148,7 +150,7 @@ def _unknown(examined: Examined | None, name: str, limit: float | None, reason: 
     return Gate(name, champion, challenger, difference, limit, None, images, Verdict.NOT_EVALUATED, reason, required)
 
 
-def _non_inferior(golden: Examined, policy: GatePolicy) -> Gate:
+def _non_inferior(golden: EvaluationResult, policy: GatePolicy) -> Gate:
     margin, difference = policy.margin, golden.difference
     limit = None if margin is None else -margin
     if margin is None or difference is None or golden.missing:
@@ -174,7 +176,7 @@ def _non_inferior(golden: Examined, policy: GatePolicy) -> Gate:
     )
 
 
-def _improved(recent: Examined | None, policy: GatePolicy) -> Gate:
+def _improved(recent: EvaluationResult | None, policy: GatePolicy) -> Gate:
     least = policy.least_improvement
     if recent is None:
         return _unknown(None, "recent", least, "there are no recent labelled images")
@@ -182,7 +184,7 @@ def _improved(recent: Examined | None, policy: GatePolicy) -> Gate:
     if least is None or difference is None or recent.missing:
         reason = recent.missing or _no_limit(least, "least improvement") or "nothing to compare"
         return _unknown(recent, "recent", least, reason)
-    found = judge_improvement(difference, recent.by_image, least)
+    found = evaluate_improvement(difference, recent.by_image, least)
     verdict, needed = found.verdict, found.needed
     reason = _gained(recent, found.confidence, least)
     if found.by_image and recent.by_image:
@@ -198,7 +200,7 @@ def _improved(recent: Examined | None, policy: GatePolicy) -> Gate:
     return replace(gate, images_needed=needed)
 
 
-def _gained(recent: Examined, confidence: float, least: float) -> str:
+def _gained(recent: EvaluationResult, confidence: float, least: float) -> str:
     """The difference in each of the tests, with what it surely is."""
     tests = [(_label(recent.metric), recent.difference), (IMAGE_SCORE, recent.by_image)]
     words = [
@@ -209,7 +211,7 @@ def _gained(recent: Examined, confidence: float, least: float) -> str:
     return f"{'; '.join(words)}; on {recent.images} images one must exceed {least:g}"
 
 
-def _not_lost(recent: Examined, policy: GatePolicy) -> Gate:
+def _not_lost(recent: EvaluationResult, policy: GatePolicy) -> Gate:
     """Where recent images were not the cause, a challenger need not be better on them, but it must not have lost."""
     margin, difference = policy.margin, recent.difference
     limit = None if margin is None else -margin
@@ -226,7 +228,7 @@ def _not_lost(recent: Examined, policy: GatePolicy) -> Gate:
 
 
 def _of_recent(
-    recent: Examined, difference: Difference, limit: float, achievable: float, verdict: Verdict, reason: str
+    recent: EvaluationResult, difference: Difference, limit: float, achievable: float, verdict: Verdict, reason: str
 ) -> Gate:
     interval = _interval(difference)
     values = recent.champion, recent.challenger
@@ -336,7 +338,7 @@ def _interval(difference: Difference) -> tuple[float, float, float]:
     return difference.value, difference.low(CONFIDENCE), difference.high(CONFIDENCE)
 
 
-def _compared(examined: Examined) -> str:
+def _compared(examined: EvaluationResult) -> str:
     words = _spelled(_label(examined.metric), examined.difference) if examined.difference else ""
     return f"{words} on {examined.images} images"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from components.benchmark.trial import Progress
+from components.benchmark.variant_run import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
 from components.contracts import Check, Gate, GateReport, Prediction, Target, Variant, Verdict, VisionSpec
@@ -20,8 +20,8 @@ from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import Evidence, Examined, Slice, judge, latency_verdict
-from components.evaluation.interleaved import Cost, Ratio, Side, hold_contest
+from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates, latency_verdict
+from components.evaluation.interleaved import Cost, Ratio, Side, measure_both
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for
 from components.vision.image_score import score_image, shown_at
@@ -31,7 +31,7 @@ NO_CHAMPION = "there is no champion to compare with"
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class EvaluationSet:
     """Labelled images that both contenders are examined on, and the groups of them that are looked at on their own.
 
     Arguments:
@@ -60,8 +60,8 @@ def run_gates(
     champion: Variant | None,
     challenger: Variant,
     *,
-    golden: Exam,
-    recent: Exam | None,
+    golden: EvaluationSet,
+    recent: EvaluationSet | None,
     golden_sha256_of_champion: str | None,
     require_improvement: bool,
     target: Target,
@@ -93,16 +93,16 @@ def run_gates(
     policy = policy or GatePolicy()
     spec = challenger.artifact.spec
     _require_alike(spec, champion.artifact.spec if champion else spec)
-    exams = [_in_classes_of(exam, spec) for exam in (golden, recent) if exam]
+    exams = [_in_classes_of(evaluation_set, spec) for evaluation_set in (golden, recent) if evaluation_set]
     bundle = _try(smoke)
 
     def decided(ratio: Ratio) -> bool:
         return latency_verdict(ratio, policy.latency_increase) is not Verdict.UNDECIDED
 
-    before, after, ratio = hold_contest(
+    before, after, ratio = measure_both(
         champion,
         challenger,
-        [exam.dataset.images for exam in exams],
+        [evaluation_set.dataset.images for evaluation_set in exams],
         target=target,
         decided=decided,
         rounds=policy.rounds,
@@ -112,7 +112,7 @@ def run_gates(
     )
     if champion and before:
         before = _renumbered(before, champion.artifact.spec, spec)
-    examined = [examine(exam, before, after, spec, k) for k, exam in enumerate(exams)]
+    examined = [examine(evaluation_set, before, after, spec, k) for k, evaluation_set in enumerate(exams)]
     examined[0] = _frozen(examined[0], golden.dataset.sha256, golden_sha256_of_champion if champion else None)
     evidence = Evidence(
         golden=examined[0],
@@ -124,33 +124,37 @@ def run_gates(
         budget=_budget(after.cost, ratio, target),
         bundle=bundle,
     )
-    gates: tuple[Gate, ...] = judge(evidence, policy, require_improvement=require_improvement)
+    gates: tuple[Gate, ...] = evaluate_gates(evidence, policy, require_improvement=require_improvement)
     return GateReport(champion.name if champion else "", challenger.name, gates)
 
 
-def examine(exam: Exam, before: Side | None, after: Side, spec: VisionSpec, number: int) -> Examined:
+def examine(
+    evaluation_set: EvaluationSet, before: Side | None, after: Side, spec: VisionSpec, number: int
+) -> EvaluationResult:
     """Compare both sides' predictions of one exam.
 
     Arguments:
-        exam: the labelled images.
+        evaluation_set: the labelled images.
         before: the champion's side, or None.
         after: the challenger's.
         spec: of both models.
         number: which of a side's predictions are of this exam.
     """
-    task, truths = task_for(spec), exam.truths
+    task, truths = task_for(spec), evaluation_set.truths
     if not any(truth.count for truth in truths):
-        return Examined(len(truths), task.metric, missing="nobody labelled an object in these images")
+        return EvaluationResult(len(truths), task.metric, missing="nobody labelled an object in these images")
     scores = [
         task.evaluate(side.predictions[number], truths)[task.metric] if side and not side.error else None
         for side in (before, after)
     ]
-    examined = Examined(len(truths), task.metric, scores[0], scores[1], missing=_why_not(before, after))
+    examined = EvaluationResult(len(truths), task.metric, scores[0], scores[1], missing=_why_not(before, after))
     if examined.missing or before is None:
         return examined
     pair = pair_up(before.predictions[number], after.predictions[number], truths, spec.class_names)
     classes = [Slice(f"class {name}", count, task.unit, found) for name, (count, found) in pair.by_class().items()]
-    groups = [Slice(name, int(mask.sum()), "images", pair.overall(mask)) for name, mask in exam.slices.items()]
+    groups = [
+        Slice(name, int(mask.sum()), "images", pair.overall(mask)) for name, mask in evaluation_set.slices.items()
+    ]
     everything = pair.overall(np.ones(len(truths), np.bool_))
     by_image = _by_image(before, after, truths, number) if task.finds_objects else None
     return replace(examined, difference=everything, slices=(*classes, *groups), by_image=by_image)
@@ -168,7 +172,7 @@ def _by_image(before: Side, after: Side, truths: list[Prediction], number: int) 
     return mean_difference(*scores)
 
 
-def _frozen(golden: Examined, found: str, expected: str | None) -> Examined:
+def _frozen(golden: EvaluationResult, found: str, expected: str | None) -> EvaluationResult:
     """A golden set that was exchanged says nothing about what the champion could do."""
     if golden.missing or found == expected:
         return golden
@@ -208,17 +212,18 @@ def _require_alike(spec: VisionSpec, other: VisionSpec) -> None:
         raise IncompatibleError(
             f"two models to {spec.task} {', '.join(spec.class_names)}",
             found=f"one to {other.task} {', '.join(other.class_names)}",
-            mend="compare models of the same classes",
+            hint="compare models of the same classes",
         )
 
 
-def _in_classes_of(exam: Exam, spec: VisionSpec) -> Exam:
+def _in_classes_of(evaluation_set: EvaluationSet, spec: VisionSpec) -> EvaluationSet:
     """Give labelled images the class ids of the challenger."""
-    if exam.dataset.task is not spec.task:
+    if evaluation_set.dataset.task is not spec.task:
         raise IncompatibleError(
-            f"images that are labelled to {spec.task}", found=f"to {exam.dataset.task} in {exam.dataset.root}"
+            f"images that are labelled to {spec.task}",
+            found=f"to {evaluation_set.dataset.task} in {evaluation_set.dataset.root}",
         )
-    return replace(exam, dataset=in_classes_of(exam.dataset, spec.class_names))
+    return replace(evaluation_set, dataset=in_classes_of(evaluation_set.dataset, spec.class_names))
 
 
 def _renumbered(side: Side, own: VisionSpec, spec: VisionSpec) -> Side:

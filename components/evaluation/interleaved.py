@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from components.backends import free_batch
-from components.benchmark.crew import Worker
-from components.benchmark.trial import Progress, Trial, open_trials, predict, time_rounds
+from components.benchmark.variant_run import Progress, VariantRun, open_variants, predict, time_rounds
+from components.benchmark.worker_client import Worker
 from components.contracts import BATCH, LabelledImage, Prediction, Target, Variant
 from components.statistics.timings import Estimate, p95_interval, p95_ratio
 
@@ -56,7 +56,7 @@ class Side:
     confidence: float = 0.25
 
 
-def hold_contest(
+def measure_both(
     champion: Variant | None,
     challenger: Variant,
     sets: Sequence[Sequence[LabelledImage]],
@@ -90,7 +90,7 @@ def hold_contest(
     with ExitStack() as stack:
         contenders = [challenger] if champion is None else [challenger, champion, champion]
         trials = [_trial(contender, stack.enter_context(Worker())) for contender in contenders]
-        open_trials(trials, target, sets[0], timeout_s, progress)
+        open_variants(trials, target, sets[0], timeout_s, progress)
         ratio = Ratio()
         for look in range(LOOKS):
             if not any(trial.error for trial in trials):
@@ -109,13 +109,13 @@ def hold_contest(
     return (sides[1] if champion else None), sides[0], ratio
 
 
-def _trial(contender: Variant, worker: Worker) -> Trial:
+def _trial(contender: Variant, worker: Worker) -> VariantRun:
     artifact = contender.artifact
     variant = Variant(contender.name, artifact, contender.backend, contender.confidence, contender.iou)
-    return Trial(variant, BATCH if free_batch(artifact) else 1, worker)
+    return VariantRun(variant, BATCH if free_batch(artifact) else 1, worker)
 
 
-def _ratio(trials: Sequence[Trial]) -> Ratio:
+def _ratio(trials: Sequence[VariantRun]) -> Ratio:
     if len(trials) < 3:
         return Ratio(missing="there is no champion")
     if failed := next((trial for trial in trials if trial.error), None):
@@ -127,7 +127,7 @@ def _ratio(trials: Sequence[Trial]) -> Ratio:
     return Ratio(p95_ratio(champion, challenger), max(abs(itself.low - 1), abs(itself.high - 1)))
 
 
-def _side(trial: Trial, sizes: Sequence[int]) -> Side:
+def _side(trial: VariantRun, sizes: Sequence[int]) -> Side:
     """What became of a trial; `sizes` are the numbers of images of the sets, predicted one after the other."""
     file = trial.variant.artifact.path
     size = trial.variant.artifact.size_mb if file.is_file() else None

@@ -88,17 +88,17 @@ def _translated(uri: str, *, local: bool) -> Iterator[None]:
         raise
     except TimeoutError as error:
         raise OutageError(
-            "an answer of the disk or the share", found=f"{uri}: {reason(error)}", mend="look at its mount"
+            "an answer of the disk or the share", found=f"{uri}: {reason(error)}", hint="look at its mount"
         ) from error
     except OSError as error:
-        mend = _mend(error, local=local)
-        raise ImageError("a readable file", found=f"{uri}: {error.strerror or reason(error)}", mend=mend) from error
+        hint = _hint(error, local=local)
+        raise ImageError("a readable file", found=f"{uri}: {error.strerror or reason(error)}", hint=hint) from error
     except Exception as error:  # each store raises errors of its own; ValueError: a null byte in a path
-        mend = "check the path" if local else "check the URL and your access to it"
-        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", mend=mend) from error
+        hint = "check the path" if local else "check the URL and your access to it"
+        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", hint=hint) from error
 
 
-def _mend(error: OSError, *, local: bool) -> str:
+def _hint(error: OSError, *, local: bool) -> str:
     if error.errno == errno.EOVERFLOW:
         return "scale the image, or raise the limit"
     return "check the path" if local else "check the URL and your access to it"

@@ -83,4 +83,4 @@ def _check_png(file: IO[bytes]) -> None:
 
 
 def _odd(kind: str, found: str) -> ImageError:
-    return ImageError(f"{kind} whose segments follow each other", found=found, mend="export or copy it again")
+    return ImageError(f"{kind} whose segments follow each other", found=found, hint="export or copy it again")

@@ -35,7 +35,7 @@ def checked_part(text: str, what: str) -> str:
         raise ConfigError(
             f"a {what} of up to 200 letters, digits, '-', '_' and '.', starting with a letter or a digit",
             found=repr(text),
-            mend="choose another one",
+            hint="choose another one",
         )
     return text
 
@@ -204,7 +204,7 @@ class Folder:
             raise UnavailableError(
                 "a store that can be read and written",
                 found=f"{self.url}/{path}: {reason(error)}",
-                mend="check the path and your access to it; a local file system must know hard links",
+                hint="check the path and your access to it; a local file system must know hard links",
             ) from error
 
 
@@ -222,7 +222,7 @@ def undamaged(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError("a whole file", found=f"{path}: {error}", mend="bring it back from a backup") from error
+        raise DatasetError("a whole file", found=f"{path}: {error}", hint="bring it back from a backup") from error
 
 
 def _open_store(url: str) -> tuple[Any, str]:
@@ -232,13 +232,13 @@ def _open_store(url: str) -> tuple[Any, str]:
     if "://" not in url:
         return LocalFileSystem(), os.path.abspath(os.path.expanduser(url))
     if "::" in url:  # a cache or an archive in between would show old or half content
-        raise ConfigError("a folder or the URL of one store", found=url, mend="leave out what is before '::'")
+        raise ConfigError("a folder or the URL of one store", found=url, hint="leave out what is before '::'")
     try:
         store, path = open_remote(url)
     except FovealError:
         raise
     except Exception as error:  # each store raises errors of its own
-        raise ConfigError("a folder or the URL of one", found=f"{url}: {reason(error)}", mend="check it") from error
+        raise ConfigError("a folder or the URL of one", found=f"{url}: {reason(error)}", hint="check it") from error
     return store, path.rstrip("/")
 
 

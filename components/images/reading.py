@@ -176,13 +176,13 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ImageError("an image", found=f"no file at {name}", mend="check the path") from error
+        raise ImageError("an image", found=f"no file at {name}", hint="check the path") from error
     except OSError as error:
         if error.strerror is None:  # a decoder's: the system says why
             raise _broken(name, error) from error
-        raise ImageError("a readable file", found=f"{name}: {error.strerror}", mend="check the path") from error
+        raise ImageError("a readable file", found=f"{name}: {error.strerror}", hint="check the path") from error
     except ImageError as error:
-        raise ImageError(error.expected, found=f"{name}: {error.found}", mend=error.mend) from error
+        raise ImageError(error.expected, found=f"{name}: {error.found}", hint=error.hint) from error
     except FovealError:
         raise
     except Exception as error:  # hostile bytes make decoders raise anything, SyntaxError and struct.error included
@@ -190,7 +190,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _broken(name: str, error: Exception) -> ImageError:
-    return ImageError("a whole image", found=f"{name}: {reason(error)}", mend="export or copy it again")
+    return ImageError("a whole image", found=f"{name}: {reason(error)}", hint="export or copy it again")
 
 
 def _open(file: IO[bytes]) -> ImageFile:
@@ -216,7 +216,7 @@ def _reader(head: bytes) -> tuple[str, str]:
     raise ImageError(
         "a JPEG, PNG, TIFF, WebP, BMP, GIF or AVIF image",
         found="another kind of file" if head else "an empty file",
-        mend="convert it to JPEG or PNG" if head else "",
+        hint="convert it to JPEG or PNG" if head else "",
     )
 
 
@@ -228,7 +228,7 @@ def _cost(picture: ImageFile, limit: int) -> int:
         raise ImageError(
             f"at most {most:,} pixels{f' in a {kind}' if kind in _COSTS else ''}",
             found=f"{picture.width} × {picture.height}",
-            mend="scale it, or raise FOVEAL_MAX_MEGAPIXELS",
+            hint="scale it, or raise FOVEAL_MAX_MEGAPIXELS",
         )
     return int(picture.width * picture.height * _COSTS.get(kind, 1.0))
 
@@ -283,7 +283,7 @@ def _bgr(picture: Image.Image, bits: int) -> npt.NDArray[np.uint8]:
         raise ImageError(
             "8 or 16 bits a channel",
             found=f"{'wide or signed integers' if picture.mode == 'I' else 'floats'}, whose white nobody can know",
-            mend="export it with 8 bits",
+            hint="export it with 8 bits",
         )
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")

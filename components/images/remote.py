@@ -60,7 +60,7 @@ def require_no_credentials(url: str) -> None:
         raise ConfigError(
             "a URL without a user and a password, which would be kept with results and in histories",
             found=url,
-            mend=f'give them to fsspec in the environment, e.g. FSSPEC_{scheme}=\'{{"key": …, "secret": …}}\'',
+            hint=f'give them to fsspec in the environment, e.g. FSSPEC_{scheme}=\'{{"key": …, "secret": …}}\'',
         )
 
 
@@ -156,7 +156,7 @@ def _persistently(filesystem: Any, call: Callable[..., R], *arguments: Any, **na
                 raise OutageError(
                     f"an answer of the store behind {_protocol(filesystem)}",
                     found=f"{' '.join(map(str, arguments))}: {reason(error)}",
-                    mend="bring it back; a run that is started again goes on where it stopped",
+                    hint="bring it back; a run that is started again goes on where it stopped",
                 ) from error
             time.sleep(wait)
     raise AssertionError("unreachable")

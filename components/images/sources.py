@@ -82,13 +82,13 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
     found = sorted(_told_apart(listed), key=lambda image: image.image_id)
     if not found and not may_be_empty:
         known = " ".join(sorted(IMAGE_SUFFIXES))
-        raise DatasetError("images", found=f"none in {text}", mend=f"known suffixes: {known}")
+        raise DatasetError("images", found=f"none in {text}", hint=f"known suffixes: {known}")
     for one, other in pairwise(found):
         if one.image_id == other.image_id:
             raise DatasetError(
                 "unique image ids",
                 found=f"{one.image_id} twice in {text}",
-                mend="remove the repeated row, or add a column image_id",
+                hint="remove the repeated row, or add a column image_id",
             )
     return tuple(found)
 
@@ -111,7 +111,7 @@ def local_file(source: ImageSource) -> Path:
     """
     path = local_path(source.uri)
     if path is None:
-        raise DatasetError("images on this machine", found=source.uri, mend="copy them to a local folder")
+        raise DatasetError("images on this machine", found=source.uri, hint="copy them to a local folder")
     return Path(path)
 
 
@@ -153,7 +153,7 @@ def _answered(parts: Iterator[list[ImageSource]], text: str) -> Iterator[ImageSo
             part = call_within(seconds, lambda: next(parts, None))
         except TimeoutError as error:
             raise OutageError(
-                "an answer of the disk or the share", found=f"{text}: {reason(error)}", mend="look at its mount"
+                "an answer of the disk or the share", found=f"{text}: {reason(error)}", hint="look at its mount"
             ) from error
         if part is None:
             return
@@ -200,7 +200,7 @@ def _walk(folder: str) -> Iterator[list[str]]:
 
 def _remote(url: str) -> Iterator[ImageSource]:
     if "::" in url:  # names inside an archive do not say which archive they are in
-        raise DatasetError("a URL of one store", found=url, mend="unpack the archive, or name a copy of it")
+        raise DatasetError("a URL of one store", found=url, hint="unpack the archive, or name a copy of it")
     try:
         filesystem, path = open_remote(url)
         filesystem.invalidate_cache()  # a listing that is a night old would hide the day's images
@@ -213,7 +213,7 @@ def _remote(url: str) -> Iterator[ImageSource]:
     except FovealError:
         raise
     except Exception as error:  # each store raises errors of its own
-        raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", mend=_CHECK_URL) from error
+        raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", hint=_CHECK_URL) from error
     for image in _visible(listed, _fixed_part(path) if pattern else path, listed=True):
         yield ImageSource(image.image_id, urls[image.uri], _state(listed[image.uri]))
 
@@ -248,7 +248,7 @@ def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
         lines = ({"path": line.removesuffix("\n").removesuffix("\r")} for line in text)
         rows = list(csv.DictReader(text) if _suffix(manifest) == ".csv" else lines)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError("a manifest as UTF-8 text", found=f"{manifest}: {error}", mend="save it again") from error
+        raise DatasetError("a manifest as UTF-8 text", found=f"{manifest}: {error}", hint="save it again") from error
     folder = manifest.rpartition("/" if "://" in manifest else os.sep)[0]
     for number, row in enumerate(rows, 1):
         path = row.get("path") or row.get("uri") or ""
@@ -283,5 +283,5 @@ def _nothing(source: str, *, exists: bool) -> NoReturn:
     raise DatasetError(
         "a folder, a glob, an image, a manifest (.txt, .csv) or a URL of one",
         found=f"{source}, a file of another kind" if exists else f"nothing at {source}",
-        mend="" if exists else "check the path",
+        hint="" if exists else "check the path",
     )

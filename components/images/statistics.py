@@ -53,7 +53,7 @@ SMALLEST_CHANGES: Mapping[str, tuple[float, float]] = {
 _SIDE = 256
 _CANNY = (100, 200)
 _BLOCK = 8  # side of JPEG's blocks in px
-_LEAST_STEP = 0.1  # grey levels; keeps the ratio of two flat areas at 1
+_MIN_STEP = 0.1  # grey levels; keeps the ratio of two flat areas at 1
 
 
 def image_statistics(image: npt.NDArray[np.uint8]) -> dict[str, float]:
@@ -167,7 +167,7 @@ def _blockiness(grey: npt.NDArray[np.uint8]) -> float:
         means = steps[: len(steps) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(axis=0)
         strongest = means.max()
         others = (means.sum() - strongest) / (_BLOCK - 1)
-        ratios.append((strongest + _LEAST_STEP) / (others + _LEAST_STEP))
+        ratios.append((strongest + _MIN_STEP) / (others + _MIN_STEP))
     return float(np.mean(ratios)) if ratios else 1.0
 
 

@@ -75,7 +75,7 @@ def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted], embeddin
         raise ModelError(
             "outputs that are finite and in range",
             found="NaN, an infinity or scores beyond 0–1",
-            mend="compare the model file with its unquantized original, on this image",
+            hint="compare the model file with its unquantized original, on this image",
         )
     predictions = task.postprocess(outputs, [frame for _, frame in inputs])
     finished = time.perf_counter()

@@ -21,7 +21,7 @@ def exclusive(output: Path) -> Iterator[None]:
         ConfigError: another run holds it.
     """
     if not output.name:
-        raise ConfigError("a folder to write to", found=f"{output}, the root of all", mend="give another output")
+        raise ConfigError("a folder to write to", found=f"{output}, the root of all", hint="give another output")
     path = output.with_name(f".{output.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _acquire(path, output)
@@ -42,7 +42,7 @@ def _acquire(path: Path, output: Path) -> int:
             raise ConfigError(
                 "an output folder that no other run is writing to",
                 found=f"{output}, which another run holds",
-                mend="wait until it has ended, or write to another folder",
+                hint="wait until it has ended, or write to another folder",
             ) from error
         if _is_current(handle, path):
             return handle

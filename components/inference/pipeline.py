@@ -270,13 +270,13 @@ def _check_members(members: Sequence[Member]) -> None:
             raise IncompatibleError(
                 f"the class names of {first.name} in every model, in any order",
                 found=f"others in {other.name}",
-                mend="combine models that were trained on the same classes",
+                hint="combine models that were trained on the same classes",
             )
         if other.task.spec.head.exclusive is not first.task.spec.head.exclusive:
             raise IncompatibleError(
                 "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of each class",
                 found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of {other.name}",
-                mend="combine models of one kind",
+                hint="combine models of one kind",
             )
 
 

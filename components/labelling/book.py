@@ -17,7 +17,7 @@ from components.runs_by_day import utc
 
 
 @dataclass(frozen=True)
-class BookedLabel:
+class LabelRecord:
     """What a person said of an image.
 
     Arguments:
@@ -41,7 +41,7 @@ class BookedLabel:
 class Booked:
     """A label with the moments at which its image's first one and this one came into the book."""
 
-    label: BookedLabel
+    label: LabelRecord
     first: datetime
     last: datetime
 
@@ -50,7 +50,7 @@ class Booked:
         return at is not None and at < (self.label.at or self.last)
 
 
-class LabelBook:
+class LabelStore:
     """The queue, what was exported, the labels, and when they were last learnt from; any number of processes may write.
 
     Everything is added as a file of its own, ``NAME/_labels/KIND/TIME-HASH.json``, and never changed; images lie
@@ -103,11 +103,11 @@ class LabelBook:
         """All images that were handed to people, by sha256."""
         return frozenset(sha256 for _, entries in self._read("exports") for sha256 in entries)
 
-    def add_image(self, label: BookedLabel, content: bytes) -> None:
+    def add_image(self, label: LabelRecord, content: bytes) -> None:
         """Keep the bytes of a label's image; it counts for nothing until its label is added."""
         self._folder.create(self._image(label), content)
 
-    def add(self, labels: Sequence[BookedLabel]) -> None:
+    def add(self, labels: Sequence[LabelRecord]) -> None:
         """Add labels whose images are kept; of an image the label that was made last counts."""
         if labels:
             self._add("labels", [dump(label) for label in labels])
@@ -117,13 +117,13 @@ class LabelBook:
         found: dict[str, Booked] = {}
         for at, entries in self._read("labels"):
             for entry in entries:
-                label = load(BookedLabel, entry)
+                label = load(LabelRecord, entry)
                 before = found.get(label.sha256)
                 if before is None or not before.outlasts(label.at):
                     found[label.sha256] = Booked(label, before.first if before else at, at)
         return found
 
-    def image(self, label: BookedLabel) -> bytes:
+    def image(self, label: LabelRecord) -> bytes:
         """The bytes of a labelled image."""
         path = self._image(label)
         with self._folder.open(path) as file, undamaged(path):
@@ -145,7 +145,7 @@ class LabelBook:
         times = [datetime.fromisoformat(content["at"]) for _, content in self._documents("learnt")]
         return max(times, default=None)
 
-    def _image(self, label: BookedLabel) -> str:
+    def _image(self, label: LabelRecord) -> str:
         return f"{self._place}/images/{checked_part(label.sha256, 'sha256')}{label.suffix}"
 
     def _now(self) -> datetime:

@@ -18,7 +18,7 @@ from components.datasets.yolo_layout import label_file
 from components.errors import DatasetError, FovealError
 from components.files import replacing, sha256_json
 from components.images.reading import image_size
-from components.labelling.book import Booked, LabelBook
+from components.labelling.book import Booked, LabelStore
 
 SPLIT = "train"
 
@@ -61,7 +61,7 @@ class LabelledData:
     unusable: tuple[str, ...] = ()
 
 
-def label_status(book: LabelBook, about: LabelTask, *, minimum: int) -> LabelStatus:
+def label_status(book: LabelStore, about: LabelTask, *, minimum: int) -> LabelStatus:
     """How many labels there are, and how many a retraining still needs.
 
     Arguments:
@@ -86,7 +86,7 @@ def label_status(book: LabelBook, about: LabelTask, *, minimum: int) -> LabelSta
     )
 
 
-def usable_labels(book: LabelBook, about: LabelTask) -> tuple[dict[str, Booked], tuple[str, ...]]:
+def usable_labels(book: LabelStore, about: LabelTask) -> tuple[dict[str, Booked], tuple[str, ...]]:
     """Check the kept labels of a model, as some were kept before imports were checked or are of a former class.
 
     Returns:
@@ -102,7 +102,7 @@ def usable_labels(book: LabelBook, about: LabelTask) -> tuple[dict[str, Booked],
     return usable, tuple(wrong)
 
 
-def write_labelled(book: LabelBook, output: Path, about: LabelTask) -> LabelledData:
+def write_labelled(book: LabelStore, output: Path, about: LabelTask) -> LabelledData:
     """Write all labelled images of a model as a dataset, in the order in which they came.
 
     Arguments:
@@ -116,7 +116,7 @@ def write_labelled(book: LabelBook, output: Path, about: LabelTask) -> LabelledD
     labels, unusable = usable_labels(book, about)
     if not labels:
         found = f"none that can be used: {unusable[0]}" if unusable else "none"
-        raise DatasetError("labelled images", found=found, mend="`foveal labels export`, label, `foveal labels import`")
+        raise DatasetError("labelled images", found=found, hint="`foveal labels export`, label, `foveal labels import`")
     content = [
         [sha256, [[label.class_name, label.box] for label in one.label.labels]] for sha256, one in labels.items()
     ]
@@ -128,7 +128,7 @@ def write_labelled(book: LabelBook, output: Path, about: LabelTask) -> LabelledD
     return LabelledData(data, SPLIT, len(labels), len(_fresh(book, labels)), unusable)
 
 
-def _write(book: LabelBook, labels: Sequence[Booked], folder: Path, about: LabelTask) -> None:
+def _write(book: LabelStore, labels: Sequence[Booked], folder: Path, about: LabelTask) -> None:
     ids = {name: k for k, name in enumerate(about.class_names)}
     if about.task is TaskType.DETECT:
         write_description(folder_made(folder), about.class_names, {SPLIT: "images"})
@@ -191,6 +191,6 @@ def _truth(labels: Sequence[Label], size: tuple[int, int], about: LabelTask) -> 
     return Detections(boxes, scores, np.array(ids, np.int64))
 
 
-def _fresh(book: LabelBook, labels: Mapping[str, Booked]) -> list[Booked]:
+def _fresh(book: LabelStore, labels: Mapping[str, Booked]) -> list[Booked]:
     since = book.learnt_until()
     return [booked for booked in labels.values() if since is None or booked.last > since]

@@ -22,7 +22,7 @@ from components.files import sha256_file
 from components.images.bounded import read_bytes
 from components.images.reading import Geometry, image_geometry
 from components.images.sources import IMAGE_SUFFIXES
-from components.labelling.book import BookedLabel, LabelBook
+from components.labelling.book import LabelRecord, LabelStore
 from components.printing import counted
 
 _HASH = re.compile(rf"(?<![0-9a-f])[0-9a-f]{{{HASH_IN_NAME}}}(?=-)")
@@ -76,7 +76,7 @@ class LabelImport:
 
 
 def import_labels(
-    book: LabelBook, found: Sequence[Found], known: Iterable[KnownImage], about: LabelTask, *, confirmed: bool = False
+    book: LabelStore, found: Sequence[Found], known: Iterable[KnownImage], about: LabelTask, *, confirmed: bool = False
 ) -> LabelImport:
     """Take labels into the book, each after it was checked; a wrong one is left out by name.
 
@@ -101,7 +101,7 @@ def import_labels(
         raise DatasetError(
             "labels of images that this model has seen",
             found=f"{', '.join(unknown[:3])} and no other" if unknown else "no labels",
-            mend="run `foveal nightly` over the images first, or keep the exported names",
+            hint="run `foveal nightly` over the images first, or keep the exported names",
         )
     taking = _Import(book, queue, about, confirmed)
     taking.look_at_pixels((ours[sha256], one) for sha256, labels in whose.items() for one in labels)
@@ -113,9 +113,9 @@ def import_labels(
 class _Import:
     """An import at work: takes the labels of one image after the other, and counts."""
 
-    def __init__(self, book: LabelBook, queue: Mapping[str, QueuedImage], about: LabelTask, confirmed: bool) -> None:
+    def __init__(self, book: LabelStore, queue: Mapping[str, QueuedImage], about: LabelTask, confirmed: bool) -> None:
         self._book, self._queue, self._about, self._confirmed = book, queue, about, confirmed
-        self._before, self._new = book.labels(), list[BookedLabel]()
+        self._before, self._new = book.labels(), list[LabelRecord]()
         self._counts, self._remarks = Counter[str](), Remarks()
         self._names: dict[str, list[str]] = {name: [] for name in _LISTED}
         self._either: dict[str, str] = {}
@@ -169,7 +169,7 @@ class _Import:
             self._names["unconfirmed"].append(found.name)
             return
         else:
-            label = BookedLabel(image.sha256, image.image_id, picture.suffix, checked.labels, found.at, found.who)
+            label = LabelRecord(image.sha256, image.image_id, picture.suffix, checked.labels, found.at, found.who)
             self._book.add_image(label, picture.content)
             self._new.append(label)
             self._counts["changed" if before else "added"] += 1
@@ -269,7 +269,7 @@ def _require_classes(found: Sequence[Found], about: LabelTask) -> None:
         raise IncompatibleError(
             f"the model's classes, {', '.join(about.class_names)}",
             found=f"{class_name!r} in the label of {name}" + (f" and {more} more like it" if more else ""),
-            mend="rename the class in the labels, or train a new model for it",
+            hint="rename the class in the labels, or train a new model for it",
         )
     for image in found:
         if about.task is TaskType.CLASSIFY and image.stated | bool(image.labels):

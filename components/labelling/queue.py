@@ -58,7 +58,7 @@ def rank_for_labels(
 
     rows = _unique(images)
     if not len(rows):
-        raise DatasetError("images with a prediction", found="none", mend="run nightly monitoring over some first")
+        raise DatasetError("images with a prediction", found="none", hint="run nightly monitoring over some first")
     before, after = _tables(rows, reference)
     drift, uncertainty = _drift(before, after), _uncertainty(after)
     taken = np.array([sha256 in known for sha256 in rows["sha256"].to_pylist()], np.bool_)

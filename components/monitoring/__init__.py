@@ -7,7 +7,7 @@ with it: the images' own statistics, and what the model predicted. The policy tu
 `MonitoringStore` keeps every run's rows by model, version and day; `Watermark` says which images are new, each once.
 Once labels arrive, accuracy is measured on what was stored. Accuracy, latency and errors become alerts when whole
 intervals lie beyond their limits; each is told once when it begins and once when it is over.
-`rank_for_labels` chooses the images that are worth a person's time, and `LabelBook` keeps what people say of them.
+`rank_for_labels` chooses the images that are worth a person's time, and `LabelStore` keeps what people say of them.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-from .alerts.book import Alert, AlertBook, AlertStatus
+from .alerts.book import Alert, AlertStatus, AlertStore
 from .alerts.notify import Delivery, send_alerts
 from .alerts.rules import AlertPolicy, Health, check_alerts, read_health
 from .alerts.status import ModelStatus, read_status
@@ -17,9 +17,9 @@ from .store.watermark import PlannedWindow, Watermark
 __all__ = [
     "AccuracyReport",
     "Alert",
-    "AlertBook",
     "AlertPolicy",
     "AlertStatus",
+    "AlertStore",
     "Delivery",
     "DriftPolicy",
     "Findings",

@@ -44,7 +44,7 @@ class PassContext:
             raise PassError(
                 "a calibration set to learn activation ranges from",
                 found="none",
-                mend="give some hundred images like those the model will see",
+                hint="give some hundred images like those the model will see",
             )
         wanted = (*artifact.spec.input_size, 3)
         for number, sample in enumerate(self.calibration):
@@ -52,7 +52,7 @@ class PassContext:
                 raise PassError(
                     f"calibration inputs of shape {wanted}, uint8",
                     found=f"{sample.shape}, {sample.dtype} at position {number}",
-                    mend="fit the images to the model's input first",
+                    hint="fit the images to the model's input first",
                 )
         count = min(limit, len(self.calibration))
         return [self.calibration[i * len(self.calibration) // count] for i in range(count)]
@@ -94,7 +94,7 @@ def require(artifact: ModelArtifact, step: OptimizationPass, precision: Precisio
         raise PassError(
             f"an {precision.upper()} model for pass {step.name}",
             found=f"{artifact.precision.upper()} in {artifact.path.name}",
-            mend=f"start from the {precision.upper()} model",
+            hint=f"start from the {precision.upper()} model",
         )
 
 
@@ -107,5 +107,5 @@ def product_path(artifact: ModelArtifact, context: PassContext, ending: str) -> 
     stem = artifact.path.stem.removesuffix(".fp32")
     target = context.workdir / f"{stem}.{ending}"
     if target.resolve() == artifact.path.resolve():
-        raise PassError("a working folder beside the model's", found=str(context.workdir), mend="choose another folder")
+        raise PassError("a working folder beside the model's", found=str(context.workdir), hint="choose another folder")
     return target

@@ -63,12 +63,12 @@ class Fitting:
         if self.crop_share is None:
             return self.resize
         if input_size[0] != input_size[1]:
-            raise ModelError("a square input for crop_pct", found=f"{input_size}", mend="give resize instead")
+            raise ModelError("a square input for crop_pct", found=f"{input_size}", hint="give resize instead")
         return math.floor(input_size[0] / self.crop_share)  # as timm rounds it
 
 
 @dataclass(frozen=True)
-class Claims:
+class StatedMeaning:
     """What somebody says about a model; None where nothing is said.
 
     Arguments:
@@ -92,45 +92,45 @@ class Claims:
     output: Output | None = None
 
 
-def agree(user: Claims, file: Claims, name: str) -> Claims:
+def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
     """The user's word where it is given, else the file's.
 
     Raises:
         ModelError: they contradict each other in what cannot be chosen.
     """
     if user.task and file.task and user.task is not file.task:
-        raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", mend="correct the task")
+        raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", hint="correct the task")
     if user.class_names and file.class_names and len(user.class_names) != len(file.class_names):
         raise ModelError(
             f"{len(file.class_names)} class names, as {name} has",
             found=f"{len(user.class_names)}",
-            mend="leave the class names out to use the model's own",
+            hint="leave the class names out to use the model's own",
         )
     if user.class_names and file.class_names and user.class_names != file.class_names:
         if sorted(user.class_names) == sorted(file.class_names):
             raise ModelError(
                 f"the class names of {name} in its own order, {', '.join(file.class_names)}",
                 found=", ".join(user.class_names),
-                mend="leave the class names out to use the model's own",
+                hint="leave the class names out to use the model's own",
             )
     if user.input_size and not file.resizable and user.input_size != file.input_size:
         raise ModelError(
             f"the image size that {name} is fixed to, {file.input_size}",
             found=f"{user.input_size}",
-            mend="export the model again at the size you want",
+            hint="export the model again at the size you want",
         )
     if user.input_size and any(side % file.stride for side in user.input_size):
         fitting = [max(round(side / file.stride), 1) * file.stride for side in user.input_size]
         raise ModelError(
             f"an image size of multiples of {file.stride}, the stride of {name}",
             found=f"{list(user.input_size)}",
-            mend=f"take {fitting} (height, width)",
+            hint=f"take {fitting} (height, width)",
         )
     if user.output and file.output and user.output is not file.output and not _before_a_sigmoid(user, file):
         raise ModelError(
             f"output {file.output}, which the graph of {name} ends in",
             found=str(user.output),
-            mend="leave output out, or say sigmoid_logits for scores that still need a sigmoid"
+            hint="leave output out, or say sigmoid_logits for scores that still need a sigmoid"
             if file.output is Output.LOGITS
             else "leave output out",
         )
@@ -141,12 +141,14 @@ def agree(user: Claims, file: Claims, name: str) -> Claims:
     return replace(file, **chosen)
 
 
-def _before_a_sigmoid(user: Claims, file: Claims) -> bool:
+def _before_a_sigmoid(user: StatedMeaning, file: StatedMeaning) -> bool:
     """Whether the user says which logits they are that a graph ends in: nothing in it can tell."""
     return file.output is Output.LOGITS and user.output is Output.SIGMOID_LOGITS
 
 
-def meaning_of(user: Claims, file: Claims, network: Network, name: str) -> tuple[VisionSpec, Normalisation]:
+def meaning_of(
+    user: StatedMeaning, file: StatedMeaning, network: Network, name: str
+) -> tuple[VisionSpec, Normalisation]:
     """What a model means, from the user's word, the file's, and what its outputs show.
 
     Raises:
@@ -155,12 +157,12 @@ def meaning_of(user: Claims, file: Claims, network: Network, name: str) -> tuple
     spec, normalisation = settle(agree(user, file, name), network, name)
     if user.output and task_kind(spec.task).finds_objects:
         raise ModelError(
-            "output for a classifier only", found=f"{user.output} for {name}, a detector", mend="leave output out"
+            "output for a classifier only", found=f"{user.output} for {name}, a detector", hint="leave output out"
         )
     return spec, normalisation
 
 
-def settle(claims: Claims, network: Network, name: str) -> tuple[VisionSpec, Normalisation]:
+def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSpec, Normalisation]:
     """Complete what is claimed by what the network's outputs show on a random image.
 
     Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; what a classifier's numbers
@@ -169,21 +171,21 @@ def settle(claims: Claims, network: Network, name: str) -> tuple[VisionSpec, Nor
     Raises:
         ModelError: something is missing, or the outputs are those of no head that Foveal reads.
     """
-    if claims.input_size is None:
-        raise ModelError("an image size", found=f"none in {name}", mend="pass image_size")
-    prediction = _first_output(network, claims.input_size, name)
-    if (claims.task or _task_of(prediction)) is TaskType.DETECT:
-        head, names = _detector(prediction, claims.class_names, name)
+    if stated.input_size is None:
+        raise ModelError("an image size", found=f"none in {name}", hint="pass image_size")
+    prediction = _first_output(network, stated.input_size, name)
+    if (stated.task or _task_of(prediction)) is TaskType.DETECT:
+        head, names = _detector(prediction, stated.class_names, name)
         if head is Head.YOLO:
             _require_decoded(prediction, name)
-        task, fit, normalisation = TaskType.DETECT, claims.fit or Fitting(Fit.LETTERBOX), claims.normalisation or UNIT
+        task, fit, normalisation = TaskType.DETECT, stated.fit or Fitting(Fit.LETTERBOX), stated.normalisation or UNIT
     else:
-        names = _classes_of(prediction, claims.class_names, name)
-        rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(*claims.input_size))])
-        head = settle_output(claims.output, rows, name).head
-        task, fit, normalisation = TaskType.CLASSIFY, claims.fit or Fitting(), claims.normalisation or IMAGENET
-    resize = fit.resize_for(claims.input_size)
-    spec = VisionSpec(task, names, claims.input_size, fit.method, head, resize, fit.interpolation)
+        names = _classes_of(prediction, stated.class_names, name)
+        rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(*stated.input_size))])
+        head = settle_output(stated.output, rows, name).head
+        task, fit, normalisation = TaskType.CLASSIFY, stated.fit or Fitting(), stated.normalisation or IMAGENET
+    resize = fit.resize_for(stated.input_size)
+    spec = VisionSpec(task, names, stated.input_size, fit.method, head, resize, fit.interpolation)
     require_fit(spec, name)
     return spec, normalisation
 
@@ -198,7 +200,7 @@ def _first_output(network: Network, input_size: tuple[int, int], name: str) -> n
         raise
     except Exception as error:
         raise ModelError(
-            f"{name} to run at {height} × {width} px", found=one_line(error), mend="give another image size"
+            f"{name} to run at {height} × {width} px", found=one_line(error), hint="give another image size"
         ) from error
 
 
@@ -221,7 +223,7 @@ def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name:
     raise ModelError(
         f"a detector's output, (n, 4 + {len(names) if names else 'classes'}, anchors) or (n, k, 6)",
         found=f"{shape} from {name}",
-        mend="pass the class names it was trained with" if not names else "export a YOLOv8, 10, 11 or 26 detector",
+        hint="pass the class names it was trained with" if not names else "export a YOLOv8, 10, 11 or 26 detector",
     )
 
 
@@ -230,7 +232,7 @@ def detr_error(name: str) -> ModelError:
     return ModelError(
         "a detector with a YOLO head",
         found=f"{name}, an RT-DETR: (n, queries, 4 + classes) with boxes as shares of the image",
-        mend="use YOLOv8, 10, 11, 12 or 26; RT-DETR is not supported yet",
+        hint="use YOLOv8, 10, 11, 12 or 26; RT-DETR is not supported yet",
     )
 
 
@@ -259,13 +261,13 @@ def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None
         raise ModelError(
             "rows of a box, a score between 0 and 1, and a class id",
             found=f"others in the {prediction.shape} of {name}",
-            mend="check what its output holds; RT-DETR and other heads of queries are not supported yet",
+            hint="check what its output holds; RT-DETR and other heads of queries are not supported yet",
         )
     if scores.max(initial=0) > 0 and prediction[..., :4].max() <= MAX_SHARE:
         raise ModelError(
             "boxes in pixels of the model's input",
             found=f"coordinates up to {prediction[..., :4].max():.3g} from {name}: shares of its sides",
-            mend="export the detector with boxes in pixels",
+            hint="export the detector with boxes in pixels",
         )
 
 
@@ -280,13 +282,13 @@ def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
         raise ModelError(
             "class scores between 0 and 1",
             found=f"{scores.min():.3g} to {scores.max():.3g} from {name}: logits",
-            mend="export the detector with the sigmoid of its scores",
+            hint="export the detector with the sigmoid of its scores",
         )
     if boxes.max() <= MAX_SHARE:
         raise ModelError(
             "boxes in pixels of the model's input",
             found=f"coordinates up to {boxes.max():.3g} from {name}: shares of its sides",
-            mend="export the detector with boxes in pixels",
+            hint="export the detector with boxes in pixels",
         )
 
 
@@ -294,15 +296,15 @@ def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, nam
     """The names of the classes that an output has a number for."""
     classes = prediction.shape[-1] if prediction.ndim == 2 else 0
     if not classes or (names and len(names) != classes):
-        mend = "pass the class names it was trained with"
+        hint = "pass the class names it was trained with"
         if not classes:
-            mend = "export the network with one number a class, flattened to (n, classes)"
+            hint = "export the network with one number a class, flattened to (n, classes)"
         elif classes == 1:
-            mend = "export it with one number a class: a single number says only how sure it is of one of them"
+            hint = "export it with one number a class: a single number says only how sure it is of one of them"
         raise ModelError(
             f"a classifier's output, (n, {len(names) if names else 'classes'})",
             found=f"{prediction.shape} from {name}",
-            mend=mend,
+            hint=hint,
         )
     return names or default_names(classes)
 

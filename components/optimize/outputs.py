@@ -92,7 +92,7 @@ def settle_output(said: Output | None, rows: npt.NDArray[Any], name: str) -> Out
     """
     classes = rows.shape[1]
     if not np.isfinite(rows).all():
-        raise ModelError("finite outputs", found=f"a NaN or an infinity from {name}", mend="export the model again")
+        raise ModelError("finite outputs", found=f"a NaN or an infinity from {name}", hint="export the model again")
     within = bool((rows >= -RANGE_SLACK).all() and (rows <= 1 + RANGE_SLACK).all())
     whole = within and bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1) <= SUM_SLACK).all())
     if said is None:
@@ -103,12 +103,12 @@ def settle_output(said: Output | None, rows: npt.NDArray[Any], name: str) -> Out
         raise ModelError(
             "one output a class",
             found=f"one number an image from {name}, of which a softmax is always 1",
-            mend="export a classifier of two classes with two outputs, p and 1 − p; one class that is there or not "
+            hint="export a classifier of two classes with two outputs, p and 1 − p; one class that is there or not "
             "is output: sigmoid (or sigmoid_logits)",
         )
     wrong = {Output.SOFTMAX: not whole, Output.SIGMOID: not within, Output.LOGITS: whole and classes > 1}
     if wrong.get(said, False):
-        raise ModelError(f"outputs of {name} that are {_WORDS[said]}", found=_described(rows), mend=_CHOICES)
+        raise ModelError(f"outputs of {name} that are {_WORDS[said]}", found=_described(rows), hint=_CHOICES)
     return said
 
 
@@ -121,7 +121,7 @@ _CHOICES = Logits.remedy
 
 
 def _unclear(rows: npt.NDArray[Any], name: str) -> ModelError:
-    return ModelError(f"to know what the outputs of {name} are", found=f"{_described(rows)} in {name}", mend=_CHOICES)
+    return ModelError(f"to know what the outputs of {name} are", found=f"{_described(rows)} in {name}", hint=_CHOICES)
 
 
 def _described(rows: npt.NDArray[Any]) -> str:
@@ -140,7 +140,7 @@ def require_scores(outputs: Sequence[TensorSpec], name: str) -> None:
         raise ModelError(
             "scores, one a class",
             found=f"class ids, {outputs[0].dtype} {outputs[0].shape}, as the first output of {name}",
-            mend="export the model without its final ArgMax: accuracy, confidence and drift need the scores",
+            hint="export the model without its final ArgMax: accuracy, confidence and drift need the scores",
         )
 
 
@@ -168,5 +168,5 @@ def require_sound(artifact: ModelArtifact, images: Sequence[npt.NDArray[np.uint8
         raise ModelError(
             f"outputs of a {artifact.spec.head} head on real images",
             found=f"others from {artifact.path.name} for {unsound} of {len(chosen)}",
-            mend=head.remedy,
+            hint=head.remedy,
         )

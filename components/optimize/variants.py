@@ -38,7 +38,7 @@ def make_variants(
         raise PassError(
             "an FP32 model to make variants of",
             found=f"{source.precision.upper()} in {source.path.name}",
-            mend="open the float model that it was made from",
+            hint="open the float model that it was made from",
         )
     names = [name for precision in dict.fromkeys(precisions) for name in RECIPES[precision]]
     return (source, *(_apply(name, source, context) for name in names))
@@ -48,4 +48,4 @@ def _apply(name: str, source: ModelArtifact, context: PassContext) -> ModelArtif
     try:
         return get_pass(name).apply(source, context)
     except PassError as error:
-        raise PassError(f"pass {name}: {error.expected}", found=error.found, mend=error.mend) from error
+        raise PassError(f"pass {name}: {error.expected}", found=error.found, hint=error.hint) from error

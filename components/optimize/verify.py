@@ -52,11 +52,11 @@ def form_of(model: Any, name: str) -> NetworkForm:
     wanted = "one float input of shape (n, 3, height, width) or (n, height, width, 3)"
     described = "; ".join(f"{i.name} {i.dtype} {i.shape}" for i in inputs) or "none"
     if len(inputs) != 1 or inputs[0].dtype not in {"float32", "float16"} or len(inputs[0].shape) != 4:
-        raise ModelError(wanted, found=f"{described} in {name}", mend="export the network alone")
+        raise ModelError(wanted, found=f"{described} in {name}", hint="export the network alone")
     batch, *sides = inputs[0].shape
     channels_last = sides[0] != 3
     if channels_last and sides[2] != 3:
-        raise ModelError(wanted, found=f"{described} in {name}", mend="export it with three fixed channels")
+        raise ModelError(wanted, found=f"{described} in {name}", hint="export it with three fixed channels")
     height, width = sides[:2] if channels_last else sides[1:]
     return NetworkForm(
         batch=batch if isinstance(batch, int) else None,
@@ -213,7 +213,7 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
     hint = f"leave {precision.upper()} out for this model"
     if precision_of(model) is not precision:
         found = f"nothing in {artifact.path.name} that could be converted"
-        raise PassError(f"an {precision.upper()} model", found=found, mend=hint)
+        raise PassError(f"an {precision.upper()} model", found=found, hint=hint)
     original = quiet_session(artifact.path)
     proof = prove_on(
         context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, LIMIT_S), context.batch
@@ -229,13 +229,13 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
             raise PassError(
                 f"finite outputs of shape {declared.shape}, {declared.dtype}",
                 found=f"{output.shape}, {output.dtype}, {np.isfinite(output).mean():.0%} finite",
-                mend=hint,
+                hint=hint,
             )
     if agree(alone, together, artifact.spec, AGREEING_LOWERED) is False:  # None: the benchmark shows that it fails
         raise PassError(
             f"a batch of {len(proof.images)} that gives what its images give one by one",
             found=f"other predictions from {artifact.path.name} in {precision.upper()}",
-            mend=hint,
+            hint=hint,
         )
 
 

@@ -45,7 +45,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             names the file.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("a new or empty folder", found=f"something at {folder}", mend="choose another place")
+        raise ConfigError("a new or empty folder", found=f"something at {folder}", hint="choose another place")
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(opened, archive)
@@ -54,7 +54,7 @@ def unpack(archive: Path, folder: Path) -> Path:
                 for entry in entries:
                     _extract(opened, entry, aside)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise BundleError("a whole zip of a bundle", found=f"{archive}: {error}", mend="fetch it again") from error
+        raise BundleError("a whole zip of a bundle", found=f"{archive}: {error}", hint="fetch it again") from error
     return folder
 
 

@@ -42,7 +42,7 @@ def write_golden(folder: Path, images: Sequence[Path], session: Session, task: V
         ModelError: the model fails on one.
     """
     if not images:
-        raise ConfigError("at least one golden image", found="none", mend="name images that show what the model sees")
+        raise ConfigError("at least one golden image", found="none", hint="name images that show what the model sees")
     (folder / FOLDER).mkdir()
     entries: list[dict[str, Any]] = []
     for number, image in enumerate(images, start=1):

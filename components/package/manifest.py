@@ -172,13 +172,13 @@ def read_manifest(folder: Path) -> Manifest:
         values = json.loads(read_regular_text(path))
         schema = values["schema"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleError("a bundle's manifest", found=f"{path}: {error}", mend="pass a bundle's folder") from error
+        raise BundleError("a bundle's manifest", found=f"{path}: {error}", hint="pass a bundle's folder") from error
     if schema != SCHEMA:
-        raise BundleError(f"a bundle of schema {SCHEMA}", found=f"{schema} in {path}", mend="use the matching Foveal")
+        raise BundleError(f"a bundle of schema {SCHEMA}", found=f"{schema} in {path}", hint="use the matching Foveal")
     try:
         manifest = load(Manifest, values)
     except (ValueError, RecursionError) as error:
-        raise BundleError("a bundle's manifest", found=f"{path}: {error}", mend="package it again") from error
+        raise BundleError("a bundle's manifest", found=f"{path}: {error}", hint="package it again") from error
     if manifest.model.path != Path(MODEL):
         raise BundleError(f"the model as {MODEL}", found=f"{manifest.model.path} in {path}")
     return manifest

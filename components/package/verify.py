@@ -124,7 +124,7 @@ def _opened(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="foveal-bundle-") as scratch:
             yield unpack(path, Path(scratch) / "bundle")
     else:
-        raise BundleError("a bundle's folder or zip", found=f"nothing at {path}", mend="check the path")
+        raise BundleError("a bundle's folder or zip", found=f"nothing at {path}", hint="check the path")
 
 
 def require_whole(folder: Path) -> Manifest:
@@ -135,14 +135,14 @@ def require_whole(folder: Path) -> Manifest:
     """
     problems = damaged_files(folder)
     if problems:
-        raise BundleError(f"the files that {SUMS} lists", found="; ".join(problems[:5]), mend="fetch the bundle again")
+        raise BundleError(f"the files that {SUMS} lists", found="; ".join(problems[:5]), hint="fetch the bundle again")
     manifest = read_manifest(folder)
     listed = {file.path: file for file in manifest.files}
     for file in list_files(folder):
         if file.path not in (SUMS, MANIFEST) and listed.pop(file.path, None) != file:
-            raise BundleError(f"{file.path} as {MANIFEST} describes it", found="another", mend="fetch the bundle again")
+            raise BundleError(f"{file.path} as {MANIFEST} describes it", found="another", hint="fetch the bundle again")
     if listed:
-        raise BundleError(f"the files that {MANIFEST} lists", found=f"no {min(listed)}", mend="fetch the bundle again")
+        raise BundleError(f"the files that {MANIFEST} lists", found=f"no {min(listed)}", hint="fetch the bundle again")
     return manifest
 
 
@@ -154,7 +154,7 @@ def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list
     try:
         return reproduce(folder, session, _task(manifest), rules)
     except DamagedBundle as error:
-        raise BundleError("a readable golden set", found=str(error), mend="fetch the bundle again") from error
+        raise BundleError("a readable golden set", found=str(error), hint="fetch the bundle again") from error
 
 
 def _task(manifest: Manifest) -> Any:

@@ -87,10 +87,10 @@ def _chosen(report: BenchmarkReport) -> Measurement:
 
 def _places(output: Path, name: str) -> tuple[Path, Path]:
     if Path(name).name != name or name in {"", ".", ".."}:
-        raise ConfigError("a name that can be a file's", found=repr(name), mend="leave out slashes")
+        raise ConfigError("a name that can be a file's", found=repr(name), hint="leave out slashes")
     folder, archive = Path(output) / name, Path(output) / f"{name}.zip"
     if folder.exists() and not (folder / MANIFEST).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ConfigError(f"a bundle or nothing at {folder}", found="something else", mend="choose another place")
+        raise ConfigError(f"a bundle or nothing at {folder}", found="something else", hint="choose another place")
     return folder, archive
 
 
@@ -118,7 +118,7 @@ def _copy_model(measurement: Measurement, target: Path) -> None:
         raise BundleError(
             f"the file measured as {measurement.variant}, sha256 {wanted}",
             found=f"{found} at {source}",
-            mend="it has changed since: run the benchmark again",
+            hint="it has changed since: run the benchmark again",
         )
 
 

@@ -28,7 +28,7 @@ class Improvement:
     needed: int | None = None
 
 
-def judge_improvement(metric: Difference, by_image: Difference | None, min_gain: float) -> Improvement:
+def evaluate_improvement(metric: Difference, by_image: Difference | None, min_gain: float) -> Improvement:
     """Test for a gain of more than `min_gain`.
 
     A mean over classes is as uncertain as its rarest class; the mean score of an image is not. Where the 95 % interval

@@ -77,12 +77,12 @@ def load_target(name_or_path: str | Path) -> Target:
         raise ConfigError(
             f"a target: {', '.join(BUILT_IN)}, or the path of a .toml file",
             found=repr(given),
-            mend=_did_you_mean(given, BUILT_IN),
+            hint=_did_you_mean(given, BUILT_IN),
         )
     try:
         text = read_regular_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("a target as a UTF-8 TOML file", found=f"{path}: {error}", mend="check the path") from error
+        raise ConfigError("a target as a UTF-8 TOML file", found=f"{path}: {error}", hint="check the path") from error
     return _parse(text, path.stem, where=str(path))
 
 
@@ -94,7 +94,7 @@ def _parse(text: str, stem: str, *, where: str) -> Target:
     _check(values, {**_REQUIRED, **_OPTIONAL}, where)
     for key, kind in _REQUIRED.items():
         if key not in values:
-            raise ConfigError(f"{key} = {kind.words} in {where}", found="none", mend=f"add {key}")
+            raise ConfigError(f"{key} = {kind.words} in {where}", found="none", hint=f"add {key}")
     budget = values.get("budget", {})
     _check(budget, _BUDGET, f"[budget] of {where}")
     return Target(
@@ -115,7 +115,7 @@ def _check(values: Mapping[str, Any], kinds: Mapping[str, _Kind], where: str) ->
     for key, value in values.items():
         if key not in kinds:
             raise ConfigError(
-                f"only the keys {', '.join(kinds)} in {where}", found=repr(key), mend=_did_you_mean(key, kinds)
+                f"only the keys {', '.join(kinds)} in {where}", found=repr(key), hint=_did_you_mean(key, kinds)
             )
         if not kinds[key].holds(value):
             raise ConfigError(f"{key} = {kinds[key].words} in {where}", found=repr(value))
@@ -127,7 +127,7 @@ def _known(names: Sequence[str], known: Iterable[str], key: str, where: str) -> 
     for name in names:
         if name not in known:
             raise ConfigError(
-                f"{key} out of {', '.join(known)} in {where}", found=repr(name), mend=_did_you_mean(name, known)
+                f"{key} out of {', '.join(known)} in {where}", found=repr(name), hint=_did_you_mean(name, known)
             )
     return tuple(names)
 
@@ -138,7 +138,7 @@ def _precisions(names: list[str], where: str) -> tuple[Precision, ...]:
         raise ConfigError(
             f"fp32 among the precisions in {where}",
             found=f"precisions = {names}",
-            mend="add fp32: it is what the others are compared with and what ships when none of them is better",
+            hint="add fp32: it is what the others are compared with and what ships when none of them is better",
         )
     return tuple(Precision(name) for name in names)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
 
-_MOST_DOUBLINGS = 10
+_MAX_DOUBLINGS = 10
 
 
 class Ending(StrEnum):
@@ -55,5 +55,5 @@ def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime 
     rejected = list(takewhile(lambda attempt: attempt.ending is Ending.REJECTED, reversed(judged)))
     if not rejected:
         return None
-    doubled: int = 2 ** min(len(rejected) - 1, _MOST_DOUBLINGS)
+    doubled: int = 2 ** min(len(rejected) - 1, _MAX_DOUBLINGS)
     return rejected[0].at + cooldown * doubled

@@ -36,7 +36,7 @@ def build_network(architecture: str, classes: int, image_size: int) -> Any:
         raise ConfigError(
             "a classifier of torchvision, such as resnet18",
             found=repr(architecture),
-            mend=f"did you mean {' or '.join(close)}?" if close else "",
+            hint=f"did you mean {' or '.join(close)}?" if close else "",
         )
     network = models.get_model(architecture, weights=None, num_classes=classes).eval()
     try:
@@ -45,7 +45,7 @@ def build_network(architecture: str, classes: int, image_size: int) -> Any:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"an image size that {architecture} takes", found=f"{image_size} px: {reason}", mend="try 224"
+            f"an image size that {architecture} takes", found=f"{image_size} px: {reason}", hint="try 224"
         ) from error
     return network
 
@@ -84,18 +84,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch
 
-    expected, mend = "a classifier checkpoint that Foveal wrote", "train one with train_classifier"
+    expected, hint = "a classifier checkpoint that Foveal wrote", "train one with train_classifier"
     if not path.is_file():
-        raise ModelError(expected, found=f"nothing at {path}", mend="check the path")
+        raise ModelError(expected, found=f"nothing at {path}", hint="check the path")
     try:
         with neutral_copy(path, ".pt") as copy:
             contents = torch.load(copy, map_location="cpu", weights_only=True)
         if not isinstance(contents, dict) or contents.get("foveal_classifier") != LAYOUT:
-            raise ModelError(expected, found=f"another kind of file: {path}", mend=mend)
+            raise ModelError(expected, found=f"another kind of file: {path}", hint=hint)
         names = contents["class_names"]
         network = build_network(contents["architecture"], len(names), contents["image_size"])
         network.load_state_dict(contents["state_dict"])
     except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError, ConfigError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(expected, found=f"{path}: {reason}", mend=mend) from error
+        raise ModelError(expected, found=f"{path}: {reason}", hint=hint) from error
     return {**contents, "network": network}

@@ -162,7 +162,7 @@ def _in_classes_of(original: LabelledDataset, part: LabelledDataset) -> Iterable
         raise IncompatibleError(
             f"new labels to {original.task} the model's classes, {', '.join(original.class_names)}",
             found=f"labels to {part.task} in {part.root}",
-            mend="label with the model's class names, in any order, or train a new model",
+            hint="label with the model's class names, in any order, or train a new model",
         )
     return in_classes_of(part, original.class_names).images
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from pydantic import Field
 
 from components.contracts import LabelledImage, Prediction
-from components.datasets.near_duplicates import Looks, look_at
+from components.datasets.near_duplicates import Fingerprints, look_at
 from components.files import sha256_file
 from components.settings import ComponentSettings
 
-_LEAST_OF_A_CLASS = 10  # images that a replay keeps of a class, where there are as many
+_MIN_OF_A_CLASS = 10  # images that a replay keeps of a class, where there are as many
 
 
 class Selection(ComponentSettings):
@@ -194,7 +194,7 @@ def _is_held_out(sha256: str, selection: Selection) -> bool:
     return int(sha256[:12], 16) < selection.held_out_share * 16**12
 
 
-def _without_repeats(entries: Sequence[Entry], looks: Looks) -> tuple[list[Entry], dict[str, int]]:
+def _without_repeats(entries: Sequence[Entry], looks: Fingerprints) -> tuple[list[Entry], dict[str, int]]:
     """The images that are kept, and why others are left out."""
     seen, dropped = _Seen(entries, looks), Counter[str]()
     for row, entry in enumerate(entries):
@@ -209,7 +209,7 @@ def _without_repeats(entries: Sequence[Entry], looks: Looks) -> tuple[list[Entry
 class _Seen:
     """The images that are kept so far, by their bytes and by what they look like."""
 
-    def __init__(self, entries: Sequence[Entry], looks: Looks) -> None:
+    def __init__(self, entries: Sequence[Entry], looks: Fingerprints) -> None:
         self._entries, self._looks = entries, looks
         self._roles = np.array([entry.role for entry in entries], np.int64)
         self._learnt = self._roles == Role.ORIGINAL
@@ -270,7 +270,7 @@ def _replay(originals: Sequence[Entry], new: int, selection: Selection) -> list[
     rank = {}  # how many earlier ones have the rarest of its classes
     for entry in drawn:
         classes = set(entry.truth.labels)
-        rank[entry] = min((seen[k] for k in classes), default=_LEAST_OF_A_CLASS)
+        rank[entry] = min((seen[k] for k in classes), default=_MIN_OF_A_CLASS)
         seen.update(classes)
-    chosen = set(sorted(drawn, key=lambda entry: min(rank[entry], _LEAST_OF_A_CLASS))[:room])
+    chosen = set(sorted(drawn, key=lambda entry: min(rank[entry], _MIN_OF_A_CLASS))[:room])
     return [entry for entry in originals if entry in chosen]

@@ -30,7 +30,7 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Luck:
+class HitsByChance:
     """The hits of a model, and those that chance gives.
 
     Arguments:
@@ -55,7 +55,9 @@ class Luck:
         return self.p > LEVEL and (self.highest < self.useful or (self.hits == 0 and self.of >= FEW))
 
 
-def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], *, classes: int) -> Luck:
+def compare_with_chance(
+    predictions: Sequence[Prediction], truths: Sequence[Prediction], *, classes: int
+) -> HitsByChance:
     """Compare a model's hits with those that chance gives.
 
     Arguments:
@@ -68,17 +70,17 @@ def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], *, cla
     """
     from components.vision.tasks import task_kind
 
-    return task_kind(truths[0].task).luck(predictions, truths, classes)
+    return task_kind(truths[0].task).compare_with_chance(predictions, truths, classes)
 
 
-def luck_of_objects(predictions: Sequence[Detections], truths: Sequence[Detections]) -> Luck:
-    """Count objects that were found; see `luck`."""
+def object_hits_by_chance(predictions: Sequence[Detections], truths: Sequence[Detections]) -> HitsByChance:
+    """Count objects that were found; see `compare_with_chance`."""
     table = _objects_found(predictions, truths)
     return _compare(int(table.trace()), sum(map(len, truths)), _dealt(table), USEFUL_DETECTOR)
 
 
-def luck_of_classes(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classes: int) -> Luck:
-    """Count images that were classified right; see `luck`. Both are class ids, (n,) int64."""
+def class_hits_by_chance(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classes: int) -> HitsByChance:
+    """Count images that were classified right; see `compare_with_chance`. Both are class ids, (n,) int64."""
     if len(set(true.tolist())) == 1:  # dealing out equal labels changes nothing
         by_chance = np.random.default_rng(_SEED).binomial(len(true), 1 / max(classes, 2), RESAMPLES).astype(np.float64)
     else:
@@ -87,12 +89,12 @@ def luck_of_classes(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64], cl
     return _compare(int((said == true).sum()), len(true), by_chance, useful)
 
 
-def _compare(hits: int, total: int, by_chance: npt.NDArray[np.float64], useful: float) -> Luck:
+def _compare(hits: int, total: int, by_chance: npt.NDArray[np.float64], useful: float) -> HitsByChance:
     from scipy.special import betaincinv
 
     p = (1 + int((by_chance >= hits).sum())) / (1 + len(by_chance))
     highest = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 0.975))  # Clopper and Pearson, 1934
-    return Luck(hits, total, float(by_chance.mean()), p, highest, float(useful))
+    return HitsByChance(hits, total, float(by_chance.mean()), p, highest, float(useful))
 
 
 def _dealt(table: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:

@@ -39,7 +39,7 @@ def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFr
         raise ImageError(
             "an image of shape (height, width, 3) and type uint8",
             found=f"shape {image.shape} and type {image.dtype}",
-            mend="give a BGR picture: convert grey or transparent ones, and drop empty ones",
+            hint="give a BGR picture: convert grey or transparent ones, and drop empty ones",
         )
     fitters = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CENTER_CROP: _center_crop}
     return fitters[spec.fit](image, spec)

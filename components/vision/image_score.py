@@ -27,7 +27,7 @@ def score_image(prediction: Prediction, truth: Prediction) -> float:
     raise IncompatibleError(
         f"{type(prediction).__name__} to compare with",
         found=type(truth).__name__,
-        mend="pair a model with labels of its own task",
+        hint="pair a model with labels of its own task",
     )
 
 

@@ -26,7 +26,7 @@ def only(kind: type[Kind], predictions: Sequence[Prediction]) -> list[Kind]:
             raise IncompatibleError(
                 f"{kind.__name__} only",
                 found=type(prediction).__name__,
-                mend="pair a model with a dataset of its own task",
+                hint="pair a model with a dataset of its own task",
             )
     return [prediction for prediction in predictions if isinstance(prediction, kind)]
 
@@ -83,14 +83,14 @@ def _check_truths(predictions: Sequence[Detections], truths: Sequence[Detections
         raise DatasetError(
             "ground truth with at least one object",
             found=f"{len(truths)} images without any",
-            mend="check the label files of this split: there is nothing to measure accuracy on",
+            hint="check the label files of this split: there is nothing to measure accuracy on",
         )
     largest = max(int(truth.class_ids.max()) for truth in truths if len(truth))
     if largest >= classes:
         raise IncompatibleError(
             f"ground truth of the model's {classes} classes",
             found=f"class id {largest}",
-            mend="evaluate on a dataset with the class names that the model was trained with",
+            hint="evaluate on a dataset with the class names that the model was trained with",
         )
 
 
@@ -138,13 +138,13 @@ def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classif
     if len(predictions) != len(truths):
         raise ValueError(f"expected one prediction for each of {len(truths)} images, found {len(predictions)}")
     if not truths:
-        raise DatasetError("at least one labelled image", found="none", mend="check the path and the split")
+        raise DatasetError("at least one labelled image", found="none", hint="check the path and the split")
     sizes = {len(found.probs) for found in (*predictions, *truths)}
     if len(sizes) > 1:
         raise IncompatibleError(
             "predictions and ground truth over the same classes",
             found=f"{min(sizes)} and {max(sizes)} classes",
-            mend="evaluate on a dataset with the class names that the model was trained with",
+            hint="evaluate on a dataset with the class names that the model was trained with",
         )
     ranking = np.argsort(-np.stack([prediction.probs for prediction in predictions]), axis=1, kind="stable")
     hits = ranking == np.array([[truth.class_id] for truth in truths])

@@ -73,7 +73,7 @@ class Sampling(NamedTuple):
     seed: int = 0
 
 
-class Judge(Protocol):
+class Scorer(Protocol):
     """Scores any choice of n images, and each class over all of them."""
 
     def overall(self, chosen: Chosen) -> dict[str, Score]:

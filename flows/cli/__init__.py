@@ -14,5 +14,5 @@ def start() -> None:
         wrong = [finding for finding in examine_packages() if finding.state is State.FAIL]
         if not wrong:
             raise
-        sys.exit("\n".join(f"error: {finding.name}: {finding.found}; {finding.mend}" for finding in wrong))
+        sys.exit("\n".join(f"error: {finding.name}: {finding.found}; {finding.hint}" for finding in wrong))
     main()

@@ -42,5 +42,5 @@ def _print(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         line = Text.assemble((f"{finding.state:<5}", _STYLES[finding.state]), f"{finding.name}: {finding.found}")
         out.print(line, soft_wrap=True, highlight=False)
-        if finding.mend:
-            out.print(Text.assemble("     ", ("mend: ", "bold"), finding.mend), soft_wrap=True, highlight=False)
+        if finding.hint:
+            out.print(Text.assemble("     ", ("mend: ", "bold"), finding.hint), soft_wrap=True, highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.cli.screens.verbosity import Loudness, say
+from flows.cli.screens.verbosity import Verbosity, say
 
 _template = typer.Typer(add_completion=False)
 
@@ -28,12 +28,12 @@ def _add_options(command: Any, options: list[Any]) -> None:
 
 def _verbose(given: bool) -> None:
     if given:
-        say(Loudness.VERBOSE)
+        say(Verbosity.VERBOSE)
 
 
 def _quiet(given: bool) -> None:
     if given:
-        say(Loudness.QUIET)
+        say(Verbosity.QUIET)
 
 
 @_template.command()

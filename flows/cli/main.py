@@ -22,7 +22,7 @@ from flows.cli.group import Group
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import print_plainly
 from flows.cli.screens.release import show_release
-from flows.cli.screens.verbosity import Loudness, loudness
+from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
 from flows.reporting.summary import Window
 from flows.runtime.ending import STOPPED, Ended, end_in_order
@@ -271,7 +271,7 @@ def _check_release(parameters: Any) -> None:
     load_target(parameters.target)
     if not parameters.model.path.is_file():
         raise ConfigError(
-            "a model file at model.path", found=f"nothing at {parameters.model.path}", mend="check the path"
+            "a model file at model.path", found=f"nothing at {parameters.model.path}", hint="check the path"
         )
     require_ultralytics(parameters.model.path)
     data = parameters.data
@@ -297,7 +297,7 @@ def main() -> None:
         screen.failure(STOPPED)
         raise
     except FovealError as error:
-        if loudness() is Loudness.VERBOSE:
+        if verbosity() is Verbosity.VERBOSE:
             screen.details(redact(traceback.format_exc()))
         screen.failure(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
@@ -314,7 +314,7 @@ def _require_directory() -> None:
         os.getcwd()
     except OSError as error:
         found = f"that the one of this shell cannot be read: {error.strerror}"
-        raise ConfigError("a working directory", found=found, mend="change to one that is there") from error
+        raise ConfigError("a working directory", found=found, hint="change to one that is there") from error
 
 
 def _fault(error: Exception) -> int:

@@ -15,7 +15,7 @@ from flows.cli.screens.console import folding, make_console
 from flows.cli.shared import VERSIONS, Json, show
 from flows.runtime.settings import Settings
 from flows.services.mlflow_ui import mlflow_ui
-from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Standing
+from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, ModelSummary
 
 app = typer.Typer()
 _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)
@@ -25,11 +25,11 @@ _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)
 def models(as_json: Json = False) -> None:
     """List the registered models, their versions, and which is the champion."""
     settings = Settings.from_environment()
-    found = settings.registry().standings()
+    found = settings.registry().model_summaries()
     show([dump(one) for one in found], as_json, lambda: _show(found))
 
 
-def _show(found: tuple[Standing, ...]) -> None:
+def _show(found: tuple[ModelSummary, ...]) -> None:
     out = make_console()
     if not found:
         out.print("no model is registered yet: foveal release CONFIG", highlight=False)

@@ -49,6 +49,6 @@ def _watch(url: str, process: psutil.Process | None, stop: threading.Event) -> N
         ended = process is not None and not lives(process)
         if (ended or silent_s > HUNG_S) and not stop.is_set():
             found = "that it has ended" if ended else f"no answer from {url} for {silent_s:.0f} s"
-            line = UnavailableError("Prefect's server to answer until the end", found=found, mend=RESUME)
+            line = UnavailableError("Prefect's server to answer until the end", found=found, hint=RESUME)
             screen.failure(str(line))
             os._exit(1)

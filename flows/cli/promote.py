@@ -65,11 +65,11 @@ def history(
     moment = at.astimezone(UTC)
     if moment > datetime.now(UTC):
         raise ConfigError("a moment that has passed, for --at", found=f"{moment:%Y-%m-%d %H:%M:%S} UTC")
-    reign = registry.champion_at(model, moment)
-    if reign is None and not registry.history(model).entries:
+    period = registry.champion_at(model, moment)
+    if period is None and not registry.history(model).entries:
         registry.get(model, CHAMPION)
-    value: Any = {"model": model, "at": moment.isoformat(), "in_production": dump(reign) if reign else None}
-    show(value, as_json, lambda: printed.reign(model, moment, reign))
+    value: Any = {"model": model, "at": moment.isoformat(), "in_production": dump(period) if period else None}
+    show(value, as_json, lambda: printed.period(model, moment, period))
 
 
 def _split(model: str) -> tuple[str, str]:
@@ -77,7 +77,7 @@ def _split(model: str) -> tuple[str, str]:
         name, found, version = model.partition(mark)
         if found and name and version:
             return name, version
-    raise ConfigError("a version to promote, NAME/version or NAME@alias", found=model, mend=f"e.g. {model or 'NAME'}/2")
+    raise ConfigError("a version to promote, NAME/version or NAME@alias", found=model, hint=f"e.g. {model or 'NAME'}/2")
 
 
 def _decide(values: dict[str, Any], as_json: bool) -> None:

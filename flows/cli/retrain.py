@@ -42,7 +42,7 @@ def retrain(
 
     values = read_values(config, RetrainConfig) if config else {}
     if values.get("name", name) != name:
-        raise ConfigError(f"parameters to retrain {name}", found=f"{values['name']} in {config}", mend="name one model")
+        raise ConfigError(f"parameters to retrain {name}", found=f"{values['name']} in {config}", hint="name one model")
     said = {"name": name, "trigger": trigger, "event": event, "trust_pickle": trust_pickle or None}
     of_data = {"labels": labels, "labels_split": labels_split}
     values |= {key: value for key, value in said.items() if value is not None}

@@ -18,7 +18,7 @@ from rich.text import Text
 from components import telemetry
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import make_console
-from flows.cli.screens.verbosity import Loudness, loudness
+from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import OPERATING, Json, show
 from flows.reporting.formats import short
 from flows.runtime.access import LOOPBACK
@@ -51,7 +51,7 @@ def up(
     settings = Settings.from_environment()
     if host not in LOOPBACK:
         _tell(f"warning: whoever reaches {host} can use MLflow, Evidently and the metrics, which ask for no password")
-    talk = _tell if loudness() is not Loudness.QUIET else lambda _: None
+    talk = _tell if verbosity() is not Verbosity.QUIET else lambda _: None
     talk("starting; Ctrl-C stops everything")
     bring_up(
         settings,

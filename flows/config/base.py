@@ -82,7 +82,7 @@ def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
         return kind.model_validate(values)
     except ValidationError as error:
         found = f"{source}: {problems(kind, error)}"
-        raise ConfigError(f"parameters of {kind.__name__}", found=found, mend="mend the fields named") from error
+        raise ConfigError(f"parameters of {kind.__name__}", found=found, hint="mend the fields named") from error
 
 
 def absolute_paths(values: dict[str, Any], folder: Path, places: Iterable[tuple[str, ...]]) -> dict[str, Any]:

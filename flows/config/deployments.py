@@ -195,7 +195,7 @@ def retraining_of(name: str, file: Path | None) -> RetrainConfig:
         names = [one.name for one in retrainings]
     if name not in names:
         raise ConfigError(
-            f"parameters to retrain {name}", found=f"{', '.join(names)} in {file}", mend="name that model"
+            f"parameters to retrain {name}", found=f"{', '.join(names)} in {file}", hint="name that model"
         )
     return retrainings[names.index(name)]
 
@@ -223,7 +223,7 @@ def require_release(config: DeploymentsConfig) -> None:
     for model in config.models:
         if model.release and not model.release.is_file():
             raise ConfigError(
-                f"the release file of {model.name}", found=f"nothing at {model.release}", mend="check the path"
+                f"the release file of {model.name}", found=f"nothing at {model.release}", hint="check the path"
             )
 
 
@@ -238,7 +238,7 @@ def read_served(path: Path | None, settings: Settings) -> DeploymentsConfig:
         raise ConfigError(
             "deployments that are served here",
             found=f"work pool {pool.name} in the configuration, whose worker runs them",
-            mend=f"start prefect worker start --pool {pool.name} where runs are to take place, and foveal up "
+            hint=f"start prefect worker start --pool {pool.name} where runs are to take place, and foveal up "
             "--without deployments, or leave work_pool out",
         )
     require_release(config)

@@ -52,7 +52,7 @@ def prepare(settings: Settings) -> None:
         raise ConfigError(
             "the address of a Prefect server in PREFECT_API_URL",
             found="none",
-            mend="set it, or start everything with foveal up",
+            hint="set it, or start everything with foveal up",
         )
     configure(settings)
     if secret := own_password(os.environ["PREFECT_API_URL"].rstrip("/"), settings):

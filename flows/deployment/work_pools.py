@@ -29,7 +29,7 @@ def ensure_pool(client: SyncPrefectClient, wanted: WorkPoolInput) -> None:
         raise ConfigError(
             f"work pool {wanted.name} of type {wanted.type}",
             found=f"type {found.type}",
-            mend="name another pool in work_pool.name, or write its type",
+            hint="name another pool in work_pool.name, or write its type",
         )
 
 

@@ -72,4 +72,4 @@ def bounded(checks: dict[str, Check], seconds: float) -> tuple[Finding, ...]:
 
 def _masked(finding: Finding) -> Finding:
     """Without the users and passwords that URLs may hold."""
-    return replace(finding, found=_CREDENTIALS.sub("", finding.found), mend=_CREDENTIALS.sub("", finding.mend))
+    return replace(finding, found=_CREDENTIALS.sub("", finding.found), hint=_CREDENTIALS.sub("", finding.hint))

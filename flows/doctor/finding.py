@@ -33,13 +33,13 @@ class Finding:
     name: str
     state: State
     found: str
-    mend: str = ""
+    hint: str = ""
 
     def __post_init__(self) -> None:
-        if self.state is not State.OK and not self.mend:
+        if self.state is not State.OK and not self.hint:
             raise ValueError(f"{self.name} is {self.state} and does not say how to mend it")
 
 
 def failed(name: str, error: FovealError) -> Finding:
     """The finding that an error of Foveal's own is."""
-    return Finding(name, State.FAIL, error.found, error.mend or f"make it {error.expected}")
+    return Finding(name, State.FAIL, error.found, error.hint or f"make it {error.expected}")

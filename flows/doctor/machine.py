@@ -12,7 +12,7 @@ from components import telemetry
 from components.errors import UnavailableError
 from flows.doctor.finding import Finding, State
 from flows.runtime.ports import holder
-from flows.runtime.root_lock import claimed
+from flows.runtime.root_lock import running_up
 from flows.runtime.settings import Settings
 from flows.services.services import Places
 
@@ -37,10 +37,10 @@ def examine_gpu() -> list[Finding]:
     try:
         providers = import_onnxruntime().get_available_providers()
     except UnavailableError as error:
-        return [Finding("gpu", State.FAIL, error.found, error.mend)]
+        return [Finding("gpu", State.FAIL, error.found, error.hint)]
     if "CUDAExecutionProvider" not in providers:
-        mend = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
-        return [Finding("gpu", State.WARN, f"{said}, but onnxruntime has only {', '.join(providers)}", mend)]
+        hint = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+        return [Finding("gpu", State.WARN, f"{said}, but onnxruntime has only {', '.join(providers)}", hint)]
     return [Finding("gpu", State.OK, f"{said}; onnxruntime has {', '.join(providers)}")]
 
 
@@ -72,7 +72,7 @@ def examine_yolo() -> list[Finding]:
 
 def examine_ports(settings: Settings, places: Places) -> list[Finding]:
     """Whether `foveal up` could listen, or does."""
-    if claim := claimed(settings.root):
+    if claim := running_up(settings.root):
         served = ", ".join(f"{name} {address}" for name, address in claim.addresses.items() if address)
         return [Finding("ports", State.OK, f"foveal up runs on this root: {served}")]
     ports = {field.name: getattr(places, field.name) for field in fields(places) if field.name != "host"}
@@ -99,10 +99,10 @@ def examine_alerts(settings: Settings) -> list[Finding]:
 
     channels = settings.alert_channels
     if not channels:
-        mend = "put Apprise URLs, separated by spaces, into FOVEAL_ALERT_URLS"
-        return [Finding("alerts", State.WARN, "no channel: alerts are events and log lines only", mend)]
+        hint = "put Apprise URLs, separated by spaces, into FOVEAL_ALERT_URLS"
+        return [Finding("alerts", State.WARN, "no channel: alerts are events and log lines only", hint)]
     if unknown := unknown_channels(channels):
         found = f"{', '.join(unknown)} of {len(channels)}: not a URL of a service that Apprise knows"
-        mend = "correct it in FOVEAL_ALERT_URLS; https://appriseit.com lists the services"
-        return [Finding("alerts", State.FAIL, found, mend)]
+        hint = "correct it in FOVEAL_ALERT_URLS; https://appriseit.com lists the services"
+        return [Finding("alerts", State.FAIL, found, hint)]
     return [Finding("alerts", State.OK, f"{len(channels)} channel{'s' if len(channels) > 1 else ''}")]

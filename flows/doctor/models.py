@@ -17,7 +17,7 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []  # nothing was ever released, and a look makes no database
     try:
-        names = [one.name for one in settings.registry().standings()]
+        names = [one.name for one in settings.registry().model_summaries()]
         found = {name: readiness(name, settings) for name in names}
     except FovealError as error:
         return [failed("models", error)] if database_is_whole(settings) else []
@@ -27,8 +27,8 @@ def examine(settings: Settings) -> list[Finding]:
 def _of(name: str, model: Readiness) -> Iterator[Finding]:
     if model.untrainable:
         found = f"{model.untrainable}: a drift fills the labelling queue, and retrains nothing"
-        mend = "release it from its checkpoint, or set retraining.automatic: false for it in foveal.yaml"
-        yield Finding(f"model {name}", State.WARN, found, mend)
+        hint = "release it from its checkpoint, or set retraining.automatic: false for it in foveal.yaml"
+        yield Finding(f"model {name}", State.WARN, found, hint)
     elif model.checkpoint and not has_ultralytics() and is_ultralytics(model.checkpoint):
         found = f"released from {model.checkpoint.name}, and Ultralytics, which retrains it, is not installed"
         yield Finding(f"model {name}", State.WARN, found, INSTALL)

@@ -18,7 +18,7 @@ from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.runtime.password import proof
 from flows.runtime.processes import answers
-from flows.runtime.root_lock import claimed
+from flows.runtime.root_lock import running_up
 from flows.runtime.server import own_password
 from flows.runtime.settings import Settings
 from flows.services.services import HEALTH
@@ -55,7 +55,7 @@ def examine(settings: Settings) -> list[Finding]:
         secret = environment.get("PREFECT_API_AUTH_STRING") or own_password(url.rstrip("/"), settings)
         headers = proof(secret, environment.get("PREFECT_API_KEY"))
         findings += ask(_Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", headers))
-    elif claim := claimed(settings.root):
+    elif claim := running_up(settings.root):
         headers = proof(claim.password(settings.prefect_home))
         findings += ask(_Server("prefect", "foveal up", claim.prefect, "/health", "/admin/version", headers))
     else:
@@ -65,7 +65,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _pages(settings: Settings) -> list[Finding]:
     """Whether what a running `foveal up` serves answers where it says; its Prefect has been asked already."""
-    claim, findings = claimed(settings.root), []
+    claim, findings = running_up(settings.root), []
     for name, address in claim.addresses.items() if claim else ():
         if name == "prefect":
             continue
@@ -100,17 +100,17 @@ def ask(server: _Server) -> list[Finding]:
         return ask(replace(server, url=bare, headers=headers))
     server = replace(server, url=parts.geturl())
     place = f"{server.url} ({server.variable})"
-    mend = f"start it, or correct or unset {server.variable}"
+    hint = f"start it, or correct or unset {server.variable}"
     try:
         _get(server, server.health)
         text, skew_s = _get(server, server.version)
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            mend = "set the user and the password, or the token, that it asks for in the environment"
-        return [Finding(server.name, State.FAIL, f"{place} answers {error.code} {error.reason}", mend)]
+            hint = "set the user and the password, or the token, that it asks for in the environment"
+        return [Finding(server.name, State.FAIL, f"{place} answers {error.code} {error.reason}", hint)]
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        return [Finding(server.name, State.FAIL, f"no answer from {place}: {reason}", mend)]
+        return [Finding(server.name, State.FAIL, f"no answer from {place}: {reason}", hint)]
     return [_compared(server, place, text), *_skewed(server, skew_s)]
 
 

@@ -90,14 +90,16 @@ def examine_records(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []
     try:
-        standings = settings.registry().standings()
+        model_summaries = settings.registry().model_summaries()
     except FovealError as error:
         return [failed("decisions", error)] if database_is_whole(settings) else []
-    broken = [f"{line} of {standing.name}" for standing in standings for line in standing.broken]
+    broken = [f"{line} of {standing.name}" for standing in model_summaries for line in standing.broken]
     if not broken:
-        return [Finding("decisions", State.OK, f"{len(standings)} of {len(standings)} records are as written")]
-    mend = "find out who writes to MLflow; foveal promote or rollback by hand goes on from there"
-    return [Finding("decisions", State.FAIL, f"{', '.join(broken[:5])}, outside of Foveal", mend)]
+        return [
+            Finding("decisions", State.OK, f"{len(model_summaries)} of {len(model_summaries)} records are as written")
+        ]
+    hint = "find out who writes to MLflow; foveal promote or rollback by hand goes on from there"
+    return [Finding("decisions", State.FAIL, f"{', '.join(broken[:5])}, outside of Foveal", hint)]
 
 
 def database_is_whole(settings: Settings) -> bool:
@@ -119,8 +121,8 @@ def _root(root: Path) -> Iterator[Finding]:
     yield Finding("root", State.OK, str(root) if root == place else f"{root}, made when needed")
     free_gb = shutil.disk_usage(place).free / 1e9
     state = State.FAIL if free_gb < TOO_LITTLE_GB else State.WARN if free_gb < LITTLE_GB else State.OK
-    mend = "" if state is State.OK else "free some, or name another disk with FOVEAL_HOME; steps/ in the root can go"
-    yield Finding("disk", state, f"{free_gb:.1f} GB free at {place}", mend)
+    hint = "" if state is State.OK else "free some, or name another disk with FOVEAL_HOME; steps/ in the root can go"
+    yield Finding("disk", state, f"{free_gb:.1f} GB free at {place}", hint)
 
 
 def _database(path: Path) -> Finding:
@@ -133,8 +135,8 @@ def _database(path: Path) -> Finding:
         return Finding(path.name, State.OK, f"whole, {path.stat().st_size / 1e6:.1f} MB")
     if "locked" in verdict or "busy" in verdict:
         return Finding(path.name, State.WARN, f"{path}: {verdict}", "find who holds it: fuser -v on the file")
-    mend = f"stop everything that uses it, then bring {path.name} back from a backup, or move it aside to begin anew"
-    return Finding(path.name, State.FAIL, f"{path}: {verdict.splitlines()[-1]}", mend)
+    hint = f"stop everything that uses it, then bring {path.name} back from a backup, or move it aside to begin anew"
+    return Finding(path.name, State.FAIL, f"{path}: {verdict.splitlines()[-1]}", hint)
 
 
 def _clock(databases: tuple[Path, ...]) -> Finding:

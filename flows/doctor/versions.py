@@ -70,8 +70,8 @@ def judge(python: str, asked: Asked, installed: Mapping[str, str], tested: Mappi
         tested: the versions that were tested together, by canonical name; may be empty.
     """
     fits = SpecifierSet(asked.python).contains(python, prereleases=True)
-    mend = "" if fits else f"make the virtual environment with a Python {asked.python}"
-    findings = [Finding("python", State.OK if fits else State.FAIL, python, mend)]
+    hint = "" if fits else f"make the virtual environment with a Python {asked.python}"
+    findings = [Finding("python", State.OK if fits else State.FAIL, python, hint)]
     findings += [*_misfits(asked, installed), *_doubles(installed)]
     needed = {str(canonicalize_name(one.name)) for one in _requirements(asked)} & set(installed)
     if len(findings) == 1:
@@ -106,8 +106,8 @@ def owners() -> dict[str, set[str]]:
 
 def _overwritten(package: str, names: set[str]) -> Finding:
     others = " and ".join(sorted(names))
-    mend = f"pip uninstall -y {' '.join(sorted(names))}, then install Foveal again"
-    return Finding(package, State.FAIL, f"{others} installs a package of this name over Foveal's", mend)
+    hint = f"pip uninstall -y {' '.join(sorted(names))}, then install Foveal again"
+    return Finding(package, State.FAIL, f"{others} installs a package of this name over Foveal's", hint)
 
 
 def _installed_root() -> Path | None:
@@ -163,8 +163,8 @@ def _doubles(installed: Mapping[str, str]) -> Iterator[Finding]:
     for names in _SHARED_FOLDERS:
         if len(both := [name for name in names if name in installed]) > 1:
             found = "both are installed, and overwrite each other's files"
-            mend = f"pip uninstall -y {' '.join(both)} && pip install {both[-1]}=={installed[both[-1]]}"
-            yield Finding(" and ".join(both), State.FAIL, found, mend)
+            hint = f"pip uninstall -y {' '.join(both)} && pip install {both[-1]}=={installed[both[-1]]}"
+            yield Finding(" and ".join(both), State.FAIL, found, hint)
 
 
 def _untested(needed: set[str], installed: Mapping[str, str], tested: Mapping[str, str]) -> Iterator[Finding]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from components.contracts import ModelVersion
-from flows.runtime.root_lock import claimed
+from flows.runtime.root_lock import running_up
 from flows.runtime.settings import Settings
 
 
 def mlflow_pages() -> str | None:
     """The address of MLflow's pages, of `foveal up` or of a server of the user's; None where there are none."""
     settings = Settings.from_environment()
-    claim = claimed(settings.root) if settings.embedded_tracking else None
+    claim = running_up(settings.root) if settings.embedded_tracking else None
     server = claim.addresses.get("mlflow") if claim else settings.mlflow_page
     return server.rstrip("/") if server and server.startswith(("http://", "https://")) else None
 

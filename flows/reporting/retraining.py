@@ -14,7 +14,7 @@ from components.training.attempts import Ending
 from flows.config.retrain import RetrainConfig
 from flows.reporting.formats import plain
 from flows.reporting.links import to_comparison
-from flows.reporting.saved import kept_bundle
+from flows.reporting.saved import saved_bundle
 from flows.runtime.settings import Settings
 
 
@@ -96,7 +96,7 @@ class RetrainSummary:
     @property
     def bundle(self) -> Path | None:
         """The challenger's bundle, where this storage root keeps it."""
-        return kept_bundle(self.name, self.challenger) if self.challenger else None
+        return saved_bundle(self.name, self.challenger) if self.challenger else None
 
     @property
     def outcome(self) -> str:

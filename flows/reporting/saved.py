@@ -13,7 +13,7 @@ from flows.runtime.settings import Settings
 
 
 @dataclass(frozen=True)
-class KeptWindow:
+class SavedWindow:
     """A judged batch of images, as `nightly` and `monitor` keep it below `monitoring/NAME`.
 
     Arguments:
@@ -46,11 +46,11 @@ def latest_release(name: str) -> Path:
     place = Settings.from_environment().releases / name
     found = [folder for folder in place.glob("*") if folder.name.isdecimal()]
     if not found:
-        raise ConfigError(f"a release of {name}", found=f"none below {place}", mend="run make demo, or foveal release")
+        raise ConfigError(f"a release of {name}", found=f"none below {place}", hint="run make demo, or foveal release")
     return max(found, key=lambda folder: int(folder.name))
 
 
-def kept_bundle(name: str, version: int) -> Path | None:
+def saved_bundle(name: str, version: int) -> Path | None:
     """The zip of a version's bundle below this storage root; None for one that was released elsewhere.
 
     Arguments:
@@ -61,7 +61,7 @@ def kept_bundle(name: str, version: int) -> Path | None:
     return bundle if bundle.is_file() else None
 
 
-def kept_windows(name: str) -> tuple[KeptWindow, ...]:
+def saved_windows(name: str) -> tuple[SavedWindow, ...]:
     """All judged batches of a model that this storage root keeps, the latest last.
 
     Arguments:
@@ -72,7 +72,7 @@ def kept_windows(name: str) -> tuple[KeptWindow, ...]:
     return tuple(sorted(found, key=lambda window: (window.at, window.folder.name)))
 
 
-def latest_alarm(name: str) -> KeptWindow:
+def latest_alarm(name: str) -> SavedWindow:
     """The latest batch that was called a drift.
 
     Arguments:
@@ -81,18 +81,18 @@ def latest_alarm(name: str) -> KeptWindow:
     Raises:
         ConfigError: none was.
     """
-    windows = kept_windows(name)
+    windows = saved_windows(name)
     alarms = [window for window in windows if window.decision.state is DriftState.DRIFT]
     if not alarms:
         raise ConfigError(
-            f"a drift of {name}", found=f"{len(windows)} judged windows without one", mend="there is nothing to explain"
+            f"a drift of {name}", found=f"{len(windows)} judged windows without one", hint="there is nothing to explain"
         )
     return alarms[-1]
 
 
-def _read(folder: Path) -> KeptWindow:
+def _read(folder: Path) -> SavedWindow:
     from components.runs import load_run
 
     report = json.loads((folder / "drift" / "report.json").read_text(encoding="utf-8"))
     at = datetime.fromisoformat(report["trend_point"]["at"])
-    return KeptWindow(folder, at, load_run(folder / "predictions"), load(DriftDecision, report["decision"]))
+    return SavedWindow(folder, at, load_run(folder / "predictions"), load(DriftDecision, report["decision"]))

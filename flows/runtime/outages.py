@@ -15,7 +15,7 @@ from flows.runtime.settings import Settings
 
 RESUME = "run the same command again, which repeats nothing that is finished"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LEAST_FREE = 1 << 20  # bytes; whatever fails with less is taken for a consequence
+_MIN_FREE = 1 << 20  # bytes; whatever fails with less is taken for a consequence
 _CLIENTS = {"anyio", "httpcore", "httpx", "prefect"}
 
 
@@ -46,17 +46,17 @@ def full_disk(error: Exception, settings: Settings) -> UnavailableError | None:
     written = _written(error)
     for place in (*written, _existing(settings.root), Path(tempfile.gettempdir())):
         free = shutil.disk_usage(place).free
-        if free < _LEAST_FREE:
+        if free < _MIN_FREE:
             return UnavailableError(
                 "space to write",
                 found=f"{free / 1e6:.1f} MB free on the disk of {place}",
-                mend=f"free some, then {RESUME}",
+                hint=f"free some, then {RESUME}",
             )
     if isinstance(error, OSError) and error.errno in FULL:
         return UnavailableError(
             "space to write",
             found=f"{error.filename or settings.root}: {error.strerror}",
-            mend=f"free some, then {RESUME}",
+            hint=f"free some, then {RESUME}",
         )
     return None
 
@@ -90,13 +90,13 @@ def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:
         return UnavailableError(
             "Prefect's server to answer until the end",
             found=f"no answer from {url} in {1 + int(os.environ.get('PREFECT_CLIENT_MAX_RETRIES', '4'))} tries",
-            mend=f"start it again if it is yours, then {RESUME}",
+            hint=f"start it again if it is yours, then {RESUME}",
         )
     if isinstance(error, FovealError) or type(error).__module__.partition(".")[0] not in _CLIENTS:
         return None
     words = " ".join(str(error).split())[:300]
     return UnavailableError(
-        "Prefect's server to take what a flow reports", found=words, mend=f"read its log, then {RESUME}"
+        "Prefect's server to take what a flow reports", found=words, hint=f"read its log, then {RESUME}"
     )
 
 

@@ -29,7 +29,7 @@ _TICK_S = 0.2
 
 
 @dataclass(frozen=True)
-class Claim:
+class RunningUp:
     """What a running `foveal up` lets others know.
 
     Arguments:
@@ -47,10 +47,10 @@ class Claim:
         return password(home) if "prefect" in self.addresses else None
 
 
-def claimed(root: Path) -> Claim | None:
+def running_up(root: Path) -> RunningUp | None:
     """The claim of the `foveal up` that runs on a storage root now."""
     try:
-        claim = Claim(**json.loads((root / "up.json").read_text()))
+        claim = RunningUp(**json.loads((root / "up.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
     with sharing(root) as ours:  # a note without its lock is that of a dead one
@@ -58,9 +58,9 @@ def claimed(root: Path) -> Claim | None:
 
 
 @contextlib.contextmanager
-def claiming(root: Path, prefect: str, addresses: dict[str, str]) -> Iterator[None]:
+def announcing_up(root: Path, prefect: str, addresses: dict[str, str]) -> Iterator[None]:
     """Let others know, inside the block, what this process serves."""
-    write_json(root / "up.json", asdict(Claim(os.getpid(), prefect, addresses)))
+    write_json(root / "up.json", asdict(RunningUp(os.getpid(), prefect, addresses)))
     try:
         yield
     finally:
@@ -92,7 +92,7 @@ def occupying(root: Path) -> Iterator[int]:
             raise UnavailableError(
                 f"a storage root of its own for foveal up, {root}",
                 found=f"that another process holds {root / 'up.lock'}",
-                mend="wait for it, or choose another --root",
+                hint="wait for it, or choose another --root",
             )
         time.sleep(_TICK_S)
 
@@ -109,18 +109,18 @@ def users(prefect_home: Path) -> list[int]:
 
 
 def _require_nobody(root: Path) -> None:
-    if claim := claimed(root):
+    if claim := running_up(root):
         served = ", ".join(f"{name} {address}" for name, address in claim.addresses.items())
         raise UnavailableError(
             f"one foveal up for the storage root {root}",
             found=f"that {describe(claim.pid)} is up: {served}",
-            mend="use that one, end it, or choose another --root",
+            hint="use that one, end it, or choose another --root",
         )
     if pids := users(root / "prefect"):
         raise UnavailableError(
             f"a storage root that no command is working on, {root}",
             found=", ".join(map(describe, pids)),
-            mend="wait for it to end, or choose another --root",
+            hint="wait for it to end, or choose another --root",
         )
 
 

@@ -29,7 +29,7 @@ from components.files import write_json
 from flows.runtime.password import CLIENT, password, proof
 from flows.runtime.processes import answers, end_family, free_port, lives, status
 from flows.runtime.programs import prefect_program
-from flows.runtime.root_lock import claimed, sharing, users
+from flows.runtime.root_lock import running_up, sharing, users
 from flows.runtime.settings import Settings
 
 STARTUP_TIMEOUT_S = 300.0  # seven seconds on an idle machine
@@ -96,14 +96,14 @@ def require_answer(url: str) -> None:
     """
     if not answers(f"{url}/health"):
         raise UnavailableError(
-            "a Prefect server at PREFECT_API_URL", found=f"no answer from {url}", mend="start it, or unset the variable"
+            "a Prefect server at PREFECT_API_URL", found=f"no answer from {url}", hint="start it, or unset the variable"
         )
     headers = proof(os.environ.get(CLIENT), os.environ.get("PREFECT_API_KEY"))
     if status(f"{url}/admin/version", headers) == HTTPStatus.UNAUTHORIZED:
         raise UnavailableError(
             f"a Prefect server at {url} that lets this command in",
             found=f"that it asks for {'another' if headers else 'a'} password",
-            mend=f"set {CLIENT} as foveal up prints it, or unset PREFECT_API_URL on the storage root of that foveal up",
+            hint=f"set {CLIENT} as foveal up prints it, or unset PREFECT_API_URL on the storage root of that foveal up",
         )
 
 
@@ -111,7 +111,7 @@ def own_password(url: str, settings: Settings) -> str | None:
     """The password of a server that the environment names without one, where it is one of ours on this root."""
     if os.environ.get(CLIENT):
         return None
-    claim, note = claimed(settings.root), settings.prefect_home / "server.json"
+    claim, note = running_up(settings.root), settings.prefect_home / "server.json"
     if claim and claim.prefect == url:
         return claim.password(settings.prefect_home)
     if note.exists() and json.loads(note.read_text())["url"] == url:
@@ -147,7 +147,7 @@ def _found_or_started(settings: Settings) -> Iterator[_Api]:
                 with _shared_server(settings.prefect_home) as url:
                     yield _Api(url, password(settings.prefect_home))
                 return
-        claim = claimed(settings.root)
+        claim = running_up(settings.root)
         if claim and answers(f"{claim.prefect}/health"):
             yield _Api(claim.prefect, claim.password(settings.prefect_home))
             return
@@ -157,7 +157,7 @@ def _found_or_started(settings: Settings) -> Iterator[_Api]:
                 found=f"no answer from {claim.prefect} in {STARTUP_TIMEOUT_S:.0f} s"
                 if claim
                 else f"that a process of it holds {settings.root}",
-                mend=f"read {settings.root / 'logs' / 'prefect.log'}",
+                hint=f"read {settings.root / 'logs' / 'prefect.log'}",
             )
         time.sleep(0.2)
 
@@ -260,7 +260,7 @@ def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     while not answers(f"{url}/health"):
         if server.poll() is not None or time.monotonic() > deadline:
             state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
-            raise UnavailableError("Prefect's server to start", found=state, mend=f"read {log}")
+            raise UnavailableError("Prefect's server to start", found=state, hint=f"read {log}")
         time.sleep(0.2)
 
 

@@ -132,5 +132,5 @@ def make_private(folder: Path) -> None:
         raise ConfigError(
             "a storage root that can be written",
             found=f"{folder}: {error.strerror}",
-            mend="change to a folder of yours, or name one in FOVEAL_HOME",
+            hint="change to a folder of yours, or name one in FOVEAL_HOME",
         ) from error

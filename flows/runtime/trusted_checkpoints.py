@@ -36,7 +36,7 @@ def require_trusted(checkpoint: Path, label: str, *, asked: bool) -> None:
         raise ConfigError(
             "a checkpoint that was released from, or trained on, this storage root, as loading it can run any code",
             found=f"{checkpoint.name} of {label}, sha256 {digest}, of which only MLflow says that it is trusted",
-            mend="foveal retrain --trust-pickle, once, if you trust who could write to MLflow, or release it here",
+            hint="foveal retrain --trust-pickle, once, if you trust who could write to MLflow, or release it here",
         )
 
 
@@ -66,5 +66,5 @@ def _released(settings: Settings) -> set[str]:
     if not settings.embedded_tracking or not settings.registry_database.exists():
         return set()
     registry = settings.registry()
-    versions = [version for standing in registry.standings() for version in registry.versions(standing.name)]
+    versions = [version for standing in registry.model_summaries() for version in registry.versions(standing.name)]
     return {digest for version in versions if (digest := registry.hashes(version).get("source"))}

@@ -22,7 +22,7 @@ from components.errors import FovealError, UnavailableError
 from components.monitoring import ModelStatus, MonitoringStore, read_status
 from flows.runtime.access import Access, guard_wsgi
 from flows.runtime.settings import Settings
-from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, Standing
+from model_registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, ModelSummary
 
 CACHE_S = 15.0
 PATIENCE_S = 8.0  # Prometheus waits 10 s for an answer unless told otherwise
@@ -60,7 +60,7 @@ class Source(Generic[T]):
         """What it is now, or None when it cannot be read; the reason is a line in the log.
 
         Arguments:
-            since: when the patience began (`time.monotonic`); by default now.
+            since: when the restart_policy began (`time.monotonic`); by default now.
         """
         passed_s = time.monotonic() - since if since is not None else 0.0
         try:
@@ -86,7 +86,7 @@ class FovealCollector(Collector):
         registry: the model registry.
     """
 
-    def __init__(self, store: Source[tuple[ModelStatus, ...]], registry: Source[tuple[Standing, ...]]) -> None:
+    def __init__(self, store: Source[tuple[ModelStatus, ...]], registry: Source[tuple[ModelSummary, ...]]) -> None:
         self._store, self._registry = store, registry
 
     @classmethod
@@ -97,8 +97,8 @@ class FovealCollector(Collector):
             store = MonitoringStore(settings.store)
             return tuple(read_status(store, name) for name in store.models())
 
-        def read_registry() -> tuple[Standing, ...]:
-            return settings.registry().standings()
+        def read_registry() -> tuple[ModelSummary, ...]:
+            return settings.registry().model_summaries()
 
         return cls(Source("store", read_store), Source("registry", read_registry))
 
@@ -110,10 +110,10 @@ class FovealCollector(Collector):
         """All metrics now; both sources are asked at once, since Prometheus waits for them together."""
         begun = time.monotonic()
         self._registry.ask()
-        statuses, standings = self._store.get(begun), self._registry.get(begun)
-        yield from _of_sources({"store": statuses is not None, "registry": standings is not None})
+        statuses, model_summaries = self._store.get(begun), self._registry.get(begun)
+        yield from _of_sources({"store": statuses is not None, "registry": model_summaries is not None})
         yield from _of_models(statuses or ())
-        yield from _of_versions(standings or ())
+        yield from _of_versions(model_summaries or ())
 
 
 def serve_metrics(settings: Settings, host: str, port: int) -> Any:
@@ -129,7 +129,7 @@ def serve_metrics(settings: Settings, host: str, port: int) -> Any:
         server = make_server(host, port, app, _Server6 if ":" in host else ThreadingWSGIServer, _Quiet)
     except OSError as error:
         raise UnavailableError(
-            f"to listen on {host}:{port}", found=str(error), mend="choose another --port or --host"
+            f"to listen on {host}:{port}", found=str(error), hint="choose another --port or --host"
         ) from error
     server.set_app(guard_wsgi(app, Access.of(host, server.server_port)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -204,14 +204,14 @@ def _of_columns(statuses: Sequence[ModelStatus]) -> Families:
     return [distance, limit]
 
 
-def _of_versions(standings: Sequence[Standing]) -> Families:
+def _of_versions(model_summaries: Sequence[ModelSummary]) -> Families:
     versions = _gauge("foveal_model_versions", "Registered versions.", "model")
     decisions = CounterMetricFamily("foveal_decisions", "Decisions on the model.", labels=("model", "outcome"))
     by_alias = {
         alias: _gauge(f"foveal_{alias}_version", f"The version with the alias {alias}.", "model")
         for alias in (CHAMPION, PREVIOUS_CHAMPION, CHALLENGER)
     }
-    for standing in standings:
+    for standing in model_summaries:
         versions.add_metric([standing.name], standing.versions)
         for outcome, count in standing.decisions.items():
             decisions.add_metric([standing.name, outcome], count)

@@ -62,5 +62,5 @@ def _await(ui: MlflowUi, log: str) -> None:
     deadline = time.monotonic() + STARTUP_TIMEOUT_S
     while not answers(f"{ui.address}/health"):
         if ui.process.poll() is not None or time.monotonic() > deadline:
-            raise UnavailableError("MLflow's pages", found="a server that does not answer", mend=f"read {log}")
+            raise UnavailableError("MLflow's pages", found="a server that does not answer", hint=f"read {log}")
         time.sleep(0.2)

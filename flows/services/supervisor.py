@@ -84,7 +84,7 @@ def all_of(*conditions: Ready) -> Ready:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RestartPolicy:
     """How patient a supervisor is with its services.
 
     Arguments:
@@ -122,7 +122,7 @@ class Supervisor:
     Arguments:
         services: in an order in which what is needed comes first.
         logs: folder of ``NAME.log``, what the present process says, and ``NAME.1.log``, what the one before said.
-        patience: when and how often to restart what died, and how long to wait.
+        restart_policy: when and how often to restart what died, and how long to wait.
         tell: takes each event worth a line.
         keep: file descriptors that stay open as long as anything of a service lives, e.g. of a lock.
     """
@@ -132,21 +132,21 @@ class Supervisor:
         services: Sequence[Service],
         logs: Path,
         *,
-        patience: Patience | None = None,
+        restart_policy: RestartPolicy | None = None,
         tell: Callable[[str], None],
         keep: Sequence[int] = (),
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._patience, self._tell = patience or Patience(), tell
-        grace_s = self._patience.grace_s
+        self._restart_policy, self._tell = restart_policy or RestartPolicy(), tell
+        grace_s = self._restart_policy.grace_s
         self._charges = {
-            service.name: _Charge(service, logs / f"{service.name}.log", grace_s, keep) for service in services
+            service.name: _Child(service, logs / f"{service.name}.log", grace_s, keep) for service in services
         }
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Services that died too often and are not healthy again; they are started still, after long waits."""
-        most = self._patience.tries
+        most = self._restart_policy.tries
         return tuple(name for name, one in self._charges.items() if one.deaths > most and not one.healthy)
 
     def start(self, stop: Event) -> bool:
@@ -174,7 +174,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all services with all their descendants, each after those that need it, within about `stop_s`."""
-        deadline = time.monotonic() + self._patience.stop_s
+        deadline = time.monotonic() + self._restart_policy.stop_s
         left = list(self._charges.values())
         while left:
             needed = {name for charge in left for name in charge.service.needs}
@@ -196,42 +196,44 @@ class Supervisor:
             elif now >= charge.due:
                 self._ask(charge)
 
-    def _ask(self, charge: _Charge) -> None:
+    def _ask(self, charge: _Child) -> None:
         """How a service is that runs; one that is busy may be silent for a while."""
-        patience, now = self._patience, time.monotonic()
+        restart_policy, now = self._restart_policy, time.monotonic()
         if charge.service.ready(charge.log):
             if charge.service.name in self.missing:
                 self._tell(f"{charge.service.name} is healthy again")
             charge.since = charge.since if charge.healthy else now
-            charge.healthy, charge.answered, charge.due = True, now, now + patience.check_s
-        elif charge.healthy and now - charge.answered > patience.silence_s:
-            self._died(charge, f"has not answered for {patience.silence_s:g} s")
-        elif not charge.healthy and now - charge.since > patience.startup_s:
-            self._died(charge, f"was not healthy after {patience.startup_s:.0f} s")
+            charge.healthy, charge.answered, charge.due = True, now, now + restart_policy.check_s
+        elif charge.healthy and now - charge.answered > restart_policy.silence_s:
+            self._died(charge, f"has not answered for {restart_policy.silence_s:g} s")
+        elif not charge.healthy and now - charge.since > restart_policy.startup_s:
+            self._died(charge, f"was not healthy after {restart_policy.startup_s:.0f} s")
 
-    def _died(self, charge: _Charge, how: str) -> None:
-        patience, name, now = self._patience, charge.service.name, time.monotonic()
+    def _died(self, charge: _Child, how: str) -> None:
+        restart_policy, name, now = self._restart_policy, charge.service.name, time.monotonic()
         was_healthy = charge.healthy
-        if was_healthy and now - charge.since > patience.settled_s:
+        if was_healthy and now - charge.since > restart_policy.settled_s:
             charge.deaths = 0
         charge.end(now)
         charge.deaths += 1
-        if charge.deaths > patience.tries and charge.service.vital:
+        if charge.deaths > restart_policy.tries and charge.service.vital:
             raise UnavailableError(
                 f"{name} to keep running",
-                found=f"that it {how}, after {patience.tries} restarts: {last_lines(charge.log)}",
-                mend=f"read {charge.log}",
+                found=f"that it {how}, after {restart_policy.tries} restarts: {last_lines(charge.log)}",
+                hint=f"read {charge.log}",
             )
-        wait_s = patience.wait_s(charge.deaths)
+        wait_s = restart_policy.wait_s(charge.deaths)
         charge.due = now + wait_s
         said = f"{name} {how}" if was_healthy else f"{name} {how} ({last_lines(charge.log, 1)})"
-        if charge.deaths <= patience.tries:
-            self._tell(f"{said}; starting it again in {wait_s:g} s ({charge.deaths} of {patience.tries})")
-        elif was_healthy or charge.deaths == patience.tries + 1:
-            self._tell(f"{said}, after {patience.tries} restarts; the rest goes on, and it is tried every {wait_s:g} s")
+        if charge.deaths <= restart_policy.tries:
+            self._tell(f"{said}; starting it again in {wait_s:g} s ({charge.deaths} of {restart_policy.tries})")
+        elif was_healthy or charge.deaths == restart_policy.tries + 1:
+            self._tell(
+                f"{said}, after {restart_policy.tries} restarts; the rest goes on, and it is tried every {wait_s:g} s"
+            )
 
 
-class _Charge:
+class _Child:
     """A service, and what is known of the process that runs it."""
 
     def __init__(self, service: Service, log: Path, grace_s: float, keep: Sequence[int]) -> None:

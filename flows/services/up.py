@@ -12,11 +12,11 @@ from components.errors import UnavailableError
 from flows.config.deployments import read_served
 from flows.runtime.ending import taking_time
 from flows.runtime.ports import holder
-from flows.runtime.root_lock import claiming, occupying
+from flows.runtime.root_lock import announcing_up, occupying
 from flows.runtime.server import configure, require_answer, stop_server
 from flows.runtime.settings import Settings
 from flows.services.services import Optional, Places, prefect_url, services
-from flows.services.supervisor import Patience, Service, Supervisor
+from flows.services.supervisor import RestartPolicy, Service, Supervisor
 from model_registry import require_in_place
 
 
@@ -57,7 +57,7 @@ def up(
         stop_server(settings.prefect_home)  # that of a command that was killed
         settings.evidently.mkdir(parents=True, exist_ok=True)
         addresses = {service.name: service.address for service in listed if service.address}
-        with claiming(settings.root, api, addresses):
+        with announcing_up(settings.root, api, addresses):
             supervise(listed, settings.root / "logs", ready=lambda away: ready(listed, away), tell=tell, keep=(lock,))
 
 
@@ -67,11 +67,11 @@ def supervise(
     *,
     ready: Callable[[tuple[str, ...]], None],
     tell: Callable[[str], None],
-    patience: Patience | None = None,
+    restart_policy: RestartPolicy | None = None,
     keep: Sequence[int] = (),
 ) -> None:
     """Run services until this process is told to end; see `Supervisor` for arguments and errors."""
-    supervisor = Supervisor(listed, logs, patience=patience, tell=tell, keep=keep)
+    supervisor = Supervisor(listed, logs, restart_policy=restart_policy, tell=tell, keep=keep)
     with _told_to_end() as stop:
         try:
             if supervisor.start(stop):
@@ -93,7 +93,7 @@ def require_free(listed: Sequence[Service]) -> None:
         raise UnavailableError(
             " and ".join(f"port {port} free for {name}" for name, port, _ in taken),
             found=", ".join(by for _, _, by in taken),
-            mend="end it, or choose another: " + ", ".join(f"--{name}-port" for name, _, _ in taken),
+            hint="end it, or choose another: " + ", ".join(f"--{name}-port" for name, _, _ in taken),
         )
 
 

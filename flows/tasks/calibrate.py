@@ -27,7 +27,7 @@ from components.monitoring.drift.calibration import (
 )
 from components.monitoring.drift.tables import DriftTable, batch_table, read_reference, read_window
 from components.monitoring.store.reference import pool_reference
-from components.monitoring.store.stored import accepted_batches, judged_windows
+from components.monitoring.store.stored import accepted_batches, evaluated_windows
 from flows.reporting.progress import advance
 from flows.reporting.summary import Calibration
 from flows.runtime.settings import Settings
@@ -36,9 +36,9 @@ from flows.tasks.predict import read_bundle, split_reference
 SIZES = (50, 100, 200, 500, 1000)
 DAMAGES = tuple((kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES)
 CONTAMINATIONS = (1.0, 0.3, 0.1)
-MOST_IMAGES = 150  # that are damaged in each of 30 ways
+MAX_IMAGES = 150  # that are damaged in each of 30 ways
 POWER_IMAGES = 200
-LEAST_NIGHTS = 2
+MIN_NIGHTS = 2
 
 Predict = Callable[[list[ImageSource], Path], InferenceRun]
 
@@ -79,7 +79,7 @@ def calibrate(
         held_out = require_reference(registry.download_reference(version, folder), version)
         batches = _accepted(version)
         reference = read_reference(pool_reference(held_out, batches, folder / "pooled.parquet"))
-        nights = _nights(held_out, batches, folder, policy) if len(batches) >= LEAST_NIGHTS else None
+        nights = _nights(held_out, batches, folder, policy) if len(batches) >= MIN_NIGHTS else None
         rates = _false_alarms(reference, windows, policy, sizes)
         power: tuple[AlarmPower, ...] = ()
         if images:
@@ -112,7 +112,9 @@ def drift_settings(file: Path, model: str) -> DriftPolicy:
 def _accepted(version: ModelVersion) -> list[tuple[str, Any]]:
     """The accepted windows of a version, as its nights pool them."""
     store = MonitoringStore(Settings.from_environment().store)
-    return accepted_batches(store, version.name, version.version, judged_windows(store, version.name, version.version))
+    return accepted_batches(
+        store, version.name, version.version, evaluated_windows(store, version.name, version.version)
+    )
 
 
 def _nights(held_out: Path, batches: list[tuple[str, Any]], folder: Path, policy: DriftPolicy) -> AlarmRate:
@@ -170,7 +172,7 @@ def power_table(
         contaminations: shares of damaged images in a window.
         policy: the policy under test.
     """
-    step = max(1, -(-len(sources) // MOST_IMAGES))
+    step = max(1, -(-len(sources) // MAX_IMAGES))
     chosen = list(sources[::step])
     clean = read_window(predict(chosen, folder / "clean"))
     found: list[AlarmPower] = []

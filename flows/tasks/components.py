@@ -39,8 +39,8 @@ from flows.config.release import BenchmarkInput, FitInput, ModelInput, Threshold
 from flows.reporting.progress import advance, ask
 from flows.runtime.settings import Settings
 from flows.tasks.predict import Served
-from flows.tasks.steps import Images, Split, step, workplace
-from model_registry import RELEASE, Grounds, Registry, Release
+from flows.tasks.steps import Images, Split, step, working_folder
+from model_registry import RELEASE, Rationale, Registry, Release
 
 if TYPE_CHECKING:
     from components.optimize import Fitting
@@ -71,7 +71,7 @@ def open_model(model: ModelInput, calibration: Split, calibration_images: int, b
         output=model.output,
         end_to_end=model.end_to_end,
         trust_pickle=model.trust_pickle,
-        workdir=workplace(),
+        workdir=working_folder(),
         images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
         batch=batch,
     )
@@ -131,7 +131,7 @@ def require_baseline(checks: tuple[Check, ...], *, accept: bool) -> tuple[str, .
         raise BaselineError(
             " and ".join(wanted[check.name] for check in failed),
             found="; ".join(check.reason for check in failed),
-            mend="check the head (task, output, end_to_end), the normalisation, the order of the class names and the "
+            hint="check the head (task, output, end_to_end), the normalisation, the order of the class names and the "
             "labels, or go on all the same with --accept-baseline (accept_baseline: true)",
         )
     open_ = [check for check in checks if check.verdict is Verdict.NOT_EVALUATED]
@@ -158,7 +158,7 @@ def optimize(
         advance("reading calibration images", done, len(chosen))
     require_sound(source, inputs)
     context = PassContext(
-        workplace(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False, batch=batch
+        working_folder(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False, batch=batch
     )
     return make_variants(source, target.precisions, context)
 
@@ -182,7 +182,7 @@ def benchmark(
         batch=settings.batch,
         progress=advance,
     )
-    write_json(workplace() / "benchmark.json", dump(report))
+    write_json(working_folder() / "benchmark.json", dump(report))
     return report
 
 
@@ -232,7 +232,7 @@ def require_choice(report: BenchmarkReport) -> None:
         raise BudgetError(
             f"a variant within the budget of target {report.target.name}",
             found="; ".join(report.reasons),
-            mend="choose another target, raise its limits, or train a smaller model",
+            hint="choose another target, raise its limits, or train a smaller model",
         )
 
 
@@ -251,7 +251,9 @@ def package(
 
     dataset = load_dataset(golden.data, golden.name)
     images = [image.path for image in evenly(showing_something(dataset.images), golden_images)]
-    return write_bundle(report, workplace(), name=name, golden=images, details={**details, **thresholds.model_dump()})
+    return write_bundle(
+        report, working_folder(), name=name, golden=images, details={**details, **thresholds.model_dump()}
+    )
 
 
 @step("batch inference", retries=3)
@@ -260,7 +262,7 @@ def predict(images: Images, served: Served) -> InferenceRun:
     from components.images.sources import list_images
 
     sources = images.listed or list_images(images.source)
-    return served.run(sources, workplace(), lambda done, total: advance("batch inference", done, total))
+    return served.run(sources, working_folder(), lambda done, total: advance("batch inference", done, total))
 
 
 @step("build reference")
@@ -273,7 +275,7 @@ def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...],
     datasets = [load_dataset(split.data, split.name, objects=False) for split in held_out]
     labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
     conditions = [split.name for split in held_out]
-    return build(runs, workplace() / "reference.parquet", conditions=conditions, labels=labels)
+    return build(runs, working_folder() / "reference.parquet", conditions=conditions, labels=labels)
 
 
 @step("register", cached=False, retries=5)
@@ -295,11 +297,11 @@ def promote(version: ModelVersion) -> ModelVersion:
         return store.get(version.name, version.version)
     rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
     reasons = (rule, "no version of its name was in production before")
-    return store.promote(version.name, version.version, Grounds(RELEASE, Settings.from_environment().user, reasons))
+    return store.promote(version.name, version.version, Rationale(RELEASE, Settings.from_environment().user, reasons))
 
 
 @step("decide", cached=False, retries=5)
-def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> Decision:
+def decide(challenger: ModelVersion, report: GateReport, rationale: Rationale) -> Decision:
     """Promote a challenger whose gates are all passed, or reject it; the grounds are written down.
 
     A version that people took out of production passes no more: the same release comes from the same labels again.
@@ -309,9 +311,9 @@ def decide(challenger: ModelVersion, report: GateReport, grounds: Grounds) -> De
     if undone:
         how, who = undone.decision.outcome.value.replace("_", " "), undone.decision.who
         reason = f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
-        grounds = replace(grounds, reasons=(": ".join((reason, *undone.decision.reasons[:1])), *grounds.reasons))
+        rationale = replace(rationale, reasons=(": ".join((reason, *undone.decision.reasons[:1])), *rationale.reasons))
     move = store.promote if report.passed and not undone else store.reject
-    move(challenger.name, challenger.version, grounds)
+    move(challenger.name, challenger.version, rationale)
     made = (entry.decision for entry in reversed(store.decisions(challenger.name)))
     return next(decision for decision in made if decision.version == challenger.version)
 
@@ -338,10 +340,10 @@ def stored_run(version: ModelVersion, start: datetime | None, end: datetime | No
 def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
     """The held-out reference with the windows that were accepted since, but for the window of that key."""
     from components.monitoring.store.reference import pool_reference as pool
-    from components.monitoring.store.stored import accepted_batches, judged_windows
+    from components.monitoring.store.stored import accepted_batches, evaluated_windows
 
     name, number = version.name, version.version
-    earlier = [past for past in judged_windows(store(), name, number) if past.accepted and past.key != window]
+    earlier = [past for past in evaluated_windows(store(), name, number) if past.accepted and past.key != window]
     if not earlier:
         return held_out
     made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
@@ -362,7 +364,7 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
     from components.monitoring import assess, write_report
 
     decision: DriftDecision = assess(run, reference)
-    return write_report(run, reference, decision, workplace(), workspace=Settings.from_environment().evidently)
+    return write_report(run, reference, decision, working_folder(), workspace=Settings.from_environment().evidently)
 
 
 @step("log drift", cached=False, retries=5)
@@ -416,7 +418,7 @@ def require_reference(reference: Path | None, version: ModelVersion) -> Path:
     """
     if reference is None:
         raise RegistryError(
-            f"a drift reference with {version.name}/{version.version}", found="none", mend="release the model again"
+            f"a drift reference with {version.name}/{version.version}", found="none", hint="release the model again"
         )
     return reference
 

@@ -8,10 +8,10 @@ from components.contracts import ModelVersion
 from components.errors import UnavailableError
 from flows.config.promote import PromotionConfig
 from flows.runtime.outages import outages_named
-from flows.runtime.root_lock import claimed
+from flows.runtime.root_lock import running_up
 from flows.runtime.server import prefect_api, running_server
 from flows.runtime.settings import Settings
-from model_registry import BY_HAND, Grounds, Registry
+from model_registry import BY_HAND, Rationale, Registry
 
 
 def decide_by_hand(config: PromotionConfig) -> ModelVersion:
@@ -22,10 +22,10 @@ def decide_by_hand(config: PromotionConfig) -> ModelVersion:
     """
     registry = open_registry()
     who = config.who or Settings.from_environment().user
-    grounds = Grounds(BY_HAND, who, (config.reason,) if config.reason else ())
+    rationale = Rationale(BY_HAND, who, (config.reason,) if config.reason else ())
     if config.action == "rollback":
-        return registry.rollback(config.name, grounds, config.to)
-    return registry.promote(config.name, registry.get(config.name, config.version).version, grounds)
+        return registry.rollback(config.name, rationale, config.to)
+    return registry.promote(config.name, registry.get(config.name, config.version).version, rationale)
 
 
 def begin_schedules(name: str) -> bool:
@@ -34,7 +34,7 @@ def begin_schedules(name: str) -> bool:
     None is started for it: `foveal up` and `foveal deploy` start what has a champion.
     """
     settings = Settings.from_environment()
-    named = os.environ.get("PREFECT_API_URL") or claimed(settings.root) or running_server(settings.prefect_home)
+    named = os.environ.get("PREFECT_API_URL") or running_up(settings.root) or running_server(settings.prefect_home)
     if not named:
         return False
     try:

@@ -20,7 +20,7 @@ from components.statistics.timings import summarise_latency
 from components.vision import task_kind
 from components.vision.evaluation import evaluate_images
 from components.vision.image_score import score_image
-from flows.tasks.steps import Split, step, workplace
+from flows.tasks.steps import Split, step, working_folder
 from model_registry import draw_evaluation, worst
 
 Batch = Mapping[Arm, InferenceRun]
@@ -192,5 +192,5 @@ def evaluation(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], arti
     if found is None:
         return None
     shown = {name: (read_image(paths[name]), answers.get(name), labels[name]) for name in worst(found)}
-    draw_evaluation(found, artifact.spec.class_names, shown, workplace() / "figures")
-    return workplace() / "figures"
+    draw_evaluation(found, artifact.spec.class_names, shown, working_folder() / "figures")
+    return working_folder() / "figures"

@@ -17,15 +17,15 @@ import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
-from components.evaluation import Exam, GatePolicy, run_gates
+from components.evaluation import EvaluationSet, GatePolicy, run_gates
 from components.files import write_json
 from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
 from flows.tasks.predict import Served, served_as
-from flows.tasks.steps import Split, step, workplace
-from model_registry import CHAMPION, RELEASE, Grounds
+from flows.tasks.steps import Split, step, working_folder
+from model_registry import CHAMPION, RELEASE, Rationale
 
 QUERIES = 3  # golden images that a bundle is asked about
 
@@ -54,13 +54,13 @@ def gates(
         require_improvement: drift was the cause.
         settings: limits and effort.
     """
-    exam = _exam(golden, settings.slices)
-    queries = [image.path for image in tasks.evenly(exam.dataset.images, QUERIES)]
+    evaluation_set = _evaluation_set(golden, settings.slices)
+    queries = [image.path for image in tasks.evenly(evaluation_set.dataset.images, QUERIES)]
     report = run_gates(
         champion.variant if champion else None,
         challenger.variant,
-        golden=exam,
-        recent=_exam(recent, settings.slices) if recent else None,
+        golden=evaluation_set,
+        recent=_evaluation_set(recent, settings.slices) if recent else None,
         golden_sha256_of_champion=golden_sha256_of_champion,
         require_improvement=require_improvement,
         target=challenger.target,
@@ -68,7 +68,7 @@ def gates(
         policy=settings,
         progress=advance,
     )
-    write_json(workplace() / "gates.json", dump(report))
+    write_json(working_folder() / "gates.json", dump(report))
     return report
 
 
@@ -121,7 +121,7 @@ def golden_split(bundle: Path, data: Path) -> str:
     raise DatasetError(
         f"the golden set of {manifest.name} in {data}, which was the split {named} at its release",
         found=", ".join(there) or "no splits",
-        mend="name the split with --golden-split",
+        hint="name the split with --golden-split",
     )
 
 
@@ -154,7 +154,7 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
     return {name: mask for name, mask in parts.items() if mask.any()}
 
 
-def _exam(split: Split, columns: Sequence[str]) -> Exam:
+def _evaluation_set(split: Split, columns: Sequence[str]) -> EvaluationSet:
     """A labelled split and its slices."""
     from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
@@ -162,16 +162,18 @@ def _exam(split: Split, columns: Sequence[str]) -> Exam:
 
     dataset = load_dataset(split.data, split.name, objects=False)
     if not columns:
-        return Exam(dataset)
+        return EvaluationSet(dataset)
     rows = []
     for done, image in enumerate(dataset.images, start=1):
         rows.append(image_statistics(read_image(image.path)))
         advance("describing images", done, len(dataset.images))
     values = {column: np.array([row[column] for row in rows]) for column in columns}
-    return Exam(dataset, {name: mask for column in columns for name, mask in thirds(column, values[column]).items()})
+    return EvaluationSet(
+        dataset, {name: mask for column in columns for name, mask in thirds(column, values[column]).items()}
+    )
 
 
-def succeed(
+def decide_release(
     version: ModelVersion, challenger: Served, bundle: Path, golden: Split
 ) -> tuple[ModelVersion, GateReport | None]:
     """Decide on a version that was just released, and write down why; one that was decided on before stays what it is.
@@ -203,6 +205,6 @@ def succeed(
     publish_gates(report)
     if report.to_measure_again:
         return version, report
-    grounds = Grounds(RELEASE, Settings.from_environment().user, report.reasons, gates=report)
-    tasks.decide(version, report, grounds)
+    rationale = Rationale(RELEASE, Settings.from_environment().user, report.reasons, gates=report)
+    tasks.decide(version, report, rationale)
     return tasks.registry().get(version.name, version.version), report

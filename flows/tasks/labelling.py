@@ -16,8 +16,8 @@ from components.datasets.labels import LabelTask
 from components.errors import DatasetError
 from components.labelling import (
     KnownImage,
-    LabelBook,
     LabelImport,
+    LabelStore,
     import_labels,
     pseudo_labels,
     rank_for_labels,
@@ -32,7 +32,7 @@ from flows.tasks.components import load_model, registry, require_reference, stor
 from flows.tasks.predict import split_reference
 from flows.tasks.steps import Split, step
 
-_MOST_ROWS = 40_000  # of the latest windows, among which images are chosen
+_MAX_ROWS = 40_000  # of the latest windows, among which images are chosen
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def mark_learnt(name: str, event: str, until: datetime) -> None:
     book(name).mark_learnt(event, until)
 
 
-def book(name: str) -> LabelBook:
+def book(name: str) -> LabelStore:
     """The labels of a model in the store that the environment names."""
-    return LabelBook(Settings.from_environment().store, name)
+    return LabelStore(Settings.from_environment().store, name)
 
 
 def about_of(spec: VisionSpec) -> LabelTask:
@@ -164,7 +164,7 @@ def _latest(version: ModelVersion) -> datetime | None:
     rows, start = 0, None
     for window in reversed(store().windows(version.name, version.version)):
         rows += window.images
-        if start is not None and rows > _MOST_ROWS:
+        if start is not None and rows > _MAX_ROWS:
             break
         start = window.first
     return start
@@ -187,7 +187,7 @@ def export_queue(model: LoadedModel, output: Path, form: LabelFormat, size: int)
         raise DatasetError(
             f"images of {model.label} to label",
             found="none that are kept and not labelled",
-            mend="run foveal nightly over some first",
+            hint="run foveal nightly over some first",
         )
     done = export_labels(waiting, output, form, about_of(model.spec))
     labels.note_export(done.images)

@@ -11,10 +11,10 @@ from components.contracts import Check, DriftDecision, DriftReport, DriftState, 
 from components.errors import DatasetError, OutageError
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
-from components.monitoring.alerts.book import Alert, AlertBook
+from components.monitoring.alerts.book import Alert, AlertStore
 from components.monitoring.alerts.health import Health
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.store.stored import Judged, TrendPoint
+from components.monitoring.store.stored import EvaluatedWindow, TrendPoint
 from components.printing import counted
 from components.runs_by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
@@ -170,10 +170,10 @@ def evaluate_window(
     from components.monitoring.alerts.health import check_health
     from components.monitoring.drift.tables import read_reference
     from components.monitoring.store.reference import read_labels
-    from components.monitoring.store.stored import engine_times, judged_windows
+    from components.monitoring.store.stored import engine_times, evaluated_windows
 
     name, number, memory = model.version.name, model.version.version, store()
-    earlier = [past for past in judged_windows(memory, name, number) if past.key != occasion.key]
+    earlier = [past for past in evaluated_windows(memory, name, number) if past.key != occasion.key]
     history = None if occasion.alone else [past.past for past in earlier]
     decision = assess(run, reference, config.drift, history=history, now=occasion.at)
     health = check_health(
@@ -243,7 +243,7 @@ def _watermark(config: NightlyConfig) -> Watermark:
     return Watermark(Settings.from_environment().store, config.name, config.images)
 
 
-def _sound(earlier: Sequence[Judged], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
+def _sound(earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
     """The nights whose images may tell of accuracy: where images are broken, that is what a label would tell of."""
     told = [(past.key, past.decision) for past in earlier] + [(occasion.key, decision)]
     return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
@@ -280,7 +280,7 @@ def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) ->
 
     records = store().records(version.name, ALERTS)
     if told := [record for record in records if record.key == occasion.key]:
-        return AlertBook.from_records(told[0].content["sent"]).firing
+        return AlertStore.from_records(told[0].content["sent"]).firing
     before = latest_book(records, occasion.subject)
     book, alerts = before.update(occasion.subject, checks, now=occasion.at)
     if book == before and not alerts:

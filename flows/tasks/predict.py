@@ -226,7 +226,7 @@ def _registered(registry: Registry, model: str) -> ModelVersion:
         raise BundleError(
             "a registered model, or a bundle's folder or zip",
             found=f"no model of that name, and no bundle at {Path(model).absolute()}",
-            mend="check the name, or pass the folder that holds manifest.json",
+            hint="check the name, or pass the folder that holds manifest.json",
         ) from error
 
 
@@ -250,13 +250,13 @@ def on_cluster(address: str, *, connect_s: float = 20.0) -> Iterator[Spread | No
         from distributed import Client, as_completed
     except ImportError as error:
         raise UnavailableError(
-            "distributed, for FOVEAL_DASK", found=str(error), mend="pip install 'foveal[dask]', or unset FOVEAL_DASK"
+            "distributed, for FOVEAL_DASK", found=str(error), hint="pip install 'foveal[dask]', or unset FOVEAL_DASK"
         ) from error
     try:
         client = Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UnavailableError(
-            f"a Dask scheduler at {address}", found=str(error), mend="start it, or unset FOVEAL_DASK"
+            f"a Dask scheduler at {address}", found=str(error), hint="start it, or unset FOVEAL_DASK"
         ) from error
 
     def spread(work: Callable[[Shard], None], shards: Sequence[Shard]) -> Iterator[Shard]:

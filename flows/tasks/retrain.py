@@ -26,8 +26,8 @@ from flows.tasks.components import load_model, registry, store
 from flows.tasks.labelling import Original
 from flows.tasks.predict import Served, served_as
 from flows.tasks.readiness import why_untrainable
-from flows.tasks.steps import Split, step, workplace
-from model_registry import CHAMPION, Grounds
+from flows.tasks.steps import Split, step, working_folder
+from model_registry import CHAMPION, Rationale
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
         raise ConfigError(
             f"the labelled data that {label} was released with",
             found=f"nothing at {released.data.labelled}",
-            mend="put it back, or release the model again from where it is now",
+            hint="put it back, or release the model again from where it is now",
         )
     model = load_model(store, version, output / "champion", store.download_reference(version, output))
     return Champion(model, source, released, served_as(model))
@@ -160,7 +160,7 @@ def learn(source: Path, dataset: DatasetVersion, image_size: int, training: Fine
     tuned = fine_tune(
         source,
         dataset.data,
-        workplace(),
+        working_folder(),
         image_size=image_size,
         training=training,
         trust=trust,
@@ -169,9 +169,9 @@ def learn(source: Path, dataset: DatasetVersion, image_size: int, training: Fine
     return tuned.checkpoint
 
 
-def grounds_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Grounds:
+def rationale_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Rationale:
     """What is written down of the decision on a challenger."""
-    return Grounds(
+    return Rationale(
         trigger=config.trigger,
         who=Settings.from_environment().user,
         reasons=report.reasons,

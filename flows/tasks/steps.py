@@ -144,14 +144,14 @@ def step_key(name: str, arguments: dict[str, Any]) -> str:
     return f"{name.replace(' ', '-')}-{sha256_json(identity)[:24]}"
 
 
-def workplace() -> Path:
+def working_folder() -> Path:
     """The folder that belongs to the running step, named by its content key. It may not exist yet.
 
     Inside a step only.
     """
     run = TaskRunContext.get()
     if run is None:
-        raise RuntimeError("workplace() is for the body of a step")
+        raise RuntimeError("working_folder() is for the body of a step")
     # Without a key, its computation failed and Prefect only logged that: computing it again raises the reason.
     key = _keys.get(run.task_run.id) or step_key(run.task.name, run.parameters)
     return Settings.from_environment().steps / key
@@ -247,7 +247,7 @@ def step(
     Arguments:
         name: what people read; part of the key.
         retries: how often to try again, after 2, 4, 8, … s, where that may help; 5 wait for a minute.
-        cached: keep the result by content; the function then writes its files to `workplace()`.
+        cached: keep the result by content; the function then writes its files to `working_folder()`.
         sure: says of a result whether later runs may take it, such as a measurement that is not mostly noise.
     """
 
@@ -272,7 +272,7 @@ def step(
         def body(*arguments: P.args, **named: P.kwargs) -> R:
             _tell_resumed(name)
             with shown_in_prefect(), timed(name):
-                place = workplace() if cached else None
+                place = working_folder() if cached else None
                 if place and PREFECT_TASKS_REFRESH_CACHE.value():  # the step's lock is held
                     shutil.rmtree(place, ignore_errors=True)
                     _listing(place).unlink(missing_ok=True)

@@ -27,12 +27,12 @@ def unpack(archive: Path, sha256: str, output: Path) -> Path:
         ConfigError: something is at `output`.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ConfigError("a new or empty folder", found=f"something at {output}", mend="choose another place")
+        raise ConfigError("a new or empty folder", found=f"something at {output}", hint="choose another place")
     if (found := sha256_file(archive)) != sha256:
         raise BundleError(
             f"the bundle that was registered, sha256 {sha256}",
             found=f"{archive.name} with {found}",
-            mend="the store's files were changed: restore them from a backup, or release the model again",
+            hint="the store's files were changed: restore them from a backup, or release the model again",
         )
     return unpack_zip(archive, output)
 
@@ -59,7 +59,7 @@ def fetch_bundle(store: Store, version: ModelVersion, sha256: str | None, output
             raise RegistryError(
                 "a version that Foveal released",
                 found=f"{version.name}/{version.version} without a bundle",
-                mend="choose another version",
+                hint="choose another version",
             )
         return unpack(archive, sha256 or "", output)
 
@@ -88,7 +88,7 @@ def verify_files(store: Store, version: ModelVersion, hashes: Mapping[str, str])
                 raise RegistryError(
                     f"the MLflow model that was registered with {version.name}/{version.version}, sha256 {expected}",
                     found=f"files with {found}",
-                    mend="the store's files were changed: restore them from a backup, or release the model again",
+                    hint="the store's files were changed: restore them from a backup, or release the model again",
                 )
 
 
@@ -119,11 +119,11 @@ def require_same(file: Path, sha256: str | None, version: ModelVersion) -> None:
         raise RegistryError(
             f"{label} to say the sha256 of {file.name}",
             found="nothing: an older Foveal registered it",
-            mend="run its release again, which adds it",
+            hint="run its release again, which adds it",
         )
     if (found := sha256_model(file)) != sha256:
         raise RegistryError(
             f"the {file.name} that was registered with {label}, sha256 {sha256}",
             found=f"{file.name} with {found}",
-            mend="the store's files were changed: restore them from a backup, or release the model again",
+            hint="the store's files were changed: restore them from a backup, or release the model again",
         )

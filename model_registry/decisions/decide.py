@@ -9,12 +9,12 @@ import socket
 from components.contracts import Decision, GateReport, Outcome
 from components.errors import RegistryError
 from model_registry.decisions.aliases import PREVIOUS_CHAMPION, decide, settle, settle_alone
-from model_registry.decisions.history import BY_HAND, RELEASE, Grounds, History, bound_hashes
+from model_registry.decisions.history import BY_HAND, RELEASE, History, Rationale, bound_hashes
 from model_registry.decisions.record import Record
 from model_registry.facts import facts_of, hashes_of
 
 
-def promote(record: Record, version: int, grounds: Grounds) -> None:
+def promote(record: Record, version: int, rationale: Rationale) -> None:
     """Make a version the champion, unless it is.
 
     Raises:
@@ -23,10 +23,10 @@ def promote(record: Record, version: int, grounds: Grounds) -> None:
     champion = settle(record).champion
     if champion == version:
         return
-    if grounds.gates is not None:
-        champion = _compared(record, version, grounds.gates)
-    _require_gates(record, version, grounds)
-    _change(record, _decision(record, Outcome.PROMOTED, version, champion, grounds))
+    if rationale.gates is not None:
+        champion = _compared(record, version, rationale.gates)
+    _require_gates(record, version, rationale)
+    _change(record, _decision(record, Outcome.PROMOTED, version, champion, rationale))
 
 
 def back(record: Record, to: int | None) -> tuple[int, int | None]:
@@ -44,14 +44,14 @@ def back(record: Record, to: int | None) -> tuple[int, int | None]:
     return version, history.champion
 
 
-def roll_back(record: Record, grounds: Grounds, version: int, champion: int | None) -> None:
+def roll_back(record: Record, rationale: Rationale, version: int, champion: int | None) -> None:
     """Make a former champion the champion again, with what `back` said.
 
     Raises:
         RegistryError: somebody changed the champion since.
     """
     if version != champion:
-        _change(record, _decision(record, Outcome.ROLLED_BACK, version, champion, grounds))
+        _change(record, _decision(record, Outcome.ROLLED_BACK, version, champion, rationale))
 
 
 def _before(record: Record, history: History) -> int:
@@ -67,7 +67,7 @@ def _before(record: Record, history: History) -> int:
     raise RegistryError(
         f"a champion of {record.model} before this one, to go back to",
         found=now + left,
-        mend=f"name the version that you want: foveal rollback {record.model} --to VERSION, or foveal promote",
+        hint=f"name the version that you want: foveal rollback {record.model} --to VERSION, or foveal promote",
     )
 
 
@@ -78,11 +78,11 @@ def _former(record: Record, history: History, version: int) -> int:
     raise RegistryError(
         f"a version of {record.model} that was in production, to go back to",
         found=f"{record.model}/{version}, which never was; those that were: {there}",
-        mend=f"promote it, if it is wanted: foveal promote {record.model}/{version}",
+        hint=f"promote it, if it is wanted: foveal promote {record.model}/{version}",
     )
 
 
-def reject(record: Record, version: int, grounds: Grounds) -> None:
+def reject(record: Record, version: int, rationale: Rationale) -> None:
     """Record that a version was not promoted; it is no challenger any more. Saying it again changes nothing.
 
     Raises:
@@ -90,14 +90,14 @@ def reject(record: Record, version: int, grounds: Grounds) -> None:
     """
     with record.alone():
         history = settle_alone(record)
-        _require_unbroken(record, history, grounds)
+        _require_unbroken(record, history, rationale)
         if history.champion == version:
             raise RegistryError(
                 "a challenger to reject",
                 found=f"the champion, {record.model}/{version}",
-                mend=f"foveal rollback {record.model} takes it out of production",
+                hint=f"foveal rollback {record.model} takes it out of production",
             )
-        decision = _decision(record, Outcome.REJECTED, version, history.champion, grounds)
+        decision = _decision(record, Outcome.REJECTED, version, history.champion, rationale)
         last = history.last_about(version)
         if last is None or last.decision != decision:
             decide(record, decision)
@@ -115,29 +115,29 @@ def _change(record: Record, decision: Decision) -> None:
         raise _lost(record, decision, history)
 
 
-def _require_unbroken(record: Record, history: History, made: Decision | Grounds) -> None:
+def _require_unbroken(record: Record, history: History, made: Decision | Rationale) -> None:
     """Only a person decides where entries of the record were deleted or changed: what they said is not known."""
     if history.broken and made.trigger != BY_HAND:
         raise RegistryError(
             f"a decision record of {record.model} as Foveal wrote it",
             found=f"{', '.join(history.broken)} outside of Foveal",
-            mend=f"look at foveal history {record.model}; a promotion or a rollback by hand goes on from there",
+            hint=f"look at foveal history {record.model}; a promotion or a rollback by hand goes on from there",
         )
 
 
-def _decision(record: Record, outcome: Outcome, version: int, champion: int | None, grounds: Grounds) -> Decision:
+def _decision(record: Record, outcome: Outcome, version: int, champion: int | None, rationale: Rationale) -> Decision:
     facts = facts_of(record.store, record.store.client.get_model_version(record.model, str(version)))
     hashes = {**hashes_of(facts), **bound_hashes(record.read(), version)}
     return Decision(
         outcome,
         version,
         champion,
-        grounds.trigger,
-        grounds.who or _this_user(),
-        tuple(grounds.reasons),
-        grounds.event,
-        grounds.gates,
-        {**hashes, **grounds.hashes},
+        rationale.trigger,
+        rationale.who or _this_user(),
+        tuple(rationale.reasons),
+        rationale.event,
+        rationale.gates,
+        {**hashes, **rationale.hashes},
     )
 
 
@@ -145,20 +145,20 @@ def _compared(record: Record, version: int, gates: GateReport) -> int | None:
     """The champion that the gates compared with, if they are about this version at all."""
     if gates.challenger != f"{record.model}/{version}":
         raise RegistryError(
-            f"gates of {record.model}/{version}", found=f"gates of {gates.challenger}", mend="evaluate its own"
+            f"gates of {record.model}/{version}", found=f"gates of {gates.challenger}", hint="evaluate its own"
         )
     _, _, champion = gates.champion.rpartition("/")
     return int(champion) if champion else None
 
 
-def _require_gates(record: Record, version: int, grounds: Grounds) -> None:
+def _require_gates(record: Record, version: int, rationale: Rationale) -> None:
     """Nothing but a person, or the rule for releases, promotes without gates that were passed."""
-    if grounds.trigger in (BY_HAND, RELEASE) or (grounds.gates is not None and grounds.gates.passed):
+    if rationale.trigger in (BY_HAND, RELEASE) or (rationale.gates is not None and rationale.gates.passed):
         return
     raise RegistryError(
-        f"gates that {record.model}/{version} passed, to promote it by trigger {grounds.trigger}",
-        found="; ".join(grounds.gates.reasons) if grounds.gates else "none evaluated",
-        mend=f"look at them, and promote it by hand if you are sure: foveal promote {record.model}/{version}",
+        f"gates that {record.model}/{version} passed, to promote it by trigger {rationale.trigger}",
+        found="; ".join(rationale.gates.reasons) if rationale.gates else "none evaluated",
+        hint=f"look at them, and promote it by hand if you are sure: foveal promote {record.model}/{version}",
     )
 
 
@@ -174,7 +174,7 @@ def _lost(record: Record, decision: Decision, history: History) -> RegistryError
     return RegistryError(
         f"{expected} as champion of {model}, as when this began",
         found=f"{now}{how}",
-        mend=f"see foveal history {model}, then run it again if it is still wanted",
+        hint=f"see foveal history {model}, then run it again if it is still wanted",
     )
 
 

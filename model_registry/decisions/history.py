@@ -13,7 +13,7 @@ CHANGES = frozenset({Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.ADOPTED, Out
 
 
 @dataclass(frozen=True)
-class Grounds:
+class Rationale:
     """Why a version is decided on, and by whom.
 
     Arguments:
@@ -53,7 +53,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Reign:
+class ChampionPeriod:
     """How long a version was the champion, and which decisions began and ended it.
 
     Arguments:
@@ -132,18 +132,18 @@ class History:
             return None
         return Decided(last.number, last.at, last.decision)
 
-    def reigns(self) -> tuple[Reign, ...]:
+    def periods(self) -> tuple[ChampionPeriod, ...]:
         """Who was the champion when; without gaps but for the times when there was none."""
         changes = [decided for decided in self.decisions if decided.decision.outcome in CHANGES]
         return tuple(
-            Reign(version, began.at, ended.at if ended else None, began, ended)
+            ChampionPeriod(version, began.at, ended.at if ended else None, began, ended)
             for began, ended in zip(changes, [*changes[1:], None], strict=False)
             if (version := _champion_by(began.decision)) is not None
         )
 
-    def champion_at(self, time: datetime) -> Reign | None:
+    def champion_at(self, time: datetime) -> ChampionPeriod | None:
         """Who was the champion at a moment, or None."""
-        return next((r for r in self.reigns() if r.since <= time and (r.until is None or time < r.until)), None)
+        return next((r for r in self.periods() if r.since <= time and (r.until is None or time < r.until)), None)
 
 
 def replay(entries: Iterable[Entry]) -> History:

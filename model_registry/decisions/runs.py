@@ -132,7 +132,7 @@ def _tell(record: Record, history: History, version: int) -> None:
     if entry := history.last_about(version):
         what = f"{entry.number} · {entry.decision.outcome.value.replace('_', ' ')} by {entry.decision.who}"
         tags = {"decision": what, "reasons": "; ".join(entry.decision.reasons)[:_TAG_LENGTH]}
-    ends = [reign.ended_by for reign in history.reigns() if reign.version == version]
+    ends = [period.ended_by for period in history.periods() if period.version == version]
     if any(ends):
         last = ends[-1]
         tags["replaced_by"] = f"decision {last.number} · {_did(last.decision)}" if last else "is champion again"

@@ -13,7 +13,7 @@ from model_registry.store import Store
 
 
 @dataclass(frozen=True)
-class Standing:
+class ModelSummary:
     """One registered model.
 
     Arguments:
@@ -43,8 +43,8 @@ def registered_names(store: Store) -> list[str]:
             return sorted(names)
 
 
-def standing_of(record: Record) -> Standing:
+def summarise_model(record: Record) -> ModelSummary:
     """Of one model."""
     history = record.read()
     outcomes = Counter(entry.decision.outcome.value for entry in history.entries)
-    return Standing(record.model, len(record.versions()), record.aliases(), dict(outcomes), history.broken)
+    return ModelSummary(record.model, len(record.versions()), record.aliases(), dict(outcomes), history.broken)

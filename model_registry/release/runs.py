@@ -87,7 +87,7 @@ def experiment_of(store: Store, name: str) -> str:
         raise RegistryError(
             f"an experiment {name}",
             found="one that was deleted and whose name MLflow still holds",
-            mend=f"restore it (mlflow experiments restore -x {experiment.experiment_id}) or purge it (mlflow gc)",
+            hint=f"restore it (mlflow experiments restore -x {experiment.experiment_id}) or purge it (mlflow gc)",
         )
     return str(experiment.experiment_id)
 

@@ -13,7 +13,7 @@ from components.backends import BACKENDS, available_backends, get_backend
 from components.contracts import Format
 from components.errors import ModelError, UnavailableError
 from components.optimize import PassContext, open_model
-from components.optimize.meaning import Claims
+from components.optimize.meaning import StatedMeaning
 from components.optimize.opening.checkpoint import describe_checkpoint
 from components.optimize.opening.torchscript import TraceTorchScript
 
@@ -36,7 +36,7 @@ def artifacts(tmp_path_factory):
         "state_dict": torchvision.models.squeezenet1_1(num_classes=5).state_dict(),
     }
     torch.save(checkpoint, folder / "model.pt")
-    described, normalisation = describe_checkpoint(folder / "model.pt", Claims(), trust=False)
+    described, normalisation = describe_checkpoint(folder / "model.pt", StatedMeaning(), trust=False)
     return {
         Format.ONNX: open_model(folder / "model.pt", workdir=folder),
         Format.TORCHSCRIPT: TraceTorchScript(normalisation).apply(described, PassContext(folder)),

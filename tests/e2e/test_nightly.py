@@ -21,7 +21,7 @@ import pytest
 
 from components.images.sources import list_images
 from components.monitoring import MonitoringStore, Watermark
-from components.monitoring.store.stored import judged_windows
+from components.monitoring.store.stored import evaluated_windows
 from components.runs import load_run, write_run
 from components.runs_by_day import TIME
 from flows.tasks.calibrate import calibrate
@@ -90,7 +90,7 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
 
 def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(released):
     store, night_images = MonitoringStore(released.root / "store"), released.data / "images" / "night"
-    remembered, snapshots = len(judged_windows(store, "digits", 1)), snapshots_of(released)
+    remembered, snapshots = len(evaluated_windows(store, "digits", 1)), snapshots_of(released)
     look = ("monitor", "digits", "--images", night_images, "--labels", released.data / "data.yaml")
     said = []
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(relea
     rows = store.images("digits", 1, columns=["image_id"])["image_id"].to_pylist()
     assert sum(name.startswith("night_") for name in rows) == 80, "its rows are kept, once"
     assert snapshots_of(released) == snapshots + 1, "Evidently's workspace shows it"
-    assert len(judged_windows(store, "digits", 1)) == remembered, "no night remembers it"
+    assert len(evaluated_windows(store, "digits", 1)) == remembered, "no night remembers it"
 
 
 def snapshots_of(released) -> int:
@@ -225,7 +225,7 @@ def test_calibration_measures_the_policy_and_the_reference_that_nights_have(rele
     eager = "{minimum_samples: 20, false_discovery_rate: 0.9, distance: 0.001}"
     settings.write_text(f"models:\n  - {{name: digits, images: incoming, drift: {eager}}}\n")
     store = MonitoringStore(released.root / "store")
-    accepted = [window for window in judged_windows(store, "digits", 1) if window.accepted]
+    accepted = [window for window in evaluated_windows(store, "digits", 1) if window.accepted]
     asked = ("drift", "calibrate", "digits", "--windows", "20", "--size", "60", "--json")
     said = []
     for more in ((), ("--config", settings)):

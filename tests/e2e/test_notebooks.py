@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from components.contracts import Gate, GateReport, Verdict
-from model_registry import CHAMPION, Grounds, Registry, sqlite_uri
+from model_registry import CHAMPION, Rationale, Registry, sqlite_uri
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WIDEST = 900  # pixels
@@ -117,7 +117,7 @@ def test_two_versions_are_compared_on_the_same_images(released_classifier, monke
     other = 3 - champion
     golden = Gate("golden", 0.8, 0.8, (0.0, -0.01, 0.01), -0.02, 0.01, 50, Verdict.PASS, "not worse by the margin")
     gates = GateReport(f"compared/{other}", f"compared/{champion}", (golden,))
-    registry.promote("compared", other, Grounds(trigger="drift", gates=gates))
+    registry.promote("compared", other, Rationale(trigger="drift", gates=gates))
     said = run(
         "compare_two_versions",
         released_classifier.root,

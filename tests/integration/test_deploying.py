@@ -52,7 +52,7 @@ def make_champion(name: str, settings: Settings) -> None:
     """Register a version by hand, as people do with MLflow alone."""
     from mlflow import MlflowClient
 
-    Registry(settings.tracking_uri, settings.artifact_root).standings()  # makes the database
+    Registry(settings.tracking_uri, settings.artifact_root).model_summaries()  # makes the database
     mlflow = MlflowClient(settings.tracking_uri)
     run = mlflow.create_run("0").info
     mlflow.create_registered_model(name)
@@ -493,14 +493,14 @@ from dataclasses import replace
 from pathlib import Path
 from flows.services.services import Places, services
 from flows.runtime.settings import Settings
-from flows.services.supervisor import Patience, all_of, printing, touching
+from flows.services.supervisor import RestartPolicy, all_of, printing, touching
 from flows.services.up import supervise
 
 settings = Settings.from_environment()
 (one,) = [one for one in services(settings, Places()) if one.name == "deployments"]
 one = replace(one, ready=all_of(printing("serving"), touching(settings.pulse, 6)))
 supervise(
-    [one], Path(sys.argv[1]), patience=Patience(check_s=1, silence_s=6, first_wait_s=0.1),
+    [one], Path(sys.argv[1]), restart_policy=RestartPolicy(check_s=1, silence_s=6, first_wait_s=0.1),
     ready=lambda away: print("ready", flush=True), tell=lambda line: print(line, flush=True),
 )
 """

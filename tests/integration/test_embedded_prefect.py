@@ -135,14 +135,14 @@ try:
     with running("a flow", True):
         from pathlib import Path
         from prefect import flow
-        from flows.tasks.steps import step, workplace
+        from flows.tasks.steps import step, working_folder
 
         @step("count")
         def count(x: int) -> Path:
             with open(sys.argv[1], "a") as file:
                 file.write("x")
-            workplace().mkdir(parents=True)
-            return workplace()
+            working_folder().mkdir(parents=True)
+            return working_folder()
 
         @flow
         def outage():
@@ -217,15 +217,15 @@ from flows.runtime.settings import Settings
 with prefect_api(Settings.from_environment()):
     from pathlib import Path
     from prefect import flow
-    from flows.tasks.steps import step, workplace
+    from flows.tasks.steps import step, working_folder
 
     @step("slow", retries=1)
     def slow(x: int) -> Path:
         with open(sys.argv[1], "a") as file:
             file.write("x")
         time.sleep(2)
-        workplace().mkdir(parents=True, exist_ok=True)
-        return workplace()
+        working_folder().mkdir(parents=True, exist_ok=True)
+        return working_folder()
 
     @flow
     def together():

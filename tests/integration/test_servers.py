@@ -35,14 +35,14 @@ PROMOTE = """
 import sys
 from components.errors import RegistryError
 from components.contracts import Gate, GateReport, Verdict
-from model_registry import Grounds, Registry
+from model_registry import Rationale, Registry
 registry, version = Registry(sys.argv[1], "s3://foveal/direct"), int(sys.argv[2])
 gate = Gate("golden", 0.8, 0.9, (0.1, 0.05, 0.15), 0.0, 0.01, 400, Verdict.PASS, "better")
 gates = GateReport("fought/1", f"fought/{version}", (gate,))
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    print(registry.promote("fought", version, Grounds("drift", "a flow", gates=gates)).version)
+    print(registry.promote("fought", version, Rationale("drift", "a flow", gates=gates)).version)
 except RegistryError as error:
     assert "expected fought/1 as champion" in str(error), error
     print(0)

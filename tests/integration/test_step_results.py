@@ -17,15 +17,15 @@ with prefect_api(Settings.from_environment()):
     from prefect import flow
     from components.contracts import Budget
     from flows.reporting.progress import reading
-    from flows.tasks.steps import refreshing, step, workplace
+    from flows.tasks.steps import refreshing, step, working_folder
 
     noise, left = [0.5, 0.5, 0.1, 0.1, 0.1], []
 
     @step("measure", sure=lambda budget: budget.p95_ms < 0.3)
     def measure(model):
-        workplace().mkdir(parents=True, exist_ok=True)
-        left.append(sorted(path.name for path in workplace().iterdir()))
-        (workplace() / "kept").write_text(model)
+        working_folder().mkdir(parents=True, exist_ok=True)
+        left.append(sorted(path.name for path in working_folder().iterdir()))
+        (working_folder() / "kept").write_text(model)
         return Budget(p95_ms=noise.pop(0))
 
     @flow(name="measuring")
@@ -39,7 +39,7 @@ with prefect_api(Settings.from_environment()):
 
     @step("export")
     def export(model):
-        workplace().mkdir(parents=True, exist_ok=True)
+        working_folder().mkdir(parents=True, exist_ok=True)
         return Budget(p95_ms=1.0)
 
     @flow(name="exporting")

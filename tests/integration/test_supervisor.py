@@ -16,13 +16,13 @@ import pytest
 
 from components.errors import UnavailableError
 from flows.runtime.processes import answers, free_port
-from flows.services.supervisor import Patience
+from flows.services.supervisor import RestartPolicy
 
 PYTHON = sys.executable
 PREAMBLE = """
 import sys
 from pathlib import Path
-from flows.services.supervisor import Patience, Service, at, printing
+from flows.services.supervisor import RestartPolicy, Service, at, printing
 from flows.services.up import supervise
 
 PYTHON = sys.executable
@@ -30,9 +30,9 @@ def web(name, port, **more):
     command = (PYTHON, "-m", "http.server", str(port), "--bind", "127.0.0.1")
     return Service(name, command, at(f"http://127.0.0.1:{port}"), **more)
 
-def run(*services, **patience):
+def run(*services, **restart_policy):
     supervise(
-        services, Path("logs"), patience=Patience(**{"first_wait_s": 0.1, **patience}),
+        services, Path("logs"), restart_policy=RestartPolicy(**{"first_wait_s": 0.1, **restart_policy}),
         ready=lambda away: print("ready", *away, flush=True), tell=lambda line: print(line, flush=True),
     )
 """
@@ -250,10 +250,10 @@ def test_a_service_that_hangs_is_started_again(supervised):
 
 
 def test_restarts_wait_longer_each_time_up_to_a_bound():
-    patience = Patience(first_wait_s=1, longest_wait_s=30, tries=10)
-    waits = [patience.wait_s(deaths) for deaths in (1, 2, 3, 6, 7, 10_000)]
+    restart_policy = RestartPolicy(first_wait_s=1, longest_wait_s=30, tries=10)
+    waits = [restart_policy.wait_s(deaths) for deaths in (1, 2, 3, 6, 7, 10_000)]
     assert waits == [1, 2, 4, 30, 30, 30]
-    assert Patience(first_wait_s=1, longest_wait_s=30, tries=2).wait_s(3) == 30
+    assert RestartPolicy(first_wait_s=1, longest_wait_s=30, tries=2).wait_s(3) == 30
 
 
 def test_the_failure_is_one_that_a_user_can_mend(tmp_path):
@@ -262,7 +262,10 @@ def test_the_failure_is_one_that_a_user_can_mend(tmp_path):
     from flows.services.supervisor import Service, Supervisor, printing
 
     supervisor = Supervisor(
-        [Service("dies", ("false",), printing("x"))], tmp_path, patience=Patience(tries=0), tell=lambda line: None
+        [Service("dies", ("false",), printing("x"))],
+        tmp_path,
+        restart_policy=RestartPolicy(tries=0),
+        tell=lambda line: None,
     )
     with pytest.raises(UnavailableError, match="expected dies to keep running, found that it ended with code 1"):
         supervisor.start(Event())

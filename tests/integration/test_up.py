@@ -17,7 +17,7 @@ import pytest
 
 from flows.runtime.password import password, proof
 from flows.runtime.processes import free_port
-from flows.runtime.root_lock import claimed
+from flows.runtime.root_lock import running_up
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 from tests.conftest import clean_environment, foveal, prefect_server
@@ -178,4 +178,4 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path):
 
 def test_the_note_of_a_dead_one_is_no_claim(tmp_path):
     (tmp_path / "up.json").write_text(json.dumps({"pid": os.getpid(), "prefect": "http://x/api", "addresses": {}}))
-    assert claimed(tmp_path) is None
+    assert running_up(tmp_path) is None

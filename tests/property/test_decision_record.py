@@ -81,15 +81,15 @@ def test_any_time_has_one_champion_at_most_and_reigns_follow_each_other(entries,
     expected = history.champion_after(by_then[-1].number) if by_then else None
     found = history.champion_at(time)
     assert (found.version if found else None) == expected
-    for one, two in zip(history.reigns(), history.reigns()[1:], strict=False):
+    for one, two in zip(history.periods(), history.periods()[1:], strict=False):
         assert one.until is not None and one.since <= one.until <= two.since
     if history.champion is not None:
-        assert (history.reigns()[-1].version, history.reigns()[-1].until) == (history.champion, None)
+        assert (history.periods()[-1].version, history.periods()[-1].until) == (history.champion, None)
 
 
 @given(records())
 def test_the_previous_champion_was_a_champion_and_is_not_the_champion(entries):
     history = replay(entries)
     if history.previous is not None:
-        assert history.previous in {reign.version for reign in history.reigns()}
+        assert history.previous in {period.version for period in history.periods()}
         assert history.previous != history.champion

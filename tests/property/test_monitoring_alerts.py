@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.contracts import Check, Detections, Verdict
 from components.errors import ConfigError
-from components.monitoring.alerts.book import AlertBook, AlertStatus
+from components.monitoring.alerts.book import AlertStatus, AlertStore
 from components.statistics.intervals import difference, effective_samples, quantile_bounds, wilson
 from components.vision.scores import BoxPrecision
 
@@ -30,7 +30,7 @@ def _checks(verdicts):
 @LIGHT
 @given(NIGHTS)
 def test_alerts_begin_and_end_in_turn_and_the_book_holds_those_whose_last_word_was_fail(nights):
-    book, told, last_word = AlertBook(), {}, {}
+    book, told, last_word = AlertStore(), {}, {}
     for night, (subject, verdicts) in enumerate(nights):
         book, alerts = book.update(subject, _checks(verdicts), now=START + timedelta(days=night))
         for alert in alerts:
@@ -50,14 +50,14 @@ def test_alerts_begin_and_end_in_turn_and_the_book_holds_those_whose_last_word_w
 
 
 def test_a_book_survives_json():
-    book, _ = AlertBook().update("digits", _checks({"a": Verdict.FAIL, "b": Verdict.FAIL}), now=START)
-    assert AlertBook.from_records(json.loads(json.dumps(book.to_records()))) == book
+    book, _ = AlertStore().update("digits", _checks({"a": Verdict.FAIL, "b": Verdict.FAIL}), now=START)
+    assert AlertStore.from_records(json.loads(json.dumps(book.to_records()))) == book
 
 
 def test_an_alert_that_goes_on_keeps_its_beginning_and_takes_the_newest_reason():
     fail = [Check("error_rate", 0.1, 0.02, Verdict.FAIL, "10 % failed")]
     worse = [Check("error_rate", 0.3, 0.02, Verdict.FAIL, "30 % failed")]
-    book, sent = AlertBook().update("digits", fail, now=START)
+    book, sent = AlertStore().update("digits", fail, now=START)
     book, nothing = book.update("digits", worse, now=START + timedelta(days=1))
     assert [alert.reason for alert in sent] == ["10 % failed"] and nothing == ()
     assert [(alert.reason, alert.since) for alert in book.firing] == [("30 % failed", START)]
@@ -65,19 +65,19 @@ def test_an_alert_that_goes_on_keeps_its_beginning_and_takes_the_newest_reason()
 
 def test_an_old_book_tells_again_what_reached_nobody():
     fail = [Check("error_rate", 0.1, 0.02, Verdict.FAIL, "10 % failed")]
-    old = AlertBook()
+    old = AlertStore()
     assert old.update("digits", fail, now=START)[1] == old.update("digits", fail, now=START)[1] != ()
 
 
 def test_records_that_are_no_alerts_are_refused():
     with pytest.raises(ConfigError, match="records of open alerts"):
-        AlertBook.from_records([{"subject": "digits"}])
+        AlertStore.from_records([{"subject": "digits"}])
 
 
 def test_a_rule_that_comes_twice_is_refused():
     twice = [Check("a", None, None, verdict) for verdict in (Verdict.PASS, Verdict.FAIL)]
     with pytest.raises(ValueError, match="each rule once"):
-        AlertBook().update("digits", twice, now=START)
+        AlertStore().update("digits", twice, now=START)
 
 
 @LIGHT

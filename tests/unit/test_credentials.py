@@ -121,6 +121,6 @@ def test_whatever_the_password_is_it_is_hidden(user, password, host):
 
 
 def test_an_error_never_holds_a_password_not_even_pickled():
-    error = RegistryError("a server", found="nobody at http://anna:hush@host", mend="ask http://anna:hush@host")
+    error = RegistryError("a server", found="nobody at http://anna:hush@host", hint="ask http://anna:hush@host")
     assert "hush" not in str(error) and b"hush" not in pickle.dumps(error)
     assert "hush" not in str(pickle.loads(pickle.dumps(error)))  # noqa: S301 - made here

@@ -121,14 +121,14 @@ def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
 
 
 def test_the_systems_service_lets_foveal_up_stop_its_services_in_order_and_in_time():
-    from flows.services.supervisor import Patience
+    from flows.services.supervisor import RestartPolicy
 
     page = (ROOT / "docs" / "operations" / "up.md").read_text()
     unit = ConfigParser(interpolation=None)
     unit.read_string(page.partition("```ini\n")[2].partition("```")[0])
     service = unit["Service"]
     assert service["KillMode"] == "mixed", "SIGTERM to the first process alone"
-    assert service.getfloat("TimeoutStopSec") > Patience().stop_s
+    assert service.getfloat("TimeoutStopSec") > RestartPolicy().stop_s
     assert Path(service["ExecStart"].split()[0]).is_relative_to(service["WorkingDirectory"])
 
 

@@ -12,7 +12,7 @@ from flows.config.release import ReleaseConfig
 
 
 def test_a_huge_value_does_not_make_a_huge_line():
-    error = DatasetError("labels", found=f"{'x' * 50_000} in a.txt", mend="mend a.txt")
+    error = DatasetError("labels", found=f"{'x' * 50_000} in a.txt", hint="mend a.txt")
     assert len(str(error)) < 4200 and " … " in str(error)
     assert str(error).endswith("x in a.txt; mend a.txt")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
@@ -24,7 +24,7 @@ def test_a_text_that_is_too_long_to_be_scanned_shows_no_part_of_a_secret():
 
 
 def test_an_error_is_one_line():
-    assert str(DatasetError("labels", found="a\n  b\r\nc", mend="d\ne")) == "expected labels, found a b c; d e"
+    assert str(DatasetError("labels", found="a\n  b\r\nc", hint="d\ne")) == "expected labels, found a b c; d e"
 
 
 @pytest.mark.parametrize(

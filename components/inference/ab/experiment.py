@@ -181,7 +181,7 @@ def _require_same(begun: Any, asked: Design, folder: Path) -> None:
         raise ConfigError(
             f"the test that was begun in {folder}, with {_listing(begun, differ)}",
             found=_listing(wanted, differ),
-            mend="begin another test with --experiment NAME: a plan that changes after a look proves nothing",
+            hint="begin another test with --experiment NAME: a plan that changes after a look proves nothing",
         )
 
 

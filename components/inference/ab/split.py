@@ -73,7 +73,7 @@ class ArmPair:
             raise IncompatibleError(
                 "two versions with the same class names",
                 found=f"{', '.join(a.class_names[:5])} and {', '.join(b.class_names[:5])}",
-                mend="test versions that were trained on the same classes",
+                hint="test versions that were trained on the same classes",
             )
         self._a, self._b = a, b
         self.class_names = a.class_names
@@ -227,6 +227,6 @@ class SplitPipeline(ArmPair):
 def _named(images: Sequence[Picture]) -> list[str]:
     if any(not isinstance(image, Path | str) for image in images):
         raise ConfigError(
-            "an image_id for each image in memory", found="none", mend="pass image_ids: they decide which arm answers"
+            "an image_id for each image in memory", found="none", hint="pass image_ids: they decide which arm answers"
         )
     return [str(image) for image in images]

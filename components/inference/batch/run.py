@@ -182,5 +182,5 @@ def _check_places(work: WorkFolder, records: Sequence[ShardRecord], unreachable:
         raise OutageError(
             "an answer of a place that images are on",
             found=f"none of {', '.join(unreachable)}",
-            mend="bring it back, then run the same command again",
+            hint="bring it back, then run the same command again",
         )

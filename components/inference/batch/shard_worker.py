@@ -27,7 +27,7 @@ from components.vision import VisionTask
 
 Progress = Callable[[int, int], None]
 
-MOST_DECODE_THREADS = 8  # beyond, they take more from the engine than they give
+MAX_DECODE_THREADS = 8  # beyond, they take more from the engine than they give
 
 
 def engine_fault(error: str, failed: int) -> ModelError:
@@ -35,7 +35,7 @@ def engine_fault(error: str, failed: int) -> ModelError:
     return ModelError(
         "a model that the backend can run",
         found=f"{failed} of {failed} images failing: {error}",
-        mend="try another backend, or make the model file again",
+        hint="try another backend, or make the model file again",
     )
 
 
@@ -67,7 +67,7 @@ class ShardWorker:
     ) -> None:
         self._session, self._task, self._work, self._places = session, task, work, places
         self._provenance, self._batch, self._embedding = provenance, batch, embedding
-        self._decode_threads = decode_threads or min(os.cpu_count() or 1, MOST_DECODE_THREADS)
+        self._decode_threads = decode_threads or min(os.cpu_count() or 1, MAX_DECODE_THREADS)
         self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
 
     def finish(self, sources: Sequence[ImageSource], todo: Sequence[Shard], progress: Progress | None) -> None:

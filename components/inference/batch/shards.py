@@ -123,7 +123,7 @@ class WorkFolder:
         shutil.rmtree(table.parent, ignore_errors=True)
         one_line = str(error).splitlines()[0]
         raise DatasetError(
-            "a whole table of a shard", found=f"{table.parent.name}/{table.name}: {one_line}", mend="run it again"
+            "a whole table of a shard", found=f"{table.parent.name}/{table.name}: {one_line}", hint="run it again"
         ) from error
 
     def remove(self) -> None:

@@ -47,7 +47,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class AlertBook:
+class AlertStore:
     """The alerts that are firing. The caller stores it as the records that `to_records` gives.
 
     Store the new book only when its alerts have reached somebody: with the old one they are told again next time.
@@ -55,7 +55,7 @@ class AlertBook:
 
     firing: tuple[Alert, ...] = ()
 
-    def update(self, subject: str, checks: Sequence[Check], *, now: datetime) -> tuple[AlertBook, tuple[Alert, ...]]:
+    def update(self, subject: str, checks: Sequence[Check], *, now: datetime) -> tuple[AlertStore, tuple[Alert, ...]]:
         """Enter the checks of one window.
 
         A check that fails begins an alert or keeps it firing; one that passes ends it. One that is undecided or
@@ -85,14 +85,14 @@ class AlertBook:
                 firing[key] = replace(firing[key], reason=check.reason)
             elif check.verdict is Verdict.PASS and key in firing:
                 to_send.append(replace(firing.pop(key), status=AlertStatus.RESOLVED, reason=check.reason))
-        return AlertBook(tuple(firing.values())), tuple(to_send)
+        return AlertStore(tuple(firing.values())), tuple(to_send)
 
     def to_records(self) -> list[Any]:
         """As plain JSON values."""
         return [dump(alert) for alert in self.firing]
 
     @classmethod
-    def from_records(cls, records: Sequence[Any]) -> AlertBook:
+    def from_records(cls, records: Sequence[Any]) -> AlertStore:
         """From what `to_records` gave.
 
         Raises:
@@ -102,16 +102,16 @@ class AlertBook:
             return cls(tuple(load(Alert, record) for record in records))
         except ValueError as error:  # pydantic's
             raise ConfigError(
-                "the records of open alerts", found="others", mend="remove them: open alerts are then told again"
+                "the records of open alerts", found="others", hint="remove them: open alerts are then told again"
             ) from error
 
 
-def book_record(subject: str, firing: AlertBook, sent: Sequence[Alert]) -> dict[str, Any]:
+def book_record(subject: str, firing: AlertStore, sent: Sequence[Alert]) -> dict[str, Any]:
     """The document of what was told of a subject: what still fires, and what was sent."""
-    return {"subject": subject, "firing": firing.to_records(), "sent": AlertBook(tuple(sent)).to_records()}
+    return {"subject": subject, "firing": firing.to_records(), "sent": AlertStore(tuple(sent)).to_records()}
 
 
-def latest_book(records: Sequence[Record], subject: str) -> AlertBook:
+def latest_book(records: Sequence[Record], subject: str) -> AlertStore:
     """The alerts of a subject that are firing.
 
     Each subject has a book of its own: a look by hand during a night does not hide what the night told. A record that
@@ -122,8 +122,8 @@ def latest_book(records: Sequence[Record], subject: str) -> AlertBook:
         subject: see `Alert`.
     """
     about = [record for record in records if record.content.get("subject", subject) == subject]
-    book = AlertBook.from_records(about[-1].content["firing"] if about else [])
-    return AlertBook(tuple(alert for alert in book.firing if alert.subject == subject))
+    book = AlertStore.from_records(about[-1].content["firing"] if about else [])
+    return AlertStore(tuple(alert for alert in book.firing if alert.subject == subject))
 
 
 def check_arrivals(since: datetime, *, now: datetime, limit_hours: float, source: str) -> Check:

@@ -41,7 +41,7 @@ def send_alerts(alerts: Sequence[Alert], channels: Sequence[str] = ()) -> Delive
     A channel that fails is one warning in the log; the other channels are sent to all the same.
 
     Arguments:
-        alerts: what `AlertBook.update` gave to send; nothing is sent when there are none.
+        alerts: what `AlertStore.update` gave to send; nothing is sent when there are none.
         channels: Apprise URLs (https://github.com/caronc/apprise), e.g. ``"mailto://user:password@host"``; secrets.
     """
     if not alerts:

@@ -95,7 +95,7 @@ def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | N
         return _not_evaluated(name, limit, f"accuracy of the window: {after}")
     if before.metric != after.metric:
         raise IncompatibleError(
-            f"a window measured in {before.metric}, as the reference is", found=after.metric, mend="measure it again"
+            f"a window measured in {before.metric}, as the reference is", found=after.metric, hint="measure it again"
         )
     drop = difference(*(report.score.interval(policy.confidence) for report in (before, after)))
     verdict = _verdict(drop.value, drop.low, limit)

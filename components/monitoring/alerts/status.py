@@ -11,7 +11,7 @@ import numpy as np
 
 from components.contracts import DriftDecision, load
 from components.monitoring.alerts import book as alert_book
-from components.monitoring.alerts.book import OF_A_SOURCE, AlertBook, latest_book
+from components.monitoring.alerts.book import OF_A_SOURCE, AlertStore, latest_book
 from components.monitoring.store.store import MonitoringStore, Record
 from components.monitoring.store.stored import KIND, TrendPoint
 
@@ -98,7 +98,7 @@ def _latency(store: MonitoringStore, name: str, record: Record) -> dict[float, f
 def _alerts(store: MonitoringStore, name: str) -> dict[str, bool]:
     """By rule; what looks by hand fired is not about the nights."""
     records = store.records(name, alert_book.KIND)
-    books = [AlertBook.from_records(record.content[part]) for record in records for part in ("sent", "firing")]
+    books = [AlertStore.from_records(record.content[part]) for record in records for part in ("sent", "firing")]
     ever = {(alert.rule, alert.subject) for book in books for alert in book.firing}
     told = {(rule, subject) for rule, subject in ever if subject == name or rule in OF_A_SOURCE}
     firing = {

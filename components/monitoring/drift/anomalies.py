@@ -25,7 +25,7 @@ _USUAL = 3.5  # a robust z up to which a value is ordinary (Iglewicz and Hoaglin
 _TAIL = 0.99  # share of the reference that is to lie within it, on each side
 _FARTHEST = 100.0  # beyond this one z says no more than another
 _VALUES_FLOOR = 50
-_MOST_WINDOWS = 200  # that a window is compared with: twice as many as the level needs
+_MAX_WINDOWS = 200  # that a window is compared with: twice as many as the level needs
 _MEDIAN_ERROR = 1.2533  # standard error of a median of normal values, in units of that of their mean
 _FOLDS = 10
 
@@ -235,7 +235,7 @@ def check_window(
     Returns:
         The unusual columns, the farthest first; and why nothing was looked for, empty when it was.
     """
-    accepted = accepted[-_MOST_WINDOWS:]
+    accepted = accepted[-_MAX_WINDOWS:]
     if len(accepted) < WINDOWS_FLOOR:
         return (), f"{len(accepted)} accepted windows, {WINDOWS_FLOOR} are needed"
     histories = {name: np.array([one.get(name, np.nan) for one in accepted]) for name in summary if name in errors}

@@ -137,7 +137,7 @@ def split_false_alarms(
         raise DatasetError(
             f"a reference of at least {2 * images} images for windows of {images}",
             found=str(reference.samples),
-            mend="choose smaller windows, or calibrate with more images",
+            hint="choose smaller windows, or calibrate with more images",
         )
     rows = reference.in_time()
     if contiguous:

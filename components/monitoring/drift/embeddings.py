@@ -9,7 +9,7 @@ Vectors = npt.NDArray[np.float64]
 
 _DIMENSIONS = 32
 _SMALLEST_CHANGE = 0.02  # of each value's usual size
-_MOST_ROWS = 2000  # that the scale and the axes are learnt from
+_MAX_ROWS = 2000  # that the scale and the axes are learnt from
 
 
 def reduced(reference: Vectors, window: Vectors) -> tuple[Vectors, Vectors]:
@@ -67,7 +67,7 @@ def outlying(reference: Vectors, images: Vectors) -> float:
 
 def _axes(rows: Vectors) -> tuple[Vectors, Vectors]:
     """The middle (d,) and the main axes (d, k), scaled so that each value has a spread of about one."""
-    rows = rows[:: max(1, len(rows) // _MOST_ROWS)]
+    rows = rows[:: max(1, len(rows) // _MAX_ROWS)]
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(spread > 1e-9, 1 / np.maximum(spread, 1e-9), 0.0)
     scaled = (rows - mean) * scale

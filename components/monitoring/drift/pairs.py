@@ -177,7 +177,7 @@ def aligned(reference: DriftTable, window: DriftTable) -> tuple[DriftTable, Drif
                 raise IncompatibleError(
                     f"names in {column}, or numbers, in both tables",
                     found="names in one of them and numbers in the other",
-                    mend="build a new reference",
+                    hint="build a new reference",
                 )
             side[column] = np.full(len(side[column]), NOTHING)
     return replace(reference, columns=before), replace(window, columns=after)
@@ -245,5 +245,5 @@ def _require_same_columns(reference: Mapping[str, Any], window: Mapping[str, Any
         raise IncompatibleError(
             "the same columns in reference and window",
             found=f"only in the reference: {', '.join(gone) or 'none'}; only in the window: {', '.join(new) or 'none'}",
-            mend="build a new reference",
+            hint="build a new reference",
         )

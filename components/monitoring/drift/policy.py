@@ -206,7 +206,7 @@ def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
             raise IncompatibleError(
                 f"a window made with the {what} of the reference, {before}",
                 found=after,
-                mend="build a new reference from an accepted run",
+                hint="build a new reference from an accepted run",
             )
 
 

@@ -19,7 +19,7 @@ from components.images.statistics import IMAGE_COLUMNS
 METADATA_KEY = b"foveal.reference"
 PREDICTION_PREFIX = "prediction_"
 NAMES = ("image_id", "uri")
-MOST_ROWS = 40_000  # of a window
+MAX_ROWS = 40_000  # of a window
 BATCH = "batch"  # of a reference: which of the pooled runs a row is from
 PIECE = 65_536  # rows that are read at a time
 HELD_OUT = "held out"  # the condition of a reference that knows only one
@@ -179,14 +179,14 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
             raise IncompatibleError(
                 "a table of images with status and every image statistic",
                 found=f"{run.images} without {', '.join(missing)}",
-                mend="run batch inference again with this version",
+                hint="run batch inference again with this version",
             )
         predictions = [name for name in present if is_prediction(name)]
         wanted = [*IMAGE_COLUMNS, *predictions, *(name for name in (*NAMES, EMBEDDING) if name in present)]
         total = file.metadata.num_rows
         accepted = sum(pc.sum(pc.equal(part["status"], "ok")).as_py() or 0 for part in file.iter_batches(
             columns=["status"]))  # fmt: skip
-        step, seen, parts = max(1, -(-accepted // MOST_ROWS)), 0, []
+        step, seen, parts = max(1, -(-accepted // MAX_ROWS)), 0, []
         for part in file.iter_batches(columns=["status", *wanted], batch_size=PIECE):
             rows = pa.Table.from_batches([part]).filter(pc.equal(part["status"], "ok"))
             chosen = pa.array(range(-seen % step, len(rows), step), pa.int64())
@@ -207,18 +207,18 @@ def batch_table(rows: Any, reference: DriftTable) -> DriftTable:
 
 
 @contextmanager
-def opened(path: Path, expected: str, mend: str) -> Iterator[Any]:
+def opened(path: Path, expected: str, hint: str) -> Iterator[Any]:
     """A Parquet file; what is wrong with it becomes an error of ours."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise DatasetError(expected, found=f"nothing at {path}", mend=mend)
+        raise DatasetError(expected, found=f"nothing at {path}", hint=hint)
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:  # or all that is to be read would be held
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(expected, found=f"{path}: {error}", mend=mend) from error
+        raise DatasetError(expected, found=f"{path}: {error}", hint=hint) from error
 
 
 def read_window(run: InferenceRun) -> DriftTable:
@@ -251,11 +251,11 @@ def read_rows(path: Path) -> tuple[Any, dict[str, Any]]:
     Raises:
         DatasetError: there is no such file, or it is no reference.
     """
-    expected, mend = "a drift reference", "build one from an accepted run"
-    with opened(path, expected, mend) as file:
+    expected, hint = "a drift reference", "build one from an accepted run"
+    with opened(path, expected, hint) as file:
         metadata = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
         if metadata is None:
-            raise DatasetError(expected, found=f"another Parquet file: {path}", mend=mend)
+            raise DatasetError(expected, found=f"another Parquet file: {path}", hint=hint)
         return file.read(), json.loads(metadata)
 
 

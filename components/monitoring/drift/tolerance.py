@@ -12,7 +12,7 @@ from components.monitoring.drift.tables import DriftTable, joined
 MINIMUM_BATCHES = 20  # then a new batch that is like the old ones lies beyond all of them in one case of 21
 UNTAUGHT = 0.2  # how far a column may move of which nothing has been learnt
 _MARGIN = 1.5  # windows may be smaller than the batches, and chance moves them more
-_LEAST = 0.05
+_MIN = 0.05
 _SMALLEST_SPREAD = 0.02
 
 
@@ -45,4 +45,4 @@ def learn_tolerances(batches: Sequence[DriftTable], *, minimum_values: int) -> d
     usual = {column: max(float(np.mean(values)), _SMALLEST_SPREAD) for column, values in moves.items()}
     factor = max(max(values) / usual[column] for column, values in moves.items())
     widest = {column: max(UNTAUGHT, _MARGIN * max(values)) for column, values in moves.items()}
-    return {column: max(_LEAST, min(_MARGIN * factor * usual[column], widest[column])) for column in moves}
+    return {column: max(_MIN, min(_MARGIN * factor * usual[column], widest[column])) for column in moves}

@@ -22,7 +22,7 @@ from components.vision import task_kind
 from components.vision.scores import Sampling, Score
 
 MEASURED = "labels"
-_MOST_CATEGORIES = 20
+_MAX_CATEGORIES = 20
 
 Truths = Mapping[str, Prediction] | LabelledDataset
 
@@ -109,21 +109,21 @@ def measure_accuracy(
     rows = np.array(list(usable.values()), np.int64)
     matched_labels = [labels[label] for label in usable]
     kind = task_kind(spec.task)
-    judge = kind.judge(
+    scorer = kind.scorer(
         table.select(kind.stored_columns[:1]).take(rows).to_pylist(),
         lambda: stored_boxes(detections, [ids[row] for row in rows]),
         matched_labels,
         spec.class_names,
         Sampling(minimum, seed),
     )
-    scores = judge.overall(np.ones(len(rows), np.bool_))
+    scores = scorer.overall(np.ones(len(rows), np.bool_))
     metric = next(iter(scores))
     groups = {name: chosen for column in slices for name, chosen in _slice(column, table[column].take(rows))}
     return AccuracyReport(
         metric=metric,
         scores=scores,
-        classes=judge.by_class(),
-        slices={name: judge.overall(chosen)[metric] for name, chosen in groups.items()},
+        classes=scorer.by_class(),
+        slices={name: scorer.overall(chosen)[metric] for name, chosen in groups.items()},
         matched=len(rows),
         unmatched=tuple(sorted(labels.keys() - places.keys() - matches.ambiguous.keys())),
         failed=len(places) - len(usable),
@@ -180,7 +180,7 @@ def _read(source: Any, columns: Sequence[str], *optional: str) -> Any:
             raise ConfigError(
                 f"a table with the columns {', '.join(columns)}",
                 found=f"none called {', '.join(missing)}",
-                mend="name a column of the table, and the tables of a model of this task",
+                hint="name a column of the table, and the tables of a model of this task",
             )
         wanted = list(dict.fromkeys([*columns, *(name for name in optional if name in names)]))
         return source.select(wanted) if isinstance(source, pa.Table) else pq.read_table(source, columns=wanted)
@@ -231,6 +231,6 @@ def _slice(column: str, values: Any) -> list[tuple[str, npt.NDArray[np.bool_]]]:
         ]
     names = np.array(["none" if value is None else str(value) for value in values.to_pylist()], np.str_)
     categories = np.unique(names)
-    if len(categories) > _MOST_CATEGORIES:
-        raise ConfigError(f"slices of at most {_MOST_CATEGORIES} categories", found=f"{len(categories)} in {column}")
+    if len(categories) > _MAX_CATEGORIES:
+        raise ConfigError(f"slices of at most {_MAX_CATEGORIES} categories", found=f"{len(categories)} in {column}")
     return [(f"{column} = {name}", names == name) for name in categories]

@@ -117,7 +117,7 @@ def _report(metric: str, score: Score, images: int) -> AccuracyReport:
 
 def _check(confidence: Floats) -> None:
     if not ((confidence >= 0) & (confidence <= 1)).all():  # a NaN is neither
-        raise DatasetError("confidences from 0 to 1", found="others, or missing ones", mend="leave failed images out")
+        raise DatasetError("confidences from 0 to 1", found="others, or missing ones", hint="leave failed images out")
 
 
 @dataclass(frozen=True)

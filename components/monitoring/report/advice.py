@@ -101,8 +101,8 @@ def advise(situation: Situation) -> tuple[Advice, ...]:
     """
     decision = situation.decision
     if decision.state is DriftState.DATA_FAULT:
-        mend = "Mend the source of these images, then run inference on them again. Do not retrain on them."
-        return (Advice(mend, decision.reasons[0]), *_alerts(situation))
+        hint = "Mend the source of these images, then run inference on them again. Do not retrain on them."
+        return (Advice(hint, decision.reasons[0]), *_alerts(situation))
     if decision.state is DriftState.INSUFFICIENT_DATA:
         wait = "Wait for more images, or judge a longer time range."
         return tuple(Advice(wait, reason) for reason in decision.reasons[:1]) + _alerts(situation)
@@ -111,7 +111,7 @@ def advise(situation: Situation) -> tuple[Advice, ...]:
 
 
 def _alerts(situation: Situation) -> tuple[Advice, ...]:
-    mends: Mapping[tuple[str, Verdict], str] = {
+    hints: Mapping[tuple[str, Verdict], str] = {
         (
             "accuracy_drop",
             Verdict.FAIL,
@@ -122,9 +122,9 @@ def _alerts(situation: Situation) -> tuple[Advice, ...]:
         ("error_rate", Verdict.FAIL): "Mend the images that fail; the reasons are listed below.",
     }
     return tuple(
-        Advice(mends[check.name, check.verdict], check.reason)
+        Advice(hints[check.name, check.verdict], check.reason)
         for check in situation.checks
-        if (check.name, check.verdict) in mends
+        if (check.name, check.verdict) in hints
     )
 
 

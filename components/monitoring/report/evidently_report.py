@@ -21,7 +21,7 @@ from components.monitoring.drift.tables import DriftTable
 _NUMBERS, _CATEGORIES = "foveal_ks", "foveal_total_variation"
 _DRIFT_SHARE = 0.001  # of the columns: one that drifted is a drift, as in our policy, however many there are
 _SUMMARISED = 8  # columns, the farthest: Evidently draws each seven times over, at 0.3 s a column
-MOST_ROWS = 10_000  # Evidently's time and memory grow with the rows; its plots say no more with a million
+MAX_ROWS = 10_000  # Evidently's time and memory grow with the rows; its plots say no more with a million
 
 
 def write_evidently(
@@ -97,8 +97,8 @@ def _dataset(table: DriftTable, names: list[str]) -> Any:
     from evidently import DataDefinition, Dataset
 
     frame = pd.DataFrame({name: table.columns[name] for name in names})
-    if len(frame) > MOST_ROWS:
-        frame = frame.sample(MOST_ROWS, random_state=0)
+    if len(frame) > MAX_ROWS:
+        frame = frame.sample(MAX_ROWS, random_state=0)
     definition = DataDefinition(
         numerical_columns=[name for name in names if not table.is_category(name)],
         categorical_columns=[name for name in names if table.is_category(name)],

@@ -47,7 +47,7 @@ def add_to_workspace(workspace: Path, model: str, window: str, snapshot: Any, co
             _move(Path(aside), workspace, project)
     except OSError as error:
         raise UnavailableError(
-            "a workspace folder that can be written", found=f"{workspace}: {error}", mend="choose another folder"
+            "a workspace folder that can be written", found=f"{workspace}: {error}", hint="choose another folder"
         ) from error
 
 

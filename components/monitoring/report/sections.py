@@ -12,7 +12,7 @@ from components.contracts import Verdict
 from components.monitoring.drift.pairs import Pair, label, short
 from components.monitoring.report.charts import draw
 from components.monitoring.report.findings import CLASSES, CONFIDENCES, COUNT, Findings, Worst
-from components.monitoring.report.trends import MOST, draw_trends
+from components.monitoring.report.trends import MAX, draw_trends
 from components.monitoring.store.pictures import Picture
 from components.printing import counted
 from components.vision.scores import Score
@@ -71,7 +71,7 @@ def alerts(findings: Findings) -> str:
 def trends(findings: Findings) -> str:
     """Lines over the windows."""
     figures = "\n".join(_figure(title, change, svg) for title, change, svg in draw_trends(findings.trend))
-    note = f'<p class="soft">The last {min(len(findings.trend), MOST)} windows, this one at the right.</p>\n'
+    note = f'<p class="soft">The last {min(len(findings.trend), MAX)} windows, this one at the right.</p>\n'
     return section("Over time", f'{note}<div class="charts">\n{figures}\n</div>' if figures else "")
 
 

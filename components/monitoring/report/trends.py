@@ -12,7 +12,7 @@ from components.monitoring.store.stored import TrendPoint
 _WIDTH, _HEIGHT, _TOP, _FLOOR = 320, 110, 10, 88  # drawing units
 
 
-MOST = 60  # windows; more dots than that are no longer told apart
+MAX = 60  # windows; more dots than that are no longer told apart
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def draw_trends(points: Sequence[TrendPoint]) -> list[tuple[str, str, str]]:
     Returns:
         Title, the change in words, and the inline SVG.
     """
-    points = points[-MOST:]
+    points = points[-MAX:]
     drawn = []
     for line in _LINES:
         values = [line.value(point) for point in points]

@@ -26,8 +26,8 @@ from components.monitoring.drift.tolerance import learn_tolerances
 from components.monitoring.performance.estimate import ReferenceLabels
 from components.monitoring.store.pictures import kept_pictures
 
-_LEAST_IMAGES = 50  # of a batch that others are compared with
-_LEAST_VALUES = 20  # of a column in it
+_MIN_IMAGES = 50  # of a batch that others are compared with
+_MIN_VALUES = 20  # of a column in it
 
 
 def build_reference(
@@ -60,11 +60,11 @@ def build_reference(
         raise IncompatibleError(
             "runs of one model with one statistics recipe",
             found=", ".join(f"{model} with recipe {recipe}" for model, recipe in sorted(made_by)),
-            mend="build one reference for each",
+            hint="build one reference for each",
         )
     parts = [accepted_rows(run) for run in pooled]
     if not any(len(rows) for rows, _ in parts):
-        raise DatasetError("at least one image with a prediction", found="none", mend="see the failures of the run")
+        raise DatasetError("at least one image with a prediction", found="none", hint="see the failures of the run")
     model, recipe = made_by.pop()
     about = {
         "model": model,
@@ -116,7 +116,7 @@ def pool_reference(held_out: Path, accepted: Sequence[tuple[str, Any]], output: 
             raise IncompatibleError(
                 f"batches made with statistics recipe {about['statistics_recipe']}",
                 found=", ".join(map(str, sorted(recipes))),
-                mend="build a new reference",
+                hint="build a new reference",
             )
         parts.append((condition, ok.select(wanted)))
     return _write(parts, about, output)
@@ -133,13 +133,13 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
         if EMBEDDING in table.column_names and table[EMBEDDING].null_count == len(table):  # the model gives none
             table = table.drop_columns([EMBEDDING])
     except pa.ArrowException as error:
-        raise IncompatibleError("runs with the same columns", found=str(error), mend="run inference again") from error
+        raise IncompatibleError("runs with the same columns", found=str(error), hint="run inference again") from error
     model, recipe = about["model"], about["statistics_recipe"]
     batches: dict[str, list[DriftTable]] = {}
     for condition, rows in parts:
-        if len(rows) >= _LEAST_IMAGES:
+        if len(rows) >= _MIN_IMAGES:
             batches.setdefault(condition, []).append(window_of(rows, model, recipe))
-    learnt = {name: learn_tolerances(tables, minimum_values=_LEAST_VALUES) for name, tables in batches.items()}
+    learnt = {name: learn_tolerances(tables, minimum_values=_MIN_VALUES) for name, tables in batches.items()}
     known = {
         **about,
         "samples": len(table),

@@ -201,7 +201,7 @@ class MonitoringStore:
         try:
             return pa.unify_schemas(self._while_days_go(name, read), promote_options="permissive")
         except pa.ArrowException as error:
-            raise IncompatibleError("columns of one kind", found=str(error), mend="read one version") from error
+            raise IncompatibleError("columns of one kind", found=str(error), hint="read one version") from error
 
     def windows(self, name: str, version: str | int | None = None) -> tuple[Window, ...]:
         """The runs in the store, by the time of their first image.
@@ -342,7 +342,7 @@ class MonitoringStore:
                 if self._floor(name) > floor:
                     continue
                 raise DatasetError(
-                    "every file of the runs in the store", found=f"none at {error}", mend="bring it back from a backup"
+                    "every file of the runs in the store", found=f"none at {error}", hint="bring it back from a backup"
                 ) from error
 
     def _tables(
@@ -364,9 +364,9 @@ class MonitoringStore:
         try:
             found = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:
-            raise IncompatibleError("columns of one kind", found=str(error), mend="read one version") from error
+            raise IncompatibleError("columns of one kind", found=str(error), hint="read one version") from error
         if unknown := [column for column in columns or () if column not in found.column_names]:
-            raise ConfigError(f"columns of the table of {table}", found=", ".join(unknown), mend="read all to see them")
+            raise ConfigError(f"columns of the table of {table}", found=", ".join(unknown), hint="read all to see them")
         return found if columns is None else found.select(list(columns))
 
     def _windows(self, place: str) -> Iterator[Window]:
@@ -393,7 +393,7 @@ class MonitoringStore:
 
     def _nothing(self, name: str, version: str | int | None) -> DatasetError:
         model = name if version is None else f"{name}/{version}"
-        return DatasetError(f"runs of {model} in the store", found=f"none in {self._folder.url}", mend="append one")
+        return DatasetError(f"runs of {model} in the store", found=f"none in {self._folder.url}", hint="append one")
 
 
 def _model_of(run: InferenceRun) -> tuple[str, str]:
@@ -413,7 +413,7 @@ def content_of(run: InferenceRun) -> str:
         return sha256_json([sha256_file(run.images), sha256_file(run.detections)])
     except OSError as error:
         raise DatasetError(
-            "the two tables of a finished run", found=f"{error.filename}: {error.strerror}", mend="run it again"
+            "the two tables of a finished run", found=f"{error.filename}: {error.strerror}", hint="run it again"
         ) from error
 
 

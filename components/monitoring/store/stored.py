@@ -23,12 +23,12 @@ KIND = "drift"  # of the records
 LATENCY = "latency_p95_increase"  # the check that keeps a slow window out of the accepted ones
 _STAGES = ("inference_ms", "postprocess_ms")
 IDENTITY = ("image_id", "sha256", WINDOW)
-MOST_BATCHES = 30  # that a reference pools: what was accepted long ago says little of today
-MOST_ROWS = 1_000  # of each of them
+MAX_BATCHES = 30  # that a reference pools: what was accepted long ago says little of today
+MAX_ROWS = 1_000  # of each of them
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedWindow:
     """A window of the past and what was said of it; `checks` are the verdicts by rule, as far as they were kept."""
 
     key: str
@@ -86,10 +86,10 @@ def remember(
     return store.put_record(name, version, KIND, key, content, at=at)
 
 
-def judged_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[Judged, ...]:
+def evaluated_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[EvaluatedWindow, ...]:
     """The windows of a version that were judged, the latest last."""
     return tuple(
-        Judged(
+        EvaluatedWindow(
             record.key,
             record.at,
             load(DriftDecision, record.content["decision"]),
@@ -102,14 +102,14 @@ def judged_windows(store: MonitoringStore, name: str, version: int | str) -> tup
 
 
 def accepted_batches(
-    store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]
+    store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]
 ) -> list[tuple[str, Any]]:
     """The latest windows in which nothing was amiss: the condition of each, and rows of it as a pyarrow.Table.
 
     Of a window with more than 1,000 predictions as many are taken, evenly: with so many a distance is known to a few
     hundredths, and one busy night does not outweigh the others.
     """
-    accepted = [window for window in judged if window.accepted][-MOST_BATCHES:]
+    accepted = [window for window in judged if window.accepted][-MAX_BATCHES:]
     wanted = {window.key: window.decision.condition for window in accepted}
     chosen = [window for window in store.windows(name, version) if window.key in wanted] if wanted else []
     read = ((wanted[window.key], store.rows_of(name, window)) for window in chosen)
@@ -121,12 +121,12 @@ def _thinned(rows: Any) -> Any:
     import pyarrow.compute as pc
 
     ok = rows.filter(pc.equal(rows["status"], "ok"))
-    if len(ok) <= MOST_ROWS:
+    if len(ok) <= MAX_ROWS:
         return ok
-    return ok.take(pa.array(np.linspace(0, len(ok) - 1, MOST_ROWS).round().astype(np.int64)))
+    return ok.take(pa.array(np.linspace(0, len(ok) - 1, MAX_ROWS).round().astype(np.int64)))
 
 
-def engine_times(store: MonitoringStore, name: str, version: int | str, judged: Sequence[Judged]) -> list[Any]:
+def engine_times(store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]) -> list[Any]:
     """What latency is compared with: of the latest windows that were accepted and not slow, a pyarrow.Table each.
 
     A slow window is no measure for the next one, else a model that became slow would be well again after a few nights.
@@ -138,7 +138,7 @@ def engine_times(store: MonitoringStore, name: str, version: int | str, judged: 
         slow = verdict is Verdict.FAIL or (slow and verdict is not Verdict.PASS)
         if window.accepted and not slow and verdict is not Verdict.UNDECIDED:
             steady.append(window.key)
-    kept = [window for window in store.windows(name, version) if window.key in steady[-MOST_BATCHES:]]
+    kept = [window for window in store.windows(name, version) if window.key in steady[-MAX_BATCHES:]]
     found = (store.rows_of(name, window, columns=["status", "inference_ms"]) for window in kept)
     return [rows for rows in found if rows is not None]
 
@@ -148,7 +148,7 @@ def sound_rows(store: MonitoringStore, name: str, version: int | str, images: An
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    judged = judged_windows(store, name, version)
+    judged = evaluated_windows(store, name, version)
     faulty = pa.array([one.key for one in judged if one.decision.state is DriftState.DATA_FAULT], pa.string())
     return images.filter(pc.invert(pc.is_in(images[WINDOW].cast(pa.string()), value_set=faulty)))
 
@@ -204,12 +204,12 @@ def stored_run(
     about = [*IDENTITY, "status", "error", "statistics_recipe", *_STAGES]
     rows = store.images(name, version, start=start, end=end, columns=about)
     if not len(rows):
-        raise DatasetError(f"images of {name}/{version} in this time range", found="none", mend="widen the range")
+        raise DatasetError(f"images of {name}/{version} in this time range", found="none", hint="widen the range")
     stays = last_of_each(rows)
     kept = rows.filter(pa.array(stays))
     recipes = pc.unique(kept["statistics_recipe"]).to_pylist()
     if len(recipes) > 1:
-        raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", mend="narrow the range")
+        raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", hint="narrow the range")
     failed = kept.filter(pc.not_equal(kept["status"], "ok")).select(["image_id", "error"]).to_pylist()
     failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
     seconds = sum(pc.sum(kept[name]).as_py() or 0.0 for name in _STAGES) / 1e3
@@ -259,7 +259,7 @@ def _write_range(
             detections.write_table(_in_schema(boxes, detections.schema))
             done += len(rows)
     if done != len(stays):
-        raise DatasetError("rows that stay while they are read", found="some were removed", mend="run it again")
+        raise DatasetError("rows that stay while they are read", found="some were removed", hint="run it again")
 
 
 def _in_schema(rows: Any, schema: Any) -> Any:

@@ -130,7 +130,7 @@ class Watermark:
             if plan is None or _about(plan)["key"] != window.key:
                 pending = "none" if plan is None else _about(plan)["key"]
                 raise ConfigError(
-                    "the pending window", found=f"{window.key}, while {pending} is", mend="ask for the next window"
+                    "the pending window", found=f"{window.key}, while {pending} is", hint="ask for the next window"
                 )
             self._folder.create(f"{self._ledger}/{number:08d}-{window.key}.parquet", _parquet(plan.select(["mark"])))
         self._tidy()

@@ -36,7 +36,7 @@ def tidy(model: Any, name: str) -> Any:
             raise ModelError(
                 f"an ONNX model of opset {MIN_OPSET} or newer",
                 found=f"opset {_opset(model)} in {name}: {one_line(error)}",
-                mend=f"export it again with opset {MIN_OPSET} or newer",
+                hint=f"export it again with opset {MIN_OPSET} or newer",
             ) from error
     model.ir_version = max(model.ir_version, 8)  # older ones want every initialiser to be an input
     _widen(model)

@@ -22,8 +22,8 @@ from components.backends.yolo import load_yolo
 from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
-from components.optimize.meaning import UNIT, Claims, Fitting, Normalisation, meaning_of
-from components.optimize.opening.ultralytics_export import claims_of_metadata, supported_task
+from components.optimize.meaning import UNIT, Fitting, Normalisation, StatedMeaning, meaning_of
+from components.optimize.opening.ultralytics_export import stated_by_metadata, supported_task
 from components.optimize.outputs import output_of_torchscript
 from components.optimize.quiet import quiet
 from components.vision import task_kind
@@ -38,7 +38,7 @@ class TorchNetwork:
     """A loaded torch model, called with (n, 3, height, width) float32 RGB, and what its file says of it."""
 
     module: Any
-    claims: Claims
+    stated: StatedMeaning
 
     def __call__(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
         import torch
@@ -65,7 +65,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def describe_checkpoint(
-    path: Path, user: Claims, *, trust: bool, end_to_end: bool = False
+    path: Path, user: StatedMeaning, *, trust: bool, end_to_end: bool = False
 ) -> tuple[ModelArtifact, Normalisation]:
     """Describe a model that torch saved, as the artifact that `ExportOnnx` and `TraceTorchScript` start from.
 
@@ -80,7 +80,7 @@ def describe_checkpoint(
         ModelError: it is not a model that Foveal supports, or contradicts what the user says.
     """
     network = load_torch(path, trust=trust, end_to_end=end_to_end)
-    spec, normalisation = meaning_of(user, network.claims, network, path.name)
+    spec, normalisation = meaning_of(user, network.stated, network, path.name)
     artifact = ModelArtifact(
         path=path,
         format=Format.TORCH,
@@ -116,7 +116,7 @@ def load_torch(path: Path, *, trust: bool, end_to_end: bool = False) -> TorchNet
         raise ModelError(
             "a checkpoint that says which network it is for",
             found=f"bare weights in {path.name}",
-            mend="export the model to ONNX, or save it with Foveal's classifier training",
+            hint="export the model to ONNX, or save it with Foveal's classifier training",
         )
     return _ultralytics(load_yolo(path, trust=trust), path.name, end_to_end)
 
@@ -135,7 +135,7 @@ def _entries(path: Path) -> set[str]:
         raise ModelError(
             "a checkpoint as torch saves it, with its weights uncompressed",
             found=f"{path.name}, which unpacks from {size / 1e6:.0f} to {unpacked / 1e6:.0f} MB",
-            mend="load it with torch and save it again, if you trust it",
+            hint="load it with torch and save it again, if you trust it",
         )
     return {entry.filename.rpartition("/")[2] for entry in entries}
 
@@ -150,7 +150,7 @@ def weights_only(path: Path) -> Any:
     except pickle.UnpicklingError:
         return None
     except Exception as error:
-        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}", mend="save it again") from error
+        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}", hint="save it again") from error
 
 
 def _holds_module(contents: Any) -> bool:
@@ -169,7 +169,7 @@ def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
         raise ModelError(
             "a YOLO detector or classifier",
             found=f"a {type(head).__name__} head in {name}",
-            mend="use YOLOv8, 10, 11, 12 or 26, or export the model to ONNX",
+            hint="use YOLOv8, 10, 11, 12 or 26, or export the model to ONNX",
         )
     if getattr(head, "one2one_cv2", None) is not None:
         model.end2end = end_to_end  # where fusion has removed the other head before, this one stays
@@ -177,7 +177,7 @@ def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
         raise ModelError(
             "a YOLO26 or YOLOv10, which have an end-to-end head",
             found=f"{name} without one",
-            mend="leave end_to_end out",
+            hint="leave end_to_end out",
         )
     with quiet():
         model = model.float().eval().fuse(verbose=False)
@@ -193,7 +193,9 @@ def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
     output = None if kind.finds_objects else Output.SOFTMAX  # an exported Classify head ends in one
     stride = max(int(model.stride.max()), 1)
     size = (int(height), int(width))
-    return TorchNetwork(model, Claims(task, names, size, Fitting(kind.usual_fit), UNIT, stride=stride, output=output))
+    return TorchNetwork(
+        model, StatedMeaning(task, names, size, Fitting(kind.usual_fit), UNIT, stride=stride, output=output)
+    )
 
 
 def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
@@ -212,11 +214,11 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
         fit = Fit(contents.get("fit", Fit.STRETCH))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(
-            "a whole Foveal classifier", found=f"{name}: {one_line(error)}", mend="train it again"
+            "a whole Foveal classifier", found=f"{name}: {one_line(error)}", hint="train it again"
         ) from error
     module.eval().requires_grad_(False)
-    claims = Claims(TaskType.CLASSIFY, names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
-    return TorchNetwork(module, claims)
+    stated = StatedMeaning(TaskType.CLASSIFY, names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
+    return TorchNetwork(module, stated)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
@@ -232,13 +234,13 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
         raise UntrustedModelError(
             "your word that this file is trusted",
             found=f"{path.name}, TorchScript: a program that runs when it is loaded",
-            mend="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
+            hint="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
             "an ONNX export needs no trust",
         )
     extra = read_extra_files(path, ("config.txt", SPEC_KEY))
     if SPEC_KEY in extra:
         raise ModelError(
-            "a model from outside", found=f"{path.name}, which Foveal traced", mend="open what it was traced from"
+            "a model from outside", found=f"{path.name}, which Foveal traced", hint="open what it was traced from"
         )
     try:
         with quiet(), neutral_copy(path, ".pt") as copy:
@@ -246,5 +248,5 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
         metadata = json.loads(extra.get("config.txt") or "{}")
     except Exception as error:
         raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error
-    claims = claims_of_metadata(metadata, path.name, resizable=False) if metadata else Claims()
-    return TorchNetwork(module, replace(claims, output=output_of_torchscript(module)))
+    stated = stated_by_metadata(metadata, path.name, resizable=False) if metadata else StatedMeaning()
+    return TorchNetwork(module, replace(stated, output=output_of_torchscript(module)))

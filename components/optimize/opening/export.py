@@ -75,5 +75,5 @@ class ExportOnnx:
             raise PassError(
                 "a network that torch exports to ONNX",
                 found=f"{artifact.path.name}: {one_line(error)}",
-                mend="export it to ONNX yourself and open that",
+                hint="export it to ONNX yourself and open that",
             ) from error

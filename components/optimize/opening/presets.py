@@ -59,7 +59,7 @@ def preset(name: str) -> Preset:
     raise ConfigError(
         f"torchvision/ARCHITECTURE, torchvision/ARCHITECTURE/WEIGHTS or timm/FAMILY of {', '.join(TIMM)}",
         found=repr(name),
-        mend="say fit and normalisation instead; timm.data.resolve_model_data_config(model) tells those of a model",
+        hint="say fit and normalisation instead; timm.data.resolve_model_data_config(model) tells those of a model",
     )
 
 
@@ -86,4 +86,4 @@ def _torchvision(architecture: str, weights: str) -> Preset:
 
 def _unknown(expected: str, found: str, known: list[str]) -> ConfigError:
     close = difflib.get_close_matches(found, known) or known[:5]
-    return ConfigError(expected, found=repr(found), mend=f"did you mean {' or '.join(close)}?")
+    return ConfigError(expected, found=repr(found), hint=f"did you mean {' or '.join(close)}?")

@@ -22,14 +22,14 @@ from components.backends.onnx_file import (
 from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.optimize.context import PassContext
-from components.optimize.meaning import Claims, Fitting, Normalisation, agree, meaning_of
+from components.optimize.meaning import Fitting, Normalisation, StatedMeaning, agree, meaning_of
 from components.optimize.opening.checkpoint import describe_checkpoint, is_torch_file
 from components.optimize.opening.embed import EmbedPreprocessing
 from components.optimize.opening.export import ExportOnnx
 from components.optimize.opening.inputs import expected_of_input
 from components.optimize.opening.own import prove_own
 from components.optimize.opening.presets import Preset, preset
-from components.optimize.opening.ultralytics_export import claims_of_metadata
+from components.optimize.opening.ultralytics_export import stated_by_metadata
 from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.proof import MAX_SAMPLES
 from components.optimize.verify import OnnxNetwork
@@ -96,8 +96,8 @@ def open_model(
     path = Path(path)
     if not path.is_file():
         found = f"a folder, {path}" if path.is_dir() else f"nothing at {path}"
-        raise ModelError(f"a model file ({KINDS})", found=found, mend="check the path")
-    user = Claims(
+        raise ModelError(f"a model file ({KINDS})", found=found, hint="check the path")
+    user = StatedMeaning(
         task=task,
         class_names=tuple(class_names) if class_names else None,
         input_size=(image_size, image_size) if isinstance(image_size, int) else image_size,
@@ -116,7 +116,7 @@ def open_model(
     return _open_onnx(path, user, context, images)
 
 
-def _prepared(user: Claims, known: Preset, name: str) -> Claims:
+def _prepared(user: StatedMeaning, known: Preset, name: str) -> StatedMeaning:
     """What the user says, completed by a preset.
 
     Raises:
@@ -126,7 +126,7 @@ def _prepared(user: Claims, known: Preset, name: str) -> Claims:
         raise ConfigError(
             f"the image size of {name}, {known.input_size[0]}",
             found=f"{list(user.input_size)}",
-            mend="leave image_size out, or say fit and normalisation in place of preprocessing",
+            hint="leave image_size out, or say fit and normalisation in place of preprocessing",
         )
     return replace(
         user,
@@ -143,36 +143,36 @@ def _with_images(context: PassContext, spec: VisionSpec, images: Iterable[npt.ND
 
 
 def _open_onnx(
-    path: Path, user: Claims, context: PassContext, images: Iterable[npt.NDArray[np.uint8]]
+    path: Path, user: StatedMeaning, context: PassContext, images: Iterable[npt.NDArray[np.uint8]]
 ) -> ModelArtifact:
     try:
         model = read_onnx(path, outside=True)
     except ModelError as error:
         if path.suffix.lower() == ".onnx":
             raise
-        raise ModelError(f"a model file ({KINDS})", found=path.name, mend="export it to ONNX") from error
+        raise ModelError(f"a model file ({KINDS})", found=path.name, hint="export it to ONNX") from error
     if has_spec(model):
         artifact = _own(describe_onnx(path), user)
         return prove_own(artifact, _with_images(context, artifact.spec, images))
     network = OnnxNetwork(model, path.name)
     inputs, outputs = tensor_specs(model)
     require_scores(outputs, path.name)
-    spec, normalisation = meaning_of(user, _claims_of(model, network, path.name), network, path.name)
+    spec, normalisation = meaning_of(user, _stated_by(model, network, path.name), network, path.name)
     artifact = ModelArtifact(path, Format.ONNX, precision_of(model), sha256_model(path), spec, inputs, outputs)
     return EmbedPreprocessing(normalisation).apply(artifact, _with_images(context, spec, images))
 
 
-def _claims_of(model: Any, network: OnnxNetwork, name: str) -> Claims:
+def _stated_by(model: Any, network: OnnxNetwork, name: str) -> StatedMeaning:
     """What an ONNX file from outside says: its fixed size, and the metadata of an Ultralytics export."""
     fixed, output, expected = network.form.input_size, output_of_graph(model), expected_of_input(model)
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if {"task", "names", "imgsz"} <= entries.keys():
-        claims = claims_of_metadata(entries, name, resizable=fixed is None)
-        return agree(Claims(input_size=fixed, normalisation=expected, output=output), claims, name)
-    return Claims(input_size=fixed, normalisation=expected, resizable=fixed is None, output=output)
+        stated = stated_by_metadata(entries, name, resizable=fixed is None)
+        return agree(StatedMeaning(input_size=fixed, normalisation=expected, output=output), stated, name)
+    return StatedMeaning(input_size=fixed, normalisation=expected, resizable=fixed is None, output=output)
 
 
-def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
+def _own(artifact: ModelArtifact, user: StatedMeaning) -> ModelArtifact:
     """A file that Foveal wrote says everything itself.
 
     Raises:
@@ -186,12 +186,12 @@ def _own(artifact: ModelArtifact, user: Claims) -> ModelArtifact:
         raise ModelError(
             f"the head {artifact.spec.head}, as {artifact.path.name} says itself",
             found=f"output {user.output}",
-            mend="leave output out",
+            hint="leave output out",
         )
     for name, value in said.items():
         own = getattr(artifact.spec, name)
         if value is not None and value != own:
             raise ModelError(
-                f"{name} {own}, as {artifact.path.name} says itself", found=str(value), mend=f"leave {name} out"
+                f"{name} {own}, as {artifact.path.name} says itself", found=str(value), hint=f"leave {name} out"
             )
     return artifact

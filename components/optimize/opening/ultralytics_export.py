@@ -9,7 +9,7 @@ from typing import Any
 from components.backends.session import one_line
 from components.contracts import TaskType
 from components.errors import ModelError
-from components.optimize.meaning import UNIT, Claims, Fitting, detr_error
+from components.optimize.meaning import UNIT, Fitting, StatedMeaning, detr_error
 from components.vision import task_kind
 
 MAX_TEXT = 4_000_000  # characters; a thousand class names take a few ten thousand
@@ -25,12 +25,12 @@ def supported_task(task: str, name: str) -> TaskType:
         raise ModelError(
             f"an Ultralytics model for {' or '.join(TaskType)}",
             found=f"one for {task} in {name}",
-            mend="use its detection or classification variant",
+            hint="use its detection or classification variant",
         )
     return TaskType(task)
 
 
-def claims_of_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> Claims:
+def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> StatedMeaning:
     """What an export's `task`, `names` and `imgsz` say.
 
     Arguments:
@@ -50,12 +50,12 @@ def claims_of_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
         labels = tuple(str(names[key]) for key in sorted(names, key=int)) if isinstance(names, dict) else tuple(names)
         height, width = (size, size) if isinstance(size, int) else size
         stride = int(_value(metadata.get("stride", 1))) if resizable else 1
-        return Claims(
+        return StatedMeaning(
             task, labels, (int(height), int(width)), Fitting(task_kind(task).usual_fit), UNIT, resizable, stride
         )
     except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise ModelError(
-            "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", mend="export it again"
+            "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", hint="export it again"
         ) from error
 
 

@@ -144,6 +144,6 @@ class _Lowering:
             with np.errstate(over="ignore"):
                 numbers = numpy_helper.to_array(weight).astype(np.float16)
             if not np.isfinite(numbers).all():
-                raise PassError("weights within float16's range", found=f"larger ones in {name}", mend="leave FP16 out")
+                raise PassError("weights within float16's range", found=f"larger ones in {name}", hint="leave FP16 out")
             self.halves[name] = numpy_helper.from_array(numbers, f"{name}/half")
         return f"{name}/half"

@@ -131,6 +131,6 @@ def _import_nncf() -> Any:
             import nncf
     except ImportError as error:
         raise UnavailableError(
-            "NNCF, which quantizes to INT8", found=one_line(error), mend="pip install nncf"
+            "NNCF, which quantizes to INT8", found=one_line(error), hint="pip install nncf"
         ) from error
     return nncf

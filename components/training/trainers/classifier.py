@@ -166,7 +166,7 @@ def _network(
         raise IncompatibleError(
             f"the classes that {start_from.name} knows: {', '.join(start['class_names'])}",
             found=", ".join(class_names),
-            mend="train from scratch for other classes",
+            hint="train from scratch for other classes",
         )
     about = {name: start[name] for name in ("architecture", "image_size")}
     return about, start["network"], tuple(start["class_names"])
@@ -178,7 +178,7 @@ def _device(name: str) -> Any:
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:  # an assertion is how torch says that it was built without CUDA
-        raise UnavailableError(f"a torch device {name!r}", found=str(error).splitlines()[0], mend="use cpu") from error
+        raise UnavailableError(f"a torch device {name!r}", found=str(error).splitlines()[0], hint="use cpu") from error
 
 
 def _fitted(dataset: LabelledDataset, spec: VisionSpec, scratch: Path) -> _Split:
@@ -219,7 +219,7 @@ def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraini
         train_loss = float(np.mean(losses))
         if not math.isfinite(train_loss):
             raise ConfigError(
-                "a finite training loss", found=f"{train_loss} in epoch {epoch}", mend="lower learning_rate"
+                "a finite training loss", found=f"{train_loss} in epoch {epoch}", hint="lower learning_rate"
             )
         yield {"epoch": epoch, "train_loss": train_loss, **_validate(network, val, training.batch)}
 

@@ -137,7 +137,7 @@ def train_detector(
 def _require_detection(data: Path) -> None:
     """Look at every label before the first epoch, and not where Ultralytics comes across it."""
     if not data.is_file():
-        raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", mend="check the path")
+        raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", hint="check the path")
     for split in ("train", "val"):
         if load_dataset(data, split).task is not TaskType.DETECT:
             raise DatasetError("labels for detection", found=f"an image folder for classification: {data}")
@@ -215,7 +215,7 @@ def _architecture(name: str) -> Any:
         raise ConfigError(
             "a model of Ultralytics, such as yolo11n",
             found=repr(name),
-            mend=f"did you mean {' or '.join(close)}?" if close else "check its spelling",
+            hint=f"did you mean {' or '.join(close)}?" if close else "check its spelling",
         )
     return yaml.safe_load(file.read_text(encoding="utf-8")) | {"scale": guess_model_scale(name)}
 
@@ -249,7 +249,7 @@ def _require_order(model: Any, data: Path) -> None:
         raise IncompatibleError(
             f"the classes in the order of the checkpoint, {', '.join(names)}",
             found=f"{', '.join(wanted)} in {data}",
-            mend="write the labels in that order, as `compose_dataset` does with class_names",
+            hint="write the labels in that order, as `compose_dataset` does with class_names",
         )
 
 

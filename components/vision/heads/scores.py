@@ -35,7 +35,7 @@ class _Scores:
             raise ModelError(
                 f"a first output of shape ({count}, {classes}), as there are {classes} classes",
                 found="no output" if output is None else str(shape),
-                mend="give the task and the class names that the model was exported with",
+                hint="give the task and the class names that the model was exported with",
             )
         return output.astype(np.float64)
 

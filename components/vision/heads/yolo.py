@@ -29,7 +29,7 @@ class Yolo:
             raise ModelError(
                 f"a first output of shape ({count}, {4 + classes}, anchors), as {classes} classes and 4 box sides make",
                 found="no output" if output is None else str(shape),
-                mend=REMEDY,
+                hint=REMEDY,
             )
         return output.astype(np.float32, copy=False)
 

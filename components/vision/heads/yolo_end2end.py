@@ -31,7 +31,7 @@ class YoloEndToEnd:
             raise ModelError(
                 f"a first output of shape ({count}, detections, {COLUMNS})",
                 found="no output" if output is None else str(shape),
-                mend="give the task, head and class names that the model was exported with",
+                hint="give the task, head and class names that the model was exported with",
             )
         return output.astype(np.float32, copy=False)
 
@@ -70,7 +70,7 @@ def _ranked(rows: npt.NDArray[np.float32], classes: int, settings: Suppression) 
         raise ModelError(
             f"class ids 0–{classes - 1}",
             found=f"{class_ids.min():g}–{class_ids.max():g} in the output",
-            mend="give the class names that the model was trained with; a quantized model may have lost its ids",
+            hint="give the class names that the model was trained with; a quantized model may have lost its ids",
         )
     return rows[:, :BOX].astype(np.float64), rows[:, BOX], class_ids.astype(np.int64)
 

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from components.contracts import Fit, ImageFrame, Prediction, VisionSpec
 from components.errors import ModelError
-from components.vision.chance import Luck
+from components.vision.chance import HitsByChance
 from components.vision.heads import HEADS, head_of
 from components.vision.paired import Pair
-from components.vision.scores import Judge, Sampling
+from components.vision.scores import Sampling, Scorer
 
 TASKS = {
     "detect": "components.vision.tasks.detect:Detect",
@@ -96,17 +96,19 @@ class VisionTask(Protocol):
         """Pair two models' predictions of the same images."""
 
     @staticmethod
-    def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int) -> Luck:
+    def compare_with_chance(
+        predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int
+    ) -> HitsByChance:
         """Compare hits with those that chance gives."""
 
     @staticmethod
-    def judge(
+    def scorer(
         rows: Sequence[Mapping[str, Any]],
         boxes_of: Callable[[], Sequence[Any]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
-    ) -> Judge:
+    ) -> Scorer:
         """Score stored predictions against labels that came later; see `restored` for the first two arguments."""
 
     @staticmethod

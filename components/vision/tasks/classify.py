@@ -12,12 +12,12 @@ import numpy.typing as npt
 from components.contracts import Classification, Fit, ImageFrame, Prediction, VisionSpec
 from components.errors import ModelError
 from components.vision import metrics
-from components.vision.chance import Luck, luck_of_classes
+from components.vision.chance import HitsByChance, class_hits_by_chance
 from components.vision.combine import average
 from components.vision.fit import Image, fit_image
 from components.vision.heads import head_of
 from components.vision.paired import Pair, TopOnePair
-from components.vision.scores import Judge, Sampling, TopOne
+from components.vision.scores import Sampling, Scorer, TopOne
 from components.vision.tasks import first, require_head
 
 TIE = 0.05  # classes whose probabilities are closer than this may swap places
@@ -79,7 +79,7 @@ class Classify:
             raise ModelError(
                 head.expected,
                 found=f"others in the output for {unsound} of {len(frames)} images",
-                mend="say what the output is (model.output: logits, softmax, sigmoid or sigmoid_logits); "
+                hint="say what the output is (model.output: logits, softmax, sigmoid or sigmoid_logits); "
                 "a quantized model may have lost its range",
             )
         return [Classification(row) for row in head.decode(output)]
@@ -131,18 +131,20 @@ class Classify:
         return TopOnePair(_ids(champion), _ids(challenger), _ids(truths), class_names)
 
     @staticmethod
-    def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int) -> Luck:
-        """Compare hits with those of chance; see `chance.luck`."""
-        return luck_of_classes(_ids(predictions), _ids(truths), classes)
+    def compare_with_chance(
+        predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int
+    ) -> HitsByChance:
+        """Compare hits with those of chance; see `chance.compare_with_chance`."""
+        return class_hits_by_chance(_ids(predictions), _ids(truths), classes)
 
     @staticmethod
-    def judge(
+    def scorer(
         rows: Sequence[Mapping[str, Any]],
         boxes_of: Callable[[], Sequence[Any]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
-    ) -> Judge:
+    ) -> Scorer:
         """Score stored predictions against labels that came later."""
         found = np.array([row["prediction_class"] for row in rows], np.int64)
         return TopOne(found, _ids(truths), class_names, sampling.minimum)

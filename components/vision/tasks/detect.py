@@ -12,13 +12,13 @@ import numpy.typing as npt
 from components.contracts import Detections, Fit, ImageFrame, Prediction, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.vision import boxes, metrics
-from components.vision.chance import Luck, luck_of_objects
+from components.vision.chance import HitsByChance, object_hits_by_chance
 from components.vision.combine import nms
 from components.vision.fit import Image, fit_image
 from components.vision.heads import head_of
 from components.vision.heads.detections import SCORE_SLACK, Candidates, Suppression
 from components.vision.paired import BoxPair, Pair
-from components.vision.scores import BoxPrecision, Judge, Sampling
+from components.vision.scores import BoxPrecision, Sampling, Scorer
 from components.vision.tasks import first, require_head
 
 MATCH_IOU = 0.5  # from which a detection counts as that of an object
@@ -122,7 +122,7 @@ class Detect:
             raise ModelError(
                 "scores between 0 and 1",
                 found=f"a score of {scores[0]:g}",
-                mend="export the model with its sigmoid; a quantized model may have lost its score range",
+                hint="export the model with its sigmoid; a quantized model may have lost its score range",
             )
         corners = boxes.to_original(xyxy, frame).astype(np.float32)
         real = boxes.has_area(corners)
@@ -193,18 +193,20 @@ class Detect:
         return BoxPair(one, other, true, class_names)
 
     @staticmethod
-    def luck(predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int) -> Luck:
-        """Compare hits with those of chance; see `chance.luck`."""
-        return luck_of_objects(metrics.only(Detections, predictions), metrics.only(Detections, truths))
+    def compare_with_chance(
+        predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int
+    ) -> HitsByChance:
+        """Compare hits with those of chance; see `chance.compare_with_chance`."""
+        return object_hits_by_chance(metrics.only(Detections, predictions), metrics.only(Detections, truths))
 
     @staticmethod
-    def judge(
+    def scorer(
         rows: Sequence[Mapping[str, Any]],
         boxes_of: Callable[[], Sequence[Any]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
-    ) -> Judge:
+    ) -> Scorer:
         """Score stored predictions against labels that came later."""
         found, true = metrics.only(Detections, boxes_of()), metrics.only(Detections, truths)
         return BoxPrecision(found, true, class_names, sampling.minimum, sampling.seed)

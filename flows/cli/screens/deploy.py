@@ -8,7 +8,7 @@ from flows.cli.screens.console import make_console
 from flows.config.deployments import DeploymentsConfig
 from flows.deployment.automations import Change
 from flows.deployment.deploy import Deployed, DeployResult
-from flows.runtime.root_lock import claimed
+from flows.runtime.root_lock import running_up
 from flows.runtime.settings import Settings
 
 _STYLES = {Change.CREATED: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "dim", Change.REMOVED: "red"}
@@ -20,7 +20,7 @@ def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
     """What takes the runs, or has to be started for it: a deployment alone runs nothing."""
     if pool := config.work_pool:
         return f"runs take place where a worker is: prefect worker start --pool {pool.name}"
-    named, claim = os.environ.get("PREFECT_API_URL", "").rstrip("/"), claimed(settings.root)
+    named, claim = os.environ.get("PREFECT_API_URL", "").rstrip("/"), running_up(settings.root)
     if claim and named in ("", claim.prefect):
         return "foveal up on this root takes the runs, of what is new within half a minute"
     like_here = "in this folder and with this PREFECT_API_URL" if named else "in this folder"

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from components.contracts import Decided, Outcome
 from flows.cli.screens.console import make_console
-from flows.cli.screens.verbosity import Loudness, loudness
+from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.reporting.decisions import DECISION_HEADINGS, decision_cells, decision_time, outcome
-from model_registry import History, Reign
+from model_registry import ChampionPeriod, History
 
 _STYLES = {Outcome.REJECTED: "yellow", Outcome.ROLLED_BACK: "bold red", Outcome.WITHDRAWN: "bold red"}
 _out = make_console()
@@ -27,7 +27,7 @@ def champion(name: str, record: History) -> None:
 def schedules_wait() -> None:
     """Say on stderr that a first champion has started no schedules."""
     text = "note: no Prefect server answers here: schedules begin with the next foveal deploy or foveal up"
-    if loudness() is not Loudness.QUIET:
+    if verbosity() is not Verbosity.QUIET:
         _err.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -49,7 +49,7 @@ def broken(name: str, lines: Sequence[str]) -> None:
         _err.print(f"warning: {name}: {line} outside of Foveal", highlight=False, soft_wrap=True, markup=False)
 
 
-def reign(name: str, moment: datetime, found: Reign | None) -> None:
+def period(name: str, moment: datetime, found: ChampionPeriod | None) -> None:
     """Which version was in production at a moment."""
     if found is None:
         _line(f"{decision_time(moment)} UTC: no version of {name} was in production")

@@ -19,7 +19,7 @@ from components.contracts import InferenceRun, Verdict
 from components.printing import counted
 from flows.cli.screens.console import folding, make_console
 from flows.cli.screens.progress_lines import Lines
-from flows.cli.screens.verbosity import Loudness, loudness
+from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.reporting.formats import number, short, speedup
 from flows.reporting.progress import answering, listening, reading, timing
 from flows.reporting.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
@@ -72,8 +72,8 @@ def progress(quiet: bool) -> Iterator[Bars | Lines]:
 
     On a terminal a flow may ask. Details, where they are wanted, would tear bars apart: lines go between them.
     """
-    quiet = quiet or loudness() is Loudness.QUIET
-    if quiet or loudness() is Loudness.VERBOSE or not _err.is_terminal:
+    quiet = quiet or verbosity() is Verbosity.QUIET
+    if quiet or verbosity() is Verbosity.VERBOSE or not _err.is_terminal:
         lines = Lines(lambda line: None if quiet else _err.print(line, highlight=False, markup=False, soft_wrap=True))
         with listening(lines.advance), reading(_Notes().show), timing(_log_time), lines.running():
             yield lines
@@ -104,7 +104,7 @@ class _Notes:
 
     def show(self, line: str) -> None:
         """Print a note that is new."""
-        if line not in self._shown and loudness() is not Loudness.QUIET:
+        if line not in self._shown and verbosity() is not Verbosity.QUIET:
             self._shown.add(line)
             _err.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=True, highlight=False)
 

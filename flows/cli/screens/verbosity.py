@@ -18,7 +18,7 @@ _PREFECT = {
 }
 
 
-class Loudness(IntEnum):
+class Verbosity(IntEnum):
     """An amount of what is said."""
 
     QUIET = -1
@@ -26,22 +26,22 @@ class Loudness(IntEnum):
     VERBOSE = 1
 
 
-_level = Loudness.USUAL
+_level = Verbosity.USUAL
 
 
-def loudness() -> Loudness:
+def verbosity() -> Verbosity:
     """Tell how much this process says."""
     return _level
 
 
-def say(level: Loudness) -> None:
+def say(level: Verbosity) -> None:
     """Have this process say as much from now on; details are the log at debug level, on standard error.
 
     Prefect, which reads its settings when it is imported, logs likewise.
     """
     global _level
     _level = level
-    if level is Loudness.VERBOSE:
+    if level is Verbosity.VERBOSE:
         for name, value in _PREFECT.items():
             os.environ.setdefault(name, value)
         handler = logging.StreamHandler(sys.stderr)

@@ -5,7 +5,7 @@ import pytest
 
 from components.benchmark.baseline import _agreement
 from components.contracts import Classification, Detections, Verdict
-from components.vision.chance import luck
+from components.vision.chance import compare_with_chance
 
 
 def _classes(ids, classes):
@@ -19,7 +19,7 @@ def _said(true, classes, rate, seed=0):
 
 
 def _luck(said, true, classes):
-    return luck(_classes(said, classes), _classes(true, classes), classes=classes)
+    return compare_with_chance(_classes(said, classes), _classes(true, classes), classes=classes)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
@@ -71,7 +71,7 @@ def test_a_detector_that_finds_nothing_or_anything_is_at_chance():
     elsewhere = _scenes(30, objects=20, seed=9)
     shares = [Detections(truth.xyxy / 256, truth.scores, truth.class_ids) for truth in truths]
     for predictions in (nothing, elsewhere, shares):
-        assert luck(predictions, truths, classes=3).at_chance
+        assert compare_with_chance(predictions, truths, classes=3).at_chance
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
@@ -82,23 +82,23 @@ def test_a_detector_that_finds_some_objects_is_not_at_chance(share):
     for truth in truths:
         kept = np.flatnonzero(rng.random(len(truth)) < share)
         found.append(Detections(truth.xyxy[kept] + 1, np.full(len(kept), 0.5), truth.class_ids[kept]))
-    assert not luck(found, truths, classes=3).at_chance
+    assert not compare_with_chance(found, truths, classes=3).at_chance
 
 
 def test_a_detector_of_things_that_are_always_in_the_same_place_is_not_at_chance():
     truths = _scenes(1) * 40
-    assert not luck(truths, truths, classes=3).at_chance
+    assert not compare_with_chance(truths, truths, classes=3).at_chance
 
 
 def test_a_detector_that_finds_none_of_ten_objects_is_stopped_and_one_that_finds_one_is_not():
     truths = _scenes(5, objects=2)
-    assert luck([Detections.empty()] * 5, truths, classes=3).at_chance
-    assert not luck([truths[0], *[Detections.empty()] * 4], truths, classes=3).at_chance
+    assert compare_with_chance([Detections.empty()] * 5, truths, classes=3).at_chance
+    assert not compare_with_chance([truths[0], *[Detections.empty()] * 4], truths, classes=3).at_chance
 
 
 def test_few_objects_decide_nothing():
-    assert not luck([Detections.empty()] * 2, _scenes(2, objects=2), classes=3).at_chance
-    assert not luck([Detections.empty()] * 3, [Detections.empty()] * 3, classes=3).at_chance
+    assert not compare_with_chance([Detections.empty()] * 2, _scenes(2, objects=2), classes=3).at_chance
+    assert not compare_with_chance([Detections.empty()] * 3, [Detections.empty()] * 3, classes=3).at_chance
 
 
 def test_agreement_with_a_framework_needs_most_predictions_and_enough_of_them():

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from components.benchmark import evaluate, run_benchmark
-from components.benchmark.crew import Worker, WorkerFailedError
 from components.benchmark.messages import Measure, Open, Opened, Timings
+from components.benchmark.worker_client import Worker, WorkerFailedError
 from components.contracts import (
     BenchmarkReport,
     Budget,

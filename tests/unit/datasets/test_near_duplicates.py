@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from components.datasets.near_duplicates import Looks, look_at
+from components.datasets.near_duplicates import Fingerprints, look_at
 from components.datasets.scenes import compose_scene, digits_of
 
 COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -42,7 +42,7 @@ def scenes(mood, count: int) -> list[np.ndarray]:
     return [jpeg(compose_scene(pool, rng, mood)[0], 95) for _ in range(count)]
 
 
-def earlier_matches(looks: Looks) -> list[int | None]:
+def earlier_matches(looks: Fingerprints) -> list[int | None]:
     rows = np.arange(len(looks.hashes))
     return [looks.same_as(row, rows < row) for row in rows.tolist()]
 
@@ -106,7 +106,7 @@ def test_a_picture_of_another_shape_or_in_another_light_is_another_one(tmp_path)
 def test_one_among_a_hundred_thousand_is_found():
     rng = np.random.default_rng(0)
     count = 100_000
-    looks = Looks(
+    looks = Fingerprints(
         rng.integers(0, 2**63, count).astype(np.uint64),
         np.broadcast_to(rng.integers(0, 255, (1, 32, 32, 3)).astype(np.uint8), (count, 32, 32, 3)),
         np.ones(count, np.float32),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from components.contracts import Check, Gate, GateReport, Verdict
 from components.errors import ConfigError
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import Evidence, Examined, Slice, judge, latency_verdict
+from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates, latency_verdict
 from components.evaluation.interleaved import Cost, Ratio
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference
 from components.statistics.timings import Estimate, p95_ratio
@@ -24,8 +24,8 @@ def score(champion: float, challenger: float, error: float = 0.004, images: int 
     return ScoreDifference(champion, challenger, images, error, 0.001)
 
 
-def examined(difference: Difference, slices: tuple[Slice, ...] = (), images: int = 300) -> Examined:
-    return Examined(images, "map50_95", difference.champion, difference.challenger, difference, slices)
+def examined(difference: Difference, slices: tuple[Slice, ...] = (), images: int = 300) -> EvaluationResult:
+    return EvaluationResult(images, "map50_95", difference.champion, difference.challenger, difference, slices)
 
 
 COST = Cost(Estimate(10, 9.5, 11), 200, 6.0, 150.0)
@@ -42,7 +42,7 @@ GOOD = Evidence(
 
 
 def report(evidence: Evidence, policy: GatePolicy | None = None, *, require: bool = True) -> GateReport:
-    return GateReport("m/1", "m/2", judge(evidence, policy or GatePolicy(), require_improvement=require))
+    return GateReport("m/1", "m/2", evaluate_gates(evidence, policy or GatePolicy(), require_improvement=require))
 
 
 def gate(evidence: Evidence, name: str, policy: GatePolicy | None = None) -> Gate:
@@ -66,9 +66,9 @@ def test_a_good_challenger_passes_every_gate_and_its_reasons_have_numbers() -> N
 
 
 ABSENT = {
-    "golden": {"golden": Examined(300, "map50_95", None, 0.8, missing="there is no champion to compare with")},
+    "golden": {"golden": EvaluationResult(300, "map50_95", None, 0.8, missing="there is no champion to compare with")},
     "recent": {"recent": None},
-    "recent difference": {"recent": Examined(300, "map50_95")},
+    "recent difference": {"recent": EvaluationResult(300, "map50_95")},
     "champion": {"champion": None},
     "challenger": {"challenger": Cost(None, 0, None, None)},
     "ratio": {"ratio": Ratio()},
@@ -166,7 +166,7 @@ def test_where_recent_images_were_not_the_cause_a_challenger_must_not_have_lost_
 
 
 def test_recent_images_that_cannot_be_compared_hold_back_only_where_they_were_the_cause() -> None:
-    unknown = replace(GOOD, recent=Examined(300, "map50_95", missing="no object in these images"))
+    unknown = replace(GOOD, recent=EvaluationResult(300, "map50_95", missing="no object in these images"))
     assert report(unknown, require=False).passed
     assert not report(unknown, require=True).passed
     assert report(replace(GOOD, recent=None), require=False).passed
@@ -207,7 +207,7 @@ def test_the_slices_of_recent_images_are_named_so() -> None:
 
 
 def test_shares_of_right_answers_are_gated_alike() -> None:
-    top_one = Examined(800, "top1", 0.9, 0.9, ShareDifference(800, 720, 8, 8))
+    top_one = EvaluationResult(800, "top1", 0.9, 0.9, ShareDifference(800, 720, 8, 8))
     found = gate(replace(GOOD, golden=top_one), "golden")
     assert found.verdict is Verdict.PASS
     assert found.reason.startswith("top-1 0.900 → 0.900, difference 0.000 [−0.0")
@@ -234,7 +234,7 @@ def _times(rng: np.random.Generator, factor: float, busy: np.ndarray) -> np.ndar
 
 
 def _raced(rng: np.random.Generator, factor: float) -> Verdict:
-    """Up to four looks of ten rounds on a machine that others use, as `hold_contest` takes them."""
+    """Up to four looks of ten rounds on a machine that others use, as `measure_both` takes them."""
     verdict, runs = Verdict.UNDECIDED, np.empty((3, 0, 20))
     for _ in range(4):
         busy = rng.choice([1, 1.5, 3], (10, 1), p=[0.7, 0.2, 0.1])

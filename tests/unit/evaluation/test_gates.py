@@ -32,7 +32,7 @@ from components.contracts import (
 )
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, IncompatibleError
-from components.evaluation import Exam, GatePolicy, run_gates
+from components.evaluation import EvaluationSet, GatePolicy, run_gates
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Cost, Side
 
@@ -42,20 +42,20 @@ LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_imag
 
 
 @pytest.fixture
-def exam(pictures: Any) -> Exam:
+def evaluation_set(pictures: Any) -> EvaluationSet:
     data = LabelledDataset(
         Path(), "golden", TaskType.CLASSIFY, ("blue", "green", "red"), pictures.images, "sha of golden"
     )
-    return Exam(data, {"first half": np.arange(12) < 6})
+    return EvaluationSet(data, {"first half": np.arange(12) < 6})
 
 
 @pytest.fixture
-def race(exam: Exam) -> Callable[..., dict[str, Gate]]:
+def race(evaluation_set: EvaluationSet) -> Callable[..., dict[str, Gate]]:
     """Run the gates: name → gate; what was said is checked to survive as JSON."""
 
     def run(before: ModelArtifact | None, after: ModelArtifact, **options: Any) -> dict[str, Gate]:
         settings: dict[str, Any] = {
-            "golden": exam,
+            "golden": evaluation_set,
             "recent": None,
             "golden_sha256_of_champion": "sha of golden",
             "require_improvement": False,
@@ -72,11 +72,17 @@ def race(exam: Exam) -> Callable[..., dict[str, Gate]]:
     return run
 
 
-def test_a_model_against_itself_keeps_everything_and_gains_nothing(race: Any, exam: Exam, make_classifier: Any) -> None:
+def test_a_model_against_itself_keeps_everything_and_gains_nothing(
+    race: Any, evaluation_set: EvaluationSet, make_classifier: Any
+) -> None:
     steps: list[str] = []
     model = make_classifier("model", matmuls=1)
     gates = race(
-        model, model, recent=exam, require_improvement=True, progress=lambda what, done, total: steps.append(what)
+        model,
+        model,
+        recent=evaluation_set,
+        require_improvement=True,
+        progress=lambda what, done, total: steps.append(what),
     )
     assert [name for name, gate in gates.items() if gate.verdict is Verdict.FAIL] == []
     assert gates["golden"].verdict is Verdict.PASS
@@ -141,37 +147,41 @@ def test_another_golden_set_than_the_champions_is_not_evaluated(
     assert gates["p95_ms"].reason == "1 calls in 1 rounds are too few for a p95"
 
 
-def test_models_and_images_of_other_classes_are_refused(race: Any, exam: Exam, make_classifier: Any) -> None:
-    others = replace(exam.dataset, class_names=("a", "b", "red"))
+def test_models_and_images_of_other_classes_are_refused(
+    race: Any, evaluation_set: EvaluationSet, make_classifier: Any
+) -> None:
+    others = replace(evaluation_set.dataset, class_names=("a", "b", "red"))
     with pytest.raises(IncompatibleError, match=r"blue, green, red, found a \(images: 4\), b \(images: 4\) of golden"):
-        race(None, make_classifier("model"), golden=Exam(others))
+        race(None, make_classifier("model"), golden=EvaluationSet(others))
     with pytest.raises(IncompatibleError, match="found one to classify red, green, cyan"):
         race(make_classifier("other", class_names=("red", "green", "cyan")), make_classifier("model"))
 
 
-def test_classes_are_matched_by_name_whatever_their_order_is(race: Any, exam: Exam, make_classifier: Any) -> None:
+def test_classes_are_matched_by_name_whatever_their_order_is(
+    race: Any, evaluation_set: EvaluationSet, make_classifier: Any
+) -> None:
     """Three orders: the images', the champion's and the challenger's."""
     champion = make_classifier("champion", turned=True, class_names=("red", "blue", "green"))
     images = replace(
-        exam.dataset,
+        evaluation_set.dataset,
         class_names=("green", "blue", "red"),
-        images=tuple(replace(one, truth=one.truth.renumbered((1, 0, 2), 3)) for one in exam.dataset.images),
+        images=tuple(replace(one, truth=one.truth.renumbered((1, 0, 2), 3)) for one in evaluation_set.dataset.images),
     )
-    gates = race(champion, make_classifier("challenger"), golden=Exam(images))
+    gates = race(champion, make_classifier("challenger"), golden=EvaluationSet(images))
     assert (gates["golden"].champion, gates["golden"].challenger) == (1, 1)
     assert all(gates[f"class {name}"].difference[0] == 0 for name in images.class_names)
 
 
-def test_a_slice_of_other_images_is_refused(exam: Exam) -> None:
+def test_a_slice_of_other_images_is_refused(evaluation_set: EvaluationSet) -> None:
     with pytest.raises(ConfigError, match="a slice of 12 images"):
-        Exam(exam.dataset, {"short": np.ones(3, np.bool_)})
+        EvaluationSet(evaluation_set.dataset, {"short": np.ones(3, np.bool_)})
 
 
 def test_images_in_which_nothing_is_labelled_say_nothing_about_a_detector() -> None:
     images = tuple(LabelledImage(f"{k}.jpg", Path(f"{k}.jpg"), Detections.empty()) for k in range(40))
     spec = VisionSpec(TaskType.DETECT, ("thing",), (8, 8), Fit.STRETCH, Head.YOLO)
     side = Side(Cost(None, 0, None, None), (tuple(image.truth for image in images),))
-    exam = Exam(LabelledDataset(Path(), "recent", TaskType.DETECT, spec.class_names, images, ""))
-    found = examine(exam, side, side, spec, 0)
+    evaluation_set = EvaluationSet(LabelledDataset(Path(), "recent", TaskType.DETECT, spec.class_names, images, ""))
+    found = examine(evaluation_set, side, side, spec, 0)
     assert (found.images, found.difference) == (40, None)
     assert found.missing == "nobody labelled an object in these images"

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 class Store(ThreadingHTTPServer):
-    """Serves a folder's files until `patience` requests were answered, then 503 until told otherwise."""
+    """Serves a folder's files until `restart_policy` requests were answered, then 503 until told otherwise."""
 
     daemon_threads = True
 
-    def __init__(self, folder, patience):
-        self.folder, self.patience, self.asked = folder, patience, []
+    def __init__(self, folder, restart_policy):
+        self.folder, self.restart_policy, self.asked = folder, restart_policy, []
         super().__init__(("127.0.0.1", 0), _Answers)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -32,7 +32,7 @@ class Store(ThreadingHTTPServer):
 class _Answers(BaseHTTPRequestHandler):
     def do_GET(self):
         name = self.path.strip("/")
-        there = len(self.server.asked) < self.server.patience and not name.endswith("?fail")
+        there = len(self.server.asked) < self.server.restart_policy and not name.endswith("?fail")
         if there:
             self.server.asked.append(name)
         self.send_response(200 if there else 503)
@@ -56,11 +56,11 @@ def run_over(images, detector, output, **more):
 def test_an_outage_stops_the_run_writes_no_image_off_and_the_next_run_fetches_only_what_is_left(
     photos, detector, tmp_path
 ):
-    with Store(photos, patience=7) as store:
+    with Store(photos, restart_policy=7) as store:
         with pytest.raises(UnavailableError, match="503"):
             run(store, detector, tmp_path / "out")
         assert not (tmp_path / "out").exists()
-        store.patience = 100
+        store.restart_policy = 100
         store.asked.clear()
         done = run(store, detector, tmp_path / "out")
         store.shutdown()
@@ -78,21 +78,21 @@ def mixed(alive, dead):
 
 
 def test_with_leave_to_go_on_a_dead_host_costs_its_images_and_is_named(photos, detector, tmp_path):
-    with Store(photos, patience=100) as alive, Store(photos, patience=0) as dead:
+    with Store(photos, restart_policy=100) as alive, Store(photos, restart_policy=0) as dead:
         images = mixed(alive, dead)
         done = run_over(images, detector, tmp_path / "out", keep_going=True)
         assert done.unreachable == ((f"http://127.0.0.1:{dead.server_port}", 10),)
         assert (done.processed, len(done.failures)) == (10, 10)
         assert all(failure.image_id.startswith("b/") for failure in done.failures)
         assert sum("none to 3 images before it" in failure.error for failure in done.failures) >= 6
-        dead.patience = 100  # it is back: the same run is made again
+        dead.restart_policy = 100  # it is back: the same run is made again
         assert run_over(images, detector, tmp_path / "out", keep_going=True).processed == 20
         for store in (alive, dead):
             store.shutdown()
 
 
 def test_one_url_that_fails_for_good_costs_one_image(photos, detector, tmp_path):
-    with Store(photos, patience=100) as alive:
+    with Store(photos, restart_policy=100) as alive:
         broken = ImageSource("broken", f"http://127.0.0.1:{alive.server_port}/05.png?fail")
         done = run_over([*alive.images(), broken], detector, tmp_path / "out", keep_going=True)
         alive.shutdown()
@@ -101,7 +101,7 @@ def test_one_url_that_fails_for_good_costs_one_image(photos, detector, tmp_path)
 
 
 def test_when_no_host_answers_the_run_stops_and_writes_no_image_off(photos, detector, tmp_path):
-    with Store(photos, patience=0) as dead, Store(photos, patience=0) as other:
+    with Store(photos, restart_policy=0) as dead, Store(photos, restart_policy=0) as other:
         with pytest.raises(OutageError):
             run_over(mixed(dead, other)[:4], detector, tmp_path / "out", keep_going=True)
         for store in (dead, other):

@@ -18,7 +18,7 @@ from components.datasets.dataset import load_dataset
 from components.datasets.formats import LabelFormat, export_labels, read_labels
 from components.datasets.labels import Found, Label, LabelTask, QueuedImage
 from components.errors import ConfigError, DatasetError, IncompatibleError
-from components.labelling import KnownImage, LabelBook, import_labels, label_status, pseudo_labels, write_labelled
+from components.labelling import KnownImage, LabelStore, import_labels, label_status, pseudo_labels, write_labelled
 
 ABOUT = LabelTask(TaskType.DETECT, ("cat", "dog"))
 WHOLES = LabelTask(TaskType.CLASSIFY, ("cat", "dog"))
@@ -39,9 +39,9 @@ class Clock:
 
 
 @pytest.fixture(params=["folder", "memory"])
-def book(request, tmp_path) -> LabelBook:
+def book(request, tmp_path) -> LabelStore:
     root = tmp_path / "store" if request.param == "folder" else f"memory://{uuid.uuid4().hex}"
-    return LabelBook(root, "parts", clock=Clock())
+    return LabelStore(root, "parts", clock=Clock())
 
 
 @pytest.fixture
@@ -258,12 +258,12 @@ def test_pseudo_labels_are_of_waiting_images_that_the_champion_is_sure_of(book, 
 
 def test_labels_of_many_writers_are_all_kept(tmp_path, queue):
     def write(image: QueuedImage) -> None:
-        mine = LabelBook(tmp_path / "store", "parts")
+        mine = LabelStore(tmp_path / "store", "parts")
         mine.enqueue([image])
         import_labels(mine, [said(image, *CAT)], (), ABOUT)
 
     run_all([lambda image=image: write(image) for image in queue])
-    book = LabelBook(tmp_path / "store", "parts")
+    book = LabelStore(tmp_path / "store", "parts")
     assert set(book.labels()) == {image.sha256 for image in book.queue()} == {image.sha256 for image in queue}
 
 
@@ -277,8 +277,8 @@ def run_all(jobs: list[Callable[[], None]]) -> None:
 
 def test_a_damaged_file_and_an_unsafe_name_are_named(tmp_path, queue):
     with pytest.raises(ConfigError, match="name"):
-        LabelBook(tmp_path / "store", "../parts")
-    book = LabelBook(tmp_path / "store", "parts")
+        LabelStore(tmp_path / "store", "../parts")
+    book = LabelStore(tmp_path / "store", "parts")
     book.enqueue(queue)
     (file,) = (tmp_path / "store" / "parts" / "_labels" / "queue").iterdir()
     for damaged in ('{"at": ', 100_000 * "["):

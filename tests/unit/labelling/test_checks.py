@@ -19,10 +19,10 @@ from components.datasets.formats import read_labels
 from components.datasets.labels import Label, LabelTask
 from components.errors import DatasetError, IncompatibleError
 from components.labelling import (
-    BookedLabel,
     KnownImage,
-    LabelBook,
     LabelImport,
+    LabelRecord,
+    LabelStore,
     import_labels,
     label_status,
     write_labelled,
@@ -48,7 +48,7 @@ class Seen:
     """Images that a model has seen, and its book."""
 
     def __init__(self, folder: Path, count: int, orientation: int = 1) -> None:
-        self.book = LabelBook(folder / "store", "parts")
+        self.book = LabelStore(folder / "store", "parts")
         self.known = []
         for number in range(count):
             path = folder / "in" / f"{number}.jpg"
@@ -240,7 +240,7 @@ def test_two_imports_at_once_leave_the_newer_annotation(tmp_path):
     image = seen.known[0]
     for hours in (0, -5):  # written one after the other, as if neither had seen the other
         labels = (Label("cat", (0.1, 0.1, 0.2, 0.3 - hours / 100)),)
-        seen.book.add([BookedLabel(image.sha256, image.image_id, ".jpg", labels, now + timedelta(hours=hours))])
+        seen.book.add([LabelRecord(image.sha256, image.image_id, ".jpg", labels, now + timedelta(hours=hours))])
     assert seen.book.labels()[image.sha256].label.at == now
 
 
@@ -255,7 +255,7 @@ def test_a_store_with_wrong_labels_recovers_with_a_word(tmp_path):
     }
     for number, labels in kept.items():
         image = seen.known[number]
-        label = BookedLabel(image.sha256, image.image_id, ".jpg", labels)
+        label = LabelRecord(image.sha256, image.image_id, ".jpg", labels)
         seen.book.add_image(label, Path(image.uri).read_bytes())
         seen.book.add([label])
     data = write_labelled(seen.book, tmp_path / "datasets", ABOUT)
@@ -269,7 +269,7 @@ def test_a_store_with_wrong_labels_recovers_with_a_word(tmp_path):
 
 def test_a_store_with_wrong_labels_alone_says_so(tmp_path):
     seen = Seen(tmp_path, 1)
-    label = BookedLabel(seen.known[0].sha256, "0.jpg", ".jpg", (Label("cat", (NAN, 0, 1, 1)),))
+    label = LabelRecord(seen.known[0].sha256, "0.jpg", ".jpg", (Label("cat", (NAN, 0, 1, 1)),))
     seen.book.add([label])
     with pytest.raises(DatasetError, match=r"none that can be used: 0\.jpg"):
         write_labelled(seen.book, tmp_path / "datasets", ABOUT)

@@ -5,16 +5,16 @@ import pytest
 
 from components.contracts import Head, TaskType
 from components.errors import ModelError
-from components.optimize.meaning import Claims, settle
+from components.optimize.meaning import StatedMeaning, settle
 
 
-def _settle(shape, values=None, **claims):
+def _settle(shape, values=None, **stated):
     def network(_):
         found = np.random.default_rng(0).random(shape, dtype=np.float32)
         found[:, :4] *= 64
         return [found if values is None else np.asarray(values, np.float32)]
 
-    return settle(Claims(input_size=(64, 64), **claims), network, "m.onnx")[0]
+    return settle(StatedMeaning(input_size=(64, 64), **stated), network, "m.onnx")[0]
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,5 @@ def test_a_network_that_fails_at_the_size_asks_for_another():
         raise RuntimeError("sizes of tensors must match\nmore")
 
     with pytest.raises(ModelError, match="another image size") as caught:
-        settle(Claims(input_size=(50, 50)), network, "m.onnx")
+        settle(StatedMeaning(input_size=(50, 50)), network, "m.onnx")
     assert "more" not in str(caught.value)

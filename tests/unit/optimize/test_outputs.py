@@ -14,7 +14,7 @@ from components.backends import get_backend
 from components.contracts import Head, Output, TaskType
 from components.errors import ModelError
 from components.optimize import open_model, require_sound
-from components.optimize.meaning import Claims, meaning_of, settle
+from components.optimize.meaning import StatedMeaning, meaning_of, settle
 from components.optimize.outputs import output_of_graph, settle_output
 from components.vision import task_for
 
@@ -125,7 +125,9 @@ def test_class_ids_in_place_of_scores_are_refused(write_network, tmp_path):
 def test_outputs_of_another_shape_say_how_to_export(shape, advice):
     with pytest.raises(ModelError, match=advice):
         settle(
-            Claims(TaskType.CLASSIFY, ("a", "b", "c"), (8, 8)), lambda _: [np.zeros(shape, np.float32)], "model.onnx"
+            StatedMeaning(TaskType.CLASSIFY, ("a", "b", "c"), (8, 8)),
+            lambda _: [np.zeros(shape, np.float32)],
+            "model.onnx",
         )
 
 
@@ -147,7 +149,7 @@ def test_a_detector_without_its_sigmoid_or_its_pixels_is_refused(scale, message)
     output[:, :4] *= scale[0]
     output[:, 4:] *= scale[1]
     with pytest.raises(ModelError, match=message):
-        settle(Claims(TaskType.DETECT, ("a", "b"), (64, 64)), lambda _: [output], "model.onnx")
+        settle(StatedMeaning(TaskType.DETECT, ("a", "b"), (64, 64)), lambda _: [output], "model.onnx")
 
 
 def test_output_is_no_word_for_a_detector():
@@ -155,7 +157,10 @@ def test_output_is_no_word_for_a_detector():
     boxes[:, :4] *= 64
     with pytest.raises(ModelError, match="for a classifier only"):
         meaning_of(
-            Claims(output=Output.SIGMOID), Claims(class_names=("a", "b"), input_size=(64, 64)), lambda _: [boxes], "m"
+            StatedMeaning(output=Output.SIGMOID),
+            StatedMeaning(class_names=("a", "b"), input_size=(64, 64)),
+            lambda _: [boxes],
+            "m",
         )
 
 

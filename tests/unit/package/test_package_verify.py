@@ -174,10 +174,10 @@ def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, f
     "claims",
     [{"tolerance": {"pixels": 1e9, "outputs": 1e9, "confidence": 1e9, "iou": -1}}, {"confidence": 2.0}, {"head": "?"}],
 )
-def test_bundle_does_not_say_how_exactly_it_is_looked_at(copied: Path, reseal: Change, claims: dict[str, Any]) -> None:
+def test_bundle_does_not_say_how_exactly_it_is_looked_at(copied: Path, reseal: Change, stated: dict[str, Any]) -> None:
     def move_boxes(values: Any) -> None:
         values["images"][0]["items"][0]["box"] = [0, 0, 5, 5]
-        values.update(claims)
+        values.update(stated)
 
     edit(copied / "golden" / "golden.json", move_boxes)
     reseal(copied)

@@ -11,7 +11,7 @@ import pytest
 
 from components.contracts import Decision, Gate, GateReport, Outcome, Verdict, load
 from components.errors import ConfigError, RegistryError
-from model_registry import RELEASE, Grounds, Registry
+from model_registry import RELEASE, Rationale, Registry
 from model_registry.decisions.chain import link
 from model_registry.decisions.history import Entry, replay
 from model_registry.decisions.record import Record
@@ -60,8 +60,10 @@ def gates(name, champion, challenger, verdict=Verdict.PASS):
 
 
 def test_a_decision_is_an_entry_with_all_that_it_rests_on(registry, model, client):
-    registry.promote(model, 1, Grounds(RELEASE, "eve", ("the first one",)))
-    why = Grounds("drift", "foveal retrain", ("better at night",), "event-7", gates(model, 1, 2), {"dataset": "d" * 64})
+    registry.promote(model, 1, Rationale(RELEASE, "eve", ("the first one",)))
+    why = Rationale(
+        "drift", "foveal retrain", ("better at night",), "event-7", gates(model, 1, 2), {"dataset": "d" * 64}
+    )
     registry.promote(model, 2, why)
     first, second = registry.decisions(model)
     assert (first.number, first.decision.outcome, first.decision.trigger) == (1, Outcome.PROMOTED, "release")
@@ -75,7 +77,7 @@ def test_a_decision_is_an_entry_with_all_that_it_rests_on(registry, model, clien
 
 def test_a_decision_is_a_run_with_tags_metrics_and_files(registry, model, client, tmp_path):
     registry.promote(model, 1)
-    registry.promote(model, 2, Grounds("accuracy", "a flow", ("why",), "e1", gates(model, 1, 2)))
+    registry.promote(model, 2, Rationale("accuracy", "a flow", ("why",), "e1", gates(model, 1, 2)))
     experiment = client.get_experiment_by_name(f"{model}.decisions").experiment_id
     found = client.search_runs([experiment], "tags.`foveal.kind` = 'decision' and tags.event = 'e1'")
     (run,) = found
@@ -98,9 +100,9 @@ def test_a_decision_is_a_run_with_tags_metrics_and_files(registry, model, client
 
 
 def test_a_version_says_why_it_is_what_it_is(registry, model):
-    registry.promote(model, 1, Grounds(reasons=("it is the only one",)))
+    registry.promote(model, 1, Rationale(reasons=("it is the only one",)))
     registry.promote(model, 2)
-    registry.reject(model, 3, Grounds("drift", "a flow", ("golden: fail, worse",)))
+    registry.reject(model, 3, Rationale("drift", "a flow", ("golden: fail, worse",)))
     one, two, three = (registry.tags(registry.get(model, number)) for number in (1, 2, 3))
     assert one["decision"].startswith("1 · promoted by ") and one["reasons"] == "it is the only one"
     assert one["replaced_by"] == "decision 2 · promoted v2"
@@ -119,9 +121,9 @@ def test_who_was_in_production_is_answered_for_any_time(registry, model):
     registry.rollback(model)
     _, second, _, back = registry.decisions(model)
     assert registry.champion_at(model, before) is None
-    reign = registry.champion_at(model, second.at)
-    assert (reign.version, reign.since, reign.until) == (2, second.at, back.at)
-    assert (reign.by, reign.ended_by) == (second, back)
+    period = registry.champion_at(model, second.at)
+    assert (period.version, period.since, period.until) == (2, second.at, back.at)
+    assert (period.by, period.ended_by) == (second, back)
     assert registry.champion_at(model, second.at - timedelta(milliseconds=1)).version == 1
     now = registry.champion_at(model, datetime.now(UTC))
     assert (now.version, now.until, now.by) == (1, None, back)
@@ -130,7 +132,7 @@ def test_who_was_in_production_is_answered_for_any_time(registry, model):
 
 
 def test_promoting_the_champion_and_rejecting_again_add_nothing(registry, model):
-    why = Grounds("schedule", "a flow", ("worse",), "event-1")
+    why = Rationale("schedule", "a flow", ("worse",), "event-1")
     registry.promote(model, 1)
     registry.promote(model, 1)
     registry.reject(model, 2, why)
@@ -141,25 +143,25 @@ def test_promoting_the_champion_and_rejecting_again_add_nothing(registry, model)
 
 
 def test_who_compared_with_another_champion_loses_with_one_clear_error(registry, model):
-    registry.promote(model, 1, Grounds(who="ann"))
-    registry.promote(model, 2, Grounds(who="bob"))
+    registry.promote(model, 1, Rationale(who="ann"))
+    registry.promote(model, 2, Rationale(who="bob"))
     found = rf"expected {model}/1 as champion .* found {model}/2, promoted by bob at .* in decision 2; .*history"
     with pytest.raises(RegistryError, match=found):
-        registry.promote(model, 3, Grounds("drift", "a flow", gates=gates(model, 1, 3)))
+        registry.promote(model, 3, Rationale("drift", "a flow", gates=gates(model, 1, 3)))
     assert registry.get(model, "champion").version == 2
     assert len(registry.decisions(model)) == 2
 
 
 def test_nothing_but_a_person_or_the_rule_for_releases_promotes_without_passed_gates(registry, model):
-    registry.promote(model, 1, Grounds(RELEASE))
+    registry.promote(model, 1, Rationale(RELEASE))
     for verdict in (Verdict.FAIL, Verdict.UNDECIDED, Verdict.NOT_EVALUATED):
         with pytest.raises(RegistryError, match="golden: "):
-            registry.promote(model, 2, Grounds("drift", gates=gates(model, 1, 2, verdict)))
+            registry.promote(model, 2, Rationale("drift", gates=gates(model, 1, 2, verdict)))
     with pytest.raises(RegistryError, match="none evaluated"):
-        registry.promote(model, 2, Grounds("schedule"))
+        registry.promote(model, 2, Rationale("schedule"))
     with pytest.raises(RegistryError, match=rf"gates of {model}/2, found gates of {model}/3"):
-        registry.promote(model, 2, Grounds("drift", gates=gates(model, 1, 3)))
-    registry.promote(model, 2, Grounds(gates=gates(model, 1, 2, Verdict.FAIL)))
+        registry.promote(model, 2, Rationale("drift", gates=gates(model, 1, 3)))
+    registry.promote(model, 2, Rationale(gates=gates(model, 1, 2, Verdict.FAIL)))
     assert registry.decisions(model)[-1].decision.gates.passed is False
 
 
@@ -255,13 +257,13 @@ def test_a_champion_that_was_removed_by_hand_is_no_champion_and_can_be_brought_b
 
 def test_what_people_took_out_of_production_is_known_until_it_comes_back(registry, model, client):
     registry.promote(model, 1)
-    registry.promote(model, 2, Grounds("drift", "flow", (), "event-1", gates(model, 1, 2)))
+    registry.promote(model, 2, Rationale("drift", "flow", (), "event-1", gates(model, 1, 2)))
     assert registry.history(model).taken_back(2) is None
-    registry.rollback(model, Grounds(who="ann", reasons=("blind at night",)))
+    registry.rollback(model, Rationale(who="ann", reasons=("blind at night",)))
     undone = registry.history(model).taken_back(2)
     assert undone.decision.outcome is Outcome.ROLLED_BACK
     assert registry.history(model).taken_back(1) is None
-    registry.promote(model, 3, Grounds("drift", "flow", (), "event-2", gates(model, 1, 3)))
+    registry.promote(model, 3, Rationale("drift", "flow", (), "event-2", gates(model, 1, 3)))
     assert registry.history(model).taken_back(1) is None, "another took its place by evidence"
     assert registry.history(model).taken_back(2) == undone
     registry.promote(model, 2)
@@ -353,7 +355,7 @@ def test_only_a_decision_moves_the_champion(registry, model):
 def test_gates_too_many_for_the_record_are_kept_with_the_run(registry, model, client, tmp_path):
     registry.promote(model, 1)
     many = replace(gates(model, 1, 2), gates=gates(model, 1, 2).gates * 400)
-    registry.promote(model, 2, Grounds("drift", "a flow", gates=many))
+    registry.promote(model, 2, Rationale("drift", "a flow", gates=many))
     decided = registry.decisions(model)[-1].decision
     assert (decided.outcome, decided.version, decided.gates) == (Outcome.PROMOTED, 2, None)
     assert registry.compare(model, 1, 2).decided.decision.gates == many
@@ -370,12 +372,12 @@ def test_a_deleted_or_changed_entry_is_seen_and_only_a_person_decides_from_there
     client.delete_model_version(f"{model}.decisions", "3")  # the newest: the version that was taken back would return
     assert registry.history(model).broken == ("decision 3 was deleted",)
     with pytest.raises(RegistryError, match=r"decision 3 was deleted outside of Foveal.*foveal history"):
-        registry.promote(model, 3, Grounds("drift", "a flow", gates=gates(model, 1, 3)))
+        registry.promote(model, 3, Rationale("drift", "a flow", gates=gates(model, 1, 3)))
     with pytest.raises(RegistryError, match="as Foveal wrote it"):
-        registry.reject(model, 3, Grounds("drift", "a flow"))
-    registry.promote(model, 4, Grounds(who="ann"))
+        registry.reject(model, 3, Rationale("drift", "a flow"))
+    registry.promote(model, 4, Rationale(who="ann"))
     assert registry.history(model).broken == (), "ann has seen it"
-    registry.reject(model, 3, Grounds("drift", "a flow"))
+    registry.reject(model, 3, Rationale("drift", "a flow"))
     client.delete_model_version(f"{model}.decisions", "1")
     stated = client.get_model_version(f"{model}.decisions", "2").tags["decision"]
     client.set_model_version_tag(f"{model}.decisions", "2", "decision", stated.replace('"who": "', '"who": "not '))
@@ -390,7 +392,7 @@ def test_an_entry_that_was_changed_until_it_cannot_be_read_is_told_of_and_nothin
     client.set_registered_model_tag(f"{model}.decisions", "writing.x", "not two numbers")
     assert registry.history(model).broken == ("decision 1 was changed", "decision 2 was changed")
     assert registry.get(model, "champion").version == 2
-    registry.promote(model, 3, Grounds(who="ann"))
+    registry.promote(model, 3, Rationale(who="ann"))
     assert registry.history(model).broken == ()
 
 
@@ -399,7 +401,7 @@ def test_a_whole_record_that_was_deleted_is_missed(registry, model, client):
     client.delete_registered_model(f"{model}.decisions")
     assert registry.get(model, "champion").version == 1, "adopted: the alias is all that is left"
     assert registry.history(model).broken == ("decision 1 was changed",)
-    registry.promote(model, 2, Grounds(who="ann"))
+    registry.promote(model, 2, Rationale(who="ann"))
     assert registry.history(model).broken == ()
 
 
@@ -431,13 +433,13 @@ def test_an_entry_that_says_of_itself_what_was_known_hides_nothing(registry, mod
     assert registry.history(model).broken == ("decision 2 was deleted", "decision 3 was changed")
     retag(client, model, 3, known_gaps="2 three")
     assert registry.history(model).broken == ("decision 2 was deleted", "decision 3 was changed")
-    registry.promote(model, 1, Grounds(who="ann"))
+    registry.promote(model, 1, Rationale(who="ann"))
     assert registry.history(model).broken == (), "ann has seen it"
 
 
 def test_a_chain_that_was_written_anew_is_missed_by_a_root_that_saw_the_old_one(watched, registry, model, client):
     watched.promote(model, 1)
-    watched.reject(model, 2, Grounds("drift", "a flow"))
+    watched.reject(model, 2, Rationale("drift", "a flow"))
     for version in (3, 4):
         watched.promote(model, version)
     client.delete_model_version(f"{model}.decisions", "2")
@@ -450,7 +452,7 @@ def test_a_chain_that_was_written_anew_is_missed_by_a_root_that_saw_the_old_one(
     relink(client, model, 4)
     assert (registry.history(model).broken, watched.history(model).broken) == ((), ("decision 4 was deleted",))
     with pytest.raises(RegistryError, match="decision 4 was deleted outside of Foveal"):
-        watched.promote(model, 2, Grounds("drift", "a flow", gates=gates(model, 3, 2)))
+        watched.promote(model, 2, Rationale("drift", "a flow", gates=gates(model, 3, 2)))
 
 
 def test_a_record_that_was_deleted_as_a_whole_goes_on_by_a_person(watched, model, client, tmp_path):
@@ -461,7 +463,7 @@ def test_a_record_that_was_deleted_as_a_whole_goes_on_by_a_person(watched, model
     told = ("decision 2 was deleted", "decision 3 was deleted")
     assert watched.get(model, "champion").version == 3
     assert watched.history(model).broken == told
-    watched.promote(model, 4, Grounds(who="ann"))
+    watched.promote(model, 4, Rationale(who="ann"))
     assert watched.history(model).broken == ()
     (kept,) = (tmp_path / "seen").iterdir()
     assert json.loads(kept.read_text())["newest"].startswith("2 ")

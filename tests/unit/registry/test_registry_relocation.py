@@ -56,7 +56,7 @@ def test_a_root_that_was_moved_or_copied_says_so_in_one_line_and_is_mended(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     settings = Settings.from_environment()
     place = {found.name: found for found in storage.examine(settings)}["place"]
-    assert (place.state, place.mend) == (State.FAIL, "foveal doctor --relocate") and str(first) in place.found
+    assert (place.state, place.hint) == (State.FAIL, "foveal doctor --relocate") and str(first) in place.found
     assert storage.mend_place(settings).found.startswith("relocated: ")
     assert "nothing to relocate" in storage.mend_place(settings).found
     assert {found.name: found for found in storage.examine(settings)}["place"].state is State.OK

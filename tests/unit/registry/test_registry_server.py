@@ -15,7 +15,7 @@ import pytest
 from components.contracts import Decision, Gate, GateReport, Outcome, Verdict
 from components.errors import RegistryError
 from components.files import sha256_tree
-from model_registry import Grounds, Registry
+from model_registry import Rationale, Registry
 from model_registry.decisions import runs as decision_runs
 from model_registry.decisions.record import Record
 from model_registry.store import open_store
@@ -88,7 +88,7 @@ def test_of_promoters_at_once_on_a_server_which_has_no_lock_one_wins_and_the_oth
         gate = Gate("golden", 0.8, 0.9, (0.1, 0.05, 0.15), 0.0, 0.01, 400, Verdict.PASS, "better")
         gates = GateReport("fought.over/1", f"fought.over/{version}", (gate,))
         try:
-            return Registry(server).promote("fought.over", version, Grounds("drift", "a flow", gates=gates)).version
+            return Registry(server).promote("fought.over", version, Rationale("drift", "a flow", gates=gates)).version
         except RegistryError as error:
             assert "expected fought.over/1 as champion" in str(error)
             return None

@@ -24,7 +24,7 @@ from components.contracts import (
 from components.errors import BundleError, ConfigError, RegistryError
 from components.files import sha256_file, sha256_tree
 from components.package import verify_bundle
-from model_registry import DataFacts, Grounds, MetricPair, Registry, sqlite_uri
+from model_registry import DataFacts, MetricPair, Rationale, Registry, sqlite_uri
 from model_registry.store import open_store
 
 
@@ -258,7 +258,7 @@ def test_what_decided_comes_first_and_what_was_not_measured_alike_is_marked(regi
     dark = replace(golden, name="dark", slice_of="golden")
     p95 = Gate("p95_ms", 4.0, 3.8, (0.95, 0.86, 0.97), 1.26, None, 200, Verdict.PASS, "faster")
     passed = GateReport("unlike/1", "unlike/2", (golden, dark, p95))
-    registry.promote("unlike", 2, Grounds("drift", gates=passed))
+    registry.promote("unlike", 2, Rationale("drift", gates=passed))
     for sides in ((1, 2), (2, 1)):
         found = registry.compare("unlike", *sides)
         assert (found.decided.number, found.decided.decision.gates) == (2, passed)
@@ -360,7 +360,7 @@ def test_a_training_is_kept_with_its_version_once(registry, client, make_release
 
 def test_a_version_has_at_most_eight_tags_and_says_all_else_as_parameters(registry, client, make_release):
     registry.log_release(make_release("plainly"))
-    registry.promote("plainly", 1, Grounds(reasons=("it is the first",)))
+    registry.promote("plainly", 1, Rationale(reasons=("it is the first",)))
     registry.log_release(make_release("plainly", noise_floor=0.02))
     registry.promote("plainly", 2)
     tags = client.get_model_version("plainly", "1").tags

@@ -7,7 +7,7 @@ import pytest
 
 from components.contracts import AbVerdict
 from components.errors import ConfigError
-from components.evaluation.ab_verdict import AbPlan, judge
+from components.evaluation.ab_verdict import AbPlan, evaluate_ab
 from components.statistics.fixed_size import PILOT, fixed_interval, planned_samples
 
 
@@ -51,11 +51,11 @@ def test_the_plan_does_not_depend_on_which_version_is_better(share):
 
 def test_nothing_is_looked_at_before_the_planned_number():
     rows = np.tile([0.0, 1.0], (400, 1))
-    early = judge(rows[:399], AbPlan(0.05, samples=400))
+    early = evaluate_ab(rows[:399], AbPlan(0.05, samples=400))
     assert (early.verdict, early.value, early.interval, early.planned) == (AbVerdict.UNDECIDED, None, None, 400)
     assert "1 are missing" in early.reason
-    assert judge(rows, AbPlan(0.05, samples=400)).verdict is AbVerdict.B
-    unplanned = judge(rows[: PILOT - 30], AbPlan(0.05))
+    assert evaluate_ab(rows, AbPlan(0.05, samples=400)).verdict is AbVerdict.B
+    unplanned = evaluate_ab(rows[: PILOT - 30], AbPlan(0.05))
     assert (unplanned.verdict, unplanned.planned) == (AbVerdict.UNDECIDED, None)
     assert "30 are missing" in unplanned.reason
 
@@ -64,9 +64,9 @@ def test_images_beyond_the_planned_number_change_nothing():
     rows = paired(np.random.default_rng(3), 300, 0.1)
     more = np.concatenate([rows, np.tile([1.0, 0.0], (900, 1))])
     plan = AbPlan(0.05, samples=300)
-    assert judge(rows, plan) == judge(more, plan)
+    assert evaluate_ab(rows, plan) == evaluate_ab(more, plan)
     unplanned = AbPlan(0.3)
-    assert judge(rows, unplanned) == judge(more, unplanned)
+    assert evaluate_ab(rows, unplanned) == evaluate_ab(more, unplanned)
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
@@ -77,7 +77,7 @@ def test_equals_are_told_apart_in_one_of_twenty_tests_and_a_difference_of_delta_
     def verdicts(difference):
         images = 3000
         draw = paired if share is None else (lambda rng, n, d: split(rng, n, 0.8 - d / 2, 0.8 + d / 2))
-        return [judge(draw(rng, images, difference), plan).verdict for _ in range(200)]
+        return [evaluate_ab(draw(rng, images, difference), plan).verdict for _ in range(200)]
 
     wrong = sum(verdict in (AbVerdict.A, AbVerdict.B) for verdict in verdicts(0.0))
     seen = sum(verdict is AbVerdict.B for verdict in verdicts(delta))
@@ -89,22 +89,22 @@ def test_identical_versions_are_not_called_equal_by_a_handful_of_images():
     rows = np.ones((PILOT, 2))
     found = fixed_interval(rows, paired=True)
     assert found.low < -0.02 and found.high > 0.02
-    assert judge(rows, AbPlan(0.01, samples=PILOT)).verdict is AbVerdict.UNDECIDED
-    assert judge(np.ones((3000, 2)), AbPlan(0.02)).verdict is AbVerdict.NO_DIFFERENCE
+    assert evaluate_ab(rows, AbPlan(0.01, samples=PILOT)).verdict is AbVerdict.UNDECIDED
+    assert evaluate_ab(np.ones((3000, 2)), AbPlan(0.02)).verdict is AbVerdict.NO_DIFFERENCE
 
 
 def test_missing_scores_decide_nothing():
     for sequential in (False, True):
-        nothing = judge(np.zeros((0, 2)), AbPlan(0.1, sequential=sequential))
+        nothing = evaluate_ab(np.zeros((0, 2)), AbPlan(0.1, sequential=sequential))
         assert (nothing.verdict, nothing.value, nothing.samples) == (AbVerdict.UNDECIDED, None, 0)
         only_a = np.stack([np.ones(500), np.full(500, np.nan)], axis=1)
-        found = judge(only_a, AbPlan(0.1, 0.5, sequential=sequential))
+        found = evaluate_ab(only_a, AbPlan(0.1, 0.5, sequential=sequential))
         assert found.verdict is AbVerdict.UNDECIDED and "version B has no scored image" in found.reason
 
 
 def test_a_certain_difference_below_delta_is_said_to_be_small():
     rows = np.stack([np.full(4000, 0.50), np.full(4000, 0.51)], axis=1)
-    found = judge(rows, AbPlan(0.05, samples=4000))
+    found = evaluate_ab(rows, AbPlan(0.05, samples=4000))
     assert found.verdict is AbVerdict.B and "smaller than δ" in found.reason
 
 

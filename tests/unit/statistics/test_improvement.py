@@ -22,11 +22,11 @@ from components.contracts import (
 )
 from components.datasets.dataset import LabelledDataset
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import Evidence, Examined, judge
-from components.evaluation.gates import Exam, examine
+from components.evaluation.gate_rules import EvaluationResult, Evidence, judge
+from components.evaluation.gates import EvaluationSet, examine
 from components.evaluation.interleaved import Cost, Ratio, Side
 from components.statistics.differences import ScoreDifference, ShareDifference, images_needed, mean_difference
-from components.statistics.improvement import judge_improvement
+from components.statistics.improvement import evaluate_improvement
 
 WIDE = ScoreDifference(0.127, 0.363, 51, 0.106, 0.005)  # +0.236 [+0.024, +0.449], as a rare class makes it
 BUNDLE = Check("bundle", None, None, Verdict.PASS, "it answered")
@@ -37,14 +37,14 @@ def by_image(gain: float, spread: float, images: int = 51) -> ScoreDifference:
     return ScoreDifference(0.3, 0.3 + gain, images, spread / images**0.5, 1 / images)
 
 
-def recent_gate(recent: Examined) -> Gate:
-    evidence = Evidence(Examined(0, "map50_95"), recent, None, None, Ratio(), "", (), BUNDLE)
+def recent_gate(recent: EvaluationResult) -> Gate:
+    evidence = Evidence(EvaluationResult(0, "map50_95"), recent, None, None, Ratio(), "", (), BUNDLE)
     gates = judge(evidence, GatePolicy(), require_improvement=True)
     return next(gate for gate in gates if gate.name == "recent")
 
 
-def examined(metric: ScoreDifference, images: ScoreDifference | None) -> Examined:
-    return Examined(metric.images, "map50_95", metric.champion, metric.challenger, metric, by_image=images)
+def examined(metric: ScoreDifference, images: ScoreDifference | None) -> EvaluationResult:
+    return EvaluationResult(metric.images, "map50_95", metric.champion, metric.challenger, metric, by_image=images)
 
 
 def test_a_clear_gain_that_a_rare_class_hides_is_shown_by_the_images() -> None:
@@ -91,7 +91,7 @@ def test_of_equal_models_hardly_any_is_taken_for_better() -> None:
         pair = rng.choice([0.0, 0.5, 0.8, 1.0], (40, 2), p=[0.2, 0.1, 0.1, 0.6])
         found = mean_difference(pair[:, 0], pair[:, 1])
         assert found is not None
-        taken += judge_improvement(WIDE, found, 0.0).by_image
+        taken += evaluate_improvement(WIDE, found, 0.0).by_image
     assert taken <= 8
 
 
@@ -107,6 +107,6 @@ def test_an_image_is_scored_at_each_versions_own_confidence(tmp_path: Path) -> N
         found = Detections(truth.xyxy, np.full(1, score, np.float32), truth.class_ids)
         return Side(cost, ((found,) * 40,), "", confidence)
 
-    found = examine(Exam(data), side(0.2, 0.25), side(0.2, 0.1), SPEC, 0).by_image
+    found = examine(EvaluationSet(data), side(0.2, 0.25), side(0.2, 0.1), SPEC, 0).by_image
     assert found is not None
     assert (found.champion, found.challenger) == (0.0, 1.0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contracts import AbVerdict
-from components.evaluation.ab_verdict import AbPlan, decide, judge
+from components.evaluation.ab_verdict import AbPlan, decide, evaluate_ab
 from components.statistics.sequential import confidence_sequence, difference_of_sequences, paired_sequence
 
 FAST = settings(max_examples=60, deadline=None)
@@ -43,7 +43,7 @@ def test_a_winner_is_never_overtaken_but_only_contradicted(values, more, delta):
     """A later look confirms the winner, or finds that no single difference fits all images."""
     plan = AbPlan(delta, sequential=True)
     rows = np.array([[0.5 - d / 2, 0.5 + d / 2] for d in values + more])
-    first, later = judge(rows[: len(values)], plan), judge(rows, plan)
+    first, later = evaluate_ab(rows[: len(values)], plan), evaluate_ab(rows, plan)
     if first.verdict in (AbVerdict.A, AbVerdict.B):
         assert later.verdict is first.verdict or (later.verdict is AbVerdict.UNDECIDED and later.interval is None)
 
@@ -108,22 +108,22 @@ def test_a_version_that_is_clearly_better_wins_early():
     values = rng.choice([-1.0, 0.0, 1.0], 300, p=[0.05, 0.55, 0.4])
     rows = np.stack([(1 - values) / 2, (1 + values) / 2], axis=1)
     plan = AbPlan(0.05, sequential=True)
-    assert judge(rows, plan).verdict is AbVerdict.B
-    assert judge(rows[:60], plan).verdict is AbVerdict.B
-    assert judge(rows[:, ::-1], plan).verdict is AbVerdict.A
+    assert evaluate_ab(rows, plan).verdict is AbVerdict.B
+    assert evaluate_ab(rows[:60], plan).verdict is AbVerdict.B
+    assert evaluate_ab(rows[:, ::-1], plan).verdict is AbVerdict.A
 
 
 def test_identical_versions_show_no_difference_after_some_images_and_not_before():
     plan = AbPlan(0.05, sequential=True)
     rows = np.ones((500, 2))
-    assert judge(rows, plan).verdict is AbVerdict.NO_DIFFERENCE
-    assert judge(rows[:20], plan).verdict is AbVerdict.UNDECIDED
+    assert evaluate_ab(rows, plan).verdict is AbVerdict.NO_DIFFERENCE
+    assert evaluate_ab(rows[:20], plan).verdict is AbVerdict.UNDECIDED
 
 
 def test_a_difference_that_turns_round_is_said_to_have_changed():
     rows = np.array([[0.0, 1.0]] * 100 + [[1.0, 0.0]] * 400)
-    found = judge(rows, AbPlan(0.05, sequential=True))
+    found = evaluate_ab(rows, AbPlan(0.05, sequential=True))
     assert (found.verdict, found.interval) == (AbVerdict.UNDECIDED, None)
     assert "changed on the way" in found.reason
     apart = np.array([[0.0, np.nan], [np.nan, 1.0]] * 100 + [[1.0, np.nan], [np.nan, 0.0]] * 400)
-    assert "changed on the way" in judge(apart, AbPlan(0.05, 0.5, sequential=True)).reason
+    assert "changed on the way" in evaluate_ab(apart, AbPlan(0.05, 0.5, sequential=True)).reason

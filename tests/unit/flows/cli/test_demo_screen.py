@@ -10,7 +10,7 @@ import pytest
 from flows.cli.screens.release import demo_places
 from flows.demo import DemoSummary
 from flows.reporting.retraining import RetrainSummary
-from flows.reporting.saved import kept_bundle
+from flows.reporting.saved import saved_bundle
 from flows.reporting.summary import MonitorSummary, ReleaseSummary, Window
 
 
@@ -34,7 +34,7 @@ def done(tmp_path, monkeypatch) -> DemoSummary:
         MonitorSummary("digits", version, window(f"monitoring/digits/{version}-ab"), False, (), (), tmp_path)
         for version in (1, 2)
     ]
-    bundle = kept_bundle("digits", 2)
+    bundle = saved_bundle("digits", 2)
     assert bundle is not None
     retrained = RetrainSummary("digits", "promoted", "", 2, 2)
     return DemoSummary(first, nights[0], retrained, nights[1], bundle, (), 1.0, 2.0, "foveal")

@@ -35,7 +35,7 @@ from flows.cli.screens import compare as comparing_screen
 from flows.cli.screens import results as screen
 from flows.cli.screens.gates import show_gates
 from flows.reporting.summary import Calibration, ReleaseSummary, VariantRow
-from model_registry import Comparison, Standing, TextPair
+from model_registry import Comparison, ModelSummary, TextPair
 from tests.unit.flows.cli.test_ab_screen import A, B, DONE
 from tests.unit.flows.tasks.test_gates import REPORT
 
@@ -58,7 +58,7 @@ screen.calibration(
     Calibration(f"{NAME}/12", 5000, 25, (rate, replace(rate, contiguous=True)), rate,
                 (AlarmPower("brightness", 3, 0.1, 20, 0.5, 0.25, 2.0), AlarmPower("jpeg", 5, 1.0, 20, 1, 1, None)), 200)
 )
-models._show((Standing(NAME, 12, {"champion": 11, "challenger": 12}, {}),))
+models._show((ModelSummary(NAME, 12, {"champion": 11, "challenger": 12}, {}),))
 ab_screen.verdict(replace(DONE, arms=(replace(A, model=f"{NAME}/11"), replace(B, model=f"{NAME}/12"))))
 comparing_screen._texts(
     "parameter that differs", [f"{NAME}/11 (champion)", f"{NAME}/12"],

@@ -45,7 +45,7 @@ def test_a_gpu_is_named_with_its_driver(driver):
 def test_a_driver_that_fails_is_told_in_its_own_words(driver):
     driver("echo Failed to initialize NVML: Driver/library version mismatch; exit 18")
     (found,) = machine.examine_gpu()
-    assert found.state is State.WARN and "version mismatch" in found.found and "driver" in found.mend
+    assert found.state is State.WARN and "version mismatch" in found.found and "driver" in found.hint
 
 
 def test_backends_are_listed_and_only_the_gpus_may_be_missing():
@@ -63,13 +63,13 @@ def test_a_taken_port_is_named_with_its_holder_and_the_option_that_avoids_it(tmp
         taken.listen()
         (found,) = machine.examine_ports(Settings.from_environment(), free)
     assert (found.name, found.state) == (f"port {free.mlflow}", State.WARN)
-    assert f"process {os.getpid()}" in found.found and "--mlflow-port" in found.mend
+    assert f"process {os.getpid()}" in found.found and "--mlflow-port" in found.hint
 
 
 def test_each_switch_against_telemetry_counts():
     assert machine.examine_telemetry(telemetry.SWITCHES)[0].state is State.OK
     (found,) = machine.examine_telemetry(telemetry.SWITCHES | {"DO_NOT_TRACK": "1"})
-    assert found.state is State.WARN and found.mend == "export DO_NOT_TRACK=true"
+    assert found.state is State.WARN and found.hint == "export DO_NOT_TRACK=true"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_alert_channels_are_checked_without_a_word_of_their_secrets(monkeypatch,
     monkeypatch.setenv("FOVEAL_ALERT_URLS", urls)
     (found,) = machine.examine_alerts(Settings.from_environment())
     assert found.state is state
-    assert "hush" not in found.found + found.mend
+    assert "hush" not in found.found + found.hint
 
 
 def test_a_check_that_never_comes_back_and_one_that_breaks_are_findings_beside_the_others():
@@ -95,4 +95,4 @@ def test_a_check_that_never_comes_back_and_one_that_breaks_are_findings_beside_t
 def test_credentials_in_urls_never_reach_the_report():
     told = Finding("store", State.FAIL, "s3://key:hush@bucket/x: refused", "see https://ann:hush@host/")
     (shown,) = bounded({"store": lambda: [told]}, 10)
-    assert (shown.found, shown.mend) == ("s3://bucket/x: refused", "see https://host/")
+    assert (shown.found, shown.hint) == ("s3://bucket/x: refused", "see https://host/")

@@ -15,7 +15,7 @@ import pytest
 from flows.doctor import servers
 from flows.doctor.finding import State
 from flows.runtime.processes import free_port
-from flows.runtime.root_lock import claiming, occupying
+from flows.runtime.root_lock import announcing_up, occupying
 from flows.runtime.settings import Settings
 
 
@@ -71,26 +71,26 @@ def test_each_page_of_a_foveal_up_on_the_root_is_asked(serve):
     serve(version("mlflow"))
     settings, dead = Settings.from_environment(), f"http://127.0.0.1:{free_port()}"
     addresses = {"mlflow": settings.tracking_uri, "evidently": dead, "metrics": settings.tracking_uri}
-    with occupying(settings.root), claiming(settings.root, f"{dead}/api", addresses):
+    with occupying(settings.root), announcing_up(settings.root, f"{dead}/api", addresses):
         found = {one.name: one for one in servers.examine(settings) if one.name.endswith("of foveal up")}
     assert {name: one.state.value for name, one in found.items()} == {
         "mlflow of foveal up": "ok",
         "evidently of foveal up": "fail",
         "metrics of foveal up": "ok",
     }
-    assert dead in found["evidently of foveal up"].found and "evidently.log" in found["evidently of foveal up"].mend
+    assert dead in found["evidently of foveal up"].found and "evidently.log" in found["evidently of foveal up"].hint
 
 
 def test_a_server_that_nobody_started_fails_with_its_address(serve, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     (found,) = mlflow()
     assert found.state is State.FAIL and "refused" in found.found
-    assert found.mend == "start it, or correct or unset MLFLOW_TRACKING_URI"
+    assert found.hint == "start it, or correct or unset MLFLOW_TRACKING_URI"
 
 
 def test_credentials_are_asked_for_where_they_are_missing_and_used_where_they_are_there(serve, monkeypatch):
     (found,) = serve(version("mlflow"), login="ann:secret")
-    assert found.state is State.FAIL and "401" in found.found and "password" in found.mend
+    assert found.state is State.FAIL and "401" in found.found and "password" in found.hint
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     (found,) = mlflow()
@@ -106,7 +106,7 @@ def test_a_user_in_the_url_is_who_asks_and_is_not_shown(serve, monkeypatch):
 
 def test_a_server_in_another_time_is_warned_of(serve):
     _, clock = serve(version("mlflow"), ahead=timedelta(hours=-1))
-    assert clock.state is State.WARN and "behind this machine's" in clock.found and "NTP" in clock.mend
+    assert clock.state is State.WARN and "behind this machine's" in clock.found and "NTP" in clock.hint
 
 
 def test_without_servers_nothing_is_wrong_and_nothing_is_made(serve, monkeypatch, tmp_path):

@@ -44,7 +44,7 @@ def test_a_root_that_is_not_there_yet_is_fine_and_is_not_made(root):
 
 def test_a_file_in_the_place_of_the_root_fails(root):
     root.write_text("")
-    assert (states()["root"].state, "FOVEAL_HOME" in states()["root"].mend) == (State.FAIL, True)
+    assert (states()["root"].state, "FOVEAL_HOME" in states()["root"].hint) == (State.FAIL, True)
 
 
 def test_a_whole_database_is_ok_and_one_with_overwritten_pages_fails(root):
@@ -54,7 +54,7 @@ def test_a_whole_database_is_ok_and_one_with_overwritten_pages_fails(root):
         file.seek(8192)
         file.write(os.urandom(8192))
     found = states()["prefect.db"]
-    assert found.state is State.FAIL and str(path) in found.found and "backup" in found.mend
+    assert found.state is State.FAIL and str(path) in found.found and "backup" in found.hint
 
 
 def test_a_file_that_is_no_database_fails(root):
@@ -66,7 +66,7 @@ def test_a_root_from_the_future_says_that_the_clock_went_back(root):
     path = database(root)
     os.utime(path, (time.time() + 3600, time.time() + 3600))
     found = states()["clock"]
-    assert found.state is State.WARN and "later" in found.found and "NTP" in found.mend
+    assert found.state is State.WARN and "later" in found.found and "NTP" in found.hint
 
 
 def test_a_store_is_written_read_and_left_as_it_was(root, tmp_path, monkeypatch):
@@ -81,4 +81,4 @@ def test_a_store_that_cannot_be_written_fails_with_a_way_out(root, tmp_path, mon
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FOVEAL_STORE", place if "://" in place else str(tmp_path / place))
     (found,) = storage.examine_store(Settings.from_environment())
-    assert found.state is State.FAIL and found.mend
+    assert found.state is State.FAIL and found.hint

@@ -58,9 +58,9 @@ def test_what_fits_is_two_good_lines():
         ),
     ],
 )
-def test_a_known_trap_fails_with_the_command_that_mends_it(changed, name, mend):
+def test_a_known_trap_fails_with_the_command_that_mends_it(changed, name, hint):
     (fault,) = faults(FITTING | changed)
-    assert (fault.name, fault.state, fault.mend) == (name, State.FAIL, mend)
+    assert (fault.name, fault.state, fault.hint) == (name, State.FAIL, hint)
 
 
 def test_a_missing_library_fails():
@@ -71,7 +71,7 @@ def test_a_missing_library_fails():
 def test_an_extra_of_a_wrong_version_warns_and_one_that_is_not_there_does_not():
     assert faults(FITTING) == []
     (fault,) = faults(FITTING | {"tensorrt-cu13": "11.0"})
-    assert (fault.state, fault.mend) == (State.WARN, "pip install 'foveal[gpu]'")
+    assert (fault.state, fault.hint) == (State.WARN, "pip install 'foveal[gpu]'")
 
 
 def test_a_python_that_is_too_old_fails():

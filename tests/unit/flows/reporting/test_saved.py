@@ -11,7 +11,7 @@ import pytest
 from components.contracts import DriftDecision, DriftState, InferenceRun, dump
 from components.errors import ConfigError
 from components.runs import write_run
-from flows.reporting.saved import kept_windows, latest_alarm, latest_release
+from flows.reporting.saved import latest_alarm, latest_release, saved_windows
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_without_a_release_it_says_how_to_make_one(root):
 def test_windows_are_in_the_order_of_time_and_open_where_they_are_now(root):
     later = keep(root, "1-aaaa", DriftState.OK, "2026-11-24T02:00:00+00:00")
     earlier = keep(root, "1-bbbb", DriftState.WARN, "2026-11-23T02:00:00+00:00")
-    found = kept_windows("parts")
+    found = saved_windows("parts")
     assert [window.folder for window in found] == [earlier, later]
     assert found[0].run.images == earlier / "predictions" / "images.parquet"
     assert found[1].report == later / "drift" / "report.html"

@@ -17,13 +17,13 @@ from components.monitoring.alerts.status import LastWindow
 from components.monitoring.store.stored import TrendPoint
 from flows.runtime.settings import Settings
 from flows.services.metrics import FovealCollector, Source, serve_metrics
-from model_registry import Standing
+from model_registry import ModelSummary
 
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DECISION = DriftDecision(DriftState.WARN, (), (ColumnDrift("brightness", 0.25, 0.2, None, True),), 500, 60)
 LAST = LastWindow("2", AT, DECISION, TrendPoint(AT, DriftState.WARN, 60, 0.25, 0.9, 1.25), {0.5: 4.0, 0.95: 8.0})
 STATUS = ModelStatus("digits", 3, 180, LAST, {"drift": True, "errors": False})
-STANDING = Standing("digits", 2, {"champion": 2, "previous_champion": 1}, {"promoted": 2})
+STANDING = ModelSummary("digits", 2, {"champion": 2, "previous_champion": 1}, {"promoted": 2})
 
 
 def failing():

@@ -24,7 +24,7 @@ from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.monitoring import MonitoringStore, TrendPoint, assess, build_reference
 from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.drift.tables import read_reference
-from components.monitoring.store.stored import judged_windows, remember
+from components.monitoring.store.stored import evaluated_windows, remember
 from flows.config.monitor import NightlyConfig
 from flows.tasks import components as tasks
 from flows.tasks import monitor as watching
@@ -79,7 +79,7 @@ def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_o
         assert (report.decision, report.html.is_file()) == (found.decision, True)
         assert watching.notify.fn(model, occasion, found) == ()
         watching.remember_window.fn(model, occasion, found, report)
-    (kept,) = judged_windows(store, "digits", 3)
+    (kept,) = evaluated_windows(store, "digits", 3)
     assert (kept.key, kept.decision.state, found.trend) == (occasion.key, DriftState.OK, ())
     assert store.records("digits", ALERTS) == ()
     later = watching.evaluate_window.fn(config, model, watching.Occasion("next", MONDAY, "digits"), run, reference)

@@ -11,7 +11,7 @@ from components.contracts import Classification, DriftState, Fit, Head, TaskType
 from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.batch.tables import detections_schema
-from components.monitoring import AlertBook, MonitoringStore, TrendPoint, assess, build_reference
+from components.monitoring import AlertStore, MonitoringStore, TrendPoint, assess, build_reference
 from components.monitoring.alerts.health import check_health
 from components.monitoring.drift.tables import read_reference
 from components.monitoring.performance.accuracy import image_columns, measure_accuracy
@@ -21,7 +21,7 @@ from components.monitoring.store.reference import pool_reference, read_labels
 from components.monitoring.store.stored import (
     accepted_batches,
     engine_times,
-    judged_windows,
+    evaluated_windows,
     remember,
     sound_rows,
     stored_run,
@@ -89,7 +89,7 @@ def test_judged_windows_come_back_in_order_and_the_first_word_counts(kept, tmp_p
         key, at = f"night{night}", MONDAY + timedelta(days=night)
         assert remember(store, "digits", 3, key, decision, {"error_share": 0.0}, POINT, at=at)
     assert not remember(store, "digits", 3, "night1", decision, {"error_share": 0.5}, POINT, at=MONDAY)
-    found = judged_windows(store, "digits", 3)
+    found = evaluated_windows(store, "digits", 3)
     assert [past.key for past in found] == ["night0", "night1"]
     assert found[1].decision == decision and found[1].summary == {"error_share": 0.0}
     assert found[1].past.at == MONDAY + timedelta(days=1) and found[1].trend_point == POINT
@@ -105,7 +105,7 @@ def test_accepted_batches_are_pooled_with_the_held_out_images(kept, tmp_path):
         if night == 1:
             decision = replace(decision, state=DriftState.WARN)
         remember(store, "digits", 3, key, decision, {"error_share": 0.0}, POINT, at=MONDAY + timedelta(days=night))
-    batches = accepted_batches(store, "digits", 3, judged_windows(store, "digits", 3))
+    batches = accepted_batches(store, "digits", 3, evaluated_windows(store, "digits", 3))
     assert [len(batch) for _, batch in batches] == [60, 60], "the night that was warned of is left out"
     pooled = pool_reference(held_out, batches, tmp_path / "pooled.parquet")
     assert read_reference(pooled).samples == 220
@@ -140,14 +140,14 @@ def test_a_time_range_of_the_store_is_a_run_like_any_other(kept, tmp_path):
 
 
 def test_a_model_that_became_slow_is_slow_until_it_is_as_fast_as_before(kept, tmp_path):
-    store, book, told = MonitoringStore(tmp_path / "store"), AlertBook(), []
+    store, book, told = MonitoringStore(tmp_path / "store"), AlertStore(), []
     path = build_reference(kept(300, seed=1), tmp_path / "reference.parquet")
     for night in range(16):
         slow = 2.0 if 5 <= night < 15 else 1.0
         times = np.random.default_rng(night).gamma(20, 0.5, 150) * slow
         run = kept(150, seed=20 + night, at=MONDAY + night * DAY, inference_ms=times)
         key, decision = store.append(run), replace(assess(run, path), state=DriftState.OK)
-        before = engine_times(store, "digits", 3, judged_windows(store, "digits", 3))
+        before = engine_times(store, "digits", 3, evaluated_windows(store, "digits", 3))
         health = check_health(run, read_reference(path), decision, accepted=before)
         book, alerts = book.update("digits", health.checks, now=MONDAY + night * DAY)
         told += [(night, alert.status.value) for alert in alerts if alert.rule == "latency_p95_increase"]
@@ -255,7 +255,7 @@ def test_a_busy_night_is_pooled_in_part_and_evenly(kept, tmp_path):
     path = build_reference(kept(100, seed=1), tmp_path / "reference.parquet")
     run = kept(2500, seed=2)
     remember(store, "digits", 3, store.append(run), assess(run, path), {}, POINT, at=MONDAY)
-    ((condition, batch),) = accepted_batches(store, "digits", 3, judged_windows(store, "digits", 3))
+    ((condition, batch),) = accepted_batches(store, "digits", 3, evaluated_windows(store, "digits", 3))
     numbers = [int(name.split("-")[2].partition(".")[0]) for name in batch["image_id"].to_pylist()]
     assert (condition, len(numbers), numbers[0], numbers[-1]) == ("held out", 1000, 0, 2499)
     assert set(np.diff(numbers)) == {2, 3}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, Verdict
-from components.monitoring import Alert, AlertBook, AlertStatus, MonitoringStore, read_status
+from components.monitoring import Alert, AlertStatus, AlertStore, MonitoringStore, read_status
 from components.monitoring.alerts.book import KIND, NO_IMAGES, book_record, check_arrivals, latest_book
 from components.monitoring.store.stored import TrendPoint, remember
 
@@ -44,7 +44,7 @@ def night(store, write_run):
 
 def alert(store, key, at, *, firing=(), sent=(), subject="digits"):
     def book(rules):
-        return AlertBook(tuple(Alert(subject, rule, AlertStatus.FIRING, "", at) for rule in rules)).to_records()
+        return AlertStore(tuple(Alert(subject, rule, AlertStatus.FIRING, "", at) for rule in rules)).to_records()
 
     store.put_record("digits", 1, KIND, key, {"firing": book(firing), "sent": book(sent)}, at=at)
 

@@ -17,7 +17,7 @@ from components.telemetry import SWITCHES
 
 Answer = TypeVar("Answer")
 
-FAREWELL_S = 3.0  # how long a worker may take to end by itself, and again after it was told to
+END_GRACE_S = 3.0  # how long a worker may take to end by itself, and again after it was told to
 
 
 class WorkerFailedError(Exception):
@@ -60,7 +60,7 @@ class Worker:
         try:
             send(cast(BinaryIO, self._process.stdin), message)
         except OSError as error:
-            raise WorkerFailedError(self._obituary()) from error
+            raise WorkerFailedError(self._exit_reason()) from error
 
     def receive(self, kind: type[Answer], timeout_s: float) -> Answer:
         """The answer to the last request.
@@ -75,9 +75,9 @@ class Worker:
             self._process.kill()
             raise WorkerFailedError(f"no answer within {timeout_s:g} s") from error
         except EOFError as error:
-            raise WorkerFailedError(self._obituary()) from error
+            raise WorkerFailedError(self._exit_reason()) from error
         if answer is None:
-            raise WorkerFailedError(self._obituary())
+            raise WorkerFailedError(self._exit_reason())
         if isinstance(answer, Failed):
             raise WorkerFailedError(answer.error)
         if not isinstance(answer, kind):
@@ -100,10 +100,10 @@ class Worker:
                 size -= len(block)
         return b"".join(blocks)
 
-    def _obituary(self) -> str:
+    def _exit_reason(self) -> str:
         """How the process ended and the last line that it wrote."""
         try:
-            code: int | None = self._process.wait(FAREWELL_S)
+            code: int | None = self._process.wait(END_GRACE_S)
         except subprocess.TimeoutExpired:
             code = None
         self._log.seek(0, os.SEEK_END)
@@ -121,11 +121,11 @@ class Worker:
                 except BrokenPipeError:  # it died with a request in the pipe
                     continue
         try:
-            self._process.wait(FAREWELL_S)
+            self._process.wait(END_GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.terminate()
             try:
-                self._process.wait(FAREWELL_S)
+                self._process.wait(END_GRACE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -10,15 +10,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from components.benchmark.crew import Worker, WorkerFailedError
 from components.benchmark.messages import Measure, Message, Open, Opened, Predict, Predicted, Timings
+from components.benchmark.worker_client import Worker, WorkerFailedError
 from components.contracts import LabelledImage, Prediction, Target, Variant
 
 Answer = TypeVar("Answer")
 
 
 @dataclass
-class Trial:
+class VariantRun:
     """A failed trial stays failed: it is not asked again, and the others go on.
 
     `calls_ms` has a list for each round; `predictions` are made with the thresholds of evaluation.
@@ -79,8 +79,8 @@ CHUNK = 64  # images of one request to predict
 TURN = 5  # calls before the next process has its turn: so short that a busy second of the machine meets all of them
 
 
-def open_trials(
-    trials: Sequence[Trial], target: Target, images: Sequence[LabelledImage], timeout_s: float, advance: Progress
+def open_variants(
+    trials: Sequence[VariantRun], target: Target, images: Sequence[LabelledImage], timeout_s: float, advance: Progress
 ) -> None:
     """Load all at the same time: nothing is timed yet."""
     paths = _spread([image.path for image in images], TIMED_IMAGES)
@@ -110,7 +110,7 @@ def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
 
 
 def time_rounds(
-    trials: Sequence[Trial], rounds: int, calls: int, seed: int, timeout_s: float, advance: Progress
+    trials: Sequence[VariantRun], rounds: int, calls: int, seed: int, timeout_s: float, advance: Progress
 ) -> None:
     """Give every worker several short turns in each round, alone, in an order that is drawn anew each time."""
     order = list(trials)
@@ -125,7 +125,7 @@ def time_rounds(
         advance("timing rounds", done, rounds)
 
 
-def predict(trials: Sequence[Trial], images: Sequence[LabelledImage], timeout_s: float) -> Iterator[int]:
+def predict(trials: Sequence[VariantRun], images: Sequence[LabelledImage], timeout_s: float) -> Iterator[int]:
     """Have all trials predict the images, at the same time; the answers are appended to their predictions.
 
     Arguments:
