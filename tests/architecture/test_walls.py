@@ -108,6 +108,7 @@ def test_style_is_clean():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_types_are_clean():
     done = subprocess.run([Path(sys.executable).parent / "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
