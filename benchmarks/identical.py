@@ -16,7 +16,7 @@ from components.contracts import Check, GateReport, ModelArtifact, Variant, Verd
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.evaluation import EvaluationSet, GatePolicy
-from components.evaluation.gate_rules import Evidence, judge
+from components.evaluation.gate_rules import Evidence, evaluate_gates
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Ratio, Side, measure_both
 
@@ -62,7 +62,7 @@ class Race:
             for number, (evaluation_set, chosen) in enumerate(zip(pool, rows, strict=True))
         )
         evidence = Evidence(golden, recent, before.cost, after.cost, self.ratio, "", (), ANSWERED)
-        return GateReport("digits/1", "digits/2", judge(evidence, POLICY, require_improvement=True))
+        return GateReport("digits/1", "digits/2", evaluate_gates(evidence, POLICY, require_improvement=True))
 
 
 def _chosen(evaluation_set: EvaluationSet, rows: Rows) -> LabelledDataset:

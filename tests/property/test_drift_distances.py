@@ -124,6 +124,7 @@ def table(rng, count, shift=0.0):
     return DriftTable(columns | {"prediction_class": rng.integers(0, 10, count).astype(str)}, "m", 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reference", "window"), [(50, 50), (300, 50), (300, 240)])
 def test_windows_of_the_same_source_rarely_alarm_and_others_always_do(reference, window):
     rng = np.random.default_rng(window)

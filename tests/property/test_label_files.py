@@ -171,6 +171,7 @@ DEEP = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEEP)
 def test_deep_endless_and_long_documents_are_one_short_line(tmp_path, name):
     (tmp_path / name).write_text(DEEP[name])

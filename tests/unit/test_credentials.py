@@ -114,6 +114,7 @@ def test_the_values_of_secret_parameters_are_hidden():
 words = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S"), exclude_characters="'\"@:"), min_size=1)
 
 
+@pytest.mark.slow
 @given(user=words, password=words, host=st.from_regex(r"[a-z]{1,10}", fullmatch=True))
 def test_whatever_the_password_is_it_is_hidden(user, password, host):
     user, password = user.replace("/", ""), f"x{password}"

@@ -149,6 +149,7 @@ def site(tmp_path_factory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_it_fetches_nothing_from_elsewhere(site):
     """A link may lead out; a script, a style, a font or a picture may not come in."""
     loaded = re.compile(r"""<(?:script|img|iframe)[^>]*\ssrc="?(https?:|//)|<link(?![^>]*rel="?canonical)[^>]*"""
@@ -160,6 +161,7 @@ def test_it_fetches_nothing_from_elsewhere(site):
     assert styles == []
 
 
+@pytest.mark.slow
 def test_reference_pages_are_made_from_the_code(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert all(text in commands for text in ("foveal release", "foveal bundle verify", "--trust-pickle"))
@@ -168,6 +170,7 @@ def test_reference_pages_are_made_from_the_code(site):
     assert "rank_for_labels" in (site / "reference" / "python" / "monitoring.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_decision_record_is_in_the_navigation(site):
     front = (site / "index.html").read_text(encoding="utf-8")
     records = [path.stem for path in (ROOT / "docs" / "decisions").glob("*.md")]

@@ -83,7 +83,7 @@ def test_importing_it_loads_no_other_package_and_changes_no_environment():
     assert json.loads(fresh(script)) == [["foveal"], True]
 
 
-@pytest.mark.parametrize("name", ["read_image", "Registry", "release"])
+@pytest.mark.parametrize("name", ["read_image", "Registry", pytest.param("release", marks=pytest.mark.slow)])
 def test_telemetry_is_off_before_a_name_is_imported(name):
     """Whatever the name imports, it finds the switches set."""
     script = (

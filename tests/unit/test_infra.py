@@ -449,6 +449,7 @@ def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
     assert "--from-literal=FOVEAL_ALERT_URLS=" in created_with("foveal-alerts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("named", "host", "page", "api"),
     [
@@ -528,6 +529,7 @@ def test_prometheus_scrapes_the_service_that_exports(services):
     assert int(told["global"]["scrape_timeout"][:-1]) > 8, "longer than the endpoint waits for a store"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["check config --syntax-only prometheus.yml", "test rules alerts.test.yml"])
 def test_prometheus_own_tool_accepts_its_files_and_alerts_fire_when_they_should(asked):
     tool = shutil.which("promtool")

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ["components", "flows", "foveal", "model_registry", "benchmarks", "infra"]
 
 
+@pytest.mark.slow
 def test_bandit_finds_nothing():
     command = [sys.executable, "-m", "bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", *PROGRAMS]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

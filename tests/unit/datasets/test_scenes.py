@@ -61,6 +61,7 @@ def test_a_split_that_does_not_exist_is_an_error() -> None:
         digits_of("test", 0)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_every_byte(scenes: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from components.datasets.scenes import *; "
@@ -111,6 +112,7 @@ def test_boxes_hold_something_written() -> None:
         assert all(image[top:bottom, left:right].std() > 10 for left, top, right, bottom in boxes.astype(int))
 
 
+@pytest.mark.slow
 def test_night_is_darker_than_day(scenes: Path, crops: Path) -> None:
     assert brightness(scenes, "night") < 0.5 * brightness(scenes, "day")
     assert brightness(crops, "night") < 0.5 * brightness(crops, "day")

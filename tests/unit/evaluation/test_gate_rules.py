@@ -188,6 +188,7 @@ def test_a_loss_that_is_real_but_perhaps_small_is_undecided() -> None:
     assert found.verdict is Verdict.UNDECIDED
 
 
+@pytest.mark.slow
 def test_slices_of_equal_models_hold_back_few_challengers() -> None:
     """Twenty slices whose true difference is 0, a thousand times."""
     rng, held = np.random.default_rng(0), 0
@@ -248,6 +249,7 @@ def _raced(rng: np.random.Generator, factor: float) -> Verdict:
     return verdict
 
 
+@pytest.mark.slow
 def test_on_a_busy_machine_an_equal_challenger_passes_and_one_twice_as_slow_never_does() -> None:
     rng = np.random.default_rng(0)
     assert sum(_raced(rng, 1.0) is Verdict.PASS for _ in range(40)) >= 38

@@ -144,6 +144,7 @@ def test_a_body_without_an_end_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPat
             read_image(url)
 
 
+@pytest.mark.slow
 def test_a_body_that_is_packed_small_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEAL_MAX_FILE_MB", "20")
     bomb = gzip.compress(b"\xff\xd8\xff" + bytes(300_000_000), 9)

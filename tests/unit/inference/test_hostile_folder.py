@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from benchmarks.hostile import write_hostile_folder
+
+pytestmark = pytest.mark.slow
 
 MAX_MB = 1500
 RUN = """

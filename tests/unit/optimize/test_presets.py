@@ -79,6 +79,7 @@ def worst(checkpoint, opened):
     return measure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["swin_t", "resnet50", "resnet50/IMAGENET1K_V1", "convnext_tiny"])
 def test_a_preset_of_torchvision_gives_the_scores_of_its_transforms(name, worst):
     architecture, _, weights = name.partition("/")

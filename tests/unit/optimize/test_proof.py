@@ -140,6 +140,7 @@ def test_a_batch_axis_that_holds_for_two_images_is_proved_at_the_largest_batch(w
     assert open_model(path, workdir=tmp_path / "eight", images=images, batch=8).inputs[0].shape[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("kind", ["vit", "swin"])
 def test_transformers_of_a_fixed_batch_give_what_the_file_gives(kind, batch, tmp_path):

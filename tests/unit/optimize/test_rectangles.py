@@ -61,6 +61,7 @@ def test_boxes_at_a_rectangle_are_those_of_plain_predict(size, zoom, scenes, yol
         np.testing.assert_array_equal(ours.class_ids, theirs.cls.numpy())
 
 
+@pytest.mark.slow
 def test_integers_are_calibrated_at_the_rectangle(scenes, tmp_path):
     artifact = open_model(MODEL, image_size=(256, 320), trust_pickle=True, workdir=tmp_path)
     task = task_for(artifact.spec)

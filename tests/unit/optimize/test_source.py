@@ -133,6 +133,7 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path):
         open_model(tmp_path / "none.pt", workdir=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_yolo_checkpoint_brings_its_meaning(yolo11, yolo26):
     assert yolo11.spec.head is Head.YOLO
     assert yolo11.outputs[0].shape == ("batch", 84, 336)

@@ -20,6 +20,8 @@ from components.package import run_bundle, run_template
 from components.package.run_template import damaged_files, disagreement
 from components.printing import printed
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = {"confidence": 0.02, "iou": 0.9}
 
 

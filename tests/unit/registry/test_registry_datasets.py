@@ -14,6 +14,8 @@ from components.errors import DatasetError
 from components.files import sha256_file
 from model_registry.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def dataset(tmp_path):

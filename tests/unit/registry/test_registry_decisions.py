@@ -17,6 +17,8 @@ from model_registry.decisions.history import Entry, replay
 from model_registry.decisions.record import Record
 from model_registry.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def store(registry):

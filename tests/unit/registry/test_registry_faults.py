@@ -20,6 +20,8 @@ from components.errors import RegistryError
 from model_registry import Registry
 from model_registry.store import open_store, sqlite_file
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1])

@@ -13,6 +13,8 @@ from components.package import verify_bundle
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def old(tmp_path, make_release):

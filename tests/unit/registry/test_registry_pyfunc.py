@@ -24,6 +24,8 @@ from flows.runtime.processes import answers, end_family
 from model_registry import Release
 from model_registry.artifacts.pyfunc import save_pyfunc
 
+pytestmark = pytest.mark.slow
+
 DOG = {"class_id": 1, "class_name": "dog", "confidence": 0.9, "x1": 32.0, "y1": 16.0, "x2": 96.0, "y2": 80.0}
 
 FRESH = """

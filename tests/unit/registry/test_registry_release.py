@@ -19,6 +19,8 @@ from model_registry.description import (
     version_tags,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def files(tmp_path):

@@ -14,6 +14,8 @@ from flows.doctor.finding import State
 from flows.runtime.settings import Settings
 from model_registry import Registry, former_roots, relocate, sqlite_uri
 
+pytestmark = pytest.mark.slow
+
 
 def registry_of(root):
     return Registry(sqlite_uri(root / "mlflow" / "mlflow.db"), root / "mlflow" / "artifacts")

@@ -20,6 +20,8 @@ from model_registry.decisions import runs as decision_runs
 from model_registry.decisions.record import Record
 from model_registry.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from model_registry import Registry, sqlite_uri
 from model_registry.store import open_store
+
+pytestmark = pytest.mark.slow
 
 
 def test_standings_tell_versions_aliases_and_decisions_and_leave_what_was_moved_by_hand(tmp_path):

@@ -14,6 +14,8 @@ import pytest
 from components.errors import ConfigError, RegistryError
 from model_registry.store import open_store, sqlite_uri
 
+pytestmark = pytest.mark.slow
+
 WRITE = """
 import sys
 from pathlib import Path

@@ -27,6 +27,8 @@ from components.package import verify_bundle
 from model_registry import DataFacts, MetricPair, Rationale, Registry, sqlite_uri
 from model_registry.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def client(registry):

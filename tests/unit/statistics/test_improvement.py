@@ -22,7 +22,7 @@ from components.contracts import (
 )
 from components.datasets.dataset import LabelledDataset
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import EvaluationResult, Evidence, judge
+from components.evaluation.gate_rules import EvaluationResult, Evidence, evaluate_gates
 from components.evaluation.gates import EvaluationSet, examine
 from components.evaluation.interleaved import Cost, Ratio, Side
 from components.statistics.differences import ScoreDifference, ShareDifference, images_needed, mean_difference
@@ -39,7 +39,7 @@ def by_image(gain: float, spread: float, images: int = 51) -> ScoreDifference:
 
 def recent_gate(recent: EvaluationResult) -> Gate:
     evidence = Evidence(EvaluationResult(0, "map50_95"), recent, None, None, Ratio(), "", (), BUNDLE)
-    gates = judge(evidence, GatePolicy(), require_improvement=True)
+    gates = evaluate_gates(evidence, GatePolicy(), require_improvement=True)
     return next(gate for gate in gates if gate.name == "recent")
 
 

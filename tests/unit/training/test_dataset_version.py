@@ -306,6 +306,7 @@ def test_classes_are_matched_by_name(tmp_path, write, original):
         assert [part.class_names[k] for k in ids[0]] == [NAMES[k] for k in ids[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [NAMES, NAMES[::-1]])
 def test_a_dataset_has_the_class_ids_of_the_champion(original, new, tmp_path, order):
     done = compose_dataset(original, [new], tmp_path / "out", splits=OWN, class_names=order)

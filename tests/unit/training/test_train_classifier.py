@@ -12,6 +12,8 @@ from components.training import ClassifierTraining, train_classifier
 from components.training.trainers.augmentation import augment
 from components.vision.fit import fit_image
 
+pytestmark = pytest.mark.slow
+
 SMALL = ClassifierTraining("shufflenet_v2_x0_5", image_size=32, epochs=2, batch=8, learning_rate=0.003)
 
 

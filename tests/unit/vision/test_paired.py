@@ -110,6 +110,7 @@ def test_images_without_objects_leave_nothing_to_compare() -> None:
     assert {difference for _, difference in pair.by_class().values()} == {None}
 
 
+@pytest.mark.slow
 def test_intervals_of_equal_detectors_hold_zero_as_often_as_they_say_and_are_no_wider_than_they_need() -> None:
     """Eighty pairs of detectors that err alike but not in the same places."""
     values, widths, held = [], [], 0

@@ -35,6 +35,7 @@ def test_one_retraining_of_a_model_is_in_flight():
         assert again
 
 
+@pytest.mark.slow
 def test_a_killed_retraining_is_no_longer_in_flight():
     script = (
         "import os\nfrom flows.tasks import retrain as attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"

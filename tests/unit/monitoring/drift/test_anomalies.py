@@ -23,6 +23,7 @@ def names(count):
     return [f"{k}.jpg" for k in range(count)]
 
 
+@pytest.mark.slow
 def test_at_most_one_in_a_hundred_held_out_day_scenes_is_flagged(accepted):
     found = find_anomalies(accepted, scenes("production", "day", 2, 150), names(150))
     assert found.limit is not None and len(found.found) <= 1
@@ -168,6 +169,7 @@ def test_the_median_of_few_images_moves_more_by_chance():
     assert (many["c"], many["error_share"]) == (0.0, 1 / 400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heavy", [False, True])
 @pytest.mark.parametrize("count", [8, 30, 120])
 def test_ordinary_windows_are_hardly_ever_unusual(count, heavy):

@@ -101,6 +101,7 @@ def day(request):
     return images, table(images)
 
 
+@pytest.mark.slow
 def test_each_part_of_a_quiet_day_is_quiet(day):
     _, known = day
     reference = known.rows(slice(0, REFERENCE))

@@ -358,6 +358,7 @@ def test_a_decision_survives_strict_json(judge, ordinary):
     assert load(DriftDecision, json.loads(text)) == decision
 
 
+@pytest.mark.slow
 def test_scenes_by_day_are_ok_and_by_night_are_drift(judge, accepted_scenes, day_scenes, night_scenes):
     assert judge(day_scenes, accepted_scenes).state is DriftState.OK
     night = judge(night_scenes, accepted_scenes)

@@ -12,6 +12,8 @@ from components.monitoring.drift.tables import DriftTable
 from components.monitoring.report.evidently_report import write_evidently
 from components.monitoring.report.evidently_workspace import add_to_workspace
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 5, 1, 22, tzinfo=UTC)
 
 

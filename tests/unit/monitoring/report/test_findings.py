@@ -171,6 +171,7 @@ def test_the_trend_remembers_measured_accuracy_and_no_estimate(tmp_path, write_r
         assert found.trend[-1].accuracy == told and found.accuracy is accuracy
 
 
+@pytest.mark.slow
 def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, ordinary):
     rng, classes = np.random.default_rng(3), np.full(100, 3)
     usual = ordinary(200, seed=1, embedding=list(rng.normal(size=(200, 8))))

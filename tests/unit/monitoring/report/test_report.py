@@ -64,6 +64,7 @@ def report(tmp_path, write_run, ordinary):
     return write
 
 
+@pytest.mark.slow
 def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, ordinary):
     done = report(ordinary(100, seed=2, brightness=np.full(100, 20.0), prediction_top_class=np.full(100, 9)), failed=3)
     folder = done.html.parent
@@ -96,6 +97,7 @@ def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, or
         assert scores[column] == pytest.approx((share, 1))
 
 
+@pytest.mark.slow
 def test_gaps_constants_and_many_rows_are_reported(tmp_path, write_run, ordinary):
     many = 12_000
     gaps = np.where(np.arange(many) % 10 < 7, np.nan, 0.9)
