@@ -17,6 +17,7 @@ from typing import Any
 from components.files import sha256_json
 from components.images.sources import list_images
 from components.inference.batch.run import run_batch
+from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shards import work_root
 from components.runs import DETECTIONS, FILES, IMAGES
 from flows.tasks.predict import Served
@@ -49,14 +50,9 @@ class Batch:
         served = self.served
         run_batch(
             list_images(str(self.images)),
-            artifact=served.artifact,
-            backend=served.backend,
-            model=served.label,
-            output=self.output,
-            threads=1,
-            decode_threads=1,
-            batch=2,
-            shard_images=SHARD,
+            served.variant,
+            self.output,
+            settings=BatchSettings(threads=1, decode_threads=1, batch=2, shard_images=SHARD),
         )
         if count is not None:
             count.value = changes

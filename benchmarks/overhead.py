@@ -14,10 +14,10 @@ import numpy as np
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.contracts import ModelArtifact
+from components.contracts import ModelArtifact, Variant
 from components.datasets.scenes import write_classification_dataset, write_detection_dataset
 from components.images.sources import ImageSource, list_images
-from components.inference.batch.spread import Spread
+from components.inference.batch.settings import BatchSettings, Spread
 from components.training import ClassifierTraining, train_classifier
 from flows.runtime.server import prefect_api
 from flows.runtime.settings import Settings
@@ -74,10 +74,12 @@ def _shards(folder: Path) -> dict[str, float]:
     def run(size: int, spread: Spread | None) -> float:
         return _seconds(
             lambda: run_batch(
-                sources, artifact=artifact, backend="onnxruntime", model="tiny/1", threads=1, batch=1,
-                decode_threads=1, shard_images=size, output=folder / f"out-{next(names)}", spread=spread,
+                sources,
+                Variant("tiny/1", artifact, "onnxruntime"),
+                folder / f"out-{next(names)}",
+                settings=BatchSettings(threads=1, batch=1, decode_threads=1, shard_images=size, spread=spread),
             )
-        )  # fmt: skip
+        )
 
     def added_ms(spread: Spread | None) -> float:
         run(SHARDS, spread)  # the first pays for what is loaded

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import Image, Subject, scratch
+from components.contracts import Variant
 from components.images.reading import read_image
 from components.images.sources import list_images
 from components.images.statistics import image_statistics
-from components.inference import run_batch
+from components.inference import BatchSettings, run_batch
 
 ROUNDS, CALLS, BAR, SHARE_BAR = 15, 4, 10, 0.10
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "china.jpg", "flower.jpg")
@@ -117,12 +118,9 @@ def share_of_inference(folder: Path, subject: Subject, images: list[Path]) -> di
     def infer(number: int) -> int:
         run_batch(
             sources,
-            artifact=subject.source,
-            backend="onnxruntime",
-            model="digits/1",
-            output=folder / f"run{number}",
-            threads=1,
-            decode_threads=1,
+            Variant("digits/1", subject.source, "onnxruntime"),
+            folder / f"run{number}",
+            settings=BatchSettings(threads=1, decode_threads=1),
         )
         return len(sources)
 

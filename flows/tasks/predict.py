@@ -24,8 +24,8 @@ from flows.runtime.settings import Settings
 if TYPE_CHECKING:
     from model_registry import Registry
 from components.errors import UnavailableError
+from components.inference.batch.settings import Spread
 from components.inference.batch.shards import Shard
-from components.inference.batch.spread import Spread
 
 _log = logging.getLogger(__name__)
 
@@ -58,24 +58,21 @@ class Served:
             FovealError: as `run_batch` does.
         """
         from components.inference.batch.run import run_batch
+        from components.inference.batch.settings import BatchSettings
         from flows.tasks.predict import on_cluster
 
         settings = Settings.from_environment()
         _log.debug("%s: %d images by %s on %s, %s", self.label, len(sources), self.backend, self.target.device, output)
         with on_cluster(settings.dask) as spread:
+            artifact = _shared(self.artifact, settings) if spread else self.artifact
             return run_batch(
                 sources,
-                artifact=_shared(self.artifact, settings) if spread else self.artifact,
-                backend=self.backend,
-                device=self.target.device,
-                threads=self.target.threads,
-                model=self.label,
-                output=output,
-                confidence=self.thresholds.confidence,
-                iou=self.thresholds.iou,
+                replace(self.variant, artifact=artifact),
+                output,
+                settings=BatchSettings(
+                    device=self.target.device, threads=self.target.threads, keep_going=self.keep_going, spread=spread
+                ),
                 progress=progress,
-                spread=spread,
-                keep_going=self.keep_going,
                 resumed=lambda done, total: note([f"goes on after {done} of {total} images, which a run had finished"]),
             )
 

@@ -13,14 +13,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from components.contracts import BATCH, InferenceRun, ModelArtifact
-from components.errors import ConfigError, DatasetError, OutageError
+from components.contracts import InferenceRun, Variant
+from components.errors import DatasetError, OutageError
 from components.files import replacing, sha256_json
 from components.images.sources import ImageSource, fingerprint
 from components.images.statistics import STATISTICS_RECIPE
-from components.inference.batch.shard_worker import Progress, engine_fault
+from components.inference.batch.settings import BatchSettings
+from components.inference.batch.shard_worker import Progress, engine_fault, provenance_of
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
-from components.inference.batch.spread import ShardJob, Spread
+from components.inference.batch.spread import ShardJob
 from components.inference.batch.tables import table_schemas
 from components.inference.lock import exclusive
 from components.runs import check_replaceable, finished_run, write_run
@@ -31,21 +32,11 @@ LAYOUT = 2  # raise when the tables' columns or their meaning change: earlier re
 
 def run_batch(
     sources: Sequence[ImageSource],
-    *,
-    artifact: ModelArtifact,
-    backend: str,
-    model: str,
+    model: Variant,
     output: Path,
-    device: str = "cpu",
-    threads: int = 0,
-    batch: int = BATCH,
-    decode_threads: int | None = None,
-    confidence: float = 0.25,
-    iou: float = 0.7,
+    *,
+    settings: BatchSettings | None = None,
     progress: Progress | None = None,
-    shard_images: int = 256,
-    spread: Spread | None = None,
-    keep_going: bool = False,
     resumed: Progress | None = None,
 ) -> InferenceRun:
     """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
@@ -61,21 +52,11 @@ def run_batch(
 
     Arguments:
         sources: the images, as `components.images.sources.list_images` names them.
-        artifact: the model.
-        backend: name of what runs it.
-        model: name and version for the tables, e.g. ``"digits/3"``.
+        model: the file on its backend with its thresholds, and its name and version for the tables, e.g.
+            ``"digits/3"``.
         output: folder to write; it may not exist, be empty or hold an earlier run.
-        device: as the backend calls it.
-        threads: of the engine; 0 is all cores.
-        batch: images per engine call.
-        decode_threads: threads that read and fit images while the engine works; None is one per core, at most 8.
-        confidence: smallest score of a detection.
-        iou: overlap above which the weaker of two detections of a class is dropped.
+        settings: how the work is done.
         progress: called in this thread as ``progress(done, total)``, in images.
-        shard_images: images per shard: what a killed run may lose.
-        spread: has the shards done elsewhere, by processes that see the same files; None does them here.
-        keep_going: a host that does not answer costs its own images, as long as others do; see
-            `components.images.places`. Such a run is made again when it is asked for again.
         resumed: called once as ``resumed(done, total)``, in images, where a run that was killed is picked up.
 
     Raises:
@@ -84,15 +65,14 @@ def run_batch(
         DatasetError: two sources have one image id.
         ModelError: the engine is at fault, not an image: it fails on everything it is given.
     """
-    _check_positive(batch=batch, shard_images=shard_images, decode_threads=decode_threads)
+    settings = settings or BatchSettings()
     _check_ids(sources)
-    task = task_for(artifact.spec, confidence=confidence, iou=iou)
-    provenance = {"model": model, "artifact_sha256": artifact.sha256, "backend": backend}
-    settings = {
-        **provenance, "device": device, "confidence": confidence, "iou": iou,
+    task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
+    shaping = {
+        **provenance_of(model), "device": settings.device, "confidence": model.confidence, "iou": model.iou,
         "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
     }  # fmt: skip
-    key = sha256_json([settings, asdict(artifact.spec), [fingerprint(source) for source in sources]])
+    key = sha256_json([shaping, asdict(model.artifact.spec), [fingerprint(source) for source in sources]])
     output = Path(output).resolve()
     with exclusive(output), _disk_named(output):
         if (finished := finished_run(output, key)) and not finished.unreachable:
@@ -100,20 +80,17 @@ def run_batch(
             return finished
         check_replaceable(output)
         work = WorkFolder(output, key, table_schemas(task))
-        shards = plan_shards(len(sources), shard_images)
+        shards = plan_shards(len(sources), settings.shard_images)
         if todo := [shard for shard in shards if not work.holds(shard)]:
-            job = ShardJob(
-                tuple(sources), artifact, backend, device, threads, confidence, iou,
-                provenance, output, key, batch, decode_threads, keep_going,
-            )  # fmt: skip
+            job = ShardJob(tuple(sources), model, replace(settings, spread=None), output, key)
             if resumed and len(todo) < len(shards):
                 resumed(len(sources) - sum(map(len, todo)), len(sources))
-            if spread is None:
+            if settings.spread is None:
                 job.finish(todo, progress)
             else:
                 work.prepare()
-                job.hand_out(todo, spread, progress)
-        return _publish(work, shards, InferenceRun(output, model, 0, (), 0.0, STATISTICS_RECIPE), key, settings)
+                job.hand_out(todo, settings.spread, progress)
+        return _publish(work, shards, InferenceRun(output, model.name, 0, (), 0.0, STATISTICS_RECIPE), key, shaping)
 
 
 @contextmanager
@@ -125,12 +102,6 @@ def _disk_named(output: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
             raise OSError(error.errno, os.strerror(error.errno), str(output)) from error
         raise
-
-
-def _check_positive(**counts: int | None) -> None:
-    for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} of at least 1", found=str(value))
 
 
 def _check_ids(sources: Sequence[ImageSource]) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from components.backends import Session
-from components.contracts import FailedImage
+from components.contracts import FailedImage, Variant
 from components.errors import ModelError
 from components.images.places import Places
 from components.images.sources import ImageSource
+from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder
 from components.inference.batch.tables import Row, detection_rows, image_rows
 from components.inference.engine import Outcome, describe, predict_inputs
@@ -39,6 +39,11 @@ def engine_fault(error: str, failed: int) -> ModelError:
     )
 
 
+def provenance_of(model: Variant) -> dict[str, str]:
+    """What is the same in all rows of a run."""
+    return {"model": model.name, "artifact_sha256": model.artifact.sha256, "backend": model.backend}
+
+
 class ShardWorker:
     """Finishes shards: reads and fits images on threads of its own while the engine works in this one.
 
@@ -46,11 +51,9 @@ class ShardWorker:
         session: the open model.
         task: what its inputs and outputs mean.
         work: where finished shards are kept.
+        model: what was opened.
         places: which hosts and mounts answer.
-        provenance: what is the same in all rows.
-        batch: images per engine call.
-        decode_threads: None is one per core, at most 8.
-        embedding: which of the model's outputs is the embedding, or None.
+        settings: how the work is done.
     """
 
     def __init__(
@@ -59,15 +62,13 @@ class ShardWorker:
         task: VisionTask,
         work: WorkFolder,
         *,
+        model: Variant,
         places: Places,
-        provenance: Mapping[str, Any],
-        batch: int,
-        decode_threads: int | None,
-        embedding: int | None,
+        settings: BatchSettings,
     ) -> None:
         self._session, self._task, self._work, self._places = session, task, work, places
-        self._provenance, self._batch, self._embedding = provenance, batch, embedding
-        self._decode_threads = decode_threads or min(os.cpu_count() or 1, MAX_DECODE_THREADS)
+        self._provenance, self._batch, self._embedding = provenance_of(model), settings.batch, model.artifact.embedding
+        self._decode_threads = settings.decode_threads or min(os.cpu_count() or 1, MAX_DECODE_THREADS)
         self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
 
     def finish(self, sources: Sequence[ImageSource], todo: Sequence[Shard], progress: Progress | None) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.backends import get_backend
-from components.contracts import ModelArtifact
+from components.contracts import Variant
 from components.images.places import Places
 from components.images.sources import ImageSource
+from components.inference.batch.settings import BatchSettings, Spread
 from components.inference.batch.shard_worker import Progress, ShardWorker
 from components.inference.batch.shards import Shard, WorkFolder
 from components.inference.batch.tables import table_schemas
 from components.vision import task_for
-
-Spread = Callable[[Callable[[Shard], None], Sequence[Shard]], Iterable[Shard]]
-"""Calls a function for every shard, anywhere, in any order; yields each shard once it is finished."""
 
 _kept = threading.local()  # the run whose shards this thread does, and its open engine: opening may take seconds
 
@@ -32,18 +29,10 @@ class ShardJob:
     """
 
     sources: tuple[ImageSource, ...]
-    artifact: ModelArtifact
-    backend: str
-    device: str
-    threads: int
-    confidence: float
-    iou: float
-    provenance: Mapping[str, Any]
+    model: Variant
+    settings: BatchSettings
     output: Path
     key: str
-    batch: int
-    decode_threads: int | None
-    keep_going: bool
 
     def finish(self, todo: Sequence[Shard], progress: Progress | None = None) -> None:
         """Do shards in this process.
@@ -56,17 +45,17 @@ class ShardJob:
 
     @contextmanager
     def _open(self) -> Iterator[ShardWorker]:
-        task = task_for(self.artifact.spec, confidence=self.confidence, iou=self.iou)
-        with get_backend(self.backend).open(self.artifact, device=self.device, threads=self.threads) as session:
+        model, settings = self.model, self.settings
+        task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
+        backend = get_backend(model.backend)
+        with backend.open(model.artifact, device=settings.device, threads=settings.threads) as session:
             yield ShardWorker(
                 session,
                 task,
                 WorkFolder(self.output, self.key, table_schemas(task)),
-                places=Places((source.uri for source in self.sources), keep_going=self.keep_going),
-                provenance=self.provenance,
-                batch=self.batch,
-                decode_threads=self.decode_threads,
-                embedding=self.artifact.embedding,
+                model=model,
+                places=Places((source.uri for source in self.sources), keep_going=settings.keep_going),
+                settings=settings,
             )
 
     def hand_out(self, todo: Sequence[Shard], spread: Spread, progress: Progress | None = None) -> None:
@@ -83,7 +72,7 @@ class ShardJob:
 
     def finish_one(self, shard: Shard) -> None:
         """Do one shard in this process; the engine stays open for this thread's next shard of the same run."""
-        run = (self.key, self.output, self.threads, self.batch, self.decode_threads, self.keep_going)
+        run = (self.key, self.output, self.settings)
         if getattr(_kept, "run", None) != run:
             _let_go()
             _kept.opened = ExitStack()

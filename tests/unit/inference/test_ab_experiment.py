@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.contracts import AbMode
+from components.contracts import AbMode, Variant
 from components.errors import ConfigError, DatasetError
 from components.images.sources import ImageSource, list_images
-from components.inference import Arm, Design, Experiment, run_batch
+from components.inference import Arm, BatchSettings, Design, Experiment, run_batch
 from components.inference.ab.split import assign_arm
 
 DESIGN = Design("digits/1, sha256 1", "digits/2, sha256 2", AbMode.SHADOW, 0.5, "salt", 0.02, True, None)
@@ -22,11 +22,9 @@ def run(experiment, detector, arm, kill=False):
 
     return run_batch(
         experiment.sources(arm),
-        artifact=detector,
-        backend="onnxruntime",
-        threads=1,
-        model="digits/1",
-        output=experiment.output(arm),
+        Variant("digits/1", detector, "onnxruntime"),
+        experiment.output(arm),
+        settings=BatchSettings(threads=1),
         progress=progress,
     )
 

@@ -7,9 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from components.contracts import Variant
 from components.errors import OutageError, UnavailableError
 from components.images.sources import ImageSource
-from components.inference import run_batch
+from components.inference import BatchSettings, run_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -49,8 +50,8 @@ def run(store, detector, output):
 
 
 def run_over(images, detector, output, **more):
-    options = {"backend": "onnxruntime", "model": "colours/1", "threads": 1, "batch": 2, "shard_images": 2}
-    return run_batch(images, artifact=detector, output=output, decode_threads=1, **options, **more)
+    settings = BatchSettings(threads=1, batch=2, shard_images=2, decode_threads=1, **more)
+    return run_batch(images, Variant("colours/1", detector, "onnxruntime"), output, settings=settings)
 
 
 def test_an_outage_stops_the_run_writes_no_image_off_and_the_next_run_fetches_only_what_is_left(

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.backends import get_backend
-from components.contracts import InferenceRun
+from components.contracts import InferenceRun, Variant
 from components.errors import ConfigError, DatasetError, ModelError, UnavailableError
 from components.files import sha256_file
 from components.images.reading import read_image
 from components.images.sources import ImageSource, list_images
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
-from components.inference import run_batch
+from components.inference import BatchSettings, run_batch
 from components.inference.lock import exclusive
 from components.runs import load_run
 from components.vision import task_for
@@ -27,9 +27,14 @@ VOLATILE = ["decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "pre
 
 
 def run(source, artifact, output, **changes) -> InferenceRun:
-    options = {"backend": "onnxruntime", "model": "colours/1", "threads": 1, "batch": 3, "shard_images": 4, **changes}
+    options = {"backend": "onnxruntime", "name": "colours/1", "threads": 1, "batch": 3, "shard_images": 4, **changes}
+    model, listeners = (
+        {name: options.pop(name) for name in names if name in options}
+        for names in (("name", "backend", "confidence", "iou"), ("progress", "resumed"))
+    )
     sources = source if isinstance(source, tuple | list) else list_images(source)
-    return run_batch(sources, artifact=artifact, output=output, **options)
+    settings = BatchSettings(**options)
+    return run_batch(sources, Variant(artifact=artifact, **model), output, settings=settings, **listeners)
 
 
 def tables(run: InferenceRun) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -219,14 +224,15 @@ import os, signal, sys
 from pathlib import Path
 from components.backends import describe_onnx
 from components.images.sources import list_images
-from components.inference import run_batch
+from components.contracts import Variant
+from components.inference import BatchSettings, run_batch
 
 photos, model, output, last = sys.argv[1:]
 def progress(done, total):
     if done >= int(last):
         os.kill(os.getpid(), signal.SIGKILL)
-run_batch(list_images(photos), artifact=describe_onnx(Path(model)), output=Path(output), backend="onnxruntime",
-          model="colours/1", threads=1, batch=3, shard_images=4, progress=progress)
+run_batch(list_images(photos), Variant("colours/1", describe_onnx(Path(model)), "onnxruntime"), Path(output),
+          settings=BatchSettings(threads=1, batch=3, shard_images=4), progress=progress)
 """
 
 
@@ -325,7 +331,7 @@ def test_a_finished_run_that_lost_a_table_is_made_again(photos, detector, tmp_pa
         pd.testing.assert_frame_equal(a, b)
 
 
-@pytest.mark.parametrize("change", [{"confidence": 0.9}, {"iou": 0.1}, {"model": "colours/2"}, {"backend": "openvino"}])
+@pytest.mark.parametrize("change", [{"confidence": 0.9}, {"iou": 0.1}, {"name": "colours/2"}, {"backend": "openvino"}])
 def test_another_setting_makes_the_run_anew(photos, detector, tmp_path, change):
     run(photos, detector, tmp_path / "out")
     stamp = (tmp_path / "out" / "run.json").stat().st_mtime_ns

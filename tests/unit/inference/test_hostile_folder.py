@@ -23,11 +23,13 @@ from pathlib import Path
 from components.backends import describe_onnx
 from components.benchmark.worker import peak_rss_mb
 from components.images.sources import list_images
-from components.inference import run_batch
+from components.contracts import Variant
+from components.inference import BatchSettings, run_batch
 
 folder, model, output = map(Path, sys.argv[1:])
-options = {"backend": "onnxruntime", "model": "colours/1", "threads": 1, "decode_threads": 2}
-run = run_batch(list_images(folder), artifact=describe_onnx(model), output=output, **options)
+settings = BatchSettings(threads=1, decode_threads=2)
+model = Variant("colours/1", describe_onnx(model), "onnxruntime")
+run = run_batch(list_images(folder), model, output, settings=settings)
 print(json.dumps({"processed": run.processed, "failed": len(run.failures), "peak_mb": peak_rss_mb()}))
 """
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import Budget, Precision, Target
+from components.contracts import Budget, Precision, Target, Variant
 from components.errors import ModelError, UnavailableError
 from components.images.sources import list_images
-from components.inference import run_batch
+from components.inference import BatchSettings, run_batch
 from flows.config.release import Thresholds
 from flows.tasks.predict import Served, on_cluster
 
@@ -20,12 +20,10 @@ CPU = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget()
 STEADY = ["image_id", "uri", "status", "sha256", "model"]
 
 
-def run(photos, detector, output, **options):
-    sources = list_images(photos)
-    return run_batch(
-        sources, artifact=detector, backend="onnxruntime", model="colours/1", output=output, threads=1, batch=3,
-        shard_images=4, **options,
-    )  # fmt: skip
+def run(photos, detector, output, spread=None, **listeners):
+    model = Variant("colours/1", detector, "onnxruntime")
+    settings = BatchSettings(threads=1, batch=3, shard_images=4, spread=spread)
+    return run_batch(list_images(photos), model, output, settings=settings, **listeners)
 
 
 def elsewhere(work, shards):
