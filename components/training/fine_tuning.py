@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from components.backends.yolo import forget_places, load_yolo
-from components.contracts import TaskType
-from components.datasets.classes import in_classes_of
 from components.datasets.dataset import load_dataset
 from components.files import replacing
 from components.settings import ComponentSettings
-from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.device import AUTO, training_device
-from components.training.trainers.classifier import ClassifierTraining, measure_classifier, train_classifier
-from components.training.trainers.detector import DetectorTraining, absolute_data, train_detector
+from components.training.trainers import TrainingStep, trainer_of
 from components.training.trainers.trained import TrainedModel
 
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
@@ -82,23 +75,15 @@ def fine_tune(
         FovealError: as `train_detector` and `train_classifier` do.
     """
     asked = training or FineTuning()
-    asked = asked.model_copy(update={"device": training_device(asked.device)})
-    same: dict[str, Any] = {
-        name: getattr(asked, name) for name in ("epochs", "learning_rate", "batch", "device", "seed")
-    }
+    step = TrainingStep(
+        start_from, data, image_size, asked.model_copy(update={"device": training_device(asked.device)}), trust
+    )
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
-        if load_dataset(data, "train").task is TaskType.DETECT:
-            detector = DetectorTraining(image_size=image_size, augment=False, **same)
-            trained = train_detector(
-                data, folder, training=detector, start_from=start_from, trust=trust, progress=progress
-            )
-            metrics = _blend_detectors(start_from, trained.checkpoint, asked, blended, data, image_size)
-        else:
-            classifier = ClassifierTraining(image_size=image_size, **same)
-            trained = train_classifier(data, folder, training=classifier, start_from=start_from, progress=progress)
-            metrics = _blend_classifiers(start_from, trained.checkpoint, asked, blended, data)
-        decides = next(name for name in ("map50_95", "top1") if name in metrics)
+        trainer = trainer_of(load_dataset(data, "train").task)
+        trained = trainer.train(step, folder, progress)
+        metrics = trainer.blend(step, trained.checkpoint, blended)
+        decides = trainer.metric
         if trained.metrics[decides] > metrics[decides] + _WORTH:
             blended, metrics = trained.checkpoint, trained.metrics
         with replacing(output) as aside:
@@ -106,35 +91,3 @@ def fine_tune(
             shutil.copy(blended, aside / "model.pt")
             shutil.copy(trained.curve, aside / "curve.csv")
     return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
-
-
-def _blend_detectors(
-    before: Path, after: Path, asked: FineTuning, output: Path, data: Path, image_size: int
-) -> dict[str, float]:
-    old, new = load_yolo(before, trust=True), load_yolo(after, trust=True)
-    new.model.float().load_state_dict(_between(old.model.float().state_dict(), new.model.state_dict(), asked.blend))
-    new.save(str(output))
-    forget_places(output)
-    with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
-        settings = {"imgsz": image_size, "batch": asked.batch, "device": asked.device, "workers": 0, "plots": False}
-        file = str(absolute_data(data, Path(scratch)))
-        with contextlib.redirect_stdout(io.StringIO()):
-            found = new.val(data=file, project=scratch, name="run", verbose=False, **settings).box
-    return {"map50_95": float(found.map), "map50": float(found.map50)}
-
-
-def _blend_classifiers(before: Path, after: Path, asked: FineTuning, output: Path, data: Path) -> dict[str, float]:
-    old, new = load_checkpoint(before), load_checkpoint(after)
-    new["network"].load_state_dict(_between(old["state_dict"], new["state_dict"], asked.blend))
-    val = in_classes_of(load_dataset(data, "val"), new["class_names"])
-    metrics = measure_classifier(new["network"], val, new["image_size"], asked.batch)
-    about = {name: new[name] for name in ("architecture", "class_names", "image_size")}
-    save_checkpoint(output, new["network"], **about, metrics=metrics)
-    return metrics
-
-
-def _between(old: Mapping[str, Any], new: Mapping[str, Any], share: float) -> dict[str, Any]:
-    """Tensors on the way from old to new; what is counted, such as the batches seen, is the new one's."""
-    return {
-        name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor for name, tensor in new.items()
-    }

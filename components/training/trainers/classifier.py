@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from components.errors import ConfigError, DatasetError, IncompatibleError, Unav
 from components.files import replacing
 from components.images.reading import read_image
 from components.training.checkpoint import MEAN, STD, build_network, load_checkpoint, save_checkpoint
+from components.training.trainers import Progress, TrainingStep, between
 from components.training.trainers.augmentation import augment
 from components.training.trainers.trained import TrainedModel
 from components.vision.fit import fit_image
@@ -259,3 +260,24 @@ def _write_curve(path: Path, rows: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+
+
+class ClassifierTrainer:
+    """Fine-tunes Foveal's own classifier checkpoints; see `Trainer`."""
+
+    metric: ClassVar[str] = "top1"
+
+    @staticmethod
+    def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:
+        settings = ClassifierTraining(image_size=step.image_size, **step.common())
+        return train_classifier(step.data, output, training=settings, start_from=step.start_from, progress=progress)
+
+    @staticmethod
+    def blend(step: TrainingStep, trained: Path, output: Path) -> dict[str, float]:
+        old, new = load_checkpoint(step.start_from), load_checkpoint(trained)
+        new["network"].load_state_dict(between(old["state_dict"], new["state_dict"], step.settings.blend))
+        val = in_classes_of(load_dataset(step.data, "val"), new["class_names"])
+        metrics = measure_classifier(new["network"], val, new["image_size"], step.settings.batch)
+        about = {name: new[name] for name in ("architecture", "class_names", "image_size")}
+        save_checkpoint(output, new["network"], **about, metrics=metrics)
+        return metrics

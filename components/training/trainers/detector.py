@@ -10,10 +10,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -25,9 +24,8 @@ from components.datasets.yolo_layout import read_description, split_images, spli
 from components.documents import read_yaml
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import replacing
+from components.training.trainers import Progress, TrainingStep, between
 from components.training.trainers.trained import TrainedModel
-
-Progress = Callable[[int, int], None]
 
 _STRIDE = 32  # Ultralytics would round another image size up without being asked
 
@@ -269,3 +267,32 @@ def _write_curve(results: Path, target: Path) -> None:
         writer = csv.DictWriter(sink, wanted.values())
         writer.writeheader()
         writer.writerows({new: row.get(old, "") for old, new in wanted.items()} for row in rows)
+
+
+class DetectorTrainer:
+    """Fine-tunes Ultralytics checkpoints; see `Trainer`."""
+
+    metric: ClassVar[str] = "map50_95"
+
+    @staticmethod
+    def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:
+        settings = DetectorTraining(image_size=step.image_size, augment=False, **step.common())
+        return train_detector(
+            step.data, output, training=settings, start_from=step.start_from, trust=step.trust, progress=progress
+        )
+
+    @staticmethod
+    def blend(step: TrainingStep, trained: Path, output: Path) -> dict[str, float]:
+        old, new = load_yolo(step.start_from, trust=True), load_yolo(trained, trust=True)
+        weights = between(old.model.float().state_dict(), new.model.state_dict(), step.settings.blend)
+        new.model.float().load_state_dict(weights)
+        new.save(str(output))
+        forget_places(output)
+        with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
+            about = {"imgsz": step.image_size, "batch": step.settings.batch, "device": step.settings.device}
+            file = str(absolute_data(step.data, Path(scratch)))
+            with contextlib.redirect_stdout(io.StringIO()):
+                found = new.val(
+                    data=file, project=scratch, name="run", verbose=False, workers=0, plots=False, **about
+                ).box
+        return {"map50_95": float(found.map), "map50": float(found.map50)}
