@@ -16,6 +16,8 @@ import torch
 from components.backends.yolo import forget_places, import_ultralytics, load_yolo
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 
+pytestmark = pytest.mark.slow
+
 MODEL = Path(__file__).parents[3] / "flows" / "assets" / "digits.pt"
 SETTINGS = """
 import os

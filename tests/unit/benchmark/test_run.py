@@ -29,6 +29,8 @@ from components.contracts import (
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
 
+pytestmark = pytest.mark.slow
+
 ONNXRUNTIME = Target(
     "test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(p95_ms=1000, size_mb=5, max_accuracy_drop=0.01)
 )

@@ -47,6 +47,7 @@ def earlier_matches(looks: Fingerprints) -> list[int | None]:
     return [looks.same_as(row, rows < row) for row in rows.tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mood", ["day", "night"])
 def test_copies_are_found_and_other_scenes_over_the_same_photographs_are_not(tmp_path, mood):
     originals, count = scenes(mood, 70), 14

@@ -36,6 +36,8 @@ from components.evaluation import EvaluationSet, GatePolicy, run_gates
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Cost, Side
 
+pytestmark = pytest.mark.slow
+
 TARGET = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(size_mb=5, max_accuracy_drop=0.01))
 LOADED = Check("bundle", None, None, Verdict.PASS, "it answered")
 LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_images=10, rounds=7, calls=19)

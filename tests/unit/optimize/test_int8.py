@@ -8,6 +8,8 @@ from components.contracts import Head, Precision
 from components.errors import PassError
 from components.optimize import PassContext, get_pass
 
+pytestmark = pytest.mark.slow
+
 
 def _scores(output, artifact):
     """All scores in ascending order: equal ones may come in any order from an end-to-end detector."""
@@ -15,7 +17,6 @@ def _scores(output, artifact):
     return np.sort((output[..., 4] if end_to_end else output[:, 4:]).ravel())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["int8", "int8_conv"])
 @pytest.mark.parametrize("detector", ["yolo11", "yolo26"])
 def test_a_detectors_scores_survive_int8_alike_on_both_cpu_backends(name, detector, photos, tmp_path, request):

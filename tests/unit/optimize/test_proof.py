@@ -23,6 +23,8 @@ from components.vision import task_for
 from components.vision.agreement import agreement
 from tests.conftest import MODEL
 
+pytestmark = pytest.mark.slow
+
 
 def _images(count=3, size=32, seed=5):
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
@@ -140,7 +142,6 @@ def test_a_batch_axis_that_holds_for_two_images_is_proved_at_the_largest_batch(w
     assert open_model(path, workdir=tmp_path / "eight", images=images, batch=8).inputs[0].shape[0] == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("kind", ["vit", "swin"])
 def test_transformers_of_a_fixed_batch_give_what_the_file_gives(kind, batch, tmp_path):

@@ -17,6 +17,8 @@ from components.images.reading import read_image
 from components.optimize import PassContext, get_pass, open_model
 from components.vision import task_for
 
+pytestmark = pytest.mark.slow
+
 MODEL = Path(flows.__file__).parent / "assets" / "digits.pt"
 
 
@@ -61,7 +63,6 @@ def test_boxes_at_a_rectangle_are_those_of_plain_predict(size, zoom, scenes, yol
         np.testing.assert_array_equal(ours.class_ids, theirs.cls.numpy())
 
 
-@pytest.mark.slow
 def test_integers_are_calibrated_at_the_rectangle(scenes, tmp_path):
     artifact = open_model(MODEL, image_size=(256, 320), trust_pickle=True, workdir=tmp_path)
     task = task_for(artifact.spec)

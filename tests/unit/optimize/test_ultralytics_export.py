@@ -7,6 +7,8 @@ from components.errors import ModelError
 from components.optimize.meaning import Fitting
 from components.optimize.opening.ultralytics_export import stated_by_metadata
 
+pytestmark = pytest.mark.slow
+
 
 def test_text_and_plain_values_say_the_same():
     text = {"task": "detect", "names": "{10: 'k', 2: 'b'}", "imgsz": "[320, 640]"}

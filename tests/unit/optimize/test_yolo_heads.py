@@ -17,6 +17,8 @@ from components.vision import task_for
 from components.vision.agreement import agreement
 from tests.unit.optimize.conftest import write_yolo
 
+pytestmark = pytest.mark.slow
+
 CONFIDENCE = 0.05
 
 

@@ -15,6 +15,8 @@ from components.package import is_bundle, write_bundle
 from flows.tasks.gates import golden_split
 from tests.conftest import foveal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -60,7 +62,6 @@ def test_a_bundle_is_told_from_a_folder_of_data(detector_bundle: Bundle, data):
     assert not is_bundle(data) and not is_bundle(data / "none")
 
 
-@pytest.mark.slow
 def test_a_folder_of_data_is_no_model_and_both_that_were_looked_for_are_named(data, tmp_path):
     for model, words in (("parts", "no model of that name, and no bundle at"), ("parts/", "SHA256SUMS: missing")):
         done = foveal("predict", model, data, "--output", tmp_path / "out", root=tmp_path / "home", cwd=tmp_path)

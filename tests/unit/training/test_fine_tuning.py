@@ -11,6 +11,8 @@ from components.training import ClassifierTraining, FineTuning, fine_tune, train
 from components.training.checkpoint import load_checkpoint
 from tests.conftest import MODEL
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("blend", [0.0, -0.1, 1.1])
 def test_a_blend_outside_its_range_is_refused(blend):

@@ -3,6 +3,8 @@ import pytest
 from components.errors import ConfigError, DatasetError, ModelError, UntrustedModelError
 from components.training import DetectorTraining, train_detector
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "wrong",

@@ -8,6 +8,8 @@ from components.contracts import Detections, Fit, Head, TaskType, VisionSpec
 from components.vision.fit import fit_image
 from components.vision.tasks.detect import Detect
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 128)
 IMAGE_SIZES = [(150, 240), (240, 150), (60, 200), (333, 97), (96, 128), (31, 47)]
 

@@ -8,6 +8,8 @@ from flows.config.retrain import RetrainConfig
 from flows.reporting.retraining import RetrainSummary
 from flows.tasks import retrain as attempts
 
+pytestmark = pytest.mark.slow
+
 CHAMPION = ModelVersion("digits", 1, "run")
 
 
@@ -35,7 +37,6 @@ def test_one_retraining_of_a_model_is_in_flight():
         assert again
 
 
-@pytest.mark.slow
 def test_a_killed_retraining_is_no_longer_in_flight():
     script = (
         "import os\nfrom flows.tasks import retrain as attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"

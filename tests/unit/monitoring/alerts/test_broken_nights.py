@@ -12,6 +12,8 @@ from components.monitoring.alerts.health import check_health
 from components.monitoring.drift.tables import joined, read_reference, read_window
 from components.vision import task_for
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = images_schema(task_for(VisionSpec(TaskType.DETECT, ("a", "b"), (320, 320), Fit.LETTERBOX, Head.YOLO)))
 WIDTH = 6
 

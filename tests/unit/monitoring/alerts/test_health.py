@@ -139,6 +139,7 @@ def test_a_time_range_of_the_store_is_a_run_like_any_other(kept, tmp_path):
         stored_run(store, "digits", 3, tmp_path / "none", start=MONDAY + timedelta(days=9))
 
 
+@pytest.mark.slow
 def test_a_model_that_became_slow_is_slow_until_it_is_as_fast_as_before(kept, tmp_path):
     store, book, told = MonitoringStore(tmp_path / "store"), AlertStore(), []
     path = build_reference(kept(300, seed=1), tmp_path / "reference.parquet")

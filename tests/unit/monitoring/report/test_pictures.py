@@ -14,6 +14,8 @@ from components.monitoring.drift.tables import DriftTable
 from components.monitoring.report.pictures import drift_scores, representatives
 from components.monitoring.store.pictures import picture_of, reference_pictures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
@@ -62,7 +64,6 @@ def test_the_images_that_drifted_stand_beside_accepted_ones(tmp_path, write_run,
     assert set(galleries["Reference"]) <= set(scenes.accepted["image_id"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("place", "condition"), [(0, "day"), (1, "night")])
 def test_of_several_conditions_the_pictures_are_those_of_the_nearest(tmp_path, write_run, scenes, place, condition):
     runs = [write_run(known) for known in scenes.known]
