@@ -21,7 +21,7 @@ from components.datasets.dataset import load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.evaluation import AbPlan, judge
 from components.inference import InferencePipeline, Shadowed, ShadowPipeline
-from components.optimize.opening.source import open_model
+from components.optimize.opening.source import ModelOptions, open_model
 from components.statistics.fixed_size import PILOT
 from components.vision.image_score import score_image
 from flows.config.demo import MODEL
@@ -172,7 +172,7 @@ def real_runs(scenes: int) -> tuple[bool, list[str]]:
     with scratch() as name:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=replace(SceneCounts(), train=1, validation=scenes))
-        shipped = open_model(MODEL, trust_pickle=True, workdir=folder / "work")
+        shipped = open_model(MODEL, ModelOptions(trust_pickle=True), workdir=folder / "work")
         worse, rows = shadow(shipped, damaged(shipped, folder / "damaged"), data)
         same, _ = shadow(shipped, shipped, data)
     first = stopped_at(rows, AbPlan(DELTA, sequential=True))

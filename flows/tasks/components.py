@@ -44,7 +44,7 @@ from flows.tasks.steps import Images, Split, step, workplace
 from model_registry import RELEASE, Grounds, Registry, Release
 
 if TYPE_CHECKING:
-    from components.optimize import Fitting
+    from components.optimize import Fitting, ModelOptions
     from components.vision.input_shape import InputShape
 
 _SIZES_READ = 1000  # images whose headers are read for the shape of the input
@@ -56,13 +56,24 @@ def open_model(model: ModelInput, calibration: Split, calibration_images: int, b
     """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
     from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
-    from components.optimize import Normalisation
     from components.optimize import open_model as open_source
 
-    given = model.normalisation
     dataset = load_dataset(calibration.data, calibration.name)
     return open_source(
         model.path,
+        options_of(model),
+        workdir=workplace(),
+        images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
+        batch=batch,
+    )
+
+
+def options_of(model: ModelInput) -> ModelOptions:
+    """What is said of a model, in the words of `components.optimize`."""
+    from components.optimize import ModelOptions, Normalisation
+
+    given = model.normalisation
+    return ModelOptions(
         task=model.task,
         class_names=model.class_names,
         image_size=model.input_size,
@@ -72,9 +83,6 @@ def open_model(model: ModelInput, calibration: Split, calibration_images: int, b
         output=model.output,
         end_to_end=model.end_to_end,
         trust_pickle=model.trust_pickle,
-        workdir=workplace(),
-        images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
-        batch=batch,
     )
 
 
@@ -107,9 +115,7 @@ def check_baseline(
 
     def framework(some: Sequence[LabelledImage]) -> list[Prediction] | None:
         pixels = [read_image(image.path) for image in some]
-        return framework_predictions(
-            model.path, source.spec, pixels, trust=model.trust_pickle, end_to_end=model.end_to_end, **limits
-        )
+        return framework_predictions(model.path, source.spec, pixels, options_of(model), **limits)
 
     return check(source, mixed, framework=framework, **limits)
 
