@@ -16,7 +16,7 @@ import numpy.typing as npt
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.backends import describe_onnx, save_onnx
-from components.contracts import AbResult, AbVerdict, ModelArtifact
+from components.contracts import AbResult, AbVerdict, ModelArtifact, Variant
 from components.datasets.dataset import load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.evaluation import AbPlan, judge
@@ -155,7 +155,7 @@ def shadow(a: ModelArtifact, b: ModelArtifact, data: Path) -> tuple[AbResult, Ro
     """Every scene through both, A answering; the verdict of the records."""
     records: list[Shadowed] = []
     images = load_dataset(data, "val").images
-    one, other = (InferencePipeline.open([artifact], backend="onnxruntime") for artifact in (a, b))
+    one, other = (InferencePipeline.open([Variant(artifact.path.name, artifact, "onnxruntime")]) for artifact in (a, b))
     with ShadowPipeline(one, other, record=records.append) as pipeline:
         for image in images:
             pipeline.predict(image.path, image_id=image.image_id)

@@ -18,7 +18,7 @@ from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.evaluation import Exam, GatePolicy
 from components.evaluation.gate_rules import Evidence, judge
 from components.evaluation.gates import examine
-from components.evaluation.interleaved import Ratio, Side, hold_contest
+from components.evaluation.interleaved import Ratio, Side, Timing, hold_contest
 
 POOL = SceneCounts(train=1, calibration=1, validation=450, golden=1, day=1, night=450, next_night=1)
 TRIES, DRAWN = 100, 150  # in all; images of each set
@@ -131,10 +131,7 @@ def _race(
         Variant("digits/2", artifact, backend),
         [exam.dataset.images for exam in pool],
         target=challengers.target(),
-        decided=lambda _: True,
-        rounds=7,
-        calls=19,
-        timeout_s=600,
+        timing=Timing(7, 19, lambda _: True),
         progress=lambda what, done, total: None,
     )
     assert before is not None  # noqa: S101 - a champion was given

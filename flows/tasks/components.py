@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.benchmark.settings import BenchmarkSettings
 from components.contracts import (
     BenchmarkReport,
     Bundle,
@@ -36,7 +37,7 @@ from components.files import is_whole, replacing, sha256_json, sha256_path
 from components.images.names import local_uri
 from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore
-from flows.config.release import BenchmarkInput, FitInput, ModelInput, Thresholds
+from flows.config.release import FitInput, ModelInput, Thresholds
 from flows.reporting.progress import advance, ask
 from flows.runtime.settings import Settings
 from flows.tasks.predict import Served
@@ -172,7 +173,7 @@ def optimize(
 
 @step("benchmark", sure=lambda report: not _noisy(report))
 def benchmark(
-    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkSettings
 ) -> BenchmarkReport:
     """Measure every variant on every backend of the target in one interleaved run, and choose."""
     from components.benchmark import run_benchmark
@@ -184,9 +185,7 @@ def benchmark(
         variants,
         target=target,
         dataset=load_dataset(validation.data, validation.name),
-        rounds=settings.rounds,
-        calls=settings.calls,
-        batch=settings.batch,
+        settings=settings,
         progress=advance,
     )
     write_json(workplace() / "benchmark.json", dump(report))
@@ -200,7 +199,7 @@ def _noisy(report: BenchmarkReport) -> bool:
 
 
 def measure(
-    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkSettings
 ) -> BenchmarkReport:
     """Measure every variant and choose; what a busy machine measured is decided on by a person, if there is one."""
     effort = settings.model_copy(update={"accept_noise": False})  # measuring does not depend on it
