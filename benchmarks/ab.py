@@ -16,12 +16,12 @@ import numpy.typing as npt
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
 from components.backends import describe_onnx, save_onnx
-from components.contracts import AbResult, AbVerdict, ModelArtifact
+from components.contracts import AbResult, AbVerdict, ModelArtifact, Variant
 from components.datasets.dataset import load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.evaluation import AbPlan, evaluate_ab
 from components.inference import InferencePipeline, Shadowed, ShadowPipeline
-from components.optimize.opening.source import open_model
+from components.optimize.opening.source import ModelOptions, open_model
 from components.statistics.fixed_size import PILOT
 from components.vision.image_score import score_image
 from flows.config.demo import MODEL
@@ -155,7 +155,7 @@ def shadow(a: ModelArtifact, b: ModelArtifact, data: Path) -> tuple[AbResult, Ro
     """Every scene through both, A answering; the verdict of the records."""
     records: list[Shadowed] = []
     images = load_dataset(data, "val").images
-    one, other = (InferencePipeline.open([artifact], backend="onnxruntime") for artifact in (a, b))
+    one, other = (InferencePipeline.open([Variant(artifact.path.name, artifact, "onnxruntime")]) for artifact in (a, b))
     with ShadowPipeline(one, other, record=records.append) as pipeline:
         for image in images:
             pipeline.predict(image.path, image_id=image.image_id)
@@ -172,7 +172,7 @@ def real_runs(scenes: int) -> tuple[bool, list[str]]:
     with scratch() as name:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=replace(SceneCounts(), train=1, validation=scenes))
-        shipped = open_model(MODEL, trust_pickle=True, workdir=folder / "work")
+        shipped = open_model(MODEL, ModelOptions(trust_pickle=True), workdir=folder / "work")
         worse, rows = shadow(shipped, damaged(shipped, folder / "damaged"), data)
         same, _ = shadow(shipped, shipped, data)
     first = stopped_at(rows, AbPlan(DELTA, sequential=True))

@@ -19,7 +19,7 @@ from benchmarks.scenes import (
     write_scenes,
 )
 from benchmarks.subject import scratch
-from components.monitoring.drift.calibration import AlarmRate, measure_false_alarms
+from components.monitoring.drift.calibration import AlarmRate, WindowDraws, measure_false_alarms
 from components.monitoring.drift.tables import DriftTable, read_window
 
 SIZES = (100, 200, 1000)
@@ -58,7 +58,9 @@ def _rate(setting: _Setting, fresh: list[DriftTable], images: int, windows: int)
     """Over the references of all seeds."""
     draw = Mixture(fresh, setting.mix)
     rates = [
-        measure_false_alarms(one, draw, images=images, windows=windows, successive=setting.successive, seed=seed)
+        measure_false_alarms(
+            one, draw, WindowDraws(images=images, windows=windows, seed=seed), successive=setting.successive
+        )
         for one, seed in zip(setting.references, SEEDS, strict=True)
     ]
     means = {

@@ -26,7 +26,7 @@ from components.contracts import (
     Target,
 )
 from components.files import sha256_file
-from components.optimize import open_model
+from components.optimize import ModelOptions, open_model
 from components.package import write_bundle
 from components.package.manifest import MANIFEST, MODEL, list_files
 from components.package.run_template import SUMS
@@ -45,7 +45,7 @@ def target() -> Target:
 
 def shipped(folder: Path, image_size: int | None = None) -> ModelArtifact:
     """The shipped detector in FP32 ONNX."""
-    return open_model(CHECKPOINT, trust_pickle=True, image_size=image_size, workdir=folder)
+    return open_model(CHECKPOINT, ModelOptions(trust_pickle=True, image_size=image_size), workdir=folder)
 
 
 def packed(artifact: ModelArtifact, folder: Path, golden: Sequence[Path], hashes: dict[str, str]) -> Bundle:
@@ -63,7 +63,7 @@ def shuffled_labels(data: Path, folder: Path) -> ModelArtifact:
     shuffled = _shuffled(data, folder / "data")
     training = DetectorTraining(epochs=1, learning_rate=0.002, extra=(("mosaic", 0.0),))
     trained = train_detector(shuffled, folder / "trained", training=training, start_from=CHECKPOINT, trust=True)
-    return open_model(trained.checkpoint, trust_pickle=True, workdir=folder / "exported")
+    return open_model(trained.checkpoint, ModelOptions(trust_pickle=True), workdir=folder / "exported")
 
 
 def _shuffled(data: Path, folder: Path) -> Path:

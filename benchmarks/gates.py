@@ -13,7 +13,7 @@ from benchmarks.subject import scratch
 from components.contracts import Bundle, Gate, GateReport, Verdict
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.scenes import CLASS_NAMES, SceneCounts, write_detection_dataset
-from components.evaluation import EvaluationSet, run_gates
+from components.evaluation import EvaluationSet, GateInputs, run_gates
 from flows.tasks.gates import golden_hash, load_and_query
 from flows.tasks.predict import read_bundle
 
@@ -90,12 +90,12 @@ def gated(champion: Bundle, challenger: Bundle, golden: LabelledDataset) -> Gate
     return run_gates(
         read_bundle(champion.folder, "digits/1").variant,
         read_bundle(challenger.folder, "digits/2").variant,
-        golden=EvaluationSet(golden),
-        recent=None,
-        golden_sha256_of_champion=golden_hash(champion.folder, "val"),
-        require_improvement=False,
-        target=challengers.target(),
-        smoke=lambda: load_and_query(challenger.folder, queries),
+        GateInputs(
+            golden=EvaluationSet(golden),
+            target=challengers.target(),
+            smoke=lambda: load_and_query(challenger.folder, queries),
+            golden_sha256_of_champion=golden_hash(champion.folder, "val"),
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.evaluation import EvaluationSet, GatePolicy
 from components.evaluation.gate_rules import Evidence, evaluate_gates
 from components.evaluation.gates import examine
-from components.evaluation.interleaved import Ratio, Side, measure_both
+from components.evaluation.interleaved import Ratio, Side, Timing, measure_both
 
 POOL = SceneCounts(train=1, calibration=1, validation=450, golden=1, day=1, night=450, next_night=1)
 TRIES, DRAWN = 100, 150  # in all; images of each set
@@ -133,10 +133,7 @@ def _race(
         Variant("digits/2", artifact, backend),
         [evaluation_set.dataset.images for evaluation_set in pool],
         target=challengers.target(),
-        decided=lambda _: True,
-        rounds=7,
-        calls=19,
-        timeout_s=600,
+        timing=Timing(7, 19, lambda _: True),
         progress=lambda what, done, total: None,
     )
     assert before is not None  # noqa: S101 - a champion was given

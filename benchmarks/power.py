@@ -13,7 +13,7 @@ from benchmarks.scenes import BATCHES, damaged, predicted, shipped, taught, writ
 from benchmarks.subject import scratch
 from components.images.corruptions import CORRUPTIONS, SEVERITIES
 from components.images.sources import list_images
-from components.monitoring.drift.calibration import AlarmPower, draw_from, measure_power
+from components.monitoring.drift.calibration import AlarmPower, Damage, WindowDraws, draw_from, measure_power
 from components.monitoring.drift.tables import read_window
 from components.statistics.intervals import wilson
 
@@ -79,10 +79,8 @@ def _rows(folder: Path, images: int) -> Iterator[_Row]:
                     reference,
                     draw_from(clean),
                     draw_from(table),
-                    kind=kind,
-                    severity=severity,
-                    contamination=share,
-                    windows=windows if _judged(severity, share) else SHOWN_WINDOWS,
+                    Damage(kind, severity, share),
+                    WindowDraws(windows=windows if _judged(severity, share) else SHOWN_WINDOWS),
                 )
                 yield _Row(name, power)
 

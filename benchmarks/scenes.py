@@ -18,7 +18,7 @@ from components.images.reading import read_image
 from components.images.sources import ImageSource, list_images
 from components.monitoring.drift.tables import HELD_OUT, DriftTable, joined, read_window
 from components.monitoring.drift.tolerance import learn_tolerances
-from components.optimize.opening.source import open_model
+from components.optimize.opening.source import ModelOptions, open_model
 from components.targets import load_target
 from flows.config.demo import MODEL
 from flows.config.release import Thresholds
@@ -32,7 +32,7 @@ CONCENTRATION = 5.0  # of the mixes of photographs in them
 
 def shipped(folder: Path) -> Predict:
     """Batch inference with the shipped detector, FP32 on onnxruntime."""
-    artifact = open_model(MODEL, trust_pickle=True, workdir=folder / "model")
+    artifact = open_model(MODEL, ModelOptions(trust_pickle=True), workdir=folder / "model")
     target: Target = load_target("workstation")
     return Served(artifact, "onnxruntime", target, "digits/1", Thresholds()).run
 

@@ -14,7 +14,7 @@ from components.contracts import Detections, ModelArtifact
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.scenes import write_detection_dataset
 from components.images.reading import read_image
-from components.optimize.opening.source import open_model
+from components.optimize.opening.source import ModelOptions, open_model
 from flows.config.demo import COUNTS, MODEL
 
 Image = npt.NDArray[np.uint8]
@@ -30,7 +30,7 @@ class Subject:
     def __init__(self, folder: Path) -> None:
         self.data = write_detection_dataset(folder / "digits", counts=COUNTS)
         self.workdir = folder / "work"
-        self.source: ModelArtifact = open_model(MODEL, trust_pickle=True, workdir=self.workdir)
+        self.source: ModelArtifact = open_model(MODEL, ModelOptions(trust_pickle=True), workdir=self.workdir)
         self.image_size = self.source.spec.input_size[0]
         self.yolo: Any = load_yolo(MODEL, trust=True)
         self.dataset: LabelledDataset = load_dataset(self.data, "val")

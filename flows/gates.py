@@ -12,7 +12,7 @@ from flows.config.gates import GatesConfig
 from flows.reporting.gates import publish_gates
 from flows.reporting.outcome import concluded
 from flows.tasks import components as tasks
-from flows.tasks.gates import gates, golden_hash, golden_split
+from flows.tasks.gates import GateData, gates, golden_hash, golden_split
 from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
 
@@ -42,11 +42,8 @@ def check_gates(config: GatesConfig) -> GateReport:
             served_as(champion),
             served_as(challenger),
             challenger.bundle,
-            golden,
-            recent,
-            golden_sha256_of_champion=golden_hash(champion.bundle, golden.name),
-            require_improvement=recent is not None,
-            settings=config.gates,
+            GateData(golden, golden_hash(champion.bundle, golden.name), recent, recent is not None),
+            config.gates,
         )
     publish_gates(report)
     return report

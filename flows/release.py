@@ -29,7 +29,7 @@ from flows.config.release import ReleaseConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.progress import note
-from flows.reporting.summary import ReleaseSummary
+from flows.reporting.summary import ReleaseSummary, Window
 from flows.runtime import trusted_checkpoints as trust
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
@@ -143,4 +143,5 @@ def _conclude(
     if run and drift:
         parts |= {"predictions": run.folder, "drift": drift.html.parent}
     folder = tasks.keep(Settings.from_environment().releases / version.name / str(version.version), parts)
-    return ReleaseSummary.of(version, report, gates, run, drift, folder=folder, archive=folder / bundle.archive.name)
+    window = Window.of(run, drift, folder) if run and drift else None
+    return ReleaseSummary.of(version, report, gates, window, folder=folder, archive=folder / bundle.archive.name)

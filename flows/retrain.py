@@ -117,11 +117,13 @@ def _challenge(
         champion.served,
         served_as(made),
         made.bundle,
-        champion.golden,
-        Split(dataset.data, "recent") if dataset.images.get("recent") else None,
-        golden_sha256_of_champion=gating.golden_hash(champion.model.bundle, champion.golden.name),
-        require_improvement=config.requires_improvement,
-        settings=config.gates,
+        gating.GateData(
+            champion.golden,
+            gating.golden_hash(champion.model.bundle, champion.golden.name),
+            Split(dataset.data, "recent") if dataset.images.get("recent") else None,
+            config.requires_improvement,
+        ),
+        config.gates,
     )
     publish_gates(report)
     if report.to_measure_again:

@@ -32,7 +32,7 @@ def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: 
         if path:
             client.log_artifact(run_id, str(path), f"windows/{step:04d}")
     client.log_dict(run_id, dump(report.decision), f"windows/{step:04d}/decision.json")
-    runs.log_metrics(client, run_id, _metrics(report.decision), step=step)
+    runs.log_metrics(client, run_id, _metrics(report.decision), runs.MetricContext(step))
     client.set_tag(run_id, "state", report.decision.state.value)
     client.set_tag(run_id, "reasons", "; ".join(report.decision.reasons)[:5000])
     client.set_tag(run_id, key, str(step))  # last: a window that failed half way is logged again under its number

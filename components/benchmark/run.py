@@ -10,12 +10,13 @@ from components.backends import free_batch
 from components.benchmark.plan import plan_variants
 from components.benchmark.report import build_report, noise_of
 from components.benchmark.selection import is_busy
+from components.benchmark.settings import BenchmarkSettings
 from components.benchmark.variant_run import Progress, VariantRun, open_variants, predict, time_rounds
 from components.benchmark.worker_client import Worker
-from components.contracts import BATCH, BenchmarkReport, LabelledImage, ModelArtifact, Target
+from components.contracts import BenchmarkReport, LabelledImage, ModelArtifact, Target
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset
-from components.errors import ConfigError, DatasetError, ModelError
+from components.errors import DatasetError, ModelError
 
 MAX_LOOKS = 3
 
@@ -33,13 +34,9 @@ def run_benchmark(
     *,
     target: Target,
     dataset: LabelledImages,
-    rounds: int = 7,
-    calls: int = 20,
-    batch: int = BATCH,
+    settings: BenchmarkSettings | None = None,
     progress: Progress | None = None,
-    seed: int = 0,
     timeout_s: float = 600.0,
-    accept_noise: bool = False,
 ) -> BenchmarkReport:
     """Measure artifact × backend, each in a process of its own, and choose what ships on the target.
 
@@ -53,22 +50,18 @@ def run_benchmark(
         target: backends, device, threads and limits.
         dataset: labelled images; the accuracy is measured on all of them, the latency on a few. The classes of a
             `LabelledDataset` are matched by name, those of other images by id.
-        rounds: at least 6 for an interval.
-        calls: timed calls at batch 1 per variant and round; rounds × calls must reach 130 for a p95.
-        batch: images per call for the throughput; 1 where a model's batch is fixed.
+        settings: how long to measure; rounds × calls must reach 130 for a p95, and the batch is 1 where a model's is
+            fixed.
         progress: called with what is being done, how much of it is done, and out of how much.
-        seed: of the order of turns.
         timeout_s: a worker that has not answered by then is ended; predictions get as much per 64 images.
-        accept_noise: compare speeds even where the noise floor is above 30 %; else the baseline ships then if it can.
 
     Raises:
-        ConfigError: a count below 1, or backends that run none of the artifacts.
+        ConfigError: backends that run none of the artifacts.
         DatasetError: the dataset has no images.
         IncompatibleError: it is labelled with classes that the model does not know.
         ModelError: there is no FP32 artifact, or no variant could be measured.
     """
-    if min(rounds, calls, batch) < 1:
-        raise ConfigError("rounds, calls and batch of 1 or more", found=f"{rounds}, {calls} and {batch}")
+    settings = settings or BenchmarkSettings()
     if not dataset.images:
         raise DatasetError("labelled images to measure on", found="none")
     if isinstance(dataset, LabelledDataset) and artifacts:
@@ -77,12 +70,12 @@ def run_benchmark(
     variants = plan_variants(artifacts, target)
     with ExitStack() as stack:
         *trials, twin = [
-            VariantRun(variant, batch if free_batch(variant.artifact) else 1, stack.enter_context(Worker()))
+            VariantRun(variant, settings.batch if free_batch(variant.artifact) else 1, stack.enter_context(Worker()))
             for variant in (*variants, variants[0])
         ]
         open_variants([*trials, twin], target, dataset.images, timeout_s, advance)
         for look in range(MAX_LOOKS):
-            time_rounds([*trials, twin], rounds, calls, seed + look, timeout_s, advance)
+            time_rounds([*trials, twin], settings.rounds, settings.calls, look, timeout_s, advance)
             if not is_busy(noise_of(trials[0], twin)):
                 break
         twin.worker.close()
@@ -90,7 +83,7 @@ def run_benchmark(
     if all(trial.error for trial in trials):
         found = "; ".join(f"{trial.variant.name}: {trial.error}" for trial in trials)
         raise ModelError("at least one variant that can be measured", found=found)
-    return build_report(trials, twin, target, dataset.images, accept_noise=accept_noise)
+    return build_report(trials, twin, target, dataset.images, accept_noise=settings.accept_noise)
 
 
 def _predict_all(

@@ -21,7 +21,7 @@ from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates, latency_verdict
-from components.evaluation.interleaved import Cost, Ratio, Side, measure_both
+from components.evaluation.interleaved import Cost, Ratio, Side, Timing, measure_both
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for
 from components.vision.image_score import score_image, shown_at
@@ -56,18 +56,34 @@ class EvaluationSet:
         return [image.truth for image in self.dataset.images]
 
 
+@dataclass(frozen=True, eq=False)
+class GateInputs:
+    """What the gates look at beside the two models.
+
+    Arguments:
+        golden: the frozen set.
+        target: device and threads for both models, and the limits that the challenger must keep besides.
+        smoke: loads and queries the challenger's bundle as whoever deploys it would.
+        recent: labelled images since the drift, or None.
+        golden_sha256_of_champion: content hash of the golden set that the champion was released with; another one than
+            that of `golden`, or None, and the golden gate is not evaluated.
+        require_improvement: drift was the cause: on recent images the challenger must be better.
+    """
+
+    golden: EvaluationSet
+    target: Target
+    smoke: Callable[[], Check]
+    recent: EvaluationSet | None = None
+    golden_sha256_of_champion: str | None = None
+    require_improvement: bool = False
+
+
 def run_gates(
     champion: Variant | None,
     challenger: Variant,
+    inputs: GateInputs,
     *,
-    golden: EvaluationSet,
-    recent: EvaluationSet | None,
-    golden_sha256_of_champion: str | None,
-    require_improvement: bool,
-    target: Target,
-    smoke: Callable[[], Check],
     policy: GatePolicy | None = None,
-    timeout_s: float = 600.0,
     progress: Progress | None = None,
 ) -> GateReport:
     """Run every gate; a contender that cannot be run leaves its gates `not_evaluated`, and nothing is promoted.
@@ -75,26 +91,21 @@ def run_gates(
     Arguments:
         champion: what is in production, or None: then no gate that compares is evaluated.
         challenger: what is to take its place.
-        golden: the frozen set.
-        recent: labelled images since the drift, or None.
-        golden_sha256_of_champion: content hash of the golden set that the champion was released with; another one than
-            that of `golden`, or None, and the golden gate is not evaluated.
-        require_improvement: drift was the cause: on recent images the challenger must be better.
-        target: device and threads for both, and the limits that the challenger must keep besides.
-        smoke: loads and queries the challenger's bundle as whoever deploys it would.
-        policy: limits and effort.
-        timeout_s: a worker that has not answered by then is ended.
+        inputs: images, target and the challenger's bundle.
+        policy: limits and effort; rounds are repeated up to four times while the latency is undecided.
         progress: called with what is being done, how much of it is done, and out of how much.
 
     Raises:
         IncompatibleError: the two models differ in task or class names, or images show other classes; in which order
             the names are does not matter.
     """
-    policy = policy or GatePolicy()
+    policy, target = policy or GatePolicy(), inputs.target
     spec = challenger.artifact.spec
     _require_alike(spec, champion.artifact.spec if champion else spec)
-    exams = [_in_classes_of(evaluation_set, spec) for evaluation_set in (golden, recent) if evaluation_set]
-    bundle = _try(smoke)
+    exams = [
+        _in_classes_of(evaluation_set, spec) for evaluation_set in (inputs.golden, inputs.recent) if evaluation_set
+    ]
+    bundle = _try(inputs.smoke)
 
     def decided(ratio: Ratio) -> bool:
         return latency_verdict(ratio, policy.latency_increase) is not Verdict.UNDECIDED
@@ -104,19 +115,17 @@ def run_gates(
         challenger,
         [evaluation_set.dataset.images for evaluation_set in exams],
         target=target,
-        decided=decided,
-        rounds=policy.rounds,
-        calls=policy.calls,
-        timeout_s=timeout_s,
+        timing=Timing(policy.rounds, policy.calls, decided),
         progress=progress or (lambda what, done, total: None),
     )
     if champion and before:
         before = _renumbered(before, champion.artifact.spec, spec)
     examined = [examine(evaluation_set, before, after, spec, k) for k, evaluation_set in enumerate(exams)]
-    examined[0] = _frozen(examined[0], golden.dataset.sha256, golden_sha256_of_champion if champion else None)
+    known = inputs.golden_sha256_of_champion if champion else None
+    examined[0] = _frozen(examined[0], inputs.golden.dataset.sha256, known)
     evidence = Evidence(
         golden=examined[0],
-        recent=examined[1] if recent else None,
+        recent=examined[1] if inputs.recent else None,
         champion=before.cost if before else None,
         challenger=after.cost,
         ratio=ratio,
@@ -124,7 +133,7 @@ def run_gates(
         budget=_budget(after.cost, ratio, target),
         bundle=bundle,
     )
-    gates: tuple[Gate, ...] = evaluate_gates(evidence, policy, require_improvement=require_improvement)
+    gates: tuple[Gate, ...] = evaluate_gates(evidence, policy, require_improvement=inputs.require_improvement)
     return GateReport(champion.name if champion else "", challenger.name, gates)
 
 

@@ -56,37 +56,49 @@ class Side:
     confidence: float = 0.25
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How long two models are timed.
+
+    Arguments:
+        rounds: interleaved rounds of one look.
+        calls: timed calls in each.
+        decided: whether the times measured so far are enough.
+        timeout_s: a worker that has not answered by then is ended.
+    """
+
+    rounds: int
+    calls: int
+    decided: Callable[[Ratio], bool]
+    timeout_s: float = 600.0
+
+
 def measure_both(
     champion: Variant | None,
     challenger: Variant,
     sets: Sequence[Sequence[LabelledImage]],
     *,
     target: Target,
-    decided: Callable[[Ratio], bool],
-    rounds: int,
-    calls: int,
-    timeout_s: float,
+    timing: Timing,
     progress: Progress,
 ) -> tuple[Side | None, Side, Ratio]:
     """Run both, each in a process of its own, and the champion in a second one.
 
-    The processes take short turns in shuffled order, as in a benchmark. While `decided` says no the rounds go on, four
-    times as many at most: a busy machine needs more of them.
+    The processes take short turns in shuffled order, as in a benchmark. While `timing.decided` says no the rounds go
+    on, four times as many at most: a busy machine needs more of them.
 
     Arguments:
         champion: None where there is none.
         challenger: what is compared with it.
         sets: the images that both predict, with the thresholds of evaluation; the first times them, too.
         target: device and threads for both.
-        decided: whether the times measured so far are enough.
-        rounds: interleaved rounds of one look.
-        calls: timed calls in each.
-        timeout_s: a worker that has not answered by then is ended.
+        timing: how long they are timed.
         progress: told what is being done.
 
     Returns:
         The champion's side, the challenger's, and the ratio of their times.
     """
+    timeout_s = timing.timeout_s
     with ExitStack() as stack:
         contenders = [challenger] if champion is None else [challenger, champion, champion]
         trials = [_trial(contender, stack.enter_context(Worker())) for contender in contenders]
@@ -94,9 +106,9 @@ def measure_both(
         ratio = Ratio()
         for look in range(LOOKS):
             if not any(trial.error for trial in trials):
-                time_rounds(trials, rounds, calls, look, timeout_s, progress)
+                time_rounds(trials, timing.rounds, timing.calls, look, timeout_s, progress)
             ratio = _ratio(trials)
-            if decided(ratio):
+            if timing.decided(ratio):
                 break
         for twin in trials[2:]:
             twin.worker.close()

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends import Session, get_backend
-from components.contracts import BATCH, ModelArtifact, Prediction
+from components.contracts import BATCH, Prediction, Variant
 from components.datasets.classes import class_ids, same_classes
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.reading import read_image
@@ -115,13 +115,10 @@ class InferencePipeline:
     @classmethod
     def open(
         cls,
-        artifacts: Sequence[ModelArtifact],
+        models: Sequence[Variant],
         *,
-        backend: str,
         device: str = "cpu",
         threads: int = 0,
-        confidence: float = 0.25,
-        iou: float = 0.7,
         weights: Sequence[float] | None = None,
         combine: Combine | None = None,
         batch: int = BATCH,
@@ -129,12 +126,9 @@ class InferencePipeline:
         """Open models and make a pipeline of them.
 
         Arguments:
-            artifacts: the models.
-            backend: name of what runs them.
-            device: as the backend calls it.
+            models: each a file on its backend, with its thresholds.
+            device: as the backends call it.
             threads: of each engine; 0 is all cores.
-            confidence: detections must score more than this.
-            iou: within one model, of two detections of a class that overlap by more than this the weaker goes.
             weights: of the models; None weighs them alike.
             combine: see the class.
             batch: see the class.
@@ -144,16 +138,16 @@ class InferencePipeline:
             ModelError: a model cannot be opened.
             UnavailableError: the backend or the device is not here.
         """
-        weights = [1.0] * len(artifacts) if weights is None else weights
-        if len(weights) != len(artifacts):
-            raise ConfigError(f"{len(artifacts)} weights for as many models", found=str(len(weights)))
+        weights = [1.0] * len(models) if weights is None else weights
+        if len(weights) != len(models):
+            raise ConfigError(f"{len(models)} weights for as many models", found=str(len(weights)))
         with ExitStack() as opened:
             members = []
-            for artifact, weight in zip(artifacts, weights, strict=True):
-                session = get_backend(backend).open(artifact, device=device, threads=threads)
+            for model, weight in zip(models, weights, strict=True):
+                session = get_backend(model.backend).open(model.artifact, device=device, threads=threads)
                 opened.callback(session.close)
-                task = task_for(artifact.spec, confidence=confidence, iou=iou)
-                members.append(Member(session, task, weight, artifact.path.name))
+                task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
+                members.append(Member(session, task, weight, model.name))
             pipeline = cls(members, combine=combine, batch=batch)
             opened.pop_all()
         return pipeline

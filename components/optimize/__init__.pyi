@@ -1,7 +1,7 @@
 from .context import OptimizationPass, PassContext
 from .meaning import IMAGENET, UNIT, Fitting, Normalisation
 from .opening.framework import framework_predictions
-from .opening.source import open_model
+from .opening.source import ModelOptions, open_model
 from .outputs import require_sound
 from .passes.table import PASSES, get_pass
 from .proof import remarks_on
@@ -13,6 +13,7 @@ __all__ = [
     "RECIPES",
     "UNIT",
     "Fitting",
+    "ModelOptions",
     "Normalisation",
     "OptimizationPass",
     "PassContext",

@@ -1,6 +1,6 @@
-from .dataset_version import SplitNames, compose_dataset
+from .dataset_version import OriginalData, SplitNames, compose_dataset
 from .device import training_device
-from .fine_tuning import FineTuning, fine_tune
+from .fine_tuning import FineTuning, StartingPoint, fine_tune
 from .selection import Selection
 from .trainers.classifier import ClassifierTraining, train_classifier
 from .trainers.detector import DetectorTraining, train_detector
@@ -10,8 +10,10 @@ __all__ = [
     "ClassifierTraining",
     "DetectorTraining",
     "FineTuning",
+    "OriginalData",
     "Selection",
     "SplitNames",
+    "StartingPoint",
     "TrainedModel",
     "compose_dataset",
     "fine_tune",

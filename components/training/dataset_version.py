@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,28 @@ class SplitNames:
     golden: str = "val"
 
 
+@dataclass(frozen=True)
+class OriginalData:
+    """The labelled data of a champion.
+
+    Arguments:
+        data: a YOLO `data.yaml` or an image folder.
+        splits: what its splits are called.
+        class_names: of the champion; index is class id. None keeps the data's own.
+        conditions: parts of its validation split that stay apart, since each is a condition of its own.
+    """
+
+    data: Path
+    splits: SplitNames = field(default_factory=SplitNames)
+    class_names: Sequence[str] | None = None
+    conditions: Sequence[str] = ()
+
+
 def compose_dataset(
-    original: Path,
+    original: OriginalData,
     new: Sequence[LabelledDataset],
     output: Path,
     *,
-    splits: SplitNames | None = None,
-    class_names: Sequence[str] | None = None,
-    conditions: Sequence[str] = (),
     pseudo: Sequence[LabelledImage] = (),
     selection: Selection | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -58,19 +72,16 @@ def compose_dataset(
     """Write the dataset that a retraining learns from and is judged on.
 
     Its splits: `train`; `val`, the original one and the held-out part of the new images; `recent`, that part alone,
-    where there is any; `known_1`, `known_2`, …, the parts of `val` that are in each of `conditions`; `golden`, the
+    where there is any; `known_1`, `known_2`, …, the parts of `val` that are in each of its `conditions`; `golden`, the
     original's byte for byte under its own names; and `calibration`, where the original has one of its own. No image of
     one split is in another by content, but for the parts of `val`, and `golden` where the original's is its validation
     split.
 
     Arguments:
-        original: the dataset of the champion: a YOLO `data.yaml` or an image folder.
+        original: the dataset of the champion.
         new: newly labelled images, those that came earlier first; classes are matched by name.
         output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there
             with all of its images.
-        splits: what the original's splits are called.
-        class_names: of the champion; index is class id. None keeps the original's.
-        conditions: parts of the original's validation split that stay apart, since each is a condition of its own.
         pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for training alone.
         selection: how to choose.
         progress: called with (done, total) while images are looked at.
@@ -80,12 +91,12 @@ def compose_dataset(
         ImageError: an image cannot be read.
         IncompatibleError: new images have another task or unknown classes.
     """
-    splits = splits or SplitNames()
+    source, splits, class_names = original.data, original.splits, original.class_names
     train, val, golden = (
-        _in_order(load_dataset(original, name), class_names) for name in (splits.train, splits.val, splits.golden)
+        _in_order(load_dataset(source, name), class_names) for name in (splits.train, splits.val, splits.golden)
     )
     own = splits.calibration not in (splits.train, splits.val, splits.golden)
-    calibration = _in_order(load_dataset(original, splits.calibration), class_names) if own else None
+    calibration = _in_order(load_dataset(source, splits.calibration), class_names) if own else None
     material = Material(
         golden=golden.images if splits.golden != splits.val else (),
         val=val.images,
@@ -95,7 +106,7 @@ def compose_dataset(
         pseudo=pseudo,
     )
     chosen = choose(material, selection or Selection(), progress)
-    known = [_hashes(load_dataset(original, name, objects=False)) for name in conditions]
+    known = [_hashes(load_dataset(source, name, objects=False)) for name in original.conditions]
     written = _by_split(chosen, known)
     sha256 = _identity(train, golden, written)
     folder = output / sha256
@@ -103,7 +114,7 @@ def compose_dataset(
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
             writer = _YoloWriter if train.task is TaskType.DETECT else _FolderWriter
-            place = writer(original, train, aside).write(written, golden)
+            place = writer(source, train, aside).write(written, golden)
             images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
             described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
             write_json(aside / _RECORD, dump(described))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,14 +43,27 @@ class FineTuning(ComponentSettings):
     seed: ClassVar[int] = 0  # of the sampling
 
 
+@dataclass(frozen=True)
+class StartingPoint:
+    """A checkpoint to continue from.
+
+    Arguments:
+        checkpoint: an Ultralytics `.pt`, or a classifier that `train_classifier` wrote.
+        image_size: side of the square model input in pixels, as the checkpoint was trained with.
+        trust: the user's word that an Ultralytics checkpoint may be unpickled.
+    """
+
+    checkpoint: Path
+    image_size: int
+    trust: bool = False
+
+
 def fine_tune(
-    start_from: Path,
+    start: StartingPoint,
     data: Path,
     output: Path,
     *,
-    image_size: int,
     training: FineTuning | None = None,
-    trust: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedModel:
     """Continue the training of a checkpoint, then go back part of the way to where it started.
@@ -60,12 +74,10 @@ def fine_tune(
     it is not taken.
 
     Arguments:
-        start_from: an Ultralytics `.pt`, or a classifier that `train_classifier` wrote.
+        start: the checkpoint.
         data: a YOLO `data.yaml` or an image folder, with `train` and `val` splits and the classes of the checkpoint.
         output: folder for `model.pt` and `curve.csv`; replaced as a whole when all has succeeded.
-        image_size: side of the square model input in pixels, as the checkpoint was trained with.
         training: how.
-        trust: the user's word that an Ultralytics checkpoint may be unpickled.
         progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
@@ -74,9 +86,10 @@ def fine_tune(
     Raises:
         FovealError: as `train_detector` and `train_classifier` do.
     """
+    start_from, image_size = start.checkpoint, start.image_size
     asked = training or FineTuning()
     step = TrainingStep(
-        start_from, data, image_size, asked.model_copy(update={"device": training_device(asked.device)}), trust
+        start_from, data, image_size, asked.model_copy(update={"device": training_device(asked.device)}), start.trust
     )
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"

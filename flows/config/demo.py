@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.benchmark.settings import BenchmarkSettings
 from components.datasets.scenes import SceneCounts
-from flows.config.release import BenchmarkInput, DataInput, ModelInput, ReleaseConfig
+from flows.config.release import DataInput, ModelInput, ReleaseConfig
 from flows.config.retrain import RetrainConfig, RetrainDataInput
 from flows.runtime.settings import Settings
 
@@ -31,7 +32,7 @@ def release_config(settings: Settings) -> ReleaseConfig:
             calibration_split="calibration",
             golden_split="golden",
         ),
-        benchmark=BenchmarkInput(accept_noise=True),  # a demonstration asks nothing
+        benchmark=BenchmarkSettings(accept_noise=True),  # a demonstration asks nothing
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from components.benchmark.settings import BenchmarkSettings
 from components.contracts import Fit, Interpolation, Output, TaskType
 from components.settings import Parameters, problems
 from flows.config.base import check_address, check_model_name
@@ -154,18 +155,6 @@ class DataInput(Parameters):
     _images = field_validator("images")(lambda value: check_address(value))
 
 
-class BenchmarkInput(Parameters):
-    """How long to measure."""
-
-    rounds: int = Field(7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval.")
-    calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.")
-    batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.")
-    accept_noise: bool = Field(
-        False,
-        description="Compare speeds even in a noise floor above 30 %; else the baseline ships then, if it can.",
-    )
-
-
 class Thresholds(Parameters):
     """What counts as a detection."""
 
@@ -193,7 +182,7 @@ class ReleaseConfig(Parameters):
         "and its bundle reproduces the golden set, a later one when it passes the gates against the champion; "
         "never: it stays challenger.",
     )
-    benchmark: BenchmarkInput = Field(default_factory=BenchmarkInput)
+    benchmark: BenchmarkSettings = Field(default_factory=BenchmarkSettings)
     thresholds: Thresholds = Field(default_factory=Thresholds)
     accept_baseline: bool = Field(
         False,

@@ -122,8 +122,7 @@ class ReleaseSummary:
         version: ModelVersion,
         report: BenchmarkReport,
         gates: GateReport | None,
-        run: InferenceRun | None,
-        drift: DriftReport | None,
+        window: Window | None,
         *,
         folder: Path,
         archive: Path,
@@ -147,7 +146,7 @@ class ReleaseSummary:
             folder,
             archive,
             gates,
-            Window.of(run, drift, folder) if run and drift else None,
+            window,
         )
 
     @property

@@ -20,6 +20,8 @@ from components.monitoring import DriftPolicy, MonitoringStore
 from components.monitoring.drift.calibration import (
     AlarmPower,
     AlarmRate,
+    Damage,
+    WindowDraws,
     draw_from,
     measure_nights,
     measure_power,
@@ -85,7 +87,8 @@ def calibrate(
         if images:
             served = read_bundle(registry.download_bundle(version, folder / "bundle"), label)
             ordinary, few = list_images(images), windows // 10
-            power = power_table(reference, ordinary, served.run, folder, windows=few, damages=damages, policy=policy)
+            draws = WindowDraws(POWER_IMAGES, few, policy)
+            power = power_table(reference, ordinary, served.run, folder, draws, damages)
     return Calibration(label, reference.samples, len(batches), rates, nights, power, POWER_IMAGES)
 
 
@@ -138,9 +141,7 @@ def _false_alarms(
     return tuple(
         split_false_alarms(
             reference,
-            images=size,
-            windows=windows,
-            policy=policy,
+            WindowDraws(size, windows, policy),
             contiguous=contiguous,
             progress=partial(advance, f"{'contiguous ' if contiguous else ''}windows of {size}"),
         )
@@ -154,23 +155,18 @@ def power_table(
     sources: tuple[ImageSource, ...],
     predict: Predict,
     folder: Path,
-    *,
-    windows: int,
+    draws: WindowDraws,
     damages: Sequence[tuple[str, int]] = DAMAGES,
-    contaminations: tuple[float, ...] = CONTAMINATIONS,
-    policy: DriftPolicy | None = None,
 ) -> tuple[AlarmPower, ...]:
-    """Power for kinds and severities of damage.
+    """Power for kinds and severities of damage, in all, 30 % and 10 % of the images of a window.
 
     Arguments:
         reference: what windows are compared with.
         sources: ordinary images; at most 150 are damaged, evenly spread.
         predict: runs the model over images and writes the run to a folder.
         folder: scratch space.
-        windows: to draw for each figure.
+        draws: windows for each figure.
         damages: kinds and severities.
-        contaminations: shares of damaged images in a window.
-        policy: the policy under test.
     """
     step = max(1, -(-len(sources) // MAX_IMAGES))
     chosen = list(sources[::step])
@@ -181,18 +177,8 @@ def power_table(
         damaged = _damaged(chosen, kind, severity, folder / f"{kind}-{severity}")
         table = read_window(predict(damaged, folder / f"{kind}-{severity}-run"))
         found += [
-            measure_power(
-                reference,
-                draw_from(clean),
-                draw_from(table),
-                kind=kind,
-                severity=severity,
-                contamination=share,
-                images=POWER_IMAGES,
-                windows=windows,
-                policy=policy,
-            )
-            for share in contaminations
+            measure_power(reference, draw_from(clean), draw_from(table), Damage(kind, severity, share), draws)
+            for share in CONTAMINATIONS
         ]
     return tuple(found)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.benchmark.settings import BenchmarkSettings
 from components.contracts import (
     BenchmarkReport,
     Bundle,
@@ -35,7 +36,7 @@ from components.files import is_whole, replacing, sha256_json, sha256_path
 from components.images.names import local_uri
 from components.images.sources import ImageSource
 from components.monitoring import MonitoringStore
-from flows.config.release import BenchmarkInput, FitInput, ModelInput, Thresholds
+from flows.config.release import FitInput, ModelInput, Thresholds
 from flows.reporting.progress import advance, ask
 from flows.runtime.settings import Settings
 from flows.tasks.predict import Served
@@ -43,7 +44,7 @@ from flows.tasks.steps import Images, Split, step, working_folder
 from model_registry import RELEASE, Rationale, Registry, Release
 
 if TYPE_CHECKING:
-    from components.optimize import Fitting
+    from components.optimize import Fitting, ModelOptions
     from components.vision.input_shape import InputShape
 
 _SIZES_READ = 1000  # images whose headers are read for the shape of the input
@@ -55,13 +56,24 @@ def open_model(model: ModelInput, calibration: Split, calibration_images: int, b
     """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
     from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
-    from components.optimize import Normalisation
     from components.optimize import open_model as open_source
 
-    given = model.normalisation
     dataset = load_dataset(calibration.data, calibration.name)
     return open_source(
         model.path,
+        options_of(model),
+        workdir=working_folder(),
+        images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
+        batch=batch,
+    )
+
+
+def options_of(model: ModelInput) -> ModelOptions:
+    """What is said of a model, in the words of `components.optimize`."""
+    from components.optimize import ModelOptions, Normalisation
+
+    given = model.normalisation
+    return ModelOptions(
         task=model.task,
         class_names=model.class_names,
         image_size=model.input_size,
@@ -71,9 +83,6 @@ def open_model(model: ModelInput, calibration: Split, calibration_images: int, b
         output=model.output,
         end_to_end=model.end_to_end,
         trust_pickle=model.trust_pickle,
-        workdir=working_folder(),
-        images=(read_image(image.path) for image in evenly(dataset.images, calibration_images)),
-        batch=batch,
     )
 
 
@@ -106,9 +115,7 @@ def check_baseline(
 
     def framework(some: Sequence[LabelledImage]) -> list[Prediction] | None:
         pixels = [read_image(image.path) for image in some]
-        return framework_predictions(
-            model.path, source.spec, pixels, trust=model.trust_pickle, end_to_end=model.end_to_end, **limits
-        )
+        return framework_predictions(model.path, source.spec, pixels, options_of(model), **limits)
 
     return check(source, mixed, framework=framework, **limits)
 
@@ -165,7 +172,7 @@ def optimize(
 
 @step("benchmark", sure=lambda report: not _noisy(report))
 def benchmark(
-    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkSettings
 ) -> BenchmarkReport:
     """Measure every variant on every backend of the target in one interleaved run, and choose."""
     from components.benchmark import run_benchmark
@@ -177,9 +184,7 @@ def benchmark(
         variants,
         target=target,
         dataset=load_dataset(validation.data, validation.name),
-        rounds=settings.rounds,
-        calls=settings.calls,
-        batch=settings.batch,
+        settings=settings,
         progress=advance,
     )
     write_json(working_folder() / "benchmark.json", dump(report))
@@ -193,7 +198,7 @@ def _noisy(report: BenchmarkReport) -> bool:
 
 
 def measure(
-    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkInput
+    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkSettings
 ) -> BenchmarkReport:
     """Measure every variant and choose; what a busy machine measured is decided on by a person, if there is one."""
     effort = settings.model_copy(update={"accept_noise": False})  # measuring does not depend on it

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
-from components.evaluation import EvaluationSet, GatePolicy, run_gates
+from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.files import write_json
 from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
@@ -30,17 +31,26 @@ from model_registry import CHAMPION, RELEASE, Rationale
 QUERIES = 3  # golden images that a bundle is asked about
 
 
+@dataclass(frozen=True)
+class GateData:
+    """Which images decide.
+
+    Arguments:
+        golden: the frozen set.
+        golden_sha256_of_champion: of the golden set that the champion was released with, see `golden_hash`.
+        recent: labelled images since the drift, or None.
+        require_improvement: drift was the cause.
+    """
+
+    golden: Split
+    golden_sha256_of_champion: str | None
+    recent: Split | None = None
+    require_improvement: bool = False
+
+
 @step("gates", sure=lambda report: is_settled(report))
 def gates(
-    champion: Served | None,
-    challenger: Served,
-    bundle: Path,
-    golden: Split,
-    recent: Split | None,
-    *,
-    golden_sha256_of_champion: str | None,
-    require_improvement: bool,
-    settings: GatePolicy,
+    champion: Served | None, challenger: Served, bundle: Path, data: GateData, settings: GatePolicy
 ) -> GateReport:
     """Run every gate of a challenger.
 
@@ -48,23 +58,22 @@ def gates(
         champion: what is in production, or None.
         challenger: what is to take its place.
         bundle: the challenger's, as a folder or a zip.
-        golden: the frozen set.
-        recent: labelled images since the drift, or None.
-        golden_sha256_of_champion: of the golden set that the champion was released with, see `golden_hash`.
-        require_improvement: drift was the cause.
+        data: the images.
         settings: limits and effort.
     """
-    evaluation_set = _evaluation_set(golden, settings.slices)
+    evaluation_set = _evaluation_set(data.golden, settings.slices)
     queries = [image.path for image in tasks.evenly(evaluation_set.dataset.images, QUERIES)]
     report = run_gates(
         champion.variant if champion else None,
         challenger.variant,
-        golden=evaluation_set,
-        recent=_evaluation_set(recent, settings.slices) if recent else None,
-        golden_sha256_of_champion=golden_sha256_of_champion,
-        require_improvement=require_improvement,
-        target=challenger.target,
-        smoke=lambda: load_and_query(bundle, queries),
+        GateInputs(
+            golden=evaluation_set,
+            target=challenger.target,
+            smoke=lambda: load_and_query(bundle, queries),
+            recent=_evaluation_set(data.recent, settings.slices) if data.recent else None,
+            golden_sha256_of_champion=data.golden_sha256_of_champion,
+            require_improvement=data.require_improvement,
+        ),
         policy=settings,
         progress=advance,
     )
@@ -196,11 +205,8 @@ def decide_release(
             served_as(champion),
             challenger,
             bundle,
-            golden,
-            None,
-            golden_sha256_of_champion=golden_hash(champion.bundle, golden.name),
-            require_improvement=False,
-            settings=GatePolicy(),
+            GateData(golden, golden_hash(champion.bundle, golden.name)),
+            GatePolicy(),
         )
     publish_gates(report)
     if report.to_measure_again:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from components.labelling import (
     write_labelled,
 )
 from components.monitoring.store.stored import sound_rows
-from components.training import SplitNames, compose_dataset
+from components.training import OriginalData, compose_dataset
 from flows.config.retrain import RetrainDataInput
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
@@ -33,15 +33,6 @@ from flows.tasks.predict import split_reference
 from flows.tasks.steps import Split, step
 
 _MAX_ROWS = 40_000  # of the latest windows, among which images are chosen
-
-
-@dataclass(frozen=True)
-class Original:
-    """The labelled data of a champion: what its splits are called, and which are each a condition of its own."""
-
-    data: Path
-    splits: SplitNames
-    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +76,7 @@ def ask_for_labels(version: ModelVersion, reference: Path | None, size: int) -> 
 def compose(
     name: str,
     spec: VisionSpec,
-    original: Original,
+    original: OriginalData,
     new: Sequence[Split],
     data: RetrainDataInput,
 ) -> DatasetVersion:
@@ -99,12 +90,9 @@ def compose(
         else ()
     )
     return compose_dataset(
-        original.data,
+        replace(original, class_names=spec.class_names),
         [load_dataset(split.data, split.name, objects=False, only_labelled=True) for split in new],
         folder / "versions",
-        splits=original.splits,
-        class_names=spec.class_names,
-        conditions=original.conditions,
         pseudo=pseudo,
         selection=data,
         progress=lambda done, total: advance("comparing images", done, total),

@@ -167,7 +167,7 @@ def evaluate_window(
 ) -> Evaluation:
     """Decide on a window, and look at its health."""
     from components.monitoring import assess
-    from components.monitoring.alerts.health import check_health
+    from components.monitoring.alerts.health import HealthContext, check_health
     from components.monitoring.drift.tables import read_reference
     from components.monitoring.store.reference import read_labels
     from components.monitoring.store.stored import engine_times, evaluated_windows
@@ -180,10 +180,12 @@ def evaluate_window(
         run,
         read_reference(reference),
         decision,
-        labels=read_labels(reference),
-        accuracy=_accuracy(config, model, run if occasion.alone else _sound(earlier, occasion, decision)),
-        accepted=engine_times(memory, name, number, earlier),
-        summaries=[past.summary for past in earlier if past.accepted],
+        HealthContext(
+            labels=read_labels(reference),
+            accuracy=_accuracy(config, model, run if occasion.alone else _sound(earlier, occasion, decision)),
+            accepted=engine_times(memory, name, number, earlier),
+            summaries=[past.summary for past in earlier if past.accepted],
+        ),
         policy=config.alerts,
     )
     return Evaluation(decision, health, tuple(past.trend_point for past in earlier))
@@ -195,16 +197,19 @@ def report_window(
 ) -> DriftReport:
     """Write the report of a window, here and to Evidently's workspace."""
     from components.monitoring import write_report
+    from components.monitoring.report.findings import ReportContext
 
     return write_report(
         run,
         reference,
         found.decision,
         output,
-        trend=found.trend,
-        checks=found.health.checks,
-        accuracy=found.health.accuracy,
-        at=None if occasion.alone else occasion.at,
+        context=ReportContext(
+            trend=found.trend,
+            checks=found.health.checks,
+            accuracy=found.health.accuracy,
+            at=None if occasion.alone else occasion.at,
+        ),
         workspace=Settings.from_environment().evidently,
     )
 
@@ -221,9 +226,10 @@ def remember_window(model: LoadedModel, occasion: Occasion, found: Evaluation, r
     from components.monitoring.report.report import read_trend_point
     from components.monitoring.store.stored import remember
 
-    version, health = model.version, found.health
-    said = (found.decision, health.summary, read_trend_point(report))
-    remember(store(), version.name, version.version, occasion.key, *said, at=occasion.at, checks=health.checks)
+    version, checks = model.version, {check.name: check.verdict for check in found.health.checks}
+    point = read_trend_point(report)
+    judged = EvaluatedWindow(occasion.key, occasion.at, found.decision, found.health.summary, point, checks)
+    remember(store(), version.name, version.version, judged)
 
 
 @step("commit window", cached=False, retries=5)

@@ -13,7 +13,7 @@ from components.contracts import DatasetVersion, GateReport, LoadedModel, ModelV
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
-from components.training import FineTuning, SplitNames
+from components.training import FineTuning, OriginalData, SplitNames
 from components.training.attempts import OPEN, Attempt, Ending, earliest_next
 from flows.config.base import validate_config
 from flows.config.release import ReleaseConfig
@@ -23,7 +23,6 @@ from flows.reporting.retraining import RetrainSummary
 from flows.runtime.settings import Settings
 from flows.runtime.trusted_checkpoints import require_trusted
 from flows.tasks.components import load_model, registry, store
-from flows.tasks.labelling import Original
 from flows.tasks.predict import Served, served_as
 from flows.tasks.readiness import why_untrainable
 from flows.tasks.steps import Split, step, working_folder
@@ -67,11 +66,11 @@ class Champion:
         return max(self.spec.input_size)
 
     @property
-    def original(self) -> Original:
+    def original(self) -> OriginalData:
         """The labelled data that it was released with."""
         data = self.released.data
         splits = SplitNames(data.train_split, data.validation_split, data.calibration_split, data.golden_split)
-        return Original(data.labelled, splits, tuple(data.conditions or [data.validation_split]))
+        return OriginalData(data.labelled, splits, conditions=tuple(data.conditions or [data.validation_split]))
 
     @property
     def golden(self) -> Split:
@@ -155,15 +154,13 @@ def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path,
 @step("fine-tune")
 def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> Path:
     """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
-    from components.training import fine_tune
+    from components.training import StartingPoint, fine_tune
 
     tuned = fine_tune(
-        source,
+        StartingPoint(source, image_size, trust),
         dataset.data,
         working_folder(),
-        image_size=image_size,
         training=training,
-        trust=trust,
         progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
     )
     return tuned.checkpoint

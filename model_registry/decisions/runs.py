@@ -145,7 +145,7 @@ def _log_pair(record: Record, entry: Entry) -> None:
     pair = paired_metrics(with_gates(record.store, entry))
     for row in record.rows() if pair else ():
         if row.run_id and (values := pair.get(int(row.version))):
-            runs.log_metrics(record.store.client, row.run_id, values, at=entry.at)
+            runs.log_metrics(record.store.client, row.run_id, values, runs.MetricContext(at=entry.at))
 
 
 def _did(decision: Decision) -> str:

@@ -155,7 +155,7 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     role = validation_role(flatten(release.parameters), release.dataset_hashes)
     validation = next((d for d in data if d.role == role), None)
     log_params(client, run_id, {**release_params(release), **_hash_params(release)})
-    log_metrics(client, run_id, release_metrics(release), model_id=model_id, dataset=validation)
+    log_metrics(client, run_id, release_metrics(release), MetricContext(model_id=model_id, dataset=validation))
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
         client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
     if release.reference is not None:
@@ -199,7 +199,7 @@ def log_training(client: Any, run_id: str, parameters: Mapping[str, Any], curve:
                 for name, value in values.items()
                 if value is not None
             }
-            log_metrics(client, run_id, measured, step=step, at=at)
+            log_metrics(client, run_id, measured, MetricContext(step, at))
     client.log_artifact(run_id, str(curve), "training")
 
 
@@ -232,21 +232,32 @@ def log_variants(store: Store, experiment: str, parent: str, release: Release) -
             store.client.set_terminated(run_id, "FAILED")
 
 
-def log_metrics(
-    client: Any,
-    run_id: str,
-    metrics: Mapping[str, float],
-    *,
-    step: int = 0,
-    model_id: str | None = None,
-    dataset: DatasetName | None = None,
-    at: datetime | None = None,
-) -> None:
-    """Log metrics of one moment, by default now, tied to a logged model and to the data that they were measured on."""
+@dataclass(frozen=True)
+class MetricContext:
+    """What metrics belong to.
+
+    Arguments:
+        step: of a training or a series.
+        at: when they were measured; None is now.
+        model_id: of a logged model.
+        dataset: that they were measured on.
+    """
+
+    step: int = 0
+    at: datetime | None = None
+    model_id: str | None = None
+    dataset: DatasetName | None = None
+
+
+def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float], context: MetricContext | None = None) -> None:
+    """Log metrics of one moment, tied to a logged model and to the data that they were measured on."""
     from mlflow.entities import Metric
 
+    context = context or MetricContext()
+    at, dataset = context.at, context.dataset
     now = int((at.timestamp() if at else time.time()) * 1000)
     named = {"dataset_name": dataset.name, "dataset_digest": dataset.digest} if dataset else {}
+    step, model_id = context.step, context.model_id
     client.log_batch(
         run_id, metrics=[Metric(key, value, now, step, model_id=model_id, **named) for key, value in metrics.items()]
     )

@@ -15,7 +15,7 @@ from components.contracts import Detections, LabelledImage
 from components.datasets.dataset import load_dataset
 from components.images.reading import image_size
 from components.monitoring import MonitoringStore
-from components.training import SplitNames
+from components.training import OriginalData, SplitNames
 from components.vision.boxes import iou_matrix
 from flows.cli.main import app
 from flows.config.retrain import RetrainDataInput
@@ -132,7 +132,9 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
     version = labelling.compose.fn(
         "digits",
         model.spec,
-        labelling.Original(released.data / "data.yaml", SplitNames("train", "val", "calibration", "golden"), ("val",)),
+        OriginalData(
+            released.data / "data.yaml", SplitNames("train", "val", "calibration", "golden"), conditions=("val",)
+        ),
         [new],
         RetrainDataInput(pseudo_share=0.1, pseudo_confidence=0.5),
     )

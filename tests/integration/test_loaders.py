@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np, onnx, torch
 from components.backends import get_backend
 from components.contracts import Precision
-from components.optimize import PassContext, make_variants, open_model
+from components.optimize import ModelOptions, PassContext, make_variants, open_model
 from components.optimize.opening.torchscript import TraceTorchScript
 from components.training.checkpoint import build_network, load_checkpoint, save_checkpoint
 
@@ -38,7 +38,7 @@ load_checkpoint(place / "resnet18.pt")
 told = {"task": "classify", "class_names": names, "image_size": 64}
 opened = {}
 for name, about in (("yolov5n.pt", {}), ("resnet18.pt", {}), ("yolov3.pt", told), ("yolo11n.onnx", told)):
-    opened[name] = open_model(place / name, trust_pickle=True, workdir=made / name, **about)
+    opened[name] = open_model(place / name, ModelOptions(trust_pickle=True, **about), workdir=made / name)
     print(name, len(opened[name].spec.class_names))
 
 rng = np.random.default_rng(0)

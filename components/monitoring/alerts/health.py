@@ -49,6 +49,23 @@ class Health:
     accuracy: AccuracyReport | None
 
 
+@dataclass(frozen=True, eq=False)
+class HealthContext:
+    """What is known of a model beside the window.
+
+    Arguments:
+        labels: what is known of the reference's accuracy.
+        accuracy: of the model of late, where labels have come.
+        accepted: what latency is compared with: the rows of earlier windows, a pyarrow.Table each.
+        summaries: what earlier windows in which nothing was amiss are remembered by.
+    """
+
+    labels: ReferenceLabels | None = None
+    accuracy: AccuracyReport | None = None
+    accepted: Sequence[Any] = ()
+    summaries: Sequence[Mapping[str, float]] = ()
+
+
 def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], spec: VisionSpec) -> ReferenceLabels:
     """Measure the held-out runs whose rows become the reference, all together.
 
@@ -95,11 +112,7 @@ def check_health(
     run: InferenceRun,
     reference: DriftTable,
     decision: DriftDecision,
-    *,
-    labels: ReferenceLabels | None = None,
-    accuracy: AccuracyReport | None = None,
-    accepted: Sequence[Any] = (),
-    summaries: Sequence[Mapping[str, float]] = (),
+    context: HealthContext | None = None,
     policy: AlertPolicy | None = None,
 ) -> Health:
     """Everything that may be told about a window, as checks of one kind.
@@ -108,18 +121,18 @@ def check_health(
         run: the window.
         reference: what its images are compared with.
         decision: what the drift policy said.
-        labels: what is known of the reference's accuracy.
-        accuracy: of the model of late, where labels have come.
-        accepted: what latency is compared with: the rows of earlier windows, a pyarrow.Table each.
-        summaries: what earlier windows in which nothing was amiss are remembered by.
+        context: what else is known of the model.
         policy: the limits of the alerts.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    context = context or HealthContext()
+    labels, accepted, summaries = context.labels, context.accepted, context.summaries
+
     rows = pq.read_table(run.images, columns=["status", "inference_ms"])
     window = read_window(run)
-    accuracy = accuracy or _estimated(labels, window)
+    accuracy = context.accuracy or _estimated(labels, window)
     columns = ["status", "inference_ms"]
     before = pa.concat_tables([table.select(columns) for table in accepted]) if accepted else rows.slice(0, 0)
     known = labels.accuracy if labels else None

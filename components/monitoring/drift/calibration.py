@@ -71,6 +71,38 @@ class AlarmPower:
     delay_windows: float | None
 
 
+@dataclass(frozen=True)
+class WindowDraws:
+    """Windows to draw, and the policy that is measured on them.
+
+    Arguments:
+        images: per window.
+        windows: how many; of contiguous ones as many as the reference has, at most.
+        policy: under test; None is the usual one.
+        seed: of the draws.
+    """
+
+    images: int = 200
+    windows: int = 50
+    policy: DriftPolicy | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is done to some images of a window.
+
+    Arguments:
+        kind: what was done, for the table.
+        severity: 1–5, for the table.
+        contamination: share (0–1] of the images that it is done to.
+    """
+
+    kind: str
+    severity: int
+    contamination: float = 1.0
+
+
 def draw_from(table: DriftTable) -> Draw:
     """Windows of a table's rows, drawn without repetition as far as they go."""
 
@@ -83,12 +115,9 @@ def draw_from(table: DriftTable) -> Draw:
 def measure_false_alarms(
     reference: DriftTable,
     draw: Draw,
+    draws: WindowDraws,
     *,
-    images: int,
-    windows: int,
-    policy: DriftPolicy | None = None,
     successive: bool = False,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> AlarmRate:
     """Judge windows in which nothing has changed.
@@ -96,43 +125,35 @@ def measure_false_alarms(
     Arguments:
         reference: what they are compared with.
         draw: gives windows that are as the reference, and not of its rows.
-        images: per window.
-        windows: how many.
-        policy: the policy under test.
+        draws: how many, of what size.
         successive: judge them as one night after the other, and not each on its own.
-        seed: of the draws.
         progress: called as ``progress(done, windows)``.
     """
-    rng = np.random.default_rng(seed)
-    pairs = ((reference, draw(images, rng)) for _ in range(windows))
-    return _rate(pairs, images, windows, policy, progress, successive=successive)
+    rng = np.random.default_rng(draws.seed)
+    pairs = ((reference, draw(draws.images, rng)) for _ in range(draws.windows))
+    return _rate(pairs, draws, progress, successive=successive)
 
 
 def split_false_alarms(
     reference: DriftTable,
+    draws: WindowDraws,
     *,
-    images: int,
-    windows: int,
-    policy: DriftPolicy | None = None,
     contiguous: bool = False,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> AlarmRate:
     """Measure false alarms on a user's own reference: for every window it is split in two, and they are compared.
 
     Arguments:
         reference: at least twice as many rows as a window.
-        images: per window.
-        windows: how many; of contiguous ones as many as the reference has, at most.
-        policy: the policy under test.
+        draws: how many, of what size.
         contiguous: take windows of neighbouring rows, evenly spread, as nights and parts of a day come, instead of
             drawing rows at random.
-        seed: of the draws.
         progress: called as ``progress(done, windows)``.
 
     Raises:
         DatasetError: the reference has fewer than twice as many rows as a window.
     """
+    images, windows = draws.images, draws.windows
     if reference.samples < 2 * images:
         raise DatasetError(
             f"a reference of at least {2 * images} images for windows of {images}",
@@ -145,10 +166,10 @@ def split_false_alarms(
         parts = (rows[start : start + images] for start in starts)
         windows = len(starts)
     else:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(draws.seed)
         parts = (rng.permutation(rows)[:images] for _ in range(windows))
     pairs = ((reference.rows(np.setdiff1d(rows, part)), reference.rows(part)) for part in parts)
-    rate = _rate(pairs, images, windows, policy, progress, successive=False)
+    rate = _rate(pairs, replace(draws, windows=windows), progress, successive=False)
     return replace(rate, contiguous=contiguous)
 
 
@@ -170,7 +191,7 @@ def measure_nights(
             sizes.append(window.samples)
             yield reference, window
 
-    rate = _rate(counted(), 0, total, policy, progress, successive=False)
+    rate = _rate(counted(), WindowDraws(0, total, policy), progress, successive=False)
     return replace(rate, images=int(np.median(sizes)))
 
 
@@ -178,14 +199,8 @@ def measure_power(
     reference: DriftTable,
     clean: Draw,
     damaged: Draw,
-    *,
-    kind: str,
-    severity: int,
-    contamination: float = 1.0,
-    images: int = 200,
-    windows: int = 50,
-    policy: DriftPolicy | None = None,
-    seed: int = 0,
+    damage: Damage,
+    draws: WindowDraws | None = None,
 ) -> AlarmPower:
     """Judge windows of which a share of the images is damaged.
 
@@ -193,16 +208,13 @@ def measure_power(
         reference: what they are compared with.
         clean: gives rows of undamaged images.
         damaged: gives rows of damaged ones.
-        kind: of the damage, for the table.
-        severity: of the damage, for the table.
-        contamination: share (0–1] of damaged images in a window.
-        images: per window.
-        windows: how many.
-        policy: the policy under test.
-        seed: of the draws.
+        damage: what these have, and how many of a window are damaged.
+        draws: how many, of what size.
     """
-    rng = np.random.default_rng(seed)
-    bad = max(1, round(contamination * images))
+    draws = draws or WindowDraws()
+    images, windows, policy = draws.images, draws.windows, draws.policy
+    rng = np.random.default_rng(draws.seed)
+    bad = max(1, round(damage.contamination * images))
 
     def draw() -> DriftTable:
         parts = [damaged(bad, rng), *([clean(images - bad, rng)] if bad < images else [])]
@@ -213,19 +225,12 @@ def measure_power(
     delays = [_delay(reference, draw, policy) for _ in range(max(5, windows // 5))]
     raised = float(np.mean([decision.raised for decision in alone]))
     drifted = float(np.mean([decision.state is DriftState.DRIFT for decision in alone]))
-    delay = float(np.median(delays))
-    return AlarmPower(kind, severity, contamination, windows, raised, drifted, delay if np.isfinite(delay) else None)
+    median = float(np.median(delays))
+    delay = median if np.isfinite(median) else None
+    return AlarmPower(damage.kind, damage.severity, damage.contamination, windows, raised, drifted, delay)
 
 
-def _rate(
-    pairs: Iterable[_Pair],
-    images: int,
-    windows: int,
-    policy: DriftPolicy | None,
-    progress: Progress | None,
-    *,
-    successive: bool,
-) -> AlarmRate:
+def _rate(pairs: Iterable[_Pair], draws: WindowDraws, progress: Progress | None, *, successive: bool) -> AlarmRate:
     naive: list[bool] = []
 
     def watched() -> Iterator[_Pair]:
@@ -233,12 +238,12 @@ def _rate(
             naive.append(_naive(reference, window))
             yield reference, window
             if progress:
-                progress(len(naive), windows)
+                progress(len(naive), draws.windows)
 
-    states = [decision.state for decision in _judged(watched(), policy, successive=successive)]
+    states = [decision.state for decision in _judged(watched(), draws.policy, successive=successive)]
     told = (DriftState.WARN, DriftState.DRIFT, DriftState.DATA_FAULT)
-    warned, drifted, faulted = (states.count(state) / windows for state in told)
-    return AlarmRate(images, windows, warned, drifted, faulted, float(np.mean(naive)))
+    warned, drifted, faulted = (states.count(state) / draws.windows for state in told)
+    return AlarmRate(draws.images, draws.windows, warned, drifted, faulted, float(np.mean(naive)))
 
 
 def _judged(pairs: Iterable[_Pair], policy: DriftPolicy | None, *, successive: bool) -> Iterator[DriftDecision]:

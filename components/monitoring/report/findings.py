@@ -132,38 +132,44 @@ def explain(run: InferenceRun, reference: Path, decision: DriftDecision) -> Find
     return find(run, Sides.read(run, reference, decision.condition), decision)
 
 
-def find(
-    run: InferenceRun,
-    sides: Sides,
-    decision: DriftDecision,
-    *,
-    trend: Sequence[TrendPoint] = (),
-    checks: Sequence[Check] = (),
-    accuracy: AccuracyReport | None = None,
-    at: datetime | None = None,
-) -> Findings:
+@dataclass(frozen=True)
+class ReportContext:
+    """What a report shows beside the decision.
+
+    Arguments:
+        trend: earlier windows, in time order.
+        checks: what the alerts said.
+        accuracy: of the window, measured or estimated.
+        at: when the window was, for the lines over time; by default when its newest row was predicted, or now. What was
+            predicted before is used again, with its old time.
+    """
+
+    trend: Sequence[TrendPoint] = ()
+    checks: Sequence[Check] = ()
+    accuracy: AccuracyReport | None = None
+    at: datetime | None = None
+
+
+def find(run: InferenceRun, sides: Sides, decision: DriftDecision, context: ReportContext | None = None) -> Findings:
     """Gather what the page shows.
 
     Arguments:
         run: the window.
         sides: its table and the reference's.
         decision: what `assess` said.
-        trend: earlier windows, in time order.
-        checks: of the alerts.
-        accuracy: of the window.
-        at: when the window was; by default when its newest row was predicted, or now. What was predicted before is
-            used again, with its old time.
+        context: what is shown beside it.
 
     Raises:
         DatasetError: the run has no readable table.
     """
+    context = context or ReportContext()
     quality = read_quality(run)
     names = class_names(run)
     found, _ = pair_columns(sides.reference, sides.window, minimum_values=1)
     pairs = {pair.column: _named(pair, names) for pair in found if len(pair.window)}
     moved = {column.column: pairs[column.column] for column in decision.columns if column.drifted}
     representative, ordinary = _pictures(sides, list(moved))
-    point = _point(quality, pairs, decision, accuracy, at or quality.last or datetime.now(UTC))
+    point = _point(quality, pairs, decision, context.accuracy, context.at or quality.last or datetime.now(UTC))
     return Findings(
         run,
         decision,
@@ -174,10 +180,10 @@ def find(
         ordinary=ordinary,
         unusual=_unusual(sides),
         unsure=_unsure(sides.window),
-        advice=advise(Situation(decision, moved, quality, checks)),
-        trend=(*trend, point),
-        checks=tuple(checks),
-        accuracy=accuracy,
+        advice=advise(Situation(decision, moved, quality, context.checks)),
+        trend=(*context.trend, point),
+        checks=tuple(context.checks),
+        accuracy=context.accuracy,
     )
 
 

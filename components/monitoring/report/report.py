@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from components.contracts import Check, DriftDecision, DriftReport, InferenceRun, dump, load
+from components.contracts import DriftDecision, DriftReport, InferenceRun, dump, load
 from components.files import replacing, write_json, write_text
-from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.report.evidently_report import shown_by_evidently, write_evidently
 from components.monitoring.report.evidently_workspace import add_to_workspace
-from components.monitoring.report.findings import Findings, Sides, find
+from components.monitoring.report.findings import Findings, ReportContext, Sides, find
 from components.monitoring.report.page import render_page
 from components.monitoring.store.pictures import Picture
 from components.monitoring.store.stored import TrendPoint
@@ -27,10 +24,7 @@ def write_report(
     decision: DriftDecision,
     output: Path,
     *,
-    trend: Sequence[TrendPoint] = (),
-    checks: Sequence[Check] = (),
-    accuracy: AccuracyReport | None = None,
-    at: datetime | None = None,
+    context: ReportContext | None = None,
     workspace: Path | None = None,
 ) -> DriftReport:
     """Show a decision to people and to programs.
@@ -45,10 +39,7 @@ def write_report(
         reference: what it was compared with.
         decision: what `assess` said.
         output: folder to write, replaced as a whole.
-        trend: earlier windows, in time order.
-        checks: what the alerts said.
-        accuracy: of the window, measured or estimated.
-        at: when the window was, for the lines over time; by default when its newest row was predicted.
+        context: what is shown beside it.
         workspace: folder of an Evidently workspace to which its report is added; a window that is reported again
             replaces its earlier one there.
 
@@ -58,7 +49,7 @@ def write_report(
         UnavailableError: the workspace cannot be written.
     """
     sides = Sides.read(run, reference, decision.condition)
-    findings = find(run, sides, decision, trend=trend, checks=checks, accuracy=accuracy, at=at)
+    findings = find(run, sides, decision, context)
     with replacing(output) as aside:
         aside.mkdir()
         results = _evidently(findings, sides, aside / EVIDENTLY, workspace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Check, DriftDecision, DriftState, FailedImage, InferenceRun, Verdict, dump, load
+from components.contracts import DriftDecision, DriftState, FailedImage, InferenceRun, Verdict, dump, load
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_tree
 from components.monitoring.drift.history import PastWindow
@@ -29,14 +29,23 @@ MAX_ROWS = 1_000  # of each of them
 
 @dataclass(frozen=True)
 class EvaluatedWindow:
-    """A window of the past and what was said of it; `checks` are the verdicts by rule, as far as they were kept."""
+    """A window of the past and what was said of it.
+
+    Arguments:
+        key: of the window, as in the store.
+        at: when it was judged.
+        decision: what the policy said.
+        summary: what the window is remembered by, as `summarise_window` gives it.
+        trend_point: what later reports show of it.
+        checks: the verdicts on its health by rule, as far as they were kept.
+    """
 
     key: str
     at: datetime
     decision: DriftDecision
     summary: Mapping[str, float]
     trend_point: TrendPoint
-    checks: Mapping[str, Verdict]
+    checks: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:
@@ -49,41 +58,25 @@ class EvaluatedWindow:
         return PastWindow(self.at, self.decision.raised, self.decision.fires)
 
 
-def remember(
-    store: MonitoringStore,
-    name: str,
-    version: int | str,
-    key: str,
-    decision: DriftDecision,
-    summary: Mapping[str, float],
-    trend_point: TrendPoint,
-    *,
-    at: datetime,
-    checks: Sequence[Check] = (),
-) -> bool:
-    """Keep what was said of a window; the first word counts.
+def remember(store: MonitoringStore, name: str, version: int | str, window: EvaluatedWindow) -> bool:
+    """Store a window's result; an existing record is kept.
 
     Arguments:
         store: where.
         name: of the model.
         version: of the model.
-        key: of the window, as in the store.
-        decision: what the policy said.
-        summary: what the window is remembered by, as `summarise_window` gives it.
-        trend_point: what later reports show of it.
-        at: when it was judged.
-        checks: of its health.
+        window: what was decided, under the key that the window has in the store.
 
     Returns:
         Whether it was not known before.
     """
     content = {
-        "decision": dump(decision),
-        "summary": dict(summary),
-        "trend_point": dump(trend_point),
-        "checks": {check.name: check.verdict.value for check in checks},
+        "decision": dump(window.decision),
+        "summary": dict(window.summary),
+        "trend_point": dump(window.trend_point),
+        "checks": {rule: verdict.value for rule, verdict in window.checks.items()},
     }
-    return store.put_record(name, version, KIND, key, content, at=at)
+    return store.put_record(name, version, KIND, window.key, content, at=window.at)
 
 
 def evaluated_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[EvaluatedWindow, ...]:
@@ -216,27 +209,29 @@ def stored_run(
     run = InferenceRun(output, f"{name}/{version}", len(kept) - len(failed), failures, seconds, recipes[0])
     with replacing(output) as aside:
         aside.mkdir(parents=True)
-        _write_range(store, name, version, aside, rows.select(["image_id"]), stays, (start, end))
+        _write_range(store, (name, version), aside, _Kept(rows["image_id"], stays), (start, end))
         asked = {"stored": f"{name}/{version}", "start": str(start), "end": str(end)}
         write_run(aside, run, sha256_tree(aside), asked)
     return run
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """The image ids of all rows of a time range, a pyarrow column, and which rows stay, (n,) bool."""
+
+    ids: Any
+    stays: npt.NDArray[np.bool_]
+
+
 def _write_range(
-    store: MonitoringStore,
-    name: str,
-    version: int | str,
-    folder: Path,
-    ids: Any,
-    stays: npt.NDArray[np.bool_],
-    within: Range,
+    store: MonitoringStore, model: tuple[str, int | str], folder: Path, kept: _Kept, within: Range
 ) -> None:
     """Write the two tables of a time range window by window, without the rows that do not stay."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    start, end = within
+    (name, version), (start, end), stays = model, within, kept.stays
     windows = [
         window
         for window in store.windows(name, version)
@@ -253,7 +248,7 @@ def _write_range(
             if rows is None or boxes is None or done + len(rows) > len(stays):
                 break
             part = pa.array(stays[done : done + len(rows)])
-            gone = ids["image_id"].slice(done, len(rows)).filter(pc.invert(part)).combine_chunks()
+            gone = kept.ids.slice(done, len(rows)).filter(pc.invert(part)).combine_chunks()
             images.write_table(_in_schema(rows.filter(part), images.schema))
             boxes = boxes.filter(pc.invert(pc.is_in(boxes["image_id"], value_set=gone)))
             detections.write_table(_in_schema(boxes, detections.schema))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from components.backends.yolo import load_yolo
 from components.contracts import Classification, Detections, Prediction, VisionSpec
 from components.optimize.opening.checkpoint import CLASSIFIER_KEY, is_torch_file, is_torchscript, weights_only
+from components.optimize.opening.source import ModelOptions
 from components.optimize.quiet import quiet
 from components.vision import task_kind
 from components.vision.boxes import has_area
@@ -21,9 +22,8 @@ def framework_predictions(
     path: Path,
     spec: VisionSpec,
     images: Sequence[npt.NDArray[np.uint8]],
+    options: ModelOptions,
     *,
-    trust: bool,
-    end_to_end: bool = False,
     confidence: float = 0.25,
     iou: float = 0.7,
 ) -> list[Prediction] | None:
@@ -33,8 +33,7 @@ def framework_predictions(
         path: the file that the model was opened from.
         spec: as Foveal reads it.
         images: (h, w, 3) uint8 BGR.
-        trust: the user's word that the file may be unpickled.
-        end_to_end: the head that needs no NMS.
+        options: that it was opened with.
         confidence: threshold of detections.
         iou: the overlap above which NMS keeps one box.
 
@@ -42,19 +41,19 @@ def framework_predictions(
         One prediction an image, or None where no framework of its own can tell: for ONNX, TorchScript and torchvision's
         networks, whose very outputs the export is compared with, and where the user fits images in another way.
     """
-    if not trust or not is_torch_file(path) or is_torchscript(path) or not _usual_fit(spec):
+    if not options.trust_pickle or not is_torch_file(path) or is_torchscript(path) or not _usual_fit(spec):
         return None
     contents = weights_only(path)
     if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
         return None
-    yolo = load_yolo(path, trust=trust)
+    yolo = load_yolo(path, trust=options.trust_pickle)
     height, width = spec.input_size
     size = height if height == width else [height, width]
-    options: dict[str, Any] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
-    if end_to_end:
-        options["nms"] = False
+    wanted: dict[str, Any] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
+    if options.end_to_end:
+        wanted["nms"] = False
     with quiet():
-        results = [yolo.predict(image, verbose=False, device="cpu", **options)[0] for image in images]
+        results = [yolo.predict(image, verbose=False, device="cpu", **wanted)[0] for image in images]
     return [_prediction(result) for result in results]
 
 

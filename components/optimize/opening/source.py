@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,56 @@ from components.vision import task_for
 KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
 
 
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the user says of a model file.
+
+    Arguments:
+        task: for files that do not say; like the names and the size, it may not contradict what a file does say.
+        class_names: index is class id; class_0, class_1, … where neither the file nor you say.
+        image_size: side of a square, or (height, width), in pixels.
+        fit: how images are brought to that size, when that is not as usual: letterbox for detectors, centre crop
+            for classifiers.
+        preprocessing: size, fit and normalisation by the name of a preset, see `presets.preset`; what is given
+            beside it comes first.
+        normalisation: what the network expects, when that is not as usual: 0–1 for Ultralytics and for detectors,
+            ImageNet's mean and deviation for other classifiers.
+        output: what a classifier's numbers are, where neither the graph nor the numbers themselves tell. Logits are
+            taken to be those of a softmax: `Output.SIGMOID_LOGITS` says that each class is a yes or no by itself.
+        end_to_end: of a YOLO26 or YOLOv10 ``.pt``, take the head that needs no NMS, as Ultralytics does when it is
+            given ``nms=False``.
+        trust_pickle: your word that the file may execute code.
+    """
+
+    task: TaskType | None = None
+    class_names: Sequence[str] | None = None
+    image_size: int | tuple[int, int] | None = None
+    fit: Fit | Fitting | None = None
+    preprocessing: str | None = None
+    normalisation: Normalisation | None = None
+    output: Output | None = None
+    end_to_end: bool = False
+    trust_pickle: bool = False
+
+    @property
+    def stated(self) -> StatedMeaning:
+        """What is said of the model's meaning, completed by the preset."""
+        size = self.image_size
+        said = StatedMeaning(
+            task=self.task,
+            class_names=tuple(self.class_names) if self.class_names else None,
+            input_size=(size, size) if isinstance(size, int) else size,
+            fit=Fitting(self.fit) if isinstance(self.fit, Fit) else self.fit,
+            normalisation=self.normalisation,
+            output=self.output,
+        )
+        return _prepared(said, preset(self.preprocessing), self.preprocessing) if self.preprocessing else said
+
+
 def open_model(
     path: Path,
+    options: ModelOptions | None = None,
     *,
-    task: TaskType | None = None,
-    class_names: Sequence[str] | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    fit: Fit | Fitting | None = None,
-    preprocessing: str | None = None,
-    normalisation: Normalisation | None = None,
-    output: Output | None = None,
-    end_to_end: bool = False,
-    trust_pickle: bool = False,
     workdir: Path,
     images: Iterable[npt.NDArray[np.uint8]] = (),
     batch: int = BATCH,
@@ -66,20 +104,7 @@ def open_model(
 
     Arguments:
         path: the file.
-        task: for files that do not say; like the names and the size, it may not contradict what a file does say.
-        class_names: index is class id; class_0, class_1, … where neither the file nor you say.
-        image_size: side of a square, or (height, width), in pixels.
-        fit: how images are brought to that size, when that is not as usual: letterbox for detectors, centre crop
-            for classifiers.
-        preprocessing: size, fit and normalisation by the name of a preset, see `presets.preset`; what is given
-            beside it comes first.
-        normalisation: what the network expects, when that is not as usual: 0–1 for Ultralytics and for detectors,
-            ImageNet's mean and deviation for other classifiers.
-        output: what a classifier's numbers are, where neither the graph nor the numbers themselves tell. Logits are
-            taken to be those of a softmax: `Output.SIGMOID_LOGITS` says that each class is a yes or no by itself.
-        end_to_end: of a YOLO26 or YOLOv10 ``.pt``, take the head that needs no NMS, as Ultralytics does when it is
-            given ``nms=False``.
-        trust_pickle: your word that the file may execute code.
+        options: what you say of it.
         workdir: folder that the product is written to.
         images: (h, w, 3) uint8 BGR, like those that the model will see; without any, random pixels must do.
         batch: the largest number of images that the product will be given in one call.
@@ -90,26 +115,18 @@ def open_model(
 
     Raises:
         UntrustedModelError: loading the file would execute code, and `trust_pickle` is false.
-        ModelError: the file is missing, damaged or not supported, or contradicts the arguments.
+        ModelError: the file is missing, damaged or not supported, or contradicts the options.
         PassError: the product does not compute the same.
     """
     path = Path(path)
     if not path.is_file():
         found = f"a folder, {path}" if path.is_dir() else f"nothing at {path}"
         raise ModelError(f"a model file ({KINDS})", found=found, hint="check the path")
-    user = StatedMeaning(
-        task=task,
-        class_names=tuple(class_names) if class_names else None,
-        input_size=(image_size, image_size) if isinstance(image_size, int) else image_size,
-        fit=Fitting(fit) if isinstance(fit, Fit) else fit,
-        normalisation=normalisation,
-        output=output,
-    )
-    if preprocessing:
-        user = _prepared(user, preset(preprocessing), preprocessing)
-    context = PassContext(workdir, trust_pickle=trust_pickle, batch=batch)
+    options = options or ModelOptions()
+    user, end_to_end = options.stated, options.end_to_end
+    context = PassContext(workdir, trust_pickle=options.trust_pickle, batch=batch)
     if is_torch_file(path):
-        artifact, normalisation = describe_checkpoint(path, user, trust=trust_pickle, end_to_end=end_to_end)
+        artifact, normalisation = describe_checkpoint(path, user, trust=options.trust_pickle, end_to_end=end_to_end)
         return ExportOnnx(normalisation, end_to_end=end_to_end).apply(
             artifact, _with_images(context, artifact.spec, images)
         )

@@ -32,7 +32,7 @@ from components.contracts import (
 )
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, IncompatibleError
-from components.evaluation import EvaluationSet, GatePolicy, run_gates
+from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.evaluation.gates import examine
 from components.evaluation.interleaved import Cost, Side
 
@@ -66,7 +66,9 @@ def race(evaluation_set: EvaluationSet) -> Callable[..., dict[str, Gate]]:
             "policy": LENIENT,
         }
         champion = Variant("colours/1", before, "onnxruntime") if before else None
-        report = run_gates(champion, Variant("colours/2", after, "onnxruntime"), **settings | options)
+        settings |= options
+        rest = {name: settings.pop(name) for name in ("policy", "progress") if name in settings}
+        report = run_gates(champion, Variant("colours/2", after, "onnxruntime"), GateInputs(**settings), **rest)
         assert load(GateReport, dump(report)) == report
         assert (report.champion, report.challenger) == ("colours/1" if before else "", "colours/2")
         return {gate.name: gate for gate in report.gates}

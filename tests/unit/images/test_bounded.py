@@ -31,7 +31,7 @@ from components.images.places import MAX_FAILURES, RETRY_S, Places, place_of
 from components.images.reading import check_head, image_size, read_image
 from components.images.sources import list_images
 from components.limits import Limits
-from components.optimize import open_model
+from components.optimize import ModelOptions, open_model
 from components.package import read_manifest
 from components.regular import open_regular, read_regular
 from components.targets import load_target
@@ -191,7 +191,7 @@ def sharing(folder: Path) -> Iterator[str]:
         (lambda path: read_labels(path, LabelTask(TaskType.DETECT, ("a",))), "labels.json"),
         (lambda path: read_manifest(path.parent), "manifest.json"),
         (lambda path: open_model(path, workdir=path.parent / "work"), "model.onnx"),
-        (lambda path: open_model(path, workdir=path.parent / "work", trust_pickle=True), "model.pt"),
+        (lambda path: open_model(path, ModelOptions(trust_pickle=True), workdir=path.parent / "work"), "model.pt"),
     ],
 )
 @pytest.mark.timeout(60)

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.backends import get_backend
-from components.contracts import Classification
+from components.contracts import Classification, Variant
 from components.errors import ConfigError, IncompatibleError
 from components.images.reading import read_image
 from components.inference import Arm, InferencePipeline, Member, ShadowPipeline, SplitPipeline, assign_arm
@@ -26,7 +26,8 @@ ids = st.text(max_size=20)
 
 
 def open_pipeline(*artifacts, **options):
-    return InferencePipeline.open(artifacts, backend="onnxruntime", threads=1, **options)
+    models = [Variant(artifact.path.name, artifact, "onnxruntime") for artifact in artifacts]
+    return InferencePipeline.open(models, threads=1, **options)
 
 
 @pytest.fixture

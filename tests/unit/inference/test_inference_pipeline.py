@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.backends import describe_onnx, get_backend
-from components.contracts import Classification, Head
+from components.contracts import Classification, Head, Variant
 from components.errors import ConfigError, IncompatibleError, ModelError, UnavailableError
 from components.images.reading import read_image
 from components.inference import InferencePipeline, Member, Metrics
@@ -21,7 +21,8 @@ def pictures(photos):
 
 
 def open_pipeline(*artifacts, **options):
-    return InferencePipeline.open(artifacts, backend="onnxruntime", threads=1, **options)
+    models = [Variant(artifact.path.name, artifact, "onnxruntime") for artifact in artifacts]
+    return InferencePipeline.open(models, threads=1, **options)
 
 
 class SlowSession:

@@ -95,9 +95,9 @@ def write_yolo(name: str, folder: Path, *, spread: float = 0.1) -> Path:
 
 
 def _open(path: Path, *, end_to_end: bool = False) -> ModelArtifact:
-    from components.optimize import open_model
+    from components.optimize import ModelOptions, open_model
 
-    return open_model(path, image_size=128, trust_pickle=True, end_to_end=end_to_end, workdir=path.parent)
+    return open_model(path, ModelOptions(image_size=128, trust_pickle=True, end_to_end=end_to_end), workdir=path.parent)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import torchvision
 
 from components.contracts import Fit, Head
 from components.errors import ModelError, UntrustedModelError
-from components.optimize import open_model
+from components.optimize import ModelOptions, open_model
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_classifier_that_contradicts_itself_is_refused(change, contents, tmp_p
 def test_bare_weights_say_no_network(contents, tmp_path):
     torch.save(contents["state_dict"], tmp_path / "weights.pt")
     with pytest.raises(ModelError, match="bare weights"):
-        open_model(tmp_path / "weights.pt", trust_pickle=True, workdir=tmp_path / "work")
+        open_model(tmp_path / "weights.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
 
 
 def test_no_code_of_a_checkpoint_runs_without_trust(tmp_path):
@@ -78,18 +78,18 @@ def test_torchscript_needs_trust_and_then_opens(tmp_path):
     path = tmp_path / "model.torchscript"
     torch.jit.save(torch.jit.trace(network, torch.zeros(1, 3, 64, 64)), str(path))
     with pytest.raises(UntrustedModelError, match="TorchScript"):
-        open_model(path, image_size=64, workdir=tmp_path / "work")
-    artifact = open_model(path, image_size=64, trust_pickle=True, workdir=tmp_path / "work")
+        open_model(path, ModelOptions(image_size=64), workdir=tmp_path / "work")
+    artifact = open_model(path, ModelOptions(image_size=64, trust_pickle=True), workdir=tmp_path / "work")
     assert artifact.outputs[0].shape == ("batch", 3)
     with pytest.raises(ModelError, match="image_size"):
-        open_model(path, trust_pickle=True, workdir=tmp_path / "work")
+        open_model(path, ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
 
 
 def test_an_archive_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb/data.pkl", b"\0" * 120_000_000)
     with pytest.raises(ModelError, match="unpacks from"):
-        open_model(tmp_path / "bomb.pt", trust_pickle=True, workdir=tmp_path / "work")
+        open_model(tmp_path / "bomb.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
 
 
 def test_a_truncated_checkpoint_is_refused(contents, tmp_path):
@@ -97,4 +97,4 @@ def test_a_truncated_checkpoint_is_refused(contents, tmp_path):
     data = (tmp_path / "model.pt").read_bytes()
     (tmp_path / "model.pt").write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelError):
-        open_model(tmp_path / "model.pt", trust_pickle=True, workdir=tmp_path / "work")
+        open_model(tmp_path / "model.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work")

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import get_backend, read_onnx
 from components.contracts import EMBEDDING, Output
-from components.optimize import open_model
+from components.optimize import ModelOptions, open_model
 from components.optimize.graph.structure import EMBEDDING_PREFIX, last_layers
 
 _SHAPES = {
@@ -88,7 +88,7 @@ def opened(tmp_path):
 
     def make(layers, *, output=None, **options):
         onnx.save(graph(layers, **options), tmp_path / "model.onnx")
-        return open_model(tmp_path / "model.onnx", output=output, workdir=tmp_path / "work")
+        return open_model(tmp_path / "model.onnx", ModelOptions(output=output), workdir=tmp_path / "work")
 
     return make
 

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from components.backends import get_backend
 from components.contracts import Head, Output, TaskType
 from components.errors import ModelError
-from components.optimize import open_model, require_sound
+from components.optimize import ModelOptions, open_model, require_sound
 from components.optimize.meaning import StatedMeaning, meaning_of, settle
 from components.optimize.outputs import output_of_graph, settle_output
 from components.vision import task_for
@@ -84,7 +84,7 @@ def test_outputs_that_could_be_several_things_are_asked_for_in_one_line(ending_i
     with pytest.raises(ModelError, match=r"numbers from 0\.\d+ to 0\.\d+.*output: softmax .*sigmoid") as caught:
         open_model(path, workdir=tmp_path / "work")
     assert "\n" not in str(caught.value)
-    assert open_model(path, output=Output.SIGMOID, workdir=tmp_path / "work").spec.head is Head.SIGMOID
+    assert open_model(path, ModelOptions(output=Output.SIGMOID), workdir=tmp_path / "work").spec.head is Head.SIGMOID
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,15 @@ def test_outputs_that_could_be_several_things_are_asked_for_in_one_line(ending_i
 )
 def test_a_word_that_the_model_contradicts_is_refused(tail, output, message, ending_in, tmp_path):
     with pytest.raises(ModelError, match=message):
-        open_model(ending_in(tail), output=output, workdir=tmp_path / "work")
+        open_model(ending_in(tail), ModelOptions(output=output), workdir=tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
 def test_logits_may_be_those_of_a_sigmoid_when_the_user_says_so(ending_in, tmp_path):
-    artifact = open_model(ending_in("layer"), output=Output.SIGMOID_LOGITS, workdir=tmp_path / "work")
+    artifact = open_model(ending_in("layer"), ModelOptions(output=Output.SIGMOID_LOGITS), workdir=tmp_path / "work")
     assert artifact.spec.head is Head.SIGMOID_LOGITS
     with pytest.raises(ModelError, match=r"head sigmoid_logits, as .* says itself"):
-        open_model(artifact.path, output=Output.LOGITS, workdir=tmp_path)
+        open_model(artifact.path, ModelOptions(output=Output.LOGITS), workdir=tmp_path)
 
 
 def test_class_ids_in_place_of_scores_are_refused(write_network, tmp_path):
@@ -184,7 +184,9 @@ def test_a_torchscript_says_what_its_outputs_are(end, head, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         torch.jit.trace(Network().eval(), torch.zeros(1, 3, 16, 16)).save(str(tmp_path / "model.pt"))
-    artifact = open_model(tmp_path / "model.pt", image_size=16, trust_pickle=True, workdir=tmp_path / "work")
+    artifact = open_model(
+        tmp_path / "model.pt", ModelOptions(image_size=16, trust_pickle=True), workdir=tmp_path / "work"
+    )
     assert artifact.spec.head is head
 
 

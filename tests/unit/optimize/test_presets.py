@@ -20,7 +20,7 @@ from components.backends import describe_onnx, get_backend
 from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.images.reading import read_image
-from components.optimize import IMAGENET, UNIT, Fitting, open_model
+from components.optimize import IMAGENET, UNIT, Fitting, ModelOptions, open_model
 from components.optimize.meaning import BYTES, INCEPTION
 from components.optimize.opening.inputs import expected_of_input
 from components.optimize.opening.presets import TIMM, preset
@@ -54,7 +54,7 @@ def checkpoint(tmp_path_factory):
 def opened(checkpoint, tmp_path_factory):
     """The classifier opened with the preset of swin_t, and what runs it."""
     work = tmp_path_factory.mktemp("work")
-    artifact = open_model(checkpoint[0], preprocessing="torchvision/swin_t", workdir=work)
+    artifact = open_model(checkpoint[0], ModelOptions(preprocessing="torchvision/swin_t"), workdir=work)
     with get_backend("onnxruntime").open(artifact, threads=1) as session:
         yield artifact, session
 
@@ -155,11 +155,11 @@ def test_an_unknown_preset_is_named_with_what_there_is(name, message):
 
 def test_what_a_preset_does_not_fit_is_refused(checkpoint, tmp_path):
     with pytest.raises(ConfigError, match="the image size of torchvision/swin_t, 224"):
-        open_model(checkpoint[0], preprocessing="torchvision/swin_t", image_size=256, workdir=tmp_path)
+        open_model(checkpoint[0], ModelOptions(preprocessing="torchvision/swin_t", image_size=256), workdir=tmp_path)
     with pytest.raises(ModelError, match="square input for crop_pct"):
-        open_model(checkpoint[0], preprocessing="timm/vit", image_size=(224, 256), workdir=tmp_path)
+        open_model(checkpoint[0], ModelOptions(preprocessing="timm/vit", image_size=(224, 256)), workdir=tmp_path)
     with pytest.raises(ModelError, match="scaled to at least"):
-        open_model(checkpoint[0], fit=Fitting(Fit.CENTER_CROP, 200), workdir=tmp_path)
+        open_model(checkpoint[0], ModelOptions(fit=Fitting(Fit.CENTER_CROP, 200)), workdir=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -200,5 +200,7 @@ def test_a_graph_that_normalises_itself_is_not_normalised_twice(steps, expected,
     record = open_model(path, workdir=tmp_path / "work").history[-1]
     used = expected or IMAGENET
     assert (record.parameters["mean"], record.parameters["std"]) == ([*used.mean], [*used.std])
-    said = open_model(path, normalisation=INCEPTION, output=Output.SOFTMAX, workdir=tmp_path / "said").history[-1]
+    said = open_model(
+        path, ModelOptions(normalisation=INCEPTION, output=Output.SOFTMAX), workdir=tmp_path / "said"
+    ).history[-1]
     assert said.parameters["std"] == [*INCEPTION.std]

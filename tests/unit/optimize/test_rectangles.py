@@ -14,7 +14,7 @@ from components.datasets.dataset import load_dataset
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.errors import ModelError
 from components.images.reading import read_image
-from components.optimize import PassContext, get_pass, open_model
+from components.optimize import ModelOptions, PassContext, get_pass, open_model
 from components.vision import task_for
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def detections(artifact, images):
 @pytest.mark.parametrize(("size", "zoom"), [((256, 320), 1), ((480, 640), 2)])
 def test_boxes_at_a_rectangle_are_those_of_plain_predict(size, zoom, scenes, yolo, tmp_path):
     images = [cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC) for image in scenes]
-    artifact = open_model(MODEL, image_size=size, trust_pickle=True, workdir=tmp_path)
+    artifact = open_model(MODEL, ModelOptions(image_size=size, trust_pickle=True), workdir=tmp_path)
     assert artifact.inputs[0].shape == ("batch", *size, 3)
     found = detections(artifact, images)
     assert sum(map(len, found)) > 5
@@ -64,7 +64,7 @@ def test_boxes_at_a_rectangle_are_those_of_plain_predict(size, zoom, scenes, yol
 
 
 def test_integers_are_calibrated_at_the_rectangle(scenes, tmp_path):
-    artifact = open_model(MODEL, image_size=(256, 320), trust_pickle=True, workdir=tmp_path)
+    artifact = open_model(MODEL, ModelOptions(image_size=(256, 320), trust_pickle=True), workdir=tmp_path)
     task = task_for(artifact.spec)
     context = PassContext(tmp_path, calibration=[task.preprocess(image)[0] for image in scenes])
     lowered = get_pass("int8_conv").apply(artifact, context)
@@ -75,4 +75,4 @@ def test_integers_are_calibrated_at_the_rectangle(scenes, tmp_path):
 
 def test_sides_that_are_no_multiples_of_the_stride_are_refused_with_what_to_take(tmp_path):
     with pytest.raises(ModelError, match=r"multiples of 32.*found \[470, 640\]; take \[480, 640\]"):
-        open_model(MODEL, image_size=(470, 640), trust_pickle=True, workdir=tmp_path)
+        open_model(MODEL, ModelOptions(image_size=(470, 640), trust_pickle=True), workdir=tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from components.backends import get_backend
 from components.contracts import Fit, Head, Precision, TaskType
 from components.errors import ModelError
-from components.optimize import IMAGENET, UNIT, Normalisation, open_model
+from components.optimize import IMAGENET, UNIT, ModelOptions, Normalisation, open_model
 from components.optimize.opening.embed import network_input
 
 
@@ -56,7 +56,9 @@ def test_what_a_classifier_does_not_say_is_seen_or_given_a_usual_value(write_net
 def test_what_the_user_says_is_used(write_network, tmp_path):
     path = write_network(size="side")
     artifact = open_model(
-        path, class_names=["a", "b", "c"], image_size=48, fit=Fit.STRETCH, normalisation=UNIT, workdir=tmp_path / "work"
+        path,
+        ModelOptions(class_names=["a", "b", "c"], image_size=48, fit=Fit.STRETCH, normalisation=UNIT),
+        workdir=tmp_path / "work",
     )
     assert artifact.spec.class_names == ("a", "b", "c")
     assert artifact.spec.input_size == (48, 48)
@@ -68,7 +70,7 @@ def test_what_the_user_says_is_used(write_network, tmp_path):
 def test_a_normalisation_of_other_units_is_expressed_in_the_same_terms(write_network, tmp_path):
     path = write_network()
     bytes_as_they_are = Normalisation((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
-    artifact = open_model(path, normalisation=bytes_as_they_are, workdir=tmp_path / "work")
+    artifact = open_model(path, ModelOptions(normalisation=bytes_as_they_are), workdir=tmp_path / "work")
     images = _images()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     pixels = np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2)).astype(np.float32)
@@ -94,7 +96,7 @@ def test_a_file_that_foveal_wrote_is_taken_as_it_is(write_network, tmp_path):
     assert second == first
     assert not (tmp_path / "other").exists()
     with pytest.raises(ModelError, match="class_names"):
-        open_model(first.path, class_names=["x", "y", "z"], workdir=tmp_path)
+        open_model(first.path, ModelOptions(class_names=["x", "y", "z"]), workdir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_file_that_foveal_wrote_is_taken_as_it_is(write_network, tmp_path):
 )
 def test_a_wish_that_the_file_contradicts_is_refused_and_nothing_is_written(wishes, message, write_network, tmp_path):
     with pytest.raises(ModelError, match=message):
-        open_model(write_network(), workdir=tmp_path / "work", **wishes)
+        open_model(write_network(), ModelOptions(**wishes), workdir=tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
@@ -121,7 +123,7 @@ def test_a_free_size_must_be_given(write_network, tmp_path):
 def test_a_damaged_file_is_refused_in_one_line(name, contents, tmp_path):
     (tmp_path / name).write_bytes(contents)
     with pytest.raises(ModelError) as caught:
-        open_model(tmp_path / name, trust_pickle=True, workdir=tmp_path / "work")
+        open_model(tmp_path / name, ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "work").exists()
 

@@ -12,7 +12,7 @@ from components.backends import get_backend
 from components.backends.yolo import load_yolo
 from components.contracts import Detections, Head
 from components.errors import ModelError
-from components.optimize import open_model
+from components.optimize import ModelOptions, open_model
 from components.vision import task_for
 from components.vision.agreement import agreement
 from tests.unit.optimize.conftest import write_yolo
@@ -57,7 +57,7 @@ def _theirs(checkpoint, images, **options):
 
 def test_by_default_a_checkpoint_is_read_as_plain_predict_reads_it(checkpoint, tmp_path):
     images = _clouds()
-    artifact = open_model(checkpoint, image_size=128, trust_pickle=True, workdir=tmp_path, images=images)
+    artifact = open_model(checkpoint, ModelOptions(image_size=128, trust_pickle=True), workdir=tmp_path, images=images)
     assert artifact.spec.head is Head.YOLO
     matched, total = agreement(_ours(artifact, images), _theirs(checkpoint, images))
     assert total > 50
@@ -69,7 +69,7 @@ def test_the_head_without_nms_is_used_when_it_is_asked_for(checkpoint, tmp_path)
         pytest.skip("the other one's untrained scores are too alike for a list of the best")
     images = _clouds()
     artifact = open_model(
-        checkpoint, image_size=128, trust_pickle=True, end_to_end=True, workdir=tmp_path, images=images
+        checkpoint, ModelOptions(image_size=128, trust_pickle=True, end_to_end=True), workdir=tmp_path, images=images
     )
     assert artifact.spec.head is Head.YOLO_END2END
     matched, total = agreement(_ours(artifact, images), _theirs(checkpoint, images, nms=False))
@@ -79,7 +79,9 @@ def test_the_head_without_nms_is_used_when_it_is_asked_for(checkpoint, tmp_path)
 
 def test_a_model_without_that_head_is_refused_when_it_is_asked_for(tmp_path):
     with pytest.raises(ModelError, match="end_to_end"):
-        open_model(write_yolo("yolo11n", tmp_path), trust_pickle=True, end_to_end=True, workdir=tmp_path / "work")
+        open_model(
+            write_yolo("yolo11n", tmp_path), ModelOptions(trust_pickle=True, end_to_end=True), workdir=tmp_path / "work"
+        )
 
 
 def _queries(path, *, classes, metadata=(), pixels=False):

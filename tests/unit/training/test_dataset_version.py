@@ -18,7 +18,7 @@ from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, IncompatibleError
 from components.files import sha256_file, sha256_tree
-from components.training import Selection, SplitNames, compose_dataset
+from components.training import OriginalData, Selection, SplitNames, compose_dataset
 from components.training.selection import Material, choose
 
 NAMES = ("cat", "dog")
@@ -82,7 +82,7 @@ def sha(dataset: LabelledDataset, *numbers: int) -> set[str]:
 
 
 def test_every_image_has_one_place_and_is_counted(original, new, tmp_path):
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    done = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     assert done.dropped == {}
     assert done.sources == {"original": 60, "replay": 0, "new": 24, "pseudo": 0}
     splits = {split: contents(done.data, split) for split in done.images}
@@ -96,7 +96,7 @@ def test_every_image_has_one_place_and_is_counted(original, new, tmp_path):
 
 
 def test_labels_are_those_of_the_sources(original, new, tmp_path):
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    done = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     known = {
         sha256_file(image.path): image.truth
         for dataset in (*(load_dataset(original, split) for split in ORIGINAL), new)
@@ -115,43 +115,43 @@ def test_labels_are_those_of_the_sources(original, new, tmp_path):
 
 
 def test_the_golden_set_is_frozen_with_its_names_and_labels(original, new, tmp_path):
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    done = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     assert load_dataset(done.data, "golden").sha256 == load_dataset(original, "golden").sha256
-    again = compose_dataset(done.data, [], tmp_path / "later", splits=OWN)
+    again = compose_dataset(OriginalData(done.data, splits=OWN), [], tmp_path / "later")
     assert load_dataset(again.data, "golden").sha256 == load_dataset(original, "golden").sha256
 
 
 def test_the_same_inputs_give_the_same_version_whatever_files_are_called(original, write, new, tmp_path):
-    first = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    first = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     inode = (tmp_path / "out" / first.sha256 / "dataset.json").stat().st_ino
-    assert compose_dataset(original, [new], tmp_path / "out", splits=OWN) == first
+    assert compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out") == first
     assert (tmp_path / "out" / first.sha256 / "dataset.json").stat().st_ino == inode
     moved = tmp_path / "elsewhere"
     shutil.copytree(original if original.is_dir() else original.parent, moved)
-    elsewhere = compose_dataset(moved, [new], tmp_path / "other", splits=OWN)
+    elsewhere = compose_dataset(OriginalData(moved, splits=OWN), [new], tmp_path / "other")
     assert (elsewhere.sha256, elsewhere.images, elsewhere.sources) == (first.sha256, first.images, first.sources)
     assert sha256_tree(tmp_path / "other" / first.sha256) == sha256_tree(tmp_path / "out" / first.sha256)
     fewer = load_dataset(write(tmp_path / "fewer", {"train": range(1000, 1023)}), "train")
-    assert compose_dataset(original, [fewer], tmp_path / "out", splits=OWN).sha256 != first.sha256
+    assert compose_dataset(OriginalData(original, splits=OWN), [fewer], tmp_path / "out").sha256 != first.sha256
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_version_that_lost_images_is_made_again(original, new, tmp_path):
-    first = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    first = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     lost = load_dataset(first.data, "train").images[:3]
     for image in lost:
         image.path.unlink()
-    assert compose_dataset(original, [new], tmp_path / "out", splits=OWN) == first
+    assert compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out") == first
     assert all(image.path.is_file() for image in lost)
 
 
 def test_sides_do_not_change_when_more_images_come_or_training_starts_from_the_last_version(
     original, write, new, tmp_path
 ):
-    first = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    first = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     more = load_dataset(write(tmp_path / "more", {"train": range(990, 1060)}), "train")
     for start in (original, first.data):
-        later = compose_dataset(start, [more], tmp_path / "out", splits=OWN)
+        later = compose_dataset(OriginalData(start, splits=OWN), [more], tmp_path / "out")
         again = contents(first.data, "recent") & contents(later.data, "recent")
         assert again == (contents(first.data, "recent") if start is original else set())
         assert contents(first.data, "val") < contents(later.data, "val")
@@ -161,9 +161,9 @@ def test_sides_do_not_change_when_more_images_come_or_training_starts_from_the_l
 
 
 def test_what_the_champion_knows_already_is_not_new(write, original, new, tmp_path):
-    first = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    first = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     known = [load_dataset(first.data, split) for split in ("train", "val")]
-    again = compose_dataset(first.data, [*known, new], tmp_path / "out", splits=OWN)
+    again = compose_dataset(OriginalData(first.data, splits=OWN), [*known, new], tmp_path / "out")
     assert again.sources["new"] == 0
     assert "recent" not in again.images
     assert contents(again.data, "train") == contents(first.data, "train")
@@ -177,7 +177,7 @@ def test_an_image_that_was_labelled_again_is_learnt_with_its_new_labels(tmp_path
         (relabelled / "dog").mkdir(parents=True, exist_ok=True)
         shutil.copy(data / "train" / "cat" / f"{number:05d}.png", relabelled / "dog")
     (relabelled / "cat").mkdir()
-    done = compose_dataset(data, [load_dataset(relabelled.parent, "train")], tmp_path / "out", splits=OWN)
+    done = compose_dataset(OriginalData(data, splits=OWN), [load_dataset(relabelled.parent, "train")], tmp_path / "out")
     assert done.sources["new"] == 20
     assert {image.truth.class_id for image in load_dataset(done.data, "train").images} == {1}
 
@@ -198,7 +198,7 @@ def test_what_is_in_a_frozen_set_is_left_out_of_training_by_content(tmp_path):
         relit(source, root / "train" / kind / f"{name}.jpg")
         shutil.copy(source, root / "train" / kind / f"{name}-copy.png")
         cv2.imwrite(str(data / "train" / kind / f"{name}.jpg"), cv2.imread(str(source)))
-    done = compose_dataset(data, [load_dataset(root, "train")], tmp_path / "out", splits=OWN)
+    done = compose_dataset(OriginalData(data, splits=OWN), [load_dataset(root, "train")], tmp_path / "out")
     # each thrice: two new images and one that the original data had in two splits; a held-out copy stays in val
     assert done.dropped.keys() == {"in_golden_set", "in_calibration_set", "in_validation_set"}
     assert done.dropped["in_golden_set"] == done.dropped["in_calibration_set"] == 3
@@ -218,7 +218,7 @@ def test_a_picture_saved_again_is_learnt_from_once(tmp_path, write):
         relit(image.path, target)
         extra.append(LabelledImage(target.name, target, image.truth))
     twice = replace(part, images=(*part.images, *extra, *part.images[:2]))
-    done = compose_dataset(data, [twice], tmp_path / "out", splits=OWN, selection=selection)
+    done = compose_dataset(OriginalData(data, splits=OWN), [twice], tmp_path / "out", selection=selection)
     assert done.dropped == {"near_duplicate": 5, "duplicate": 2}
     assert done.images["train"] == 40 + 12 and "recent" not in done.images
 
@@ -233,7 +233,7 @@ def test_pictures_that_look_the_same_are_kept_where_their_labels_differ(tmp_path
         extra.append(LabelledImage(target.name, target, image.truth.renumbered((1, 0), 2)))
     both = replace(part, images=(*part.images, *extra))
     selection = Selection(held_out_share=1e-9)
-    done = compose_dataset(data, [both], tmp_path / "out", splits=OWN, selection=selection)
+    done = compose_dataset(OriginalData(data, splits=OWN), [both], tmp_path / "out", selection=selection)
     assert done.dropped == {} and done.sources["new"] == 24
 
 
@@ -254,7 +254,9 @@ def test_images_of_a_still_camera_whose_lamp_has_another_colour_are_all_new(tmp_
             str(tmp_path / folder / split / kind / f"{split}.png"), np.clip(frame + noise, 0, 255).astype(np.uint8)
         )
     new = load_dataset(tmp_path / "new", "train")
-    done = compose_dataset(tmp_path / "original", [new], tmp_path / "out", selection=Selection(held_out_share=1e-9))
+    done = compose_dataset(
+        OriginalData(tmp_path / "original"), [new], tmp_path / "out", selection=Selection(held_out_share=1e-9)
+    )
     assert (done.dropped, done.sources["new"]) == ({"in_validation_set": 1}, 1)
 
 
@@ -265,20 +267,22 @@ def test_a_new_image_that_was_trained_on_is_not_judged_on(tmp_path):
         kind = NAMES[number % 2]
         relit(data / "train" / kind / f"{number:05d}.png", root / "train" / kind / f"{number}.jpg")
     everything = Selection(held_out_share=1 - 1e-9)
-    done = compose_dataset(data, [load_dataset(root, "train")], tmp_path / "out", splits=OWN, selection=everything)
+    done = compose_dataset(
+        OriginalData(data, splits=OWN), [load_dataset(root, "train")], tmp_path / "out", selection=everything
+    )
     assert done.dropped == {"in_training_set": 20}
     assert done.images["recent"] == 4
 
 
 def test_a_large_original_is_replayed_and_new_images_are_never_cut(original, new, tmp_path):
     selection = Selection(most_images=26, replay_share=0.25)
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN, selection=selection)
+    done = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out", selection=selection)
     fresh = 24 - done.images["recent"]
     assert done.images["train"] == 26
     assert done.sources == {"original": 20, "replay": 26 - fresh, "new": 24, "pseudo": 0}
     assert contents(done.data, "train") >= sha(new, *range(1000, 1024)) - contents(done.data, "recent")
     most = Selection(most_images=1, replay_share=0.5)
-    balanced = compose_dataset(original, [new], tmp_path / "out", splits=OWN, selection=most)
+    balanced = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out", selection=most)
     assert balanced.sources["replay"] == fresh, "half of the training images stay original ones"
 
 
@@ -290,7 +294,7 @@ def test_a_replay_keeps_rare_classes(tmp_path):
     new = load_dataset(write_yolo(tmp_path / "new", NEW), "train")
     for most in (20, 24, 28):
         selection = Selection(most_images=most, replay_share=0.0)
-        done = compose_dataset(data, [new], tmp_path / "out", selection=selection)
+        done = compose_dataset(OriginalData(data), [new], tmp_path / "out", selection=selection)
         originals = contents(done.data, "train") & contents(data, "train")
         rare = sha(load_dataset(data, "train"), 7)
         assert not originals or rare <= originals
@@ -298,7 +302,9 @@ def test_a_replay_keeps_rare_classes(tmp_path):
 
 def test_classes_are_matched_by_name(tmp_path, write, original):
     part = load_dataset(write(tmp_path / "swapped", {"train": range(2000, 2008)}, ("dog", "cat")), "train")
-    done = compose_dataset(original, [part], tmp_path / "out", splits=OWN, selection=Selection(held_out_share=1e-9))
+    done = compose_dataset(
+        OriginalData(original, splits=OWN), [part], tmp_path / "out", selection=Selection(held_out_share=1e-9)
+    )
     truths = {sha256_file(image.path): image.truth for image in load_dataset(done.data, "train").images}
     for image in part.images:
         was, now = image.truth, truths[sha256_file(image.path)]
@@ -309,7 +315,7 @@ def test_classes_are_matched_by_name(tmp_path, write, original):
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [NAMES, NAMES[::-1]])
 def test_a_dataset_has_the_class_ids_of_the_champion(original, new, tmp_path, order):
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN, class_names=order)
+    done = compose_dataset(OriginalData(original, splits=OWN, class_names=order), [new], tmp_path / "out")
     for split in ("train", "val", "golden"):
         dataset = load_dataset(done.data, split)
         assert dataset.task is not TaskType.DETECT or dataset.class_names == order
@@ -331,12 +337,12 @@ def test_unknown_classes_and_other_tasks_are_one_clear_line(tmp_path, write, ori
     other = load_dataset((write_folder if write is write_yolo else write_yolo)(tmp_path / "o", NEW), "train")
     for part, message in ((strange, "cat, dog, found cow"), (other, "found labels to")):
         with pytest.raises(IncompatibleError, match=message):
-            compose_dataset(original, [part], tmp_path / "out", splits=OWN)
+            compose_dataset(OriginalData(original, splits=OWN), [part], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_without_splits_of_their_own_golden_is_the_validation_split(original, new, tmp_path):
-    done = compose_dataset(original, [new], tmp_path / "out")
+    done = compose_dataset(OriginalData(original), [new], tmp_path / "out")
     assert "calibration" not in done.images
     assert load_dataset(done.data, "golden").sha256 == load_dataset(original, "val").sha256
     assert contents(done.data, "golden") == contents(done.data, "val") - contents(done.data, "recent")
@@ -353,10 +359,12 @@ def test_pseudo_labels_are_off_capped_sure_and_only_trained_on(write, original, 
         return replace(image, truth=Classification(truth.probs * score))
 
     pseudo = [doubted(image, 0.95 if int(image.path.stem) % 2 else 0.5) for image in part.images]
-    off = compose_dataset(original, [new], tmp_path / "out", splits=OWN, pseudo=pseudo)
+    off = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out", pseudo=pseudo)
     assert off.sources["pseudo"] == 0
     selection = Selection(pseudo_share=0.1)
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN, pseudo=pseudo, selection=selection)
+    done = compose_dataset(
+        OriginalData(original, splits=OWN), [new], tmp_path / "out", pseudo=pseudo, selection=selection
+    )
     assert 0 < done.sources["pseudo"] <= 0.1 * done.images["train"]
     taken = contents(done.data, "train") & sha(part, *range(3000, 3040))
     assert len(taken) == done.sources["pseudo"]
@@ -367,7 +375,7 @@ def test_pseudo_labels_are_off_capped_sure_and_only_trained_on(write, original, 
 
 def test_images_are_not_written_through_their_links(original, new, tmp_path):
     before = sha256_tree(original if original.is_dir() else original.parent)
-    done = compose_dataset(original, [new], tmp_path / "out", splits=OWN)
+    done = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     assert sha256_tree(original if original.is_dir() else original.parent) == before
     image = load_dataset(done.data, "train").images[0].path
     assert os.stat(image).st_nlink > 1

@@ -7,7 +7,14 @@ import torch
 
 from components.backends.yolo import load_yolo
 from components.errors import ConfigError, IncompatibleError, UntrustedModelError
-from components.training import ClassifierTraining, FineTuning, fine_tune, train_classifier, training_device
+from components.training import (
+    ClassifierTraining,
+    FineTuning,
+    StartingPoint,
+    fine_tune,
+    train_classifier,
+    training_device,
+)
 from components.training.checkpoint import load_checkpoint
 from tests.conftest import MODEL
 
@@ -40,7 +47,7 @@ def test_a_small_blend_stays_near_the_old_weights(champion, tmp_path):
 
     def moved(blend: float) -> float:
         asked = FineTuning(epochs=1, learning_rate=0.01, batch=8, blend=blend)
-        tuned = fine_tune(checkpoint, data, tmp_path / f"tuned{blend}", image_size=32, training=asked)
+        tuned = fine_tune(StartingPoint(checkpoint, 32), data, tmp_path / f"tuned{blend}", training=asked)
         new = load_checkpoint(tuned.checkpoint)
         assert set(tuned.metrics) == {"top1", "top5"} and tuned.curve.is_file()
         assert new["metrics"] == tuned.metrics
@@ -54,19 +61,22 @@ def test_a_small_blend_stays_near_the_old_weights(champion, tmp_path):
 def test_fine_tuning_on_other_classes_is_refused(champion, image_folder, tmp_path):
     other = image_folder(("blue", "green"), name="other")
     with pytest.raises(IncompatibleError, match="green"):
-        fine_tune(champion[1], other, tmp_path / "tuned", image_size=32)
+        fine_tune(StartingPoint(champion[1], 32), other, tmp_path / "tuned")
     assert not (tmp_path / "tuned").exists()
 
 
 def test_a_detector_is_fine_tuned_on_the_users_word_and_blended(scenes, tmp_path, capsys):
     asked = FineTuning(epochs=1, blend=0.5)
     with pytest.raises(UntrustedModelError):
-        fine_tune(MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked)
+        fine_tune(StartingPoint(MODEL, 64), scenes, tmp_path / "tuned", training=asked)
     seen: list[tuple[int, int]] = []
     tuned = fine_tune(
-        MODEL, scenes, tmp_path / "tuned", image_size=64, training=asked, trust=True,
+        StartingPoint(MODEL, 64, trust=True),
+        scenes,
+        tmp_path / "tuned",
+        training=asked,
         progress=lambda epoch, epochs: seen.append((epoch, epochs)),
-    )  # fmt: skip
+    )
     assert seen[0] == (1, 1)
     assert capsys.readouterr().out == "", "what a command prints may be JSON"
     old, new = (load_yolo(path, trust=True).model.float().state_dict() for path in (MODEL, tuned.checkpoint))

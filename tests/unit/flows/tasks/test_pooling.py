@@ -24,7 +24,7 @@ from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.monitoring import MonitoringStore, TrendPoint, assess, build_reference
 from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.drift.tables import read_reference
-from components.monitoring.store.stored import evaluated_windows, remember
+from components.monitoring.store.stored import EvaluatedWindow, evaluated_windows, remember
 from flows.config.monitor import NightlyConfig
 from flows.tasks import components as tasks
 from flows.tasks import monitor as watching
@@ -55,7 +55,7 @@ def test_a_night_leaves_no_old_pooled_reference_behind(tmp_path, monkeypatch):
         at = MONDAY + timedelta(days=night)
         run = finished(tmp_path / f"night-{night}", night + 1, at)
         point = TrendPoint(at, DriftState.OK, 60, 0.0, 0.9, 0.4)
-        remember(store, "digits", 3, store.append(run), assess(run, held_out), {}, point, at=at)
+        remember(store, "digits", 3, EvaluatedWindow(store.append(run), at, assess(run, held_out), {}, point))
         for path in pooled[-1:]:
             os.utime(path, (0, 0))
         pooled.append(tasks.pool_reference.fn(held_out, DIGITS))

@@ -10,6 +10,7 @@ from components.inference.batch.tables import detections_schema, images_schema
 from components.monitoring import assess, build_reference, write_report
 from components.monitoring.alerts.health import check_health
 from components.monitoring.drift.tables import joined, read_reference, read_window
+from components.monitoring.report.findings import ReportContext
 from components.vision import task_for
 
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ def test_a_night_of_unreadable_images_is_a_data_fault_with_a_report(tmp_path, wr
     assert decision.state is DriftState.DATA_FAULT
     checks = check_health(run, read_reference(reference), decision).checks
     assert {check.name: check.verdict for check in checks}["data_fault"] is Verdict.FAIL
-    report = write_report(run, reference, decision, tmp_path / "report", checks=checks)
+    report = write_report(run, reference, decision, tmp_path / "report", context=ReportContext(checks=checks))
     assert f"{failed} of {failed + readable} images" in report.html.read_text()
 
 

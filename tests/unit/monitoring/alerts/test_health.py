@@ -12,13 +12,14 @@ from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.batch.tables import detections_schema
 from components.monitoring import AlertStore, MonitoringStore, TrendPoint, assess, build_reference
-from components.monitoring.alerts.health import check_health
+from components.monitoring.alerts.health import HealthContext, check_health
 from components.monitoring.drift.tables import read_reference
 from components.monitoring.performance.accuracy import image_columns, measure_accuracy
 from components.monitoring.performance.estimate import ReferenceLabels
 from components.monitoring.store.recent import labelled_rows
 from components.monitoring.store.reference import pool_reference, read_labels
 from components.monitoring.store.stored import (
+    EvaluatedWindow,
     accepted_batches,
     engine_times,
     evaluated_windows,
@@ -75,7 +76,7 @@ def test_drift_and_strange_images_and_slow_inference_fail_their_checks(kept, tmp
     path = build_reference(kept(300, seed=1), tmp_path / "reference.parquet")
     run = kept(100, seed=2, brightness=np.full(100, 900.0), inference_ms=np.random.default_rng(0).normal(30, 1, 100))
     before = [pq.read_table(kept(400, seed=9).images)]
-    checks = named(check_health(run, read_reference(path), assess(run, path), accepted=before))
+    checks = named(check_health(run, read_reference(path), assess(run, path), HealthContext(accepted=before)))
     for name in ("drift", "unusual_images", "latency_p95_increase"):
         assert checks[name].verdict is Verdict.FAIL, checks[name]
 
@@ -87,8 +88,8 @@ def test_judged_windows_come_back_in_order_and_the_first_word_counts(kept, tmp_p
     decision = assess(run, path)
     for night in (1, 0):
         key, at = f"night{night}", MONDAY + timedelta(days=night)
-        assert remember(store, "digits", 3, key, decision, {"error_share": 0.0}, POINT, at=at)
-    assert not remember(store, "digits", 3, "night1", decision, {"error_share": 0.5}, POINT, at=MONDAY)
+        assert remember(store, "digits", 3, EvaluatedWindow(key, at, decision, {"error_share": 0.0}, POINT))
+    assert not remember(store, "digits", 3, EvaluatedWindow("night1", MONDAY, decision, {"error_share": 0.5}, POINT))
     found = evaluated_windows(store, "digits", 3)
     assert [past.key for past in found] == ["night0", "night1"]
     assert found[1].decision == decision and found[1].summary == {"error_share": 0.0}
@@ -104,7 +105,12 @@ def test_accepted_batches_are_pooled_with_the_held_out_images(kept, tmp_path):
         decision = assess(run, held_out)
         if night == 1:
             decision = replace(decision, state=DriftState.WARN)
-        remember(store, "digits", 3, key, decision, {"error_share": 0.0}, POINT, at=MONDAY + timedelta(days=night))
+        remember(
+            store,
+            "digits",
+            3,
+            EvaluatedWindow(key, MONDAY + timedelta(days=night), decision, {"error_share": 0.0}, POINT),
+        )
     batches = accepted_batches(store, "digits", 3, evaluated_windows(store, "digits", 3))
     assert [len(batch) for _, batch in batches] == [60, 60], "the night that was warned of is left out"
     pooled = pool_reference(held_out, batches, tmp_path / "pooled.parquet")
@@ -149,13 +155,21 @@ def test_a_model_that_became_slow_is_slow_until_it_is_as_fast_as_before(kept, tm
         run = kept(150, seed=20 + night, at=MONDAY + night * DAY, inference_ms=times)
         key, decision = store.append(run), replace(assess(run, path), state=DriftState.OK)
         before = engine_times(store, "digits", 3, evaluated_windows(store, "digits", 3))
-        health = check_health(run, read_reference(path), decision, accepted=before)
+        health = check_health(run, read_reference(path), decision, HealthContext(accepted=before))
         book, alerts = book.update("digits", health.checks, now=MONDAY + night * DAY)
         told += [(night, alert.status.value) for alert in alerts if alert.rule == "latency_p95_increase"]
         remember(
-            *(store, "digits", 3, key, decision, health.summary, POINT),
-            at=MONDAY + night * DAY,
-            checks=health.checks,
+            store,
+            "digits",
+            3,
+            EvaluatedWindow(
+                key,
+                MONDAY + night * DAY,
+                decision,
+                health.summary,
+                POINT,
+                {check.name: check.verdict for check in health.checks},
+            ),
         )
     assert told == [(5, "firing"), (15, "resolved")]
 
@@ -232,8 +246,7 @@ def test_a_drop_of_accuracy_is_held_back_while_images_are_broken(kept, tmp_path)
             run,
             read_reference(path),
             replace(assess(run, path), state=state),
-            labels=ReferenceLabels(accuracy(0.95)),
-            accuracy=accuracy(0.70),
+            HealthContext(labels=ReferenceLabels(accuracy(0.95)), accuracy=accuracy(0.70)),
         )
         assert named(health)["accuracy_drop"].verdict is verdict
     assert named(health)["accuracy_drop"].reason.startswith("held back while images are broken: top1 0.950 → 0.700")
@@ -245,7 +258,7 @@ def test_images_of_a_window_that_was_a_data_fault_are_not_learnt_from(kept, tmp_
     for night, state in enumerate((DriftState.OK, DriftState.DATA_FAULT)):
         run = kept(60, seed=10 + night, at=MONDAY + night * DAY)
         decision = replace(assess(run, path), state=state)
-        remember(store, "digits", 3, store.append(run), decision, {}, POINT, at=MONDAY + night * DAY)
+        remember(store, "digits", 3, EvaluatedWindow(store.append(run), MONDAY + night * DAY, decision, {}, POINT))
     store.append(kept(60, seed=12, at=MONDAY + 2 * DAY))
     sound = sound_rows(store, "digits", 3, store.images("digits", 3))
     assert {name[:2] for name in sound["image_id"].to_pylist()} == {"23", "25"}, "but those that nobody has judged"
@@ -255,7 +268,7 @@ def test_a_busy_night_is_pooled_in_part_and_evenly(kept, tmp_path):
     store = MonitoringStore(tmp_path / "store")
     path = build_reference(kept(100, seed=1), tmp_path / "reference.parquet")
     run = kept(2500, seed=2)
-    remember(store, "digits", 3, store.append(run), assess(run, path), {}, POINT, at=MONDAY)
+    remember(store, "digits", 3, EvaluatedWindow(store.append(run), MONDAY, assess(run, path), {}, POINT))
     ((condition, batch),) = accepted_batches(store, "digits", 3, evaluated_windows(store, "digits", 3))
     numbers = [int(name.split("-")[2].partition(".")[0]) for name in batch["image_id"].to_pylist()]
     assert (condition, len(numbers), numbers[0], numbers[-1]) == ("held out", 1000, 0, 2499)

@@ -12,7 +12,7 @@ import pytest
 from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, Verdict
 from components.monitoring import Alert, AlertStatus, AlertStore, MonitoringStore, read_status
 from components.monitoring.alerts.book import KIND, NO_IMAGES, book_record, check_arrivals, latest_book
-from components.monitoring.store.stored import TrendPoint, remember
+from components.monitoring.store.stored import EvaluatedWindow, TrendPoint, remember
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -37,7 +37,7 @@ def night(store, write_run):
         pa.parquet.write_table(table.select(["image_id"]).slice(0, 0), run.detections)
         key = store.append(run)
         point = TrendPoint(at, state, 4, 0.0, 0.9, 4.0)
-        remember(store, "digits", version, key, replace(DRIFT, state=state), {}, point, at=at)
+        remember(store, "digits", version, EvaluatedWindow(key, at, replace(DRIFT, state=state), {}, point))
 
     return keep
 

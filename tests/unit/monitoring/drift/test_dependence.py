@@ -13,7 +13,7 @@ from skimage import data
 from components.contracts import DriftState
 from components.images.corruptions import CORRUPTIONS, corrupt
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
-from components.monitoring.drift.calibration import split_false_alarms
+from components.monitoring.drift.calibration import WindowDraws, split_false_alarms
 from components.monitoring.drift.dependence import autocorrelation_time, neighbour_noise
 from components.monitoring.drift.policy import compare_tables
 from components.monitoring.drift.tables import DriftTable, joined
@@ -136,7 +136,9 @@ def test_contiguous_windows_of_a_day_raise_more_than_random_ones_where_the_light
     columns = {name: rng.normal(100, 15, 400) for name in IMAGE_COLUMNS}
     columns["brightness"] = np.concatenate([rng.normal(100, 2, 320), rng.normal(180, 2, 80)])  # lamps, for an hour
     day = DriftTable(columns, "camera/1", STATISTICS_RECIPE, 0)
-    random, contiguous = (split_false_alarms(day, images=80, windows=9, contiguous=part) for part in (False, True))
+    random, contiguous = (
+        split_false_alarms(day, WindowDraws(images=80, windows=9), contiguous=part) for part in (False, True)
+    )
     assert (random.contiguous, contiguous.contiguous) == (False, True)
     assert (random.drifted, contiguous.windows) == (0, 9)
     assert contiguous.drifted > 0
@@ -150,7 +152,7 @@ def test_contiguous_windows_pass_through_all_folders_of_a_batch_at_once_and_thro
     classes = DriftTable(columns, "parts/1", STATISTICS_RECIPE, 0, names={"image_id": np.array(names, object)})
     first = [names[row] for row in classes.in_time()[:6]]
     assert first == ["bent/000.jpg", "good/000.jpg", "bent/001.jpg", "bent/002.jpg", "good/001.jpg", "bent/003.jpg"]
-    rate = split_false_alarms(classes, images=60, windows=9, contiguous=True)
+    rate = split_false_alarms(classes, WindowDraws(images=60, windows=9), contiguous=True)
     assert (rate.windows, rate.drifted) == (9, 0)
     nights = replace(classes, batches=np.repeat([1, 0], 150))
     assert sorted(nights.in_time()[:150]) == list(range(150, 300)), "the batch of before comes before"

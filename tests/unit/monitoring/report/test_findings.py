@@ -12,7 +12,7 @@ from components.monitoring import TrendPoint, assess, build_reference, explain, 
 from components.monitoring.drift.pairs import Pair
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.report.advice import Situation, advise
-from components.monitoring.report.findings import Sides, find
+from components.monitoring.report.findings import ReportContext, Sides, find
 from components.monitoring.report.quality import Quality, group_errors, read_quality
 from components.monitoring.report.trends import draw_trends
 from components.vision.scores import Score
@@ -167,7 +167,7 @@ def test_the_trend_remembers_measured_accuracy_and_no_estimate(tmp_path, write_r
     run, decision = write_run(ordinary(60, seed=2)), DriftDecision(DriftState.OK, ("alike",), (), 300, 60)
     measured = AccuracyReport("top1", {"top1": Score.of(0.8, 100, 100)}, {}, {}, 100, (), 0, 0)
     for accuracy, told in ((measured, 0.8), (replace(measured, estimated=True), None)):
-        found = find(run, Sides.read(run, path, ""), decision, accuracy=accuracy)
+        found = find(run, Sides.read(run, path, ""), decision, context=ReportContext(accuracy=accuracy))
         assert found.trend[-1].accuracy == told and found.accuracy is accuracy
 
 
@@ -190,7 +190,11 @@ def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, o
     checks = (Check("error_rate", 0.03, 0.02, Verdict.UNDECIDED, "3 of 103 images failed"),)
     decision = assess(run, reference)
     done = write_report(
-        run, reference, decision, tmp_path / "report", trend=points(0.5, 0.7), checks=checks, accuracy=accuracy
+        run,
+        reference,
+        decision,
+        tmp_path / "report",
+        context=ReportContext(trend=points(0.5, 0.7), checks=checks, accuracy=accuracy),
     )
     page = done.html.read_text()
     titles = re.findall(r"<h2>([^<]+)</h2>", page)
