@@ -50,7 +50,7 @@ class FovealError(Exception):
     Arguments:
         expected: what would have been right, e.g. ``"a folder of images"``.
         found: what was there instead, e.g. ``"an empty folder: shots/"``.
-        mend: what the user can do, as an imperative, e.g. ``"pass --images"``.
+        hint: what the user can do, as an imperative, e.g. ``"pass --images"``.
     """
 
     def __init__(self, expected: str, *, found: str, hint: str = "") -> None:

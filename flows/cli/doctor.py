@@ -43,4 +43,4 @@ def _print(findings: tuple[Finding, ...]) -> None:
         line = Text.assemble((f"{finding.state:<5}", _STYLES[finding.state]), f"{finding.name}: {finding.found}")
         out.print(line, soft_wrap=True, highlight=False)
         if finding.hint:
-            out.print(Text.assemble("     ", ("mend: ", "bold"), finding.hint), soft_wrap=True, highlight=False)
+            out.print(Text.assemble("     ", ("hint: ", "bold"), finding.hint), soft_wrap=True, highlight=False)

@@ -24,7 +24,7 @@ class Finding:
         name: of the check.
         state: how bad it is.
         found: what was found; holds no secrets.
-        mend: what to do, for every state but ok.
+        hint: what to do, for every state but ok.
 
     Raises:
         ValueError: by the constructor, when what is not ok does not say how to mend it.

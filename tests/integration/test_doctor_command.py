@@ -40,13 +40,13 @@ def test_faults_fail_the_command_and_each_says_how_to_mend_it(tmp_path):
     assert said["ok"] is False
     failing = {found["name"]: found for found in said["findings"] if found["state"] == "fail"}
     assert set(failing) == {"onnxruntime and onnxruntime-gpu", "mlflow.db", "mlflow", "prefect", "store"}
-    assert all(found["mend"] for found in said["findings"] if found["state"] != "ok")
+    assert all(found["hint"] for found in said["findings"] if found["state"] != "ok")
     assert "hush" not in done.stdout + done.stderr
 
 
 def test_a_machine_that_is_well_is_told_so_line_by_line(tmp_path):
     done = doctor(tmp_path / "home")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {line.split()[0] for line in done.stdout.splitlines()} <= {"ok", "warn", "mend:"}
+    assert {line.split()[0] for line in done.stdout.splitlines()} <= {"ok", "warn", "hint:"}
     assert "ok   onnxruntime: can run models here" in done.stdout
     assert not (tmp_path / "home").exists()

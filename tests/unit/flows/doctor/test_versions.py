@@ -42,7 +42,7 @@ def test_what_fits_is_two_good_lines():
 
 
 @pytest.mark.parametrize(
-    ("changed", "name", "mend"),
+    ("changed", "name", "hint"),
     [
         ({"pandas": "3.1.0"}, "pandas", "pip install 'pandas<3.1,>=2.3'"),
         ({"fastapi": "0.155.1"}, "fastapi", "pip install 'fastapi<0.151'"),
@@ -105,7 +105,7 @@ EXAMINE = """
 import json, sys
 from flows.doctor.versions import examine_packages
 {before}
-print(json.dumps([[found.name, found.state, found.found, found.mend] for found in examine_packages()]))
+print(json.dumps([[found.name, found.state, found.found, found.hint] for found in examine_packages()]))
 """
 
 
