@@ -144,6 +144,7 @@ def test_what_ships_fails_nothing_and_beats_the_baseline_or_is_it(
         assert best.speedup[1] > 1 + noise
 
 
+@pytest.mark.slow
 def test_a_variant_that_is_no_faster_is_accepted_in_few_runs_and_one_that_is_in_most() -> None:
     """Two thousand simulated runs of seven rounds with 3 % noise a round and 1 % a process."""
     rng = np.random.default_rng(0)

@@ -15,6 +15,7 @@ ALIASED = "l0: &l0 [x, x]\n" + "".join(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -27,6 +27,7 @@ def test_an_error_is_one_line():
     assert str(DatasetError("labels", found="a\n  b\r\nc", hint="d\ne")) == "expected labels, found a b c; d e"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -16,6 +16,8 @@ from components.inference import BatchSettings, run_batch
 from flows.config.release import Thresholds
 from flows.tasks.predict import Served, on_cluster
 
+pytestmark = pytest.mark.slow
+
 CPU = Target("test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget())
 STEADY = ["image_id", "uri", "status", "sha256", "model"]
 

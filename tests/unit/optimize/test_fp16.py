@@ -11,6 +11,7 @@ from components.errors import PassError
 from components.optimize import PassContext, get_pass, open_model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detector", ["yolo11", "yolo26"])
 def test_half_the_size_and_nearly_the_same_outputs(detector, photos, tmp_path, request):
     source = request.getfixturevalue(detector)

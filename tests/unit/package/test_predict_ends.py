@@ -14,6 +14,8 @@ from PIL import Image
 
 from tests.conftest import COMMAND, clean_environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hung() -> Iterator[tuple[str, threading.Event]]:

@@ -20,6 +20,7 @@ def first_kernels(checkpoint: Path) -> np.ndarray:
     return next(load_yolo(checkpoint, trust=True).model.parameters()).detach().float().numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_fine_tuning_starts_from_the_weights_of_the_checkpoint(scenes, tmp_path):
     tuned = train_detector(scenes, tmp_path / "tuned", training=STILL, start_from=MODEL, trust=True)

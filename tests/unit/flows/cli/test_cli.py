@@ -35,6 +35,7 @@ def test_completion_can_be_installed():
     assert "--install-completion" in run("--help").stdout
 
 
+@pytest.mark.slow
 def test_models_of_an_empty_root_say_what_comes_first(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -92,6 +92,7 @@ def test_help_of_every_command_fits(encoding):
     assert wide(shown) == [] and (encoding == "utf-8" or shown.isascii())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_tables_fit_and_nothing_is_cut_off(encoding):
     shown = said(TABLES, PYTHONIOENCODING=encoding)

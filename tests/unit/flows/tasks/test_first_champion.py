@@ -10,6 +10,8 @@ from flows.tasks.decide import begin_schedules
 from model_registry import Registry
 from model_registry.store import open_store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def registry(tmp_path, monkeypatch) -> Registry:
