@@ -78,7 +78,6 @@ def measure_accuracy(
     *,
     slices: Sequence[str] = (),
     minimum: int = 30,
-    seed: int = 0,
 ) -> AccuracyReport:
     """Compare stored predictions with labels, matched by image id as `find_matches` says.
 
@@ -93,7 +92,6 @@ def measure_accuracy(
         slices: columns of `images` to divide by: numbers into thirds, text, whole numbers and truth values by value.
         minimum: images (of a whole, of a slice, of a classifier's class) or objects (of a detector's class) below which
             a score says `insufficient`.
-        seed: of the bootstrap.
 
     Raises:
         ConfigError: a slice is no column, or has too many categories.
@@ -114,7 +112,7 @@ def measure_accuracy(
         lambda: stored_boxes(detections, [ids[row] for row in rows]),
         matched_labels,
         spec.class_names,
-        Sampling(minimum, seed),
+        Sampling(minimum),
     )
     scores = scorer.overall(np.ones(len(rows), np.bool_))
     metric = next(iter(scores))
