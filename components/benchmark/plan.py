@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pydantic import ConfigDict, Field
+
 from components.backends import free_batch, get_backend
 from components.contracts import ModelArtifact, Precision, Target, Variant
 from components.errors import ConfigError, ModelError
+from components.settings import ComponentSettings
 
 REFERENCE_BACKEND = "onnxruntime"
 
@@ -77,3 +80,17 @@ def _labels(artifacts: Sequence[ModelArtifact]) -> list[str]:
         alike = sum(known == label or known.startswith(f"{label} #") for known in labels)
         labels.append(f"{label} #{alike + 1}" if alike else label)
     return labels
+
+
+class BenchmarkSettings(ComponentSettings):
+    """How long to measure."""
+
+    model_config = ConfigDict(title="Benchmark")
+
+    rounds: int = Field(7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval.")
+    calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.")
+    batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.")
+    accept_noise: bool = Field(
+        False,
+        description="Compare speeds even in a noise floor above 30 %; else the baseline ships then, if it can.",
+    )

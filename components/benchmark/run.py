@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from components.backends import free_batch
-from components.benchmark.plan import plan_variants
+from components.benchmark.plan import BenchmarkSettings, plan_variants
 from components.benchmark.report import build_report, noise_of
 from components.benchmark.selection import is_busy
-from components.benchmark.settings import BenchmarkSettings
 from components.benchmark.variant_run import Progress, VariantRun, open_variants, predict, time_rounds
 from components.benchmark.worker_client import Worker
 from components.contracts import BenchmarkReport, LabelledImage, ModelArtifact, Target

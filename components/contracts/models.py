@@ -35,6 +35,11 @@ class TaskType(StrEnum):
     DETECT = "detect"
     CLASSIFY = "classify"
 
+    @property
+    def has_boxes(self) -> bool:
+        """Labels and predictions are boxes, any number an image, rather than one class of the whole image."""
+        return self is TaskType.DETECT
+
 
 class Fit(StrEnum):
     """How an image is brought to the model's input size."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.contracts import TaskType
 from components.datasets.labels import Box, Found, Label, LabelTask, QueuedImage
 from components.documents import shorten
 from components.errors import DatasetError
@@ -94,7 +93,7 @@ def _by_id(entries: Any, what: str) -> dict[Any, Any]:
 def _found(image: Any, annotations: Sequence[Any], names: Mapping[Any, Any], file: Path, about: LabelTask) -> Found:
     name = str(image["file_name"]).replace("\\", "/")
     copy = _copy_of(name, file)
-    if about.task is TaskType.CLASSIFY:
+    if not about.task.has_boxes:
         labels = tuple(Label(str(names[one["category_id"]]["name"])) for one in annotations)
         return Found(name, labels, file=copy)
     try:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from components.contracts import TaskType
 from components.datasets.coco import read_coco, write_coco
 from components.datasets.label_studio import read_tasks, write_tasks
 from components.datasets.labels import Found, LabelTask, QueuedImage
@@ -110,7 +109,7 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
     if not path.exists():
         raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", hint="check the path")
     if form in (None, LabelFormat.YOLO):
-        if about.task is TaskType.DETECT and (description := find_description(path)):
+        if about.task.has_boxes and (description := find_description(path)):
             return read_yolo(description)
         if form is LabelFormat.YOLO:
             return _read_folder(path, about)
@@ -122,7 +121,7 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
 
 
 def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
-    if about.task is TaskType.CLASSIFY:
+    if not about.task.has_boxes:
         return read_classes(path)
     raise DatasetError(
         "labels as YOLO (data.yaml, classes.txt or obj.data), COCO or Label Studio export them",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 
-from components.contracts import TaskType
 from components.datasets.labels import UNLABELLED, Found, Label, LabelTask, QueuedImage
 from components.datasets.yolo_layout import Description, label_file, read_rows, split_images, split_places
 from components.errors import ConfigError, DatasetError
@@ -78,7 +77,7 @@ def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder:
     Raises:
         ConfigError: a class name cannot be a folder.
     """
-    if about.task is TaskType.CLASSIFY:
+    if not about.task.has_boxes:
         return _write_classes(images, places, folder, about)
     ids = {name: k for k, name in enumerate(about.class_names)}
     (folder / "labels").mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.contracts import Classification, Detections, LabelledImage, Prediction, TaskType
+from components.contracts import Classification, Detections, LabelledImage, Prediction
 from components.datasets.checks import check_labels
 from components.datasets.formats import content_of
 from components.datasets.labels import Label, LabelTask, QueuedImage
@@ -124,21 +124,21 @@ def write_labelled(book: LabelStore, output: Path, about: LabelTask) -> Labelled
     if not folder.exists():
         with replacing(folder) as aside:
             _write(book, list(labels.values()), aside, about)
-    data = folder / "data.yaml" if about.task is TaskType.DETECT else folder
+    data = folder / "data.yaml" if about.task.has_boxes else folder
     return LabelledData(data, SPLIT, len(labels), len(_fresh(book, labels)), unusable)
 
 
 def _write(book: LabelStore, labels: Sequence[Booked], folder: Path, about: LabelTask) -> None:
     ids = {name: k for k, name in enumerate(about.class_names)}
-    if about.task is TaskType.DETECT:
+    if about.task.has_boxes:
         write_description(folder_made(folder), about.class_names, {SPLIT: "images"})
     for number, booked in enumerate(labels):
         label = booked.label
         name = f"{number:07d}-{label.sha256[:16]}{label.suffix}"
-        place = "images" if about.task is TaskType.DETECT else f"{SPLIT}/{class_folder(label.labels[0].class_name)}"
+        place = "images" if about.task.has_boxes else f"{SPLIT}/{class_folder(label.labels[0].class_name)}"
         target = folder_made(folder / place) / name
         target.write_bytes(book.image(label))
-        if about.task is TaskType.DETECT:
+        if about.task.has_boxes:
             rows = [(ids[one.class_name], one.box) for one in label.labels if one.box]
             folder_made(label_file(target).parent)
             label_file(target).write_text(yolo_text(rows), encoding="utf-8")
@@ -185,7 +185,7 @@ def pseudo_labels(
 def _truth(labels: Sequence[Label], size: tuple[int, int], about: LabelTask) -> Prediction:
     ids = [about.class_names.index(label.class_name) for label in labels]
     scores = np.array([label.confidence for label in labels], np.float32)
-    if about.task is TaskType.CLASSIFY:
+    if not about.task.has_boxes:
         return Classification(np.eye(len(about.class_names), dtype=np.float32)[ids[0]] * scores[0])
     boxes = np.array([label.box for label in labels], np.float32) * np.array(size * 2, np.float32)
     return Detections(boxes, scores, np.array(ids, np.int64))

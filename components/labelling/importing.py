@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-from components.contracts import TaskType
 from components.datasets.checks import MadeOn, Remarks, check_labels, fit_to_image, made_on, name_some
 from components.datasets.formats import content_of
 from components.datasets.labels import HASH_IN_NAME, Found, Label, LabelTask, QueuedImage
@@ -272,11 +271,11 @@ def _require_classes(found: Sequence[Found], about: LabelTask) -> None:
             hint="rename the class in the labels, or train a new model for it",
         )
     for image in found:
-        if about.task is TaskType.CLASSIFY and image.stated | bool(image.labels):
+        if not about.task.has_boxes and image.stated | bool(image.labels):
             names = {label.class_name for label in image.labels or ()}
             if len(names) != 1 and not image.problem:
                 raise IncompatibleError("one class for each image", found=f"{len(names)} for {image.name}")
-        if about.task is TaskType.DETECT and any(label.box is None for label in image.labels or ()):
+        if about.task.has_boxes and any(label.box is None for label in image.labels or ()):
             raise IncompatibleError(
                 "boxes, as the model is a detector", found=f"a class without a box for {image.name}"
             )

@@ -174,7 +174,7 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     if stated.input_size is None:
         raise ModelError("an image size", found=f"none in {name}", hint="pass image_size")
     prediction = _first_output(network, stated.input_size, name)
-    if (stated.task or _task_of(prediction)) is TaskType.DETECT:
+    if (stated.task or _task_of(prediction)).has_boxes:
         head, names = _detector(prediction, stated.class_names, name)
         if head is Head.YOLO:
             _require_decoded(prediction, name)

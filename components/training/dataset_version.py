@@ -113,7 +113,7 @@ def compose_dataset(
     if not _is_whole(folder):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
-            writer = _YoloWriter if train.task is TaskType.DETECT else _FolderWriter
+            writer = _YoloWriter if train.task.has_boxes else _FolderWriter
             place = writer(source, train, aside).write(written, golden)
             images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
             described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
@@ -127,7 +127,7 @@ def _in_order(dataset: LabelledDataset, class_names: Sequence[str] | None) -> La
 
 def _read(folder: Path, task: TaskType) -> DatasetVersion:
     found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    return replace(found, data=folder / "data.yaml" if task is TaskType.DETECT else folder)
+    return replace(found, data=folder / "data.yaml" if task.has_boxes else folder)
 
 
 def _is_whole(folder: Path) -> bool:

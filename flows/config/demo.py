@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.benchmark.settings import BenchmarkSettings
+from components.benchmark.plan import BenchmarkSettings
 from components.datasets.scenes import SceneCounts
 from flows.config.release import DataInput, ModelInput, ReleaseConfig
 from flows.config.retrain import RetrainConfig, RetrainDataInput

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from components.benchmark.settings import BenchmarkSettings
+from components.benchmark.plan import BenchmarkSettings
 from components.contracts import Fit, Interpolation, Output, TaskType
 from components.settings import Parameters, problems
 from flows.config.base import check_address, check_model_name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.benchmark.settings import BenchmarkSettings
+from components.benchmark.plan import BenchmarkSettings
 from components.contracts import (
     BenchmarkReport,
     Bundle,

@@ -69,7 +69,7 @@ def embedding_source(model: Any, task: TaskType) -> str | None:
     live = _reached(model.graph.node, {INPUT})
     nodes = [node for node in model.graph.node if node.input and node.input[0] in live]
     ranks = _ranks(model)
-    if task is TaskType.DETECT:
+    if task.has_boxes:
         deep = _reached(nodes, {output for node in nodes if node.op_type == "Conv" for output in node.output})
         sources = (node.input[0] for node in nodes if node.op_type in _UPSAMPLING)
         return next((name for name in sources if name in deep and ranks.get(name) == 4), None)

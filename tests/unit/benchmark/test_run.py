@@ -14,7 +14,7 @@ import pytest
 
 from components.benchmark import evaluate, run_benchmark
 from components.benchmark.messages import Measure, Open, Opened, Timings
-from components.benchmark.settings import BenchmarkSettings
+from components.benchmark.plan import BenchmarkSettings
 from components.benchmark.worker_client import Worker, WorkerFailedError
 from components.contracts import (
     BenchmarkReport,
