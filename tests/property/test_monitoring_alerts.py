@@ -158,6 +158,7 @@ def _scene(rng):
     return found, Detections(xyxy, np.ones(objects), class_ids)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_map_covers_the_map_of_all_images():
     rng = np.random.default_rng(5)
     scenes = [_scene(rng) for _ in range(300)]

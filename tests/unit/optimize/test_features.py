@@ -125,6 +125,7 @@ def test_a_classifiers_embedding_is_its_last_features_averaged(kind, opened):
     assert found.std(axis=0).max() > 0, "one vector for each image, and not the same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolo11", "yolo26"])
 def test_a_detectors_embedding_is_its_deepest_map_averaged(name, request):
     artifact = request.getfixturevalue(name)

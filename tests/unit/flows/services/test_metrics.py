@@ -111,6 +111,7 @@ def test_an_answer_is_good_for_a_while(cache_s, readings):
     assert len(asked) == readings
 
 
+@pytest.mark.slow
 def test_the_endpoint_answers_on_an_empty_root_and_a_port_that_is_taken_is_named(tmp_path, monkeypatch):
     for name in ("FOVEAL_STORE", "FOVEAL_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
