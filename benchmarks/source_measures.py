@@ -18,6 +18,7 @@ PLUG_INS = (
     "components/vision/",
     "components/backends/",
     "components/datasets/formats",
+    "components/training/trainers",
     "components/images/label_formats",
     "components/contracts",
 )

@@ -172,6 +172,7 @@ class OnnxRuntime:
 
     name: ClassVar[str] = "onnxruntime"
     formats: ClassVar[frozenset[Format]] = frozenset({Format.ONNX})
+    bundled: ClassVar[tuple[str, ...]] = ()
 
     def unavailable_reason(self) -> str | None:
         try:

@@ -40,6 +40,7 @@ class OpenVino:
 
     name: ClassVar[str] = "openvino"
     formats: ClassVar[frozenset[Format]] = frozenset({Format.ONNX})
+    bundled: ClassVar[tuple[str, ...]] = ("openvino",)
 
     def unavailable_reason(self) -> str | None:
         try:

@@ -47,6 +47,7 @@ class Backend(Protocol):
 
     name: ClassVar[str]
     formats: ClassVar[frozenset[Format]]
+    bundled: ClassVar[tuple[str, ...]]  # distributions that a bundle needs to run on it, beside onnxruntime
 
     def unavailable_reason(self) -> str | None:
         """Why it cannot run on this machine, or None when it can."""

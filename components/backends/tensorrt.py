@@ -28,6 +28,7 @@ class TensorRt:
 
     name: ClassVar[str] = "tensorrt"
     formats: ClassVar[frozenset[Format]] = frozenset({Format.ONNX})
+    bundled: ClassVar[tuple[str, ...]] = ()
 
     def unavailable_reason(self) -> str | None:
         telemetry.switch_off()

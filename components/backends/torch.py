@@ -35,6 +35,7 @@ class TorchScript:
 
     name: ClassVar[str] = "torch"
     formats: ClassVar[frozenset[Format]] = frozenset({Format.TORCHSCRIPT})
+    bundled: ClassVar[tuple[str, ...]] = ()
 
     def unavailable_reason(self) -> str | None:
         try:

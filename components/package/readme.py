@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.backends import get_backend
 from components.contracts import Latency
 from components.package.manifest import Manifest, Measured
 from components.vision import task_kind
@@ -119,6 +120,6 @@ def _limits(manifest: Manifest) -> str:
 def list_requirements(manifest: Manifest) -> str:
     """requirements.txt: the runtime that was measured, if the device has it, and an image reader."""
     environment = manifest.benchmark.environment
-    runtimes = ["onnxruntime", *(["openvino"] if manifest.backend == "openvino" else [])]
+    runtimes = ["onnxruntime", *get_backend(manifest.backend).bundled]
     lines = [f"{name}  # measured with {environment[name]}" if name in environment else name for name in runtimes]
     return "\n".join(["numpy", "opencv-python-headless", "pillow", *lines]) + "\n"

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from components.backends import get_backend
 from components.package.manifest import read_manifest
 from components.vision import task_kind
 from model_registry.description import Release
@@ -92,8 +93,7 @@ def _requirements(backend: str, device: str) -> list[str]:
         ("pillow",),
         ("opencv-python-headless", "opencv-python"),
     ]
-    if backend == "openvino":
-        wanted.append(("openvino",))
+    wanted += [(name,) for name in get_backend(backend).bundled]
     return [*(_installed(names) for names in wanted), _onnxruntime(device)]
 
 
