@@ -171,7 +171,7 @@ def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, f
 
 
 @pytest.mark.parametrize(
-    "claims",
+    "stated",
     [{"tolerance": {"pixels": 1e9, "outputs": 1e9, "confidence": 1e9, "iou": -1}}, {"confidence": 2.0}, {"head": "?"}],
 )
 def test_bundle_does_not_say_how_exactly_it_is_looked_at(copied: Path, reseal: Change, stated: dict[str, Any]) -> None:
