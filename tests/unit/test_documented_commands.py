@@ -65,7 +65,9 @@ def test_every_python_block_compiles():
 
 
 def test_every_name_that_a_python_block_takes_from_our_packages_exists():
-    taken = {name for command in ALL if command.language == "python" for name in names_taken(command.text)}
+    outline = "the outline of"  # of what somebody is to write
+    blocks = [one for one in ALL if one.language == "python" and not why_not_run(one).startswith(outline)]
+    taken = {name for command in blocks for name in names_taken(command.text)}
     assert taken >= {("foveal", "release"), ("foveal", "ReleaseConfig"), ("foveal", "nightly")}
     assert [(module, name) for module, name in taken if not hasattr(import_module(module), name)] == []
 
