@@ -143,3 +143,16 @@ def _copy_of(name: str, file: Path) -> Path | None:
     pictures = folder.parent / "images"
     beside = (folder, folder / "images", folder / "data", pictures, pictures / split)
     return next((place / name for place in beside if (place / name).is_file()), None)
+
+
+class Coco:
+    """COCO's JSON; see `DatasetFormat`."""
+
+    fetches = False
+    is_folder = False
+    write = staticmethod(write_coco)
+    read = staticmethod(read_coco)
+
+    @staticmethod
+    def recognises(source: Any, about: LabelTask) -> bool:
+        return isinstance(source, dict)

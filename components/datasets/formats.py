@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
-from components.datasets.coco import read_coco, write_coco
-from components.datasets.label_studio import read_tasks, write_tasks
 from components.datasets.labels import Found, LabelTask, QueuedImage
-from components.datasets.yolo_folder import read_classes, read_yolo, write_yolo
-from components.datasets.yolo_layout import find_description
+from components.datasets.yolo_folder import read_classes
 from components.documents import read_json
 from components.errors import ConfigError, DatasetError, FovealError
 from components.files import replacing
@@ -27,8 +26,45 @@ class LabelFormat(StrEnum):
     COCO = "coco"
 
 
-_WRITERS = {LabelFormat.LABEL_STUDIO: write_tasks, LabelFormat.YOLO: write_yolo, LabelFormat.COCO: write_coco}
+DATASET_FORMATS = {  # in the order in which a document is offered to them
+    "label-studio": "components.datasets.label_studio:LabelStudio",
+    "yolo": "components.datasets.yolo_folder:YoloFolder",
+    "coco": "components.datasets.coco:Coco",
+}
 _SERVED = ("http://", "https://", "s3://", "gs://", "azure-blob://")  # what Label Studio fetches by itself
+
+
+class DatasetFormat(Protocol):
+    """Format that labels are written in for people and read back from."""
+
+    fetches: bool  # the tool fetches images by itself from where they are served
+    is_folder: bool  # labels are many files, and not one JSON document
+
+    @staticmethod
+    def write(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+        """Write a queue with its pre-labels.
+
+        Arguments:
+            images: the queue.
+            places: sha256 → path relative to `folder`, or URL, of each image that could be had.
+            folder: where to write.
+            about: the model's task and classes.
+        """
+
+    @staticmethod
+    def recognises(source: Any, about: LabelTask) -> bool:
+        """Tell whether a folder's path, or a JSON document, is of this format."""
+
+    @staticmethod
+    def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
+        """Read a folder or a JSON document; `file` is where it was found, for messages."""
+
+
+def format_of(name: str) -> DatasetFormat:
+    """Return the format of a name in `DATASET_FORMATS`."""
+    module, _, kind = DATASET_FORMATS[name].partition(":")
+    found: DatasetFormat = getattr(import_module(module), kind)()
+    return found
 
 
 @dataclass(frozen=True)
@@ -65,7 +101,7 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
                 gone.append(f"{image.image_id}: {error.found}")
         if not places:
             raise DatasetError("images of the queue", found=f"none of {len(images)}: {gone[0] if gone else 'no queue'}")
-        _WRITERS[form]([_in_classes_of(image, about) for image in images], places, aside, about)
+        format_of(form).write([_in_classes_of(image, about) for image in images], places, aside, about)
     return Exported(output, tuple(places), tuple(gone))
 
 
@@ -75,7 +111,7 @@ def _in_classes_of(image: QueuedImage, about: LabelTask) -> QueuedImage:
 
 
 def _place(image: QueuedImage, folder: Path, form: LabelFormat) -> str:
-    if form is LabelFormat.LABEL_STUDIO and image.uri.startswith(_SERVED):
+    if format_of(form).fetches and image.uri.startswith(_SERVED):
         return image.uri
     content = content_of(image.uri, image.sha256)
     (folder / "images" / image.name).write_bytes(content)
@@ -108,11 +144,12 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
     """
     if not path.exists():
         raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", hint="check the path")
-    if form in (None, LabelFormat.YOLO):
-        if about.task.has_boxes and (description := find_description(path)):
-            return read_yolo(description)
-        if form is LabelFormat.YOLO:
-            return _read_folder(path, about)
+    folders = [one for one in _offered(form) if one.is_folder]
+    for one in folders:
+        if one.recognises(path, about):
+            return one.read(path, path, about)
+    if form and folders:
+        return _read_folder(path, about)
     documents = path.is_dir() or path.suffix.lower() == ".json"
     files = ([path] if path.is_file() else _documents(path)) if documents else []
     if not files:
@@ -148,6 +185,11 @@ def _documents(folder: Path) -> list[Path]:
 
 def _read_document(file: Path, about: LabelTask, form: LabelFormat | None) -> tuple[Found, ...]:
     document = read_json(file, "labels as JSON")
-    if form is LabelFormat.LABEL_STUDIO or (form is None and isinstance(document, list)):
-        return read_tasks(document, file)
-    return read_coco(document, file, about)
+    offered = [one for one in _offered(form) if not one.is_folder]
+    taken = next((one for one in offered if form or one.recognises(document, about)), offered[-1])
+    return taken.read(document, file, about)
+
+
+def _offered(form: LabelFormat | None) -> list[DatasetFormat]:
+    """Return the format that was named, else all."""
+    return [format_of(name) for name in ([form] if form else DATASET_FORMATS)]

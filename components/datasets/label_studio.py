@@ -187,3 +187,19 @@ def _person(completed_by: Any) -> str:
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
     return "" if completed_by is None else str(completed_by)
+
+
+class LabelStudio:
+    """Label Studio's JSON; see `DatasetFormat`."""
+
+    fetches = True
+    is_folder = False
+    write = staticmethod(write_tasks)
+
+    @staticmethod
+    def recognises(source: Any, about: LabelTask) -> bool:
+        return isinstance(source, list)
+
+    @staticmethod
+    def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
+        return read_tasks(source, file)

@@ -6,11 +6,19 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from components.datasets.labels import UNLABELLED, Found, Label, LabelTask, QueuedImage
-from components.datasets.yolo_layout import Description, label_file, read_rows, split_images, split_places
+from components.datasets.yolo_layout import (
+    Description,
+    find_description,
+    label_file,
+    read_rows,
+    split_images,
+    split_places,
+)
 from components.errors import ConfigError, DatasetError
 from components.images.sources import list_images, local_file
 
@@ -151,3 +159,22 @@ def read_classes(folder: Path) -> tuple[Found, ...]:
         name = path.parent.name
         found.append(Found(path.name, None if name == UNLABELLED else (Label(name),), file=path))
     return tuple(found)
+
+
+class YoloFolder:
+    """A YOLO dataset, described by a file; see `DatasetFormat`."""
+
+    fetches = False
+    is_folder = True
+    write = staticmethod(write_yolo)
+
+    @staticmethod
+    def recognises(source: Any, about: LabelTask) -> bool:
+        return about.task.has_boxes and find_description(source) is not None
+
+    @staticmethod
+    def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
+        description = find_description(source)
+        if description is None:
+            raise DatasetError("a YOLO dataset with its description", found=f"none in {file}", hint="name its folder")
+        return read_yolo(description)

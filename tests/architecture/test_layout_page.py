@@ -10,12 +10,22 @@ import pytest
 
 from components import contracts
 from components.backends import BACKENDS
+from components.datasets.formats import DATASET_FORMATS, LabelFormat
 from components.optimize import PASSES
+from components.training.trainers import TRAINERS
 from components.vision import TASKS
 from components.vision.heads import HEADS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "design" / "layout.md").read_text(encoding="utf-8")
+TABLES = {
+    "Passes": PASSES,
+    "Backends": BACKENDS,
+    "Tasks": TASKS,
+    "Heads": HEADS,
+    "Trainers": TRAINERS,
+    "Dataset formats": DATASET_FORMATS,
+}
 PICTURE = (ROOT / "docs" / "pictures" / "packages.svg").read_text(encoding="utf-8")
 
 
@@ -52,10 +62,12 @@ def test_every_type_is_a_contract():
     assert len(names) > 10 and [name for name in names if not hasattr(contracts, name)] == []
 
 
-@pytest.mark.parametrize(
-    ("heading", "table"), [("Passes", PASSES), ("Backends", BACKENDS), ("Tasks", TASKS), ("Heads", HEADS)]
-)
+@pytest.mark.parametrize(("heading", "table"), TABLES.items())
 def test_plug_ins_are_those_of_the_table(heading, table):
     rows = PAGE.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
-    described = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", rows, re.MULTILINE)
+    described = re.findall(r"^\| `([\w-]+)` \| `(\w+)` \|", rows, re.MULTILINE)
     assert dict(described) == {name: place.partition(":")[2] for name, place in table.items()}
+
+
+def test_every_dataset_format_can_be_asked_for_by_name():
+    assert set(LabelFormat) == set(DATASET_FORMATS)
