@@ -36,7 +36,7 @@ _SHAPES = re.compile(
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a URL names a user or a password before its host, as in ``https://user:password@host``."""
+    """Tell whether a URL has a user or a password before its host, as in ``https://user:password@host``."""
     return _without_userinfo(url) != url
 
 
@@ -82,5 +82,5 @@ def _parameter(found: re.Match[str]) -> str:
 
 
 def has_secrets(text: str) -> bool:
-    """Whether there is something that `redact` would hide."""
+    """Tell whether a text holds something that `redact` would hide."""
     return redact(text) != text

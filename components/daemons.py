@@ -60,7 +60,7 @@ _pools: dict[int, DaemonPool] = {}  # by process: a fork has none of its parent'
 
 
 def call_within(seconds: float, call: Callable[[], R]) -> R:
-    """Make a call and wait for it no longer than some seconds; a call that is given up goes on unheard.
+    """Make a call and wait for it no longer than some seconds; a call that is given up goes on, its result unused.
 
     Raises:
         TimeoutError: it took longer.

@@ -1,4 +1,4 @@
-"""The one error tree: every failure a user can mend is a `FovealError` that says how.
+"""The one error tree: every failure that a user can fix is a `FovealError` that says how.
 
     FovealError
     ├── InputError            what the user gave cannot be used
@@ -70,7 +70,7 @@ def _rebuild(kind: type[FovealError], expected: str, found: str, hint: str) -> F
 
 
 class InputError(FovealError):
-    """What the user gave cannot be used."""
+    """Input of the user that cannot be used."""
 
 
 class ConfigError(InputError):

@@ -104,7 +104,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is there and ends as its kind does: JSON and Parquet have an end, others a first byte.
+    """Tell whether a file is there and ends as its kind does: JSON and Parquet have an end, others a first byte.
 
     What was written without a flush may be empty after a power cut, or filled with zeros.
     """

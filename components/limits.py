@@ -1,4 +1,4 @@
-"""How much of a foreign file or store is read, and for how long; set in the environment."""
+"""Limits on the size of foreign files and stores and on the time to read them; set in the environment."""
 
 from __future__ import annotations
 

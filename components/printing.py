@@ -22,7 +22,7 @@ def escape(character: str) -> str:
 
 
 def steers(text: str) -> bool:
-    """Whether there is something that `printed` would replace."""
+    """Tell whether a text holds something that `printed` would replace."""
     return _STEERS.search(text) is not None
 
 

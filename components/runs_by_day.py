@@ -21,7 +21,7 @@ _HINT = "run batch inference again"
 
 @dataclass(frozen=True)
 class Day:
-    """What a run adds to one day.
+    """Part of a run that belongs to one day.
 
     Arguments:
         day: in UTC.
@@ -56,7 +56,7 @@ def utc(moment: datetime, what: str) -> datetime:
 
 
 def day_file(folder: Path, table: str, day: date) -> Path:
-    """Where `split_by_day` writes the rows of one day."""
+    """Return the path at which `split_by_day` writes the rows of one day."""
     return folder / f"{table}-{day}.parquet"
 
 

@@ -1,4 +1,4 @@
-"""Nothing phones home: the switches that every dependency reads, set before it is imported."""
+"""Switches against the telemetry of every dependency, set before it is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs a model file: onnxruntime, OpenVINO, TensorRT, torch.
+"""Backends that run a model file: onnxruntime, OpenVINO, TensorRT, torch.
 
 A backend only executes a file; precision lives in the file and meaning in its `VisionSpec`. Every
 file takes the same (batch, height, width, 3) uint8 BGR tensor, so backends can be swapped freely.

@@ -148,7 +148,7 @@ def describe_metadata(spec: VisionSpec, history: Sequence[PassRecord]) -> dict[s
 
 
 def has_spec(model: Any) -> bool:
-    """Whether Foveal wrote this `onnx.ModelProto`."""
+    """Tell whether Foveal wrote this `onnx.ModelProto`."""
     return any(entry.key == SPEC_KEY for entry in model.metadata_props)
 
 
@@ -210,7 +210,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
 
 
 def require_fit(spec: VisionSpec, name: str) -> None:
-    """Refuse an image size before the crop that the crop does not fit into, and words that mean nothing of a fit.
+    """Refuse a resize that is too small for the crop, and options that the fit does not have.
 
     Raises:
         ModelError: the spec says one.
@@ -229,12 +229,12 @@ def require_fit(spec: VisionSpec, name: str) -> None:
 
 
 def _largest(spec: VisionSpec) -> tuple[int, int]:
-    """What a resize must cover: each side, or for a shorter side of any image the longer one of the input."""
+    """Return the (height, width) that a resize must cover; for a shorter side, the input's longer one twice."""
     return (max(spec.input_size),) * 2 if isinstance(spec.resize, int) else spec.input_size
 
 
 def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:
-    """Whether an output shape, free axes aside, is that of the spec's head."""
+    """Tell whether an output shape, free axes aside, is that of the spec's head."""
     wanted = output_shape(spec)
     return len(shape) == len(wanted) and all(
         isinstance(want, str) or isinstance(have, str) or want == have for want, have in zip(wanted, shape, strict=True)
@@ -344,7 +344,7 @@ def _settle_external(model: Any, path: Path, allowed: bool) -> None:
 
 
 def _external_places(model: Any) -> list[str]:
-    """Where a model keeps weights, as it says: paths relative to its folder."""
+    """Return the paths, relative to its folder, at which a model says that it keeps weights."""
     import onnx
 
     external = [tensor for tensor in tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL]

@@ -1,4 +1,4 @@
-"""What every backend offers, and the table of those there are."""
+"""Protocols of backends and their sessions, and the table of available backends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Backend(Protocol):
     bundled: ClassVar[tuple[str, ...]]  # distributions that a bundle needs to run on it, beside onnxruntime
 
     def unavailable_reason(self) -> str | None:
-        """Why it cannot run on this machine, or None when it can."""
+        """Return why it cannot run on this machine, or None when it can."""
 
     def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> Session:
         """Load a model whose file is still the one that the artifact describes.

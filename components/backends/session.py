@@ -1,4 +1,4 @@
-"""What the sessions of all backends share: the checks before and the translation of errors after."""
+"""Base of all backends' sessions: the checks before a call and the translation of errors after it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Self = TypeVar("Self", bound="OpenSession")
 
 
 def free_batch(artifact: ModelArtifact) -> bool:
-    """Whether the model takes any number of images in a call; if not, a session calls it image by image."""
+    """Tell whether the model takes any number of images in a call; if not, a session calls it image by image."""
     return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
 
 
 class OpenSession(ABC):
-    """A loaded model. A backend's session says how to infer and how to let go."""
+    """Base of loaded models; a backend's session says how to infer and how to release."""
 
     def __init__(self, artifact: ModelArtifact, backend: str) -> None:
         self._artifact = artifact
@@ -101,7 +101,7 @@ def check_artifact(artifact: ModelArtifact, formats: frozenset[Format], backend:
 
 
 def one_line(error: BaseException) -> str:
-    """The gist of a library's error: our own text as it is, others' first line with the type's name."""
+    """Shorten a library's error to one line: our own text as it is, others' first line with the type's name."""
     if isinstance(error, FovealError):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""The torch backend: runs TorchScript, as the yardstick that the optimized files are compared with."""
+"""The torch backend: runs TorchScript, as the reference that the optimized files are compared with."""
 
 from __future__ import annotations
 

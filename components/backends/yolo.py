@@ -1,4 +1,4 @@
-"""The door to Ultralytics (AGPL-3.0): imported lazily, kept quiet, and only for files the user trusts."""
+"""Access to Ultralytics (AGPL-3.0): imported lazily, kept quiet, and only for files the user trusts."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def is_ultralytics(path: Path) -> bool:
 
 
 def require_ultralytics(path: Path) -> None:
-    """Find in a moment that a checkpoint needs Ultralytics, before anything else is done with it.
+    """Check early that Ultralytics is installed, if a checkpoint needs it; nothing is loaded.
 
     Raises:
         UnavailableError: it does, and Ultralytics is not installed.
@@ -199,7 +199,7 @@ def _require_own_classes(yolo: Any, copy: Path) -> None:
 
 
 def forget_places(checkpoint: Path) -> None:
-    """Take out of an Ultralytics checkpoint where it was made: folders of this machine, and the repository around them.
+    """Remove from an Ultralytics checkpoint where it was made: folders of this machine, and the repository around them.
 
     A checkpoint is passed on. Its weights and the names of files stay.
 

@@ -1,4 +1,4 @@
-"""The first look at a model, before anything is made of it: above chance, and in agreement with its own framework."""
+"""Baseline check of a model as it was given: above chance, and in agreement with its own framework."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def check_baseline(
 def _chance(
     predictions: Sequence[Prediction], images: Sequence[LabelledImage], artifact: ModelArtifact
 ) -> tuple[Check, bool]:
-    """The check, and whether it is so clear that no more images are needed."""
+    """Check a model against chance, and tell whether the result is so clear that no more images are needed."""
     spec, kind = artifact.spec, task_kind(artifact.spec.task)
     found = compare_with_chance(predictions, [image.truth for image in images], classes=len(spec.class_names))
     reason = f"{found.hits} of {found.of} {kind.hits} in {len(images)} images, {found.expected:.1f} by chance"

@@ -1,4 +1,4 @@
-"""What the parent and a worker say to each other: typed messages in frames of length and JSON."""
+"""Messages between the parent and a worker: typed, in frames of a length and JSON."""
 
 from __future__ import annotations
 

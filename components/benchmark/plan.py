@@ -1,4 +1,4 @@
-"""Which artifact is measured on which backend, under which name, and against which baseline."""
+"""Plan of a benchmark: the artifact, backend, name and baseline of each variant."""
 
 from __future__ import annotations
 

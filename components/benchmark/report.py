@@ -1,4 +1,4 @@
-"""From what the trials answered to the report: intervals, checks against the budget, the choice."""
+"""Report of a benchmark from its trials' results: intervals, checks against the budget, the choice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_report(
     *,
     accept_noise: bool = False,
 ) -> BenchmarkReport:
-    """Judge finished trials.
+    """Evaluate finished trials.
 
     Arguments:
         trials: the baseline first.

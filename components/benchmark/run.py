@@ -1,4 +1,4 @@
-"""Measure every variant of a model in one interleaved run, judge it by the target's budget, and choose."""
+"""Benchmark run: every variant of a model measured interleaved and checked against the budget, and one chosen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_LOOKS = 3
 
 
 class LabelledImages(Protocol):
-    """What the accuracy is measured on."""
+    """Labelled images that the accuracy is measured on."""
 
     @property
     def images(self) -> Sequence[LabelledImage]:

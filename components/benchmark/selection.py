@@ -1,4 +1,4 @@
-"""Choose the variant that ships, and say in plain words why each of the others does not."""
+"""Selection of the variant that ships, with the reason in plain words why each of the others does not."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _why(best: Measurement, baseline: str) -> str:
 def _why_not(
     measurement: Measurement, baseline: str, noise_floor: float | None, rival: Measurement | None, *, compared: bool
 ) -> str:
-    """Why a variant does not ship; `rival` is the one that does, for a variant that could have."""
+    """Say why a variant does not ship; `rival` is the one that does, for a variant that could have."""
     if measurement.error:
         return f"not measured: {measurement.error}"
     if kept_back := _kept_back(measurement):
@@ -148,7 +148,7 @@ def _why_not(
 
 
 def _behind(measurement: Measurement, rival: Measurement, baseline: str) -> str:
-    """Why a variant that meets the limits comes after the one that ships, by the numbers that were compared."""
+    """Say why a variant that meets the limits comes after the one that ships, by the numbers that were compared."""
     mine, its = _speed(measurement, baseline), _speed(rival, baseline)
     if mine is not None and its is not None and its > mine:
         return f"{rival.variant} is faster"
@@ -169,6 +169,6 @@ def _excess(check: Check) -> str:
 
 
 def _open_questions(measurement: Measurement) -> str:
-    """What was not shown about the chosen variant: missing is not passing."""
+    """List the checks of the chosen variant that were undecided or not evaluated: missing is not passing."""
     unsure = [c for c in measurement.checks if c.verdict in (Verdict.UNDECIDED, Verdict.NOT_EVALUATED)]
     return "".join(f"; {_WORDS[c.name][0]} {c.verdict.value.replace('_', ' ')} ({c.reason})" for c in unsure)

@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class VariantRun:
-    """A failed trial stays failed: it is not asked again, and the others go on.
+    """Run of one variant; once it has failed it is not asked again, and the others go on.
 
     `calls_ms` has a list for each round; `predictions` are made with the thresholds of evaluation.
     """
@@ -42,7 +42,7 @@ class VariantRun:
                 self._fail(error)
 
     def hear(self, kind: type[Answer], timeout_s: float) -> Answer | None:
-        """The answer to the last request; None if it has failed."""
+        """Receive the answer to the last request; None if it has failed."""
         if not self.error:
             try:
                 return self.worker.receive(kind, timeout_s)
@@ -56,7 +56,7 @@ class VariantRun:
         return self.hear(kind, timeout_s)
 
     def begin_round(self) -> None:
-        """What `measure` finds from now on belongs to a new round."""
+        """Begin a new round, to which the following calls of `measure` belong."""
         self.calls_ms.append([])
 
     def measure(self, calls: int, batches: int, timeout_s: float) -> None:

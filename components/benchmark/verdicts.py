@@ -1,4 +1,4 @@
-"""What a measurement says about a target's limits: pass, fail, undecided, or not evaluated."""
+"""Verdicts of a measurement on a target's limits: pass, fail, undecided, or not evaluated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.statistics.timings import Estimate
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one variant; None where it was not measured.
+    """Measured values of one variant; None where it was not measured.
 
     Arguments:
         p95_ms: with its 95 % interval.

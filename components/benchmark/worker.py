@@ -62,7 +62,7 @@ class Bench:
 
     @property
     def images(self) -> int:
-        """How many images are decoded in memory."""
+        """Number of images decoded in memory."""
         return len(self._images)
 
     def measure(self, calls: int, batches: int) -> Timings:

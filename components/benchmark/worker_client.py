@@ -101,7 +101,7 @@ class Worker:
         return b"".join(blocks)
 
     def _exit_reason(self) -> str:
-        """How the process ended and the last line that it wrote."""
+        """Describe how the process ended, with the last line that it wrote."""
         try:
             code: int | None = self._process.wait(END_GRACE_S)
         except subprocess.TimeoutExpired:

@@ -11,7 +11,7 @@ from components.contracts.evidence import GateReport
 
 
 class Outcome(StrEnum):
-    """What a decision did."""
+    """Outcome of a decision on a version."""
 
     PROMOTED = "promoted"
     REJECTED = "rejected"

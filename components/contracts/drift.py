@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class DriftState(StrEnum):
-    """What the drift policy says about a window of images."""
+    """Verdict of the drift policy on a window of images."""
 
     OK = "ok"
     WARN = "warn"
@@ -19,7 +19,7 @@ class DriftState(StrEnum):
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """How far one column moved: its distance, its threshold, and the p-value after control of the family.
+    """Drift of one column: its distance, its threshold, and the p-value after control of the family.
 
     Arguments:
         column: its name.
@@ -40,7 +40,7 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class DriftDecision:
-    """What the policy says about a window, and why.
+    """Decision of the drift policy on a window, with its reasons.
 
     Arguments:
         state: the verdict.

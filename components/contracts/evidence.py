@@ -47,7 +47,7 @@ class Gate:
 
     @property
     def is_ratio(self) -> bool:
-        """Whether `difference` and `limit` are ratios, as those of latency, size and memory are."""
+        """Tell whether `difference` and `limit` are ratios, as those of latency, size and memory are."""
         return self.name in RATIO_GATES
 
 
@@ -61,7 +61,7 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every required gate was passed, and there was at least one."""
+        """Tell whether every required gate was passed, and there was at least one."""
         required = [gate for gate in self.gates if gate.required]
         return bool(required) and all(gate.verdict is Verdict.PASS for gate in required)
 
@@ -73,7 +73,7 @@ class GateReport:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What kept the challenger from being promoted, one line each; what it passed when nothing did."""
+        """Required gates that were not passed, one line each; when there are none, the gates that were passed."""
         held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
         shown = held or [gate for gate in self.gates if not gate.slice_of]
         lines = [f"{gate.name}: {gate.verdict.value}, {gate.reason}" for gate in shown]
@@ -91,14 +91,14 @@ class GateReport:
 
 
 class AbMode(StrEnum):
-    """Who sees an image in an A/B test."""
+    """Assignment of images to the versions of an A/B test."""
 
     SHADOW = "shadow"  # both versions
     SPLIT = "split"  # one of them, by the hash of its id
 
 
 class AbVerdict(StrEnum):
-    """What an A/B test says of two versions."""
+    """Verdict of an A/B test on two versions."""
 
     A = "A"  # A scores higher
     B = "B"  # B scores higher

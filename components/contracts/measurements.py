@@ -11,7 +11,7 @@ from components.contracts.targets import Target
 
 
 class Verdict(StrEnum):
-    """What a measurement says about a limit. Missing is not passing."""
+    """Verdict of a measurement on a limit. Missing is not passing."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"

@@ -14,7 +14,7 @@ BATCH = 8  # images in one call of an engine, where nothing else is asked for
 
 
 class Format(StrEnum):
-    """What kind of model file it is."""
+    """Format of a model file."""
 
     ONNX = "onnx"
     TORCHSCRIPT = "torchscript"
@@ -30,7 +30,7 @@ class Precision(StrEnum):
 
 
 class TaskType(StrEnum):
-    """What a prediction is."""
+    """Task of a model, which decides the kind of its predictions."""
 
     DETECT = "detect"
     CLASSIFY = "classify"
@@ -42,7 +42,7 @@ class TaskType(StrEnum):
 
 
 class Fit(StrEnum):
-    """How an image is brought to the model's input size."""
+    """Method of fitting an image to the model's input size."""
 
     LETTERBOX = "letterbox"  # keep the aspect ratio, pad with grey 114
     STRETCH = "stretch"  # ignore the aspect ratio
@@ -50,14 +50,14 @@ class Fit(StrEnum):
 
 
 class Interpolation(StrEnum):
-    """How an image is resampled when it is stretched or cropped; both are antialiased, as in Pillow."""
+    """Resampling of an image that is stretched or cropped; both are antialiased, as in Pillow."""
 
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
 
 
 class Head(StrEnum):
-    """What the first output of a model holds."""
+    """Layout of the first output of a model."""
 
     YOLO = "yolo"  # (n, 4 + classes, anchors): cxcywh in input pixels, class scores in 0–1; needs NMS
     YOLO_END2END = "yolo_end2end"  # (n, k, 6): xyxy in input pixels, score, class id; NMS is done
@@ -68,12 +68,12 @@ class Head(StrEnum):
 
     @property
     def exclusive(self) -> bool:
-        """Whether an image is one class alone, so that a classifier's probabilities sum to 1."""
+        """Tell whether an image is one class alone, so that a classifier's probabilities sum to 1."""
         return self in (Head.LOGITS, Head.PROBABILITIES)
 
 
 class Output(StrEnum):
-    """What the numbers of a classifier are, one a class."""
+    """Kind of a classifier's output values, one a class."""
 
     LOGITS = "logits"  # any number; a softmax makes them probabilities
     SOFTMAX = "softmax"  # probabilities, 0–1, that sum to 1
@@ -88,7 +88,7 @@ class Output(StrEnum):
 
 @dataclass(frozen=True)
 class VisionSpec:
-    """What a model file means: it travels inside the file and is never guessed later.
+    """Meaning of a model's input and output: it travels inside the file and is never guessed later.
 
     Arguments:
         task: detect or classify.
@@ -152,7 +152,7 @@ class ModelArtifact:
 
     @property
     def embedding(self) -> int | None:
-        """Which of `outputs` is the embedding; None if there is none."""
+        """Position of the embedding among `outputs`; None if there is none."""
         for position, output in enumerate(self.outputs):
             if output.name == EMBEDDING and len(output.shape) == 2 and output.dtype == "float32":
                 return position

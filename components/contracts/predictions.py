@@ -33,7 +33,7 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageFrame:
-    """How an image was fitted into the model's input, so that boxes find their way back.
+    """Transformation of an image into the model's input, so that boxes can be mapped back.
 
     A point x of the image is at ``x * scale_x + offset_x`` of the input, likewise y.
     """
@@ -53,7 +53,7 @@ def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
 
 
 class Prediction(Protocol):
-    """What a model says of one image, or its ground truth; each task has a class of its own."""
+    """Prediction of a model for one image, or its ground truth; each task has a class of its own."""
 
     task: ClassVar[TaskType]
 
@@ -197,7 +197,7 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What one image shows: `probs` (k,) float32, in the order of the class names. Ground truth is one-hot.
+    """Class probabilities of one image: `probs` (k,) float32, by class id. Ground truth is one-hot.
 
     Raises:
         ValueError: `probs` is not one-dimensional or is empty.

@@ -19,7 +19,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a model is to run and what it may cost there.
+    """Deployment target: the device that a model is to run on, and limits on its cost there.
 
     Arguments:
         name: mobile, embedded, edge_server or the user's own.

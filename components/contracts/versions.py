@@ -1,4 +1,4 @@
-"""What is released: bundles, registered versions, datasets."""
+"""Released objects: bundles, registered versions, datasets."""
 
 from __future__ import annotations
 

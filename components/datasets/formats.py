@@ -1,4 +1,4 @@
-"""Hand a queue to people in the format of their tool, and read back what they said."""
+"""Export of a queue in the format of a labelling tool, and import of the labels that come back."""
 
 from __future__ import annotations
 

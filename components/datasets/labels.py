@@ -1,4 +1,4 @@
-"""What people are asked to label, and what they said: the types that queues, exports and imports share."""
+"""Types of label requests and labels, shared by queues, exports and imports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelTask:
-    """What is labelled: detect or classify, and with which classes."""
+    """Task of labelling: detect or classify, and the classes."""
 
     task: TaskType
     class_names: tuple[str, ...]
@@ -80,7 +80,7 @@ class QueuedImage:
 
 @dataclass(frozen=True)
 class Found:
-    """What a file of labels says of one image.
+    """Labels of one image in a file of labels.
 
     Arguments:
         name: what the file calls the image.

@@ -1,4 +1,4 @@
-"""Which label belongs to which stored prediction, when their image ids were written by different hands."""
+"""Matching of labels to stored predictions whose image ids are written in another way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key = tuple[str, ...]  # the parts of an id, without the suffix of an image
 
 @dataclass(frozen=True)
 class Matches:
-    """Which label belongs to which image.
+    """Matches of labels to images.
 
     Arguments:
         places: label → the position of its image.

@@ -40,7 +40,7 @@ _THREADS = 4
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """What n pictures look like.
+    """Fingerprints of n pictures, to find near-duplicates by.
 
     Arguments:
         hashes: (n,) uint64, perceptual.
@@ -95,7 +95,7 @@ def _look(path: Path) -> tuple[npt.NDArray[np.uint8], float]:
 
 
 def _hash(small: npt.NDArray[np.uint8]) -> int:
-    """Which of the slowest cosine waves are above their median (Zauner, "Perceptual image hash functions", 2010)."""
+    """Hash a picture by the slow cosine waves above their median (Zauner, "Perceptual image hash functions", 2010)."""
     waves = cv2.dct(_grey(small))[:_WAVES, :_WAVES].ravel()[1:]  # the first is the brightness
     return int.from_bytes(np.packbits(waves > np.median(waves)).tobytes())
 
@@ -105,7 +105,7 @@ def _grey(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
-    """Whether two small pictures differ nowhere by more than noise, once their light is the same."""
+    """Tell whether two small pictures differ nowhere by more than noise, once their light is the same."""
     a, b = (grey - grey.mean() for grey in (_grey(one), _grey(other)))
     gain = np.clip(float((a * b).sum()) / max(float((a * a).sum()), 1e-6), 1 / _GAIN, _GAIN)
     apart = cv2.blur(b - gain * a, (2, 2))
@@ -115,7 +115,7 @@ def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
 
 
 def _same_colour(dark: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], gain: float) -> bool:
-    """Whether a small picture in more light has the colours of another one; what would be too bright for it is cut."""
+    """Tell whether two small pictures agree in colour, the darker one lit by `gain`; values too bright are cut."""
     lit = gain * (dark - _grey(dark).mean()) + _grey(light).mean()
     colours = _colours(light)
     apart = cv2.blur(colours - _colours(lit), (2, 2))

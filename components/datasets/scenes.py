@@ -44,7 +44,7 @@ _HALVES = {"tonight": 0, "next_night": 1}  # of production: a model that learns 
 
 @dataclass(frozen=True)
 class SceneCounts:
-    """How many scenes each split gets."""
+    """Number of scenes of each split."""
 
     train: int = 1600
     calibration: int = 128
@@ -101,7 +101,7 @@ def _photographs() -> tuple[Image, ...]:
 
 
 def photograph_count() -> int:
-    """How many photographs the scenes are composed over."""
+    """Return the number of photographs that the scenes are composed over."""
     return len(_photographs())
 
 

@@ -1,4 +1,4 @@
-"""What the scores of two versions say: A, B, no difference ≥ δ, or undecided."""
+"""Verdict of an A/B test by the scores of two versions: A, B, no difference ≥ δ, or undecided."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIXED, SEQUENTIAL = "fixed sample size", "always-valid sequential"
 
 @dataclass(frozen=True)
 class AbPlan:
-    """How a test is to be judged, settled before its first look.
+    """Plan of the evaluation of an A/B test, settled before its first look.
 
     Arguments:
         delta: δ, the smallest difference of mean scores that matters, in 0–1.

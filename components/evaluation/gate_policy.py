@@ -1,4 +1,4 @@
-"""What a challenger must keep to be promoted: limits, each of which may be missing, and then nothing passes it."""
+"""Limits that a challenger must keep to be promoted; where one is missing, nothing passes its gate."""
 
 from __future__ import annotations
 

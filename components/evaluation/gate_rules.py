@@ -1,4 +1,4 @@
-"""From what was measured of two models to a verdict for each gate, with its reason in one line.
+"""Rules of the gates: from two models' measurements to a verdict for each gate, with its reason in one line.
 
 - golden: the lower bound of the two-sided 95 % interval of the difference must lie above −margin (non-inferiority).
 - recent, where these images were the cause: the lower bound at a one-sided confidence of 99.9 % must lie above the
@@ -37,7 +37,7 @@ IMAGE_SCORE = "F1 of an image"
 
 @dataclass(frozen=True)
 class Slice:
-    """One group of images, or one class, of an examined set."""
+    """One group of images, or one class, of an evaluated set."""
 
     name: str
     samples: int
@@ -121,7 +121,7 @@ def evaluate_gates(evidence: Evidence, policy: GatePolicy, *, require_improvemen
 
 
 def latency_verdict(ratio: Ratio, increase: float | None) -> Verdict:
-    """Whether the challenger's p95 keeps within 1 + `increase` times the champion's."""
+    """Evaluate whether the challenger's p95 keeps within 1 + `increase` times the champion's."""
     if ratio.p95 is None or ratio.noise is None or increase is None:
         return Verdict.NOT_EVALUATED
     if is_busy(ratio.noise):
@@ -143,7 +143,7 @@ def _widened(noise: float, increase: float) -> float:
 def _unknown(
     examined: EvaluationResult | None, name: str, limit: float | None, reason: str, *, required: bool = True
 ) -> Gate:
-    """A gate of accuracy that cannot be judged, with the values that are known."""
+    """Return an accuracy gate that cannot be evaluated, with the values that are known."""
     champion, challenger = (examined.champion, examined.challenger) if examined else (None, None)
     difference = _interval(examined.difference) if examined and examined.difference else None
     images = examined.images if examined else 0
@@ -201,7 +201,7 @@ def _improved(recent: EvaluationResult | None, policy: GatePolicy) -> Gate:
 
 
 def _gained(recent: EvaluationResult, confidence: float, least: float) -> str:
-    """The difference in each of the tests, with what it surely is."""
+    """Describe the difference in each of the tests, with its one-sided bound."""
     tests = [(_label(recent.metric), recent.difference), (IMAGE_SCORE, recent.by_image)]
     words = [
         f"{_spelled(label, test)}, {_signed(test.low(confidence))} or more at {100 * confidence:g} %"
@@ -212,7 +212,7 @@ def _gained(recent: EvaluationResult, confidence: float, least: float) -> str:
 
 
 def _not_lost(recent: EvaluationResult, policy: GatePolicy) -> Gate:
-    """Where recent images were not the cause, a challenger need not be better on them, but it must not have lost."""
+    """Require no loss on recent images that were not the cause; a challenger need not be better on them."""
     margin, difference = policy.margin, recent.difference
     limit = None if margin is None else -margin
     if margin is None or difference is None or recent.missing:
@@ -236,7 +236,7 @@ def _of_recent(
 
 
 def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:
-    """The slices of both sets are one family."""
+    """Evaluate the slices of both sets, as one family."""
     every = [("golden", evidence.golden.metric, part) for part in evidence.golden.slices]
     if evidence.recent:
         every += [("recent", evidence.recent.metric, part) for part in evidence.recent.slices]
@@ -260,7 +260,7 @@ def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:
 
 
 def _lost(value: float, margin: float, worse: float, beyond: float, family: int) -> tuple[Verdict, str]:
-    """What two p-values after control of the family say: of any loss, and of one beyond the margin."""
+    """Evaluate two p-values after control of the family: of any loss, and of one beyond the margin."""
     if beyond <= FAMILY_ERROR:
         return Verdict.FAIL, f"worse by more than {margin:g} (p = {beyond:.1g} among {family} slices)"
     if worse <= FAMILY_ERROR and value < -margin:

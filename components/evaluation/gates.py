@@ -1,4 +1,4 @@
-"""Challenger against champion: is it safe, and is it worth it, to put the one in the place of the other?
+"""Gates of a promotion: whether the challenger is safe, and worth it, in the champion's place.
 
 Both are run exactly as they ship, on the same images and in interleaved rounds. `gate_rules` says what each
 gate asks; a bundle is loaded and queried by whoever knows bundles.
@@ -32,7 +32,7 @@ NO_CHAMPION = "there is no champion to compare with"
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSet:
-    """Labelled images that both contenders are examined on, and the groups of them that are looked at on their own.
+    """Labelled images that both models are evaluated on, and the groups of them that are evaluated on their own.
 
     Arguments:
         dataset: one split.
@@ -58,7 +58,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True, eq=False)
 class GateInputs:
-    """What the gates look at beside the two models.
+    """Inputs of the gates beside the two models.
 
     Arguments:
         golden: the frozen set.
@@ -86,7 +86,7 @@ def run_gates(
     policy: GatePolicy | None = None,
     progress: Progress | None = None,
 ) -> GateReport:
-    """Run every gate; a contender that cannot be run leaves its gates `not_evaluated`, and nothing is promoted.
+    """Run every gate; a model that cannot be run leaves its gates `not_evaluated`, and nothing is promoted.
 
     Arguments:
         champion: what is in production, or None: then no gate that compares is evaluated.
@@ -140,7 +140,7 @@ def run_gates(
 def examine(
     evaluation_set: EvaluationSet, before: Side | None, after: Side, spec: VisionSpec, number: int
 ) -> EvaluationResult:
-    """Compare both sides' predictions of one exam.
+    """Compare both models' predictions of one set.
 
     Arguments:
         evaluation_set: the labelled images.
@@ -182,7 +182,7 @@ def _by_image(before: Side, after: Side, truths: list[Prediction], number: int) 
 
 
 def _frozen(golden: EvaluationResult, found: str, expected: str | None) -> EvaluationResult:
-    """A golden set that was exchanged says nothing about what the champion could do."""
+    """Leave the golden set unevaluated unless it is the one that the champion was released with."""
     if golden.missing or found == expected:
         return golden
     if expected is None:
@@ -200,7 +200,7 @@ def _why_not(before: Side | None, after: Side) -> str:
 
 
 def _budget(cost: Cost, ratio: Ratio, target: Target) -> tuple[Check, ...]:
-    """The challenger against the target's limits of time, size and memory; accuracy has gates of its own."""
+    """Check the challenger against the target's limits of time, size and memory; accuracy has gates of its own."""
     if cost.size_mb is None:
         return ()
     measured = Measured(cost.p95, ratio.noise, cost.size_mb, cost.peak_rss_mb, None, None, 0)

@@ -1,4 +1,4 @@
-"""Champion and challenger in one interleaved run: what each costs, and what each says about the same images."""
+"""Interleaved run of champion and challenger: their costs, and their predictions of the same images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKS = 4  # as often the rounds are repeated while the times do not decide
 
 @dataclass(frozen=True)
 class Cost:
-    """What one contender costs; None where it was not measured. `calls` is how many were timed."""
+    """Cost of one of two compared models; None where it was not measured. `calls` is how many were timed."""
 
     p95: Estimate | None
     calls: int
@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The challenger's p95 as a multiple of the champion's, and how unlike itself the champion looks in this run.
+    """The challenger's p95 as a multiple of the champion's, and the noise of the champion's own times in this run.
 
     `noise` is the largest |ratio − 1| within the interval of the champion against itself (A/A), or None; `missing` says
     why there is no ratio.
@@ -41,7 +41,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Side:
-    """One contender after the run.
+    """Results of one of the two models.
 
     Arguments:
         cost: as far as it was measured.
@@ -58,7 +58,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long two models are timed.
+    """Settings of the timing of two models.
 
     Arguments:
         rounds: interleaved rounds of one look.
@@ -140,7 +140,7 @@ def _ratio(trials: Sequence[VariantRun]) -> Ratio:
 
 
 def _side(trial: VariantRun, sizes: Sequence[int]) -> Side:
-    """What became of a trial; `sizes` are the numbers of images of the sets, predicted one after the other."""
+    """Return the results of a model's run; `sizes` are the numbers of images of the sets, in their order."""
     file = trial.variant.artifact.path
     size = trial.variant.artifact.size_mb if file.is_file() else None
     calls = sum(map(len, trial.calls_ms))

@@ -1,4 +1,4 @@
-"""Images and their labels: what every other room reads pictures through.
+"""Images, as all other packages read them.
 
 - `reading`: `read_image`, one picture as a person sees it.
 - `bounded`: `read_bytes` and `holding`, encoded files within limits of memory and time; `places`: which hosts answer.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """A semaphore with weights: who wants much waits for its turn and is not overtaken by those who want little."""
+    """Weighted semaphore: a large request waits for its turn and is not overtaken by small ones."""
 
     def __init__(self) -> None:
         self._held, self._turn = 0, threading.Condition()

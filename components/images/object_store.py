@@ -72,7 +72,7 @@ class Folder:
         return self._list(folder, "directory")
 
     def exists(self, path: str) -> bool:
-        """Whether a file is there now, whatever an earlier listing said."""
+        """Tell whether a file is there now, whatever an earlier listing said."""
         with self._reported(path):
             self._store.invalidate_cache()
             return is_file(self._store, self._full(path))

@@ -1,4 +1,4 @@
-"""Which hosts and mounts answer, so that one that is dead costs its own images and not the whole run."""
+"""Reachability of hosts and mounts, so that a dead one costs its own images and not the whole run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RETRY_S = 60.0  # after which it is asked again, once
 
 
 def place_of(uri: str) -> str:
-    """What has to answer for an address to be read: ``https://host:port``, ``s3://bucket``, or a mount's folder."""
+    """Return the host or mount that an address depends on: ``https://host:port``, ``s3://bucket``, or a folder."""
     path = local_path(uri)
     if path is None:
         scheme, _, rest = uri.partition("://")
@@ -33,7 +33,7 @@ def _mount_of(folder: str) -> str:
 
 
 def _mounts() -> tuple[str, ...]:
-    """Where file systems are mounted, read without touching any of them."""
+    """Return the folders at which file systems are mounted, read without touching any of them."""
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -67,7 +67,7 @@ class Places:
 
     @contextmanager
     def asking(self, uri: str) -> Iterator[None]:
-        """The block reads an address; one whose place is known to be dead is not read.
+        """Guard a block that reads an address; one whose place is known to be dead is not read.
 
         Raises:
             OutageError: the place does not answer.
@@ -90,7 +90,7 @@ class Places:
             self._failures[place] = 0
 
     def excuses(self, uri: str) -> bool:
-        """Whether the run goes on after an address could not be reached, without its image."""
+        """Tell whether the run goes on after an address could not be reached, without its image."""
         with self._lock:
             dead = {place for place, failures in self._failures.items() if failures >= MAX_FAILURES}
             if place_of(uri) in dead:

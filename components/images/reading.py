@@ -221,7 +221,7 @@ def _reader(head: bytes) -> tuple[str, str]:
 
 
 def _cost(picture: ImageFile, limit: int) -> int:
-    """What decoding takes, in pixels of an ordinary image."""
+    """Return the cost of decoding, in pixels of an ordinary image."""
     kind = "progressive JPEG" if "progressive" in picture.info else str(picture.format)
     most = int(limit / _COSTS.get(kind, 1.0))
     if picture.width * picture.height > most:

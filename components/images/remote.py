@@ -163,7 +163,7 @@ def _persistently(filesystem: Any, call: Callable[..., R], *arguments: Any, **na
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether the store is at fault, so that asking again may help, and not what it was asked for."""
+    """Tell whether the store is at fault and not the request, so that asking again may help."""
     if isinstance(error, FileNotFoundError):  # which some stores say when they could not ask
         return isinstance(error.__cause__, Exception) and is_outage(error.__cause__)
     status = next((vars(error)[name] for name in ("status", "status_code", "code") if name in vars(error)), None)
@@ -172,7 +172,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def is_file(filesystem: Any, path: str) -> bool:
-    """Whether a store has a file at a path; what fails otherwise, the listing will tell.
+    """Tell whether a store has a file at a path; other failures are left to the listing.
 
     Raises:
         UnavailableError: the store is not to be reached. fsspec's own `isfile` would say no.

@@ -1,4 +1,4 @@
-"""Where images are: folders, globs, manifests and object stores, listed as names and read as bytes."""
+"""Image sources: folders, globs, manifests and object stores, listed as names and read as bytes."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def local_file(source: ImageSource) -> Path:
 
 
 def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
-    """What tells cheaply that an image is still the same: its names and its size and time, or what its store listed.
+    """Return values that show cheaply whether an image changed: names, size and time, or the store's listing.
 
     A remote image that a manifest names was not listed; it is taken for the same as long as its names are.
     """
@@ -127,7 +127,7 @@ def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
 
 
 def is_gone(source: ImageSource, listed: Container[str]) -> bool:
-    """Whether an image is certain to be no more: a local file that is missing, or a remote one that is not listed.
+    """Tell whether an image is certainly gone: a local file that is missing, or a remote one that is not listed.
 
     Arguments:
         source: the image, as it was listed once.
@@ -146,7 +146,7 @@ def is_gone(source: ImageSource, listed: Container[str]) -> bool:
 
 
 def _answered(parts: Iterator[list[ImageSource]], text: str) -> Iterator[ImageSource]:
-    """What a listing gives, unless one of its parts, such as a folder, takes too long: a mount may hang."""
+    """Yield a listing, unless one of its parts, such as a folder, takes too long: a mount may hang."""
     seconds = Limits.from_environment().seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Runs a batch through a model so that one image that the engine chokes on costs only itself."""
+"""Calls of the engine in batches, so that an image on which it fails costs only itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fitted = tuple[npt.NDArray[np.uint8], ImageFrame]  # the model's input (height, 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image of a batch; exactly one of `prediction` and `error` is set.
+    """Result for one image of a batch; exactly one of `prediction` and `error` is set.
 
     Arguments:
         prediction: in pixels of the original image.

@@ -1,4 +1,4 @@
-"""Reads and fits images ahead of the engine: in order, on several threads, never more than a few at a time."""
+"""Preparation of images ahead of the engine: in order, on several threads, never more than a few at a time."""
 
 from __future__ import annotations
 

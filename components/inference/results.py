@@ -1,4 +1,4 @@
-"""What a prediction looks like to whoever asked for it: named, timed and ready for JSON."""
+"""Predictions as callers get them: named, timed and ready for JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class PredictionResult:
-    """What the pipeline says about one image, or why it cannot say anything.
+    """Prediction of the pipeline for one image, or the reason why there is none.
 
     Arguments:
         image_id: as the caller named the image.
@@ -67,7 +67,7 @@ class PredictionResult:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a prediction."""
+        """Tell whether there is a prediction."""
         return self.prediction is not None
 
     @property

@@ -18,7 +18,7 @@ from components.runs_by_day import utc
 
 @dataclass(frozen=True)
 class LabelRecord:
-    """What a person said of an image.
+    """Labels that a person gave an image.
 
     Arguments:
         sha256: of the image's bytes, which the book keeps too.
@@ -141,7 +141,7 @@ class LabelStore:
         self._folder.create(f"{self._place}/learnt/{checked_part(event, 'event')}.json", json.dumps(content).encode())
 
     def learnt_until(self) -> datetime | None:
-        """When labels were last learnt from; None if they never were."""
+        """Return when labels were last used for training; None if they never were."""
         times = [datetime.fromisoformat(content["at"]) for _, content in self._documents("learnt")]
         return max(times, default=None)
 

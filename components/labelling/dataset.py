@@ -1,4 +1,4 @@
-"""A model's labels as a dataset, how far they are from enough, and the champion's own where nobody spoke."""
+"""A model's labels as a dataset, the number still missing, and the champion's own labels where no person gave any."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPLIT = "train"
 
 @dataclass(frozen=True)
 class LabelStatus:
-    """How far labelling is.
+    """Progress of labelling.
 
     Arguments:
         queued: images that were chosen for people, ever.
@@ -62,7 +62,7 @@ class LabelledData:
 
 
 def label_status(book: LabelStore, about: LabelTask, *, minimum: int) -> LabelStatus:
-    """How many labels there are, and how many a retraining still needs.
+    """Count the labels that there are, and those that a retraining still needs.
 
     Arguments:
         book: of the model.

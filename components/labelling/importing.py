@@ -1,4 +1,4 @@
-"""Take labels that came back into the book: whose image each is, and whether a person has said it."""
+"""Import of labels into the book: the image that each belongs to, and whether a person has confirmed it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class KnownImage:
 
 @dataclass(frozen=True)
 class LabelImport:
-    """What came of an import, image by image.
+    """Result of an import of labels, image by image.
 
     Arguments:
         added: images without a label before.
@@ -318,7 +318,7 @@ def _by_content(label: Found, known: Mapping[str, KnownImage], by_hash: Mapping[
 
 
 def _alike(one: Sequence[Label], other: Sequence[Label]) -> bool:
-    """Whether two labels say the same, in whatever order."""
+    """Tell whether two labels are the same, in whatever order."""
     left = list(other)
     for label in one:
         match = next((candidate for candidate in left if _equal(label, candidate)), None)

@@ -1,4 +1,4 @@
-"""Choose the images that are worth a person's time: they drifted, the model is unsure of them, and they differ."""
+"""Choice of the images that are worth a person's time: they drifted, the model is unsure of them, and they differ."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _tables(rows: Any, reference: Path) -> tuple[DriftTable, DriftTable]:
 
 
 def _drift(reference: DriftTable, window: DriftTable) -> Floats:
-    """In 0–1: how probably each image is not one of the reference."""
+    """Return how probable it is, in 0–1, that each image is not one of the reference."""
     before, after = (replace(table, batches=np.arange(table.samples)) for table in (reference, window))  # in no order
     decision = compare_tables(before, after)
     moved = [column.column for column in decision.columns if column.drifted]
@@ -132,7 +132,7 @@ def _drift(reference: DriftTable, window: DriftTable) -> Floats:
 
 
 def _uncertainty(window: DriftTable) -> Floats:
-    """In 0–1: how close the model was to saying something else."""
+    """Return how close the model was to another answer, in 0–1."""
     for column in ("prediction_margin", "prediction_confidence_mean"):
         if column in window.columns:
             doubt = 1 - window.columns[column]
@@ -141,7 +141,7 @@ def _uncertainty(window: DriftTable) -> Floats:
 
 
 def _features(reference: DriftTable, window: DriftTable) -> tuple[Floats, float]:
-    """What images look like on one scale, (n, k), and how far two images of the reference usually are apart."""
+    """Return images' features on one scale, (n, k), and the usual distance of two images of the reference."""
     m, parts = reference.samples, []
     for name, after in window.columns.items():
         before = reference.columns[name]
@@ -185,7 +185,7 @@ def _spread_out(
 
 
 def _prelabels(detections: Any, rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Label, ...]]:
-    """What the model saw, by image and window: every detection, or the most probable class."""
+    """Return the model's predictions by image and window: every detection, or the most probable class."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Says whether fresh images still look like those a model was accepted on, and whether it still does its work.
+"""Monitoring: whether fresh images still look like those a model was accepted on, and whether it still performs.
 
 A reference is made once from an accepted inference run; every later run is a window that is compared
 with it: the images' own statistics, and what the model predicted. The policy turns distances into one

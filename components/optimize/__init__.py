@@ -1,4 +1,4 @@
-"""What turns any vision model into the files that are benchmarked: opening, exporting, lowering precision.
+"""Optimization of vision models into the files that are benchmarked: opening, exporting, lowering precision.
 
 `open_model` brings a model from outside into Foveal's own form, an FP32 ONNX file with its pre-processing
 inside; `make_variants` makes the other precisions from it. Every pass is one frozen dataclass in one file,

@@ -1,4 +1,4 @@
-"""What an optimization pass takes and offers."""
+"""Context and protocol of optimization passes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.errors import PassError
 
 @dataclass(frozen=True, eq=False)
 class PassContext:
-    """What a pass may use beside the model.
+    """Context of a pass: what it may use beside the model.
 
     Arguments:
         workdir: folder that products are written to.
@@ -99,7 +99,7 @@ def require(artifact: ModelArtifact, step: OptimizationPass, precision: Precisio
 
 
 def product_path(artifact: ModelArtifact, context: PassContext, ending: str) -> Path:
-    """Where a pass writes: the model's name with another ending, in the working folder.
+    """Return the path that a pass writes: the model's name with another ending, in the working folder.
 
     Raises:
         PassError: that is the input file itself.

@@ -1,4 +1,4 @@
-"""What a model from outside means: what its file says, what the user says, and what its outputs show."""
+"""Meaning of a model from outside: what its file and the user say, and what its outputs show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How RGB values in 0–1 are shifted and scaled before the network: (value − mean) / std, per channel."""
+    """Shift and scale of RGB values in 0–1 before the network: (value − mean) / std, per channel."""
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -39,7 +39,7 @@ INCEPTION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # −1 to 1
 
 @dataclass(frozen=True)
 class Fitting:
-    """How an image is brought to the input size.
+    """Method of fitting an image to the input size, with its parameters.
 
     Arguments:
         method: letterbox, stretch or centre crop.
@@ -55,7 +55,7 @@ class Fitting:
     crop_share: float | None = None
 
     def resize_for(self, input_size: tuple[int, int]) -> int | tuple[int, int] | None:
-        """What an image is scaled to before it is cropped to an input of that size.
+        """Return the size that an image is scaled to before it is cropped to an input of that size.
 
         Raises:
             ModelError: a share of the shorter side is asked for, and the input is not square.
@@ -69,7 +69,7 @@ class Fitting:
 
 @dataclass(frozen=True)
 class StatedMeaning:
-    """What somebody says about a model; None where nothing is said.
+    """Statements about a model by its user or its file; None where nothing is said.
 
     Arguments:
         task: detect or classify.
@@ -93,7 +93,7 @@ class StatedMeaning:
 
 
 def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
-    """The user's word where it is given, else the file's.
+    """Merge the user's statements with the file's; the user's come first.
 
     Raises:
         ModelError: they contradict each other in what cannot be chosen.
@@ -142,14 +142,14 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
 
 
 def _before_a_sigmoid(user: StatedMeaning, file: StatedMeaning) -> bool:
-    """Whether the user says which logits they are that a graph ends in: nothing in it can tell."""
+    """Tell whether the user says that a graph's logits are those of a sigmoid, which the graph cannot tell."""
     return file.output is Output.LOGITS and user.output is Output.SIGMOID_LOGITS
 
 
 def meaning_of(
     user: StatedMeaning, file: StatedMeaning, network: Network, name: str
 ) -> tuple[VisionSpec, Normalisation]:
-    """What a model means, from the user's word, the file's, and what its outputs show.
+    """Determine a model's meaning from the user's statements, the file's, and its outputs.
 
     Raises:
         ModelError: they contradict each other, or something is missing; see `agree` and `settle`.
@@ -191,7 +191,7 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
 
 
 def _first_output(network: Network, input_size: tuple[int, int], name: str) -> npt.NDArray[Any]:
-    """What a network predicts for a random image."""
+    """Return a network's first output for a random image."""
     height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
     try:
@@ -209,7 +209,7 @@ def _task_of(prediction: npt.NDArray[Any]) -> TaskType:
 
 
 def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
-    """Which detection head gave this output."""
+    """Determine the detection head that gave this output, and the class names."""
     shape = prediction.shape
     _refuse_shares(prediction, len(names or ()), name)
     if len(shape) == 3 and names and shape[2] == 6:  # first: no input size gives 6 anchors, but k may be 4 + classes
@@ -228,7 +228,7 @@ def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name:
 
 
 def detr_error(name: str) -> ModelError:
-    """The refusal of a transformer's detections."""
+    """Return the error that refuses a transformer's detections."""
     return ModelError(
         "a detector with a YOLO head",
         found=f"{name}, an RT-DETR: (n, queries, 4 + classes) with boxes as shares of the image",

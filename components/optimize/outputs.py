@@ -1,4 +1,4 @@
-"""What the numbers of a classifier are: seen from the last operator of its graph, or from the numbers themselves."""
+"""Kind of a classifier's output values, by the last operator of its graph or by the values themselves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TORCH_MEANINGS = {
 
 
 def output_of_graph(model: Any) -> Output | None:
-    """What the last operator in front of output 0 of an `onnx.ModelProto` makes of its numbers.
+    """Determine the kind of a classifier's output from the last operator in front of output 0 of a `ModelProto`.
 
     None where the graph does not tell, as for a softmax that is spelled out as exponential, sum and division.
     """

@@ -95,13 +95,13 @@ def _proof(seen: Sequence[tuple[Images, Outputs]], count: int, basis: str, *, te
 
 
 def record_of(proof: Proof, one_by_one: str) -> dict[str, Any]:
-    """What a file's history says of a proof; `one_by_one` is why the model is called image by image, or empty."""
+    """Return a proof's record for a file's history; `one_by_one`: why the model is called image by image, or empty."""
     record = {"proved_on": proof.basis, "telling": proof.telling, "largest_batch": len(proof.images)}
     return record | ({"largest_batch": 1, "one_by_one": one_by_one} if one_by_one else {})
 
 
 def remarks_on(artifact: ModelArtifact) -> tuple[str, ...]:
-    """What people should know of how an artifact was proved, one line each."""
+    """Return the remarks for people on how an artifact was proved, one line each."""
     remarks = []
     for record in artifact.history:
         about = record.parameters

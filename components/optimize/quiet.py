@@ -1,4 +1,4 @@
-"""Third-party optimizers print, log, warn and draw progress bars: here they do so into the void."""
+"""Silence for third-party optimizers, which print, log, warn and draw progress bars."""
 
 from __future__ import annotations
 

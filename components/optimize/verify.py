@@ -27,7 +27,7 @@ NOISE = 20  # times the tolerance that the boxes and scores of a detector may di
 
 @dataclass(frozen=True)
 class NetworkForm:
-    """How an ONNX network takes its input.
+    """Form of an ONNX network's input.
 
     Arguments:
         batch: the batch size that it is fixed to, or None.
@@ -43,7 +43,7 @@ class NetworkForm:
 
 
 def form_of(model: Any, name: str) -> NetworkForm:
-    """How an `onnx.ModelProto` takes its input.
+    """Return the form of an `onnx.ModelProto`'s input.
 
     Raises:
         ModelError: its input is not that of an image model.
@@ -240,7 +240,7 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
 
 
 def agree(expected: Outputs, found: Outputs, spec: VisionSpec, share: float) -> bool | None:
-    """Whether outputs mean the same predictions, up to those that a rounding in the last digits may flip.
+    """Tell whether outputs mean the same predictions, up to those that a rounding in the last digits may flip.
 
     Of every image at least half of the predictions must have a counterpart, and of all images a share of `share`. None
     where the outputs cannot be decoded.

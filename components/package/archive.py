@@ -84,7 +84,7 @@ def _is_plain(entry: zipfile.ZipInfo) -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative name with forward slashes stays inside the folder that it is relative to."""
+    """Tell whether a relative name with forward slashes stays inside the folder that it is relative to."""
     parts = PurePosixPath(name).parts
     strange = any(character in name for character in "\\:\0")
     return bool(parts) and not strange and not name.startswith("/") and ".." not in parts

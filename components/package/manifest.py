@@ -1,4 +1,4 @@
-"""What a bundle says about itself: the model, how it was measured, and the hash of every file."""
+"""Manifest of a bundle: the model, how it was measured, and the hash of every file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUNNER = "run.py"
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What counts as a detection."""
+    """Thresholds of what counts as a detection."""
 
     confidence: float
     iou: float
@@ -90,7 +90,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Why this variant ships, and what was measured where."""
+    """The benchmark as a bundle keeps it: why this variant ships, and what was measured where."""
 
     variant: str
     baseline: str

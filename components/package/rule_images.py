@@ -17,7 +17,7 @@ _QUARTER_TURN = 6  # EXIF: stored lying on its left side
 
 
 def draw_base(image: Pixels) -> Pixels:
-    """What the pictures are made of: a real image, small, with a corner that no turn and no other rule leaves alike.
+    """Draw the base of the pictures: a small real image with a corner that every turn and other rule changes.
 
     Arguments:
         image: (height, width, 3) uint8 BGR.

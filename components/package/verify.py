@@ -25,7 +25,7 @@ FALLBACK = "onnxruntime"  # runs every bundle
 
 @dataclass(frozen=True)
 class Verification:
-    """What verifying a bundle found.
+    """Result of verifying a bundle.
 
     Arguments:
         ok: no check failed.

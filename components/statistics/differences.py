@@ -1,4 +1,4 @@
-"""How sure the difference of two models on the same images is: a mean average precision, or a share of right answers.
+"""Uncertainty of the difference of two models on the same images: in mean average precision or share of hits.
 
 Both kinds answer the same questions: the bounds of the true difference, the chance that it is no better than some
 value, and the smallest margin that so many images could have shown.
@@ -22,7 +22,7 @@ class Difference(Protocol):
 
     @property
     def images(self) -> int:
-        """How many images it rests on."""
+        """Number of images it rests on."""
 
     @property
     def champion(self) -> float:
@@ -37,10 +37,10 @@ class Difference(Protocol):
         """Challenger − champion."""
 
     def low(self, confidence: float) -> float:
-        """What the true difference exceeds with this one-sided confidence."""
+        """Return the value that the true difference exceeds with this one-sided confidence."""
 
     def high(self, confidence: float) -> float:
-        """What it stays below with this one-sided confidence."""
+        """Return the value that the true difference stays below with this one-sided confidence."""
 
     def chance_above(self, bound: float) -> float:
         """p-value of the hypothesis that the true difference is `bound` or more; small says that it is less."""
@@ -187,7 +187,7 @@ def images_needed(difference: Difference, bound: float, confidence: float) -> in
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function of low … high crosses 0."""
+    """Find where a falling function of low … high crosses 0."""
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)

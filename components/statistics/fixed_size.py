@@ -1,4 +1,4 @@
-"""The other way to test two versions: plan the number of images, wait for them, look once.
+"""Fixed-size test of two versions: plan the number of images, wait for them, look once.
 
 Plain normal intervals fail where scores hardly vary: of 100 images with equal scores on both sides the standard error
 is 0. So one imaginary image is added for each end of the scores' range, as Agresti and Caffo do for two proportions
@@ -22,7 +22,7 @@ PILOT = 100  # images that the plan learns the spread of scores from
 
 
 def planned_samples(pilot: Floats, *, delta: float, share: float | None, alpha: float = 0.05) -> int:
-    """How many images a true difference of δ needs to be seen in 80 % of all tests.
+    """Plan the number of images with which 80 % of all tests see a true difference of δ.
 
     Only the spread of the pilot's scores is used, not which version scored higher: an internal pilot study (Wittes
     and Brittain, Stat. Med. 9, 1990), whose images count in the test.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Interval:
-    """What was observed, and the bounds of what the data do not contradict."""
+    """Observed value, and the bounds of what the data do not contradict."""
 
     value: float
     low: float
@@ -37,7 +37,7 @@ def wilson(share: float, samples: float, confidence: float = 0.95) -> Interval:
 
 
 def effective_samples(share: float, standard_error: float, *, units: int, trials: int) -> float:
-    """How many independent yes-or-no observations would be as sure of a value in 0–1.
+    """Return the number of independent yes-or-no observations with the same uncertainty of a value in 0–1.
 
     With this number `wilson` serves values that are no shares of independent trials, such as a mean average
     precision (Dean and Pagano, J. Surv. Stat. Methodol. 3, 2015, compare such intervals for clustered samples).

@@ -1,4 +1,4 @@
-"""Intervals of a mean that may be looked at after every image, as often as one likes: confidence sequences by betting.
+"""Anytime-valid intervals of a mean, which hold at every look: confidence sequences by betting.
 
 An interval of a fixed sample size holds for one look. Who looks again after every batch and stops when he likes the
 answer finds a difference between equals many times as often as promised. A confidence sequence holds at all looks
@@ -85,7 +85,7 @@ def _shares(resolution: float) -> Floats:
 
 
 def _lower_bound(x: Floats, shares: Floats, goal: float) -> float:
-    """The largest mean that the gambler on more was ever made rich against; his capital falls with the mean."""
+    """Find the largest mean that a bet on more ever reached the goal against; its capital falls with the mean."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -97,7 +97,7 @@ def _lower_bound(x: Floats, shares: Floats, goal: float) -> float:
 
 
 def _ever_reached(goal: float, x: Floats, mean: float, shares: Floats) -> bool:
-    """Whether a gambler on "more than `mean`" who began with 1 ever had as much as the goal, a logarithm."""
+    """Tell whether a bet on "more than `mean`" that started with 1 ever reached `goal`, a logarithm."""
     parts = np.cumsum(np.log((1 - shares)[:, None] + (shares / mean)[:, None] * x), axis=1)
     candidates = parts[:, parts.max(axis=0) >= goal]  # the mean of all parts is never more than the largest
     if not candidates.size:

@@ -1,4 +1,4 @@
-"""How sure a measurement is: medians, percentiles and ratios with intervals that assume no distribution.
+"""Uncertainty of measurements: medians, percentiles and ratios with intervals that assume no distribution.
 
 A percentile needs a minimum of samples before it means anything; below that it is None, never a guess.
 For p95 that is 130 samples: the least number that holds two samples beyond it with 99 % confidence,
@@ -41,7 +41,7 @@ class Estimate:
 
 
 def quantile_ranks(n: int, quantile: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
-    """Which order statistics of n independent samples enclose a quantile of their distribution.
+    """Return the order statistics of n independent samples that enclose a quantile of their distribution.
 
     Arguments:
         n: number of samples.
@@ -95,7 +95,7 @@ def summarise_latency(rounds: Rounds) -> Latency:
 
 
 def speedup(baseline: Rounds, variant: Rounds) -> Estimate | None:
-    """How many times faster the variant is than the baseline, paired by round; None below `ROUNDS_FLOOR` rounds.
+    """Estimate how many times faster than the baseline the variant is, by round; None below `ROUNDS_FLOOR` rounds.
 
     Raises:
         ValueError: they were not measured in the same rounds.
@@ -105,7 +105,7 @@ def speedup(baseline: Rounds, variant: Rounds) -> Estimate | None:
 
 
 def noise_floor(baseline: Rounds, twin: Rounds) -> float | None:
-    """How unlike itself the baseline looks in this run: the largest |ratio − 1| in the interval of an A/A pair.
+    """Measure the noise of this run: the largest |ratio − 1| in the interval of an A/A pair of the baseline.
 
     Two processes that run the same file differ by more than the order of their calls (where their
     memory lies, which core they got: Mytkowicz et al., ASPLOS 2009), so a difference below this says nothing.

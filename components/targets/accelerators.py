@@ -1,4 +1,4 @@
-"""What a device offers beside its processor, and the ONNX Runtime execution providers that use it."""
+"""Accelerators of a device, and the ONNX Runtime execution providers that use them."""
 
 from __future__ import annotations
 

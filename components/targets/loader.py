@@ -21,7 +21,7 @@ BUILT_IN = ("mobile", "embedded", "edge_server", "workstation")
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a value must be: in words for the message, and as a test."""
+    """Requirement on a value: in words for the message, and as a test."""
 
     words: str
     holds: Callable[[Any], bool]

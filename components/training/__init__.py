@@ -1,4 +1,4 @@
-"""Trains a detector or a classifier from scratch, or fine-tunes one, and keeps the best checkpoint.
+"""Training of detectors and classifiers, from scratch or by fine-tuning, which keeps the best checkpoint.
 
 `compose_dataset` puts together what a retraining learns from and is judged on, without repeats or leaks.
 

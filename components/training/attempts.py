@@ -1,4 +1,4 @@
-"""When a model may be retrained: each event once, and ever more rarely while challengers are rejected."""
+"""Rules on when a model may be retrained: each event once, and ever more rarely while challengers are rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_DOUBLINGS = 10
 
 
 class Ending(StrEnum):
-    """How a retraining ended."""
+    """Outcome of a retraining."""
 
     PROMOTED = "promoted"
     REJECTED = "rejected"
@@ -41,7 +41,7 @@ class Attempt:
 
 
 def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime | None:
-    """When the next automatic retraining may begin; None is now.
+    """Return when the next automatic retraining may begin; None is now.
 
     The wait after a rejected challenger doubles with each further one: data that taught nothing yesterday is unlikely
     to teach more today. A promotion ends it. An attempt that lacked labels or a checkpoint has trained

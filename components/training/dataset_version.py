@@ -35,7 +35,7 @@ _LAYOUT = 1  # raise when what is written for the same choice changes
 
 @dataclass(frozen=True)
 class SplitNames:
-    """What the splits of the original dataset are called; two may be the same, as in a release."""
+    """Names of the original dataset's splits; two may be the same, as in a release."""
 
     train: str = "train"
     val: str = "val"
@@ -131,7 +131,7 @@ def _read(folder: Path, task: TaskType) -> DatasetVersion:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a version is there, with as many images as it had when it was made."""
+    """Tell whether a version is there, with as many images as it had when it was made."""
     if not is_whole(folder / _RECORD):
         return False
     images: dict[str, int] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["images"]

@@ -1,4 +1,4 @@
-"""Which images a retraining learns from, which it is judged on, and which are left out."""
+"""Selection of the images that a retraining trains on, is evaluated on, and leaves out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Selection(ComponentSettings):
 
 
 class Role(IntEnum):
-    """What an image is for, in the order in which it is decided on."""
+    """Role of an image, in the order in which it is decided on."""
 
     GOLDEN = 0
     VALIDATION = 1
@@ -80,7 +80,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What is kept.
+    """Images that are kept, by split.
 
     Arguments:
         train: of new, original and pseudo-labelled images.
@@ -102,7 +102,7 @@ class Chosen:
 
     @property
     def sources(self) -> dict[str, int]:
-        """Where the images of all these splits came from."""
+        """Number of images of all these splits by their origin."""
         counts = Counter(entry.role for entry in (*self.train, *self.val, *self.calibration))
         kept, others = counts[Role.ORIGINAL], counts[Role.VALIDATION] + counts[Role.CALIBRATION] + self.golden
         return {

@@ -1,4 +1,4 @@
-"""How far two models, or two ways to run one, say the same of the same images."""
+"""Agreement of two models, or of two ways to run one, on the same images."""
 
 from __future__ import annotations
 

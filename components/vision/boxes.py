@@ -40,7 +40,7 @@ def to_original(xyxy: npt.NDArray[Any], frame: ImageFrame) -> Floats:
 
 
 def has_area(xyxy: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which of (n, 4) boxes hold anything."""
+    """Mark those of (n, 4) boxes that hold anything."""
     return (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
 
 

@@ -1,4 +1,4 @@
-"""How several models' predictions of one image become one prediction."""
+"""Combination of several models' predictions of one image into one prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model is right and wrong on labelled images: confusions, precision against recall, and the worst images."""
+"""Evaluation of a model on labelled images: confusions, precision against recall, and the worst images."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFr
 
 
 def describe_fit(spec: VisionSpec) -> str:
-    """How an image is brought to a model's input size, in words."""
+    """Describe how an image is brought to a model's input size."""
     if spec.fit is Fit.LETTERBOX:
         return "letterbox"
     words = {Fit.STRETCH: "stretched", Fit.CENTER_CROP: "centre crop"}[spec.fit]

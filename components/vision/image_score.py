@@ -1,4 +1,4 @@
-"""How right a prediction of one image is, in 0–1: what two versions are compared by, image by image."""
+"""Score of a prediction of one image, in 0–1, by which two versions are compared image by image."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def shown_at(prediction: Prediction, confidence: float) -> Prediction:
 
 
 def score_name(task: TaskType) -> str:
-    """What the score of an image is called."""
+    """Return the name of an image's score."""
     return task_kind(task).score_name

@@ -1,4 +1,4 @@
-"""How much of a letterboxed input is padding, and the shape that the images suggest."""
+"""Share of a letterboxed input that is padding, and the shape that the images suggest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORTH = 0.05  # share of the pixels to compute that another shape must save to 
 
 @dataclass(frozen=True)
 class InputShape:
-    """What a model's input shape costs on some images.
+    """Padding that a model's input shape costs on some images.
 
     Arguments:
         input_size: (height, width) in pixels.
@@ -34,7 +34,7 @@ class InputShape:
 
     @property
     def wasteful(self) -> bool:
-        """Whether there is any padding to speak of."""
+        """Tell whether the share of padding is large enough to matter."""
         return self.padded >= _NOTABLE
 
     @property

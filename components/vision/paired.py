@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Pair(Protocol):
-    """What two models said about the same n images."""
+    """Paired predictions of two models for the same n images."""
 
     def overall(self, chosen: Chosen) -> Difference | None:
         """In the deciding metric over the chosen images, (n,) bool; None where these leave nothing to compare."""
@@ -32,7 +32,7 @@ class Pair(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TopOnePair:
-    """Two classifiers: was the most probable class the true one?
+    """Pair of classifiers, compared by whether the most probable class is the true one.
 
     Arguments:
         champion, challenger: (n,) predicted class ids.
@@ -58,7 +58,7 @@ class TopOnePair:
 
 @dataclass(frozen=True, eq=False)
 class BoxPair:
-    """Two detectors: COCO's average precision, both on the same resamples of the images.
+    """Pair of detectors, compared by COCO's average precision on the same resamples of the images.
 
     Arguments:
         champion, challenger: detections of n images.

@@ -23,7 +23,7 @@ _MAX_COUNTS = 4_000_000  # detections × resamples that are counted at once: 32 
 
 @dataclass(frozen=True, eq=False)
 class ClassHits:
-    """What became of the detections of one class, best score first, and how many objects there were.
+    """Results of the detections of one class, best score first, and the numbers of objects.
 
     Arguments:
         images: (d,) which image each detection is in.
@@ -135,7 +135,7 @@ def _hits_of_class(pairs: Sequence[tuple[Detections, Detections]], class_id: int
 
 
 def _match(overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which of d detections hit one of m objects, (d, 10), from their (d, m) overlaps."""
+    """Match d detections to m objects by their (d, m) overlaps; (d, 10) marks the hits."""
     hits = np.zeros((len(overlaps), len(IOU_THRESHOLDS)), np.bool_)
     if not overlaps.size:
         return hits

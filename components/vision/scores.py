@@ -1,4 +1,4 @@
-"""How good stored predictions are, over any choice of their images: one judge for each kind of prediction."""
+"""Scores of stored predictions, over any choice of their images: one scorer for each kind of prediction."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Score:
 
 
 class Sampling(NamedTuple):
-    """How much a score needs, and the seed of its bootstrap.
+    """Sample size that a score needs, and the seed of its bootstrap.
 
     Arguments:
         minimum: images, or objects for a class, below which nothing is said; at least 1.
@@ -85,7 +85,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TopOne:
-    """Judges a classifier: how often the most probable class is the true one.
+    """Scorer of a classifier: how often the most probable class is the true one.
 
     Arguments:
         found: (n,) predicted class ids.
@@ -113,7 +113,7 @@ class TopOne:
 
 @dataclass(frozen=True, eq=False)
 class BoxPrecision:
-    """Judges a detector: COCO's average precision with the bootstrap over images.
+    """Scorer of a detector: COCO's average precision with the bootstrap over images.
 
     Arguments:
         found: detections of n images.

@@ -1,1 +1,1 @@
-"""Two versions in the place of one: split, shadow, and what they are compared by."""
+"""A/B tests of two versions: split, shadow, and their comparison."""

@@ -31,7 +31,7 @@ DESIGN, SCORES, BATCHES, NEXT, PLAN = "experiment.json", "scores.parquet", "batc
 
 @dataclass(frozen=True)
 class Design:
-    """What a test compares and how; it stays as it is for as long as the test runs.
+    """Design of an A/B test: what it compares and how; it does not change while the test runs.
 
     Arguments:
         a: version A, by name and the hash of its file.
@@ -98,7 +98,7 @@ class Experiment:
         return [ImageSource(name, self._uris.get((name, uri), uri), state) for name, uri, state in rows]
 
     def output(self, arm: Arm) -> Path:
-        """Where the arm's tables of the planned images go."""
+        """Return the folder of the arm's tables of the planned images."""
         return self.folder / NEXT / arm.value
 
     def keep(self) -> None:

@@ -1,4 +1,4 @@
-"""A version in the shadow of another: one answers, the other sees the same images and is recorded beside."""
+"""Shadow tests: version A answers, version B predicts the same images and is only recorded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Record = Callable[[Shadowed], object]
 
 @dataclass(frozen=True, eq=False)
 class _Errand:
-    """What B is to do."""
+    """Images for version B to predict, with A's answers."""
 
     images: Sequence[Picture]
     answers: Sequence[ArmResult]
@@ -126,7 +126,7 @@ class ShadowPipeline(ArmPair):
             _LOG.warning("B is still busy with %d images; it is closed when it has done them", self._pending)
 
     def _answered(self, images: Sequence[Picture], results: Sequence[PredictionResult]) -> list[ArmResult]:
-        """Send B on its errand, if it has not fallen too far behind."""
+        """Queue the images for B, if it has not fallen too far behind."""
         answers = [ArmResult.of(result, Arm.A) for result in results]
         with self._changed:
             wanted = self._open and bool(answers)

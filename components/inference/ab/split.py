@@ -1,4 +1,4 @@
-"""Two versions in the place of one: who answers an image, and a pipeline in which each answers its share.
+"""Split tests: the assignment of images to versions, and a pipeline in which each answers its share.
 
 `SplitPipeline` here and `ShadowPipeline` have the face of `InferencePipeline`, so that code that calls one need not
 know that a test is on.
@@ -47,13 +47,13 @@ class ArmResult(PredictionResult):
 
 
 def position(image_id: str, salt: str) -> float:
-    """Where an image lies in 0–1 by the hash of its name: the same on every machine, and another with another salt."""
+    """Hash an image's name to a position in 0–1: the same on every machine, and another with another salt."""
     digest = hashlib.sha256(f"{salt}\0{image_id}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:7], "big") / 2**56  # 56 bits: exact in a float, and below 1
 
 
 def assign_arm(image_id: str, *, share: float, salt: str) -> Arm:
-    """Which version answers an image.
+    """Return the version that answers an image.
 
     A larger share moves images from A to B, and none from B to A.
 
@@ -66,7 +66,7 @@ def assign_arm(image_id: str, *, share: float, salt: str) -> Arm:
 
 
 class ArmPair:
-    """What both kinds of test have in common: the face of `InferencePipeline`, over two of them."""
+    """Base of both kinds of A/B test: the interface of `InferencePipeline`, over two of them."""
 
     def __init__(self, a: InferencePipeline, b: InferencePipeline) -> None:
         if not same_classes(a.class_names, b.class_names):

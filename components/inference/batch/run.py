@@ -147,7 +147,7 @@ def _check_engine(work: WorkFolder, records: Sequence[ShardRecord]) -> None:
 
 
 def _check_places(work: WorkFolder, records: Sequence[ShardRecord], unreachable: Mapping[str, int]) -> None:
-    """A run in which no place answered is none: its images are not written off."""
+    """Refuse a run in which no place answered, so that its images are not written off."""
     if unreachable and sum(unreachable.values()) == sum(record.processed + len(record.failures) for record in records):
         work.remove()
         raise OutageError(

@@ -1,4 +1,4 @@
-"""How a batch run does its work."""
+"""Settings of a batch run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Spread = Callable[[Callable[[Shard], None], Sequence[Shard]], Iterable[Shard]]
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How a batch run does its work.
+    """Settings of a batch run.
 
     Arguments:
         device: as the backend calls it.

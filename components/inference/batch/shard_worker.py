@@ -1,4 +1,4 @@
-"""Takes the shards of a batch run through the engine, one batch after the other."""
+"""Worker that takes the shards of a batch run through the engine, one batch after the other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_DECODE_THREADS = 8  # beyond, they take more from the engine than they give
 
 
 def engine_fault(error: str, failed: int) -> ModelError:
-    """What to raise when the engine, and not the images, is at fault."""
+    """Return the error to raise when the engine, and not the images, is at fault."""
     return ModelError(
         "a model that the backend can run",
         found=f"{failed} of {failed} images failing: {error}",
@@ -40,7 +40,7 @@ def engine_fault(error: str, failed: int) -> ModelError:
 
 
 def provenance_of(model: Variant) -> dict[str, str]:
-    """What is the same in all rows of a run."""
+    """Return the columns that are the same in all rows of a run."""
     return {"model": model.name, "artifact_sha256": model.artifact.sha256, "backend": model.backend}
 
 
@@ -137,7 +137,7 @@ class ShardWorker:
         self._work.write(shard, rows, ShardRecord(processed, failures, errors, seconds, tuple(unreachable.items())))
 
     def _check_engine(self, errors: tuple[str, ...], failed: int) -> None:
-        """A whole shard failed: find out whether the engine still runs what it ran last, or else a grey image.
+        """Check after a failed shard whether the engine still runs what it ran last, or else a grey image.
 
         It tells an engine that is broken, or broke on the way, from images that are, before thousands
         of images are written off.

@@ -40,7 +40,7 @@ def plan_shards(images: int, size: int) -> list[Shard]:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What a finished shard amounts to.
+    """Summary of a finished shard.
 
     Arguments:
         processed: images with a prediction.
@@ -85,11 +85,11 @@ class WorkFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def holds(self, shard: Shard) -> bool:
-        """Whether a shard is finished, and not damaged by a power cut or by a removal that was killed."""
+        """Tell whether a shard is finished, and not damaged by a power cut or by a removal that was killed."""
         return all(is_whole(self._folder / shard.name / name) for name in (*self._schemas, RECORD_FILE))
 
     def record(self, shard: Shard) -> ShardRecord:
-        """What a finished shard amounts to."""
+        """Read the summary of a finished shard."""
         return load(ShardRecord, json.loads((self._folder / shard.name / RECORD_FILE).read_text(encoding="utf-8")))
 
     def write(self, shard: Shard, rows: Mapping[str, Sequence[Row]], record: ShardRecord) -> None:

@@ -23,7 +23,7 @@ _kept = threading.local()  # the run whose shards this thread does, and its open
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What a shard's results depend on, and where they go; fields are those of `run_batch`.
+    """Inputs of a shard's results, and the folder that they go to; fields are those of `run_batch`.
 
     It can be pickled. Who does a part of it must see the model file, the output and local images by the same paths.
     """

@@ -1,1 +1,1 @@
-"""When somebody is told: limits, open alerts, and messages."""
+"""Alerts: limits, open alerts, and messages."""

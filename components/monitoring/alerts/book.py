@@ -1,4 +1,4 @@
-"""Which alerts are open, so that each is told once when it begins and once when it is over."""
+"""Store of open alerts, so that each is sent once when it begins and once when it is over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_A_SOURCE = frozenset({NO_IMAGES, UNREACHABLE})  # rules that are about a sour
 
 
 class AlertStatus(StrEnum):
-    """Whether an alert begins or ends."""
+    """Status of an alert: it begins or ends."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
@@ -127,7 +127,7 @@ def latest_book(records: Sequence[Record], subject: str) -> AlertStore:
 
 
 def check_arrivals(since: datetime, *, now: datetime, limit_hours: float, source: str) -> Check:
-    """Whether images come at all: a camera that is dead makes no window, so nothing else would tell.
+    """Check that images arrive at all: a dead camera makes no window, so no other check would fail.
 
     Arguments:
         since: when the last images were found, or when they were first looked for.
@@ -142,7 +142,7 @@ def check_arrivals(since: datetime, *, now: datetime, limit_hours: float, source
 
 
 def check_places(unreachable: Sequence[tuple[str, int]], images: int) -> Check:
-    """Whether every host and mount answered that a window's images are on.
+    """Check that every host and mount answered that a window's images are on.
 
     Arguments:
         unreachable: those that did not, each with its number of images.

@@ -1,4 +1,4 @@
-"""What may be wrong with a window besides drift: accuracy, latency, errors, and what is out of the usual."""
+"""Checks of a window besides drift: accuracy, latency, errors, and unusual images."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Health:
 
 @dataclass(frozen=True, eq=False)
 class HealthContext:
-    """What is known of a model beside the window.
+    """Known facts about a model beside the window.
 
     Arguments:
         labels: what is known of the reference's accuracy.
@@ -115,7 +115,7 @@ def check_health(
     context: HealthContext | None = None,
     policy: AlertPolicy | None = None,
 ) -> Health:
-    """Everything that may be told about a window, as checks of one kind.
+    """Evaluate everything that an alert may be about in a window, as checks of one kind.
 
     Arguments:
         run: the window.
@@ -152,7 +152,7 @@ def check_health(
 
 
 def _held_back(check: Check, decision: DriftDecision) -> Check:
-    """A drop of accuracy starts a retraining; while images are broken there is nothing to learn from."""
+    """Leave a drop of accuracy undecided while images are broken: it would start a retraining on them."""
     if (check.name, check.verdict, decision.state) != (ACCURACY, Verdict.FAIL, DriftState.DATA_FAULT):
         return check
     return replace(check, verdict=Verdict.UNDECIDED, reason=f"held back while images are broken: {check.reason}")

@@ -1,4 +1,4 @@
-"""Tells people about alerts: a log line always, and any channels that Apprise knows (mail, Slack, webhooks, …).
+"""Delivery of alerts: a log line always, and any channels that Apprise knows (mail, Slack, webhooks, …).
 
 A channel's URL holds its password, so it is named by its place and its scheme only, and what Apprise and its HTTP
 client log while they send is kept back: they repeat URLs.
@@ -24,14 +24,14 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15})://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Delivery:
-    """Which channels took the alerts, by their masked names, such as ``"channel 2 (slack)"``."""
+    """Channels that took the alerts, and those that failed, by masked names such as ``"channel 2 (slack)"``."""
 
     sent: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
     @property
     def reached(self) -> bool:
-        """Whether somebody was told: a channel took the alerts, or the log is the only channel there is."""
+        """Tell whether somebody was told: a channel took the alerts, or the log is the only channel there is."""
         return bool(self.sent) or not self.failed
 
 
@@ -80,7 +80,7 @@ def _channel(url: str) -> Any:
 
 
 def _send(url: str, alerts: Sequence[Alert]) -> str:
-    """Why a channel did not take the alerts; empty when it did."""
+    """Return why a channel did not take the alerts; empty when it did."""
     firing = any(alert.status is AlertStatus.FIRING for alert in alerts)
     try:
         channel = _channel(url)
@@ -121,7 +121,7 @@ def _masked(number: int, url: str) -> str:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep back what these libraries log inside the block."""
+    """Suppress what these libraries log inside the block."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""When a model's accuracy, latency or error rate is bad enough to wake somebody.
+"""Rules that decide when a model's accuracy, latency or error rate is bad enough for an alert.
 
 A point rule such as "accuracy dropped by .05" fires in 12 % of windows of 50 images although nothing has changed. So an
 alert needs the whole interval of what was measured beyond its limit, and enough images; with too few the verdict
@@ -40,7 +40,7 @@ class AlertPolicy(ComponentSettings):
 
 @dataclass(frozen=True, eq=False)
 class Health:
-    """What the rules look at, for a window or for the reference.
+    """Measurements that the rules evaluate, of a window or of the reference.
 
     Arguments:
         images: all that inference was asked for.

@@ -1,4 +1,4 @@
-"""How a model fares now, for a dashboard: its last judged night, what of it was unlike, and which alerts are open."""
+"""Current status of a model for a dashboard: its last evaluated window, what was unusual in it, and open alerts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUANTILES = (0.5, 0.95)
 
 @dataclass(frozen=True)
 class LastWindow:
-    """The window that was judged last.
+    """The window that was evaluated last.
 
     Arguments:
         version: of the model that predicted it.
@@ -39,7 +39,7 @@ class LastWindow:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """What the monitoring store knows of a model now.
+    """Current status of a model by the monitoring store.
 
     Arguments:
         name: of the model.
@@ -58,7 +58,7 @@ class ModelStatus:
 
 
 def read_status(store: MonitoringStore, name: str) -> ModelStatus:
-    """Read how a model fares.
+    """Read the current status of a model.
 
     Arguments:
         store: where.
@@ -96,7 +96,7 @@ def _latency(store: MonitoringStore, name: str, record: Record) -> dict[float, f
 
 
 def _alerts(store: MonitoringStore, name: str) -> dict[str, bool]:
-    """By rule; what looks by hand fired is not about the nights."""
+    """Tell by rule whether it fires; alerts of evaluations by hand are left out."""
     records = store.records(name, alert_book.KIND)
     books = [AlertStore.from_records(record.content[part]) for record in records for part in ("sent", "firing")]
     ever = {(alert.rule, alert.subject) for book in books for alert in book.firing}

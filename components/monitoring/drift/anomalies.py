@@ -49,7 +49,7 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Anomalies:
-    """What is unusual, the farthest first, and the limit of |z| that decided.
+    """Unusual images or values, the farthest first, and the limit of |z| that decided.
 
     Arguments:
         found: images that are beyond the limit.
@@ -64,7 +64,7 @@ class Anomalies:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Where a column's ordinary values lie: its median, and what one z is worth below and above it."""
+    """Scale of a column's ordinary values: its median, and the width of one z below and above it."""
 
     median: float
     below: float
@@ -139,7 +139,7 @@ def _farthest_z(scales: Mapping[str, _Scale], columns: Columns, rows: npt.NDArra
 
 
 def _out_of_fold(columns: Columns) -> Floats:
-    """How far each row of the reference is, by scales that it had no part in.
+    """Measure how far each row of the reference is, by scales fitted without it.
 
     By scales that they made themselves the farthest rows look nearer than new ones. For one in ten references of 300 of
     the demo's scenes more than 0.9 % of 450 held-out ones were then flagged; this way 0.2 %, and 0.06 % on average.
@@ -174,7 +174,7 @@ def _beyond(
 
 
 def summarise_window(columns: Columns, *, images: int, failed: int) -> dict[str, float]:
-    """What a window is remembered by: the median of each column, and the share of images that failed.
+    """Summarise a window for later ones: the median of each column, and the share of images that failed.
 
     Arguments:
         columns: (n,) values, NaN where there is none, such as image statistics, predictions and `inference_ms`.
@@ -188,7 +188,7 @@ def summarise_window(columns: Columns, *, images: int, failed: int) -> dict[str,
 
 
 def median_errors(reference: Columns, *, images: int) -> dict[str, float]:
-    """How far the median of each column lies from window to window by chance alone, as one standard deviation.
+    """Return the standard deviation of each column's median from window to window by chance alone.
 
     It is that of a median of so many draws from the reference: a normal column's, or as much more as its quantiles ask
     for, since the median of a few sizes or whole numbers moves by steps; and large enough for the column's smallest
@@ -251,7 +251,7 @@ def check_window(
 
 
 def _is_usable(values: Floats, error: float) -> bool:
-    """Whether enough windows have a column; one that the reference never saw vary must not have varied since."""
+    """Tell whether enough windows have a column; one that is constant in the reference must be so in them."""
     known = values[np.isfinite(values)]
     return len(known) >= WINDOWS_FLOOR and (error > 0 or bool(np.ptp(known) == 0))
 

@@ -1,4 +1,4 @@
-"""How often the drift policy cries wolf, and what it sees: measured on tables of real images, by drawing windows."""
+"""False-alarm rate and power of the drift policy, measured by drawing windows from tables of real images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATIENCE = 5  # windows after which a drift that was not seen counts as missed
 
 @dataclass(frozen=True)
 class AlarmRate:
-    """What became of windows in which nothing had changed.
+    """Verdicts on windows in which nothing had changed.
 
     Arguments:
         images: per window.
@@ -50,7 +50,7 @@ class AlarmRate:
 
 @dataclass(frozen=True)
 class AlarmPower:
-    """What became of windows with one kind of damage.
+    """Verdicts on windows with one kind of damage.
 
     Arguments:
         kind: what was done to the images.
@@ -90,7 +90,7 @@ class WindowDraws:
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to some images of a window.
+    """Damage done to some images of a window.
 
     Arguments:
         kind: what was done, for the table.
@@ -120,7 +120,7 @@ def measure_false_alarms(
     successive: bool = False,
     progress: Progress | None = None,
 ) -> AlarmRate:
-    """Judge windows in which nothing has changed.
+    """Evaluate windows in which nothing has changed.
 
     Arguments:
         reference: what they are compared with.
@@ -202,7 +202,7 @@ def measure_power(
     damage: Damage,
     draws: WindowDraws | None = None,
 ) -> AlarmPower:
-    """Judge windows of which a share of the images is damaged.
+    """Evaluate windows of which a share of the images is damaged.
 
     Arguments:
         reference: what they are compared with.

@@ -1,4 +1,4 @@
-"""How far two samples of one column lie apart, and which distance chance alone would explain.
+"""Distance of two samples of one column, and the distance that chance alone would explain.
 
 Both distances are between 0 (the same) and 1 (nothing in common), whatever the unit of the column,
 so one limit can hold for all of them.
@@ -45,7 +45,7 @@ class Comparison:
 
     @property
     def beyond_chance(self) -> float:
-        """How far beyond chance (0–1), as a share of what chance leaves: with many classes and few images, little."""
+        """Distance beyond chance (0–1), as a share of what chance leaves: with many classes and few images, little."""
         return max(0.0, self.distance - self.by_chance) / max(1e-9, 1 - self.by_chance)
 
     def limit(self, tolerance: float, level: float) -> float:
@@ -115,7 +115,7 @@ def compare_numbers(
 
 
 def _gap(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shift: float) -> float:
-    """How much larger the first distribution is at x than the second at x + shift, at most; both sorted."""
+    """Return the most by which the first distribution at x exceeds the second at x + shift; both sorted."""
     below = np.arange(1, len(one) + 1) / len(one)  # of equal values the last is the one that counts
     return max(0.0, float((below - np.searchsorted(other, one + shift, side="right") / len(other)).max()))
 

@@ -50,7 +50,7 @@ def projected(reference: Vectors, images: Vectors) -> Vectors:
 
 
 def outlyingness(reference: Vectors, images: Vectors) -> npt.NDArray[np.float64]:
-    """How far from the reference's middle each image lies, as its rank among the reference: (n,) in 0–1.
+    """Rank each image's distance from the reference's middle among those of the reference: (n,) in 0–1.
 
     Arguments:
         reference: (m, d) float64 with m ≥ 4.

@@ -24,7 +24,7 @@ class _Fault:
 
 
 def data_faults(reference: DriftTable, window: DriftTable, *, share: float, confidence: float = 0.99) -> list[str]:
-    """What is broken in a window, one line each; nothing when nothing is.
+    """Return the data faults of a window, one line each; empty when there are none.
 
     Arguments:
         reference: the accepted rows.

@@ -1,4 +1,4 @@
-"""From a window that looks different to a drift: it takes two of three windows, and one drift is told once."""
+"""Confirmation of drift by earlier windows: it takes two of three, and one drift is reported once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PastWindow:
 
 
 def confirmed(history: Sequence[PastWindow], now: datetime) -> bool:
-    """Whether a raised window makes two of the last three, none of them older than a month.
+    """Tell whether a raised window makes two of the last three, none of them older than a month.
 
     Arguments:
         history: earlier windows, the latest last.
@@ -32,5 +32,5 @@ def confirmed(history: Sequence[PastWindow], now: datetime) -> bool:
 
 
 def cools_down(history: Sequence[PastWindow], now: datetime, hours: float) -> bool:
-    """Whether a drift fired so recently that another one is no news."""
+    """Tell whether a drift fired within the last `hours`, so that another one is not reported."""
     return any(window.fired and now - window.at < timedelta(hours=hours) for window in history)

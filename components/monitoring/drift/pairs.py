@@ -45,16 +45,16 @@ class Pair:
 
     @property
     def is_category(self) -> bool:
-        """Whether the column holds names instead of numbers."""
+        """Tell whether the column holds names instead of numbers."""
         return self.reference.dtype.kind == "U"
 
     @property
     def is_vector(self) -> bool:
-        """Whether the column holds a vector in each row."""
+        """Tell whether the column holds a vector in each row."""
         return self.reference.ndim == 2
 
     def compare(self) -> Comparison:
-        """How far the two lie apart, beyond what is too small to matter and what neighbouring rows share.
+        """Measure the distance of the two beyond what is too small to matter and what neighbouring rows share.
 
         Of images it does not matter how many are independent where all of them have nothing in common with the
         reference's, or where some are farther out than its own range explains: what decides is the more certain of the
@@ -127,7 +127,7 @@ class Pair:
         return names, before, after
 
     def describe(self) -> str:
-        """What changed, in the unit of the column, such as ``"median 112 → 31"``."""
+        """Describe the change in the unit of the column, such as ``"median 112 → 31"``."""
         if self.is_vector:
             far = outlying(self.reference, self.window)
             return f"{far:.0%} of the images lie farther out than 99% of the reference"
@@ -225,7 +225,7 @@ def pair_columns(
 
 
 def without_value(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which rows of a column of numbers or vectors have none that is finite: (n,)."""
+    """Mark the rows of a column of numbers or vectors that have no finite value: (n,)."""
     finite = np.isfinite(values)
     return np.asarray(~(finite if values.ndim == 1 else finite.all(axis=1)))
 

@@ -1,4 +1,4 @@
-"""Turn a window and its reference into one decision, with a rule that does not cry wolf.
+"""Drift decision on a window and its reference, with a controlled false-alarm rate.
 
 A column has moved when its distance is both more than chance explains and large enough to matter:
 
@@ -70,7 +70,7 @@ def assess(
     history: Sequence[PastWindow] | None = None,
     now: datetime | None = None,
 ) -> DriftDecision:
-    """Judge the images of a finished run against a reference.
+    """Evaluate the images of a finished run against a reference.
 
     Arguments:
         run: the window.
@@ -95,7 +95,7 @@ def compare_tables(
     history: Sequence[PastWindow] | None = None,
     now: datetime | None = None,
 ) -> DriftDecision:
-    """Judge a window against a reference, both in memory; see `assess`."""
+    """Evaluate a window against a reference, both in memory; see `assess`."""
     policy, now = policy or DriftPolicy(), now or datetime.now(UTC)
     _require_same_origin(reference, window)
     reference, window = aligned(reference, window)
@@ -143,7 +143,7 @@ class _Compared:
 
     @property
     def distance(self) -> tuple[int, float]:
-        """How far the window is from this condition, to be compared with others."""
+        """Distance of the window from this condition, to be compared with others."""
         return len(self.moves), _excess(self.columns[0]) if self.columns else 0.0
 
 
@@ -177,7 +177,7 @@ def _agrees(
     history: Sequence[PastWindow] | None,
     now: datetime,
 ) -> bool:
-    """Whether another window says so too: an earlier one, or each half of one that stands alone."""
+    """Tell whether another window confirms the drift: an earlier one, or each half of one that stands alone."""
     if history is not None:
         return confirmed(history, now)
     half = window.samples // 2

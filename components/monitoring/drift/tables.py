@@ -1,4 +1,4 @@
-"""What drift is measured on: the columns of a run's `images.parquet`, or of a reference, as NumPy arrays."""
+"""Tables that drift is measured on: columns of a run's `images.parquet`, or of a reference, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class DriftTable:
         return len(next(iter(self.columns.values())))
 
     def is_category(self, column: str) -> bool:
-        """Whether a column holds names instead of numbers."""
+        """Tell whether a column holds names instead of numbers."""
         return self.columns[column].dtype.kind == "U"
 
     def is_vector(self, column: str) -> bool:
-        """Whether a column holds a vector in each row."""
+        """Tell whether a column holds a vector in each row."""
         return self.columns[column].ndim == 2
 
     def rows(self, which: npt.NDArray[Any] | slice) -> DriftTable:
@@ -77,7 +77,7 @@ class DriftTable:
         return replace(self, columns=columns, names=names, conditions=conditions, batches=batches)
 
     def sequences(self) -> npt.NDArray[np.int64]:
-        """Which batch and folder each row is from, as (n,) labels: only rows of one follow each other in time.
+        """Label each row with its batch and folder, (n,): only rows of one follow each other in time.
 
         Rows without a name are taken for those of one folder, in the order of the table.
         """
@@ -102,13 +102,13 @@ class DriftTable:
         return np.lexsort((passed / counts[labels], batches))
 
     def rows_like(self, condition: str) -> npt.NDArray[np.int64]:
-        """Which rows a window of this condition is compared with: those taken in it, or all where none is its own."""
+        """Return the rows that a window of this condition is compared with: its own, or all where it has none."""
         if self.conditions is not None and condition in self.conditions and condition != MIXED:
             return np.flatnonzero(self.conditions == condition)
         return np.arange(self.samples)
 
     def by_condition(self, least: int) -> dict[str, DriftTable]:
-        """What a window may be like: each condition that has at least `least` rows, and all of them together."""
+        """Split the table by condition: each one with at least `least` rows, and all of them together."""
         if self.conditions is None:
             return {HELD_OUT: self}
         known = [str(name) for name in np.unique(self.conditions)]
@@ -138,12 +138,12 @@ def blank_vectors(rows: int, width: int) -> npt.NDArray[np.float64]:
 
 
 def is_prediction(column: str) -> bool:
-    """Whether a column describes what the model said, and not the image."""
+    """Tell whether a column describes the model's prediction, and not the image."""
     return column.startswith(PREDICTION_PREFIX)
 
 
 def family_of(column: str) -> str:
-    """Which family a column belongs to: the images' own properties, their embedding, or the predictions."""
+    """Return the family of a column: the images' own properties, their embedding, or the predictions."""
     if column.startswith(EMBEDDING):  # and what is said of the rows without one
         return EMBEDDING
     return "prediction" if is_prediction(column) else "image"

@@ -1,4 +1,4 @@
-"""How far a column may move because production is never quite the same from batch to batch."""
+"""Tolerances of columns, learnt from how much production varies from batch to batch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How right stored predictions were, with labels and before them."""
+"""Accuracy of stored predictions: measured with labels, and estimated before them."""

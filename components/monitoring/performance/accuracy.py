@@ -1,4 +1,4 @@
-"""How good stored predictions were, once labels arrive, however late."""
+"""Accuracy of stored predictions, measured once labels arrive, however late."""
 
 from __future__ import annotations
 

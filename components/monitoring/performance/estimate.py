@@ -1,4 +1,4 @@
-"""What a classifier's accuracy may be before any label has arrived."""
+"""Estimates of a classifier's accuracy before any label has arrived."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _check(confidence: Floats) -> None:
 
 @dataclass(frozen=True)
 class ReferenceLabels:
-    """What labels say of the held-out images: the accuracy, and of a classifier how sure it was and whether right."""
+    """Labelled results on the held-out images: the accuracy, and a classifier's confidences and hits."""
 
     accuracy: AccuracyReport
     confidence: tuple[float, ...] = ()

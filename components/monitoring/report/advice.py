@@ -1,4 +1,4 @@
-"""What to do about what was found: a rule for each finding, and nothing where nothing was found."""
+"""Advice on findings: a rule for each finding, and nothing where nothing was found."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rules look at.
+    """Findings that the rules of advice evaluate.
 
     Arguments:
         decision: of the policy.
@@ -44,7 +44,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class _ColumnRule:
-    """What it means when one of some columns moved.
+    """Advice for the case that one of some columns moved.
 
     Arguments:
         columns: the first of them that moved is told as the reason.
@@ -95,7 +95,7 @@ _IMAGE_RULES = (
 
 
 def advise(situation: Situation) -> tuple[Advice, ...]:
-    """What follows from the findings, the most urgent first.
+    """Derive advice from the findings, the most urgent first.
 
     Broken or too few images stop there: no other finding can be believed.
     """
@@ -139,7 +139,7 @@ def _columns(situation: Situation) -> tuple[Advice, ...]:
 
 
 def _content(situation: Situation) -> tuple[Advice, ...]:
-    """What moved in the predictions and the embedding, where the images' own statistics do not explain it."""
+    """Advise on moves of the predictions and the embedding that the images' own statistics do not explain."""
     moved = situation.moved
     families = {family_of(name) for name in moved}
     if "image" in families or not families:
@@ -188,5 +188,5 @@ def _because(what: str, name: str, moved: Mapping[str, Pair]) -> Advice:
 
 
 def _way(pair: Pair) -> int:
-    """Whether the column's middle rose or fell."""
+    """Return +1 where the column's median rose, −1 where it fell, else 0."""
     return int(np.sign(np.median(pair.window) - np.median(pair.reference)))

@@ -87,7 +87,7 @@ def _report(columns: Sequence[ColumnDrift]) -> Any:
 
 
 def shown_by_evidently(table: DriftTable, column: str) -> bool:
-    """Whether Evidently can judge a column: it has no distance of ours for vectors, nor columns that we derived."""
+    """Tell whether Evidently can evaluate a column: it takes no vectors, nor columns that we derived."""
     return column in table.columns and not table.is_vector(column)
 
 

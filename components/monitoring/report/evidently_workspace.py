@@ -1,4 +1,4 @@
-"""The door to Evidently's workspace, in which one sees over time what its single reports say."""
+"""Access to Evidently's workspace, which shows over time what its single reports say."""
 
 from __future__ import annotations
 

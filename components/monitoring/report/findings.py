@@ -1,4 +1,4 @@
-"""What a report says, computed from a run, its reference and the decision; how it looks is the page's business."""
+"""Contents of a report, computed from a run, its reference and the decision; the page lays them out."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Sides:
 
 
 def explain(run: InferenceRun, reference: Path, decision: DriftDecision) -> Findings:
-    """What a report shows of a decision, without the page: pictures, both sides of every column, advice.
+    """Return a report's contents for a decision, without the page: pictures, both sides of every column, advice.
 
     Arguments:
         run: the window.
@@ -134,7 +134,7 @@ def explain(run: InferenceRun, reference: Path, decision: DriftDecision) -> Find
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What a report shows beside the decision.
+    """Further contents of a report beside the decision.
 
     Arguments:
         trend: earlier windows, in time order.

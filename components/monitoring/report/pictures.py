@@ -46,13 +46,13 @@ def row_picture(table: DriftTable, row: int) -> Picture | None:
 
 
 def row_name(table: DriftTable, row: int) -> str:
-    """What a row's image is called, or its place where names are not known."""
+    """Return the name of a row's image, or its position where names are not known."""
     names = table.names.get("image_id")
     return f"image {row + 1}" if names is None or names[row] is None else str(names[row])
 
 
 def drift_scores(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats, Floats]:
-    """How much each image looks like the window and not like the reference, by what drifted.
+    """Score how much each image looks like the window and not like the reference, by the columns that drifted.
 
     The score is that of a logistic regression which tells the two apart (a classifier two-sample test ranks what is
     unlike the other sample best; Rabanser, Günnemann and Lipton, "Failing Loudly", NeurIPS 2019).

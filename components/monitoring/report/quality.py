@@ -1,4 +1,4 @@
-"""Whether a window's table is sound: gaps, duplicates, blank frames, sizes, and why images failed."""
+"""Data quality of a window's table: gaps, duplicates, blank frames, sizes, and why images failed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DIGITS = 16  # of a hash; half of it tells a billion images apart
 
 @dataclass(frozen=True)
 class Quality:
-    """What is to be known of the rows themselves, all of them, however many.
+    """Data quality of all rows of a table.
 
     Arguments:
         rows: images that inference was asked for.

@@ -76,7 +76,7 @@ def write_report(
 
 
 def read_trend_point(report: DriftReport) -> TrendPoint:
-    """What later reports are to show of this one's window."""
+    """Read the summary of this report's window that later reports show."""
     return load(TrendPoint, _read(report)["trend_point"])
 
 

@@ -43,7 +43,7 @@ def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
 
 
 def advice(findings: Findings) -> str:
-    """What to do, each with its reason."""
+    """Render the advice, each with its reason."""
     items = "\n".join(
         f'<li>{escape(one.what)}<span class="soft">{escape(one.because)}</span></li>' for one in findings.advice
     )
@@ -156,7 +156,7 @@ def worst(findings: Findings) -> str:
 
 
 def errors(findings: Findings) -> str:
-    """Why images failed, the most frequent reason first."""
+    """Render the reasons why images failed, the most frequent first."""
     rows = [
         (f"{group.count:,}", escape(group.message), _names(group.names, group.count))
         for group in findings.errors[:_ERRORS]
@@ -238,5 +238,5 @@ def _image(picture: Picture) -> str:
 
 
 def _name(name: str) -> str:
-    """The end of a path says more than its beginning."""
+    """Render a name; of a long path the end, which says more than its beginning."""
     return f'<code title="{escape(name)}">{escape(name if len(name) <= 40 else "…" + name[-39:])}</code>'

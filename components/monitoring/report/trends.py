@@ -1,4 +1,4 @@
-"""How a model fared from window to window, as small lines."""
+"""Trends of a model from window to window, as small line charts."""
 
 from __future__ import annotations
 

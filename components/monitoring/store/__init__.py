@@ -1,1 +1,1 @@
-"""What models saw and said in production, kept by model, version and day."""
+"""Stored images and predictions of production, by model, version and day."""

@@ -62,7 +62,7 @@ def kept_pictures(rows: Any, conditions: npt.NDArray[np.str_]) -> list[dict[str,
 
 
 def reference_pictures(path: Path) -> list[tuple[int, Picture]]:
-    """What `kept_pictures` put into a reference: rows and their pictures; none for one that was made before."""
+    """Read the rows and pictures that `kept_pictures` put into a reference; none for one that was made before."""
     import pyarrow.parquet as pq
 
     kept = json.loads(pq.read_schema(path).metadata[METADATA_KEY]).get("pictures", ())

@@ -77,7 +77,7 @@ def build_reference(
 
 
 def read_labels(path: Path) -> ReferenceLabels | None:
-    """What a reference knows of the accuracy on its held-out images, if anything.
+    """Read a reference's accuracy on its held-out images, if it has one.
 
     Raises:
         DatasetError: there is no such file, or it is no reference.
@@ -154,7 +154,7 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
 
 
 def _content_hash(table: Any) -> str:
-    """What the reference holds, whatever way Parquet writes it down."""
+    """Hash a reference's contents, whatever way Parquet writes them."""
     digest = hashlib.sha256()
     for name in table.column_names:
         if name != EMBEDDING:

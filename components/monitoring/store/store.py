@@ -1,4 +1,4 @@
-"""What models saw and said in production: finished runs by model, version and day, on disk or in an object store."""
+"""Monitoring store: finished runs by model, version and day, on disk or in an object store."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ class MonitoringStore:
         return self._while_days_go(name, read)
 
     def _while_days_go(self, name: str, read: Callable[[date], Any]) -> Any:
-        """What `read` gives, told the first day that is kept; asked again when a file went with its day meanwhile."""
+        """Call `read` with the first day that is kept, again when a file was removed with its day meanwhile."""
         while True:
             floor = self._floor(name)
             try:
@@ -404,7 +404,7 @@ def _model_of(run: InferenceRun) -> tuple[str, str]:
 
 
 def content_of(run: InferenceRun) -> str:
-    """What a run is called where no other name is given: a hash of its two tables.
+    """Return a run's default name: a hash of its two tables.
 
     Raises:
         DatasetError: a table is not there.

@@ -1,4 +1,4 @@
-"""Windows of the past, from the monitoring store: as runs to report on, and as a memory of what was judged."""
+"""Past windows from the monitoring store: as runs to report on, and with the results of their evaluation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_ROWS = 1_000  # of each of them
 
 @dataclass(frozen=True)
 class EvaluatedWindow:
-    """A window of the past and what was said of it.
+    """A past window and the result of its evaluation.
 
     Arguments:
         key: of the window, as in the store.
@@ -49,12 +49,12 @@ class EvaluatedWindow:
 
     @property
     def accepted(self) -> bool:
-        """Whether nothing was amiss."""
+        """Tell whether no drift or fault was found."""
         return self.decision.state is DriftState.OK
 
     @property
     def past(self) -> PastWindow:
-        """As the policy wants to know it."""
+        """The window as the policy takes it."""
         return PastWindow(self.at, self.decision.raised, self.decision.fires)
 
 
@@ -80,7 +80,7 @@ def remember(store: MonitoringStore, name: str, version: int | str, window: Eval
 
 
 def evaluated_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[EvaluatedWindow, ...]:
-    """The windows of a version that were judged, the latest last."""
+    """Return the evaluated windows of a version, the latest last."""
     return tuple(
         EvaluatedWindow(
             record.key,
@@ -120,7 +120,7 @@ def _thinned(rows: Any) -> Any:
 
 
 def engine_times(store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]) -> list[Any]:
-    """What latency is compared with: of the latest windows that were accepted and not slow, a pyarrow.Table each.
+    """Return the tables to compare latency with: of the latest accepted windows that were not slow, one each.
 
     A slow window is no measure for the next one, else a model that became slow would be well again after a few nights.
     Nor is one in which latency could not be told, while the alert fires.
@@ -147,7 +147,7 @@ def sound_rows(store: MonitoringStore, name: str, version: int | str, images: An
 
 
 def last_of_each(images: Any) -> npt.NDArray[np.bool_]:
-    """Whether a row is the last of its image, by id and bytes; one without bytes always is."""
+    """Mark each row that is the last of its image, by id and bytes; one without bytes always is."""
     codes = marks(images).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     places = np.arange(len(codes))
     last = np.zeros(len(codes) + 1, np.int64)
@@ -174,7 +174,7 @@ def stored_run(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> InferenceRun:
-    """What a version saw in a time range, as one finished run; no more than one window is in memory with all it has.
+    """Export a version's rows of a time range as one finished run; only one window is whole in memory at a time.
 
     Each image is there once: one that was looked at again counts as it was last seen. The same image is one of the same
     id and the same bytes; an image that could not be read has no bytes, and each of its rows stays.
@@ -266,7 +266,7 @@ def _in_schema(rows: Any, schema: Any) -> Any:
 
 @dataclass(frozen=True)
 class TrendPoint:
-    """What is remembered of one window.
+    """Summary of one window in a trend.
 
     Arguments:
         at: when it was judged, or when its last image was predicted; of one kind in one trend.

@@ -1,4 +1,4 @@
-"""Which images are new: a ledger of those that were taken, which no failure makes skip one or take one twice."""
+"""Ledger of the images already taken, so that after any failure none is skipped and none is taken twice."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Watermark:
             self._folder.create(self._plan(number), self._planned(number, fresh[:limit], planned_at, version))
 
     def last_found(self, *, at: datetime) -> datetime:
-        """When the newest window that is done was planned; before the first one, when this was first asked.
+        """Return when the newest finished window was planned; before the first one, when this was first asked.
 
         Arguments:
             at: time of now, with a time zone.

@@ -43,17 +43,17 @@ class Window:
 
     @property
     def first(self) -> datetime:
-        """When its first image was predicted, in UTC."""
+        """Time when its first image was predicted, in UTC."""
         return self.days[0].first
 
     @property
     def last(self) -> datetime:
-        """When its last image was predicted, in UTC."""
+        """Time when its last image was predicted, in UTC."""
         return self.days[-1].last
 
 
 def data_path(place: str, window: Window, table: str, day: Day) -> str:
-    """Where one day of a table lies.
+    """Return the path of one day of a table.
 
     The content is in the name, so that what a killed writer left never passes for a part of a later attempt.
     """

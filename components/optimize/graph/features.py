@@ -85,7 +85,7 @@ def embedding_source(model: Any, task: TaskType) -> str | None:
 
 
 def _pools(node: Any, model: Any, ranks: dict[str, int]) -> bool:
-    """Whether a node averages over the two spatial axes of feature maps."""
+    """Tell whether a node averages over the two spatial axes of feature maps."""
     if node.op_type == "GlobalAveragePool":
         return True
     if node.op_type != "ReduceMean" or ranks.get(node.input[0]) != 4:

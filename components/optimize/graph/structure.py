@@ -1,4 +1,4 @@
-"""Where in a graph the network ends and the decoding of its outputs begins."""
+"""Structure of a detector's graph: the end of the network and the start of the decoding of its outputs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def last_layers(model: Any) -> tuple[str, ...]:
 
 
 def _is_box_integral(node: Any, producers: dict[str, Any]) -> bool:
-    """Whether a convolution reads a softmax, directly or through nodes that only move numbers."""
+    """Tell whether a convolution reads a softmax, directly or through nodes that only move numbers."""
     if node.op_type != "Conv":
         return False
     source = producers.get(node.input[0])

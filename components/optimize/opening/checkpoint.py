@@ -1,4 +1,4 @@
-"""What torch saves: Ultralytics checkpoints, Foveal's own classifiers, TorchScript archives."""
+"""Files that torch saves: Ultralytics checkpoints, Foveal's own classifiers, TorchScript archives."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class TorchNetwork:
 
 
 def is_torch_file(path: Path) -> bool:
-    """Whether a file looks like something that `torch.save` or TorchScript wrote, seen without loading it."""
+    """Tell whether a file looks like one of `torch.save` or TorchScript, without loading it."""
     with path.open("rb") as file:
         return file.read(2) in {b"PK", b"\x80\x02"}
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a torch file is a TorchScript archive.
+    """Tell whether a torch file is a TorchScript archive.
 
     Raises:
         ModelError: it is damaged, or would grow on reading.
@@ -141,7 +141,7 @@ def _entries(path: Path) -> set[str]:
 
 
 def weights_only(path: Path) -> Any:
-    """What the file holds if that is tensors and plain values only; None if reading it takes more than that."""
+    """Read a file that holds tensors and plain values only; None if reading it takes more than that."""
     import torch
 
     try:
@@ -154,7 +154,7 @@ def weights_only(path: Path) -> Any:
 
 
 def _holds_module(contents: Any) -> bool:
-    """Whether Ultralytics, once imported, has taught torch to read its classes as plain values."""
+    """Tell whether a checkpoint holds a module: Ultralytics, once imported, lets torch read its classes as values."""
     import torch
 
     return isinstance(contents, Mapping) and any(isinstance(value, torch.nn.Module) for value in contents.values())

@@ -23,7 +23,7 @@ from components.optimize.verify import NetworkForm, OnnxNetwork, require_batches
 
 
 def network_input(images: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
-    """What the embedded nodes compute, in NumPy: the yardstick that the graph is checked against.
+    """Compute the result of the embedded nodes in NumPy, as the reference that the graph is checked against.
 
     Arguments:
         images: (n, height, width, 3) uint8 BGR.
@@ -136,7 +136,7 @@ def _copy(model: Any) -> Any:
 
 
 def why_one_by_one(error: ModelError | PassError, batch: int, exported: int | None) -> str:
-    """Why a model is called image by image, for people."""
+    """Say why a model is called image by image, for people."""
     if isinstance(error, PassError):
         reason = f"{batch} images in one call do not give what they give one by one"
     else:

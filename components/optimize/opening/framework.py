@@ -1,4 +1,4 @@
-"""What a model's own framework says of images, to compare with what Foveal reads from the same file."""
+"""Predictions by a model's own framework, to compare with what Foveal reads from the same file."""
 
 from __future__ import annotations
 

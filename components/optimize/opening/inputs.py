@@ -1,4 +1,4 @@
-"""What a network does to its pixels itself, before its first layer."""
+"""Normalisation of pixels inside a network, before its first layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGEST_UNIT_STD = 2.0  # a deviation above that is one of values to 255, not t
 
 
 def expected_of_input(model: Any) -> Normalisation | None:
-    """What the pixels are that a graph which normalises its input itself takes: RGB in 0–1 or in 0–255.
+    """Return the pixel range that a graph with its own normalisation takes: RGB in 0–1 or in 0–255.
 
     Only constants for all channels or for each of three count, right behind the input.
 

@@ -27,7 +27,7 @@ TIMM: dict[str, tuple[float, Interpolation, Normalisation]] = {
 
 @dataclass(frozen=True)
 class Preset:
-    """What a name stands for.
+    """Preprocessing that a preset's name stands for.
 
     Arguments:
         input_size: (height, width) in pixels; None where the rule holds for any size.

@@ -1,4 +1,4 @@
-"""The front door: any vision model from outside becomes an FP32 ONNX file with its pre-processing inside."""
+"""Opening of models: any vision model from outside becomes an FP32 ONNX file with its pre-processing inside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What the user says of a model file.
+    """Statements of the user about a model file.
 
     Arguments:
         task: for files that do not say; like the names and the size, it may not contradict what a file does say.
@@ -71,7 +71,7 @@ class ModelOptions:
 
     @property
     def stated(self) -> StatedMeaning:
-        """What is said of the model's meaning, completed by the preset."""
+        """Statements about the model's meaning, completed by the preset."""
         size = self.image_size
         said = StatedMeaning(
             task=self.task,
@@ -134,7 +134,7 @@ def open_model(
 
 
 def _prepared(user: StatedMeaning, known: Preset, name: str) -> StatedMeaning:
-    """What the user says, completed by a preset.
+    """Complete the user's statements by a preset.
 
     Raises:
         ConfigError: another image size than the preset's, whose crop would then be another one.
@@ -180,7 +180,7 @@ def _open_onnx(
 
 
 def _stated_by(model: Any, network: OnnxNetwork, name: str) -> StatedMeaning:
-    """What an ONNX file from outside says: its fixed size, and the metadata of an Ultralytics export."""
+    """Read an outside ONNX file's statements: its fixed size, and the metadata of an Ultralytics export."""
     fixed, output, expected = network.form.input_size, output_of_graph(model), expected_of_input(model)
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if {"task", "names", "imgsz"} <= entries.keys():
@@ -190,7 +190,7 @@ def _stated_by(model: Any, network: OnnxNetwork, name: str) -> StatedMeaning:
 
 
 def _own(artifact: ModelArtifact, user: StatedMeaning) -> ModelArtifact:
-    """A file that Foveal wrote says everything itself.
+    """Take a file that Foveal wrote as it is: its meaning is inside.
 
     Raises:
         ModelError: the user says otherwise.

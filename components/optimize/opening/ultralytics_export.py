@@ -1,4 +1,4 @@
-"""What the metadata of an Ultralytics export says; read as data, so Ultralytics itself is not needed."""
+"""Metadata of an Ultralytics export; read as data, so Ultralytics itself is not needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def supported_task(task: str, name: str) -> TaskType:
 
 
 def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> StatedMeaning:
-    """What an export's `task`, `names` and `imgsz` say.
+    """Read the statements of an export's `task`, `names` and `imgsz`.
 
     Arguments:
         metadata: values as they are (TorchScript) or as Python literals in text (ONNX).
@@ -60,13 +60,13 @@ def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
 
 
 def _is_detr(metadata: Mapping[str, Any]) -> bool:
-    """Whether an export says that it is an RT-DETR: by its head, or in older releases by its description."""
+    """Tell whether an export says that it is an RT-DETR: by its head, or in older releases by its description."""
     said = f"{metadata.get('head', '')} {metadata.get('description', '')}".lower()
     return "rtdetr" in said or "rt-detr" in said
 
 
 def has_nms(metadata: Mapping[str, Any]) -> bool:
-    """Whether an export says that NMS is built in, which cuts detections off at the confidence of the export."""
+    """Tell whether an export says that NMS is built in, which cuts detections off at the export's confidence."""
     try:
         said = _value(metadata.get("args", "{}"))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -82,7 +82,7 @@ def lower(model: Any, kept: Collection[str]) -> None:
 
 
 class _Lowering:
-    """What is known of a graph's values while its nodes are turned to float16 one after the other."""
+    """State of a graph's values while its nodes are turned to float16 one after the other."""
 
     def __init__(self, model: Any) -> None:
         import onnx

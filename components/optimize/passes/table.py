@@ -1,4 +1,4 @@
-"""What every optimization pass offers, and the table of those there are."""
+"""Table of optimization passes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _WEIGHT_DECAY = 0.02
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """What a training run is asked for.
+    """Settings of a classifier's training run.
 
     Arguments:
         architecture: a torchvision classifier such as ``"resnet18"``; unused when fine-tuning.
@@ -130,7 +130,7 @@ def train_classifier(
 
 
 def measure_classifier(network: Any, dataset: LabelledDataset, image_size: int, batch: int = 32) -> dict[str, float]:
-    """How often a network is right on a split: `top1` and `top5`.
+    """Measure how often a network is right on a split: `top1` and `top5`.
 
     Arguments:
         network: of torchvision, in the form that `train_classifier` makes.
@@ -158,7 +158,7 @@ def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
 def _network(
     training: ClassifierTraining, start_from: Path | None, class_names: tuple[str, ...]
 ) -> tuple[dict[str, Any], Any, tuple[str, ...]]:
-    """What the checkpoint will say of the network, the network, and its classes in their order."""
+    """Return the checkpoint's description of the network, the network, and its classes in their order."""
     if start_from is None:
         about = {"architecture": training.architecture, "image_size": training.image_size}
         return about, build_network(training.architecture, len(class_names), training.image_size), class_names

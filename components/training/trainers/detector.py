@@ -32,7 +32,7 @@ _STRIDE = 32  # Ultralytics would round another image size up without being aske
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """What a training run is asked for.
+    """Settings of a detector's training run.
 
     Arguments:
         architecture: an Ultralytics model name such as ``"yolo11n"``; unused when fine-tuning.
@@ -133,7 +133,7 @@ def train_detector(
 
 
 def _require_detection(data: Path) -> None:
-    """Look at every label before the first epoch, and not where Ultralytics comes across it."""
+    """Check every label before the first epoch, and not where Ultralytics comes across it."""
     if not data.is_file():
         raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", hint="check the path")
     for split in ("train", "val"):
@@ -142,7 +142,7 @@ def _require_detection(data: Path) -> None:
 
 
 def _use_all_cores() -> None:
-    """Ultralytics leaves one core of the machine idle; a process has a right to all that it may run on."""
+    """Let torch use all cores that this process may run on; Ultralytics leaves one of the machine idle."""
     import torch
 
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
@@ -198,7 +198,7 @@ def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> A
 
 
 def _architecture(name: str) -> Any:
-    """What Ultralytics ships under a name; not what lies in the working directory or behind an address.
+    """Load the architecture that Ultralytics ships under a name; not one of the working directory or an address.
 
     Raises:
         ConfigError: it ships nothing of that name.

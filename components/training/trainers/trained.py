@@ -1,4 +1,4 @@
-"""What a training run hands on."""
+"""Result of a training run."""
 
 from __future__ import annotations
 

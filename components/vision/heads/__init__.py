@@ -27,7 +27,7 @@ HEADS = {
 
 
 class OutputHead(Protocol):
-    """How the first output of a model is read.
+    """Reader of a model's first output.
 
     What `decode` gives depends on the task: the candidates of each image for a detector, the scores of all images for
     a classifier.

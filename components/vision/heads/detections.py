@@ -1,4 +1,4 @@
-"""What the heads of detectors share."""
+"""Functions shared by the heads of detectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image classification: probabilities, top-k accuracy and the columns that drift is watched on."""
+"""Image classification: probabilities, top-k accuracy and the columns that drift is measured on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIE = 0.05  # classes whose probabilities are closer than this may swap places
 
 @dataclass(frozen=True)
 class Classify:
-    """What a classifier's input and output mean.
+    """Meaning of a classifier's input and output.
 
     Arguments:
         spec: of the model; its head is one of a classifier.
@@ -85,7 +85,7 @@ class Classify:
         return [Classification(row) for row in head.decode(output)]
 
     def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
-        """Which images of a batch have a sound output: finite, in 0–1, summing to 1 as its head promises. (n,) bool.
+        """Mark the images of a batch with a sound output: finite, in 0–1, summing to 1 as its head promises. (n,) bool.
 
         Raises:
             ModelError: the output has another shape.
@@ -182,7 +182,7 @@ class Classify:
     def drift_columns(
         self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
     ) -> dict[str, npt.NDArray[Any]]:
-        """How sure the model was of each image, one value an image; the frames do not matter.
+        """Return the model's certainty of each image, one value an image; the frames do not matter.
 
         float64 columns are quantities: `prediction_confidence` (of the best class), `prediction_margin` (its lead
         over the second, or all of it where there is one class), `prediction_entropy` (in nats; with a sigmoid head,

@@ -1,4 +1,4 @@
-"""Object detection: boxes of objects, COCO accuracy, and the columns that drift is watched on."""
+"""Object detection: boxes of objects, COCO accuracy, and the columns that drift is measured on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _QUANTITIES = (
 
 @dataclass(frozen=True)
 class Detect:
-    """What a detector's input and output mean.
+    """Meaning of a detector's input and output.
 
     Arguments:
         spec: of the model; its head is `Head.YOLO` or `Head.YOLO_END2END`.
@@ -105,7 +105,7 @@ class Detect:
         return [self._detections(found, frame) for found, frame in zip(candidates, frames, strict=True)]
 
     def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
-        """Which images of a batch have a sound output: all finite, scores in 0–1, known classes. (n,) bool.
+        """Mark the images of a batch with a sound output: all finite, scores in 0–1, known classes. (n,) bool.
 
         Costs well under a millisecond an image: cheap enough for every batch in production.
 
@@ -244,7 +244,7 @@ class Detect:
     def drift_columns(
         self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
     ) -> dict[str, npt.NDArray[Any]]:
-        """What each image's detections look like, one value an image.
+        """Describe each image's detections, one value an image.
 
         float64 columns are quantities, NaN where an image has no detection: `prediction_count` (never NaN),
         `prediction_confidence_mean`, `prediction_confidence_min`, `prediction_confidence_max`,
