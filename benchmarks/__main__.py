@@ -87,7 +87,7 @@ def _record(name: str, output: str) -> None:
 
 
 def main() -> None:
-    """Each bench in a process of its own; its section is written whatever falls short."""
+    """Run each bench in a process of its own; its section is written whatever falls short."""
     failed = []
     for name in sys.argv[1:] or ORDER:
         done = subprocess.run(  # noqa: S603 - our own modules

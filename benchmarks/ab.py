@@ -1,4 +1,4 @@
-"""Do A/B verdicts keep their word, in simulations and on the shipped detector?
+"""Error rates of A/B verdicts, in simulations and on the shipped detector.
 
 Errors between equals however often one looks, power at the planned number of images, and a shadow run against a
 damaged detector.
@@ -40,7 +40,7 @@ def one_of_five(rng: np.random.Generator, images: int, difference: float) -> Row
 
 
 def one_of_fifty(rng: np.random.Generator, images: int, difference: float) -> Rows:
-    """Near twins: one alone is right on a fiftieth of the images, and on as many more as they differ."""
+    """Draw similar classifiers: one alone is right on a fiftieth of the images, and on as many more as they differ."""
     share = 0.01 + difference
     return _paired(rng.choice([-1, 0, 1], images, p=[0.01, 0.99 - share, share]))
 
@@ -74,7 +74,7 @@ def _paired(better: npt.NDArray[np.int64]) -> Rows:
 
 
 def errs_naively(rows: Rows) -> bool:
-    """Whether somebody who looks at a plain 95 % interval every 50 images ever sees a difference."""
+    """Tell whether a plain 95 % interval, looked at every 50 images, ever shows a difference."""
     return any(_significant(rows[:n]) for n in range(NAIVE_LOOK, len(rows) + 1, NAIVE_LOOK))
 
 
@@ -87,7 +87,7 @@ def _significant(rows: Rows) -> bool:
 
 
 def stopped_at(rows: Rows, plan: AbPlan) -> int:
-    """With how many images the sequential test decides; a verdict once reached stays, so halving finds the first."""
+    """Find the images it takes the sequential test to decide; a verdict once reached stays, so halving finds them."""
     low, high = 0, len(rows) + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -104,7 +104,7 @@ def _picks(result: AbResult) -> bool:
 
 
 def simulate(name: str, tests: int, power_tests: int) -> tuple[bool, list[str]]:
-    """Errors between equals and power at δ, in one setting."""
+    """Measure errors between equals and power at δ, in one setting."""
     draw, share, delta, most = SETTINGS[name]
     rng = np.random.default_rng(list(name.encode()))
     fixed, sequential = AbPlan(delta, share), AbPlan(delta, share, sequential=True)

@@ -1,4 +1,4 @@
-"""How good is the shipped detector on validation scenes whose handwriting it has never seen?"""
+"""Accuracy of the shipped detector on validation scenes whose handwriting it has never seen."""
 
 from __future__ import annotations
 

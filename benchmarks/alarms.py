@@ -1,4 +1,4 @@
-"""How often does the drift policy cry wolf on windows of held-out scenes in which nothing has changed?"""
+"""False-alarm rate of the drift policy on windows of held-out scenes in which nothing has changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HELD_OUT_SCENES, FRESH_SCENES = 300, 300  # the latter over each photograph
 
 @dataclass(frozen=True)
 class _Setting:
-    """What windows are compared with, once for each seed; the mix that they have; whether they follow each other."""
+    """References to compare windows with, one for each seed; the mix of the windows; whether they follow each other."""
 
     name: str
     references: tuple[DriftTable, ...]
@@ -55,7 +55,7 @@ def _references(folder: Path) -> tuple[tuple[DriftTable, ...], tuple[DriftTable,
 
 
 def _rate(setting: _Setting, fresh: list[DriftTable], images: int, windows: int) -> AlarmRate:
-    """Over the references of all seeds."""
+    """Measure the alarm rate over the references of all seeds."""
     draw = Mixture(fresh, setting.mix)
     rates = [
         measure_false_alarms(
@@ -100,7 +100,7 @@ def measure() -> Figure:
 
 
 def _figure(rates: list[AlarmRate], details: list[str]) -> Figure:
-    """A data fault counts with the warnings: where nothing has changed either is a wrong thing to tell."""
+    """Sum the rates up; a data fault counts with the warnings: where nothing has changed either is a false alarm."""
     drift = sum(rate.drifted * rate.windows for rate in rates)
     other = sum((rate.warned + rate.faulted) * rate.windows for rate in rates)
     ok = all(rate.drifted <= MAX_DRIFT and rate.warned + rate.faulted <= MAX_WARN for rate in rates)

@@ -1,4 +1,4 @@
-"""How long from a drift event to a retraining that runs?"""
+"""Time from a drift event to a retraining that runs."""
 
 from __future__ import annotations
 

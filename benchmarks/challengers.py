@@ -67,7 +67,7 @@ def shuffled_labels(data: Path, folder: Path) -> ModelArtifact:
 
 
 def _shuffled(data: Path, folder: Path) -> Path:
-    """A dataset whose images of the training split wear each other's labels; a few of them validate."""
+    """Make a dataset whose training images have each other's labels; a few of them validate."""
     root = data.parent
     pictures = sorted((root / "images" / "train").iterdir())
     labels = [(root / "labels" / "train" / picture.name).with_suffix(".txt") for picture in pictures]

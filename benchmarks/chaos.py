@@ -1,4 +1,4 @@
-"""Does anything that is killed, or that loses power, leave a result that is wrong or looks finished?"""
+"""Results after kills and losses of power: none may be wrong, or look finished when it is not."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Root:
         )
 
     def run(self, *arguments: str) -> str:
-        """What a command printed.
+        """Run a command and return what it printed.
 
         Raises:
             RuntimeError: it failed.
@@ -108,7 +108,7 @@ class Root:
             server.communicate()
 
     def stored(self) -> Counter[str]:
-        """How often each image is in the monitoring store."""
+        """Count how often each image is in the monitoring store."""
         return Counter(MonitoringStore(self.home / "store").images(NAME, columns=["image_id"])["image_id"].to_pylist())
 
 

@@ -1,4 +1,4 @@
-"""A batch that is killed at any moment, or whose files are emptied as by a power cut: what the next run makes of it."""
+"""Batches that are killed at any moment, or whose files are emptied as by a power cut, and the runs after them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Batch:
         return bool(process.exitcode == 0)
 
     def digest(self) -> str:
-        """What the finished tables say, but for times; nothing where there is no finished run."""
+        """Hash the finished tables but for times; empty where there is no finished run."""
         import pyarrow.parquet as pq
 
         if not all((self.output / name).exists() for name in FILES):
@@ -127,7 +127,7 @@ def kill_batches(batch: Batch, tally: Tally, rng: random.Random, times: int) -> 
 
 
 def _resumed(batch: Batch, right: str) -> str:
-    """What is wrong with what a killed batch left, or with what the next one made of it."""
+    """Return the fault of what a killed batch left or the next one made of it; empty for none."""
     if batch.digest() not in ("", right):
         return "a killed batch looked finished"
     if not batch.finish():

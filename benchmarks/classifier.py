@@ -1,4 +1,4 @@
-"""Does the small torchvision classifier train in under a minute, and how good is it then?"""
+"""Training time of the small torchvision classifier, which must be under a minute, and its accuracy then."""
 
 from __future__ import annotations
 

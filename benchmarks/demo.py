@@ -1,4 +1,4 @@
-"""How long does the demo take, after installation and from nothing, until the drift alarm?"""
+"""Time of the demo, after installation and from nothing, until the drift alarm."""
 
 from __future__ import annotations
 

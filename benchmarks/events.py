@@ -1,4 +1,4 @@
-"""Twenty identical drift events at once: how many retrainings come of them?"""
+"""Retrainings that come of twenty identical drift events at once."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from components.errors import FovealError
 
 @dataclass(frozen=True)
 class Figure:
-    """One claim, measured.
+    """One measured figure.
 
     Arguments:
         name: as in `make bench-NAME`.

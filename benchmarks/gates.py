@@ -1,4 +1,4 @@
-"""Are four bad challengers rejected, each for its own reason: wrong labels, half the speed, a broken class, a cut?"""
+"""Rejection of four bad challengers, each for its own reason: wrong labels, half the speed, a broken class, a cut."""
 
 from __future__ import annotations
 

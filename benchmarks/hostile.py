@@ -39,7 +39,7 @@ class HostileFile:
 
     @property
     def image_id(self) -> str:
-        """What a listing calls it."""
+        """Name that a listing calls it by."""
         return printable(os.fsdecode(self.name))
 
 

@@ -1,4 +1,4 @@
-"""Is a challenger that is no better ever promoted as an improvement? A hundred tries, on other images each time."""
+"""False promotions of a challenger that is no better, in a hundred tries, on other images each time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Race:
-    """What champion and challenger said about the pool, day first, then night, and what they cost.
+    """Answers of champion and challenger on the pool, day first, then night, and their cost.
 
     Arguments:
         what: in words.
@@ -159,7 +159,7 @@ def _improved(reports: list[GateReport]) -> list[GateReport]:
 
 
 def _line(race: Race, reports: list[GateReport]) -> str:
-    """How many were promoted, and what rules that look at less would have made of the recent images."""
+    """Report how many were promoted, and what rules that look at less would have made of the recent images."""
     recent = [gate.difference for report in reports for gate in report.gates if gate.name == "recent"]
     gained, surely = (sum(bool(found and found[k] > 0) for found in recent) for k in (0, 1))
     widest, believed = max(abs(found[0]) for found in recent if found), len(_improved(reports))

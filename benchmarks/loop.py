@@ -1,4 +1,4 @@
-"""Does the loop close? The demo from nothing: drift, retraining, gates, promotion, and quiet monitoring afterwards."""
+"""The whole loop in a demo from nothing: drift, retraining, gates, promotion, and quiet monitoring afterwards."""
 
 from __future__ import annotations
 

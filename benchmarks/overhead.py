@@ -1,4 +1,4 @@
-"""What does orchestration cost: of a demo release, and for each of a thousand mapped shards?"""
+"""Cost of orchestration: of a demo release, and for each of a thousand mapped shards."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _tiny_model(folder: Path) -> ModelArtifact:
 
 
 def _shards(folder: Path) -> dict[str, float]:
-    """What each shard of one image adds in milliseconds, against one shard of them all, here and mapped on Dask."""
+    """Measure what each shard of one image adds in ms, against one shard of them all, here and mapped on Dask."""
     from distributed import LocalCluster
 
     from components.inference import run_batch

@@ -1,4 +1,4 @@
-"""Do the boxes of the FP32 ONNX equal Ultralytics' own? Share matched on the validation images."""
+"""Parity of the boxes of the FP32 ONNX with Ultralytics' own: share matched on the validation images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IOU, SCORE, BAR = 0.95, 0.02, 0.99
 
 
 def matched(ours: Detections, theirs: Detections) -> int:
-    """How many boxes pair one to one: same class, IoU ≥ 0.95 and |Δscore| ≤ 0.02."""
+    """Count the boxes that pair one to one: same class, IoU ≥ 0.95 and |Δscore| ≤ 0.02."""
     if not len(ours) or not len(theirs):
         return 0
     a, b = ours.xyxy[:, None].astype(np.float64), theirs.xyxy[None].astype(np.float64)

@@ -1,4 +1,4 @@
-"""What does the drift policy see? Six kinds of damage in five severities, in all or some of a window's images."""
+"""Power of the drift policy: six kinds of damage in five severities, in all or some of a window's images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Row:
 
     @property
     def delay(self) -> float:
-        """In windows; more than the restart_policy where most were missed."""
+        """Delay in windows; `PATIENCE` + 1 where most were missed."""
         return PATIENCE + 1.0 if self.power.delay_windows is None else self.power.delay_windows
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ def _rows(folder: Path, images: int) -> Iterator[_Row]:
 
 
 def _judged(severity: int, contamination: float) -> bool:
-    """Whether the bar is about it."""
+    """Tell whether the bar applies to it."""
     return severity >= SEVERE and contamination == 1
 
 

@@ -1,4 +1,4 @@
-"""Is there always exactly one champion, and a true history, while promoters are killed around the alias swap?"""
+"""Exactly one champion at all times, and a true history, while promoters are killed around the alias swap."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class _Said:
-    """What a promoter wrote down around a change: `ended` is None when it was killed in it, `did` if it succeeded."""
+    """Journal entry of a promoter on a change: `ended` is None when it was killed in it, `did` if it succeeded."""
 
     event: str
     version: int | None
@@ -50,7 +50,7 @@ class _Said:
 
 @dataclass
 class _Found:
-    """What a fresh process saw after a kill."""
+    """Observations of a fresh process after a kill."""
 
     faults: list[str] = field(default_factory=list)
     decisions: tuple[Decided, ...] = ()
@@ -161,7 +161,7 @@ def _chain(decisions: Sequence[Decided], before: Sequence[Decided]) -> list[str]
 
 
 def _events(decisions: Sequence[Decided], said: Sequence[_Said]) -> list[str]:
-    """What was reported as done is in the record, once; what was refused is not; nothing is there twice."""
+    """Check that the record holds what was reported as done, nothing that was refused, and nothing twice."""
     counts = Counter(decided.decision.event for decided in decisions)
     faults = [f"{event} is there {count} times" for event, count in counts.items() if event and count > 1]
     for change in said:

@@ -1,4 +1,4 @@
-"""How long do verdict and report of a window take, and how much memory, over 10,000 images and over a million?"""
+"""Time and memory that decision and report of a window take, over 10,000 images and over a million."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _write_run(folder: Path, scenes: tuple[_Scenes, _Scenes], night: float, rows
 
 
 def _report(folder: Path, rows: int) -> None:
-    """What is measured, in a process of its own."""
+    """Decide on a window and write its report, to be measured in a process of its own."""
     run = InferenceRun(folder / str(rows), MODEL, rows, (), 1.0, STATISTICS_RECIPE)
     reference = folder / "reference.parquet"
     decision = assess(run, reference)

@@ -1,4 +1,4 @@
-"""How long does a person wait for `foveal rollback`?"""
+"""Time that a person waits for `foveal rollback`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the whole chain run on PostgreSQL and an S3 store, with Prefect and MLflow behind passwords?"""
+"""The whole chain on PostgreSQL and an S3 store, with Prefect and MLflow behind passwords."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of its commands."""
+        """Environment of its commands."""
         return self.clean(self.services) | {"FOVEAL_HOME": str(self.folder / "home")}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -77,7 +77,7 @@ class Machine:
         )
 
     def foveal(self, *arguments: str | Path) -> Any:
-        """What a command says as JSON; the bench ends with its words when it fails."""
+        """Run a command and return its JSON; the bench ends with its words when it fails."""
         process = self.start(*arguments, "--json")
         out, problems = process.communicate(timeout=500)
         if process.returncode:

@@ -31,7 +31,7 @@ DATABASES, AUTH, HEALTH = _BASE / "databases.sql", _BASE / "basic_auth.ini", _BA
 
 @dataclass(frozen=True)
 class Services:
-    """What runs, and how it is reached.
+    """Running services, and how they are reached.
 
     Arguments:
         environment: of a `foveal` command that is to use all of it.
@@ -44,7 +44,7 @@ class Services:
     s3: str
 
     def rows(self) -> dict[str, int]:
-        """How many of what people care about the databases hold."""
+        """Count the rows in the databases that people care about."""
         import psycopg2
 
         asked = {
@@ -173,7 +173,7 @@ def role_password(role: str, password: str) -> str:
 
 
 def _address(driver: str, role: str, postgres: str) -> str:
-    """Of the database server for a role; its password comes from PGPASSWORD, so that no address holds it."""
+    """Return a role's address of the database server; its password comes from PGPASSWORD, so no address holds it."""
     return f"{driver}://{role}@{postgres.rpartition('@')[2]}"
 
 

@@ -1,4 +1,4 @@
-"""Is the best CPU variant really faster than `YOLO.predict`, at the same accuracy? One interleaved run."""
+"""Speed of the best CPU variant against `YOLO.predict`, at the same accuracy, in one interleaved run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do image statistics cost, beside a naive implementation at 1080p and beside the inference they accompany?"""
+"""Cost of image statistics, beside a naive implementation at 1080p and beside the inference they accompany."""
 
 from __future__ import annotations
 

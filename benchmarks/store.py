@@ -1,4 +1,4 @@
-"""Does the monitoring store keep every row, once, while two writers of the same runs are killed again and again?"""
+"""Rows of the monitoring store, each kept once, while two writers of the same runs are killed again and again."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _run_in(folder: Path, images: int = 0) -> InferenceRun:
 
 
 def _write(root: Path, folders: Sequence[Path], seed: int, done: Any) -> None:
-    """What a writer does: append all its runs, in another order each time that it is started."""
+    """Append all runs of a writer, in another order each time that it is started."""
     store = MonitoringStore(root)
     for folder in random.Random(seed).sample(folders, len(folders)):  # noqa: S311
         store.append(_run_in(folder))
@@ -89,7 +89,7 @@ class _Writer:
         self._limit = self.rng.uniform(1, most) if kill else math.inf
 
     def watch(self) -> bool:
-        """Whether the process has ended, killed or finished."""
+        """Kill the process if it is due, and tell whether it has ended, killed or finished."""
         if self._process.is_alive() and self._done.value >= self._limit:
             time.sleep(self.rng.uniform(0, 0.02))  # somewhere within an append
             self._process.kill()

@@ -1,4 +1,4 @@
-"""What the benches measure: the shipped detector, as a user's checkpoint, on the demo's validation scenes."""
+"""Subject of the benches: the shipped detector, as a user's checkpoint, on the demo's validation scenes."""
 
 from __future__ import annotations
 

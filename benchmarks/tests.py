@@ -1,4 +1,4 @@
-"""How long does the whole test suite take?"""
+"""Duration of the whole test suite."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _release(folder: Path, names: Sequence[str]) -> tuple[list[Any], list[str], 
 
 
 def _faults(home: Path, names: Sequence[str]) -> list[str]:
-    """What is not as it must be in MLflow's and in Prefect's database."""
+    """Find the faults in MLflow's and in Prefect's database."""
     registry = Registry(sqlite_uri(home / "mlflow" / "mlflow.db"))
     client, faults = open_store(registry.tracking_uri).client, []
     for name in names:

@@ -1,4 +1,4 @@
-"""From `foveal up` on an empty root: does a click in Prefect's form end in a version, and a drift in a retraining?"""
+"""From `foveal up` on an empty root: a click in Prefect's form that ends in a version, a drift in a retraining."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def up(root: Path, *options: str) -> Iterator[Up]:
 
 
 def _document(process: subprocess.Popen[str]) -> Any:
-    """What `foveal up --json` prints once all is healthy; the pipe stays open behind it."""
+    """Return the output of `foveal up --json` once all is healthy; the pipe stays open behind it."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     document = ""
     while not document.endswith("\n}\n"):
@@ -82,7 +82,7 @@ def _document(process: subprocess.Popen[str]) -> Any:
 
 
 def ask(servers: Up, path: str, question: Mapping[str, Any]) -> Any:
-    """What Prefect's API answers to a filter."""
+    """Return the answer of Prefect's API to a filter."""
     headers = {"Content-Type": "application/json"} | proof(servers.environment["PREFECT_API_AUTH_STRING"])
     request = urllib.request.Request(  # noqa: S310 - http, of our own server
         f"{servers['prefect']}/api/{path}", json.dumps(question).encode(), headers
@@ -108,7 +108,7 @@ def finished_release(servers: Up, name: str) -> dict[str, Any]:
 
 
 def next_nightly(page: Any, servers: Up) -> str:
-    """When the nightly schedule runs next, as the deployment's page says it."""
+    """Return when the nightly schedule runs next, as the deployment's page says it."""
     page.goto(servers.pages["prefect"])
     page.get_by_role("link", name="nightly", exact=True).first.click()
     page.get_by_text("Upcoming", exact=True).click()
@@ -152,7 +152,7 @@ def _retraining_s(servers: Up, root: Path) -> float:
 
 
 def _state_of_retraining(database: Path) -> str:
-    """In which state the last retraining was left."""
+    """Return the state in which the last retraining was left."""
     query = (
         "select state_name from flow_run join flow on flow.id = flow_run.flow_id where flow.name = 'retrain' "
         "order by flow_run.created desc limit 1"

@@ -54,7 +54,7 @@ def is_missed(client: SyncPrefectClient, config: AlertConfig, night: NightInput,
 
 
 def _completed(run: FlowRun, deadline: datetime) -> bool:
-    """Whether a run completed in time."""
+    """Tell whether a run completed by its deadline."""
     state = run.state
     if state is None or not state.is_completed():
         return False

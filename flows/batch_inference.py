@@ -44,7 +44,7 @@ def infer(config: BatchConfig, output: Path) -> InferenceRun:
 
 
 def publish(run: InferenceRun) -> None:
-    """What was predicted, how fast, and where it is, in the Prefect UI."""
+    """Show in the Prefect UI what was predicted, how fast, and where it is."""
     total = run.processed + len(run.failures)
     rows = [
         ("model", f"`{run.model}`"),

@@ -72,7 +72,7 @@ def nightly(config: NightlyConfig) -> NightlySummary:
 def _without_window(
     config: NightlyConfig, version: ModelVersion, arrivals: watching.Arrivals, given_up: tuple[str, ...]
 ) -> NightlySummary:
-    """End a night in which there is nothing to judge."""
+    """End a night in which there is nothing to evaluate."""
     watching.remove_old(config)
     publish.announce_alerts(version, arrivals.key, arrivals.alerts)
     return NightlySummary(version.name, version.version, None, lines_of(arrivals.alerts), given_up)
@@ -86,7 +86,7 @@ def _judge(
     scratch: Path,
     told: tuple[Alert, ...],
 ) -> MonitorSummary:
-    """Everything after inference; the window is committed last."""
+    """Evaluate, report and notify after inference; the window is committed last."""
     version = model.version
     watching.keep_window(run, window.key)
     held_out = tasks.require_reference(model.reference, version)

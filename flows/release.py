@@ -125,7 +125,7 @@ def _load(part: Split) -> LabelledDataset:
 
 
 def _facts(part: LabelledDataset) -> DataFacts:
-    """What MLflow shows of a split."""
+    """Return the facts of a split that MLflow shows."""
     labels = sum(image.truth.count for image in part.images)
     return DataFacts(str(part.root.resolve()), len(part.images), labels, part.class_names)
 

@@ -77,7 +77,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Side:
-    """What is known of one version."""
+    """Facts of one version."""
 
     run_id: str
     metrics: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""What one release says of itself: its identity, and its numbers as flat metrics, parameters and tags."""
+"""Description of a release: its identity, and its numbers as flat metrics, parameters and tags."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VALIDATION = ("validation", "val")  # roles of the data that accuracy is measur
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What MLflow shows of a dataset.
+    """Facts of a dataset that MLflow shows.
 
     Arguments:
         location: where it is: a path or a URL.
@@ -177,7 +177,7 @@ def release_metrics(release: Release) -> dict[str, float]:
 
 
 def params_of(measurement: Measurement) -> dict[str, str]:
-    """What makes a variant this variant."""
+    """Return the parameters in which a variant differs from others."""
     artifact = measurement.artifact
     return {
         "variant": measurement.variant,
@@ -230,7 +230,7 @@ def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def version_tags(release: Release) -> dict[str, str]:
-    """What a person filters versions by; all else is a parameter of the version's run.
+    """Return the tags that a person filters versions by; all else is a parameter of the version's run.
 
     Raises:
         ConfigError: the user's tags contain one of these.

@@ -1,4 +1,4 @@
-"""What is known of a version by name: parameters of its run, which nobody can change, and tags of older releases."""
+"""Facts of a version by name: parameters of its run, which nobody can change, and tags of older releases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = ("backend", "metric", "precision", "target", "task", "variant")
 
 
 def facts_of(store: Store, row: Any) -> dict[str, str]:
-    """What is known of a version: its tags, what it was measured as, and ``ROLE_sha256`` of its files and data.
+    """Return the facts of a version: its tags, what it was measured as, and ``ROLE_sha256`` of its files and data.
 
     Arguments:
         store: that has it.

@@ -1,4 +1,4 @@
-"""What MLflow and the stores beneath it fail with, as one line that says how to mend it."""
+"""Failures of MLflow and the stores beneath it, as one line with a hint."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def mlflow_errors(doing: str) -> Iterator[None]:
 
 
 def hint_of(words: str) -> str:
-    """What to do about a failure of a store, by its words."""
+    """Return what to do about a failure of a store, by its words."""
     return next((hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE)

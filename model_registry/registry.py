@@ -1,4 +1,4 @@
-"""Versions of a model and their aliases: what is the champion, what challenges it, what it was before."""
+"""Versions of a model and their aliases: the champion, the challenger, the previous champion."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Registry:
 
     @property
     def tracking_uri(self) -> str:
-        """What `mlflow.set_tracking_uri` takes to see the same models."""
+        """Address that `mlflow.set_tracking_uri` takes to see the same models."""
         return self._store.tracking_uri
 
     def log_release(self, release: Release) -> ModelVersion:
@@ -110,7 +110,7 @@ class Registry:
         )
 
     def model_summaries(self) -> tuple[ModelSummary, ...]:
-        """How every registered model stands; reads only, so that it may be asked every few seconds.
+        """Sum up every registered model; reads only, so that it may be asked every few seconds.
 
         Raises:
             RegistryError: MLflow failed.
@@ -192,7 +192,7 @@ class Registry:
         return self.history(name).decisions
 
     def champion_at(self, name: str, time: datetime) -> ChampionPeriod | None:
-        """Which version was in production at a moment, since when, until when, and by which decisions; None for none.
+        """Return the version in production at a moment, since when, until when, and by which decisions; None for none.
 
         Raises:
             ConfigError: the time has no zone.
@@ -231,7 +231,7 @@ class Registry:
             runs.log_training(self._store.client, version.run_id, parameters, curve)
 
     def tags(self, version: ModelVersion) -> dict[str, str]:
-        """What is known of a version by name: hashes, target, variant, precision, backend and more."""
+        """Return the facts of a version by name: hashes, target, variant, precision, backend and more."""
         with mlflow_errors("to read a version"):
             row = self._store.client.get_model_version(version.name, str(version.version))
             return facts_of(self._store, row)
@@ -275,7 +275,7 @@ class Registry:
         return f"#/experiments/{experiment}/runs/{version.run_id}?workflowType=machine_learning"
 
     def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = "") -> str:
-        """Where MLflow's UI shows two versions side by side.
+        """Return the address at which MLflow's UI shows two versions side by side.
 
         `ui` is the address of the UI, such as one over an embedded store (`mlflow ui --backend-store-uri …`), or where
         browsers find a server that has another name for them; a server's own unless it is given.
@@ -340,7 +340,7 @@ class Registry:
         return next((path for path in files if weight_files(path)), files[0] if files else None)
 
     def parameters(self, version: ModelVersion) -> dict[str, Any]:
-        """How a version was made: the parameters of its release, as they were given.
+        """Return how a version was made: the parameters of its release, as they were given.
 
         Raises:
             RegistryError: they were not kept.

@@ -92,7 +92,7 @@ def _connected(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _is_here(folder: Path, name: str) -> bool:
-    """Whether the files of an experiment lie in a folder, by the last part of the address that it had."""
+    """Tell whether the files of an experiment lie in a folder, by the last part of the address that it had."""
     return (folder / unquote(name)).is_dir()
 
 

@@ -1,4 +1,4 @@
-"""What the commands have in common: JSON for machines, a Prefect API while a flow runs, early checks."""
+"""Parts that the commands share: JSON for machines, a Prefect API while a flow runs, early checks."""
 
 from __future__ import annotations
 

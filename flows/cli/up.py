@@ -106,7 +106,7 @@ def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Se
 
 
 def _environment(services: tuple[Service, ...]) -> dict[str, str]:
-    """What a shell needs to use the Prefect server, if it is ours."""
+    """Return the environment variables that a shell needs to use the Prefect server, if it is ours."""
     names = ("PREFECT_API_URL", CLIENT)
     return {name: service.environment[name] for service in services if service.name == "prefect" for name in names}
 

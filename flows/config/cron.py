@@ -47,12 +47,12 @@ SHORTEST = timedelta(seconds=10)  # that Prefect takes for a proactive trigger
 
 
 def fires(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
-    """When a cron schedule fires next, in UTC."""
+    """Return when a cron schedule fires next, in UTC."""
     return _dates(cron, zone, after, None)[0]
 
 
 def time_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> timedelta:
-    """How long after it is due a scheduled night may take: from the last firing before the deadline to the deadline.
+    """Return how long a scheduled night may take: from the last firing before the deadline to the deadline.
 
     A night at 02:00 with the deadline 06:00 has four hours. Where a schedule fires several times before the deadline,
     each of these nights has the time of the last.

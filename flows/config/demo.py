@@ -16,7 +16,7 @@ COUNTS = SceneCounts(train=400, golden=200)
 
 
 def data_folder(settings: Settings) -> Path:
-    """Where the demo's dataset is written."""
+    """Return the folder that the demo's dataset is written to."""
     return settings.root / "demo" / "digits"
 
 

@@ -1,4 +1,4 @@
-"""What Foveal serves: the models to watch, when, and where their runs take place; the contents of `foveal.yaml`."""
+"""Contents of `foveal.yaml`: the models that Foveal monitors, when, and where their runs take place."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class DeploymentsConfig(Parameters):
 
 
 def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig:
-    """What to serve: a file, `foveal.yaml` of the working directory, or the demo's model.
+    """Read the deployments: from a file, from `foveal.yaml` of the working directory, or those of the demo's model.
 
     Relative paths in the file are relative to it.
 
@@ -228,7 +228,7 @@ def require_release(config: DeploymentsConfig) -> None:
 
 
 def read_served(path: Path | None, settings: Settings) -> DeploymentsConfig:
-    """What to serve, checked before anything is started; see `read_deployments`.
+    """Read the deployments to serve here, and check them before anything is started; see `read_deployments`.
 
     Raises:
         ConfigError: the file, or the release file that it names, is missing or wrong, or a work pool runs everything.

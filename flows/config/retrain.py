@@ -57,7 +57,7 @@ class RetrainConfig(Parameters):
 
     @property
     def requires_improvement(self) -> bool:
-        """Whether recent images set it off, so that a challenger must be better on them."""
+        """Tell whether recent images set it off, so that a challenger must be better on them."""
         return self.trigger in ("drift", "accuracy")
 
     @property
@@ -72,7 +72,7 @@ class RetrainConfig(Parameters):
         return max(0, ceil(images / self.data.held_out_share))
 
     def missing(self, new: int, recent: int | None = None) -> int:
-        """How many more newly labelled images it takes to learn from, and to judge by.
+        """Return how many more newly labelled images it takes to train and to evaluate.
 
         Arguments:
             new: images that there are.

@@ -1,4 +1,4 @@
-"""What happens by itself: a drift starts a retraining; a night that fails or does not come is an alert.
+"""Automations on the Prefect server: a drift starts a retraining; a night that fails or does not come is an alert.
 
 "No night by 06:00" is a proactive trigger that a scheduled run itself sets: from the moment at which it is due, when
 somebody picks it up or, since nobody does, it goes late, it has as long as the shortest night of the year may take.
@@ -37,7 +37,7 @@ EVENTS: dict[Trigger, tuple[str, dict[str, str]]] = {
 
 
 class Change(StrEnum):
-    """What became of something on the server."""
+    """Change that was made to something on the server."""
 
     CREATED = "created"
     UPDATED = "updated"

@@ -1,4 +1,4 @@
-"""What is served: release, nightly monitoring, retraining, batch inference, promotion, and what automations tell."""
+"""Deployments to serve: release, nightly monitoring, retraining, batch inference, promotion, alerts of automations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from flows.tasks.schedules import OURS, WAITS
 
 @dataclass(frozen=True)
 class Timer:
-    """When a deployment runs by itself.
+    """Schedule on which a deployment runs by itself.
 
     Arguments:
         cron: as cron has it.

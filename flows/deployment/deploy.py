@@ -142,7 +142,7 @@ def _apply(client: SyncPrefectClient, wanted: Plan, pool: WorkPoolInput | None) 
 
 
 def _fields(built: RunnerDeployment) -> dict[str, Any]:
-    """What of a deployment is ours to decide, as `DeploymentUpdate` names it."""
+    """Return the fields of a deployment that Foveal sets, as `DeploymentUpdate` names them."""
     options = built.concurrency_options
     return {
         "version": built.version,

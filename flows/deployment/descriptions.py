@@ -1,4 +1,4 @@
-"""What a deployment's page in the Prefect UI says, as Markdown: what it does, and what to fill in."""
+"""Descriptions of deployments in the Prefect UI, as Markdown: what each does, and what to fill in."""
 
 RELEASE = """\
 Takes a trained model to a registered, deployable, monitored version: optimize → benchmark → package → register

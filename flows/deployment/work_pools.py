@@ -34,7 +34,7 @@ def ensure_pool(client: SyncPrefectClient, wanted: WorkPoolInput) -> None:
 
 
 def _template(kind: str) -> dict[str, Any]:
-    """What a worker of this type is configured with, if it is installed here; else the first worker brings it.
+    """Return the base job template of this type of worker, if it is installed here; else the first worker brings it.
 
     Prefect would ask a registry in the internet for others, which `docs/decisions/0003` rules out.
     """

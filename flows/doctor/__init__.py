@@ -1,1 +1,1 @@
-"""What is wrong with this machine, its servers or its storage, and how to mend it; one file for each kind of check."""
+"""Checks of this machine, its servers and its storage, with hints to correct them; one file for each kind of check."""

@@ -1,4 +1,4 @@
-"""What a check of `foveal doctor` found."""
+"""Findings of the checks of `foveal doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from components.errors import FovealError
 
 
 class State(StrEnum):
-    """How bad it is: nothing to do, worth a look, or Foveal does not work like this."""
+    """Severity of a finding: nothing to do, worth a look, or Foveal does not work like this."""
 
     OK = "ok"
     WARN = "warn"

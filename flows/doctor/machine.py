@@ -1,4 +1,4 @@
-"""What this machine offers: GPU, backends, ports; and whether telemetry is off and somebody is told of alerts."""
+"""Checks of this machine: GPU, backends, ports; telemetry is off, and somebody is told of alerts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def examine_gpu() -> list[Finding]:
 
 
 def examine_backends() -> list[Finding]:
-    """Each backend: can it run here?"""
+    """Check for each backend whether it can run here."""
     from components.backends import BACKENDS, get_backend
 
     findings = []
@@ -71,7 +71,7 @@ def examine_yolo() -> list[Finding]:
 
 
 def examine_ports(settings: Settings, places: Places) -> list[Finding]:
-    """Whether `foveal up` could listen, or does."""
+    """Check whether `foveal up` could listen, or does."""
     if claim := running_up(settings.root):
         served = ", ".join(f"{name} {address}" for name, address in claim.addresses.items() if address)
         return [Finding("ports", State.OK, f"foveal up runs on this root: {served}")]
@@ -86,7 +86,7 @@ def examine_ports(settings: Settings, places: Places) -> list[Finding]:
 
 
 def examine_telemetry(environment: Mapping[str, str] = os.environ) -> list[Finding]:
-    """Whether every switch against telemetry is thrown."""
+    """Check that every switch against telemetry is set."""
     on = [f"{name}={value}" for name, value in telemetry.SWITCHES.items() if environment.get(name) != value]
     if on:
         return [Finding("telemetry", State.WARN, f"{len(on)} switches are not thrown", f"export {' '.join(on)}")]
@@ -94,7 +94,7 @@ def examine_telemetry(environment: Mapping[str, str] = os.environ) -> list[Findi
 
 
 def examine_alerts(settings: Settings) -> list[Finding]:
-    """Whether somebody would be told; nothing is sent, and no channel's URL is shown."""
+    """Check that somebody would be told of alerts; nothing is sent, and no channel's URL is shown."""
     from components.monitoring.alerts.notify import unknown_channels
 
     channels = settings.alert_channels

@@ -1,4 +1,4 @@
-"""What the registered models are ready for."""
+"""Checks of the registered models: whether a drift can retrain them."""
 
 from __future__ import annotations
 

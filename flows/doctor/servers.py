@@ -1,4 +1,4 @@
-"""Do the servers that the environment names answer, are they of the right version, and is their clock ours?"""
+"""Checks of the servers that the environment names: they answer, have the right version, and share our clock."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _pages(settings: Settings) -> list[Finding]:
-    """Whether what a running `foveal up` serves answers where it says; its Prefect has been asked already."""
+    """Check that what a running `foveal up` serves answers where it says; its Prefect has been asked already."""
     claim, findings = running_up(settings.root), []
     for name, address in claim.addresses.items() if claim else ():
         if name == "prefect":
@@ -126,7 +126,7 @@ def _get(server: _Server, path: str) -> tuple[str, float | None]:
 
 
 def _compared(server: _Server, place: str, text: str) -> Finding:
-    """Whether client and server speak one language: the same major and minor version."""
+    """Compare the versions of client and server, which must agree in major and minor."""
     here = version(server.name)
     there = str(json.loads(text)) if text.startswith('"') else text.strip()
     if here.split(".")[:2] == there.split(".")[:2]:

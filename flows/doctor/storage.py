@@ -1,4 +1,4 @@
-"""Can the storage root be written, is there room, are the databases whole, can the monitoring store be reached?"""
+"""Checks of the storage: the root can be written and has room, the databases are whole, the store can be reached."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def mend_place(settings: Settings) -> Finding:
 
 
 def _place(settings: Settings) -> Iterator[Finding]:
-    """Whether the artifacts lie where the database says, or the root was moved or copied."""
+    """Check that the artifacts lie where the database says, and that the root was not moved or copied."""
     if not settings.embedded_tracking or settings.artifact_root is None or not settings.registry_database.exists():
         return
     try:
@@ -86,7 +86,7 @@ def examine_store(settings: Settings) -> list[Finding]:
 
 
 def examine_records(settings: Settings) -> list[Finding]:
-    """Whether the decision records are as they were written; nothing is made where there is no database yet."""
+    """Check that the decision records are as they were written; nothing is made where there is no database yet."""
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []
     try:
@@ -140,7 +140,7 @@ def _database(path: Path) -> Finding:
 
 
 def _clock(databases: tuple[Path, ...]) -> Finding:
-    """Whether time runs forward: the databases were written by the same clock, earlier."""
+    """Check that the clock is not behind the last write to the databases."""
     now = time.time()
     ahead_s = max((path.stat().st_mtime - now for path in databases if path.exists()), default=0.0)
     shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))

@@ -33,7 +33,7 @@ _IN_OURS = re.compile(rf"^({'|'.join(PACKAGES)})/", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Asked:
-    """What a release of Foveal asks for.
+    """Versions that a release of Foveal asks for.
 
     Arguments:
         version: of Foveal.
@@ -47,7 +47,7 @@ class Asked:
 
 
 def examine() -> list[Finding]:
-    """Judge this interpreter and what is installed for it."""
+    """Check this interpreter and what is installed for it."""
     try:
         foveal = importlib.metadata.distribution("foveal")
     except importlib.metadata.PackageNotFoundError:
@@ -61,7 +61,7 @@ def examine() -> list[Finding]:
 
 
 def judge(python: str, asked: Asked, installed: Mapping[str, str], tested: Mapping[str, str]) -> list[Finding]:
-    """Judge versions.
+    """Compare installed versions with those asked for and those tested.
 
     Arguments:
         python: the version of Python.
@@ -168,7 +168,7 @@ def _doubles(installed: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _untested(needed: set[str], installed: Mapping[str, str], tested: Mapping[str, str]) -> Iterator[Finding]:
-    """What differs, of the libraries that Foveal itself uses, from the versions that were tested together."""
+    """Find libraries that Foveal itself uses in other versions than those that were tested together."""
     other = [
         f"{name} {installed[name]} ({tested[name]})"
         for name in sorted(needed & set(tested))

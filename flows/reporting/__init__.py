@@ -1,1 +1,1 @@
-"""What a flow tells people: summaries, tables, links, run names and progress."""
+"""Reports of a flow for people: summaries, tables, links, run names and progress."""

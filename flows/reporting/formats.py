@@ -1,4 +1,4 @@
-"""How numbers are written for people, the same on the screen and in the Prefect UI."""
+"""Number formats for people, the same on the screen and in the Prefect UI."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ HEADINGS = ("gate", "champion", "challenger", "change [95 %]", "limit", "n", "ve
 
 
 def headline(report: GateReport) -> str:
-    """What came of it, in one line."""
+    """Sum the result up in one line."""
     against = f" against {report.champion}" if report.champion else ", without a champion"
     return f"{report.challenger}{against}: {'passed' if report.passed else 'not passed'}"
 

@@ -1,4 +1,4 @@
-"""How a run ended, where people look first: the run's name and its final state, one line in the log, no traceback.
+"""Outcome of a run, where people look first: the run's name and its final state, one line in the log, no traceback.
 
 A final state is named by the outcome ("drift", "rejected"), so Prefect's event of a night with a drift is
 `prefect.flow-run.drift` and not `prefect.flow-run.Completed`.
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 @runtime_checkable
 class Summary(Protocol):
-    """What a flow ends with, when there is more to say than that it ended."""
+    """Result of a flow, when there is more to say than that it ended."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class Summary(Protocol):
 
     @property
     def outcome(self) -> str:
-        """What came of it in a word or two, such as ``"drift"``."""
+        """Outcome in a word or two, such as ``"drift"``."""
 
     @property
     def headline(self) -> str:

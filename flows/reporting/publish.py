@@ -1,4 +1,4 @@
-"""What a flow leaves in the Prefect UI: tables, the decision, links."""
+"""Artifacts of a flow in the Prefect UI: tables, the decision, links."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about:
 
 
 def _link(report: DriftReport, page: str) -> str:
-    """To the report in MLflow where its pages are up; browsers open no file from the page of a server."""
+    """Link to the report in MLflow where its pages are up; browsers open no file from the page of a server."""
     server = mlflow_pages()
     return f"{server}/{page}" if server else report.html.resolve().as_uri()
 

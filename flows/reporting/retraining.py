@@ -48,24 +48,24 @@ class RetrainSummary:
 
     @classmethod
     def not_begun(cls, config: RetrainConfig, reason: str) -> Self:
-        """Nothing was done."""
+        """Sum up a retraining in which nothing was done."""
         return cls(config.name, "not_begun", reason)
 
     @classmethod
     def needs_labels(cls, config: RetrainConfig, labelled: int, missing: int, queued: int) -> Self:
-        """There is too little to learn from, or to judge by."""
+        """Sum up a retraining with too few labels to train or to evaluate."""
         reason = f"{labelled} new labelled images, {missing} are missing; {queued} wait in the labelling queue"
         return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
 
     @classmethod
     def not_trainable(cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int) -> Self:
-        """Training cannot go on from the champion; images wait to be labelled for a training elsewhere."""
+        """Sum up one whose champion cannot be trained further; images wait to be labelled for a training elsewhere."""
         reason = f"{why}; {queued} images wait in the labelling queue: train elsewhere and release the result"
         return cls(config.name, "not_trainable", reason, champion.version, queued=queued)
 
     @classmethod
     def unfit(cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str) -> Self:
-        """A challenger was trained that cannot be released, and so is rejected without a version of its own."""
+        """Sum up one whose challenger cannot be released, and so is rejected without a version of its own."""
         return cls(config.name, "rejected", reason, champion.version, dataset=dataset)
 
     @classmethod
@@ -77,13 +77,13 @@ class RetrainSummary:
         dataset: DatasetVersion | None,
         gates: GateReport,
     ) -> Self:
-        """The times are to be measured again, and nothing else keeps the challenger back."""
+        """Sum up one whose times are to be measured again, where nothing else keeps the challenger back."""
         reason = f"{gates.reasons[0]}; nothing was decided: retrain again, all but the gates is kept"
         return cls(config.name, "undecided", reason, champion.version, challenger, dataset=dataset, gates=gates)
 
     @classmethod
     def decided(cls, config: RetrainConfig, decision: Decision, dataset: DatasetVersion | None = None) -> Self:
-        """What the record says of a challenger: promoted or rejected, and why."""
+        """Sum up the decision on a challenger: promoted or rejected, and why."""
         promoted = decision.outcome is Outcome.PROMOTED
         champion = decision.version if promoted else decision.champion_before
         held = decision.reasons[0] if decision.reasons else "no reason was recorded"
@@ -100,7 +100,7 @@ class RetrainSummary:
 
     @property
     def outcome(self) -> str:
-        """How it ended: one that did not begin was skipped."""
+        """Outcome; that of a retraining that did not begin is ``"skipped"``."""
         return "skipped" if self.state == "not_begun" else self.state.replace("_", " ")
 
     @property

@@ -1,4 +1,4 @@
-"""What releases and judged windows have left for people, opened again: for notebooks and scripts, without Prefect."""
+"""Saved releases and evaluated windows, opened again: for notebooks and scripts, without Prefect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.runtime.settings import Settings
 
 @dataclass(frozen=True)
 class SavedWindow:
-    """A judged batch of images, as `nightly` and `monitor` keep it below `monitoring/NAME`.
+    """An evaluated batch of images, as `nightly` and `monitor` keep it below `monitoring/NAME`.
 
     Arguments:
         folder: where it is.
@@ -62,7 +62,7 @@ def saved_bundle(name: str, version: int) -> Path | None:
 
 
 def saved_windows(name: str) -> tuple[SavedWindow, ...]:
-    """All judged batches of a model that this storage root keeps, the latest last.
+    """All evaluated batches of a model that this storage root keeps, the latest last.
 
     Arguments:
         name: of the registered model.

@@ -1,4 +1,4 @@
-"""What a flow says at its end: plain values for people (`flows.cli.main`) and for machines (`--json`)."""
+"""Summaries of flows: plain values for people (`flows.cli.main`) and for machines (`--json`)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _machine(report: BenchmarkReport) -> str:
 
 @dataclass(frozen=True)
 class Window:
-    """A batch of images and the drift policy's word on it."""
+    """A batch of images and the drift decision on it."""
 
     images: int
     failed: int
@@ -178,7 +178,7 @@ def lines_of(alerts: Sequence[Alert]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Seen:
-    """A judged window: the report, the checks of its health, and the alerts that began or ended with it."""
+    """An evaluated window: the report, the checks of its health, and the alerts that began or ended with it."""
 
     report: DriftReport
     checks: tuple[Check, ...]
@@ -210,12 +210,12 @@ class MonitorSummary:
 
     @property
     def outcome(self) -> str:
-        """The drift policy's word."""
+        """The drift decision."""
         return self.window.state.replace("_", " ")
 
     @property
     def headline(self) -> str:
-        """How many images, by which version, and the weightiest reason."""
+        """Number of images, version, and the most important reason."""
         images = f"{self.window.images} images, {self.window.failed} unreadable, by version {self.version}"
         return "; ".join([images, *self.window.reasons[:1]])
 
@@ -236,7 +236,7 @@ class NightlySummary:
 
     @property
     def outcome(self) -> str:
-        """The drift policy's word, or that no image came or could be read."""
+        """The drift decision, or that no image came or could be read."""
         if self.shown:
             return self.shown.outcome
         return GIVEN_UP if self.given_up else NO_IMAGES
@@ -259,7 +259,7 @@ class NightlySummary:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the drift policy does on a model's own reference.
+    """Error rates of the drift policy on a model's own reference.
 
     Arguments:
         model: name and version.

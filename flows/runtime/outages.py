@@ -1,4 +1,4 @@
-"""What the machine or a server did to a command, named as such whatever exception it surfaced as."""
+"""Failures of the machine or a server under a command, named as such whatever exception they surfaced as."""
 
 from __future__ import annotations
 

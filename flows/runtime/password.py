@@ -16,7 +16,7 @@ _USER = "foveal"
 
 
 def password_file(home: Path) -> Path:
-    """Where the password of a Prefect home is kept."""
+    """Return the file that keeps the password of a Prefect home."""
     return home / "api-password"
 
 

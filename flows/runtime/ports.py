@@ -1,4 +1,4 @@
-"""Ports that servers are to take: are they free, and who has them?"""
+"""Ports that servers are to take, and the processes that have them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows.runtime.processes import describe
 
 
 def holder(host: str, port: int) -> str | None:
-    """Why a server could not listen there, with the process that does as far as the system tells; None if it could."""
+    """Return why a server could not listen there, with the process that does if the system tells; None if it could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: one that has just ended is no harm
         try:

@@ -1,4 +1,4 @@
-"""Servers that run beside a command: do they answer, what did they say last, and how they end."""
+"""Processes of servers that run beside a command: their answers, their last lines and their end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of an http(s) address gives 200."""
+    """Tell whether a GET of an http(s) address gives 200."""
     return status(url) == HTTPStatus.OK
 
 
@@ -69,7 +69,7 @@ def end_family(pid: int, *, grace_s: float) -> None:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether a process runs; one that has ended and is not waited for does not."""
+    """Tell whether a process runs; one that has ended and is not waited for does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

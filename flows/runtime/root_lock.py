@@ -1,4 +1,4 @@
-"""Who uses a storage root: any number of commands, which share a Prefect server, or one `foveal up`, never both.
+"""Lock of a storage root: held by any number of commands, which share a Prefect server, or by one `foveal up`.
 
 Two Prefect servers over one database would schedule everything twice. So commands hold ``up.lock`` shared, and
 `foveal up` holds it alone, together with the guards of its services: as long as anything of it lives, the root is
@@ -30,7 +30,7 @@ _TICK_S = 0.2
 
 @dataclass(frozen=True)
 class RunningUp:
-    """What a running `foveal up` lets others know.
+    """Process and addresses of a running `foveal up`, for other commands to read.
 
     Arguments:
         pid: its process.
@@ -43,7 +43,7 @@ class RunningUp:
     addresses: dict[str, str]
 
     def password(self, home: Path) -> str | None:
-        """What its Prefect server asks for, if that is ours over a home; one that the user named has its own."""
+        """Return its Prefect server's password, if that is ours over a home; one that the user named has its own."""
         return password(home) if "prefect" in self.addresses else None
 
 

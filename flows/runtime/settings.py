@@ -1,4 +1,4 @@
-"""Where things are kept: read from the environment, inside flow bodies and commands only."""
+"""Locations of storage and servers, read from the environment, inside flow bodies and commands only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Settings:
 
     @property
     def artifact_root(self) -> str | None:
-        """Where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
+        """Place where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
         embedded = (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
         return os.environ.get("FOVEAL_ARTIFACTS") or embedded
 
@@ -103,7 +103,7 @@ class Settings:
 
     @property
     def user(self) -> str:
-        """Who decides: `FOVEAL_USER`, or empty for whoever runs the process, as user@host."""
+        """Name of the person who decides: `FOVEAL_USER`, or empty for whoever runs the process, as user@host."""
         return os.environ.get("FOVEAL_USER", "")
 
     @property
@@ -113,7 +113,7 @@ class Settings:
 
     @property
     def releases(self) -> Path:
-        """What a person opens: one folder per model name and version."""
+        """Folder of releases for people to open: one folder per model name and version."""
         return self.root / "releases"
 
 

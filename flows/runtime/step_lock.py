@@ -49,7 +49,7 @@ class StepLock(LockManager):
             os.close(_held.pop(key)[1])
 
     def is_locked(self, key: str) -> bool:
-        """Whether anybody holds it now."""
+        """Tell whether anybody holds the lock now."""
         if key in _held:
             return True
         path = _file(key)
@@ -62,7 +62,7 @@ class StepLock(LockManager):
             os.close(handle)
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
-        """Whether this holder, in this process, has it."""
+        """Tell whether this holder, in this process, has the lock."""
         return key in _held and _held[key][0] == holder
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:

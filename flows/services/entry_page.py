@@ -21,7 +21,7 @@ PATH = "/foveal"
 
 @dataclass(frozen=True)
 class Entry:
-    """What the page does.
+    """Texts that the page keeps in the browser, and the page that it goes on to.
 
     Arguments:
         then: the page to go on to.

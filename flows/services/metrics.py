@@ -1,4 +1,4 @@
-"""What Foveal tells Prometheus: how each model fares and stands, read from the store and the registry when asked."""
+"""Prometheus metrics: monitoring results and versions of each model, read from store and registry when asked."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class Source(Generic[T]):
             return self._asked
 
     def get(self, since: float | None = None) -> T | None:
-        """What it is now, or None when it cannot be read; the reason is a line in the log.
+        """Return the value now, or None when it cannot be read; the reason is a line in the log.
 
         Arguments:
-            since: when the restart_policy began (`time.monotonic`); by default now.
+            since: when the wait began (`time.monotonic`); by default now.
         """
         passed_s = time.monotonic() - since if since is not None else 0.0
         try:
@@ -91,7 +91,7 @@ class FovealCollector(Collector):
 
     @classmethod
     def of(cls, settings: Settings) -> FovealCollector:
-        """Of the store and the registry that the settings name; opened anew each time, as they may come later."""
+        """Collect from the store and the registry of the settings; opened anew each time, as they may come later."""
 
         def read_store() -> tuple[ModelStatus, ...]:
             store = MonitoringStore(settings.store)

@@ -1,4 +1,4 @@
-"""What `foveal up` runs on a machine: servers, the served deployments and the metrics, as services to supervise."""
+"""Services that `foveal up` runs on a machine: servers, the served deployments and the metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEALTH = {  # below a server's address, what answers while it is well and asks n
 
 
 class Optional(StrEnum):
-    """What can be left out."""
+    """Services that can be left out."""
 
     MLFLOW = "mlflow"
     EVIDENTLY = "evidently"
@@ -34,7 +34,7 @@ class Optional(StrEnum):
 
 @dataclass(frozen=True)
 class Places:
-    """Where the servers listen.
+    """Addresses on which the servers listen.
 
     Arguments:
         host: address of a network interface, or 0.0.0.0 for all.

@@ -85,7 +85,7 @@ def all_of(*conditions: Ready) -> Ready:
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """How patient a supervisor is with its services.
+    """Restart limits, waits and timeouts of a supervisor.
 
     Arguments:
         tries: restarts of one service in a row; after them a vital one is given up, and others wait the longest.
@@ -110,7 +110,7 @@ class RestartPolicy:
     stop_s: float = 8.0
 
     def wait_s(self, deaths: int) -> float:
-        """How long to wait after so many deaths, the first being 1."""
+        """Return how long to wait after so many deaths, the first being 1."""
         if deaths > self.tries:
             return self.longest_wait_s
         return float(min(self.longest_wait_s, self.first_wait_s * 2 ** min(deaths - 1, 32)))
@@ -150,7 +150,7 @@ class Supervisor:
         return tuple(name for name, one in self._charges.items() if one.deaths > most and not one.healthy)
 
     def start(self, stop: Event) -> bool:
-        """Start all services and wait until each is healthy; whether they are, rather than told to `stop`.
+        """Start all services and wait until each is healthy; tell whether they are, or else were told to `stop`.
 
         One that is not vital and died too often is not waited for; see `missing`.
 
@@ -197,7 +197,7 @@ class Supervisor:
                 self._ask(charge)
 
     def _ask(self, charge: _Child) -> None:
-        """How a service is that runs; one that is busy may be silent for a while."""
+        """Check the health of a service that runs; one that is busy may be silent for a while."""
         restart_policy, now = self._restart_policy, time.monotonic()
         if charge.service.ready(charge.log):
             if charge.service.name in self.missing:

@@ -93,7 +93,7 @@ def calibrate(
 
 
 def drift_settings(file: Path, model: str) -> DriftPolicy:
-    """What counts as drift for a model, as a `foveal.yaml` has it.
+    """Return the drift policy of a model from a `foveal.yaml`.
 
     Arguments:
         file: the YAML file.

@@ -69,7 +69,7 @@ def open_model(model: ModelInput, calibration: Split, calibration_images: int, b
 
 
 def options_of(model: ModelInput) -> ModelOptions:
-    """What is said of a model, in the words of `components.optimize`."""
+    """Convert a flow's parameters of a model to the options of `components.optimize`."""
     from components.optimize import ModelOptions, Normalisation
 
     given = model.normalisation
@@ -87,7 +87,7 @@ def options_of(model: ModelInput) -> ModelOptions:
 
 
 def fitting(model: ModelInput) -> Fit | Fitting | None:
-    """How images are to be fitted, in the words of `components.optimize`."""
+    """Convert the parameters of image fitting to those of `components.optimize`."""
     from components.optimize import Fitting
 
     fit = model.fit
@@ -333,7 +333,7 @@ def fetch(name: str, version: str, output: Path) -> LoadedModel:
 
 @step("stored run", cached=False, retries=5)
 def stored_run(version: ModelVersion, start: datetime | None, end: datetime | None) -> InferenceRun:
-    """What a version saw in a time range, from the monitoring store."""
+    """Export what a version predicted in a time range from the monitoring store."""
     from components.monitoring.store.stored import stored_run as export
 
     asked = sha256_json([version.name, version.version, str(start), str(end)])
@@ -397,7 +397,7 @@ def store() -> MonitoringStore:
 
 
 def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
-    """What the model's input shape costs on the validation images, and which shape they suggest."""
+    """Evaluate what the model's input shape costs on the validation images, and which shape they suggest."""
     from components.datasets.dataset import load_dataset
     from components.images.reading import image_size
     from components.vision.input_shape import input_shape

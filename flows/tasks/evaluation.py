@@ -150,7 +150,7 @@ def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, 
 
 
 def predictions_of(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction | None]:
-    """What a run found, by image id; None where the engine failed. A classification has its best class only."""
+    """Return a run's predictions by image id, None where the engine failed; a classification's best class only."""
     kind = task_kind(spec.task)
     columns = ["image_id", "status", "inference_ms", *kind.stored_columns]
     rows = [row for row in _rows(run, columns) if row["inference_ms"] is not None]

@@ -33,7 +33,7 @@ QUERIES = 3  # golden images that a bundle is asked about
 
 @dataclass(frozen=True)
 class GateData:
-    """Which images decide.
+    """Images that the gates compare versions on.
 
     Arguments:
         golden: the frozen set.

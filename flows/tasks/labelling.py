@@ -37,7 +37,7 @@ _MAX_ROWS = 40_000  # of the latest windows, among which images are chosen
 
 @dataclass(frozen=True)
 class NewLabels:
-    """Where labelled images are that a retraining may learn from, at most how many are new, and when they were read."""
+    """Labelled images that a retraining may learn from, at most how many are new, and when they were read."""
 
     parts: tuple[Split, ...]
     count: int
@@ -111,7 +111,7 @@ def book(name: str) -> LabelStore:
 
 
 def about_of(spec: VisionSpec) -> LabelTask:
-    """What the labels of a model are about."""
+    """Return the task and the classes that a model's labels are about."""
     return LabelTask(spec.task, spec.class_names)
 
 

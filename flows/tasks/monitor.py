@@ -28,7 +28,7 @@ PATIENCE = timedelta(days=7)  # with places that do not answer, before the image
 
 @dataclass(frozen=True)
 class Occasion:
-    """When and under what name a window is judged.
+    """Time and name under which a window is evaluated.
 
     Arguments:
         key: names the window wherever it is kept.
@@ -46,7 +46,7 @@ class Occasion:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was decided on a window, and what is known of those before it.
+    """Decision on a window, and results of those before it.
 
     Arguments:
         decision: of the drift policy.
@@ -69,7 +69,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What was told of a source of images, and under which key."""
+    """Alerts about a source of images, and the key that they were told under."""
 
     key: str
     alerts: tuple[Alert, ...] = ()

@@ -113,7 +113,7 @@ def _shared(artifact: ModelArtifact, settings: Settings) -> ModelArtifact:
 
 
 def read_bundle(folder: Path, label: str = "") -> Served:
-    """How an unpacked bundle is to be run, after checking all of its files.
+    """Check all files of an unpacked bundle, and return how it is to be run.
 
     Raises:
         BundleError: a file is missing, another one than was packed, or not part of the bundle.
@@ -126,7 +126,7 @@ def read_bundle(folder: Path, label: str = "") -> Served:
 
 
 def served_as(model: LoadedModel) -> Served:
-    """How a registered version is to be run, under its own name; see `read_bundle`."""
+    """Return how a registered version is to be run, under its own name; see `read_bundle`."""
     return read_bundle(model.bundle, model.label)
 
 
@@ -229,7 +229,7 @@ def _registered(registry: Registry, model: str) -> ModelVersion:
 
 @contextmanager
 def on_cluster(address: str, *, connect_s: float = 20.0) -> Iterator[Spread | None]:
-    """What hands shards to a Dask cluster; None, which does them here, for an empty address.
+    """Yield what hands shards to a Dask cluster; None, which does them here, for an empty address.
 
     Every worker of the cluster must see the storage root by the same path, and have the same Foveal installed.
 

@@ -17,7 +17,7 @@ TRAINABLE = ".pt"
 
 @dataclass(frozen=True)
 class Readiness:
-    """Of one model.
+    """Readiness of one model.
 
     Arguments:
         released: it has a champion.

@@ -57,7 +57,7 @@ class Champion:
 
     @property
     def spec(self) -> VisionSpec:
-        """What its input and output mean."""
+        """Meaning of its input and output."""
         return self.model.spec
 
     @property
@@ -78,7 +78,7 @@ class Champion:
         return Split(self.original.data, self.original.splits.golden)
 
     def released_again(self, dataset: DatasetVersion, checkpoint: Path) -> ReleaseConfig:
-        """How a challenger is to be released: as the champion was, from a new checkpoint and new data."""
+        """Return the parameters of a challenger's release: the champion's, from a new checkpoint and new data."""
         original = self.released.model.original or self.released.model.path
         changed = {"path": checkpoint, "trust_pickle": True, "original": original}
         model = self.released.model.model_copy(update=changed)
@@ -167,7 +167,7 @@ def learn(source: Path, dataset: DatasetVersion, image_size: int, training: Fine
 
 
 def rationale_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Rationale:
-    """What is written down of the decision on a challenger."""
+    """Return what the decision record keeps of the decision on a challenger."""
     return Rationale(
         trigger=config.trigger,
         who=Settings.from_environment().user,

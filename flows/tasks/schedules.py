@@ -19,7 +19,7 @@ def start_waiting(name: str) -> None:
 
 
 def start(name: str) -> None:
-    """Do so without a flow."""
+    """Start the schedules that waited for a champion, without a flow."""
     waiting = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS, WAITS, name]))
     with get_client(sync_client=True) as client:
         for found in client.read_deployments(deployment_filter=waiting):

@@ -1,4 +1,4 @@
-"""What makes a function a step: a Prefect task whose result is cached by the content of its inputs.
+"""Steps: Prefect tasks whose results are cached by the content of their inputs.
 
 A step's key is a hash of its name, of the source of the components, and of what its arguments hold:
 files by their bytes, datasets by images and labels, image sources by name, size and time. Its files
@@ -83,7 +83,7 @@ class ContractSerializer(Serializer):
         return json.dumps(body).encode()
 
     def loads(self, blob: bytes) -> Any:
-        """What `dumps` was given; an error comes back as a RuntimeError with its words."""
+        """Return what `dumps` was given; an error comes back as a RuntimeError with its words."""
         return self._revive(json.loads(blob))
 
     def _revive(self, body: Any) -> Any:
@@ -106,7 +106,7 @@ def _code_hash() -> str:
 
 
 def _identity(value: Any) -> Any:
-    """What of an argument decides the result, as JSON values."""
+    """Return what of an argument decides the result, as JSON values."""
     from components.datasets.dataset import load_dataset
     from components.images.sources import fingerprint, list_images
 
@@ -183,7 +183,7 @@ def _tell_resumed(name: str) -> None:
 
 
 def _is_json(record: Path) -> bool:
-    """Whether Prefect can read a result; it does not flush what it writes."""
+    """Tell whether Prefect can read a result; it does not flush what it writes."""
     try:
         return isinstance(json.loads(record.read_text(encoding="utf-8")), dict)
     except (OSError, ValueError):
@@ -198,7 +198,7 @@ def seal(folder: Path) -> None:
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a finished step's files are all there, as large as they were, and readable where that is quickly seen."""
+    """Tell whether a finished step's files are all there, of the same size, and readable where that is quickly seen."""
     listing = _listing(folder)
     if not folder.exists() or not is_whole(listing):
         return False
@@ -229,7 +229,7 @@ def refreshing(wanted: bool = True) -> Iterator[None]:
 
 
 def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
-    """What a server, a database or a store did may pass; bad input, a full disk and a judgement of our own will not.
+    """Tell whether a failure may pass: a server's or a store's may; bad input, a full disk or our own judgement not.
 
     An error of ours that has a cause was translated from another library's; one without is a judgement.
     """

@@ -49,7 +49,7 @@ def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path
 
 
 def _signature(release: Release) -> Any:
-    """What `pyfunc_model` gives, and the params it takes.
+    """Return the signature of `pyfunc_model`: its output, and the params it takes.
 
     No input is declared: MLflow would refuse or convert images that are arrays or bytes before the model sees them.
     """
@@ -85,7 +85,7 @@ def _signature(release: Release) -> Any:
 
 
 def _requirements(backend: str, device: str) -> list[str]:
-    """What the bundle's runner and its caller need, in the releases that are installed here."""
+    """Return the packages that the bundle's runner and its caller need, in the releases that are installed here."""
     wanted = [
         ("mlflow",),
         ("numpy",),

@@ -28,12 +28,12 @@ class _Seen:
 
     @property
     def shown(self) -> bool:
-        """The champion is the record's."""
+        """Tell whether the alias names the record's champion."""
         return self.aliases.get(CHAMPION) == self.history.champion
 
     @property
     def settled(self) -> bool:
-        """So it is, and nobody is at work."""
+        """Tell whether the alias names the record's champion, and nobody is at work."""
         return self.shown and not self.intents
 
     @property
@@ -43,7 +43,7 @@ class _Seen:
 
     @property
     def moved_by_hand(self) -> bool:
-        """The alias is where nobody who is at work, or was killed at it, can have put it."""
+        """Tell whether the alias is where nobody who is at work, or was killed at it, can have put it."""
         possible = {self.history.champion_after(number) for number in range(self.since, self.history.head + 1)}
         return self.aliases.get(CHAMPION) not in possible
 

@@ -14,7 +14,7 @@ _GAP = re.compile("[0-9]{1,6}")
 
 
 def link(row: Any) -> str:
-    """What names an entry: its number, and a hash of what it says and of the entry before it.
+    """Return the name of an entry: its number, and a hash of what it says and of the entry before it.
 
     Arguments:
         row: the entry, as MLflow gives it; one that somebody else made has tags of its own.
@@ -26,7 +26,7 @@ def link(row: Any) -> str:
 
 
 def breaks(rows: Sequence[Any], *pins: str, unreadable: Collection[int] = ()) -> tuple[str, ...]:
-    """What is wrong with a record, one line each; none where nothing was deleted or changed.
+    """Find the faults of a record, one line each; none where nothing was deleted or changed.
 
     A person's decision that was made while something was missing says so, and it is not told again. It speaks for
     entries before it only, and not at all where it was changed itself.

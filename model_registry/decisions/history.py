@@ -1,4 +1,4 @@
-"""What a decision record says: the champion at any moment, replayed from the entries alone."""
+"""History of a decision record: the champion at any moment, replayed from the entries alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ChampionPeriod:
-    """How long a version was the champion, and which decisions began and ended it.
+    """Period in which a version was the champion, and the decisions that began and ended it.
 
     Arguments:
         version: of the model.
@@ -107,7 +107,7 @@ class History:
         return tuple(Decided(entry.number, entry.at, entry.decision) for entry in self.entries)
 
     def counts(self, key: str) -> bool:
-        """Whether the attempt with this key decided something."""
+        """Tell whether the attempt with this key decided something."""
         return any(entry.key == key for entry in self.entries)
 
     def champion_after(self, number: int) -> int | None:
@@ -133,7 +133,7 @@ class History:
         return Decided(last.number, last.at, last.decision)
 
     def periods(self) -> tuple[ChampionPeriod, ...]:
-        """Who was the champion when; without gaps but for the times when there was none."""
+        """Return the periods of all champions; without gaps but for the times when there was none."""
         changes = [decided for decided in self.decisions if decided.decision.outcome in CHANGES]
         return tuple(
             ChampionPeriod(version, began.at, ended.at if ended else None, began, ended)
@@ -142,12 +142,12 @@ class History:
         )
 
     def champion_at(self, time: datetime) -> ChampionPeriod | None:
-        """Who was the champion at a moment, or None."""
+        """Return the champion's period at a moment, or None."""
         return next((r for r in self.periods() if r.since <= time and (r.until is None or time < r.until)), None)
 
 
 def replay(entries: Iterable[Entry]) -> History:
-    """What a record says, whatever its writers believed.
+    """Replay a record from its entries, whatever their writers believed.
 
     An entry that changes the champion counts only if the champion before it is the one that its writer had
     seen: of two that change the same champion, the first wins. A clock that was set back is held.

@@ -63,7 +63,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """Of the registered model whose versions are the entries."""
+        """Name of the registered model whose versions are the entries."""
         return self.model + RECORD_SUFFIX
 
     def read(self) -> History:
@@ -145,7 +145,7 @@ class Record:
             seen.write(self.seen, self.store, self.model, link(self._newest()), anew=True)
 
     def intents(self) -> tuple[Intent, ...]:
-        """Who is writing, or was killed while writing."""
+        """Return the attempts of those who are writing, or were killed while writing."""
         found = self._model(self.name)
         return tuple(
             Intent(key.removeprefix(_OPEN), int(said[1]), float(said[2]))

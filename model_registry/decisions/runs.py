@@ -50,7 +50,7 @@ def open_run(record: Record, decision: Decision, key: str) -> Any:
 
 
 def finished(record: Record, entry: Entry) -> bool:
-    """Whether all that follows from an entry was done: its run says so last."""
+    """Tell whether all that follows from an entry was done: its run says so last."""
     return bool(record.store.client.get_run(entry.run_id).info.status == _DONE)
 
 
@@ -169,7 +169,7 @@ def _gates(decision: Decision) -> tuple[Gate, ...]:
 
 
 def _changes(decision: Decision) -> dict[str, float]:
-    """What each gate measured, with its interval; one that measured nothing is absent."""
+    """Return what each gate measured, with its interval; one that measured nothing is absent."""
     values = {}
     for gate in _gates(decision):
         what = "ratio" if gate.is_ratio else "difference"
@@ -179,7 +179,7 @@ def _changes(decision: Decision) -> dict[str, float]:
 
 
 def paired_metrics(decision: Decision) -> dict[int, dict[str, float]]:
-    """What the gates measured of both versions on the same images and in interleaved calls, by version.
+    """Return what the gates measured of both versions on the same images and in interleaved calls, by version.
 
     Both have the same key, ``gate.v1-v2.golden``, so that MLflow's own comparison shows the pair side by side. A
     version that met several others has a key for each of them.

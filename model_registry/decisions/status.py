@@ -1,4 +1,4 @@
-"""How a registered model stands: its versions, who is champion, what was decided; read without a change to anything."""
+"""Summary of a registered model: its versions, its champion, its decisions; read without a change to anything."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def registered_names(store: Store) -> list[str]:
 
 
 def summarise_model(record: Record) -> ModelSummary:
-    """Of one model."""
+    """Sum up one model."""
     history = record.read()
     outcomes = Counter(entry.decision.outcome.value for entry in history.entries)
     return ModelSummary(record.model, len(record.versions()), record.aliases(), dict(outcomes), history.broken)

@@ -1,1 +1,1 @@
-"""What MLflow keeps of a release: runs, figures, the model card and plots."""
+"""Records of a release in MLflow: runs, figures, the model card and plots."""

@@ -99,7 +99,7 @@ def _register(store: Store, release: Release, tags: dict[str, str], card: str, r
 
 
 def _about(release: Release) -> str:
-    """What MLflow says of a registered model; of a single version its own page tells more."""
+    """Describe a registered model for MLflow; of a single version its own page tells more."""
     spec = release.chosen.artifact.spec
     shown = ", ".join(spec.class_names[:_CLASSES_SHOWN])
     more = len(spec.class_names) - _CLASSES_SHOWN

@@ -53,7 +53,7 @@ _DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all 
 
 @dataclass(frozen=True)
 class DatasetName:
-    """What MLflow calls a dataset: a name and a digest that metrics refer to, and the role it plays in a run."""
+    """Name and digest by which metrics in MLflow refer to a dataset, and the role it plays in a run."""
 
     role: str
     name: str
@@ -234,7 +234,7 @@ def log_variants(store: Store, experiment: str, parent: str, release: Release) -
 
 @dataclass(frozen=True)
 class MetricContext:
-    """What metrics belong to.
+    """Step, time, model and dataset of metrics.
 
     Arguments:
         step: of a training or a series.
@@ -287,7 +287,7 @@ def log_inputs(client: Any, run_id: str, datasets: list[DatasetName]) -> None:
 
 
 def _described(data: DatasetName) -> dict[str, str]:
-    """Where a dataset is, what a row of it holds, and how large it is, as MLflow's schema has these."""
+    """Describe a dataset by MLflow's schema: where it is, what a row of it holds, and how large it is."""
     if data.facts is None:
         return {"source_type": "sha256", "source": json.dumps({"sha256": data.sha256})}
     columns = [{"name": name, "type": "string", "required": True} for name in ("image", "label")]

@@ -1,1 +1,1 @@
-"""What the commands print for people: progress, tables and lines."""
+"""Screen output of the commands: progress, tables and lines."""

@@ -1,4 +1,4 @@
-"""What `foveal ab` prints."""
+"""Screen output of `foveal ab`."""
 
 from __future__ import annotations
 

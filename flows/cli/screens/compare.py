@@ -1,4 +1,4 @@
-"""What `foveal compare` prints."""
+"""Screen output of `foveal compare`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _decision(found: Comparison) -> None:
 
 
 def _metrics(found: Comparison, titles: Sequence[str]) -> None:
-    """What compares first; then what does not, in groups, each under its reason."""
+    """Print the metrics that compare first, then the others in groups, each under its reason."""
     reasons = sorted({pair.incomparable for pair in found.metrics})
     for reason in reasons:
         what = f"not comparable: {reason}" if reason else "as each was released"
@@ -62,7 +62,7 @@ def _line(text: str, style: str | None = None) -> None:
 
 
 def serving(address: str) -> None:
-    """MLflow's UI is up for as long as somebody looks."""
+    """Print where MLflow's UI is served, and how to stop it."""
     _err.print(f"MLflow's UI is at {address}; Ctrl-C stops it", highlight=False, soft_wrap=True)
 
 

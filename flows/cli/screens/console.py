@@ -1,4 +1,4 @@
-"""Where commands write: consoles as wide as what is shown, characters that the terminal has, and none that steer it."""
+"""Consoles of the commands: as wide as what is shown, in characters that the terminal has, control codes escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `foveal deploy` prints."""
+"""Screen output of `foveal deploy`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _out = make_console()
 
 
 def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
-    """What takes the runs, or has to be started for it: a deployment alone runs nothing."""
+    """Return a line that names what takes the runs or has to be started for it: a deployment alone runs nothing."""
     if pool := config.work_pool:
         return f"runs take place where a worker is: prefect worker start --pool {pool.name}"
     named, claim = os.environ.get("PREFECT_API_URL", "").rstrip("/"), running_up(settings.root)

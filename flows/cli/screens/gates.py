@@ -1,4 +1,4 @@
-"""What `foveal gates` prints: a row for each gate, and the reasons."""
+"""Screen output of `foveal gates`: a row for each gate, and the reasons."""
 
 from __future__ import annotations
 

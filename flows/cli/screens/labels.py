@@ -1,4 +1,4 @@
-"""What the label commands print for people."""
+"""Screen output of the label commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def imported(done: LabelImport) -> None:
 
 
 def status(done: LabelStatus) -> None:
-    """How far labelling is."""
+    """Print how many images are queued, labelled and missing."""
     _line(f"{done.queued} images queued, {done.exported} handed out, {done.waiting} without a label")
     _line(f"{done.labelled} labelled, {done.empty} of them as empty, {done.fresh} since the last retraining")
     counts = ", ".join(f"{name}: {count}" for name, count in done.classes.items())

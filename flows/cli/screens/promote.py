@@ -1,4 +1,4 @@
-"""What the commands on the decision record print."""
+"""Screen output of the commands on the decision record."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def decisions(name: str, rows: Sequence[Decided]) -> None:
 
 
 def broken(name: str, lines: Sequence[str]) -> None:
-    """What is wrong with a record, on stderr."""
+    """Print the faults of a decision record on stderr."""
     for line in lines:
         _err.print(f"warning: {name}: {line} outside of Foveal", highlight=False, soft_wrap=True, markup=False)
 
 
 def period(name: str, moment: datetime, found: ChampionPeriod | None) -> None:
-    """Which version was in production at a moment."""
+    """Print which version was in production at a moment."""
     if found is None:
         _line(f"{decision_time(moment)} UTC: no version of {name} was in production")
         return

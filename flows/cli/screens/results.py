@@ -1,4 +1,4 @@
-"""What the command prints: progress bars while it works, tables at the end."""
+"""Screen output of flows and bundles: progress bars while a command works, tables at the end."""
 
 from __future__ import annotations
 
@@ -147,14 +147,14 @@ def variants(done: ReleaseSummary) -> None:
 
 
 def places(rows: Sequence[tuple[str, Any]]) -> None:
-    """Where everything is, each in one line that can be copied."""
+    """Print where everything is, each in one line that can be copied."""
     for name, value in rows:
         shown = short(value) if isinstance(value, Path) else str(value)
         _out.print(Text.assemble((f"{name:<16}", "dim"), shown), soft_wrap=True, highlight=False)
 
 
 def window(title: str, seen: Window) -> None:
-    """The drift policy's word on a batch."""
+    """Print the drift decision on a batch."""
     speed = f", {number(seen.images_per_s, 0 if seen.images_per_s >= 10 else 1)} images/s" if seen.images_per_s else ""
     line = Text.assemble(
         f"{title}: ",
@@ -216,7 +216,7 @@ def nightly(done: NightlySummary) -> None:
 
 
 def calibration(done: Calibration) -> None:
-    """What a calibration found: the alarm's errors of both kinds."""
+    """Print the result of a calibration: the error rates of both kinds of the drift alarm."""
     table = Table("images", "windows", "drawn", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
     for rate in (*done.false_alarms, *([done.nights] if done.nights else [])):
         shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
@@ -262,7 +262,7 @@ def run(done: InferenceRun) -> None:
 
 
 def verification(path: Path, found: Any) -> None:
-    """What `bundle verify` found."""
+    """Print the result of `bundle verify`."""
     for check in found.checks:
         _out.print(
             f"  {check.verdict.value}: {check.name} {check.reason}", highlight=False, soft_wrap=True, markup=False
@@ -272,6 +272,6 @@ def verification(path: Path, found: Any) -> None:
 
 
 def predictions(rows: Sequence[Any]) -> None:
-    """What `bundle run` predicted, one JSON line an image."""
+    """Print the predictions of `bundle run`, one JSON line an image."""
     for row in rows:
         _out.print_json(data=row, indent=None)

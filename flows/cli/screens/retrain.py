@@ -1,4 +1,4 @@
-"""What `foveal retrain` prints."""
+"""Screen output of `foveal retrain`."""
 
 from __future__ import annotations
 
