@@ -173,7 +173,7 @@ def drift_calibrate(
     config: Annotated[Path | None, typer.Option(help="A foveal.yaml: the model's drift settings in it hold.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure on your own reference how often the drift alarm cries wolf, and what it sees."""
+    """Measure on your own reference the false-alarm rate of the drift alarm, and what it sees."""
     from flows.tasks.calibrate import calibrate, drift_settings
 
     drift = drift_settings(config, name) if config else None
