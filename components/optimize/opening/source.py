@@ -74,12 +74,12 @@ class ModelOptions:
         """Statements about the model's meaning, completed by the preset."""
         size = self.image_size
         said = StatedMeaning(
-            task=self.task,
+            task=TaskType(self.task) if self.task else None,
             class_names=tuple(self.class_names) if self.class_names else None,
             input_size=(size, size) if isinstance(size, int) else size,
             fit=Fitting(self.fit) if isinstance(self.fit, Fit) else self.fit,
             normalisation=self.normalisation,
-            output=self.output,
+            output=Output(self.output) if self.output else None,
         )
         return _prepared(said, preset(self.preprocessing), self.preprocessing) if self.preprocessing else said
 
