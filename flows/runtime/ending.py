@@ -15,7 +15,8 @@ from typing import Any
 from components.daemons import call_within
 
 STOPPED = "stopped; finished steps are kept, the same command resumes"
-ORDERLY_S = 6.0  # for the orderly way; whatever still runs then, such as a read that hangs, is abandoned
+ORDERLY_S = 5.0  # for the orderly way; whatever still runs then, such as a read that hangs, is abandoned
+_CHILDREN_S = 4.0  # to end what the process started, on a machine that is busy
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _ORDINARY = (signal.SIG_DFL, signal.default_int_handler)
 
@@ -61,10 +62,10 @@ def _insist(reader: int) -> None:
     with suppress(Exception):
         call_within(
             ORDERLY_S, lambda: import_module("flows.runtime.server")
-        )  # what `_end_children` needs, while there is time
+        )  # for `_end_children`, while there is time
     time.sleep(max(0.0, deadline - time.monotonic()))
     with suppress(Exception):
-        call_within(2, _end_children)
+        call_within(_CHILDREN_S, _end_children)
     sys.stderr.write(f"error: {STOPPED}\n")
     sys.stderr.flush()
     os._exit(128 + number)

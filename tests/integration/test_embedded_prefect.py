@@ -101,6 +101,7 @@ def test_sigterm_ends_the_server_that_a_command_started(tmp_path):
     process.terminate()
     _, told = process.communicate(timeout=120)
     assert process.returncode == 143 and "stopped; finished steps are kept" in told, told
+    psutil.wait_procs([server], timeout=60)
     assert not server.is_running() and not note.exists()
 
 

@@ -29,7 +29,7 @@ OPEN = """
 import sys
 from model_registry import Registry
 registry = Registry(sys.argv[1], "s3://foveal/direct")
-print(len(registry.standings()))
+print(len(registry.model_summaries()))
 """
 PROMOTE = """
 import sys
