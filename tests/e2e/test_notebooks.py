@@ -116,7 +116,7 @@ def test_two_versions_are_compared_on_the_same_images(released_classifier, monke
     champion = registry.get("compared", CHAMPION).version  # whether the second one was promoted, its times decide
     other = 3 - champion
     golden = Gate("golden", 0.8, 0.8, (0.0, -0.01, 0.01), -0.02, 0.01, 50, Verdict.PASS, "not worse by the margin")
-    gates = GateReport(f"compared/{other}", f"compared/{champion}", (golden,))
+    gates = GateReport(f"compared/{champion}", f"compared/{other}", (golden,))
     registry.promote("compared", other, Rationale(trigger="drift", gates=gates))
     said = run(
         "compare_two_versions",
