@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from components.documents import read_json
 from components.errors import ConfigError, DatasetError, FovealError
 from components.files import replacing
 from components.images.bounded import read_bytes
+from components.plugins import plugin
 
 
 class LabelFormat(StrEnum):
@@ -62,8 +62,7 @@ class DatasetFormat(Protocol):
 
 def format_of(name: str) -> DatasetFormat:
     """Return the format of a name in `DATASET_FORMATS`."""
-    module, _, kind = DATASET_FORMATS[name].partition(":")
-    found: DatasetFormat = getattr(import_module(module), kind)()
+    found: DatasetFormat = plugin(DATASET_FORMATS, name, "a format of labels")()
     return found
 
 

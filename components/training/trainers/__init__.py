@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from components.errors import ModelError
+from components.plugins import plugin
 from components.training.trainers.trained import TrainedModel
 
 Progress = Callable[[int, int], None]
@@ -78,10 +77,7 @@ def trainer_of(task: str) -> type[Trainer]:
     Raises:
         ModelError: there is none.
     """
-    if task not in TRAINERS:
-        raise ModelError(f"a task that can be trained, one of {', '.join(TRAINERS)}", found=str(task))
-    module, _, kind = TRAINERS[task].partition(":")
-    found: type[Trainer] = getattr(import_module(module), kind)
+    found: type[Trainer] = plugin(TRAINERS, task, "a task that can be trained")
     return found
 
 

@@ -6,13 +6,12 @@ checks the raw output and decodes it into what its task takes.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from components.errors import ModelError
+from components.plugins import plugin
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +67,4 @@ def head_of(name: str) -> Any:
     Raises:
         ModelError: there is none.
     """
-    if name not in HEADS:
-        raise ModelError(f"an output head, one of {', '.join(sorted(HEADS))}", found=str(name))
-    module, _, kind = HEADS[name].partition(":")
-    return getattr(import_module(module), kind)()
+    return plugin(HEADS, name, "an output head")()

@@ -8,7 +8,6 @@ and compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from components.contracts import Fit, ImageFrame, Prediction, VisionSpec
 from components.errors import ModelError
+from components.plugins import plugin
 from components.vision.chance import HitsByChance
 from components.vision.heads import HEADS, head_of
 from components.vision.paired import Pair
@@ -138,10 +138,7 @@ def task_kind(name: str) -> type[VisionTask]:
     Raises:
         ModelError: there is no such task.
     """
-    if name not in TASKS:
-        raise ModelError(f"a task, one of {', '.join(TASKS)}", found=str(name))
-    module, _, kind = TASKS[name].partition(":")
-    found: type[VisionTask] = getattr(import_module(module), kind)
+    found: type[VisionTask] = plugin(TASKS, name, "a task")
     return found
 
 
