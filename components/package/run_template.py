@@ -86,12 +86,12 @@ class Finding(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether it holds; a NaN does not."""
+        """Tell whether it holds; a NaN does not."""
         return self.value <= self.limit
 
 
 class Rules(NamedTuple):
-    """What decides how far outputs and predictions may differ: the model's head, precision, threshold and batch."""
+    """Facts that set how far outputs and predictions may differ: the model's head, precision, threshold and batch."""
 
     head: str
     precision: str
@@ -158,7 +158,7 @@ def _with_pillow(picture: Any) -> Pixels:
 
 
 def _with_opencv(data: bytes) -> Pixels:
-    """What OpenCV decodes as it is stored, so that nothing depends on what a release of it does by itself."""
+    """Decode an image with OpenCV as it is stored, so that nothing depends on what a release of it does by itself."""
     if not _is_whole(data):
         raise ValueError("a damaged image")
     image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -188,7 +188,7 @@ def _hidden_grey(data: bytes, image: Pixels) -> npt.NDArray[np.bool_]:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Whether a JPEG has its end and a PNG its checksums, which OpenCV does not ask for."""
+    """Tell whether a JPEG has its end and a PNG its checksums, which OpenCV does not ask for."""
     if data.startswith(b"\xff\xd8"):
         return any(kind == b"\xda" and b"\xff\xd9" in body for kind, body in _jpeg_parts(data))
     if data.startswith(b"\x89PNG"):
@@ -367,7 +367,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config: dict[str, Any]) -> list[Item]:
-    """What one image shows, best first: detections with a box, or the five most probable classes.
+    """Decode what one image shows, best first: detections with a box, or the five most probable classes.
 
     Arguments:
         output: the first output of the model for this image, without the batch axis.
@@ -560,7 +560,7 @@ def _load(folder: Path, name: str) -> dict[str, Any]:
 
 
 def damaged_files(folder: Path, *, others: bool = True) -> list[str]:
-    """What is wrong with the bundle's files, one line each: changed, missing, or not listed in SHA256SUMS.
+    """List what is wrong with the bundle's files, one line each: changed, missing, or not listed in SHA256SUMS.
 
     Arguments:
         folder: of the bundle.
@@ -707,7 +707,7 @@ def check_golden(
 def _batch_difference(
     folder: Path, entries: list[dict[str, Any]], rules: Rules, infer: Callable[[Pixels], Arrays]
 ) -> float:
-    """How far the golden images, repeated to fill a batch, are in one call from what they gave one by one."""
+    """Measure how far the golden images, repeated to fill a batch, are in one call from what they gave one by one."""
     size = min(rules.batch, MAX_BATCH)
     if size <= 1:
         return 0.0
@@ -721,7 +721,7 @@ def _batch_difference(
 
 
 class _Difference(NamedTuple):
-    """How far one golden image is from what was recorded; `complaint` is empty while its predictions agree."""
+    """Measure how far one golden image is from what was recorded; `complaint` is empty while its predictions agree."""
 
     pixels: float
     outputs: float
@@ -768,7 +768,7 @@ def _relative_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any], head: 
 
 
 def _parts(output: npt.NDArray[np.float64], head: str) -> list[npt.NDArray[np.float64]]:
-    """What is compared as a whole: pixels would drown scores, and equal scores may come in any order."""
+    """Split outputs into parts to compare: pixels would drown scores, and equal scores may come in any order."""
     if head == "yolo":
         return [output[:, :4], output[:, 4:]]
     return [np.sort(output[:, :, 4])] if head == "yolo_end2end" else [output]
@@ -783,7 +783,7 @@ def _largest_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> floa
 def disagreement(
     expected: Sequence[Item], found: Sequence[Item], tolerance: dict[str, float], confidence: float
 ) -> str:
-    """How two lists of predictions of one image differ by more than the tolerance; empty when they do not.
+    """Describe how two lists of predictions of one image differ by more than the tolerance; empty when they do not.
 
     Every prediction must have one of the same class in the other list, with a confidence and (for detections) a box
     that are close. One whose confidence is within the tolerance of the threshold may be missing.
@@ -808,7 +808,7 @@ def disagreement(
 
 
 def _other_class(expected: Sequence[Item], found: Sequence[Item], tolerance: float) -> str:
-    """Whether the best class or its probability has changed; two classes as probable as each other may swap."""
+    """Tell whether the best class or its probability has changed; two classes as probable as each other may swap."""
     probabilities = {item["class_id"]: item["confidence"] for item in found}
     best = expected[0]
     now = probabilities.get(best["class_id"], 0.0)
