@@ -21,7 +21,7 @@ from benchmarks.hostile import write_hostile_folder
 from benchmarks.subject import scratch
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.monitoring import MonitoringStore
-from components.runs import IMAGES
+from components.runs.finished import IMAGES
 from flows.config.demo import MODEL
 from flows.tasks.predict import read_bundle
 

@@ -19,7 +19,7 @@ from components.images.sources import list_images
 from components.inference.batch.run import run_batch
 from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shards import work_root
-from components.runs import DETECTIONS, FILES, IMAGES
+from components.runs.finished import DETECTIONS, FILES, IMAGES
 from flows.tasks.predict import Served
 
 SHARD = 4  # images

@@ -25,7 +25,7 @@ from components.inference.batch.tables import detections_schema, images_schema
 from components.monitoring import assess, build_reference, write_report
 from components.monitoring.drift.tables import MAX_ROWS
 from components.monitoring.report.evidently_report import MAX_ROWS as EVIDENTLY_ROWS
-from components.runs import DETECTIONS, IMAGES
+from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import task_for
 
 MODEL = "digits/3"

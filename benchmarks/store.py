@@ -21,7 +21,7 @@ from components.images.object_store import ASIDE
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.inference.batch.tables import detections_schema, images_schema, write_table
 from components.monitoring import MonitoringStore
-from components.runs import DETECTIONS, IMAGES
+from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import task_for
 
 RUNS, SHARED = 1000, 0.2  # the share that both writers append

@@ -13,7 +13,7 @@ from components.contracts import dump, load
 from components.datasets.labels import Label, QueuedImage
 from components.files import sha256_json
 from components.images.object_store import Folder, checked_part, undamaged
-from components.runs_by_day import utc
+from components.runs.by_day import utc
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def latest_alarm(name: str) -> SavedWindow:
 
 
 def _read(folder: Path) -> SavedWindow:
-    from components.runs import load_run
+    from components.runs.finished import load_run
 
     report = json.loads((folder / "drift" / "report.json").read_text(encoding="utf-8"))
     at = datetime.fromisoformat(report["trend_point"]["at"])

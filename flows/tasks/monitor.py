@@ -16,7 +16,7 @@ from components.monitoring.alerts.health import Health
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.store.stored import EvaluatedWindow, TrendPoint
 from components.printing import counted
-from components.runs_by_day import TIME
+from components.runs.by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
 from flows.reporting.progress import note
 from flows.runtime.settings import Settings

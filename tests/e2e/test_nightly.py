@@ -22,8 +22,8 @@ import pytest
 from components.images.sources import list_images
 from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.store.stored import evaluated_windows
-from components.runs import load_run, write_run
-from components.runs_by_day import TIME
+from components.runs.by_day import TIME
+from components.runs.finished import load_run, write_run
 from flows.tasks.calibrate import calibrate
 from model_registry import sqlite_uri
 from tests.conftest import clean_environment

@@ -24,7 +24,7 @@ from components.files import flush_folder, make_folder, replacing, write_json
 from components.images.sources import ImageSource
 from components.inference.ab.split import Arm, assign_arm, position
 from components.inference.lock import exclusive
-from components.runs import load_run
+from components.runs.finished import load_run
 
 DESIGN, SCORES, BATCHES, NEXT, PLAN = "experiment.json", "scores.parquet", "batches", "next", "plan.json"
 

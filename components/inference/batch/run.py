@@ -24,7 +24,7 @@ from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, pl
 from components.inference.batch.spread import ShardJob
 from components.inference.batch.tables import table_schemas
 from components.inference.lock import exclusive
-from components.runs import check_replaceable, finished_run, write_run
+from components.runs.finished import check_replaceable, finished_run, write_run
 from components.vision import task_for
 
 LAYOUT = 2  # raise when the tables' columns or their meaning change: earlier results are then made anew

@@ -22,7 +22,7 @@ from components.inference.batch.shards import Shard, ShardRecord, WorkFolder
 from components.inference.batch.tables import Row, detection_rows, image_rows
 from components.inference.engine import Outcome, describe, predict_inputs
 from components.inference.prepare import Prepared, ahead, prepare
-from components.runs import DETECTIONS, IMAGES
+from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import VisionTask
 
 Progress = Callable[[int, int], None]

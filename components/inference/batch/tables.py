@@ -15,7 +15,7 @@ from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.inference.engine import Outcome, describe
 from components.inference.prepare import Prepared
 from components.inference.results import items_of
-from components.runs import DETECTIONS, IMAGES
+from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import VisionTask
 
 Row = dict[str, Any]

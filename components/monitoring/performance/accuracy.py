@@ -17,7 +17,7 @@ from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset
 from components.datasets.matching import find_matches
 from components.errors import ConfigError, DatasetError, IncompatibleError
-from components.runs_by_day import TIME
+from components.runs.by_day import TIME
 from components.vision import task_kind
 from components.vision.scores import Sampling, Score
 

@@ -22,7 +22,7 @@ from components.monitoring.store.windows import (
     read_rows,
     window_field,
 )
-from components.runs_by_day import DETECTIONS, IMAGES, Day, day_file, split_by_day, utc
+from components.runs.by_day import DETECTIONS, IMAGES, Day, day_file, split_by_day, utc
 
 ABANDONED = timedelta(days=1)  # a writer that has not touched its files for so long is dead
 _RETAINED = "_retained"  # no version is called so: a checked part starts with a letter or a digit

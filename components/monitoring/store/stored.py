@@ -17,7 +17,7 @@ from components.files import replacing, sha256_tree
 from components.monitoring.drift.history import PastWindow
 from components.monitoring.store.store import MonitoringStore
 from components.monitoring.store.windows import WINDOW, Range
-from components.runs import DETECTIONS, IMAGES, write_run
+from components.runs.finished import DETECTIONS, IMAGES, write_run
 
 KIND = "drift"  # of the records
 LATENCY = "latency_p95_increase"  # the check that keeps a slow window out of the accepted ones

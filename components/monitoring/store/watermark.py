@@ -14,7 +14,7 @@ from components.errors import ConfigError
 from components.files import sha256_json
 from components.images.object_store import Folder, checked_part, undamaged
 from components.images.sources import ImageSource, fingerprint
-from components.runs_by_day import utc
+from components.runs.by_day import utc
 
 _MARK_BYTES = 16  # at 10⁹ images two share a mark with a probability below 10⁻²⁰
 _ABOUT = b"foveal.window"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from components.runs_by_day import TIME, Day
+from components.runs.by_day import TIME, Day
 
 WINDOW = "window"  # the column that says which run a row came with
 

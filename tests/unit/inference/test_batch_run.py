@@ -20,7 +20,7 @@ from components.images.sources import ImageSource, list_images
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
 from components.inference import BatchSettings, run_batch
 from components.inference.lock import exclusive
-from components.runs import load_run
+from components.runs.finished import load_run
 from components.vision import task_for
 
 VOLATILE = ["decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "predicted_at"]

@@ -7,7 +7,7 @@ from components.contracts import FailedImage, Fit, Head, TaskType, VisionSpec
 from components.errors import DatasetError
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, work_root
 from components.inference.batch.tables import table_schemas
-from components.runs import DETECTIONS, IMAGES
+from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import task_for
 
 TASK = task_for(VisionSpec(TaskType.DETECT, ("thing",), (32, 32), Fit.LETTERBOX, Head.YOLO))

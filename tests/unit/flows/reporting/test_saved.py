@@ -10,7 +10,7 @@ import pytest
 
 from components.contracts import DriftDecision, DriftState, InferenceRun, dump
 from components.errors import ConfigError
-from components.runs import write_run
+from components.runs.finished import write_run
 from flows.reporting.saved import latest_alarm, latest_release, saved_windows
 
 

@@ -27,8 +27,8 @@ from components.monitoring.store.stored import (
     sound_rows,
     stored_run,
 )
-from components.runs import load_run
-from components.runs_by_day import TIME
+from components.runs.by_day import TIME
+from components.runs.finished import load_run
 
 MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -4,7 +4,7 @@ import pytest
 
 from components.contracts import FailedImage, InferenceRun
 from components.errors import DatasetError
-from components.runs import finished_run, load_run, write_run
+from components.runs.finished import finished_run, load_run, write_run
 
 
 @pytest.fixture
