@@ -150,7 +150,7 @@ def _row(arm: ArmFigures) -> tuple[str, ...]:
 def _labels(config: AbConfig, spec: VisionSpec) -> dict[str, Prediction]:
     if config.labels is None:
         return {}
-    labels = load_dataset(config.labels, config.labels_split, only_labelled=True)
+    labels = load_dataset(config.labels, config.labels_split, task=spec.task, only_labelled=True)
     note(labels.remarks, str(config.labels))
     return truths_for(labels, spec)
 
@@ -190,7 +190,7 @@ def _plainly(label: str) -> str:
 
 def _require_comparable(a: Served, b: Served) -> None:
     one, other = a.artifact.spec, b.artifact.spec
-    if one.task is not other.task or not same_classes(one.class_names, other.class_names):
+    if one.task != other.task or not same_classes(one.class_names, other.class_names):
         raise IncompatibleError(
             "two versions of one task with the same class names",
             found=f"{a.label}: {one.task}, {name_some(one.class_names)}; "

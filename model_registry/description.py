@@ -198,7 +198,7 @@ def release_params(release: Release) -> dict[str, str]:
         "target": target.name,
         "device": target.device,
         "threads": str(target.threads),
-        "task": spec.task.value,
+        "task": spec.task,
         "classes": str(len(spec.class_names)),
         "metric": release.report.metric,
     }
@@ -240,7 +240,7 @@ def version_tags(release: Release) -> dict[str, str]:
         "bundle_sha256": release.bundle.sha256,
         "target": release.report.target.name,
         "variant": release.chosen.variant,
-        "task": release.chosen.artifact.spec.task.value,
+        "task": release.chosen.artifact.spec.task,
     }
     if clash := sorted(tags.keys() & release.tags.keys()):
         raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", hint="rename them")

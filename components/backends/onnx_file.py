@@ -19,12 +19,10 @@ from components.backends.session import one_line
 from components.contracts import (
     Fit,
     Format,
-    Head,
     Interpolation,
     ModelArtifact,
     PassRecord,
     Precision,
-    TaskType,
     TensorSpec,
     VisionSpec,
     dump,
@@ -33,6 +31,8 @@ from components.contracts import (
 from components.errors import ModelError
 from components.files import replacing, sha256_file, sha256_json
 from components.regular import open_regular
+from components.vision import require_known
+from components.vision.heads import head_of
 
 INPUT = "images"
 SPEC_KEY = "foveal.spec"
@@ -40,14 +40,6 @@ HISTORY_KEY = "foveal.history"
 MAX_IR_VERSION = 64  # far above today's 13
 MAX_BYTES = 2**31  # of a protobuf; what is larger is read for nothing
 MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
-_TASK_OF = {
-    Head.YOLO: TaskType.DETECT,
-    Head.YOLO_END2END: TaskType.DETECT,
-    Head.LOGITS: TaskType.CLASSIFY,
-    Head.PROBABILITIES: TaskType.CLASSIFY,
-    Head.SIGMOID: TaskType.CLASSIFY,
-    Head.SIGMOID_LOGITS: TaskType.CLASSIFY,
-}
 _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
 
 
@@ -165,7 +157,7 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
     """The inverse of `describe_metadata`.
 
     Raises:
-        ModelError: an entry is missing or malformed.
+        ModelError: an entry is missing or malformed, or the task or the head is unknown.
     """
     if SPEC_KEY not in entries:
         raise ModelError(
@@ -178,6 +170,7 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
         history = load(tuple[PassRecord, ...], json.loads(entries.get(HISTORY_KEY, "[]")))
     except (ValueError, RecursionError) as error:  # pydantic's and json's errors are both ValueErrors
         raise ModelError(f"readable metadata {SPEC_KEY}", found=f"{name}: {one_line(error)}") from error
+    require_known(spec, name)
     return spec, history
 
 
@@ -187,7 +180,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
     Raises:
         ModelError: it does.
     """
-    if not spec.class_names or _TASK_OF[spec.head] is not spec.task:
+    if not spec.class_names or head_of(spec.head).task != spec.task:
         found = f"a {spec.head} head for {spec.task} with {len(spec.class_names)} classes"
         raise ModelError("a spec with class names and a head of its task", found=f"{found} in {name}")
     if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
@@ -201,7 +194,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
             hint="open it with open_model, which puts the pre-processing into the graph",
         )
     shape = outputs[0].shape if outputs else ()
-    if shape and not _fits(spec, shape):
+    if shape and not fits_shape(output_shape(spec), shape):
         raise ModelError(
             f"an output of a {spec.head} head with {len(spec.class_names)} classes",
             found=f"shape {shape} in {name}",
@@ -233,9 +226,8 @@ def _largest(spec: VisionSpec) -> tuple[int, int]:
     return (max(spec.input_size),) * 2 if isinstance(spec.resize, int) else spec.input_size
 
 
-def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:
-    """Tell whether an output shape, free axes aside, is that of the spec's head."""
-    wanted = output_shape(spec)
+def fits_shape(wanted: Sequence[int | str], shape: Sequence[int | str]) -> bool:
+    """Tell whether two shapes are the same, free axes aside."""
     return len(shape) == len(wanted) and all(
         isinstance(want, str) or isinstance(have, str) or want == have for want, have in zip(wanted, shape, strict=True)
     )
@@ -243,12 +235,8 @@ def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:
 
 def output_shape(spec: VisionSpec) -> tuple[int | str, ...]:
     """The shape of output 0 as the head defines it; strings are free axes."""
-    classes = len(spec.class_names)
-    shapes: dict[Head, tuple[int | str, ...]] = {
-        Head.YOLO: ("batch", 4 + classes, "anchors"),
-        Head.YOLO_END2END: ("batch", "detections", 6),
-    }
-    return shapes.get(spec.head, ("batch", classes))
+    shape: tuple[int | str, ...] = head_of(spec.head).shape(len(spec.class_names))
+    return shape
 
 
 def tensor_specs(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -12,7 +12,6 @@ from typing import BinaryIO
 from components.contracts import (
     ModelArtifact,
     Prediction,
-    TaskType,
     dump,
     load,
 )
@@ -23,9 +22,24 @@ HEADER = struct.Struct(">Q")  # length of the JSON that follows, in bytes
 
 @dataclass(frozen=True)
 class Open:
-    """Load a model and a few images, and warm up; answered by `Opened`."""
+    """Load a model and a few images, and warm up; answered by `Opened`.
+
+    Arguments:
+        artifact: the model.
+        task: the entry of its task in the parent's `TASKS`; the worker's own table may lack it.
+        head: the entry of its head in the parent's `HEADS`.
+        backend: what runs it.
+        device: of the backend.
+        threads: of the backend; 0 leaves them to it.
+        images: to be measured on.
+        batch: images in one call.
+        confidence: that detections must exceed.
+        iou: overlap above which NMS keeps one box.
+    """
 
     artifact: ModelArtifact
+    task: str
+    head: str
     backend: str
     device: str
     threads: int
@@ -70,7 +84,7 @@ class Predict:
 class Found:
     """A prediction as JSON carries it: rows of numbers."""
 
-    task: TaskType
+    task: str
     rows: tuple[tuple[float, ...], ...]
 
     @classmethod

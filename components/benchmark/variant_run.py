@@ -13,6 +13,8 @@ import numpy as np
 from components.benchmark.messages import Measure, Message, Open, Opened, Predict, Predicted, Timings
 from components.benchmark.worker_client import Worker, WorkerFailedError
 from components.contracts import LabelledImage, Prediction, Target, Variant
+from components.vision import TASKS
+from components.vision.heads import HEADS
 
 Answer = TypeVar("Answer")
 
@@ -85,10 +87,12 @@ def open_variants(
     """Load all at the same time: nothing is timed yet."""
     paths = _spread([image.path for image in images], TIMED_IMAGES)
     for trial in trials:
-        variant = trial.variant
+        variant, spec = trial.variant, trial.variant.artifact.spec
         trial.tell(
             Open(
                 variant.artifact,
+                TASKS[spec.task],
+                HEADS[spec.head],
                 variant.backend,
                 target.device,
                 target.threads,

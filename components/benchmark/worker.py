@@ -34,7 +34,8 @@ from components.benchmark.messages import (
 from components.contracts import Prediction
 from components.errors import FovealError
 from components.images.reading import read_image
-from components.vision import VisionTask, task_for
+from components.vision import TASKS, VisionTask, task_for
+from components.vision.heads import HEADS
 
 Image = npt.NDArray[np.uint8]
 
@@ -49,7 +50,9 @@ class Bench:
     def __init__(self, order: Open) -> None:
         if order.threads:
             cv2.setNumThreads(order.threads)
-        self._task: VisionTask = task_for(order.artifact.spec, confidence=order.confidence, iou=order.iou)
+        spec = order.artifact.spec
+        TASKS[spec.task], HEADS[spec.head] = order.task, order.head
+        self._task: VisionTask = task_for(spec, confidence=order.confidence, iou=order.iou)
         self._session: Session = get_backend(order.backend).open(
             order.artifact, device=order.device, threads=order.threads
         )

@@ -10,8 +10,6 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts.models import TaskType
-
 TOP_CLASSES = 5  # of a classification that are listed
 
 
@@ -55,7 +53,7 @@ def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
 class Prediction(Protocol):
     """Prediction of a model for one image, or its ground truth; each task has a class of its own."""
 
-    task: ClassVar[TaskType]
+    task: ClassVar[str]  # its name in `TASKS`
 
     @property
     def count(self) -> int:
@@ -111,7 +109,7 @@ class Detections:
     class_ids: npt.NDArray[np.int64]
     masks: npt.NDArray[np.bool_] | None = None
 
-    task: ClassVar[TaskType] = TaskType.DETECT
+    task: ClassVar[str] = "detect"
 
     def __post_init__(self) -> None:
         for name, dtype in (("xyxy", np.float32), ("scores", np.float32), ("class_ids", np.int64)):
@@ -205,7 +203,7 @@ class Classification:
 
     probs: npt.NDArray[np.float32]
 
-    task: ClassVar[TaskType] = TaskType.CLASSIFY
+    task: ClassVar[str] = "classify"
     count: ClassVar[int] = 1  # of what is named
 
     def __post_init__(self) -> None:

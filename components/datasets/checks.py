@@ -115,7 +115,7 @@ def check_labels(labels: Sequence[Label], about: LabelTask) -> Checked:
     """
     problem = next(filter(None, (_problem(label, about) for label in labels)), "")
     names = dict.fromkeys(label.class_name for label in labels)
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         if not problem and len(names) != 1:
             problem = f"{len(names)} classes where one is expected"
         return Checked(problem=problem) if problem else Checked(tuple(map(Label, names)))
@@ -128,7 +128,7 @@ def check_labels(labels: Sequence[Label], about: LabelTask) -> Checked:
 def _problem(label: Label, about: LabelTask) -> str:
     if label.class_name not in about.class_names:
         return f"the class {label.class_name!r}, which the model does not know"
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return ""
     return box_problem(label.box) if label.box else "a class without a box"
 

@@ -93,7 +93,7 @@ def _by_id(entries: Any, what: str) -> dict[Any, Any]:
 def _found(image: Any, annotations: Sequence[Any], names: Mapping[Any, Any], file: Path, about: LabelTask) -> Found:
     name = str(image["file_name"]).replace("\\", "/")
     copy = _copy_of(name, file)
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         labels = tuple(Label(str(names[one["category_id"]]["name"])) for one in annotations)
         return Found(name, labels, file=copy)
     try:

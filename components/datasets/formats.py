@@ -105,8 +105,8 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
 
 
 def _in_classes_of(image: QueuedImage, about: LabelTask) -> QueuedImage:
-    """Leave out what an earlier version saw of classes that the model has no more."""
-    return replace(image, prelabels=tuple(one for one in image.prelabels if one.class_name in about.class_names))
+    """Leave out what an earlier version saw of classes that the model has no more, and what is no label of its task."""
+    return replace(image, prelabels=tuple(filter(about.takes, image.prelabels)))
 
 
 def _place(image: QueuedImage, folder: Path, form: LabelFormat) -> str:
@@ -157,7 +157,7 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
 
 
 def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return read_classes(path)
     raise DatasetError(
         "labels as YOLO (data.yaml, classes.txt or obj.data), COCO or Label Studio export them",

@@ -61,7 +61,7 @@ def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, Any]:
 
 def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, Any]:
     common = {"id": f"prelabel-{number}", "from_name": "label", "to_name": "image", "score": label.confidence}
-    if not about.task.has_boxes or label.box is None:
+    if not about.has_boxes or label.box is None:
         return {**common, "type": "choices", "value": {"choices": [label.class_name]}}
     left, top, right, bottom = (100 * side for side in label.box)
     value = {"x": left, "y": top, "width": right - left, "height": bottom - top, "rotation": 0}
@@ -77,7 +77,7 @@ def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> 
 
 def _config(about: LabelTask) -> str:
     kind, extra, one = ("RectangleLabels", "", "Label")
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         kind, extra, one = "Choices", ' choice="single" showInLine="true"', "Choice"
     names = "".join(f"    <{one} value={quoteattr(name)}/>\n" for name in about.class_names)
     return (

@@ -85,7 +85,7 @@ def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder:
     Raises:
         ConfigError: a class name cannot be a folder.
     """
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return _write_classes(images, places, folder, about)
     ids = {name: k for k, name in enumerate(about.class_names)}
     (folder / "labels").mkdir(exist_ok=True)
@@ -170,7 +170,7 @@ class YoloFolder:
 
     @staticmethod
     def recognises(source: Any, about: LabelTask) -> bool:
-        return about.task.has_boxes and find_description(source) is not None
+        return about.has_boxes and find_description(source) is not None
 
     @staticmethod
     def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:

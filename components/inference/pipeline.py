@@ -28,6 +28,7 @@ from components.inference.metrics import Metrics
 from components.inference.results import PredictionResult
 from components.vision import VisionTask, task_for, task_kind
 from components.vision.combine import Combine
+from components.vision.heads import head_of
 
 Picture = npt.NDArray[np.uint8] | Path | str | bytes
 
@@ -255,7 +256,7 @@ def _check_members(members: Sequence[Member]) -> None:
         raise ConfigError("at least one model", found="none")
     first = members[0]
     for other in members[1:]:
-        if other.task.spec.task is not first.task.spec.task:
+        if other.task.spec.task != first.task.spec.task:
             raise IncompatibleError(
                 "models of one task type",
                 found=f"{first.name} to {first.task.spec.task} and {other.name} to {other.task.spec.task}",
@@ -266,7 +267,7 @@ def _check_members(members: Sequence[Member]) -> None:
                 found=f"others in {other.name}",
                 hint="combine models that were trained on the same classes",
             )
-        if other.task.spec.head.exclusive is not first.task.spec.head.exclusive:
+        if head_of(other.task.spec.head).exclusive != head_of(first.task.spec.head).exclusive:
             raise IncompatibleError(
                 "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of each class",
                 found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of {other.name}",

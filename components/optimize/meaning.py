@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.backends.onnx_file import require_fit
+from components.backends.onnx_file import fits_shape, require_fit
 from components.backends.session import one_line
-from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
+from components.contracts import Fit, Interpolation, Output, VisionSpec
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
 from components.vision import task_kind
+from components.vision.heads import HEADS, head_of
 
 Outputs = Sequence[npt.NDArray[Any]]
 Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
+Probe = Callable[[], list[npt.NDArray[Any]]]  # gives a network's first outputs for images that differ widely
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ UNIT = Normalisation()
 BYTES = Normalisation(std=(1 / 255, 1 / 255, 1 / 255))  # 0–255, for networks that scale their input themselves
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's, and most classifiers'
 INCEPTION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # −1 to 1
+
+
+Recognised = tuple[str, tuple[str, ...], Normalisation]  # a head, the class names, and what is usual for the task
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class StatedMeaning:
     """Statements about a model by its user or its file; None where nothing is said.
 
     Arguments:
-        task: detect or classify.
+        task: its name in `TASKS`.
         class_names: index is class id.
         input_size: (height, width) in pixels.
         fit: how images are brought to that size.
@@ -82,7 +88,7 @@ class StatedMeaning:
         output: what a classifier's numbers are.
     """
 
-    task: TaskType | None = None
+    task: str | None = None
     class_names: tuple[str, ...] | None = None
     input_size: tuple[int, int] | None = None
     fit: Fitting | None = None
@@ -98,7 +104,7 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
     Raises:
         ModelError: they contradict each other in what cannot be chosen.
     """
-    if user.task and file.task and user.task is not file.task:
+    if user.task and file.task and user.task != file.task:
         raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", hint="correct the task")
     if user.class_names and file.class_names and len(user.class_names) != len(file.class_names):
         raise ModelError(
@@ -167,6 +173,7 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
 
     Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; what a classifier's numbers
     are is seen as in `settle_output`; its input is normalised as ImageNet's and its images are cropped in the centre.
+    For any other task the shape of the output tells which of its heads it is.
 
     Raises:
         ModelError: something is missing, or the outputs are those of no head that Foveal reads.
@@ -174,16 +181,11 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     if stated.input_size is None:
         raise ModelError("an image size", found=f"none in {name}", hint="pass image_size")
     prediction = _first_output(network, stated.input_size, name)
-    if (stated.task or _task_of(prediction)).has_boxes:
-        head, names = _detector(prediction, stated.class_names, name)
-        if head is Head.YOLO:
-            _require_decoded(prediction, name)
-        task, fit, normalisation = TaskType.DETECT, stated.fit or Fitting(Fit.LETTERBOX), stated.normalisation or UNIT
-    else:
-        names = _classes_of(prediction, stated.class_names, name)
-        rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(*stated.input_size))])
-        head = settle_output(stated.output, rows, name).head
-        task, fit, normalisation = TaskType.CLASSIFY, stated.fit or Fitting(), stated.normalisation or IMAGENET
+    plain = partial(_plain_outputs, network, *stated.input_size)
+    task = stated.task or _task_of(prediction)
+    recognise = _RECOGNISERS.get(task, _by_shape)
+    head, names, usual = recognise(prediction, replace(stated, task=task), plain, name)
+    fit, normalisation = stated.fit or Fitting(task_kind(task).usual_fit), stated.normalisation or usual
     resize = fit.resize_for(stated.input_size)
     spec = VisionSpec(task, names, stated.input_size, fit.method, head, resize, fit.interpolation)
     require_fit(spec, name)
@@ -204,22 +206,55 @@ def _first_output(network: Network, input_size: tuple[int, int], name: str) -> n
         ) from error
 
 
-def _task_of(prediction: npt.NDArray[Any]) -> TaskType:
-    return TaskType.DETECT if prediction.ndim == 3 else TaskType.CLASSIFY
+def _task_of(prediction: npt.NDArray[Any]) -> str:
+    return "detect" if prediction.ndim == 3 else "classify"
 
 
-def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
+def _by_shape(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+    """Find the only head of a task whose outputs have the shape of this one.
+
+    Raises:
+        ModelError: the classes are not named, or the shape is that of no head of the task, or of several.
+    """
+    if not stated.class_names:
+        raise ModelError("class names", found=f"none in {name}", hint="pass the class names it was trained with")
+    of_task = {known: head_of(known) for known in HEADS if head_of(known).task == stated.task}
+    shapes = {known: head.shape(len(stated.class_names)) for known, head in of_task.items()}
+    fitting = [known for known, shape in shapes.items() if fits_shape(shape, prediction.shape)]
+    if len(fitting) != 1:
+        wanted = " or ".join(f"{shape} ({known})" for known, shape in shapes.items())
+        raise ModelError(f"an output to {stated.task}, {wanted}", found=f"{prediction.shape} from {name}")
+    return fitting[0], stated.class_names, UNIT
+
+
+def _recognise_detector(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+    head, names = _detector(prediction, stated.class_names, name)
+    if head == "yolo":
+        _require_decoded(prediction, name)
+    return head, names, UNIT
+
+
+def _recognise_classifier(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+    names = _classes_of(prediction, stated.class_names, name)
+    rows = np.concatenate([prediction, *plain()])
+    return settle_output(stated.output, rows, name).head, names, IMAGENET
+
+
+_RECOGNISERS = {"detect": _recognise_detector, "classify": _recognise_classifier}
+
+
+def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[str, tuple[str, ...]]:
     """Determine the detection head that gave this output, and the class names."""
     shape = prediction.shape
     _refuse_shares(prediction, len(names or ()), name)
     if len(shape) == 3 and names and shape[2] == 6:  # first: no input size gives 6 anchors, but k may be 4 + classes
         if len(names) == 2:  # as wide as a box with two scores
             _require_rows(prediction, len(names), name)
-        return Head.YOLO_END2END, names
+        return "yolo_end2end", names
     if len(shape) == 3 and names and shape[1] == 4 + len(names):
-        return Head.YOLO, names
+        return "yolo", names
     if len(shape) == 3 and not names and 4 < shape[1] < shape[2]:
-        return Head.YOLO, default_names(shape[1] - 4)
+        return "yolo", default_names(shape[1] - 4)
     raise ModelError(
         f"a detector's output, (n, 4 + {len(names) if names else 'classes'}, anchors) or (n, k, 6)",
         found=f"{shape} from {name}",
@@ -307,6 +342,11 @@ def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, nam
             hint=hint,
         )
     return names or default_names(classes)
+
+
+def _plain_outputs(network: Network, height: int, width: int) -> list[npt.NDArray[Any]]:
+    """Return a network's first outputs for images that differ widely."""
+    return [network(image)[0] for image in _plain_images(height, width)]
 
 
 def _plain_images(height: int, width: int) -> list[npt.NDArray[np.float32]]:

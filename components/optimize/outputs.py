@@ -99,7 +99,7 @@ def settle_output(said: Output | None, rows: npt.NDArray[Any], name: str) -> Out
         said = Output.SOFTMAX if whole else Output.LOGITS
         if within and not whole:
             raise _unclear(rows, name)
-    if classes == 1 and said.head.exclusive:
+    if classes == 1 and head_of(said.head).exclusive:
         raise ModelError(
             "one output a class",
             found=f"one number an image from {name}, of which a softmax is always 1",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from components.backends.onnx_file import INPUT, precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line
-from components.contracts import Head, ImageFrame, ModelArtifact, Precision, VisionSpec
+from components.contracts import ImageFrame, ModelArtifact, Precision, VisionSpec
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Outputs
@@ -167,7 +167,7 @@ def _require_equivalent(expected: Outputs, found: Outputs, spec: VisionSpec, nam
             raise
 
 
-def require_same(expected: Outputs, found: Outputs, head: Head, name: str, tolerance: float) -> None:
+def require_same(expected: Outputs, found: Outputs, head: str, name: str, tolerance: float) -> None:
     """Refuse outputs that are not the original's.
 
     Arguments:
@@ -190,7 +190,7 @@ def require_same(expected: Outputs, found: Outputs, head: Head, name: str, toler
         )
 
 
-def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: Head) -> float:
+def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: str) -> float:
     """Return the largest difference of two outputs, as their head counts it; NaN if any is."""
     return float(head_of(head).deviation(expected, found))
 

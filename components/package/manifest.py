@@ -19,9 +19,10 @@ from components.contracts import (
     Target,
     load,
 )
-from components.errors import BundleError
+from components.errors import BundleError, ModelError
 from components.files import sha256_file
 from components.regular import read_regular_text
+from components.vision import require_known
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -165,7 +166,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an unpacked bundle; its files are not checked, see `verify_bundle`.
 
     Raises:
-        BundleError: it is missing, malformed, or of another schema.
+        BundleError: it is missing, malformed, of another schema, or of a model with an unknown task or head.
     """
     path = folder / MANIFEST
     try:
@@ -179,6 +180,10 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = load(Manifest, values)
     except (ValueError, RecursionError) as error:
         raise BundleError("a bundle's manifest", found=f"{path}: {error}", hint="package it again") from error
+    try:
+        require_known(manifest.model.spec, str(path))
+    except ModelError as error:
+        raise BundleError(error.expected, found=error.found, hint=error.hint) from error
     if manifest.model.path != Path(MODEL):
         raise BundleError(f"the model as {MODEL}", found=f"{manifest.model.path} in {path}")
     return manifest

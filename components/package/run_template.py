@@ -17,6 +17,7 @@ import json
 import math
 import os
 import re
+import runpy
 import stat
 import sys
 import zipfile
@@ -43,6 +44,7 @@ Arrays = Sequence[npt.NDArray[Any]]
 Item = dict[str, Any]
 
 SUMS, MANIFEST, GOLDEN = "SHA256SUMS", "manifest.json", "golden/golden.json"
+DECODER = "decoder.py"  # of a head that this program does not decode itself
 CONFIGURED = {"model", "backend", "threads", "batch_size", "execution_providers", "confidence", "iou", "max_detections"}
 MAX_BATCH = 256  # images in one call, whatever a bundle says
 MAX_CANDIDATES = 30_000  # boxes that compete in one image
@@ -376,10 +378,9 @@ def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config:
         config: thresholds.
     """
     values = output.astype(np.float32)
-    names = spec["class_names"]
-    if spec["task"] == "classify":
+    names, find = spec["class_names"], DETECTORS.get(spec["head"])
+    if find is None:
         return _classes(values.astype(np.float64), names, spec["head"])
-    find = _yolo if spec["head"] == "yolo" else _end_to_end
     boxes, scores, classes = find(values, config)
     shift, scale = np.array([frame.left, frame.top] * 2), np.array([frame.scale_x, frame.scale_y] * 2)
     boxes = np.clip((boxes - shift) / scale, 0, np.array([frame.width, frame.height] * 2, np.float64))
@@ -422,6 +423,9 @@ def _end_to_end(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.N
     rows = values[(values[:, 4] > config["confidence"]) & np.isfinite(values).all(axis=1)]
     rows = rows[np.argsort(-rows[:, 4], kind="stable")[: config["max_detections"]]]
     return rows[:, :4].astype(np.float64), rows[:, 4], np.rint(rows[:, 5]).astype(np.int64)
+
+
+DETECTORS = {"yolo": _yolo, "yolo_end2end": _end_to_end}
 
 
 def _suppress(
@@ -520,6 +524,7 @@ class Bundle:
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedBundle(f"config.json, preprocessing.json or {MANIFEST}: {error!r}") from error
+        self._decode = _decoder_of(folder) if self.config.get("decoder") else decode
         self.infer, self.ran_by = open_model(folder, self.config, accelerate=accelerate)
 
     def prepare(self, path: Path) -> tuple[Pixels, Frame]:
@@ -532,7 +537,7 @@ class Bundle:
 
     def decode(self, outputs: Arrays, frame: Frame) -> list[Item]:
         """The predictions of a batch of one."""
-        return decode(outputs[0][0], frame, self.spec, self.config)
+        return self._decode(outputs[0][0], frame, self.spec, self.config)
 
     def predict(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
         """Predictions for each image, or why there are none."""
@@ -548,8 +553,14 @@ class Bundle:
             part = ready[start : start + step]
             rows = self.infer(np.stack([pixels for _, pixels, _ in part]))[0]
             for row, (k, _, frame) in zip(rows, part, strict=True):
-                results[k]["items"] = decode(row, frame, self.spec, self.config)
+                results[k]["items"] = self._decode(row, frame, self.spec, self.config)
         return results
+
+
+def _decoder_of(folder: Path) -> Callable[..., list[Item]]:
+    """Return `decode` of the head's own file, which takes the arguments of `decode` here; no bytecode is kept."""
+    found: Callable[..., list[Item]] = runpy.run_path(str(folder / DECODER))["decode"]
+    return found
 
 
 def _load(folder: Path, name: str) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list
     """The findings on the golden set, by the precision that the model's own graph shows."""
     precision = precision_of(read_onnx(folder / manifest.model.path))
     batch = manifest.benchmark.chosen.batch
-    rules = Rules(manifest.model.spec.head.value, precision.value, manifest.thresholds.confidence, batch)
+    rules = Rules(manifest.model.spec.head, precision.value, manifest.thresholds.confidence, batch)
     try:
         return reproduce(folder, session, _task(manifest), rules)
     except DamagedBundle as error:

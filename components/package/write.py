@@ -18,11 +18,12 @@ from components.package.archive import write_zip
 from components.package.golden import write_golden
 from components.package.manifest import MANIFEST, MODEL, RUNNER, SCHEMA, Benchmark, Manifest, Thresholds, list_files
 from components.package.readme import describe_bundle, list_requirements
-from components.package.run_template import SUMS
+from components.package.run_template import DECODER, SUMS
 from components.package.verify import verify_folder
 from components.targets.accelerators import execution_providers
 from components.vision import task_for
 from components.vision.fit import PADDING
+from components.vision.heads import head_of
 
 MAX_DETECTIONS = 300
 
@@ -154,6 +155,9 @@ def _write_configuration(folder: Path, manifest: Manifest) -> None:
         "colour": "BGR, 0-255",
         "in_the_model": "channel order, scaling and normalisation",
     }
+    if decoder := head_of(spec.head).decoder:
+        shutil.copyfile(decoder, folder / DECODER)
+        config["decoder"] = DECODER
     write_json(folder / "config.json", config)
     write_json(folder / "preprocessing.json", preprocessing)
     write_text(folder / "README.md", describe_bundle(manifest))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.contracts import (
     DatasetVersion,
-    Detections,
     LabelledImage,
-    TaskType,
     dump,
     load,
 )
@@ -26,6 +26,7 @@ from components.errors import IncompatibleError
 from components.files import is_whole, replacing, sha256_file, sha256_json, write_json
 from components.images.reading import image_size
 from components.training.selection import Chosen, Entry, Material, Role, Selection, choose
+from components.vision import task_kind
 
 _RECORD = "dataset.json"
 Splits = Mapping[str, Sequence[Entry]]
@@ -113,7 +114,7 @@ def compose_dataset(
     if not _is_whole(folder):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
-            writer = _YoloWriter if train.task.has_boxes else _FolderWriter
+            writer = _YoloWriter if task_kind(train.task).has_boxes else _FolderWriter
             place = writer(source, train, aside).write(written, golden)
             images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
             described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
@@ -125,9 +126,9 @@ def _in_order(dataset: LabelledDataset, class_names: Sequence[str] | None) -> La
     return in_classes_of(dataset, class_names) if class_names else dataset
 
 
-def _read(folder: Path, task: TaskType) -> DatasetVersion:
+def _read(folder: Path, task: str) -> DatasetVersion:
     found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    return replace(found, data=folder / "data.yaml" if task.has_boxes else folder)
+    return replace(found, data=folder / "data.yaml" if task_kind(task).has_boxes else folder)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -169,7 +170,7 @@ def _identity(train: LabelledDataset, golden: LabelledDataset, written: Splits) 
 
 def _in_classes_of(original: LabelledDataset, part: LabelledDataset) -> Iterable[LabelledImage]:
     """New images with the class ids of the original."""
-    if part.task is not original.task:
+    if part.task != original.task:
         raise IncompatibleError(
             f"new labels to {original.task} the model's classes, {', '.join(original.class_names)}",
             found=f"labels to {part.task} in {part.root}",
@@ -212,9 +213,9 @@ class _YoloWriter:
         label.parent.mkdir(parents=True, exist_ok=True)
         if copied and self._same_ids:
             shutil.copyfile(source, label)
-        elif isinstance(image.truth, Detections):
-            boxes = (image.truth.xyxy / (image_size(image.path) * 2)).tolist()
-            rows = zip(image.truth.class_ids.tolist(), boxes, strict=True)
+        else:
+            size = np.array(image_size(image.path) * 2)
+            rows = [(one.class_id, tuple((one.box / size).tolist())) for one in image.truth.named() if one.box]
             label.write_text(yolo_text(rows), encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from components import telemetry
 from components.contracts import Classification, Detections, Prediction
 from components.errors import DatasetError, IncompatibleError
 
-Kind = TypeVar("Kind", Detections, Classification)
+Kind = TypeVar("Kind", bound=Prediction)
 
 
 def only(kind: type[Kind], predictions: Sequence[Prediction]) -> list[Kind]:

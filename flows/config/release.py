@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
+from typing_extensions import TypeAliasType
 
 from components.benchmark.plan import BenchmarkSettings
-from components.contracts import Fit, Interpolation, Output, TaskType
+from components.contracts import Fit, Interpolation, Output
 from components.settings import Parameters, problems
+from components.vision.tasks import TASKS
 from flows.config.base import check_address, check_model_name
 
 MIN_SIDE, MAX_SIDE = 8, 8192  # pixels of a model's input
+
+
+class _NameOfTask:
+    """Refuses names that `TASKS` does not have, and offers in forms those that it has."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(_known_task, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        about = "Task of a model, which decides the kind of its predictions."
+        return {"description": about, "enum": list(TASKS), "title": "TaskType", "type": "string"}
+
+
+def _known_task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(f"Input should be {' or '.join(map(repr, TASKS))}")
+    return name
+
+
+TaskType = TypeAliasType("TaskType", Annotated[str, _NameOfTask()])  # the name in forms, which deployments keep
 
 
 class NormalisationInput(Parameters):

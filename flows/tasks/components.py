@@ -109,7 +109,9 @@ def check_baseline(
     from components.images.reading import read_image
     from components.optimize import framework_predictions
 
-    images = in_classes_of(load_dataset(validation.data, validation.name), source.spec.class_names).images
+    spec = source.spec
+    dataset = load_dataset(validation.data, validation.name, task=spec.task)
+    images = in_classes_of(dataset, spec.class_names).images
     mixed = [images[k] for k in np.random.default_rng(0).permutation(len(images))]
     limits = thresholds.model_dump()
 
@@ -183,7 +185,7 @@ def benchmark(
     report = run_benchmark(
         variants,
         target=target,
-        dataset=load_dataset(validation.data, validation.name),
+        dataset=load_dataset(validation.data, validation.name, task=variants[0].spec.task),
         settings=settings,
         progress=advance,
     )
@@ -277,7 +279,8 @@ def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...],
     from components.monitoring import build_reference as build
     from components.monitoring.alerts.health import label_reference
 
-    datasets = [load_dataset(split.data, split.name, objects=False) for split in held_out]
+    task = artifact.spec.task
+    datasets = [load_dataset(split.data, split.name, task=task, objects=False) for split in held_out]
     labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
     conditions = [split.name for split in held_out]
     return build(runs, working_folder() / "reference.parquet", conditions=conditions, labels=labels)

@@ -61,7 +61,8 @@ def gates(
         data: the images.
         settings: limits and effort.
     """
-    evaluation_set = _evaluation_set(data.golden, settings.slices)
+    task = challenger.variant.artifact.spec.task
+    evaluation_set = _evaluation_set(data.golden, task, settings.slices)
     queries = [image.path for image in tasks.evenly(evaluation_set.dataset.images, QUERIES)]
     report = run_gates(
         champion.variant if champion else None,
@@ -70,7 +71,7 @@ def gates(
             golden=evaluation_set,
             target=challenger.target,
             smoke=lambda: load_and_query(bundle, queries),
-            recent=_evaluation_set(data.recent, settings.slices) if data.recent else None,
+            recent=_evaluation_set(data.recent, task, settings.slices) if data.recent else None,
             golden_sha256_of_champion=data.golden_sha256_of_champion,
             require_improvement=data.require_improvement,
         ),
@@ -163,13 +164,13 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
     return {name: mask for name, mask in parts.items() if mask.any()}
 
 
-def _evaluation_set(split: Split, columns: Sequence[str]) -> EvaluationSet:
-    """A labelled split and its slices."""
+def _evaluation_set(split: Split, task: str, columns: Sequence[str]) -> EvaluationSet:
+    """A labelled split, read as a task's, and its slices."""
     from components.datasets.dataset import load_dataset
     from components.images.reading import read_image
     from components.images.statistics import image_statistics
 
-    dataset = load_dataset(split.data, split.name, objects=False)
+    dataset = load_dataset(split.data, split.name, task=task, objects=False)
     if not columns:
         return EvaluationSet(dataset)
     rows = []

@@ -264,7 +264,8 @@ def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozen
     if config.labels is None:
         return None
     try:
-        labels = load_dataset(config.labels, config.labels_split, objects=False, only_labelled=True)
+        task = model.spec.task
+        labels = load_dataset(config.labels, config.labels_split, task=task, objects=False, only_labelled=True)
     except DatasetError as error:
         if isinstance(of, InferenceRun):
             raise

@@ -39,7 +39,7 @@ def _summary(release: Release) -> str:
         "",
         f"**{chosen.variant}** for target **{text(report.target.name)}**.",
         "",
-        f"- Task: {spec.task.value}, {len(spec.class_names)} classes: {text(names)}"
+        f"- Task: {spec.task}, {len(spec.class_names)} classes: {text(names)}"
         + (f" and {more} more" if more > 0 else ""),
         f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
         " the rest of the pre-processing is part of the model",

@@ -105,7 +105,7 @@ def _about(release: Release) -> str:
     more = len(spec.class_names) - _CLASSES_SHOWN
     classes = text(shown) + (f" and {more} more" if more > 0 else "")
     return (
-        f"Task: {spec.task.value}, {len(spec.class_names)} classes: {classes}.\n\n"
+        f"Task: {spec.task}, {len(spec.class_names)} classes: {classes}.\n\n"
         f"Each version is one release of Foveal; alias `champion` is in production. Who decided that, when and on "
         f"which evidence is in the experiment `{release.name}{RECORD_SUFFIX}`, and in `foveal history {release.name}`."
     )

@@ -14,7 +14,6 @@ from components.contracts import (
     DriftDecision,
     DriftState,
     InferenceRun,
-    TaskType,
     Verdict,
     VisionSpec,
 )
@@ -162,7 +161,7 @@ def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyRe
     if labels is None or not labels.correct or _CONFIDENCE not in window.columns:
         return None
     reference = LabelledConfidence(np.array(labels.confidence, np.float64), np.array(labels.correct, np.bool_))
-    return estimate_accuracy(TaskType.CLASSIFY, reference, window.columns[_CONFIDENCE])
+    return estimate_accuracy("classify", reference, window.columns[_CONFIDENCE])
 
 
 def _anomalies(reference: DriftTable, window: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> Anomalies:

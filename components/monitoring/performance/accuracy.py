@@ -148,7 +148,7 @@ def truths_for(labels: LabelledDataset, spec: VisionSpec) -> dict[str, Predictio
     Raises:
         IncompatibleError: they are of another task, or of classes that the model does not know.
     """
-    if labels.task is not spec.task:
+    if labels.task != spec.task:
         raise IncompatibleError(f"labels to {spec.task}", found=f"labels to {labels.task} in {labels.root}")
     return {image.image_id: image.truth for image in in_classes_of(labels, spec.class_names).images}
 

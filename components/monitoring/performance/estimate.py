@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import (
-    TaskType,
     dump,
     load,
 )
@@ -50,9 +49,7 @@ class LabelledConfidence:
         _check(self.confidence)
 
 
-def estimate_accuracy(
-    task: TaskType, reference: LabelledConfidence, confidence: Floats, *, seed: int = 0
-) -> AccuracyReport:
+def estimate_accuracy(task: str, reference: LabelledConfidence, confidence: Floats, *, seed: int = 0) -> AccuracyReport:
     """Estimate a classifier's top-1 accuracy on unlabelled images from how sure it was of them.
 
     Isotonic regression on the reference says how often the model is right at each confidence (Zadrozny and Elkan,

@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from components.backends.onnx_file import INPUT
 from components.backends.onnxruntime import quiet_session
-from components.contracts import EMBEDDING, TaskType
+from components.contracts import EMBEDDING
 from components.optimize.graph.structure import EMBEDDING_PREFIX, decoding_nodes
 from components.optimize.graph.tidy import rename_values
+from components.vision import task_kind
 
 _UPSAMPLING = frozenset({"Resize", "Upsample", "ConvTranspose"})
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"})
 
 
-def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, batch: int | str = "batch") -> None:
+def add_embedding(model: Any, task: str, images: npt.NDArray[np.uint8], *, batch: int | str = "batch") -> None:
     """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, where its graph has a fitting tensor.
 
     It is the mean over height and width of a deep feature map that is computed anyway, see `embedding_source`, so it
@@ -28,7 +29,7 @@ def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, 
 
     Arguments:
         model: tidy, with pre-processing inside; changed in place.
-        task: what the model is for.
+        task: of the model, its name in `TASKS`.
         images: (n, height, width, 3) uint8, to see whether the tensor has one row an image; n ≥ 2 where the batch axis
             is free.
         batch: the name of the free batch axis, or 1.
@@ -54,7 +55,7 @@ def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, 
         model.CopyFrom(extended)
 
 
-def embedding_source(model: Any, task: TaskType) -> str | None:
+def embedding_source(model: Any, task: str) -> str | None:
     """The name of the value that describes an image best and is computed anyway; None if none is found.
 
     Detectors gather detail by enlarging the deepest feature map, so it is what the first upsampling reads. In a
@@ -64,12 +65,12 @@ def embedding_source(model: Any, task: TaskType) -> str | None:
 
     Arguments:
         model: a tidy `onnx.ModelProto` with its nodes in topological order.
-        task: what the model is for.
+        task: of the model, its name in `TASKS`.
     """
     live = _reached(model.graph.node, {INPUT})
     nodes = [node for node in model.graph.node if node.input and node.input[0] in live]
     ranks = _ranks(model)
-    if task.has_boxes:
+    if task_kind(task).finds_objects:
         deep = _reached(nodes, {output for node in nodes if node.op_type == "Conv" for output in node.output})
         sources = (node.input[0] for node in nodes if node.op_type in _UPSAMPLING)
         return next((name for name in sources if name in deep and ranks.get(name) == 4), None)

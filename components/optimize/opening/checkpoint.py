@@ -19,7 +19,7 @@ from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
 from components.backends.session import one_line
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
-from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
+from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TensorSpec
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
 from components.optimize.meaning import UNIT, Fitting, Normalisation, StatedMeaning, meaning_of
@@ -217,7 +217,7 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
             "a whole Foveal classifier", found=f"{name}: {one_line(error)}", hint="train it again"
         ) from error
     module.eval().requires_grad_(False)
-    stated = StatedMeaning(TaskType.CLASSIFY, names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
+    stated = StatedMeaning("classify", names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
     return TorchNetwork(module, stated)
 
 

@@ -19,7 +19,7 @@ from components.backends.onnx_file import (
     sha256_model,
     tensor_specs,
 )
-from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
+from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Fitting, Normalisation, StatedMeaning, agree, meaning_of
@@ -59,7 +59,7 @@ class ModelOptions:
         trust_pickle: your word that the file may execute code.
     """
 
-    task: TaskType | None = None
+    task: str | None = None
     class_names: Sequence[str] | None = None
     image_size: int | tuple[int, int] | None = None
     fit: Fit | Fitting | None = None
@@ -74,7 +74,7 @@ class ModelOptions:
         """Statements about the model's meaning, completed by the preset."""
         size = self.image_size
         said = StatedMeaning(
-            task=TaskType(self.task) if self.task else None,
+            task=self.task or None,
             class_names=tuple(self.class_names) if self.class_names else None,
             input_size=(size, size) if isinstance(size, int) else size,
             fit=Fitting(self.fit) if isinstance(self.fit, Fit) else self.fit,
@@ -199,7 +199,7 @@ def _own(artifact: ModelArtifact, user: StatedMeaning) -> ModelArtifact:
     if user.fit:
         resize = user.fit.resize_for(artifact.spec.input_size)
         said |= {"fit": user.fit.method, "resize": resize, "interpolation": user.fit.interpolation}
-    if user.output and user.output.head is not artifact.spec.head:
+    if user.output and user.output.head != artifact.spec.head:
         raise ModelError(
             f"the head {artifact.spec.head}, as {artifact.path.name} says itself",
             found=f"output {user.output}",

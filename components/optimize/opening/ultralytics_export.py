@@ -7,27 +7,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.backends.session import one_line
-from components.contracts import TaskType
 from components.errors import ModelError
 from components.optimize.meaning import UNIT, Fitting, StatedMeaning, detr_error
 from components.vision import task_kind
 
+TASKS = "detect", "classify"  # of Ultralytics' five, by its own names
 MAX_TEXT = 4_000_000  # characters; a thousand class names take a few ten thousand
 
 
-def supported_task(task: str, name: str) -> TaskType:
+def supported_task(task: str, name: str) -> str:
     """The task of an Ultralytics model.
 
     Raises:
         ModelError: Foveal does not support it.
     """
-    if task not in {known.value for known in TaskType}:
+    if task not in TASKS:
         raise ModelError(
-            f"an Ultralytics model for {' or '.join(TaskType)}",
+            f"an Ultralytics model for {' or '.join(TASKS)}",
             found=f"one for {task} in {name}",
             hint="use its detection or classification variant",
         )
-    return TaskType(task)
+    return task
 
 
 def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> StatedMeaning:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components import telemetry
-from components.contracts import Classification, Fit, Head, TaskType, VisionSpec
+from components.contracts import Classification, Fit, VisionSpec
 from components.datasets.classes import in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, UnavailableError
@@ -113,7 +113,7 @@ def train_classifier(
         about, network, names = _network(training, start_from, train.class_names)
         train, val = in_classes_of(train, names), in_classes_of(val, names)
         network.to(_device(training.device))
-        spec = VisionSpec(TaskType.CLASSIFY, train.class_names, (about["image_size"],) * 2, Fit.STRETCH, Head.LOGITS)
+        spec = VisionSpec("classify", train.class_names, (about["image_size"],) * 2, Fit.STRETCH, "logits")
         learned, judged = (_fitted(dataset, spec, Path(scratch)) for dataset in (train, val))
         with replacing(output) as aside:
             aside.mkdir()
@@ -138,14 +138,14 @@ def measure_classifier(network: Any, dataset: LabelledDataset, image_size: int, 
         image_size: side of the network's square input in pixels.
         batch: images per step.
     """
-    spec = VisionSpec(TaskType.CLASSIFY, dataset.class_names, (image_size, image_size), Fit.STRETCH, Head.LOGITS)
+    spec = VisionSpec("classify", dataset.class_names, (image_size, image_size), Fit.STRETCH, "logits")
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         found = _validate(network, _fitted(dataset, spec, Path(scratch)), batch)
     return {name: found[name] for name in ("top1", "top5")}
 
 
 def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
-    if dataset.task is not TaskType.CLASSIFY:
+    if dataset.task != "classify":
         raise DatasetError("an image folder split/class/*.jpg", found=f"a detection dataset: {dataset.root}")
     if len(dataset.class_names) < 2 or len(dataset.images) < 2:
         raise DatasetError(

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import yaml
 
 from components.backends.yolo import forget_places, import_ultralytics, load_yolo
-from components.contracts import TaskType
 from components.datasets.classes import same_classes
 from components.datasets.dataset import load_dataset
 from components.datasets.yolo_layout import read_description, split_images, split_places
@@ -137,7 +136,7 @@ def _require_detection(data: Path) -> None:
     if not data.is_file():
         raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", hint="check the path")
     for split in ("train", "val"):
-        if load_dataset(data, split).task is not TaskType.DETECT:
+        if load_dataset(data, split).task != "detect":
             raise DatasetError("labels for detection", found=f"an image folder for classification: {data}")
 
 

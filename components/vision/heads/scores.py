@@ -24,8 +24,12 @@ class _Scores:
         "itself), logits or sigmoid_logits (either of these before its softmax or sigmoid)"
     )
     ranked: ClassVar[bool] = False
+    decoder: ClassVar[None] = None
     expected: ClassVar[str]  # of the numbers, for errors
     exclusive: ClassVar[bool]  # an image is one class alone, so that its scores sum to 1
+
+    def shape(self, classes: int) -> tuple[int | str, ...]:
+        return ("batch", classes)
 
     def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> Floats:
         """Return it as float64; see `OutputHead`."""

@@ -22,6 +22,11 @@ class YoloEndToEnd:
     task: ClassVar[str] = "detect"
     remedy: ClassVar[str] = "export a YOLOv8, 10, 11 or 26 detector"
     ranked: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
+    decoder: ClassVar[None] = None
+
+    def shape(self, classes: int) -> tuple[int | str, ...]:
+        return ("batch", "detections", COLUMNS)
 
     def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
         """Return it as float32; see `OutputHead`."""

@@ -43,6 +43,7 @@ class VisionTask(Protocol):
     usual_fit: ClassVar[Fit]  # of models that do not say how images are fitted
     has_thresholds: ClassVar[bool]  # confidence and IoU
     finds_objects: ClassVar[bool]  # any number of things an image, none included
+    has_boxes: ClassVar[bool]  # labels are boxes, any number an image, rather than one class of the whole image
     why_no_estimate: ClassVar[str]  # of accuracy before labels come; empty where there is one
     stored_columns: ClassVar[tuple[str, ...]]  # of the table of images, from which predictions are restored
 
@@ -69,6 +70,14 @@ class VisionTask(Protocol):
         self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
     ) -> dict[str, npt.NDArray[Any]]:
         """Summarise each image in one value a column: float64 columns are quantities, int64 columns categories."""
+
+    @staticmethod
+    def from_labels(truth: Prediction) -> Prediction:
+        """Read ground truth as this task's.
+
+        Arguments:
+            truth: as datasets hold it: `Detections` where labels are boxes, else a one-hot `Classification`.
+        """
 
     @staticmethod
     def score_image(prediction: Any, truth: Any) -> float:
@@ -140,6 +149,25 @@ def task_kind(name: str) -> type[VisionTask]:
     """
     found: type[VisionTask] = plugin(TASKS, name, "a task")
     return found
+
+
+def require_known(spec: VisionSpec, name: str) -> None:
+    """Refuse a spec of a task or a head that is in no table.
+
+    Arguments:
+        spec: as it was read.
+        name: of the file that it was read from, for the error.
+
+    Raises:
+        ModelError: it is one.
+    """
+    for what, table, found in (("a task", TASKS, spec.task), ("an output head", HEADS, spec.head)):
+        if found not in table:
+            raise ModelError(
+                f"{what}, one of {', '.join(table)}",
+                found=f"{found} in {name}",
+                hint="add the plug-in that the model was made with to the table",
+            )
 
 
 def first(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any] | None:

@@ -46,6 +46,7 @@ class Classify:
     usual_fit: ClassVar[Fit] = Fit.CENTER_CROP
     has_thresholds: ClassVar[bool] = False
     finds_objects: ClassVar[bool] = False
+    has_boxes: ClassVar[bool] = False
     why_no_estimate: ClassVar[str] = ""
     stored_columns: ClassVar[tuple[str, ...]] = ("prediction_class", "prediction_confidence")
 
@@ -97,6 +98,11 @@ class Classify:
     def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
         """`top1` and `top5` accuracy; see `metrics.top_accuracy` for what it raises."""
         return metrics.top_accuracy(metrics.only(Classification, predictions), metrics.only(Classification, truths))
+
+    @staticmethod
+    def from_labels(truth: Prediction) -> Prediction:
+        """Return the truth of a dataset, which is this task's as it is."""
+        return truth
 
     @staticmethod
     def score_image(prediction: Classification, truth: Classification) -> float:

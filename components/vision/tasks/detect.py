@@ -41,7 +41,7 @@ class Detect:
     """Meaning of a detector's input and output.
 
     Arguments:
-        spec: of the model; its head is `Head.YOLO` or `Head.YOLO_END2END`.
+        spec: of the model; its head is `yolo` or `yolo_end2end`.
         confidence: detections must score more than this, 0–1.
         iou: of two boxes of a class that overlap by more than this the weaker one goes, 0–1; end-to-end heads
             have no duplicates to remove.
@@ -69,6 +69,7 @@ class Detect:
     usual_fit: ClassVar[Fit] = Fit.LETTERBOX
     has_thresholds: ClassVar[bool] = True
     finds_objects: ClassVar[bool] = True
+    has_boxes: ClassVar[bool] = True
     why_no_estimate: ClassVar[str] = "not evaluated: what a detector misses has no confidence; label images to know"
     stored_columns: ClassVar[tuple[str, ...]] = ()
 
@@ -90,8 +91,8 @@ class Detect:
         Boxes with a NaN or an infinity, and boxes without an area inside the image, are left out.
 
         Arguments:
-            outputs: what the model gave for the batch; the first is (n, 4 + classes, anchors) for `Head.YOLO`,
-                (n, m, 6) for `Head.YOLO_END2END`, of any float type.
+            outputs: what the model gave for the batch; the first is (n, 4 + classes, anchors) for `yolo`,
+                (n, m, 6) for `yolo_end2end`, of any float type.
             frames: of the n images.
 
         Raises:
@@ -139,6 +140,11 @@ class Detect:
             classes=len(self.spec.class_names),
             max_detections=self.max_detections,
         )
+
+    @staticmethod
+    def from_labels(truth: Prediction) -> Prediction:
+        """Return the truth of a dataset, which is this task's as it is."""
+        return truth
 
     @staticmethod
     def score_image(prediction: Detections, truth: Detections) -> float:

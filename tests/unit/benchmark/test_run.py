@@ -22,7 +22,6 @@ from components.contracts import (
     ModelArtifact,
     Precision,
     Target,
-    TaskType,
     Verdict,
     dump,
     load,
@@ -202,7 +201,7 @@ def test_last_words_of_a_worker_that_ends_are_in_the_error(tmp_path: Path) -> No
 def test_a_perfect_model_is_right_whatever_order_its_classes_are_in(pictures, make_classifier):
     """The example of docs/howto/models.md: class_names as the model has them, folders as they sort."""
     sorted_names = ("blue", "green", "red")
-    data = LabelledDataset(Path(), "val", TaskType.CLASSIFY, sorted_names, pictures.images, "hash")
+    data = LabelledDataset(Path(), "val", "classify", sorted_names, pictures.images, "hash")
     model = make_classifier("model", turned=True, class_names=("red", "blue", "green"))
     assert evaluate(model, "onnxruntime", data)["top1"] == 1
     short = BenchmarkSettings().model_copy(update={"rounds": 1, "calls": 1})

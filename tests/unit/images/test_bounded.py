@@ -18,7 +18,6 @@ import numpy as np
 import psutil
 import pytest
 
-from components.contracts import TaskType
 from components.daemons import DaemonPool, call_within
 from components.datasets.dataset import load_dataset
 from components.datasets.formats import read_labels
@@ -188,7 +187,7 @@ def sharing(folder: Path) -> Iterator[str]:
         (lambda path: read_config(path, ReleaseConfig), "release.yaml"),
         (lambda path: load_dataset(path, "val"), "data.yaml"),
         (lambda path: load_target(path), "tiny.toml"),
-        (lambda path: read_labels(path, LabelTask(TaskType.DETECT, ("a",))), "labels.json"),
+        (lambda path: read_labels(path, LabelTask("detect", ("a",))), "labels.json"),
         (lambda path: read_manifest(path.parent), "manifest.json"),
         (lambda path: open_model(path, workdir=path.parent / "work"), "model.onnx"),
         (lambda path: open_model(path, ModelOptions(trust_pickle=True), workdir=path.parent / "work"), "model.pt"),
