@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from components.backends.onnx_file import fits_shape
 from components.contracts import Classification, Detections, Fit, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
 from components.vision import task_for
+from components.vision.heads import head_of
 from components.vision.tasks.classify import Classify
 from components.vision.tasks.detect import Detect
 
@@ -165,6 +167,17 @@ def test_drift_columns_have_one_value_an_image_as_quantity_or_category(task):
     assert columns.keys() == task.drift_columns([], []).keys()
     dtypes = {name: column.dtype for name, column in columns.items()}
     assert dtypes == {name: column.dtype for name, column in task.drift_columns([], []).items()}
+
+
+def test_output_has_the_shape_that_its_head_states(task):
+    output, _, _ = predicted(task)
+    assert fits_shape(head_of(task.spec.head).shape(len(NAMES)), output.shape)
+
+
+def test_truth_of_labels_is_of_the_task_s_kind(task):
+    boxes = Detections([[1, 2, 3, 4]], [1], [0])
+    truth = task.from_labels(boxes if task.has_boxes else Classification(np.eye(len(NAMES))[0]))
+    assert isinstance(truth, task.prediction) and truth.labels == [0]
 
 
 def test_sound_outputs_are_told_from_unsound_ones(task):

@@ -83,6 +83,17 @@ def test_a_spec_that_contradicts_the_graph_is_never_written(changes, graph, spec
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [({"task": "segment"}, "a task, one of detect, classify"), ({"head": "detr"}, "an output head, one of yolo, ")],
+)
+def test_a_task_or_a_head_that_no_table_has_is_refused_with_those_that_are_known(changes, known, graph, spec, tmp_path):
+    write_spec(graph, replace(spec, **changes), ())
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=rf"{known}.*found {next(iter(changes.values()))} in model\.onnx"):
+        describe_onnx(tmp_path / "model.onnx")
+
+
 def test_weights_that_are_shorter_than_they_claim_are_refused(graph, spec, tmp_path):
     graph.graph.initializer[0].dims[0] = 10**12
     write_spec(graph, spec, ())

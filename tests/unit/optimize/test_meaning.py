@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from components.contracts import Fit
 from components.errors import ModelError
 from components.optimize.meaning import StatedMeaning, settle
+from components.vision import TASKS
+from components.vision.heads import HEADS
 
 
 def _settle(shape, values=None, **stated):
@@ -47,3 +50,22 @@ def test_a_network_that_fails_at_the_size_asks_for_another():
     with pytest.raises(ModelError, match="another image size") as caught:
         settle(StatedMeaning(input_size=(50, 50)), network, "m.onnx")
     assert "more" not in str(caught.value)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The toy task and head, a line in each table."""
+    monkeypatch.setitem(TASKS, "count", "tests.toy.plugins:CountThings")
+    monkeypatch.setitem(HEADS, "log_count", "tests.toy.plugins:LogCount")
+
+
+def test_head_of_another_task_is_seen_from_the_shape_of_its_output(toy):
+    spec = _settle((1, 1), task="count", class_names=("square",))
+    assert (spec.task, spec.head, spec.fit) == ("count", "log_count", Fit.STRETCH)
+
+
+def test_output_of_no_head_of_another_task_is_refused(toy):
+    with pytest.raises(ModelError, match=r"an output to count, .*log_count.*found \(1, 2\) from m\.onnx"):
+        _settle((1, 2), task="count", class_names=("square",))
+    with pytest.raises(ModelError, match="class names"):
+        _settle((1, 1), task="count")
