@@ -142,5 +142,5 @@ def predict(trials: Sequence[VariantRun], images: Sequence[LabelledImage], timeo
             trial.tell(request)
         for trial in trials:
             if answer := trial.hear(Predicted, timeout_s):
-                trial.predictions += [found.prediction() for found in answer.found]
+                trial.predictions += answer.predictions
         yield len(request.images)
