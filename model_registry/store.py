@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import re
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from filelock import FileLock
 
 from components import telemetry
 from components.errors import ConfigError, RegistryError, UnavailableError
@@ -96,7 +97,7 @@ def taking_turns(store: Store, what: str) -> Iterator[None]:
     if database is None:
         yield
         return
-    with _exclusive(database.with_name(f".{database.name}.{what}.lock")):
+    with FileLock(database.with_name(f".{database.name}.{what}.lock")):
         yield
 
 
@@ -216,20 +217,13 @@ def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
     _check_database(database)
     # MLflow migrates a fresh database unguarded: processes that open one together break each other.
     lock = database.with_name(f".{database.name}.lock")
-    with _exclusive(lock), _migrating, mlflow_errors(f"to use the database {database}"):
+    with FileLock(lock), _migrating, mlflow_errors(f"to use the database {database}"):
         require_in_place(database, root)
         if not database.exists():
             with replacing(database) as aside:
                 SqlAlchemyStore(sqlite_uri(aside), root).engine.dispose()
         SqlAlchemyStore(uri, root)
     return _connect(uri, root, remote=False)
-
-
-@contextmanager
-def _exclusive(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _check_database(database: Path) -> None:

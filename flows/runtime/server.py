@@ -9,7 +9,6 @@ the root, they use its server instead.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
@@ -22,6 +21,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from components import telemetry
 from components.errors import UnavailableError
@@ -166,14 +166,14 @@ def _found_or_started(settings: Settings) -> Iterator[_Api]:
 def _shared_server(home: Path) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     note = home / "users" / str(os.getpid())
-    with _locked(home):
+    with FileLock(home / "server.lock"):
         url = _running(home) or _start(home)
         note.parent.mkdir(exist_ok=True)
         note.touch()
     try:
         yield url
     finally:
-        with _locked(home):
+        with FileLock(home / "server.lock"):
             note.unlink(missing_ok=True)
             if not users(home):
                 stop_server(home)
@@ -197,13 +197,6 @@ def _flush() -> None:
     with ThreadPoolExecutor(1) as elsewhere:  # where an event loop runs, as in a notebook, nobody would await it
         for worker in (APILogWorker, EventsWorker):
             elsewhere.submit(worker.drain_all, timeout=10, at_exit=False).result()
-
-
-@contextlib.contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    with (home / "server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _running(home: Path) -> str | None:
