@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.contracts import ModelArtifact, Prediction
+from components.contracts import Prediction, Variant
 
 
 @dataclass(frozen=True)
 class Open:
     """Load a model and a few images, and warm up; answered by `Opened`."""
 
-    artifact: ModelArtifact
-    backend: str
+    variant: Variant
     device: str
     threads: int
     images: tuple[Path, ...]
     batch: int
-    confidence: float = 0.25
-    iou: float = 0.7
 
 
 @dataclass(frozen=True)

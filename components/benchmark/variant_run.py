@@ -85,19 +85,7 @@ def open_variants(
     """Load all at the same time: nothing is timed yet."""
     paths = _spread([image.path for image in images], TIMED_IMAGES)
     for trial in trials:
-        variant = trial.variant
-        trial.tell(
-            Open(
-                variant.artifact,
-                variant.backend,
-                target.device,
-                target.threads,
-                paths,
-                trial.batch,
-                variant.confidence,
-                variant.iou,
-            )
-        )
+        trial.tell(Open(trial.variant, target.device, target.threads, paths, trial.batch))
     for done, trial in enumerate(trials, start=1):
         trial.hear(Opened, timeout_s)
         advance("opening variants", done, len(trials))

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.backends import Session, get_backend
+from components.backends import get_backend
 from components.benchmark.messages import Failed, Measure, Message, Open, Opened, Predict, Predicted, Timings
 from components.contracts import Prediction
 from components.errors import FovealError
@@ -37,10 +37,9 @@ class Bench:
     def __init__(self, order: Open) -> None:
         if order.threads:
             cv2.setNumThreads(order.threads)
-        self._task: VisionTask = task_for(order.artifact.spec, confidence=order.confidence, iou=order.iou)
-        self._session: Session = get_backend(order.backend).open(
-            order.artifact, device=order.device, threads=order.threads
-        )
+        variant, artifact = order.variant, order.variant.artifact
+        self._task = task_for(artifact.spec, confidence=variant.confidence, iou=variant.iou)
+        self._session = get_backend(variant.backend).open(artifact, device=order.device, threads=order.threads)
         self._images = _load_some(order.images)
         self._batch = [self._images[k % len(self._images)] for k in range(order.batch)]
         self._next = 0
