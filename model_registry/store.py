@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
@@ -22,6 +22,9 @@ from components.errors import ConfigError, RegistryError, UnavailableError
 from components.files import replacing
 from model_registry.failures import hint_of, mlflow_errors
 from model_registry.relocation import require_in_place
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
@@ -37,6 +40,8 @@ _PATIENCE = {  # a server that is gone is waited for about half a minute; MLflow
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+P = ParamSpec("P")
+T = TypeVar("T")
 _USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _TRIES = 20
 _migrating = threading.Lock()  # Alembic, by which MLflow makes tables, keeps what it works on in globals of the process
@@ -50,19 +55,19 @@ class Store:
     """An open store.
 
     Arguments:
-        client: `mlflow.MlflowClient`, bound to this store for tracking and registry alike.
+        client: bound to this store for tracking and registry alike.
         tracking_uri: as MLflow reads it; a SQLite path in it is absolute.
         artifact_root: URI below which artifacts are written; None leaves it to the server.
         remote: an MLflow server answers, rather than a database that this process opens.
     """
 
-    client: Any
+    client: MlflowClient
     tracking_uri: str
     artifact_root: str | None
     remote: bool
 
 
-def contended(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def contended(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Make a call of MLflow's that writes a row, again if another process has just written one of the same key.
 
     MLflow looks whether a row is there and then inserts it, so that of two at once one is refused by the database.

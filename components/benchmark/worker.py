@@ -1,8 +1,8 @@
 """The process that measures one variant: `python -m components.benchmark.worker DESCRIPTOR`.
 
 One process runs one model file on one backend and nothing else, so that its memory is its own and no
-other variant's threads, caches or allocator disturb it. It is spoken to over the connection with that
-file descriptor, and ends when this is closed.
+other variant's threads, caches or allocator disturb it. It is spoken to over the connection with
+that file descriptor, and ends when this is closed.
 """
 
 from __future__ import annotations

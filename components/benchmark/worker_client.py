@@ -33,7 +33,7 @@ class Worker:
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                # -P keeps the working directory off the path: a folder there may be called components, too.
+                # -P keeps the working directory off the path: it may hold another `components`.
                 [sys.executable, "-P", "-m", "components.benchmark.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,

@@ -1,9 +1,10 @@
-"""Prefect's runner, looking for runs when it is told to; the one file that uses what is private in Prefect.
+"""Prefect's runner, which looks for runs when told to: the one file with what is private in it.
 
-Its own loop ends for good after three failed looks at the server, and takes the running flows with it, where `serving`
-waits and is started again when it hangs. Prefect's public worker ends likewise, after more of them, and runs whatever
-deployment is in its pool, also one that was changed by others. A test on a real server fails when these attributes
-change (tests/integration/test_deploying.py).
+Its own loop ends for good after three failed looks at the server, and takes the running flows with
+it, where `serving` waits and is started again when it hangs. Prefect's public worker ends likewise,
+after twelve, and runs whatever deployment is in its pool, also one that others have changed
+(docs/decisions/0030). A test on a real server fails when these attributes change
+(tests/integration/test_deploying.py).
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from flows.config.deployments import WorkPoolInput
 def ensure_pool(client: SyncPrefectClient, wanted: WorkPoolInput) -> None:
     """Make the work pool unless it is there; one that is there stays as it is.
 
-    Its job template is that of the worker, if this type is installed here; else the first worker brings it. Prefect
-    would ask a registry in the internet for others, which `docs/decisions/0003` rules out.
+    Its job template is that of the worker, if this type is installed here; else the first worker
+    brings it. Prefect would ask a registry in the internet for others, which `docs/decisions/0003`
+    rules out.
 
     Raises:
         ConfigError: it is there with another type.
