@@ -74,7 +74,16 @@ def checkout(commit: str, folder: Path) -> bool:
     archive = _git(git, "archive", "--format=tar", commit, *packages)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
-    formatter = [sys.executable, "-m", "ruff", "format", "--quiet", "--config", ROOT / "pyproject.toml", folder]
+    formatter = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--quiet",
+        "--config",
+        str(ROOT / "pyproject.toml"),
+        str(folder),
+    ]
     subprocess.run(formatter, check=True)  # noqa: S603 - lines are counted at one line length
     return True
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from components.backends import sha256_model
 from components.contracts import BenchmarkReport, Bundle, Measurement, dump
@@ -70,7 +69,7 @@ class Release:
     reference: Path | None = None
     source: Path | None = None
     dataset_hashes: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     data_facts: Mapping[str, DataFacts] = field(default_factory=dict)
@@ -217,7 +216,7 @@ def validation_role(params: Mapping[str, str], roles: Iterable[str]) -> str:
     return next((role for role in named if role in known), "")
 
 
-def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(parameters: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Nested parameters as dotted names, e.g. ``{"a": {"b": 1}}`` → ``{"a.b": "1"}``."""
     flat: dict[str, str] = {}
     for key, value in parameters.items():

@@ -84,8 +84,8 @@ class Prediction(Protocol):
     def named(self) -> list[Named]:
         """Every object in its own order, or the most probable classes, the most probable first."""
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        """Rows of numbers, of which the class makes an equal prediction with `from_rows`."""
+    def without_masks(self) -> Prediction:
+        """Leave out masks, which are large and which no metric reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,16 +176,9 @@ class Detections:
         rows = zip(self.class_ids.tolist(), self.scores.tolist(), self.xyxy.tolist(), masks, strict=True)
         return [Named(k, score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows]
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        """Rows of x0, y0, x1, y1, score, class id; masks are left out."""
-        return tuple(map(tuple, np.column_stack([self.xyxy, self.scores, self.class_ids]).tolist()))
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Detections:
-        """Restore what `to_rows` gave, to the last bit."""
-        table = np.array(rows, np.float64).reshape(-1, 6)
-        scored = table[:, :5].astype(np.float32)
-        return cls(scored[:, :4], scored[:, 4], table[:, 5].astype(np.int64))
+    def without_masks(self) -> Detections:
+        """Leave out the masks; see `Prediction.without_masks`."""
+        return Detections(self.xyxy, self.scores, self.class_ids)
 
     @classmethod
     def empty(cls) -> Detections:
@@ -252,14 +245,9 @@ class Classification:
         best = np.argsort(-self.probs, kind="stable")[:TOP_CLASSES]
         return [Named(int(k), float(self.probs[k])) for k in best]
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        """One row of probabilities."""
-        return (tuple(self.probs.tolist()),)
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Classification:
-        """Restore what `to_rows` gave, to the last bit."""
-        return cls(np.array(rows[0], np.float32))
+    def without_masks(self) -> Classification:
+        """Return itself: there are none."""
+        return self
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,12 @@ except ImportError:
     Image = ImageOps = None  # type: ignore[assignment]
 
 Pixels = npt.NDArray[np.uint8]
-Arrays = Sequence[npt.NDArray[Any]]
-Item = dict[str, Any]
+Array = npt.NDArray[Any]
+Arrays = Sequence[Array]
+Json = dict[str, Any]  # an object of a file, as it was found there
+Item = Json  # class_id, class_name, confidence and, of detections, box
+Infer = Callable[[Pixels], Arrays]
+Predict = Callable[[Path], tuple[Pixels, list[Item]]]
 
 SUMS, MANIFEST, GOLDEN = "SHA256SUMS", "manifest.json", "golden/golden.json"
 DECODER = "decoder.py"  # of a head that this program does not decode itself
@@ -147,7 +151,7 @@ def read_image(path: Path) -> Pixels:
         return _upright(_with_pillow(picture), turned)
 
 
-def _with_pillow(picture: Any) -> Pixels:
+def _with_pillow(picture: Image.Image) -> Pixels:
     if picture.mode in ("I", "F"):
         raise ValueError("32 bits a channel")
     if picture.mode.startswith("I;16"):
@@ -163,7 +167,7 @@ def _with_opencv(data: bytes) -> Pixels:
     """Decode an image with OpenCV as it is stored, so that nothing depends on what a release of it does by itself."""
     if not _is_whole(data):
         raise ValueError("a damaged image")
-    image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("not an image")
     wide = image.dtype == np.uint16
@@ -244,9 +248,9 @@ def _png_parts(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 def _orientation(exif: bytes) -> int:
     """The orientation that EXIF tells, 1 (upright) to 8."""
     exif = exif[6:] if exif[:6] == b"Exif\0\0" else exif
-    order: Any = {b"II": "little", b"MM": "big"}.get(exif[:2])
-    if order is None:
+    if exif[:2] not in (b"II", b"MM"):
         return 1
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
     start = int.from_bytes(exif[4:8], order)
     for k in range(int.from_bytes(exif[start : start + 2], order)):
         entry = exif[start + 2 + 12 * k : start + 14 + 12 * k]
@@ -266,7 +270,7 @@ def _upright(image: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(image)
 
 
-def fit_image(image: Pixels, spec: dict[str, Any], padding: int) -> tuple[Pixels, Frame]:
+def fit_image(image: Pixels, spec: Json, padding: int) -> tuple[Pixels, Frame]:
     """Bring an image to the model's input size: letterbox, stretch or center_crop.
 
     Arguments:
@@ -293,7 +297,7 @@ def fit_image(image: Pixels, spec: dict[str, Any], padding: int) -> tuple[Pixels
     return _antialiased(image, kept, spec), Frame(columns, rows, scale_x, scale_y, -x, -y)
 
 
-def _scaled(rows: int, columns: int, spec: dict[str, Any]) -> tuple[int, int]:
+def _scaled(rows: int, columns: int, spec: Json) -> tuple[int, int]:
     """The height and width that an image is scaled to before its centre is cropped."""
     resize = spec.get("resize")  # the shorter side, height and width, or nothing: what just covers the input
     if resize and not isinstance(resize, int):
@@ -312,11 +316,11 @@ def _bilinear(image: Pixels, width: int, height: int) -> Pixels:
     if cv2 is not None:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     coefficients = (columns / width, 0, 0, 0, rows / height, 0)
-    turned: Any = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, coefficients, 2)
+    turned = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, coefficients, 2)
     return np.asarray(turned, np.uint8)
 
 
-def _antialiased(image: Pixels, box: tuple[float, float, float, float], spec: dict[str, Any]) -> Pixels:
+def _antialiased(image: Pixels, box: tuple[float, float, float, float], spec: Json) -> Pixels:
     """The region `box` at the model's input size, with antialiasing, as classifiers are trained with.
 
     Across first, then down: releases of Pillow differ in the order where one call does both. Without Pillow its
@@ -368,7 +372,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 # From outputs to predictions
 
 
-def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config: dict[str, Any]) -> list[Item]:
+def decode(output: Array, frame: Frame, spec: Json, config: Json) -> list[Item]:
     """Decode what one image shows, best first: detections with a box, or the five most probable classes.
 
     Arguments:
@@ -405,7 +409,7 @@ def _classes(values: npt.NDArray[np.float64], names: Sequence[str], head: str) -
     return [{"class_id": int(k), "class_name": names[k], "confidence": float(probabilities[k])} for k in best]
 
 
-def _yolo(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray[Any], ...]:
+def _yolo(values: Array, config: Json) -> tuple[Array, ...]:
     """Decode (4 + classes, anchors): centre, size and class scores."""
     rows = values.T[values[4:].max(axis=0) > config["confidence"]]
     rows = rows[np.isfinite(rows).all(axis=1)]
@@ -418,7 +422,7 @@ def _yolo(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray
     return boxes[kept], scores[kept], classes[kept]
 
 
-def _end_to_end(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray[Any], ...]:
+def _end_to_end(values: Array, config: Json) -> tuple[Array, ...]:
     """Decode (detections, 6): corners, score and class, duplicates already removed."""
     rows = values[(values[:, 4] > config["confidence"]) & np.isfinite(values).all(axis=1)]
     rows = rows[np.argsort(-rows[:, 4], kind="stable")[: config["max_detections"]]]
@@ -428,9 +432,7 @@ def _end_to_end(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.N
 DETECTORS = {"yolo": _yolo, "yolo_end2end": _end_to_end}
 
 
-def _suppress(
-    boxes: npt.NDArray[Any], scores: npt.NDArray[Any], classes: npt.NDArray[Any], iou: float, limit: int
-) -> list[int]:
+def _suppress(boxes: Array, scores: Array, classes: Array, iou: float, limit: int) -> list[int]:
     """Greedy non-maximum suppression per class: indices of the kept boxes, best first."""
     order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     if not len(order):
@@ -451,7 +453,7 @@ def _suppress(
 # Running the model
 
 
-def open_model(folder: Path, config: dict[str, Any], *, accelerate: bool) -> tuple[Callable[[Pixels], Arrays], str]:
+def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, str]:
     """The model as a function of a batch, and what runs it.
 
     The backend of config.json is taken if it is installed, else onnxruntime, which every bundle runs on.
@@ -539,9 +541,14 @@ class Bundle:
         """The predictions of a batch of one."""
         return self._decode(outputs[0][0], frame, self.spec, self.config)
 
-    def predict(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    def predict_one(self, path: Path) -> tuple[Pixels, list[Item]]:
+        """The model's input and predictions of an image file."""
+        fitted, frame = self.prepare(path)
+        return fitted, self.decode(self.infer(fitted[None]), frame)
+
+    def predict(self, paths: Sequence[Path]) -> list[Json]:
         """Predictions for each image, or why there are none."""
-        results: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
+        results: list[Json] = [{"image": str(path)} for path in paths]
         ready: list[tuple[int, Pixels, Frame]] = []
         for k, path in enumerate(paths):
             try:
@@ -563,7 +570,7 @@ def _decoder_of(folder: Path) -> Callable[..., list[Item]]:
     return found
 
 
-def _load(folder: Path, name: str) -> dict[str, Any]:
+def _load(folder: Path, name: str) -> Json:
     return dict(json.loads(_read(folder / name, MAX_TEXT).decode("utf-8")))
 
 
@@ -614,7 +621,7 @@ def _changed(path: Path, expected: str) -> str:
     return "" if digest.hexdigest() == expected else "its content has changed"
 
 
-def read_golden(folder: Path) -> list[dict[str, Any]]:
+def read_golden(folder: Path) -> list[Json]:
     """The entries of the golden set: each an image, what was recorded of it, and what the model found.
 
     Raises:
@@ -637,14 +644,14 @@ def read_golden(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _is_item(item: dict[str, Any]) -> bool:
+def _is_item(item: Json) -> bool:
     box = item.get("box", [0.0] * 4)
     numbers = [item["class_id"], item["confidence"], *box]
     plain = all(isinstance(value, int | float) and math.isfinite(value) for value in numbers)
     return plain and len(box) == 4 and isinstance(item["class_name"], str)
 
 
-def _read_arrays(folder: Path, entry: dict[str, Any]) -> tuple[Pixels, list[npt.NDArray[Any]]]:
+def _read_arrays(folder: Path, entry: Json) -> tuple[Pixels, list[Array]]:
     """The recorded input (height, width, 3) and the outputs of a batch of one; none for an image of a rule.
 
     Raises:
@@ -669,13 +676,7 @@ def _read_arrays(folder: Path, entry: dict[str, Any]) -> tuple[Pixels, list[npt.
     return recorded, outputs
 
 
-def check_golden(
-    folder: Path,
-    rules: Rules,
-    prepare: Callable[[Path], tuple[Pixels, Any]],
-    infer: Callable[[Pixels], Arrays],
-    decode: Callable[[Arrays, Any], list[Item]],
-) -> tuple[list[Finding], float]:
+def check_golden(folder: Path, rules: Rules, infer: Infer, predict: Predict) -> tuple[list[Finding], float]:
     """Run the golden set again and compare it with what the bundle recorded.
 
     The tolerances are this program's own: a bundle does not say how exactly it is looked at.
@@ -683,9 +684,8 @@ def check_golden(
     Arguments:
         folder: of the bundle.
         rules: of its model.
-        prepare: image file → model input and frame.
         infer: batch of inputs → outputs.
-        decode: outputs of a batch of one and its frame → predictions.
+        predict: image file → model input and predictions.
 
     Returns:
         Three findings, and the largest absolute difference of any output value.
@@ -696,7 +696,7 @@ def check_golden(
     if rules.precision not in TOLERANCES:
         raise DamagedBundle(f"{MANIFEST}: a model of precision {rules.precision!r}")
     tolerance, entries = TOLERANCES[rules.precision], read_golden(folder)
-    seen = [_compare_image(folder, entry, rules, prepare, infer, decode) for entry in entries]
+    seen = [_compare_image(folder, entry, rules, infer, predict) for entry in entries]
     pixels, outputs = max(row.pixels for row in seen), max(row.outputs for row in seen)
     outputs = max(outputs, _batch_difference(folder, entries, rules, infer))
     complaints = [row.complaint for row in seen if row.complaint]
@@ -715,9 +715,7 @@ def check_golden(
     return findings, max(row.largest for row in seen)
 
 
-def _batch_difference(
-    folder: Path, entries: list[dict[str, Any]], rules: Rules, infer: Callable[[Pixels], Arrays]
-) -> float:
+def _batch_difference(folder: Path, entries: list[Json], rules: Rules, infer: Infer) -> float:
     """Measure how far the golden images, repeated to fill a batch, are in one call from what they gave one by one."""
     size = min(rules.batch, MAX_BATCH)
     if size <= 1:
@@ -740,18 +738,10 @@ class _Difference(NamedTuple):
     complaint: str
 
 
-def _compare_image(
-    folder: Path,
-    entry: dict[str, Any],
-    rules: Rules,
-    prepare: Callable[[Path], tuple[Pixels, Any]],
-    infer: Callable[[Pixels], Arrays],
-    decode: Callable[[Arrays, Any], list[Item]],
-) -> _Difference:
+def _compare_image(folder: Path, entry: Json, rules: Rules, infer: Infer, predict: Predict) -> _Difference:
     recorded, wanted = _read_arrays(folder, entry)
     try:
-        fitted, frame = prepare(folder / entry["image"])
-        items = decode(infer(fitted[None]), frame)
+        fitted, items = predict(folder / entry["image"])
         outputs = largest = 0.0
         if wanted:
             got = infer(recorded[None])
@@ -770,7 +760,7 @@ def _pixel_difference(got: Pixels, wanted: Pixels) -> float:
     return float(np.abs(got.astype(np.int16) - wanted.astype(np.int16)).mean())
 
 
-def _relative_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any], head: str) -> float:
+def _relative_difference(got: Array, wanted: Array, head: str) -> float:
     """Length of the difference over the length of what was recorded, the larger one of boxes and scores."""
     if got.shape != wanted.shape or not np.isfinite(got).all():
         return float("inf")
@@ -785,7 +775,7 @@ def _parts(output: npt.NDArray[np.float64], head: str) -> list[npt.NDArray[np.fl
     return [np.sort(output[:, :, 4])] if head == "yolo_end2end" else [output]
 
 
-def _largest_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
+def _largest_difference(got: Array, wanted: Array) -> float:
     if got.shape != wanted.shape:
         return float("inf")
     return float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
@@ -861,7 +851,7 @@ def _say(line: str) -> None:
 
 
 def _verify(bundle: Bundle) -> int:
-    findings, _ = check_golden(bundle.folder, bundle.rules, bundle.prepare, bundle.infer, bundle.decode)
+    findings, _ = check_golden(bundle.folder, bundle.rules, bundle.infer, bundle.predict_one)
     for finding in findings:
         bound = f"{finding.value:.3g}, at most {finding.limit:g}"
         _say(f"{'pass' if finding.ok else 'FAIL'}: {finding.name} {bound} ({finding.text})")

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.backends import Session, get_backend
 from components.backends.onnx_file import precision_of, read_onnx
@@ -17,8 +16,8 @@ from components.images.reading import read_image
 from components.package.archive import unpack
 from components.package.golden import RULE, reproduce, to_items
 from components.package.manifest import MANIFEST, Manifest, list_files, read_manifest
-from components.package.run_template import SUMS, DamagedBundle, Finding, Rules, damaged_files
-from components.vision import task_for
+from components.package.run_template import SUMS, DamagedBundle, Finding, Json, Rules, damaged_files
+from components.vision import VisionTask, task_for
 
 FALLBACK = "onnxruntime"  # runs every bundle
 
@@ -83,7 +82,7 @@ def verify_folder(folder: Path) -> Verification:
     return Verification(all(finding.ok for finding in findings), (files, *golden), worst, images)
 
 
-def run_bundle(path: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
+def run_bundle(path: Path, images: Sequence[Path]) -> list[Json]:
     """Predict images with a bundle, after checking its files.
 
     Arguments:
@@ -102,7 +101,7 @@ def run_bundle(path: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
         manifest = require_whole(folder)
         task = _task(manifest)
         session, _ = _open_model(folder, manifest)
-        results: list[dict[str, Any]] = []
+        results: list[Json] = []
         with session:
             for image in images:
                 try:
@@ -157,7 +156,7 @@ def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list
         raise BundleError("a readable golden set", found=str(error), hint="fetch the bundle again") from error
 
 
-def _task(manifest: Manifest) -> Any:
+def _task(manifest: Manifest) -> VisionTask:
     thresholds = manifest.thresholds
     return task_for(manifest.model.spec, confidence=thresholds.confidence, iou=thresholds.iou)
 

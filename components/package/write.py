@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from components.backends import get_backend
 from components.contracts import BenchmarkReport, Bundle, Fit, Format, Measurement, dump
@@ -29,7 +28,7 @@ MAX_DETECTIONS = 300
 
 
 def write_bundle(
-    report: BenchmarkReport, output: Path, *, name: str, golden: Sequence[Path], details: Mapping[str, Any]
+    report: BenchmarkReport, output: Path, *, name: str, golden: Sequence[Path], details: Mapping[str, object]
 ) -> Bundle:
     """Pack the chosen variant as the folder `output`/`name` and the zip `output`/`name`.zip.
 
@@ -95,14 +94,14 @@ def _places(output: Path, name: str) -> tuple[Path, Path]:
     return folder, archive
 
 
-def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(details: Mapping[str, object]) -> dict[str, object]:
     try:
         return dict(json.loads(json.dumps(dict(details), allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise ConfigError("details of JSON values", found=str(error)) from error
 
 
-def _threshold(details: Mapping[str, Any], key: str, default: float) -> float:
+def _threshold(details: Mapping[str, object], key: str, default: float) -> float:
     value = details.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigError(f"{key} between 0 and 1 in the details", found=repr(value))

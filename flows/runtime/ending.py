@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from types import FrameType
 
 from components.daemons import call_within
 
@@ -50,7 +50,7 @@ def taking_time() -> Iterator[None]:
         signal.set_wakeup_fd(descriptor)
 
 
-def _raise(number: int, _: Any) -> None:
+def _raise(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise Ended(128 + number)
 

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from components.backends import sha256_model
@@ -19,6 +19,10 @@ from model_registry.facts import HASH_PARAM, facts_of, hashes_of
 from model_registry.markdown import text
 from model_registry.release import runs
 from model_registry.store import Store, contended, sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion as Row
 
 _CLASSES_SHOWN = 20
 
@@ -67,7 +71,7 @@ def _flush_local(*locations: str) -> None:
             flush(folder)
 
 
-def _register(store: Store, release: Release, tags: dict[str, str], card: str, run_id: str, model: Any) -> int:
+def _register(store: Store, release: Release, tags: dict[str, str], card: str, run_id: str, model: LoggedModel) -> int:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -122,7 +126,7 @@ def _next_number(store: Store, name: str) -> int:
     return int(newest[0].version) + 1 if newest else 1
 
 
-def _same(store: Store, release: Release) -> list[Any]:
+def _same(store: Store, release: Release) -> list[Row]:
     """The versions of a release, the oldest first."""
     return list(
         store.client.search_model_versions(

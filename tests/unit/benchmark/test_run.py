@@ -22,6 +22,7 @@ from components.contracts import (
     ModelArtifact,
     Precision,
     Target,
+    Variant,
     Verdict,
     dump,
     load,
@@ -179,7 +180,8 @@ def test_memory_is_the_workers_own_and_a_folder_called_components_does_not_misle
     monkeypatch.chdir(tmp_path)
     parents_own = np.ones(60_000_000)  # 480 MB
     with Worker() as worker:
-        worker.send(Open(make_classifier("original"), "onnxruntime", "cpu", 1, (pictures.images[0].path,), 1))
+        variant = Variant("original", make_classifier("original"), "onnxruntime")
+        worker.send(Open(variant, "cpu", 1, (pictures.images[0].path,), 1))
         assert worker.receive(Opened, 60).images == 1
         worker.send(Measure(calls=2, batches=1))
         timings = worker.receive(Timings, 60)

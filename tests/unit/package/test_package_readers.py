@@ -160,13 +160,13 @@ def test_golden_set_shows_a_reader_with_another_rule(
     manifest = read_manifest(detector_bundle.folder)
     task = task_for(manifest.model.spec)
 
-    def prepare(path: Path) -> Any:
+    def predict(path: Path) -> Any:
         image = wrong(np.fromfile(path, np.uint8)) if f"rule-{rule}" in path.name else read_image(path)
-        return task.preprocess(image)
+        return task.preprocess(image)[0], []
 
     with get_backend("onnxruntime").open(manifest.artifact(detector_bundle.folder)) as session:
         rules = Rules("yolo", "fp32", 2.0)
-        findings, _ = check_golden(detector_bundle.folder, rules, prepare, session.run, lambda *_: [])
+        findings, _ = check_golden(detector_bundle.folder, rules, session.run, predict)
     assert [finding.name for finding in findings if not finding.ok] == ["golden_inputs"]
 
 
