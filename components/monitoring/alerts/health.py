@@ -35,8 +35,6 @@ from components.statistics.intervals import wilson
 from components.vision import task_kind
 
 _CONFIDENCE = "prediction_confidence"  # of a classifier's best class
-
-
 _ORDINARY = 0.01  # share of unusual images that is no news; half as many are expected
 
 

@@ -23,8 +23,6 @@ from components.monitoring.drift.smallest_change import smallest_change
 from components.monitoring.drift.tables import NOTHING, PREDICTION_PREFIX, DriftTable, blank_vectors, is_prediction
 
 MISSING = " (missing)"  # ends the name of the column that says where another one has no value
-
-
 _RANGE = (0.01, 0.99)  # of the reference that counts as its range
 _APART, _VECTORS_APART = 0.95, 0.6  # distances of samples that have nothing in common
 _KERNEL_WIDTH = 3.5  # a change of vectors by the smallest that matters is then a distance of 0.2

@@ -13,20 +13,10 @@ from components.monitoring.drift.tables import DriftTable
 from components.monitoring.store.pictures import Picture, picture_of, spread_rows
 
 Floats = npt.NDArray[np.float64]
-
-
 Rows = npt.NDArray[np.int64]
-
-
 _TRIES = 3  # images that are looked for, for each that is shown: some are gone
-
-
 _LEARNT_FROM = 2000  # rows of each side
-
-
 _SHARE = 0.2  # of the window, the most drifted, among which pictures are chosen
-
-
 _FARTHEST = 10.0  # standard deviations; beyond this one image is no more unusual than another
 
 
