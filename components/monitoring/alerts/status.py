@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
@@ -87,7 +86,7 @@ def _latency(store: MonitoringStore, name: str, record: Record) -> dict[float, f
     window = next((window for window in store.windows(name, record.version) if window.key == record.key), None)
     if window is None:
         return {}
-    rows: Any = store.images(name, record.version, start=window.first, columns=["window", "inference_ms"])
+    rows = store.images(name, record.version, start=window.first, columns=["window", "inference_ms"])
     times = pc.drop_null(rows.filter(pc.equal(rows["window"], record.key))["inference_ms"])
     if not len(times):
         return {}

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import (
-    TaskType,
-    dump,
-    load,
-)
+from components.contracts import TaskType, dump, load
 from components.errors import DatasetError
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.statistics.intervals import effective_samples
@@ -128,11 +123,11 @@ class ReferenceLabels:
     confidence: tuple[float, ...] = ()
     correct: tuple[bool, ...] = ()
 
-    def to_record(self) -> Any:
+    def to_record(self) -> object:
         """As plain JSON values."""
         return dump(self)
 
     @classmethod
-    def from_record(cls, record: Any) -> ReferenceLabels:
+    def from_record(cls, record: object) -> ReferenceLabels:
         """From what `to_record` gave."""
         return load(cls, record)

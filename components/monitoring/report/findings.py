@@ -13,7 +13,7 @@ import numpy.typing as npt
 from components.contracts import Check, DriftDecision, InferenceRun
 from components.monitoring.drift.anomalies import Deviation, find_anomalies
 from components.monitoring.drift.pairs import Pair, aligned, label, pair_columns, short
-from components.monitoring.drift.tables import PIECE, DriftTable, opened, read_reference, read_window
+from components.monitoring.drift.tables import PIECE, DriftTable, opened, read_reference, read_window, spread_rows
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.report.advice import Advice, Situation, advise
 from components.monitoring.report.pictures import (
@@ -22,7 +22,6 @@ from components.monitoring.report.pictures import (
     representatives,
     row_name,
     row_picture,
-    thinned,
 )
 from components.monitoring.report.quality import ErrorGroup, Quality, group_errors, read_quality
 from components.monitoring.store.pictures import Picture, reference_pictures
@@ -239,7 +238,7 @@ def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], 
     kept = sorted(sides.pictures)
     if not sides.window.samples or (not kept and "uri" not in sides.window.names):
         return (), ()
-    window = thinned(sides.window, _LOOKED_AT)
+    window = sides.window.rows(spread_rows(sides.window.samples, _LOOKED_AT))
     if moved:
         before, after, features = drift_scores(sides.reference, window, moved)
         rows = representatives(after, features, 3 * _SHOWN)

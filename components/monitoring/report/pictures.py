@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from components.monitoring.drift.embeddings import projected
 from components.monitoring.drift.pairs import MISSING, Pair, without_value
-from components.monitoring.drift.tables import DriftTable
-from components.monitoring.store.pictures import Picture, picture_of, spread_rows
+from components.monitoring.drift.tables import DriftTable, spread_rows
+from components.monitoring.store.pictures import Picture, picture_of
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -81,11 +81,6 @@ def representatives(scores: Floats, features: Floats, count: int) -> Rows:
         gaps = np.minimum(gaps, np.linalg.norm(features[ranked] - features[ranked[chosen[-1]]], axis=1))
         gaps[chosen] = -1
     return ranked[chosen]
-
-
-def thinned(table: DriftTable, most: int) -> DriftTable:
-    """As many rows as `most`, evenly spread; all of a smaller table."""
-    return table if table.samples <= most else table.rows(spread_rows(table.samples, most))
 
 
 def _features(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats]:

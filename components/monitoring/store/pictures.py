@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from components.errors import FovealError
 from components.images.reading import read_image
-from components.monitoring.drift.tables import METADATA_KEY, NAMES
+from components.monitoring.drift.tables import METADATA_KEY, NAMES, spread_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,8 +70,3 @@ def reference_pictures(path: Path) -> list[tuple[int, Picture]]:
 
     kept = json.loads(pq.read_schema(path).metadata[METADATA_KEY]).get("pictures", ())
     return [(entry["row"], Picture(entry["name"], entry["source"])) for entry in kept]
-
-
-def spread_rows(count: int, most: int) -> npt.NDArray[np.int64]:
-    """Indices of at most `most` of `count` rows, evenly spread, (n,) int64."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

@@ -15,7 +15,7 @@ from components.contracts import DriftDecision, DriftState, FailedImage, Inferen
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_tree
 from components.monitoring.drift.history import PastWindow
-from components.monitoring.store.pictures import spread_rows
+from components.monitoring.drift.tables import spread_rows
 from components.monitoring.store.store import MonitoringStore
 from components.monitoring.store.windows import WINDOW, Moment, Range, overlaps
 from components.runs.finished import DETECTIONS, IMAGES, write_run
