@@ -135,10 +135,7 @@ def measure_accuracy(
 
 
 def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
-    if isinstance(truths, LabelledDataset):
-        labels: Mapping[str, Prediction] = truths_for(truths, spec)
-    else:
-        labels = truths
+    labels = truths_for(truths, spec) if isinstance(truths, LabelledDataset) else truths
     largest = max((k for label in labels.values() for k in label.labels), default=-1)
     if largest >= len(spec.class_names):
         raise IncompatibleError(f"labels of the model's {len(spec.class_names)} classes", found=f"class id {largest}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import TaskType, dump, load
+from components.contracts import TaskType
 from components.errors import DatasetError
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.statistics.intervals import effective_samples
@@ -122,12 +122,3 @@ class ReferenceLabels:
     accuracy: AccuracyReport
     confidence: tuple[float, ...] = ()
     correct: tuple[bool, ...] = ()
-
-    def to_record(self) -> object:
-        """As plain JSON values."""
-        return dump(self)
-
-    @classmethod
-    def from_record(cls, record: object) -> ReferenceLabels:
-        """From what `to_record` gave."""
-        return load(cls, record)

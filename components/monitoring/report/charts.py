@@ -17,11 +17,10 @@ Shares = npt.NDArray[np.float64]
 
 
 class Tick(NamedTuple):
-    """A text below the axis: its place from 0 at the left to 1, and which part of it stands there."""
+    """A text below the axis, and its place from 0 at the left to 1."""
 
     x: float
     text: str
-    anchor: str
 
 
 class Chart(NamedTuple):
@@ -52,7 +51,7 @@ def _categories(pair: Pair) -> tuple[tuple[Tick, ...], Shares, Shares]:
         labels.append("other")
     room = 56 // len(labels)  # letters that fit below a bar
     short = [name if len(name) <= room else f"{name[: room - 1]}…" for name in labels]
-    ticks = tuple(Tick((k + 0.5) / len(labels), name, "middle") for k, name in enumerate(short))
+    ticks = tuple(Tick((k + 0.5) / len(labels), name) for k, name in enumerate(short))
     return ticks, before, after
 
 
@@ -74,5 +73,5 @@ def _histogram(reference: Shares, window: Shares) -> tuple[tuple[Tick, ...], Sha
         low, high = pooled.min(), pooled.max()
     edges = np.linspace(low, high, _BINS + 1)
     before, after = (np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (reference, window))
-    places = ((0.0, low, "start"), (0.5, (low + high) / 2, "middle"), (1.0, high, "end"))
-    return tuple(Tick(x, short(value), anchor) for x, value, anchor in places), before, after
+    values = (low, (low + high) / 2, high)
+    return tuple(Tick(k / 2, short(value)) for k, value in enumerate(values)), before, after

@@ -15,7 +15,7 @@ from components.monitoring.drift.anomalies import Deviation, find_anomalies
 from components.monitoring.drift.pairs import Pair, aligned, label, pair_columns, short
 from components.monitoring.drift.tables import PIECE, DriftTable, opened, read_reference, read_window, spread_rows
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.report.advice import Advice, Situation, advise
+from components.monitoring.report.advice import Advice, advise
 from components.monitoring.report.pictures import (
     drift_scores,
     pictures_of,
@@ -179,7 +179,7 @@ def find(run: InferenceRun, sides: Sides, decision: DriftDecision, context: Repo
         ordinary=ordinary,
         unusual=_unusual(sides),
         unsure=_unsure(sides.window),
-        advice=advise(Situation(decision, moved, quality, context.checks)),
+        advice=advise(decision, moved, quality, context.checks),
         trend=(*context.trend, point),
         checks=tuple(context.checks),
         accuracy=context.accuracy,

@@ -59,7 +59,6 @@ def render_page(findings: Findings, *, evidently: str | None, now: datetime | No
             scores=sections.scores(findings.accuracy),
             max_errors=_MAX_ERRORS,
             quality=sections.quality(findings.quality),
-            columns=sections.columns(findings),
             evidently=evidently,
         )
     )

@@ -83,13 +83,18 @@ def representatives(scores: Floats, features: Floats, count: int) -> Rows:
     return ranked[chosen]
 
 
+def standardised(rows: Floats) -> Floats:
+    """Give each column of (n, k) rows a mean of 0 and a spread of 1, outliers held at ten times that."""
+    spread = rows.std(axis=0)
+    scaled = (rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
+    return np.asarray(scaled.clip(-_FARTHEST, _FARTHEST))
+
+
 def _features(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats]:
     """The drifted columns as numbers on one scale: (m, k) and (n, k)."""
     m = reference.samples
     both = np.concatenate([np.concatenate(_numbers(reference, window, column)) for column in columns], axis=1)
-    spread = both.std(axis=0)
-    scaled = (both - both.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    scaled = np.clip(scaled, -_FARTHEST, _FARTHEST)
+    scaled = standardised(both)
     return scaled[:m], scaled[m:]
 
 

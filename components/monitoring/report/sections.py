@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.contracts import ColumnDrift
 from components.monitoring.drift.pairs import label, short
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.report.charts import Chart, draw
@@ -21,28 +20,12 @@ _SIZES = 3
 _ACCURACIES = 12  # classes and slices, the worst first
 
 
-class ClassShare(NamedTuple):
-    """Share of the images whose most likely class this is."""
-
-    name: str
-    before: float
-    after: float
-
-
 class ClassMix(NamedTuple):
-    """The most frequent classes, the largest of their shares, and the number of classes left out."""
+    """The most frequent classes with their shares before and after, the largest share, and how many are left out."""
 
-    shown: tuple[ClassShare, ...]
+    shown: tuple[tuple[str, float, float], ...]
     largest: float
     others: int
-
-
-class ColumnRow(NamedTuple):
-    """A column with its change and its p-value in words."""
-
-    column: ColumnDrift
-    change: str
-    chance: str
 
 
 def moved(findings: Findings) -> list[Chart]:
@@ -69,7 +52,7 @@ def class_mix(findings: Findings) -> ClassMix | None:
         return None
     names, before, after = pair.shares()
     ranked = np.argsort(-np.maximum(before, after), kind="stable")[:_CLASSES]
-    shown = tuple(ClassShare(str(names[k]), before[k], after[k]) for k in ranked)
+    shown = tuple((str(names[k]), before[k], after[k]) for k in ranked)
     return ClassMix(shown, max(before.max(), after.max()), len(names) - len(ranked))
 
 
@@ -107,16 +90,3 @@ def quality(found: Quality) -> list[tuple[str, str]]:
 
 def _share(count: int, total: int) -> str:
     return f"{count:,} ({count / total:.1%})" if count else "none"
-
-
-def columns(findings: Findings) -> list[ColumnRow]:
-    """List every compared column."""
-    rows = []
-    for column in findings.decision.columns:
-        change, chance = findings.pairs[column.column].describe(), "< 0.001"
-        if column.p_value is None:
-            change, chance = "always the same", "–"
-        elif column.p_value >= 0.001:
-            chance = f"{column.p_value:.2g}"
-        rows.append(ColumnRow(column, change, chance))
-    return rows

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.contracts import EMBEDDING, InferenceRun
+from components.contracts import EMBEDDING, InferenceRun, dump, load
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing
 from components.monitoring.drift.tables import (
@@ -73,7 +73,7 @@ def build_reference(
         "model": model,
         "statistics_recipe": recipe,
         "failed": sum(failed for _, failed in parts),
-        "labels": labels and labels.to_record(),
+        "labels": labels and dump(labels),
     }
     names = list(conditions) if conditions else [HELD_OUT] * len(parts)
     return _write(list(zip(names, (rows for rows, _ in parts), strict=True)), about, output)
@@ -86,7 +86,7 @@ def read_labels(path: Path) -> ReferenceLabels | None:
         DatasetError: there is no such file, or it is no reference.
     """
     record = read_rows(path)[1]["labels"]
-    return ReferenceLabels.from_record(record) if record else None
+    return load(ReferenceLabels, record) if record else None
 
 
 def pool_reference(held_out: Path, accepted: Sequence[tuple[str, pa.Table]], output: Path) -> Path:

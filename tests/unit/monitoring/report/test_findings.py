@@ -11,7 +11,7 @@ from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, 
 from components.monitoring import TrendPoint, assess, build_reference, explain, write_report
 from components.monitoring.drift.pairs import Pair
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.report.advice import Situation, advise
+from components.monitoring.report.advice import advise
 from components.monitoring.report.findings import ReportContext, Sides, find
 from components.monitoring.report.quality import Quality, group_errors, read_quality
 from components.monitoring.report.trends import draw_trends
@@ -34,7 +34,7 @@ def advice_for(*moved, state=DriftState.WARN, reasons=("because",), checks=(), r
         pairs[name.removeprefix("-")] = Pair(name.removeprefix("-"), np.full(9, 4.0), np.full(9, up))
     columns = tuple(ColumnDrift(name, 0.9, 0.2, 0.0, drifted=True) for name in pairs)
     decision = DriftDecision(state, reasons, columns, 100, 90, raised=raised)
-    return advise(Situation(decision, pairs, quality(**rows), checks))
+    return advise(decision, pairs, quality(**rows), checks)
 
 
 @pytest.mark.parametrize(
