@@ -17,16 +17,16 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from components.backends import Session, get_backend
+from components.backends import Session
 from components.contracts import BATCH, Prediction, Variant
 from components.datasets.classes import class_ids, same_classes
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.reading import read_image
-from components.inference.engine import Fitted, describe, predict_inputs
+from components.inference.engine import Fitted, describe, open_model, predict_inputs
 from components.inference.metrics import Metrics
 from components.inference.predictor import About, ImageIds, Picture, Predictor, require_one_each
 from components.inference.results import Metadata, PredictionResult
-from components.vision import VisionTask, task_for, task_kind
+from components.vision import VisionTask, task_kind
 from components.vision.combine import Combine
 
 
@@ -142,9 +142,8 @@ class InferencePipeline(Predictor[PredictionResult]):
         with ExitStack() as opened:
             members = []
             for model, weight in zip(models, weights, strict=True):
-                session = get_backend(model.backend).open(model.artifact, device=device, threads=threads)
+                session, task = open_model(model, device=device, threads=threads)
                 opened.callback(session.close)
-                task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
                 members.append(Member(session, task, weight, model.name))
             pipeline = cls(members, combine=combine, batch=batch)
             opened.pop_all()

@@ -166,10 +166,11 @@ def pseudo_labels(
     """
     found = []
     for image in images:
-        known = all(
-            label.class_name in about.class_names for label in image.prelabels
-        )  # an earlier version's may not be
-        if known and image.prelabels and all((label.confidence or 0) >= confidence for label in image.prelabels):
+        certain = all(
+            label.class_name in about.class_names and (label.confidence or 0) >= confidence
+            for label in image.prelabels  # an earlier version may have other classes
+        )
+        if image.prelabels and certain:
             path = folder_made(folder) / image.name
             try:
                 if not path.exists():

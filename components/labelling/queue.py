@@ -200,8 +200,8 @@ def _prelabels(detections: pa.Table, rows: list[dict[str, Any]]) -> dict[tuple[s
         if key not in sizes or (row["x1"] is None and row["detection"]):
             continue  # of another window; or a class that is not the most probable
         width, height = sizes[key]
-        corners = (row["x1"], row["y1"], row["x2"], row["y2"])
-        box = None if row["x1"] is None else (
-            corners[0] / width, corners[1] / height, corners[2] / width, corners[3] / height)  # fmt: skip
+        box = None
+        if row["x1"] is not None:
+            box = (row["x1"] / width, row["y1"] / height, row["x2"] / width, row["y2"] / height)
         found[key] = (*found.get(key, ()), Label(row["class_name"], box, row["confidence"]))
     return found

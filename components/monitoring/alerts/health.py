@@ -130,7 +130,7 @@ def check_health(
     before = pa.concat_tables([table.select(columns) for table in accepted]) if accepted else rows.slice(0, 0)
     known = labels.accuracy if labels else None
     like = reference.by_condition(0).get(decision.condition, reference)
-    numbers = {name: values for name, values in window.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
+    numbers = window.numbers
     summary = summarise_window(numbers, images=max(1, len(rows)), failed=window.failed)
     anomalies = _anomalies(reference, window, numbers)
     alerts = check_alerts(read_health(before, known), read_health(rows, accuracy), policy)
@@ -173,11 +173,10 @@ def _drift(decision: DriftDecision) -> Check:
 
 
 def _fault(decision: DriftDecision) -> Check:
-    if decision.state is DriftState.DATA_FAULT:
-        return Check("data_fault", None, None, Verdict.FAIL, decision.reasons[0])
-    if decision.state is DriftState.INSUFFICIENT_DATA:
-        return Check("data_fault", None, None, Verdict.NOT_EVALUATED, decision.reasons[0])
-    return Check("data_fault", None, None, Verdict.PASS, "no more broken images than in the reference")
+    verdicts = {DriftState.DATA_FAULT: Verdict.FAIL, DriftState.INSUFFICIENT_DATA: Verdict.NOT_EVALUATED}
+    verdict = verdicts.get(decision.state, Verdict.PASS)
+    sound = "no more broken images than in the reference"
+    return Check("data_fault", None, None, verdict, sound if verdict is Verdict.PASS else decision.reasons[0])
 
 
 def _unusual_images(anomalies: Anomalies, images: int) -> Check:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from components.monitoring.drift.tables import spread_rows
+from components.images.statistics import SMALLEST_CHANGES
+from components.monitoring.drift.tables import is_prediction, spread_rows
 
 _PERMUTATIONS = 4999  # the smallest p-value is then 0.0002
 _MEAN = float(np.sqrt(np.pi / 2) * np.log(2))  # of Kolmogorov's distribution
 _CERTAIN = 5e-4  # level at which complete separation is to be a change
+_OF_PREDICTIONS = (0.0, 0.02)  # absolute, and relative to the usual value, as in `SMALLEST_CHANGES`
+_OF_OTHERS = (0.0, 0.0)
 _ROUNDING = 1e-6  # numbers that differ by less, relative to their size, are the same number
 
 
@@ -204,3 +207,15 @@ def compare_vectors(
     distance, null = float(found[0]), np.sort(found[1:])[::-1]
 
     return _permuted(distance, null, unreached=null[0])
+
+
+def smallest_change(column: str, reference: npt.NDArray[np.float64]) -> float:
+    """Give what values may move by without meaning anything: `SMALLEST_CHANGES`, or 2 % of a prediction.
+
+    Arguments:
+        column: its name.
+        reference: (m,) accepted values, NaN where there is none.
+    """
+    absolute, relative = SMALLEST_CHANGES.get(column, _OF_PREDICTIONS if is_prediction(column) else _OF_OTHERS)
+    known = reference[np.isfinite(reference)]
+    return max(absolute, relative * float(abs(np.median(known)))) if len(known) else absolute

@@ -16,9 +16,9 @@ from components.monitoring.drift.distances import (
     compare_categories,
     compare_numbers,
     compare_vectors,
+    smallest_change,
 )
 from components.monitoring.drift.embeddings import outlying, reduced, smallest_distance
-from components.monitoring.drift.smallest_change import smallest_change
 from components.monitoring.drift.tables import (
     NOTHING,
     PREDICTION_PREFIX,

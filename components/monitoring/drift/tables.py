@@ -75,6 +75,11 @@ class DriftTable:
         """Tell whether a column holds a vector in each row."""
         return self.columns[column].ndim == 2
 
+    @property
+    def numbers(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The columns of numbers."""
+        return {name: values for name, values in self.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
+
     def rows(self, which: npt.NDArray[np.integer | np.bool_] | slice) -> DriftTable:
         """Some of the rows, as a window of their own."""
         columns, names = ({name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names))

@@ -126,11 +126,9 @@ def _register_distances(limits: Mapping[str, ColumnDrift]) -> None:
         found = compare_categories(reference.to_numpy(), window.to_numpy())
         return _share(found.distance, limits[str(window.name)], threshold)
 
-    for name, label, kind, measure in (
-        (_NUMBERS, "Kolmogorov–Smirnov distance as a share of its limit", ColumnType.Numerical, numbers),
-        (_CATEGORIES, "total variation distance as a share of its limit", ColumnType.Categorical, categories),
-    ):
-        register_stattest(StatTest(name, label, [kind], 1.0), measure)
+    title = "{} distance as a share of its limit".format
+    register_stattest(StatTest(_NUMBERS, title("Kolmogorov–Smirnov"), [ColumnType.Numerical], 1.0), numbers)
+    register_stattest(StatTest(_CATEGORIES, title("total variation"), [ColumnType.Categorical], 1.0), categories)
 
 
 def _share(distance: float, limit: ColumnDrift, threshold: float) -> tuple[float, bool]:

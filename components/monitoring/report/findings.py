@@ -251,11 +251,8 @@ def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], 
 
 def _unusual(sides: Sides) -> tuple[Worst, ...]:
     """The images farthest from the reference, with the values that make them so; `_unsure` tells of confidence."""
-    reference, window = ({
-        name: values
-        for name, values in table.columns.items()
-        if not table.is_category(name) and not table.is_vector(name) and "confidence" not in name
-    } for table in (sides.reference, sides.window))  # fmt: skip
+    reference = sides.reference.numbers
+    window = {name: values for name, values in sides.window.numbers.items() if "confidence" not in name}
     if not sides.window.samples:
         return ()
     places = [str(row) for row in range(sides.window.samples)]  # rows, since names may repeat

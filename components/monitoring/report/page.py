@@ -11,7 +11,7 @@ from components.monitoring.drift.pairs import label
 from components.monitoring.drift.tables import family_of
 from components.monitoring.report import sections
 from components.monitoring.report.findings import Findings
-from components.monitoring.report.trends import draw_trends
+from components.monitoring.report.trends import MAX, draw_trends
 from components.printing import counted, printed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def render_page(findings: Findings, *, evidently: str | None, now: datetime | No
         evidently: relative link to Evidently's page, or None when there is none.
         now: when the report is made; by default the present time.
     """
-    decision = findings.decision
+    decision, points = findings.decision, findings.trend[-MAX:]
     return (
         _environment()
         .get_template("page.html.j2")
@@ -52,7 +52,8 @@ def render_page(findings: Findings, *, evidently: str | None, now: datetime | No
             verdicts=_VERDICTS,
             headline=_headline(decision),
             made=f"{now or datetime.now(UTC):%Y-%m-%d %H:%M}",
-            trends=draw_trends(findings.trend),
+            points=points,
+            trends=draw_trends(points),
             moved=sections.moved(findings),
             predictions=sections.predictions(findings),
             classes=sections.class_mix(findings),

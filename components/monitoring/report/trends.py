@@ -8,7 +8,7 @@ from typing import NamedTuple
 from components.monitoring.drift.pairs import short
 from components.monitoring.store.stored import TrendPoint
 
-_MAX = 60  # windows; more dots than that are no longer told apart
+MAX = 60  # windows; more dots than that are no longer told apart
 
 
 class Dot(NamedTuple):
@@ -28,9 +28,6 @@ class Trend(NamedTuple):
     change: str
     dots: tuple[Dot, ...]
     limit: float | None
-    windows: int
-    first: str
-    last: str
 
 
 class _Quantity(NamedTuple):
@@ -53,9 +50,8 @@ def draw_trends(points: Sequence[TrendPoint]) -> list[Trend]:
     """Draw each quantity that at least two windows have.
 
     Arguments:
-        points: in time order, the present one last; of more than 60 the latest.
+        points: in time order, the present one last.
     """
-    points = points[-_MAX:]
     series = [(quantity, [quantity.value(point) for point in points]) for quantity in _QUANTITIES]
     return [_draw(quantity, points, values) for quantity, values in series if len(values) - values.count(None) >= 2]
 
@@ -84,7 +80,4 @@ def _draw(quantity: _Quantity, points: Sequence[TrendPoint], values: Sequence[fl
         f"{quantity.write(known[-2])} → {quantity.write(known[-1])}",
         dots,
         None if quantity.limit is None else height(quantity.limit),
-        len(points),
-        f"{points[0].at:%Y-%m-%d}",
-        f"{points[-1].at:%Y-%m-%d}",
     )
