@@ -41,7 +41,7 @@ class Outcome:
 
 
 def open_model(model: Variant, *, device: str, threads: int) -> tuple[Session, VisionTask]:
-    """Open a model's file on its backend, to be closed by the caller, and the meaning of its inputs and outputs.
+    """Open a model's file on its backend, for the caller to close, and make the task that it solves.
 
     Raises:
         ModelError: it cannot be opened.

@@ -122,7 +122,7 @@ def _masked(number: int, url: str) -> str:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Suppress what these libraries log inside the block, and warnings of what they use that Python deprecates."""
+    """Suppress what these libraries log inside the block, and warnings about their own code."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:

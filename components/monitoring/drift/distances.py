@@ -151,7 +151,9 @@ def compare_categories(reference: npt.NDArray[np.str_], window: npt.NDArray[np.s
 
 
 def _permuted(distance: float, null: npt.NDArray[np.float64], *, unreached: float) -> Comparison:
-    """Compare a distance with those of permutations (Phipson and Smyth, Stat. Appl. Genet. Mol. B. 9, 2010).
+    """Compare a distance with those of permutations.
+
+    Phipson and Smyth, Stat. Appl. Genet. Mol. B. 9, 2010.
 
     Arguments:
         distance: of the samples.
@@ -210,7 +212,7 @@ def compare_vectors(
 
 
 def smallest_change(column: str, reference: npt.NDArray[np.float64]) -> float:
-    """Give what values may move by without meaning anything: `SMALLEST_CHANGES`, or 2 % of a prediction.
+    """Give what values may move by without a meaning: `SMALLEST_CHANGES`, or 2 % of a prediction.
 
     Arguments:
         column: its name.

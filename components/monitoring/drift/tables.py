@@ -179,8 +179,9 @@ def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
     read piece by piece, so memory does not grow with it.
 
     Returns:
-        The images' names where the run has them, the image statistics in their usual order, the prediction columns
-        and the embedding, null where there is none; the number of rows without a prediction.
+        The images' names where the run has them, the image statistics in their usual order, the
+        prediction columns and the embedding, null where there is none; the number of rows without
+        a prediction.
 
     Raises:
         DatasetError: the run has no readable table.

@@ -84,7 +84,7 @@ def representatives(scores: Floats, features: Floats, count: int) -> Rows:
 
 
 def standardised(rows: Floats) -> Floats:
-    """Give each column of (n, k) rows a mean of 0 and a spread of 1, outliers held at ten times that."""
+    """Give columns of (n, k) rows a mean of 0 and a spread of 1, outliers held at ten times that."""
     spread = rows.std(axis=0)
     scaled = (rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
     return np.asarray(scaled.clip(-_FARTHEST, _FARTHEST))

@@ -21,7 +21,7 @@ _ACCURACIES = 12  # classes and slices, the worst first
 
 
 class ClassMix(NamedTuple):
-    """The most frequent classes with their shares before and after, the largest share, and how many are left out."""
+    """The most frequent classes, each with its shares before and after; `others` are left out."""
 
     shown: tuple[tuple[str, float, float], ...]
     largest: float

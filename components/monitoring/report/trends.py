@@ -12,7 +12,7 @@ MAX = 60  # windows; more dots than that are no longer told apart
 
 
 class Dot(NamedTuple):
-    """One window's value: its place and height in 0–1, and whether a line from the window before leads there."""
+    """One window's value: place and height in 0–1; a line from the last window leads there or not."""
 
     x: float
     y: float

@@ -128,7 +128,7 @@ def engine_times(
 
 
 def sound_rows(store: MonitoringStore, name: str, version: int | str, images: pa.Table) -> pa.Table:
-    """The rows of images, but for those of windows that were a data fault: nobody learns from them."""
+    """The rows of images, without those of windows that were a data fault."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
