@@ -167,8 +167,11 @@ def pseudo_labels(
     """
     found = []
     for image in images:
-        known = all(map(about.takes, image.prelabels))  # an earlier version's class may be gone
-        if known and image.prelabels and all((label.confidence or 0) >= confidence for label in image.prelabels):
+        certain = all(
+            about.takes(label) and (label.confidence or 0) >= confidence
+            for label in image.prelabels  # an earlier version may have other classes
+        )
+        if image.prelabels and certain:
             path = folder_made(folder) / image.name
             try:
                 if not path.exists():

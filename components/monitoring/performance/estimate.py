@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import (
-    dump,
-    load,
-)
 from components.errors import DatasetError
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.statistics.intervals import effective_samples
@@ -124,12 +119,3 @@ class ReferenceLabels:
     accuracy: AccuracyReport
     confidence: tuple[float, ...] = ()
     correct: tuple[bool, ...] = ()
-
-    def to_record(self) -> Any:
-        """As plain JSON values."""
-        return dump(self)
-
-    @classmethod
-    def from_record(cls, record: Any) -> ReferenceLabels:
-        """From what `to_record` gave."""
-        return load(cls, record)
