@@ -9,7 +9,7 @@ from prefect import flow
 
 from components.contracts import GateReport
 from flows.config.gates import GatesConfig
-from flows.reporting.gates import publish_gates
+from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.tasks import components as tasks
 from flows.tasks.gates import GateData, gates, golden_hash, golden_split
@@ -45,5 +45,5 @@ def check_gates(config: GatesConfig) -> GateReport:
             GateData(golden, golden_hash(champion.bundle, golden.name), recent, recent is not None),
             config.gates,
         )
-    publish_gates(report)
+    publish.gates(report)
     return report

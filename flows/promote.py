@@ -7,8 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import Decided, ModelVersion
 from flows.config.promote import PromotionConfig
-from flows.reporting.decisions import DECISION_HEADINGS, decision_cells
-from flows.reporting.formats import table_of
+from flows.reporting.evidence import decisions_table
 from flows.reporting.links import to_version
 from flows.reporting.outcome import concluded
 from flows.tasks.decide import decide_by_hand, open_registry
@@ -51,7 +50,6 @@ def publish(champion: ModelVersion, decisions: tuple[Decided, ...]) -> None:
 
 
 def markdown(champion: ModelVersion, decisions: tuple[Decided, ...], link: str) -> str:
-    """The decisions as a Markdown page, newest first, with all that `foveal history` shows."""
-    rows = [(*decision_cells(one), "; ".join(one.decision.reasons)) for one in reversed(decisions)]
-    lines = [f"# {champion.name}: champion is version {champion.version}", "", link]
-    return "\n".join([*lines, *table_of((*DECISION_HEADINGS, "why"), rows)])
+    """Write the decisions as a Markdown page, newest first, with all that `foveal history` shows."""
+    table = decisions_table(decisions[::-1], reasons=True).to_markdown()
+    return f"# {champion.name}: champion is version {champion.version}\n\n{link}\n\n{table}"

@@ -17,9 +17,9 @@ from components.contracts import DatasetVersion, Outcome
 from components.errors import BudgetError, BundleError, ConfigError, PassError
 from flows.config.retrain import RetrainConfig
 from flows.release import release
-from flows.reporting.gates import publish_gates
+from flows.reporting import publish
 from flows.reporting.outcome import concluded
-from flows.reporting.retraining import RetrainSummary, publish_ending
+from flows.reporting.retraining import RetrainSummary
 from flows.tasks import components as tasks
 from flows.tasks import gates as gating
 from flows.tasks import labelling
@@ -51,7 +51,7 @@ def retrain(config: RetrainConfig) -> RetrainSummary:
     """
     with attempts.in_flight(config.name) as mine:
         done = _retrain(config) if mine else RetrainSummary.not_begun(config, f"one of {config.name} is in flight")
-    publish_ending(config, done)
+    publish.retraining(config, done)
     return done
 
 
@@ -125,7 +125,7 @@ def _challenge(
         ),
         config.gates,
     )
-    publish_gates(report)
+    publish.gates(report)
     if report.to_measure_again:
         return RetrainSummary.undecided(config, champion.version, challenger.version, dataset, report)
     decision = tasks.decide(challenger, report, learning.rationale_of(report, config, dataset))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from components.contracts import AbMode
+from flows.cli.screens import results as screen
 from flows.cli.shared import IMPROVING, Json, Refresh, require_images, running, show
 
 app = typer.Typer()
@@ -32,7 +33,6 @@ def gates(
     """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
     from components.contracts import dump
     from components.datasets.dataset import dataset_splits, load_dataset
-    from flows.cli.screens.gates import show_gates
     from flows.config.base import validate_config
     from flows.config.gates import GatesConfig
 
@@ -47,7 +47,7 @@ def gates(
         from flows.gates import check_gates
 
         report = check_gates(config)
-    show({**dump(report), "passed": report.passed, "reasons": report.reasons}, as_json, lambda: show_gates(report))
+    show({**dump(report), "passed": report.passed, "reasons": report.reasons}, as_json, screen.gates(report))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -90,6 +90,4 @@ def ab(
         from flows.ab_test import ab_test
 
         done = ab_test(parameters)
-    from flows.cli.screens import ab as ab_screen
-
-    show(done.to_json(), as_json, lambda: ab_screen.verdict(done))
+    show(done.to_json(), as_json, screen.ab(done))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from components.errors import ConfigError
+from flows.cli.screens import results as screen
 from flows.cli.shared import IMPROVING, Json, running, show
 from flows.runtime.settings import Settings
 
@@ -35,7 +36,6 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Fine-tune the champion on new labels, send the challenger through the chain and the gates, and decide."""
-    from flows.cli.screens.retrain import show_retraining
     from flows.config.base import read_values, validate_config
     from flows.config.retrain import RetrainConfig
     from flows.tasks.readiness import require_trainer
@@ -54,4 +54,4 @@ def retrain(
         from flows.retrain import retrain as flow
 
         done = flow(parameters)
-    show(done.to_json(), as_json, lambda: show_retraining(done))
+    show(done.to_json(), as_json, screen.retraining(done))

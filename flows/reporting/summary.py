@@ -15,14 +15,24 @@ from components.contracts import (
     InferenceRun,
     Measurement,
     ModelVersion,
+    dump,
 )
 from components.monitoring.alerts.book import Alert
 from components.monitoring.drift.calibration import AlarmPower, AlarmRate
+from components.tables import Table, interval, number
 from components.vision.input_shape import InputShape
-from flows.reporting.formats import plain
 
 NO_IMAGES = "no images"  # the outcome of a night to which none came
 GIVEN_UP = "given up"  # the outcome of a night that dropped what an earlier one had planned, and had nothing else
+
+
+class Record:
+    """Base of the summaries, which programs take as plain values."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values; paths are strings."""
+        values: dict[str, Any] = dump(self)
+        return values
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,26 @@ class VariantRow:
             chosen,
             measured.error,
         )
+
+    def cells(self, *, errors: bool) -> tuple[str, ...]:
+        """Format the row; see `variants_table`."""
+        speed = interval(self.speedup, unit="×") if self.speedup else "baseline"
+        if self.error:
+            speed = self.error if errors else "failed"
+        numbers = number(self.accuracy, 4), number(self.size_mb)
+        return self.variant, number(self.p50_ms), number(self.p95_ms), speed, *numbers
+
+
+def variants_table(rows: Sequence[VariantRow], metric: str, *, errors: bool) -> Table:
+    """Lay out what each variant costs and keeps.
+
+    Arguments:
+        rows: the variants.
+        metric: name of the accuracy.
+        errors: say why a variant failed, or only that it did.
+    """
+    headings = ("variant", "p50 ms", "p95 ms", "speed [95 %]", metric, "MB")
+    return Table(headings, [row.cells(errors=errors) for row in rows])
 
 
 def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
@@ -98,7 +128,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class ReleaseSummary:
+class ReleaseSummary(Record):
     """A finished release."""
 
     name: str
@@ -166,10 +196,6 @@ class ReleaseSummary:
         why = f"; {self.gates.reasons[0]}" if held and self.gates and self.gates.reasons else ""
         return f"version {self.version} ships {shipped} for {self.target}{why}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
-
 
 def lines_of(alerts: Sequence[Alert]) -> tuple[str, ...]:
     """A line for each alert."""
@@ -191,7 +217,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class MonitorSummary:
+class MonitorSummary(Record):
     """A finished look at a window."""
 
     name: str
@@ -219,13 +245,9 @@ class MonitorSummary:
         images = f"{self.window.images} images, {self.window.failed} unreadable, by version {self.version}"
         return "; ".join([images, *self.window.reasons[:1]])
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
-
 
 @dataclass(frozen=True)
-class NightlySummary:
+class NightlySummary(Record):
     """A finished night; without new images there is nothing to show."""
 
     name: str
@@ -253,12 +275,12 @@ class NightlySummary:
         """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
         dropped: dict[str, Any] = {"given_up": list(self.given_up)} if self.given_up else {}
         if self.shown:
-            return {**plain(self.shown), **dropped}
+            return {**self.shown.to_json(), **dropped}
         return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet), **dropped}
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """Error rates of the drift policy on a model's own reference.
 
     Arguments:
@@ -278,7 +300,3 @@ class Calibration:
     nights: AlarmRate | None
     power: tuple[AlarmPower, ...]
     power_images: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return plain(self)

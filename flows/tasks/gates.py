@@ -20,7 +20,7 @@ from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
 from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.files import write_json
-from flows.reporting.gates import publish_gates
+from flows.reporting import publish
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
@@ -208,7 +208,7 @@ def decide_release(
             GateData(golden, golden_hash(champion.bundle, golden.name)),
             GatePolicy(),
         )
-    publish_gates(report)
+    publish.gates(report)
     if report.to_measure_again:
         return version, report
     rationale = Rationale(RELEASE, Settings.from_environment().user, report.reasons, gates=report)

@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 from components.backends import sha256_model
 from components.files import flush, sha256_tree
+from components.tables import markdown_text
 from model_registry.artifacts.model_card import description, model_card
 from model_registry.artifacts.pyfunc import save_pyfunc
 from model_registry.description import RECORD_SUFFIX, Release, run_tags
 from model_registry.facts import HASH_PARAM, facts_of, hashes_of
-from model_registry.markdown import text
 from model_registry.release import runs
 from model_registry.store import Store, contended, sqlite_file
 
@@ -103,7 +103,7 @@ def _about(release: Release) -> str:
     spec = release.chosen.artifact.spec
     shown = ", ".join(spec.class_names[:_CLASSES_SHOWN])
     more = len(spec.class_names) - _CLASSES_SHOWN
-    classes = text(shown) + (f" and {more} more" if more > 0 else "")
+    classes = markdown_text(shown) + (f" and {more} more" if more > 0 else "")
     return (
         f"Task: {spec.task.value}, {len(spec.class_names)} classes: {classes}.\n\n"
         f"Each version is one release of Foveal; alias `champion` is in production. Who decided that, when and on "
