@@ -38,6 +38,7 @@ from model_registry.description import (
     verdict_tags,
 )
 from model_registry.facts import HASH_PARAM
+from model_registry.failures import passing_over
 from model_registry.store import Store
 
 REFERENCE_FOLDER, SOURCE_FOLDER, EVALUATION_FOLDER = "reference", "source", "evaluation"
@@ -71,18 +72,13 @@ def experiment_of(store: Store, name: str) -> str:
     Raises:
         RegistryError: an experiment of that name was deleted, so MLflow keeps the name.
     """
-    from mlflow.exceptions import MlflowException
-
     experiment = store.client.get_experiment_by_name(name)
     if experiment is None:
         location = f"{store.artifact_root.rstrip('/')}/{name}" if store.artifact_root else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens in its GenAI view otherwise
-        try:
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
             return str(store.client.create_experiment(name, artifact_location=location, tags=kind))
-        except MlflowException as error:
-            experiment = store.client.get_experiment_by_name(name)
-            if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        experiment = store.client.get_experiment_by_name(name)
     if experiment.lifecycle_stage != "active":
         raise RegistryError(
             f"an experiment {name}",
