@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import AbMode, AbResult, InferenceRun, Prediction, VisionSpec
@@ -67,15 +66,11 @@ class AbSummary(Record):
         return Table(headings, [_row(arm) for arm in self.arms], kinds="ttnnnnnn")
 
 
-@flow(
-    name="ab test",
-    flow_run_name="{config.name}: {config.a} and {config.b}",
-    validate_parameters=True,
-    description="Run two versions over the same images, or a share each, and compare their scores.",
-)
-@concluded
+@concluded("ab test", "{config.name}: {config.a} and {config.b}")
 def ab_test(config: AbConfig) -> AbSummary:
-    """Run two versions over images that the test has not seen, and judge all that it has.
+    """Run two versions over the same images, or a share each, and compare their scores.
+
+    They run over the images that the test has not seen yet; it compares all that it has.
 
     Arguments:
         config: the versions, the images, and how to judge.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import InferenceRun
@@ -17,13 +16,7 @@ from flows.tasks.predict import predict_images
 from flows.tasks.steps import step
 
 
-@flow(
-    name="batch inference",
-    flow_run_name="{config.model}",
-    validate_parameters=True,
-    description="Run a model over images and write Parquet: one row per image, one per detection.",
-)
-@concluded
+@concluded("batch inference", "{config.model}")
 def batch(config: BatchConfig) -> InferenceRun:
     """Run a model over images and write Parquet: one row per image, one per detection.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.datasets.dataset import load_dataset
 from components.datasets.scenes import write_detection_dataset
 from components.printing import short_path
 from flows.config.demo import COUNTS, NAME, data_folder, release_config, retrain_config
@@ -104,7 +105,6 @@ def run(settings: Settings) -> DemoSummary:
 
 def _compare(data: Path, before: int, after: int) -> tuple[Compared, ...]:
     """Both versions on scenes by day and of the next night; no digit of either was ever trained on."""
-    from components.datasets.dataset import load_dataset
     from flows.tasks.predict import serving
 
     compared = []

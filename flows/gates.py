@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from prefect import flow
-
 from components.contracts import GateReport
 from flows.config.gates import GatesConfig
 from flows.reporting import publish
@@ -17,13 +15,7 @@ from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
 
 
-@flow(
-    name="gates",
-    flow_run_name="{config.name}",
-    validate_parameters=True,
-    description="Run the gates of one registered version against another; no alias moves.",
-)
-@concluded
+@concluded("gates", "{config.name}")
 def check_gates(config: GatesConfig) -> GateReport:
     """Run the gates of one registered version against another; no alias moves.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import Decided, ModelVersion
@@ -10,20 +9,17 @@ from flows.config.promote import PromotionConfig
 from flows.reporting.evidence import decisions_table
 from flows.reporting.links import to_version
 from flows.reporting.outcome import concluded
-from flows.tasks.decide import decide_by_hand, open_registry
+from flows.tasks.decide import decide_by_hand
+from flows.tasks.predict import open_registry
 from flows.tasks.schedules import start_waiting
 from flows.tasks.steps import step
 
 
-@flow(
-    name="promotion",
-    flow_run_name="{config.action} {config.name}",
-    validate_parameters=True,
-    description="Make a version the champion, or go back to the champion before.",
-)
-@concluded
+@concluded("promotion", "{config.action} {config.name}")
 def promotion(config: PromotionConfig) -> ModelVersion:
-    """Make a version the champion, or go back to the champion before; the record says who, when and why.
+    """Make a version the champion, or go back to the champion before.
+
+    The record says who, when and why.
 
     Arguments:
         config: the model, what to do, and why.

@@ -15,18 +15,26 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from components.contracts import dump
 from components.credentials import redact
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import load_dataset
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
-from flows.cli import deploy, doctor, evidence, labels, models, promote, retrain, up
+from flows.cli import deploy, doctor, improving, labels, up, versions
 from flows.cli.group import Group
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import failure, print_plainly, write_error
 from flows.cli.screens.progress import progress
 from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
+from flows.config.base import read_config, validate_config
+from flows.config.demo import MODEL
+from flows.config.monitor import MonitorConfig, NightlyConfig
+from flows.config.release import ReleaseConfig
 from flows.reporting.summary import Window
 from flows.runtime.ending import STOPPED, Ended, end_in_order
+from flows.runtime.outages import full_disk
 from flows.runtime.settings import Settings
 
 _PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
@@ -41,16 +49,14 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle", rich_help_panel=RUNNING)
-app.add_typer(promote.app)
+app.add_typer(versions.app)
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift", rich_help_panel=WATCHING)
-app.add_typer(evidence.app)
-app.add_typer(retrain.app)
+app.add_typer(improving.app)
 app.add_typer(deploy.app)
 app.add_typer(up.app)
 app.add_typer(doctor.app)
 app.add_typer(labels.app, name="labels", rich_help_panel=IMPROVING)
-app.add_typer(models.app)
 
 
 def _print_version(asked: bool) -> None:
@@ -86,9 +92,6 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
-    from flows.config.base import read_config
-    from flows.config.release import ReleaseConfig
-
     parameters = read_config(config, ReleaseConfig)
     if trust_pickle:
         parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
@@ -118,8 +121,6 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
-    from flows.config.base import validate_config
-    from flows.config.monitor import MonitorConfig
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
@@ -147,8 +148,6 @@ def nightly(
     as_json: Json = False,
 ) -> None:
     """Look at the images that came since the last night: predict, keep, judge, report, tell."""
-    from flows.config.base import validate_config
-    from flows.config.monitor import NightlyConfig
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
@@ -199,7 +198,6 @@ def predict(
 
     with progress(as_json):
         run = predict_images(model, images, output, confidence=confidence, keep_going=keep_going)
-    from components.contracts import dump
 
     show(dump(run), as_json, screen.run(run))
     if run.failures and not run.processed:
@@ -214,7 +212,6 @@ def demo(
     """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
     from components.backends.yolo import require_ultralytics
     from flows import demo as demonstration
-    from flows.config.demo import MODEL
 
     require_ultralytics(MODEL)
     settings = Settings.from_environment()
@@ -227,11 +224,9 @@ def demo(
 
 @bundle_app.command("verify")
 def bundle_verify(
-    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")],
-    as_json: Json = False,
+    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")], as_json: Json = False
 ) -> None:
     """Check every checksum and rerun the golden set."""
-    from components.contracts import dump
     from components.package import verify_bundle
 
     with progress(as_json):
@@ -264,8 +259,6 @@ def _require_some(window: Window) -> None:
 def _check_release(parameters: Any) -> None:
     """Find what is wrong with the input in a second, before a server is started."""
     from components.backends.yolo import require_ultralytics
-    from components.datasets.classes import in_classes_of
-    from components.datasets.dataset import load_dataset
     from components.targets import load_target
 
     load_target(parameters.target)
@@ -319,8 +312,6 @@ def _require_directory() -> None:
 
 def _fault(error: Exception) -> int:
     """Say what went wrong when nobody foresaw it, keep the details, and give the exit code."""
-    from flows.runtime.outages import full_disk
-
     settings = Settings.from_environment()
     if full := full_disk(error, settings):
         failure(str(full))

@@ -31,7 +31,7 @@ from model_registry import draw_latency_accuracy
 
 def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
     """The table of variants, why one was chosen, and what the shape of the input costs."""
-    rows = [VariantRow.of(m, report.metric, chosen=m.variant == report.chosen) for m in report.measurements]
+    rows = [VariantRow.of(measured, report) for measured in report.measurements]
     remarks = (*reasons_of(report), *([shape.text] if shape else []), measured_on(report))
     listed = zip(variants_table(rows, report.metric, errors=True).to_json(), rows, strict=True)
     create_table_artifact(

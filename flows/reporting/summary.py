@@ -49,18 +49,11 @@ class VariantRow:
     error: str = ""
 
     @classmethod
-    def of(cls, measured: Measurement, metric: str, *, chosen: bool) -> Self:
-        """The row of a measurement."""
-        return cls(
-            measured.variant,
-            measured.latency.p50_ms,
-            measured.latency.p95_ms,
-            measured.speedup,
-            measured.accuracy.get(metric),
-            measured.size_mb,
-            chosen,
-            measured.error,
-        )
+    def of(cls, measured: Measurement, report: BenchmarkReport) -> Self:
+        """Sum up a measurement of a report."""
+        speed = measured.latency.p50_ms, measured.latency.p95_ms, measured.speedup
+        kept = measured.accuracy.get(report.metric), measured.size_mb
+        return cls(measured.variant, *speed, *kept, measured.variant == report.chosen, measured.error)
 
     def cells(self, *, errors: bool) -> tuple[str, ...]:
         """Format the row; see `variants_table`."""
@@ -115,16 +108,11 @@ class Window:
     @classmethod
     def of(cls, run: InferenceRun, drift: DriftReport, folder: Path) -> Self:
         """The window of a finished batch whose files were kept in `folder`."""
-        total = run.processed + len(run.failures)
-        return cls(
-            total,
-            len(run.failures),
-            total / run.seconds if run.seconds else 0.0,
-            drift.decision.state.value,
-            drift.decision.reasons,
-            folder / "predictions" / run.images.name,
-            folder / "drift" / drift.html.name,
-        )
+        total, failed = run.processed + len(run.failures), len(run.failures)
+        speed = total / run.seconds if run.seconds else 0.0
+        decision, report = drift.decision, folder / "drift" / drift.html.name
+        predictions = folder / "predictions" / run.images.name
+        return cls(total, failed, speed, decision.state.value, decision.reasons, predictions, report)
 
 
 @dataclass(frozen=True)
@@ -158,10 +146,7 @@ class ReleaseSummary(Record):
         archive: Path,
     ) -> Self:
         """Sum up what the chain produced."""
-        rows = tuple(
-            VariantRow.of(measured, report.metric, chosen=measured.variant == report.chosen)
-            for measured in report.measurements
-        )
+        rows = tuple(VariantRow.of(measured, report) for measured in report.measurements)
         target = report.target.name + (" (measured on host)" if report.target.measured_on_host else "")
         return cls(
             version.name,

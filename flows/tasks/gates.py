@@ -17,9 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
+from components.datasets.dataset import dataset_splits, load_dataset
 from components.errors import DatasetError
 from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.files import write_json
+from components.images.reading import read_image
+from components.images.statistics import image_statistics
 from flows.reporting import publish
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
@@ -113,7 +116,6 @@ def golden_split(bundle: Path, data: Path) -> str:
     Raises:
         DatasetError: the dataset has no such split.
     """
-    from components.datasets.dataset import dataset_splits, load_dataset
     from components.package import read_manifest
 
     manifest = read_manifest(bundle)
@@ -165,10 +167,6 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
 
 def _evaluation_set(split: Split, columns: Sequence[str]) -> EvaluationSet:
     """A labelled split and its slices."""
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import read_image
-    from components.images.statistics import image_statistics
-
     dataset = load_dataset(split.data, split.name, objects=False)
     if not columns:
         return EvaluationSet(dataset)

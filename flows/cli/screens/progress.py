@@ -125,13 +125,8 @@ def progress(quiet: bool) -> Iterator[Bars | Lines]:
         with listening(lines.advance), reading(_Notes().show), timing(_log_time), lines.running():
             yield lines
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    text = TextColumn("{task.description}")
+    columns = SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=_err, transient=True) as shown:
         bars = Bars(shown)
         asked = answering(bars.ask) if sys.stdin.isatty() else nullcontext()

@@ -1,7 +1,8 @@
-"""`foveal promote`, `rollback`, `history`: who is the champion, who was it, and why; no flow, so no Prefect needed."""
+"""`foveal promote`, `rollback`, `history`, `models`, `compare`: versions of a model, by hand; no flow is needed."""
 
 from __future__ import annotations
 
+import webbrowser
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,7 +16,10 @@ from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import VERSIONS, Json, show
 from flows.config.base import validate_config
 from flows.config.promote import PromotionConfig
-from flows.tasks.decide import begin_schedules, decide_by_hand, open_registry
+from flows.runtime.settings import Settings
+from flows.services.mlflow_ui import mlflow_ui
+from flows.tasks.decide import begin_schedules, decide_by_hand
+from flows.tasks.predict import open_registry
 from model_registry import CHAMPION, PREVIOUS_CHAMPION
 
 app = typer.Typer()
@@ -93,3 +97,36 @@ def _decide(values: dict[str, Any], as_json: bool) -> None:
     first = last is not None and last.decision.champion_before is None
     if first and not begin_schedules(name) and verbosity() is not Verbosity.QUIET:
         write_error("note: no Prefect server answers here: schedules begin with the next foveal deploy or foveal up")
+
+
+@app.command(rich_help_panel=VERSIONS)
+def models(as_json: Json = False) -> None:
+    """List the registered models, their versions, and which is the champion."""
+    found = Settings.from_environment().registry().model_summaries()
+    show([dump(one) for one in found], as_json, screen.models(found))
+
+
+Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
+
+
+@app.command(rich_help_panel=VERSIONS)
+def compare(
+    model: Annotated[str, typer.Argument(help="NAME of a registered model.")],
+    first: Which,
+    second: Which,
+    open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
+    settings, registry = Settings.from_environment(), open_registry()
+    found = registry.compare(model, first, second)
+    show(dump(found), as_json, screen.comparison(found))
+    if not open_ui:
+        return
+    if not settings.embedded_tracking:
+        webbrowser.open(found.url)
+        return
+    with mlflow_ui(settings) as ui:
+        webbrowser.open(registry.comparison_url(model, first, second, ui.address))
+        write_error(f"MLflow's UI is at {ui.address}; Ctrl-C stops it")
+        ui.wait()
