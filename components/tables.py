@@ -1,4 +1,4 @@
-"""Tables for people and programs: one record, rendered as Markdown, as aligned lines and as JSON."""
+"""Tables for people and programs: one record as Markdown, as aligned lines and as JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ class Table:
     Arguments:
         headings: one for each column.
         rows: a cell for each heading.
-        kinds: a letter for each column, for a terminal: ``t`` is text at the left, ``r`` stands at the right, ``n`` are
-            numbers at the right that stay whole where the terminal is narrow. By default all but the first are ``n``.
+        kinds: a letter for each column, for a terminal: ``t`` is text at the left, ``r`` stands at
+            the right, ``n`` are numbers at the right that stay whole where the terminal is narrow.
+            By default all but the first are ``n``.
     """
 
     headings: Sequence[str]
@@ -31,8 +32,8 @@ class Table:
         """Render the headings and then each row as a line, in columns that are two spaces apart."""
         lines = [self.headings, *_texts(self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
-        return ["  ".join(cells).rstrip() for cells in padded]
+        rows = (zip(line, widths, strict=True) for line in lines)
+        return ["  ".join(cell.ljust(width) for cell, width in row).rstrip() for row in rows]
 
     def to_json(self) -> list[dict[str, str]]:
         """Render each row as the text of its cells by heading."""
@@ -48,11 +49,13 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-Interval = tuple[float | None, float | None, float | None]  # a value, and both ends of its 95 % interval
+Interval = tuple[float | None, float | None, float | None]  # a value, and both ends at 95 %
 
 
 def interval(value: Interval | None, form: str = ".2f", unit: str = "") -> str:
-    """Format a value with its interval; a dash where nothing was measured, and no brackets where no ends are known.
+    """Format a value with its interval; a dash where nothing was measured.
+
+    The value stands alone where no ends are known.
 
     Arguments:
         value: the value and both ends.

@@ -20,9 +20,10 @@ from flows.tasks.steps import Images
 def monitor(config: MonitorConfig) -> MonitorSummary:
     """Do with any images, or any time range, what a night does with its own.
 
-    A registered version is run over the images, or what was kept of the time range is taken. The rows are kept, the
-    report goes to Evidently's workspace too, drift and alerts are told. But the window stands alone: it is judged
-    without the nights before it, and the nights after it do not remember it.
+    A registered version is run over the images, or what was kept of the time range is taken. The
+    rows are kept, the report goes to Evidently's workspace too, drift and alerts are told. But the
+    window stands alone: it is judged without the nights before it, and the nights after it do not
+    remember it.
 
     Arguments:
         config: the registered name, the images or the time range, and the version (`champion` unless told otherwise).

@@ -46,6 +46,6 @@ def publish(champion: ModelVersion, decisions: tuple[Decided, ...]) -> None:
 
 
 def markdown(champion: ModelVersion, decisions: tuple[Decided, ...], link: str) -> str:
-    """Write the decisions as a Markdown page, newest first, with all that `foveal history` shows."""
+    """Write the decisions as a Markdown page, newest first, as `foveal history` shows them."""
     table = decisions_table(decisions[::-1], reasons=True).to_markdown()
     return f"# {champion.name}: champion is version {champion.version}\n\n{link}\n\n{table}"

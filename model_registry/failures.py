@@ -46,7 +46,7 @@ def mlflow_errors(doing: str) -> Iterator[None]:
 
 @contextmanager
 def passing_over(code: str) -> Iterator[None]:
-    """Let pass that MLflow refuses something for one reason, such as ``"RESOURCE_ALREADY_EXISTS"``."""
+    """Ignore that MLflow refuses a call with one code, such as ``"RESOURCE_ALREADY_EXISTS"``."""
     from mlflow.exceptions import MlflowException
 
     try:

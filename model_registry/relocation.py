@@ -70,14 +70,15 @@ def relocate(database: Path, artifact_root: str) -> int:
     for former in former_roots(database, artifact_root):
         values = {"new": artifact_root, "old": former, "below": f"{former}/", "rest": len(former) + 1}
         with _connected(database) as connection, connection:
-            changed += sum(connection.execute(_update(*place), values).rowcount for place in _ADDRESSES)
+            for table, column in _ADDRESSES:
+                changed += connection.execute(_update(table, column), values).rowcount
     return changed
 
 
 def _update(table: str, column: str) -> str:
     """SQL by which each address below the former root becomes one below the new root."""
-    changed = f"update {table} set {column} = :new || substr({column}, :rest)"  # noqa: S608 - names of ours
-    return f"{changed} where {column} = :old or substr({column}, 1, :rest) = :below"
+    moved, below = f":new || substr({column}, :rest)", f"substr({column}, 1, :rest) = :below"
+    return f"update {table} set {column} = {moved} where {column} = :old or {below}"  # noqa: S608
 
 
 @contextmanager

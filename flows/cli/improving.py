@@ -1,4 +1,4 @@
-"""`foveal gates`, `ab` and `retrain`: evidence about two versions, and a better one from new labels."""
+"""`foveal gates`, `ab`, `retrain`: evidence about two versions, and a better one from labels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def gates(
         from flows.gates import check_gates
 
         report = check_gates(config)
-    show({**dump(report), "passed": report.passed, "reasons": report.reasons}, as_json, screen.gates(report))
+    value = {**dump(report), "passed": report.passed, "reasons": report.reasons}
+    show(value, as_json, screen.gates(report))
     if not report.passed:
         raise typer.Exit(1)
 

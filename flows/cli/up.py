@@ -30,6 +30,8 @@ from flows.services.supervisor import Service
 
 app = typer.Typer()
 Port = typer.Option(min=1, max=65535)
+Services = tuple[Service, ...]
+Names = tuple[str, ...]
 
 
 @app.command(rich_help_panel=OPERATING)
@@ -50,8 +52,8 @@ def up(
         os.environ["FOVEAL_HOME"] = str(root)
     settings = Settings.from_environment()
     if host not in LOOPBACK:
-        risk = f"whoever reaches {host} can use MLflow, Evidently and the metrics, which ask for no password"
-        write_error(f"warning: {risk}")
+        open_ = "MLflow, Evidently and the metrics, which ask for no password"
+        write_error(f"warning: whoever reaches {host} can use {open_}")
     talk = write_error if verbosity() is not Verbosity.QUIET else lambda _: None
     talk("starting; Ctrl-C stops everything")
     bring_up(
@@ -64,12 +66,12 @@ def up(
     talk("stopped; runs, versions and reports are kept")
 
 
-def _show(settings: Settings, as_json: bool, services: tuple[Service, ...], away: tuple[str, ...]) -> None:
+def _show(settings: Settings, as_json: bool, services: Services, away: Names) -> None:
     show(_document(services, away, settings), as_json, _screen(services, away, settings))
     sys.stdout.flush()
 
 
-def _screen(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> Iterator[Part]:
+def _screen(services: Services, away: Names, settings: Settings) -> Iterator[Part]:
     rows = [(service.name, f"{service.address}{service.page}", service.purpose) for service in services]
     width = max(len(page) for _, page, _ in rows)
     for name, page, purpose in rows:  # a table would cut addresses that are to be copied
@@ -78,11 +80,12 @@ def _screen(services: tuple[Service, ...], away: tuple[str, ...], settings: Sett
     if environment := _environment(services):
         secret = shlex.quote(str(password_file(settings.prefect_home)))
         yield "the link to prefect signs a browser in; in a shell:"
-        yield f'  export PREFECT_API_URL={environment["PREFECT_API_URL"]} {CLIENT}="$(cat {secret})"'
+        server = environment["PREFECT_API_URL"]
+        yield f'  export PREFECT_API_URL={server} {CLIENT}="$(cat {secret})"'
     yield f"{healthy} are healthy; logs are in {short_path(settings.root / 'logs')}"
 
 
-def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> dict[str, Any]:
+def _document(services: Services, away: Names, settings: Settings) -> dict[str, Any]:
     logs = settings.root / "logs"
     listed = [
         {

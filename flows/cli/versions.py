@@ -1,4 +1,4 @@
-"""`foveal promote`, `rollback`, `history`, `models`, `compare`: versions of a model, by hand; no flow is needed."""
+"""`foveal promote`, `rollback`, `history`, `models`, `compare`: versions, by hand, no flow."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def _decide(values: dict[str, Any], as_json: bool) -> None:
     show(value, as_json, screen.champion(name, record))
     first = last is not None and last.decision.champion_before is None
     if first and not begin_schedules(name) and verbosity() is not Verbosity.QUIET:
-        write_error("note: no Prefect server answers here: schedules begin with the next foveal deploy or foveal up")
+        begin = "schedules begin with the next foveal deploy or foveal up"
+        write_error(f"note: no Prefect server answers here: {begin}")
 
 
 @app.command(rich_help_panel=VERSIONS)

@@ -47,7 +47,7 @@ class AbConfig(Named):
     salt: str | None = Field(None, description="Of the hash that divides the images; none takes the test's name.")
 
     _images = field_validator("images")(lambda value: check_address(value))
-    _experiment = field_validator("experiment")(lambda value: None if value is None else check_model_name(value))
+    _experiment = field_validator("experiment")(lambda value: value and check_model_name(value))
 
     @model_validator(mode="after")
     def _one_method(self) -> Self:

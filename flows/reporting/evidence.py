@@ -26,7 +26,8 @@ def gates_table(gates: Sequence[Gate]) -> Table:
 def gates_page(report: GateReport) -> str:
     """Write a report as a Markdown page."""
     reasons = [f"- {reason}" for reason in report.reasons]
-    return "\n".join([f"# {headline(report)}", "", *reasons, "", gates_table(report.gates).to_markdown()])
+    table = gates_table(report.gates).to_markdown()
+    return "\n".join([f"# {headline(report)}", "", *reasons, "", table])
 
 
 def decisions_table(decisions: Sequence[Decided], *, reasons: bool) -> Table:

@@ -28,7 +28,7 @@ def to_version(version: ModelVersion) -> str:
 
 
 def with_comparison(page: str, first: str, second: str) -> str:
-    """Return a page that ends with a link to two versions side by side, where there is one; see `to_comparison`."""
+    """Return a page that ends with the link of `to_comparison`, where there is one."""
     return "\n\n".join(filter(None, (page, to_comparison(first, second))))
 
 

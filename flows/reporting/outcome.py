@@ -47,11 +47,12 @@ class Summary(Protocol):
 
 
 def concluded(name: str, run_name: str) -> Callable[[Callable[[C], R]], Flow[[C], R]]:
-    """Make a function a flow that ends in a state which says its outcome, and logs an error of the user's as one line.
+    """Make a function a flow that ends in a state which says its outcome.
 
-    A `Summary` names the final state and the run; callers of the flow are given the summary. A model that has no
-    version yet fails the run under a name of its own, so that it is nobody's alert. The Prefect UI describes the flow
-    by the first line of the function's docstring.
+    An error of the user's is logged as one line. A `Summary` names the final state and the run;
+    callers of the flow are given the summary. A model that has no version yet fails the run under a
+    name of its own, so that it is nobody's alert. The Prefect UI describes the flow by the first
+    line of the function's docstring.
 
     Arguments:
         name: of the flow.

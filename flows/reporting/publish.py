@@ -30,7 +30,7 @@ from model_registry import draw_latency_accuracy
 
 
 def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
-    """The table of variants, why one was chosen, and what the shape of the input costs."""
+    """Show the table of variants, why one was chosen, and what the shape of the input costs."""
     rows = [VariantRow.of(measured, report) for measured in report.measurements]
     remarks = (*reasons_of(report), *([shape.text] if shape else []), measured_on(report))
     listed = zip(variants_table(rows, report.metric, errors=True).to_json(), rows, strict=True)
@@ -51,7 +51,7 @@ def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
 
 
 def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceRun, seen: Seen | None = None) -> None:
-    """The decision on a window, with its reasons, checks, pictures, and a link to the report.
+    """Show the decision on a window, with its reasons, checks, pictures, and a link to the report.
 
     Arguments:
         report: of the window.
@@ -66,7 +66,7 @@ def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceR
 
 
 def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about: str) -> str:
-    """A decision as a Markdown page; `about` says of which version, with links."""
+    """Write a decision as a Markdown page; `about` says of which version, with links."""
     decision, total = report.decision, run.processed + len(run.failures)
     speed = f", {total / run.seconds:.0f} images/s" if run.seconds else ""
     lines = [
@@ -96,7 +96,7 @@ def _link(report: DriftReport, page: str) -> str:
 
 
 def nothing_new(version: ModelVersion, source: str) -> None:
-    """That a night found no image that an earlier one had not."""
+    """Show that a night found no image that an earlier one had not."""
     create_markdown_artifact(
         key="nothing-new",
         markdown="# nothing new\n\n"
@@ -106,7 +106,7 @@ def nothing_new(version: ModelVersion, source: str) -> None:
 
 
 def given_up(lines: Sequence[str]) -> None:
-    """That windows were given up, which an earlier night had planned."""
+    """Show that windows were given up, which an earlier night had planned."""
     if lines:
         create_markdown_artifact(
             key="given-up", markdown="\n".join(f"- {line}" for line in lines), description="Windows that were given up"
@@ -145,15 +145,17 @@ def summary(done: ReleaseSummary, version: ModelVersion, page: str = "") -> None
 
 
 def gates(report: GateReport) -> None:
-    """The table of all gates, the reasons and a link to both versions, as Markdown."""
+    """Show the table of all gates, the reasons and a link to both versions."""
     page = with_comparison(gates_page(report), report.champion, report.challenger)
     create_markdown_artifact(key="gates", markdown=page, description="Challenger against champion")
 
 
 def retraining(config: RetrainConfig, done: retrainings.RetrainSummary) -> None:
-    """The state, the reason, the data and a link to both versions; a message where a retraining wants labels.
+    """Show how a retraining ended; one that began by itself sends a message where it wants labels.
 
-    Nobody watches a retraining that began by itself.
+    Arguments:
+        config: its parameters.
+        done: the state, the reason, the data and the gates.
     """
     page = retrainings.markdown(config, done)
     if done.gates:

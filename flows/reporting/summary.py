@@ -53,7 +53,8 @@ class VariantRow:
         """Sum up a measurement of a report."""
         speed = measured.latency.p50_ms, measured.latency.p95_ms, measured.speedup
         kept = measured.accuracy.get(report.metric), measured.size_mb
-        return cls(measured.variant, *speed, *kept, measured.variant == report.chosen, measured.error)
+        chosen = measured.variant == report.chosen
+        return cls(measured.variant, *speed, *kept, chosen, measured.error)
 
     def cells(self, *, errors: bool) -> tuple[str, ...]:
         """Format the row; see `variants_table`."""
@@ -110,9 +111,10 @@ class Window:
         """The window of a finished batch whose files were kept in `folder`."""
         total, failed = run.processed + len(run.failures), len(run.failures)
         speed = total / run.seconds if run.seconds else 0.0
-        decision, report = drift.decision, folder / "drift" / drift.html.name
+        state, reasons = drift.decision.state.value, drift.decision.reasons
+        report = folder / "drift" / drift.html.name
         predictions = folder / "predictions" / run.images.name
-        return cls(total, failed, speed, decision.state.value, decision.reasons, predictions, report)
+        return cls(total, failed, speed, state, reasons, predictions, report)
 
 
 @dataclass(frozen=True)

@@ -226,8 +226,14 @@ def remember_window(model: LoadedModel, occasion: Occasion, found: Evaluation, r
     remember(store(), version.name, version.version, judged)
 
 
-def publish_window(version: ModelVersion, run: InferenceRun, seen: Seen, key: str, stamp: str) -> MonitorSummary:
-    """Keep an evaluated window with its version in MLflow and in a folder for people, and show it in the Prefect UI.
+def publish_window(
+    version: ModelVersion,
+    run: InferenceRun,
+    seen: Seen,
+    key: str,
+    stamp: str,
+) -> MonitorSummary:
+    """Keep an evaluated window in MLflow and in a folder for people, and show it in Prefect.
 
     Arguments:
         version: that predicted the window.

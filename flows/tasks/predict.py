@@ -125,7 +125,7 @@ def served_as(model: LoadedModel) -> Served:
 
 
 def open_registry() -> Registry:
-    """The model registry that the environment names; its storage root is made where there is none."""
+    """Open the model registry that the environment names; the storage root is made if missing."""
     settings = Settings.from_environment()
     settings.make_root()
     return settings.registry()

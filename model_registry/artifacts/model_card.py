@@ -79,7 +79,8 @@ def _checks(release: Release) -> str:
     rows = [(c.name, number(c.value, 3), number(c.limit, 3), _verdict(c)) for c in release.chosen.checks]
     if not rows:
         return ""
-    return "## Against the target's budget\n\n" + Table(("limit", "measured", "allowed", "verdict"), rows).to_markdown()
+    table = Table(("limit", "measured", "allowed", "verdict"), rows)
+    return f"## Against the target's budget\n\n{table.to_markdown()}"
 
 
 def _verdict(check: Check) -> str:
@@ -102,5 +103,6 @@ def _limits(report: BenchmarkReport) -> str:
     if report.noise_floor is not None:
         lines.append(f"- Noise floor: the baseline against itself differed by up to {report.noise_floor:.1%}")
     lines.append("- Latency and accuracy hold for the machine and the images named here, and for no others")
-    machine = (f"- {markdown_text(key)}: {markdown_text(value)}" for key, value in report.environment.items())
+    facts = report.environment.items()
+    machine = (f"- {markdown_text(key)}: {markdown_text(value)}" for key, value in facts)
     return "\n".join(("## Limits", "", *lines, "", f"## Measured on (Foveal {foveal_version()})", "", *machine))

@@ -23,8 +23,8 @@ from model_registry.store import Store, contended
 _TAG_LENGTH = 5000
 _DONE = "FINISHED"
 _FILE = "decision.json"
-_CHANGE = "difference or ratio [95 %]"
-_HEADINGS = ("gate", "champion", "challenger", _CHANGE, "limit", "achievable", "images", "verdict", "")
+_MEASURED = ("champion", "challenger", "difference or ratio [95 %]", "limit", "achievable", "images")
+_HEADINGS = ("gate", *_MEASURED, "verdict", "")
 
 
 def open_run(record: Record, decision: Decision, key: str) -> Any:
@@ -112,7 +112,8 @@ def page(decision: Decision) -> str:
         *(f"- {markdown_text(reason)}" for reason in decision.reasons),
     ]
     if gates := _gates(decision):
-        lines += ["", "## Gates", "", Table(_HEADINGS, [_row(gate) for gate in gates]).to_markdown()]
+        table = Table(_HEADINGS, [_row(gate) for gate in gates])
+        lines += ["", "## Gates", "", table.to_markdown()]
     if decision.hashes:
         lines += ["", "## Data", "", *(f"- {role}: sha256 `{digest}`" for role, digest in decision.hashes.items())]
     return "\n".join(lines) + "\n"

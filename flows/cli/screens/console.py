@@ -1,6 +1,7 @@
-"""Consoles of the commands: as wide as what is shown, in characters that the terminal has, control codes escaped.
+"""Consoles of the commands: as wide as what is shown, in characters that the terminal has.
 
-A screen is a series of parts, each a line of text or a table, that `write` prints.
+A screen is a series of parts, each a line of text or a table, that `write` prints with control
+codes escaped.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def write(parts: Iterable[Part], console: Console | None = None) -> None:
-    """Print lines, which a narrow terminal alone wraps, and tables; on standard output unless told otherwise."""
+    """Print lines, which only a narrow terminal wraps, and tables; on standard output by default."""
     out = console or make_console()
     for part in parts:
         if isinstance(part, Table):
@@ -62,7 +63,8 @@ def failure(line: str) -> None:
 def _drawn(table: Table) -> RichTable:
     """Draw a table whose texts go on below where the terminal is too narrow; nothing is cut off."""
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading, kind in zip(table.headings, table.kinds or "t".ljust(len(table.headings), "n"), strict=True):
+    kinds = table.kinds or "t".ljust(len(table.headings), "n")
+    for heading, kind in zip(table.headings, kinds, strict=True):
         justify: JustifyMethod = "left" if kind == "t" else "right"
         drawn.add_column(heading, justify=justify, no_wrap=kind == "n", overflow="fold")
     for row in table.rows:

@@ -31,13 +31,15 @@ def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
 
 
 def deployed(done: DeployResult, who: str) -> Iterator[Part]:
-    """Show deployments with their next runs, each in its own time zone, automations, and who takes the runs."""
+    """Show deployments with their next runs in their time zones, automations, and who takes runs."""
     heading, *lines = Table(_HEADINGS, [_cells(one) for one in done.deployments]).to_lines()
     yield Text(heading, "bold")
-    yield from (Text(line, _STYLES[one.change]) for line, one in zip(lines, done.deployments, strict=True))
+    for line, one in zip(lines, done.deployments, strict=True):
+        yield Text(line, _STYLES[one.change])
     yield ""
     width = max((len(name) for name, _ in done.automations), default=0)
-    yield from (Text(f"{name.ljust(width)}  {change.value}", _STYLES[change]) for name, change in done.automations)
+    for name, change in done.automations:
+        yield Text(f"{name.ljust(width)}  {change.value}", _STYLES[change])
     yield ""
     yield from (Text(note, "yellow") for note in done.notes)
     yield who

@@ -23,7 +23,8 @@ def exported(done: Exported, form: LabelFormat) -> Iterator[Part]:
             f"configuration, add {done.folder.resolve() / 'images'} as local storage, and import {TASKS}"
         )
     else:
-        yield "correct the labels in place; an image whose labels stay as they are counts only with --confirmed"
+        counts = "an image whose labels stay as they are counts only with --confirmed"
+        yield f"correct the labels in place; {counts}"
 
 
 def imported(done: LabelImport) -> Iterator[Part]:
@@ -33,23 +34,27 @@ def imported(done: LabelImport) -> Iterator[Part]:
     objects = f"{labelled - done.empty} with objects"
     yield f"  images: {objects}, {done.empty} labelled as empty, {done.unlabelled} unlabelled"
     yield from (f"  {remark}" for remark in done.remarks)
-    yield from _some("turned as EXIF says, as the labels were made on the stored pixels", done.turned)
-    yield from _some("left as the model labelled it; pass --confirmed if somebody looked", done.unconfirmed)
-    yield from _some("labelled more than once, the last counts", done.repeated)
-    yield from _some("labelled anew since, that label stays", done.older)
-    yield from _some("not an image that this model has seen", done.unknown)
-    yield from _some("refused, the label is wrong", done.refused)
-    yield from _some("not taken, the image is gone", done.gone)
+    for what, images in (
+        ("turned as EXIF says, as the labels were made on the stored pixels", done.turned),
+        ("left as the model labelled it; pass --confirmed if somebody looked", done.unconfirmed),
+        ("labelled more than once, the last counts", done.repeated),
+        ("labelled anew since, that label stays", done.older),
+        ("not an image that this model has seen", done.unknown),
+        ("refused, the label is wrong", done.refused),
+        ("not taken, the image is gone", done.gone),
+    ):
+        yield from _some(what, images)
 
 
 def status(done: LabelStatus) -> Iterator[Part]:
     """Show how many images are queued, labelled and missing."""
     yield f"{done.queued} images queued, {done.exported} handed out, {done.waiting} without a label"
-    yield f"{done.labelled} labelled, {done.empty} of them as empty, {done.fresh} since the last retraining"
-    counts = ", ".join(f"{name}: {count}" for name, count in done.classes.items())
-    yield f"  {counts}"
+    labelled = f"{done.labelled} labelled, {done.empty} of them as empty"
+    yield f"{labelled}, {done.fresh} since the last retraining"
+    yield "  " + ", ".join(f"{name}: {count}" for name, count in done.classes.items())
     yield f"{done.missing} more are needed" if done.missing else "enough for a retraining"
-    yield from _some("with a wrong label in the store, which is left out; label it anew and import it", done.unusable)
+    wrong = "with a wrong label in the store, which is left out; label it anew and import it"
+    yield from _some(wrong, done.unusable)
 
 
 def _some(what: str, lines: Iterable[str]) -> Iterator[Part]:

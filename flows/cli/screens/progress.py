@@ -1,4 +1,4 @@
-"""Progress while a command works: bars on a terminal, lines every few seconds for logs and pipes; and notes."""
+"""Progress of a command: bars on a terminal, lines every few seconds for logs; and notes."""
 
 from __future__ import annotations
 

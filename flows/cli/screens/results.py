@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 CAVEAT = "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
 NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
 _WORDS = {
-    "green": ("ok", "pass", "no difference ≥ δ"),
-    "bold green": ("promoted",),
-    "yellow": ("warn", "insufficient_data", "undecided", "needs_labels", "not_trainable", "not_begun"),
-    "bold red": ("drift", "data_fault", "fail", "rejected"),
-    "bold": ("A", "B"),
+    "green": ["ok", "pass", "no difference ≥ δ"],
+    "bold green": ["promoted"],
+    "yellow": "warn insufficient_data undecided needs_labels not_trainable not_begun".split(),
+    "bold red": ["drift", "data_fault", "fail", "rejected"],
+    "bold": ["A", "B"],
 }
 _STYLES = {word: style for style, words in _WORDS.items() for word in words}
 
@@ -39,8 +39,8 @@ def variants(done: summary.ReleaseSummary) -> Iterator[Part]:
     """Show the table of variants, and the reasons."""
     table, rows = summary.variants_table(done.variants, done.metric, errors=False), []
     for one, (name, *others) in zip(done.variants, table.rows, strict=True):
-        style = "bold" if one.chosen else ""
-        rows.append([Text(str(cell), style) for cell in (f"{'●' if one.chosen else ' '} {name}", *others)])
+        mark, style = ("●", "bold") if one.chosen else (" ", "")
+        rows.append([Text(str(cell), style) for cell in (f"{mark} {name}", *others)])
     yield f"{done.name}/{done.version} on target {done.target}; ● ships"
     yield replace(table, rows=rows)
     floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
@@ -50,19 +50,20 @@ def variants(done: summary.ReleaseSummary) -> Iterator[Part]:
 
 
 def release(done: summary.ReleaseSummary) -> Iterator[Part]:
-    """Show a finished release: the variants, the batch, where everything is, and the gates if there was a champion."""
+    """Show a release: variants, batch, where everything is, and gates if there was a champion."""
     yield from variants(done)
     if done.window:
         yield from window("batch", done.window)
-    rows = [("version", f"{done.name}/{done.version} ({', '.join(done.aliases)})"), ("bundle", done.bundle)]
+    version = f"{done.name}/{done.version} ({', '.join(done.aliases)})"
+    files = _files(done.window) if done.window else []
     yield ""
-    yield from places([*rows, *(_files(done.window) if done.window else ())])
+    yield from places([("version", version), ("bundle", done.bundle), *files])
     if done.gates:
         yield from gates(done.gates)
 
 
 def demo(done: DemoSummary) -> Iterator[Part]:
-    """Show the release, the night, what was learnt from it, the next night, and where everything is."""
+    """Show release, night, what was learnt from it, next night, and where everything is."""
     yield from variants(done.release)
     if done.release.window:
         yield from window("day", done.release.window)
@@ -80,7 +81,8 @@ def demo(done: DemoSummary) -> Iterator[Part]:
 def demo_places(done: DemoSummary) -> list[tuple[str, Any]]:
     """Say where everything of the champion is, and then of the version before it."""
     first, night, last = done.release, done.night, done.next_night
-    rows = [("version", f"{last.name}/{last.version} (champion)"), ("bundle", done.bundle), *_files(last.window)]
+    version = f"{last.name}/{last.version} (champion)"
+    rows = [("version", version), ("bundle", done.bundle), *_files(last.window)]
     if first.window:
         rows.append((f"day, {first.name}/{first.version}", first.window.report))
     return [
@@ -139,11 +141,13 @@ def calibration(done: summary.Calibration) -> Iterator[Part]:
         shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
         rows.append((rate.images, rate.windows, drawn, *shares))
     yield f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})"
-    yield Table(("images", "windows", "drawn", "warn", "drift", "any KS p<.05"), rows, kinds="nntnnn")
+    rates = ("images", "windows", "drawn", "warn", "drift", "any KS p<.05")
+    yield Table(rates, rows, kinds="nntnnn")
     yield from _dim(CAVEAT, *([NIGHTS_CAVEAT] if done.nights else []))
     if done.power:
         yield f"windows of {done.power_images} images, a share of them damaged, called drift"
-        yield Table(("damage", "severity", "damaged", "drift", "median delay"), [_power(row) for row in done.power])
+        headings = ("damage", "severity", "damaged", "drift", "median delay")
+        yield Table(headings, [_power(row) for row in done.power])
 
 
 def _power(row: AlarmPower) -> tuple[object, ...]:
@@ -155,8 +159,8 @@ def _power(row: AlarmPower) -> tuple[object, ...]:
 
 def run(done: InferenceRun) -> Iterator[Part]:
     """Show a finished batch."""
-    predicted = f"{counted(done.processed, 'image')} predicted by {done.model} in {done.seconds:.1f} s"
-    yield f"{predicted}, {len(done.failures)} failed"
+    predicted = f"{counted(done.processed, 'image')} predicted by {done.model}"
+    yield f"{predicted} in {done.seconds:.1f} s, {len(done.failures)} failed"
     lines = [f"{failed.image_id}: {failed.error}" for failed in done.failures[:10]]
     if len(done.failures) > 10:
         lines.append(f"and {len(done.failures) - 10} more, in images.parquet")
@@ -202,10 +206,12 @@ def ab(done: AbSummary) -> Iterator[Part]:
     yield f"{done.experiment} ({done.mode}): {done.new} new images{before}"
     yield done.table
     if done.agreement is not None:
-        yield f"  agreement of the two: {done.agreement:.4f} ({done.score} of one against the other)"
+        what = f"{done.score} of one against the other"
+        yield f"  agreement of the two: {done.agreement:.4f} ({what})"
     result = done.result
     if result.planned is not None:
-        yield f"  planned: {result.planned} scored images, for δ = {result.delta:g} at α 0.05 and power 0.8"
+        wanted = f"δ = {result.delta:g} at α 0.05 and power 0.8"
+        yield f"  planned: {result.planned} scored images, for {wanted}"
     yield Text(f"  {result.verdict.value}: {result.reason}", _STYLES[result.verdict])
     yield from _dim(f"{result.method}; the test is kept in {short_path(done.folder)}")
 

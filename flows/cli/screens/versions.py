@@ -39,7 +39,7 @@ def models(found: Sequence[ModelSummary]) -> Iterator[Part]:
 
 
 def comparison(found: Comparison) -> Iterator[Part]:
-    """Show two versions side by side: first what decided between them, then each as it was released."""
+    """Show two versions side by side: what decided between them, then each as it was released."""
     yield from _decision(found)
     titles = [
         f"{one.name}/{one.version}" + (f" ({', '.join(one.aliases)})" if one.aliases else "")
@@ -59,10 +59,12 @@ def _decision(found: Comparison) -> Iterator[Part]:
     if found.decided is None or found.decided.decision.gates is None:
         if found.first.version != found.second.version:
             name, first, second = found.first.name, found.first.version, found.second.version
-            yield f"no decision between {name}/{first} and {name}/{second} rests on gates; to compare both on the same"
+            pair = f"{name}/{first} and {name}/{second}"
+            yield f"no decision between {pair} rests on gates; to compare both on the same"
             yield f"images: foveal gates {name} {second} --against {first} --data data.yaml"
         return
-    what = f"decision {found.decided.number}, {outcome(found.decided)} v{found.decided.decision.version}"
+    made = found.decided.decision
+    what = f"decision {found.decided.number}, {outcome(found.decided)} v{made.version}"
     yield Text(f"what decided, on the same images and in interleaved calls: {what}", "bold")
     yield from gates(found.decided.decision.gates)
 
@@ -72,7 +74,8 @@ def _metrics(found: Comparison, titles: Sequence[str]) -> Iterator[Part]:
     for reason in sorted({pair.incomparable for pair in found.metrics}):
         count = 3 if reason else 4  # the difference of what does not compare means nothing
         rows = [_metric(pair)[:count] for pair in found.metrics if pair.incomparable == reason]
-        yield Text(f"not comparable: {reason}" if reason else "as each was released", "yellow" if reason else "bold")
+        own = Text("as each was released", "bold")
+        yield Text(f"not comparable: {reason}", "yellow") if reason else own
         yield Table(("metric", *titles, "difference")[:count], rows, kinds="trrr"[:count])
 
 
@@ -85,7 +88,8 @@ def texts(name: str, titles: Sequence[str], pairs: Sequence[TextPair]) -> Part:
     """Show parameters or hashes in which two versions differ."""
     if not pairs:
         return Text(f"no {name}", "dim")
-    return Table((name, *titles), [(pair.name, pair.first or None, pair.second or None) for pair in pairs], kinds="trr")
+    rows = [(pair.name, pair.first or None, pair.second or None) for pair in pairs]
+    return Table((name, *titles), rows, kinds="trr")
 
 
 def champion(name: str, record: History) -> Iterator[Part]:
