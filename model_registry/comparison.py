@@ -102,7 +102,8 @@ def compare(store: Store, history: History, first: ModelVersion, second: ModelVe
 
 def _side(store: Store, version: ModelVersion) -> _Side:
     data = store.client.get_run(version.run_id).data if version.run_id else None
-    hashes = _hashes(store, version)
+    row = store.client.get_model_version(version.name, str(version.version))
+    hashes = hashes_of(facts_of(store, row))
     return _Side(version.run_id, data.metrics if data else {}, data.params if data else {}, hashes)
 
 
@@ -140,10 +141,6 @@ def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: 
     runs_by_version = {str(version.version): version.run_id for version in (first, second)}
     query = f"name={_query(first.name)}&runs={_query(runs_by_version)}&workflowType=machine_learning"
     return f"{base.rstrip('/')}/#/compare-model-versions?{query}"
-
-
-def _hashes(store: Store, version: ModelVersion) -> dict[str, str]:
-    return hashes_of(facts_of(store, store.client.get_model_version(version.name, str(version.version))))
 
 
 def _differing(one: Mapping[str, str], two: Mapping[str, str]) -> tuple[TextPair, ...]:

@@ -62,7 +62,9 @@ def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceR
     """
     markdown = drift_page(report, run, seen, f"{to_version(version)}, {to_page(page, 'the report')}")
     create_markdown_artifact(key="drift-decision", markdown=markdown, description="The drift policy's decision")
-    create_link_artifact(key="drift-report", link=_link(report, page), link_text="Drift report")
+    server = mlflow_pages()  # browsers open no file from the page of a server
+    link = f"{server}/{page}" if server else report.html.resolve().as_uri()
+    create_link_artifact(key="drift-report", link=link, link_text="Drift report")
 
 
 def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about: str) -> str:
@@ -87,12 +89,6 @@ def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about:
     lines += ["", Table(("column", "distance", "limit", "drifted"), columns).to_markdown()]
     lines += _beside(report)
     return "\n".join(lines)
-
-
-def _link(report: DriftReport, page: str) -> str:
-    """Link to the report in MLflow where its pages are up; browsers open no file from the page of a server."""
-    server = mlflow_pages()
-    return f"{server}/{page}" if server else report.html.resolve().as_uri()
 
 
 def nothing_new(version: ModelVersion, source: str) -> None:

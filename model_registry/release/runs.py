@@ -150,7 +150,8 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     log_inputs(client, run_id, data)
     role = validation_role(flatten(release.parameters), release.dataset_hashes)
     validation = next((d for d in data if d.role == role), None)
-    log_params(client, run_id, {**release_params(release), **_hash_params(release)})
+    hashes = {f"{HASH_PARAM}{part}": digest for part, digest in file_hashes(release).items()}
+    log_params(client, run_id, {**release_params(release), **hashes})
     log_metrics(client, run_id, release_metrics(release), MetricContext(model_id=model_id, dataset=validation))
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
         client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
@@ -257,10 +258,6 @@ def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float], context:
     client.log_batch(
         run_id, metrics=[Metric(key, value, now, step, model_id=model_id, **named) for key, value in metrics.items()]
     )
-
-
-def _hash_params(release: Release) -> dict[str, str]:
-    return {f"{HASH_PARAM}{role}": digest for role, digest in file_hashes(release).items()}
 
 
 def _datasets(release: Release) -> list[DatasetName]:
