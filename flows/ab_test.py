@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import AbMode, AbResult, InferenceRun, Prediction, VisionSpec
@@ -21,12 +19,13 @@ from components.evaluation import AbPlan, evaluate_ab, undecided
 from components.images.sources import list_images
 from components.inference import Arm, Design, Experiment
 from components.monitoring.performance.accuracy import truths_for
+from components.tables import Table, number
 from components.vision.image_score import score_name
 from flows.config.ab_test import AbConfig
-from flows.reporting.formats import number, plain, table_of
-from flows.reporting.links import to_comparison
+from flows.reporting.links import with_comparison
 from flows.reporting.outcome import concluded
 from flows.reporting.progress import advance, note
+from flows.reporting.summary import Record
 from flows.runtime.settings import Settings
 from flows.tasks import evaluation as ab_scoring
 from flows.tasks.evaluation import ArmFigures
@@ -35,7 +34,7 @@ from flows.tasks.steps import step
 
 
 @dataclass(frozen=True)
-class AbSummary:
+class AbSummary(Record):
     """A look at an A/B test.
 
     Arguments:
@@ -60,20 +59,18 @@ class AbSummary:
     result: AbResult
     folder: Path
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
+    @property
+    def table(self) -> Table:
+        """What was counted and measured of both arms."""
+        headings = ("arm", "version", "images", "failed", "scored", self.score, "p50 ms", "p95 ms")
+        return Table(headings, [_row(arm) for arm in self.arms], kinds="ttnnnnnn")
 
 
-@flow(
-    name="ab test",
-    flow_run_name="{config.name}: {config.a} and {config.b}",
-    validate_parameters=True,
-    description="Run two versions over the same images, or a share each, and compare their scores.",
-)
-@concluded
+@concluded("ab test", "{config.name}: {config.a} and {config.b}")
 def ab_test(config: AbConfig) -> AbSummary:
-    """Run two versions over images that the test has not seen, and judge all that it has.
+    """Run two versions over the same images, or a share each, and compare their scores.
+
+    They run over the images that the test has not seen yet; it compares all that it has.
 
     Arguments:
         config: the versions, the images, and how to judge.
@@ -125,7 +122,7 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
         _judge(config, scores),
         experiment.folder,
     )
-    page = "\n\n".join(filter(None, (markdown(found), to_comparison(a.label, b.label))))
+    page = with_comparison(markdown(found), a.label, b.label)
     create_markdown_artifact(key="ab-verdict", markdown=page, description="The verdict of an A/B test")
     return found
 
@@ -133,8 +130,7 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
 def markdown(found: AbSummary) -> str:
     """The verdict and what it rests on, as it is shown in the Prefect UI."""
     lines = [f"# {found.result.verdict.value}", f"{found.result.reason} ({found.result.method})"]
-    headings = ("arm", "version", "images", "failed", "scored", found.score, "p50 ms", "p95 ms")
-    lines += table_of(headings, map(_row, found.arms))
+    lines += ["", found.table.to_markdown()]
     if found.result.planned is not None:
         lines += ["", f"Planned: {found.result.planned} scored images, for δ = {found.result.delta:g}"]
     if found.agreement is not None:
@@ -142,8 +138,8 @@ def markdown(found: AbSummary) -> str:
     return "\n".join(lines)
 
 
-def _row(arm: ArmFigures) -> tuple[str, ...]:
-    counts = (str(arm.images), str(arm.failed), str(arm.scored))
+def _row(arm: ArmFigures) -> tuple[object, ...]:
+    counts = (arm.images, arm.failed, arm.scored)
     return (arm.arm, arm.model, *counts, number(arm.score, 4), number(arm.p50_ms), number(arm.p95_ms))
 
 

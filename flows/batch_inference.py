@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import InferenceRun
 from components.files import sha256_json
+from components.tables import Table
 from flows.config.batch_inference import BatchConfig
 from flows.reporting.outcome import concluded
 from flows.runtime.settings import Settings
@@ -16,13 +16,7 @@ from flows.tasks.predict import predict_images
 from flows.tasks.steps import step
 
 
-@flow(
-    name="batch inference",
-    flow_run_name="{config.model}",
-    validate_parameters=True,
-    description="Run a model over images and write Parquet: one row per image, one per detection.",
-)
-@concluded
+@concluded("batch inference", "{config.model}")
 def batch(config: BatchConfig) -> InferenceRun:
     """Run a model over images and write Parquet: one row per image, one per detection.
 
@@ -46,15 +40,15 @@ def infer(config: BatchConfig, output: Path) -> InferenceRun:
 def publish(run: InferenceRun) -> None:
     """Show in the Prefect UI what was predicted, how fast, and where it is."""
     total = run.processed + len(run.failures)
-    rows = [
+    rows: list[tuple[str, object]] = [
         ("model", f"`{run.model}`"),
         ("images", f"{total}, {len(run.failures)} unreadable"),
-        ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else "–"),
+        ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else None),
         ("images.parquet", f"`{run.images}`"),
         ("detections.parquet", f"`{run.detections}`"),
     ]
     failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
-    lines = ["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows), "", *failures]
+    lines = [Table(("what", ""), rows).to_markdown(), "", *failures]
     create_markdown_artifact(key="batch-inference", markdown="\n".join(lines), description="What was predicted")
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from prefect import flow
-
 from components.contracts import GateReport
 from flows.config.gates import GatesConfig
-from flows.reporting.gates import publish_gates
+from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.tasks import components as tasks
 from flows.tasks.gates import GateData, gates, golden_hash, golden_split
@@ -17,13 +15,7 @@ from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
 
 
-@flow(
-    name="gates",
-    flow_run_name="{config.name}",
-    validate_parameters=True,
-    description="Run the gates of one registered version against another; no alias moves.",
-)
-@concluded
+@concluded("gates", "{config.name}")
 def check_gates(config: GatesConfig) -> GateReport:
     """Run the gates of one registered version against another; no alias moves.
 
@@ -45,5 +37,5 @@ def check_gates(config: GatesConfig) -> GateReport:
             GateData(golden, golden_hash(champion.bundle, golden.name), recent, recent is not None),
             config.gates,
         )
-    publish_gates(report)
+    publish.gates(report)
     return report

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
-from prefect import get_run_logger
+from prefect import Flow, flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -46,28 +46,42 @@ class Summary(Protocol):
         """The most important fact, in one line."""
 
 
-def concluded(function: Callable[[C], R]) -> Callable[[C], R]:
-    """Make the body of a flow end in a state that says its outcome, and log an error of the user's as one line.
+def concluded(name: str, run_name: str) -> Callable[[Callable[[C], R]], Flow[[C], R]]:
+    """Make a function a flow that ends in a state which says its outcome.
 
-    Goes below `@flow`. A `Summary` names the final state and the run; callers of the flow are given the summary. A
-    model that has no version yet fails the run under a name of its own, so that it is nobody's alert.
+    An error of the user's is logged as one line. A `Summary` names the final state and the run;
+    callers of the flow are given the summary. A model that has no version yet fails the run under a
+    name of its own, so that it is nobody's alert. The Prefect UI describes the flow by the first
+    line of the function's docstring.
+
+    Arguments:
+        name: of the flow.
+        run_name: of its runs, with fields of ``config``.
     """
 
-    @wraps(function)
-    def body(config: C) -> R:
-        for name in _LOGGERS:
-            logger = logging.getLogger(name)
-            if not any(isinstance(one, _OneLine) for one in logger.filters):
-                logger.addFilter(_OneLine())
-        try:
-            done = function(config)
-        except NotRegisteredError as error:
-            return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
-        return cast(R, _completed(done)) if isinstance(done, Summary) else done
+    def decorate(function: Callable[[C], R]) -> Flow[[C], R]:
+        @wraps(function)
+        def body(config: C) -> R:
+            _log_errors_as_lines()
+            try:
+                done = function(config)
+            except NotRegisteredError as error:
+                return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
+            return cast(R, _completed(done)) if isinstance(done, Summary) else done
 
-    # Prefect looks annotations up in the module of what it is given, which is this one.
-    body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
-    return body
+        # Prefect looks annotations up in the module of what it is given, which is this one.
+        body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+        description = (function.__doc__ or "").partition("\n")[0]
+        return flow(name=name, flow_run_name=run_name, description=description)(body)
+
+    return decorate
+
+
+def _log_errors_as_lines() -> None:
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, _OneLine) for one in logger.filters):
+            logger.addFilter(_OneLine())
 
 
 def _completed(done: Summary) -> State[Summary]:

@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
+from components.datasets.dataset import dataset_splits, load_dataset
 from components.errors import DatasetError
 from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.files import write_json
-from flows.reporting.gates import publish_gates
+from components.images.reading import read_image
+from components.images.statistics import image_statistics
+from flows.reporting import publish
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
@@ -114,7 +117,6 @@ def golden_split(bundle: Path, data: Path) -> str:
     Raises:
         DatasetError: the dataset has no such split.
     """
-    from components.datasets.dataset import dataset_splits, load_dataset
     from components.package import read_manifest
 
     manifest = read_manifest(bundle)
@@ -166,10 +168,6 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
 
 def _evaluation_set(split: Split, task: str, columns: Sequence[str]) -> EvaluationSet:
     """A labelled split, read as a task's, and its slices."""
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import read_image
-    from components.images.statistics import image_statistics
-
     dataset = load_dataset(split.data, split.name, task=task, objects=False)
     if not columns:
         return EvaluationSet(dataset)
@@ -209,7 +207,7 @@ def decide_release(
             GateData(golden, golden_hash(champion.bundle, golden.name)),
             GatePolicy(),
         )
-    publish_gates(report)
+    publish.gates(report)
     if report.to_measure_again:
         return version, report
     rationale = Rationale(RELEASE, Settings.from_environment().user, report.reasons, gates=report)

@@ -144,10 +144,7 @@ def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | N
 @step("log training", cached=False, retries=5)
 def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path, config: RetrainConfig) -> None:
     """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
-    parameters = {
-        "started_from": champion.model.label,
-        **config.training.model_dump(),
-    }
+    parameters = {"started_from": champion.model.label, **config.training.model_dump()}
     registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))
 
 

@@ -24,6 +24,7 @@ from model_registry.decisions import seen
 from model_registry.decisions.chain import ANCHOR, KNOWN_GAPS, PREVIOUS, breaks, link, numbers
 from model_registry.decisions.history import BY_HAND, Entry, History, replay
 from model_registry.description import RECORD_SUFFIX
+from model_registry.failures import passing_over
 from model_registry.store import Store, contended, sqlite_file, taking_turns
 
 _STATED_CHARACTERS = 60_000  # of a decision in its entry's tag; MySQL's column holds 65,535 bytes
@@ -200,14 +201,9 @@ class Record:
         return model.tags.get(ANCHOR, "") if model else ""
 
     def _model(self, name: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with passing_over("RESOURCE_DOES_NOT_EXIST"):
             return self.store.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
+        return None
 
     def _hidden(self) -> Any:
         """The registered model of the record where it is out of the list of models; None if it is not there."""
@@ -227,21 +223,16 @@ class Record:
 
     def _make(self) -> None:
         """Make the record, or take the one of an older Foveal out of the list of models."""
-        from mlflow.exceptions import MlflowException
-
         client = self.store.client
-        try:
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
             client.create_prompt(
                 self.name,
                 tags={"foveal.kind": "decisions"},
                 description=f"The append-only decision record of `{self.model}`, written by Foveal: one version is one "
                 "decision, its run holds the gates. Nothing here is to be edited or deleted.",
             )
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            if self._hidden() is None:
-                client.set_registered_model_tag(self.name, _HIDDEN, "true")
+        if self._hidden() is None:
+            client.set_prompt_tag(self.name, _HIDDEN, "true")
 
 
 def _entry(row: Any) -> Entry | int:

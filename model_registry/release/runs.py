@@ -38,6 +38,7 @@ from model_registry.description import (
     verdict_tags,
 )
 from model_registry.facts import HASH_PARAM
+from model_registry.failures import passing_over
 from model_registry.store import Store
 
 if TYPE_CHECKING:
@@ -75,18 +76,13 @@ def experiment_of(store: Store, name: str) -> str:
     Raises:
         RegistryError: an experiment of that name was deleted, so MLflow keeps the name.
     """
-    from mlflow.exceptions import MlflowException
-
     experiment = store.client.get_experiment_by_name(name)
     if experiment is None:
         location = f"{store.artifact_root.rstrip('/')}/{name}" if store.artifact_root else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens in its GenAI view otherwise
-        try:
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
             return str(store.client.create_experiment(name, artifact_location=location, tags=kind))
-        except MlflowException as error:
-            experiment = store.client.get_experiment_by_name(name)
-            if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        experiment = store.client.get_experiment_by_name(name)
     if experiment.lifecycle_stage != "active":
         raise RegistryError(
             f"an experiment {name}",
@@ -158,7 +154,7 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     log_inputs(client, run_id, data)
     role = validation_role(flatten(release.parameters), release.dataset_hashes)
     validation = next((d for d in data if d.role == role), None)
-    hashes = {f"{HASH_PARAM}{role}": digest for role, digest in file_hashes(release).items()}
+    hashes = {f"{HASH_PARAM}{part}": digest for part, digest in file_hashes(release).items()}
     log_params(client, run_id, {**release_params(release), **hashes})
     log_metrics(client, run_id, release_metrics(release), MetricContext(model_id=model_id, dataset=validation))
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):

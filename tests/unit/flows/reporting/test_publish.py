@@ -21,7 +21,8 @@ from components.contracts import (
     Verdict,
 )
 from components.monitoring.alerts.book import Alert, AlertStatus
-from flows.cli.screens import promote as promotion_screen
+from flows.cli.screens import versions as screens
+from flows.cli.screens.console import write
 from flows.promote import markdown
 from flows.reporting import links
 from flows.reporting.publish import drift_page
@@ -52,7 +53,7 @@ def test_a_windows_page_holds_counts_checks_and_what_was_told(tmp_path):
 
 
 def test_decisions_have_the_columns_of_the_screen(capsys):
-    promotion_screen.decisions("parts", DECISIONS)
+    write(screens.decisions("parts", DECISIONS))
     screen = capsys.readouterr().out.splitlines()
     page = markdown(ModelVersion("parts", 1, "run"), DECISIONS, "parts/1").splitlines()
     headings = [cell.strip() for cell in page[4].strip("|").split("|")]
