@@ -12,8 +12,8 @@ from components.daemons import call_within
 from components.errors import ConfigError, ImageError, OutageError, UnavailableError
 from components.images.budget import Budget
 from components.images.names import local_path
-from components.images.remote import OversizeError, fetch, reason
-from components.limits import Limits
+from components.images.remote import fetch, reason
+from components.limits import Limits, OversizeError
 from components.regular import open_regular, read_regular, require_size
 
 _SMALL = 8_000_000  # bytes; so many for each thread at once need no permission
