@@ -250,7 +250,8 @@ def _said(document: str) -> Sequence[Any]:
 
     summary = json.loads(document)
     tables = (pq.read_table(Path(summary["folder"]) / "predictions" / name) for name in (IMAGES, DETECTIONS))
-    return [summary["window"], summary["checks"], digest_rows(*tables)]
+    window = [summary["window"][name] for name in ("images", "failed", "state", "reasons")]
+    return [*window, digest_rows(*tables)]
 
 
 def read_hostile_files(root: Root, folder: Path, tally: Tally, huge: Sequence[str]) -> float:
