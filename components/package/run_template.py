@@ -19,6 +19,7 @@ import os
 import re
 import stat
 import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,7 @@ FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
 MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000  # bytes that are read of one file
+LIMIT_S = 120.0  # for an image, after which onnxruntime is told to end the call
 MAX_PIXELS = 170_000_000  # of one image; Pillow's own bound is a little above
 BAND = 4_000_000  # pixels that are converted at once
 # Pillow knows forty others, and starts Ghostscript for one of them.
@@ -107,6 +109,10 @@ class Rules(NamedTuple):
 
 class DamagedBundle(ValueError):
     """A file of the bundle that is not what was packed, or not what such a file must be."""
+
+
+class EndlessModel(RuntimeError):
+    """A call of the model that had to be ended, such as one of a loop without a condition."""
 
 
 # Reading files
@@ -614,9 +620,31 @@ def open_model(folder: Path, config: dict[str, Any], *, accelerate: bool) -> tup
     wanted = config["execution_providers"] if accelerate else ["CPUExecutionProvider"]
     here = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(path, options, providers=here)
-    name = session.get_inputs()[0].name
-    ran_by = f"onnxruntime {onnxruntime.__version__}, {session.get_providers()[0]}"
-    return (lambda batch: session.run(None, {name: batch})), ran_by
+    name, provider = session.get_inputs()[0].name, session.get_providers()[0]
+    ran_by = f"onnxruntime {onnxruntime.__version__}, {provider}"
+    if provider.startswith("Tensorrt"):  # whose first calls build its engines
+        return (lambda batch: session.run(None, {name: batch})), ran_by
+    return (lambda batch: _run_within(session, {name: batch}, onnxruntime.RunOptions())), ran_by
+
+
+def _run_within(session: Any, feeds: dict[str, Pixels], options: Any) -> Arrays:
+    """Run a session once.
+
+    Raises:
+        EndlessModel: it took longer than `LIMIT_S` an image.
+    """
+    limit = LIMIT_S * sum(map(len, feeds.values()))
+    timer = threading.Timer(limit, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(session.run(None, feeds, options))
+    except Exception as error:
+        if options.terminate:
+            raise EndlessModel(f"the model was still running after {limit:g} s") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -1037,7 +1065,11 @@ def main() -> int:
         return 1
     if arguments.confidence is not None:
         bundle.config["confidence"] = arguments.confidence
-    return _predict(bundle, arguments.images, as_json=arguments.json)
+    try:
+        return _predict(bundle, arguments.images, as_json=arguments.json)
+    except EndlessModel as error:
+        sys.stderr.write(f"FAIL: {error}\n")
+        return 1
 
 
 if __name__ == "__main__":
