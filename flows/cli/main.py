@@ -253,11 +253,13 @@ def bundle_run(
     with screen.progress(as_json):
         predictions = run_bundle(path, images)
     show(predictions, as_json, lambda: screen.predictions(predictions))
+    if all("error" in row for row in predictions):
+        raise typer.Exit(1)
 
 
 def _require_some(window: Window) -> None:
     """End with an exit code that says so when no image at all could be predicted."""
-    if window.failed == window.images:
+    if window.nothing_predicted:
         raise typer.Exit(1)
 
 
