@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -332,6 +333,8 @@ def _fault(error: Exception) -> int:
         return 2
     words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     report = settings.root / "crash.txt"
+    with suppress(Exception):  # writing the report says what is wrong with the root
+        settings.make_root()
     try:
         write_text(report, redact(traceback.format_exc()))
         kept = f"details are in {report}"
