@@ -42,8 +42,8 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         if window is None:
             publish.nothing_new(model.version, config.images)
             return _without_window(config, model.version, arrivals, planned.given_up)
-        if window.version not in ("", str(model.version.version)):  # planned before another version was promoted
-            model = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
+        if planned_for := watching.version_of_plan(window, model.version):
+            model = tasks.fetch(config.name, planned_for, Path(scratch) / "planned")
         version = model.version
         tasks.require_reference(model.reference, version)
         served = replace(served_as(model), keep_going=config.keep_going)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread, Timer
@@ -84,8 +85,16 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
     return session
 
 
-def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float) -> list[npt.NDArray[Any]]:
+def run_within(
+    session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float, outputs: Sequence[str] | None = None
+) -> list[npt.NDArray[Any]]:
     """Run a session once; a graph that does not end, such as a loop without a condition, is ended.
+
+    Arguments:
+        session: an onnxruntime.InferenceSession.
+        feeds: its inputs by name.
+        limit_s: how long it may take, in seconds.
+        outputs: names of those to give; None is all.
 
     Raises:
         ModelError: it took longer than `limit_s` seconds.
@@ -96,7 +105,7 @@ def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float)
     timer.daemon = True
     timer.start()
     try:
-        return list(session.run(None, feeds, options))
+        return list(session.run(outputs, feeds, options))
     except Exception as error:
         if not options.terminate:
             raise

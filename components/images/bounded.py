@@ -12,14 +12,16 @@ from components.daemons import call_within
 from components.errors import ConfigError, ImageError, OutageError, UnavailableError
 from components.images.budget import Budget
 from components.images.names import local_path
-from components.images.remote import OversizeError, fetch, reason
-from components.limits import Limits
+from components.images.places import Silence
+from components.images.remote import fetch, reason
+from components.limits import Limits, OversizeError
 from components.regular import open_regular, read_regular, require_size
 
 _SMALL = 8_000_000  # bytes; so many for each thread at once need no permission
 _HEAD = 64  # bytes that tell an image from other files
 
 _large = Budget()
+_silence = Silence()
 
 Check = Callable[[bytes], object]
 
@@ -105,14 +107,22 @@ def _hint(error: OSError, *, local: bool) -> str:
 
 
 def stat_file(uri: str) -> os.stat_result | None:
-    """Size and time of a local file; None for one that is remote, not there, or on a mount that does not answer."""
+    """Return size and time of a local file; None for one that is remote, not there, or on a mount that does not answer.
+
+    A mount that did not answer is not asked for its other files for a while; see `Silence`.
+    """
     path = local_path(uri)
-    if path is None:
+    if path is None or _silence.covers(path):
         return None
     try:
-        return call_within(Limits.from_environment().seconds, partial(os.stat, path))
+        found = call_within(Limits.from_environment().seconds, partial(os.stat, path))
+    except TimeoutError:
+        _silence.begin(path)
+        return None
     except (OSError, ValueError):
         return None
+    _silence.end(path)
+    return found
 
 
 def read_bytes(uri: str) -> bytes:

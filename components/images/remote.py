@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 from components.credentials import has_credentials
 from components.daemons import call_within
 from components.errors import ConfigError, OutageError, UnavailableError
-from components.limits import Limits
+from components.limits import Limits, OversizeError
 
 R = TypeVar("R")
 
 WAITS_S = (0.5, 1.0, 2.0)
-_CHUNK = 1 << 20  # bytes of a body that are taken at once
 _HEAD = 64  # bytes that tell what kind of file it is
 _BROKEN = {
     errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO,
@@ -44,6 +43,10 @@ def open_remote(url: str) -> tuple[Any, str]:
     require_no_credentials(url)
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
+        if _speaks_http(filesystem):
+            from components.images.http import BoundedHTTPFileSystem
+
+            filesystem = BoundedHTTPFileSystem(**filesystem.storage_options)
     except ImportError as error:
         raise UnavailableError(f"a package that reads {url.partition('://')[0]}://", found=reason(error)) from error
     return filesystem, str(path)
@@ -92,8 +95,7 @@ def fetch(url: str, limit: int) -> bytes:
         OversizeError: it is larger than the limit, in bytes.
     """
     filesystem, path = open_remote(url)
-    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
-    if "http" not in protocols:  # it reads what it is asked for and no more
+    if not _speaks_http(filesystem):  # it reads what it is asked for and no more
         content: bytes = ask(filesystem, "cat_file", path, start=0, end=limit + 1)
         if len(content) > limit:
             raise OversizeError(content[:_HEAD], partial(_listed_size, filesystem, path))
@@ -101,47 +103,19 @@ def fetch(url: str, limit: int) -> bytes:
     from fsspec.asyn import sync
 
     within = Limits.from_environment().seconds
-    download = partial(sync, filesystem.loop, _download, filesystem, timeout=within)
+    download = partial(sync, filesystem.loop, filesystem.download, timeout=within)
     body: bytes = _persistently(filesystem, lambda address: download(address, limit), path)
     return body
 
 
-class OversizeError(Exception):
-    """More came than was asked for.
-
-    Arguments:
-        head: the first bytes.
-        size: asks for the size of the whole, in bytes, and gives None where nobody knows.
-    """
-
-    def __init__(self, head: bytes, size: Callable[[], int | None]) -> None:
-        super().__init__("more bytes than the limit")
-        self.head, self.size = head, size
+def _speaks_http(filesystem: Any) -> bool:
+    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    return "http" in protocols
 
 
 def _listed_size(filesystem: Any, path: str) -> int | None:
     size = ask(filesystem, "info", path).get("size")
     return None if size is None else int(size)
-
-
-async def _download(filesystem: Any, url: str, limit: int) -> bytes:
-    """The body of an answer; one that is packed is unpacked bit by bit, since it may fill the memory."""
-    session = await filesystem.set_session()
-    headers = {**filesystem.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
-    options = {**filesystem.kwargs, "headers": headers}
-    content = bytearray()
-    async with session.get(filesystem.encode_url(url), **options) as answer:
-        filesystem._raise_not_found_for_status(answer, url)
-        async for chunk in answer.content.iter_chunked(_CHUNK):
-            content += chunk
-            if len(content) > limit:
-                raise OversizeError(bytes(content[:_HEAD]), partial(_told_size, answer.headers))
-    return bytes(content)
-
-
-def _told_size(headers: Mapping[str, str]) -> int | None:
-    length = "" if "Content-Encoding" in headers else headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
 
 
 def _persistently(filesystem: Any, call: Callable[..., R], *arguments: Any, **named: Any) -> R:

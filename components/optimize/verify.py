@@ -195,7 +195,9 @@ def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: str) ->
     return float(head_of(head).deviation(expected, found))
 
 
-def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, precision: Precision) -> None:
+def require_lowered(
+    model: Any, artifact: ModelArtifact, context: PassContext, precision: Precision, *, limit_s: float = LIMIT_S
+) -> None:
     """Refuse a lowered model that does not run, gives no numbers, or says something else of an image in a batch.
 
     It is tried on the calibration images on which the original finds something, at the largest batch that will be
@@ -206,6 +208,7 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
         artifact: what it was made from.
         context: of the pass.
         precision: what it must have become.
+        limit_s: how long one image may take.
 
     Raises:
         PassError: it is no such model.
@@ -216,12 +219,14 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
         raise PassError(f"an {precision.upper()} model", found=found, hint=hint)
     original = quiet_session(artifact.path)
     proof = prove_on(
-        context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, LIMIT_S), context.batch
+        context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, limit_s), context.batch
     )
     try:
         session = quiet_session(model.SerializeToString())
-        alone = one_by_one(lambda image: session.run(None, {INPUT: image}), proof.images)
-        together = session.run(None, {INPUT: proof.images}) if free_batch(artifact) else alone
+        alone = one_by_one(lambda image: run_within(session, {INPUT: image}, limit_s), proof.images)
+        together = alone
+        if free_batch(artifact):
+            together = run_within(session, {INPUT: proof.images}, limit_s * len(proof.images))
     except Exception as error:
         raise PassError("a product that runs", found=f"{artifact.path.name}: {one_line(error)}") from error
     for output, declared in zip((*together, *alone), artifact.outputs * 2, strict=True):

@@ -20,6 +20,7 @@ import re
 import runpy
 import stat
 import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,13 @@ FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
 MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000  # bytes that are read of one file
+LIMIT_S = 120.0  # for an image, after which onnxruntime is told to end the call
+MAX_PIXELS = 170_000_000  # of one image; Pillow's own bound is a little above
+BAND = 4_000_000  # pixels that are converted at once
+# Pillow knows forty others, and starts Ghostscript for one of them.
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF")
+# Decoders that hold more than the picture: how many times as much memory as others they take.
+COSTS = {"WEBP": 4.0, "AVIF": 3.0, "progressive JPEG": 2.5}
 # What steers a terminal: controls, bytes that are not UTF-8, ends of lines, and what turns the text around it.
 STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PIXELS = 1.0  # mean grey levels: releases of libjpeg and ways to interpolate differ by less
@@ -109,6 +117,10 @@ class DamagedBundle(ValueError):
     """A file of the bundle that is not what was packed, or not what such a file must be."""
 
 
+class EndlessModel(RuntimeError):
+    """A call of the model that had to be ended, such as one of a loop without a condition."""
+
+
 # Reading files
 
 
@@ -145,52 +157,178 @@ def read_image(path: Path) -> Pixels:
     data = _read(path, MAX_IMAGE)
     if Image is None:
         return _upright(_with_opencv(data), _orientation(_exif(data)))
-    with Image.open(io.BytesIO(data)) as picture:
+    Image.init()
+    readable = [kind for kind in FORMATS if kind in Image.OPEN]
+    with Image.open(io.BytesIO(data), formats=readable) as picture:
+        kind = "progressive JPEG" if "progressive" in picture.info else str(picture.format)
+        _require_pixels(kind, *picture.size)
         # Pillow turns a TIFF itself. Of others only what stands before the pixels counts, as in a browser.
-        turned = 1 if picture.format == "TIFF" else _orientation(picture.info.get("exif", b""))
-        return _upright(_with_pillow(picture), turned)
+        turned = 1 if kind == "TIFF" else _orientation(picture.info.get("exif", b""))
+        image = _with_pillow(picture)
+    del picture  # before the image is copied
+    return _upright(image, turned)
+
+
+def _require_pixels(kind: str, width: int, height: int, cost: float = 1.0) -> None:
+    """Refuse an image that takes too much memory to decode.
+
+    Arguments:
+        kind: format, as in `COSTS`.
+        width: in pixels.
+        height: in pixels.
+        cost: memory a pixel takes, as a share of that of a pixel of 8 bits a channel.
+
+    Raises:
+        ValueError: it does.
+    """
+    most = int(MAX_PIXELS / (COSTS.get(kind, 1.0) * cost))
+    if width * height > most:
+        raise ValueError(f"{width} × {height} pixels, where {most:,} are the most that is decoded")
+
+
+def _bands(rows: int, columns: int) -> Iterator[slice]:
+    """Yield the rows of an image in parts, so that what is in between is never there for all of it."""
+    step = max(1, BAND // max(columns, 1))
+    return (slice(top, min(top + step, rows)) for top in range(0, rows, step))
 
 
 def _with_pillow(picture: Image.Image) -> Pixels:
     if picture.mode in ("I", "F"):
         raise ValueError("32 bits a channel")
+    bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]  # a TIFF may have 12
+    picture.load()
+    width, height = picture.size  # a TIFF is turned as it is loaded
+    image = np.empty((height, width, 3), np.uint8)
+    for band in _bands(height, width):
+        whole = band.stop - band.start == height
+        part = picture if whole else picture.crop((0, band.start, width, band.stop))
+        image[band] = _colours(part, bits)
+    return image
+
+
+def _colours(picture: Any, bits: int) -> Pixels:
     if picture.mode.startswith("I;16"):
-        bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]  # a TIFF may have 12
         picture = Image.fromarray((np.asarray(picture) >> (bits - 8)).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
+    return np.asarray(picture.convert("RGB"))[..., ::-1]
 
 
 def _with_opencv(data: bytes) -> Pixels:
     """Decode an image with OpenCV as it is stored, so that nothing depends on what a release of it does by itself."""
+    _require_pixels(*_header(data))
     if not _is_whole(data):
         raise ValueError("a damaged image")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("not an image")
-    wide = image.dtype == np.uint16
-    if not wide and image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise ValueError("32 bits a channel")
-    image = (image >> 8).astype(np.uint8) if wide else image
+    if image.dtype == np.uint8 and image.shape[2:] == (3,):
+        return np.ascontiguousarray(image)
+    pixels, hidden = np.empty((*image.shape[:2], 3), np.uint8), _hidden_grey(data)
+    # libtiff gives colours of 8 bits that are multiplied already
+    multiplied = image.dtype == np.uint8 and data[:4] in (b"II*\0", b"MM\0*")
+    for band in _bands(*image.shape[:2]):
+        pixels[band] = _on_white(image[band], hidden, multiplied=multiplied)
+    return pixels
+
+
+def _on_white(image: Any, hidden: int | None, *, multiplied: bool) -> Pixels:
+    """Convert pixels of OpenCV to BGR on white.
+
+    Arguments:
+        image: (height, width) or (height, width, 3 or 4), 8 or 16 bits.
+        hidden: grey that is transparent.
+        multiplied: colours that have been multiplied by the opacity.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
     if image.ndim == 2:
-        return np.repeat(np.where(_hidden_grey(data, image), 255, image).astype(np.uint8)[..., None], 3, axis=2)
+        grey = image if hidden is None else np.where(image == hidden, 255, image).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.shape[2] == 4:
         colour, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
-        if wide or data[:4] not in (b"II*\0", b"MM\0*"):  # libtiff gives colours that are multiplied already
-            colour = (colour * alpha + 127) // 255
+        colour = colour if multiplied else (colour * alpha + 127) // 255
         image = np.minimum(colour + 255 - alpha, 255).astype(np.uint8)
-    return np.ascontiguousarray(image)
+    return np.asarray(image, np.uint8)
 
 
-def _hidden_grey(data: bytes, image: Pixels) -> npt.NDArray[np.bool_]:
-    """The pixels of the grey that a PNG of 8 bits or fewer calls transparent, which OpenCV does not."""
+def _hidden_grey(data: bytes) -> int | None:
+    """The grey that a PNG of 8 bits or fewer calls transparent, which OpenCV does not."""
     if data.startswith(b"\x89PNG") and data[24] <= 8:
         for kind, body, _ in _png_parts(data):
             if kind == b"tRNS" and data[25] == 0:
-                return np.asarray(image == int.from_bytes(body[:2], "big") * 255 // (2 ** data[24] - 1), bool)
-    return np.zeros(image.shape, bool)
+                return int.from_bytes(body[:2], "big") * 255 // int(2 ** data[24] - 1)
+    return None
+
+
+def _header(data: bytes) -> tuple[str, int, int, float]:
+    """Read format, width, height and bytes a channel of an image before it is decoded.
+
+    Raises:
+        ValueError: it is none of `FORMATS`, or ends before it says.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        for kind, body in _jpeg_parts(data):
+            if 0xC0 <= kind[0] <= 0xCF and kind not in (b"\xc4", b"\xc8", b"\xcc"):
+                name = "progressive JPEG" if kind[0] % 4 == 2 else "JPEG"
+                return name, *_numbers(body, 3, 1, size=2, order="big"), 1.0
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height = _numbers(data, 16, 20, size=4, order="big")
+        return "PNG", width, height, max(int.from_bytes(data[24:25], "big") / 8, 1.0)
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF", *_numbers(data, 6, 8, size=2), 1.0
+    if data.startswith(b"BM"):
+        width, height = _numbers(data, 18, 20, size=2) if data[14:15] == b"\x0c" else _numbers(data, 18, 22, size=4)
+        return "BMP", width, min(height, 2**32 - height), 1.0  # a negative height: from the top down
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP", *_webp_size(data), 1.0
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return "TIFF", *_tiff_size(data)
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        sizes = [_numbers(data, at.end() + 4, at.end() + 8, size=4, order="big") for at in re.finditer(b"ispe", data)]
+        if sizes:
+            return "AVIF", *max(sizes, key=math.prod), 1.0
+    raise ValueError(f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
+
+
+def _numbers(data: bytes, *places: int, size: int, order: Any = "little") -> tuple[int, int]:
+    """Read width and height, whole numbers of `size` bytes."""
+    width, height = (int.from_bytes(data[place : place + size], order) for place in places)
+    if len(data) < max(places) + size:
+        raise ValueError("a damaged image")
+    return width, height
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = _numbers(data, 24, 27, size=3)
+        return width + 1, height + 1
+    if kind == b"VP8L":
+        packed, _ = _numbers(data, 21, 21, size=4)
+        return packed % 2**14 + 1, (packed >> 14) % 2**14 + 1
+    width, height = _numbers(data, 26, 28, size=2)
+    return width % 2**14, height % 2**14
+
+
+def _tiff_size(data: bytes) -> tuple[int, int, float]:
+    """Read width, height and bytes a channel from the first directory of a TIFF."""
+    order: Any = "little" if data[:1] == b"I" else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    start, tags = number(4, 4), {}
+    for at in range(start + 2, start + 2 + 12 * number(start, 2), 12):
+        size = 2 if number(at + 2, 2) == 3 else 4
+        inline = number(at + 4, 4) * size <= 4  # otherwise what stands here is where the values are
+        tags[number(at, 2)] = number(at + 8 if inline else number(at + 8, 4), size)
+    if not {256, 257} <= tags.keys():
+        raise ValueError("a damaged image")
+    return tags[256], tags[257], max(tags.get(258, 1) / 8, 1.0)
 
 
 def _is_whole(data: bytes) -> bool:
@@ -227,6 +365,9 @@ def _jpeg_parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         kind, size = data[at + 1 : at + 2], int.from_bytes(data[at + 2 : at + 4], "big")
         if kind == b"\xff":  # a filling byte
             at += 1
+            continue
+        if kind == b"\x01" or b"\xd0" <= kind <= b"\xd7":  # a marker without content
+            at += 2
             continue
         if kind == b"\xda":
             yield kind, data[at + 4 :]
@@ -485,9 +626,31 @@ def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, 
     wanted = config["execution_providers"] if accelerate else ["CPUExecutionProvider"]
     here = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(path, options, providers=here)
-    name = session.get_inputs()[0].name
-    ran_by = f"onnxruntime {onnxruntime.__version__}, {session.get_providers()[0]}"
-    return (lambda batch: session.run(None, {name: batch})), ran_by
+    name, provider = session.get_inputs()[0].name, session.get_providers()[0]
+    ran_by = f"onnxruntime {onnxruntime.__version__}, {provider}"
+    if provider.startswith("Tensorrt"):  # whose first calls build its engines
+        return (lambda batch: session.run(None, {name: batch})), ran_by
+    return (lambda batch: _run_within(session, {name: batch}, onnxruntime.RunOptions())), ran_by
+
+
+def _run_within(session: Any, feeds: dict[str, Pixels], options: Any) -> Arrays:
+    """Run a session once.
+
+    Raises:
+        EndlessModel: it took longer than `LIMIT_S` an image.
+    """
+    limit = LIMIT_S * sum(map(len, feeds.values()))
+    timer = threading.Timer(limit, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(session.run(None, feeds, options))
+    except Exception as error:
+        if options.terminate:
+            raise EndlessModel(f"the model was still running after {limit:g} s") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -903,7 +1066,11 @@ def main() -> int:
         return 1
     if arguments.confidence is not None:
         bundle.config["confidence"] = arguments.confidence
-    return _predict(bundle, arguments.images, as_json=arguments.json)
+    try:
+        return _predict(bundle, arguments.images, as_json=arguments.json)
+    except EndlessModel as error:
+        sys.stderr.write(f"FAIL: {error}\n")
+        return 1
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -248,11 +249,13 @@ def bundle_run(
     with progress(as_json):
         predictions = run_bundle(path, images)
     show(predictions, as_json, screen.predictions(predictions))
+    if all("error" in row for row in predictions):
+        raise typer.Exit(1)
 
 
 def _require_some(window: Window) -> None:
     """End with an exit code that says so when no image at all could be predicted."""
-    if window.failed == window.images:
+    if window.nothing_predicted:
         raise typer.Exit(1)
 
 
@@ -321,6 +324,8 @@ def _fault(error: Exception) -> int:
         return 2
     words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     report = settings.root / "crash.txt"
+    with suppress(Exception):  # writing the report says what is wrong with the root
+        settings.make_root()
     try:
         write_text(report, redact(traceback.format_exc()))
         kept = f"details are in {report}"

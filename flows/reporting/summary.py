@@ -106,6 +106,11 @@ class Window:
     predictions: Path
     report: Path
 
+    @property
+    def nothing_predicted(self) -> bool:
+        """Tell whether every image failed."""
+        return self.failed == self.images
+
     @classmethod
     def of(cls, run: InferenceRun, drift: DriftReport, folder: Path) -> Self:
         """The window of a finished batch whose files were kept in `folder`."""

@@ -64,7 +64,7 @@ class Access:
         return tuple(f"{scheme}://{host}" for host in self.hosts if "*" not in host for scheme in ("http", "https"))
 
     def refusal(self, method: str, headers: Headers) -> str:
-        """Reason to refuse a request, or an empty text.
+        """Reason to refuse a request, as a terminal may have it, or an empty text.
 
         Arguments:
             method: of the request; that of a websocket's handshake is GET.
@@ -72,15 +72,19 @@ class Access:
         """
         hosts = [value.lower() for name, value in headers if name == "host"]
         if len(hosts) != 1 or not any(_matches(hosts[0], known) for known in self.hosts):
-            return f"this server does not answer to the name {', '.join(hosts) or 'none'}; see FOVEAL_ALLOWED_HOSTS"
+            name = printed(", ".join(hosts)) or "none"
+            return f"this server does not answer to the name {name}; see FOVEAL_ALLOWED_HOSTS"
         for name, value in headers:
             if name == "origin" and not self._is_own(value.lower(), hosts[0]):
-                return f"a page of {value} may not use this server"
+                return f"a page of {printed(value)} may not use this server"
         return "" if _is_own_or_opened(method, headers) else "a page of another site may not use this server"
 
     def _is_own(self, origin: str, host: str) -> bool:
         """Tell whether an origin is the request's own, or, behind a proxy that renames it, one that is listed."""
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # brackets that hold no address
+            return False
         return parts.scheme in ("http", "https") and (parts.netloc == host or origin in self.origins)
 
 
@@ -117,7 +121,7 @@ def guard_wsgi(app: WSGIApplication, access: Access) -> WSGIApplication:
         ]
         if not (reason := access.refusal(request["REQUEST_METHOD"], headers)):
             return app(request, start)
-        _log.warning("refused %s: %s", request.get("PATH_INFO", ""), reason)
+        _log.warning("refused %s: %s", printed(request.get("PATH_INFO", "")), reason)
         start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")])
         return [f"refused: {reason}\n".encode()]
 

@@ -122,6 +122,7 @@ def labelled_model(model: str) -> Iterator[LoadedModel]:
     Raises:
         RegistryError: there is no such version, or it has no reference.
     """
+    Settings.from_environment().make_root()
     known = registry()
     version = known.get(*split_reference(model))
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:

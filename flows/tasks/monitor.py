@@ -26,7 +26,7 @@ from flows.reporting import publish
 from flows.reporting.progress import note
 from flows.reporting.summary import MonitorSummary, Seen
 from flows.runtime.settings import Settings
-from flows.tasks.components import keep, log_drift, store
+from flows.tasks.components import keep, log_drift, registry, store
 from flows.tasks.steps import Images, step
 
 PATIENCE = timedelta(days=7)  # with places that do not answer, before the images that are due on them are given up
@@ -111,6 +111,23 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
             f"is there any more, such as {window.images[0].image_id}"
         )
     return Planned(None, tuple(given_up))
+
+
+@step("version of plan", cached=False, retries=5)
+def version_of_plan(window: PlannedWindow, current: ModelVersion) -> str:
+    """Return the version that a window was planned for, where that is not the current one; else an empty text.
+
+    A plan for a version that was deleted since is seen to its end by the current one: it would fail every night.
+    """
+    if window.version in ("", str(current.version)):  # otherwise planned before another version was promoted
+        return ""
+    if any(str(known.version) == window.version for known in registry().versions(current.name)):
+        return window.version
+    note([
+        f"the window of {window.planned_at:%Y-%m-%d %H:%M} UTC was planned for version {window.version} of "
+        f"{current.name}, which was deleted; goes on with version {current.version}"
+    ])  # fmt: skip
+    return ""
 
 
 def has_waited(window: PlannedWindow) -> bool:

@@ -309,3 +309,18 @@ def test_a_host_that_stays_dead_holds_up_the_nights_for_a_week_and_no_longer(rel
     (line,) = said["given_up"]
     assert "after 7 days" in line and f"127.0.0.1:{free_port}" in line
     assert night(released, listing).get("given_up") is None
+
+
+def test_a_window_that_was_planned_for_a_deleted_version_is_done_by_the_current_one(released, tmp_path):
+    place = tmp_path / "deleted"
+    place.mkdir()
+    for image in sorted((released.data / "images" / "day").iterdir())[:4]:
+        shutil.copy(image, place / f"deleted-{image.name}")
+    watermark = Watermark(released.root / "store", "digits", str(place))
+    watermark.next_window(list_images(place), at=datetime.now(UTC) - timedelta(days=1), version="99")
+    done = released.foveal("nightly", "digits", "--images", place, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["window"]["images"] == 4
+    (line,) = [line for line in done.stderr.splitlines() if "deleted;" in line]
+    assert "was planned for version 99 of digits, which was deleted; goes on with version 1" in line
+    assert night(released, place)["window"] is None

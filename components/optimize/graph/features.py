@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends.onnx_file import INPUT
-from components.backends.onnxruntime import quiet_session
+from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.contracts import EMBEDDING
 from components.optimize.graph.structure import EMBEDDING_PREFIX, decoding_nodes
 from components.optimize.graph.tidy import rename_values
@@ -20,7 +20,14 @@ _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"})
 
 
-def add_embedding(model: Any, task: str, images: npt.NDArray[np.uint8], *, batch: int | str = "batch") -> None:
+def add_embedding(
+    model: Any,
+    task: str,
+    images: npt.NDArray[np.uint8],
+    *,
+    batch: int | str = "batch",
+    limit_s: float = LIMIT_S,
+) -> None:
     """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, where its graph has a fitting tensor.
 
     It is the mean over height and width of a deep feature map that is computed anyway, see `embedding_source`, so it
@@ -33,6 +40,10 @@ def add_embedding(model: Any, task: str, images: npt.NDArray[np.uint8], *, batch
         images: (n, height, width, 3) uint8, to see whether the tensor has one row an image; n ≥ 2 where the batch axis
             is free.
         batch: the name of the free batch axis, or 1.
+        limit_s: how long one image may take.
+
+    Raises:
+        ModelError: it takes longer.
     """
     from onnx import TensorProto, helper
 
@@ -48,7 +59,8 @@ def add_embedding(model: Any, task: str, images: npt.NDArray[np.uint8], *, batch
     extended = type(model).FromString(model.SerializeToString())
     extended.graph.node.extend(nodes)
     extended.graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, None]))
-    seen = quiet_session(extended.SerializeToString()).run([EMBEDDING], {INPUT: images})[0]
+    session = quiet_session(extended.SerializeToString())
+    (seen,) = run_within(session, {INPUT: images}, limit_s * len(images), [EMBEDDING])
     if len(seen) == len(images):
         declared = helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, seen.shape[1]])
         extended.graph.output[-1].CopyFrom(declared)

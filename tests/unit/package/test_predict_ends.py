@@ -73,3 +73,24 @@ def test_with_leave_to_go_on_a_host_that_hangs_costs_its_images(detector_bundle,
     assert (said["processed"], said["unreachable"]) == (1, [[address, 1]])
     told = [path for path in (tmp_path / "predictions").iterdir() if b"hush" in path.read_bytes()]
     assert "hush" not in done.stdout and told == []
+
+
+@pytest.mark.parametrize("command", ["predict", "bundle run"])
+@pytest.mark.parametrize("readable", [0, 1])
+def test_a_command_ends_with_1_when_all_images_failed(detector_bundle, tmp_path, command, readable):
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    (shots / "broken.jpg").write_bytes(b"no image")
+    if readable:
+        Image.new("RGB", (64, 64), (200, 30, 90)).save(shots / "here.jpg")
+    images = [shots] if command == "predict" else sorted(shots.iterdir())
+    done = subprocess.run(
+        [COMMAND, *command.split(), detector_bundle.folder, *images, "--json"],
+        env=clean_environment(tmp_path / "home"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1 - readable, done.stderr
+    assert json.loads(done.stdout)
