@@ -95,7 +95,7 @@ def _challenge(
     config = learning.on_this_machine(config)
     learning.log_dataset(config.name, dataset)
     trusted = champion.released.model.trust_pickle
-    trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)
+    trained = learning.learn(champion.source, dataset, champion.spec, config.training, trusted)
     try:
         released = release(champion.released_again(dataset, trained))
     except (BudgetError, PassError, BundleError) as error:

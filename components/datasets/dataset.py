@@ -74,8 +74,8 @@ def load_dataset(
     Arguments:
         path: a `data.yaml`, a folder that holds a dataset, or an image folder.
         split: its name; val, validation and valid mean the same.
-        task: that reads its labels as ground truth, see `VisionTask.from_labels`; a dataset with the other kind of
-            labels stays as it is. None: detect for boxes, classify for classes.
+        task: that reads its labels as ground truth, see `VisionTask.from_labels`; a dataset with
+            the other kind of labels stays as it is. None: detect for boxes, classify for classes.
         objects: of a dataset for detection: whether at least one image must show something; where none need, an empty
             label file is an answer, and there must be one.
         only_labelled: leave out images without a label file, and in CVAT's forms those with an empty one: nobody has
@@ -96,7 +96,7 @@ def load_dataset(
 
 
 def _read_as(task: str, dataset: LabelledDataset) -> LabelledDataset:
-    """Read the truths of a dataset as those of a task, if its labels are of the kind that the task takes."""
+    """Read the truths of a dataset as those of a task, if its labels are of the task's kind."""
     kind = task_kind(task)
     if kind.has_boxes != task_kind(dataset.task).has_boxes:
         return dataset

@@ -105,7 +105,7 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
 
 
 def _in_classes_of(image: QueuedImage, about: LabelTask) -> QueuedImage:
-    """Leave out what an earlier version saw of classes that the model has no more, and what is no label of its task."""
+    """Leave out classes that the model has no more, and what is no label of its task."""
     return replace(image, prelabels=tuple(filter(about.takes, image.prelabels)))
 
 

@@ -21,7 +21,7 @@ from components.vision.heads import HEADS, head_of
 
 Outputs = Sequence[npt.NDArray[Any]]
 Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
-Probe = Callable[[], list[npt.NDArray[Any]]]  # gives a network's first outputs for images that differ widely
+Probe = Callable[[], list[npt.NDArray[Any]]]  # a network's first outputs for images that differ widely
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchv
 INCEPTION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # −1 to 1
 
 
-Recognised = tuple[str, tuple[str, ...], Normalisation]  # a head, the class names, and what is usual for the task
+Recognised = tuple[str, tuple[str, ...], Normalisation]  # head, class names, usual normalisation
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _by_shape(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe,
     """Find the only head of a task whose outputs have the shape of this one.
 
     Raises:
-        ModelError: the classes are not named, or the shape is that of no head of the task, or of several.
+        ModelError: the classes are not named, or no head of the task has that shape, or several.
     """
     if not stated.class_names:
         raise ModelError("class names", found=f"none in {name}", hint="pass the class names it was trained with")

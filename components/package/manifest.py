@@ -142,7 +142,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an unpacked bundle; its files are not checked, see `verify_bundle`.
 
     Raises:
-        BundleError: it is missing, malformed, of another schema, or of a model with an unknown task or head.
+        BundleError: it is missing, malformed, of another schema, or of a model with an unknown task
+            or head.
     """
     path = folder / MANIFEST
     try:

@@ -728,7 +728,7 @@ class Bundle:
 
 
 def _decoder_of(folder: Path) -> Callable[..., list[Item]]:
-    """Return `decode` of the head's own file, which takes the arguments of `decode` here; no bytecode is kept."""
+    """Return `decode` of the head's own file, with the arguments of `decode` here; keep no bytecode."""
     found: Callable[..., list[Item]] = runpy.run_path(str(folder / DECODER))["decode"]
     return found
 

@@ -51,11 +51,14 @@ class StartingPoint:
         checkpoint: an Ultralytics `.pt`, or a classifier that `train_classifier` wrote.
         image_size: side of the square model input in pixels, as the checkpoint was trained with.
         trust: the user's word that an Ultralytics checkpoint may be unpickled.
+        task: of the model, by its name in `TASKS`, which decides the trainer; None: that of the
+            dataset.
     """
 
     checkpoint: Path
     image_size: int
     trust: bool = False
+    task: str | None = None
 
 
 def fine_tune(
@@ -84,7 +87,7 @@ def fine_tune(
         The checkpoint that was taken with its own metrics on the validation split, and the curve of the fine-tuning.
 
     Raises:
-        FovealError: as `train_detector` and `train_classifier` do.
+        FovealError: as `train_detector` and `train_classifier` do, or there is no trainer of the task.
     """
     start_from, image_size = start.checkpoint, start.image_size
     asked = training or FineTuning()
@@ -93,7 +96,7 @@ def fine_tune(
     )
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
-        trainer = trainer_of(load_dataset(data, "train").task)
+        trainer = trainer_of(start.task or load_dataset(data, "train").task)
         trained = trainer.train(step, folder, progress)
         metrics = trainer.blend(step, trained.checkpoint, blended)
         decides = trainer.metric

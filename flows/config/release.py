@@ -44,7 +44,7 @@ def _known_task(name: str) -> str:
     return name
 
 
-TaskType = TypeAliasType("TaskType", Annotated[str, _NameOfTask()])  # the name in forms, which deployments keep
+TaskType = TypeAliasType("TaskType", Annotated[str, _NameOfTask()])  # its name in forms
 
 
 class NormalisationInput(Parameters):

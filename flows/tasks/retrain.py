@@ -61,11 +61,6 @@ class Champion:
         return self.model.spec
 
     @property
-    def image_size(self) -> int:
-        """Longer side of its input in pixels."""
-        return max(self.spec.input_size)
-
-    @property
     def original(self) -> OriginalData:
         """The labelled data that it was released with."""
         data = self.released.data
@@ -149,12 +144,12 @@ def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path,
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> Path:
+def learn(source: Path, dataset: DatasetVersion, spec: VisionSpec, training: FineTuning, trust: bool) -> Path:
     """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
     from components.training import StartingPoint, fine_tune
 
     tuned = fine_tune(
-        StartingPoint(source, image_size, trust),
+        StartingPoint(source, max(spec.input_size), trust, spec.task),
         dataset.data,
         working_folder(),
         training=training,

@@ -1,10 +1,11 @@
-"""A task and a head of a test's own go through the whole chain: one file each, and a line in each table."""
+"""A task and a head of a test's own go through the whole chain: a file, and a line in each table."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,12 @@ import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 
+from components.datasets.dataset import load_dataset
+from components.datasets.labels import LabelTask
+from components.labelling.book import LabelStore
+from components.labelling.dataset import write_labelled
+from components.vision import TASKS
+from flows.runtime.settings import Settings
 from tests.conftest import LIMIT_S, clean_environment, prefect_server
 
 pytestmark = pytest.mark.slow
@@ -25,10 +32,17 @@ ROOT = Path(__file__).parents[2]
 SIDE, CELL, SQUARE = 64, 16, 8  # px: of an image, of a place for a square, of a square
 DAY, NIGHT = (0, 4), (9, 15)  # squares an image
 IMAGES = 60
+SPLITS = {
+    "calibration": (16, DAY),
+    "val": (IMAGES, DAY),
+    "golden": (300, DAY),  # what shows that two models that never differ do not
+    "day": (IMAGES, DAY),
+    "night": (IMAGES, NIGHT),
+}
 
 
 def draw(path: Path, squares: int, rng: np.random.Generator) -> list[tuple[float, ...]]:
-    """Draw white squares over dark noise; return left, top, right and bottom of each as shares of the image."""
+    """Draw white squares over dark noise; return each's left, top, right and bottom as shares."""
     image = rng.integers(0, 90, (SIDE, SIDE, 3), dtype=np.uint8)
     boxes = []
     for place in rng.choice((SIDE // CELL) ** 2, squares, replace=False):
@@ -47,22 +61,20 @@ def yolo_rows(boxes: Sequence[tuple[float, ...]]) -> str:
 def write_dataset(folder: Path) -> dict[str, list[tuple[float, ...]]]:
     """Write labelled splits, and images by day and by night; returns the boxes by file name."""
     rng, boxes = np.random.default_rng(0), {}
-    for split, count, (low, high) in (
-        ("calibration", 16, DAY), ("val", IMAGES, DAY), ("golden", 12, DAY), ("day", IMAGES, DAY), ("night", 40, NIGHT),
-    ):  # fmt: skip
+    for split, (count, (low, high)) in SPLITS.items():
         for number in range(count):
             path = folder / "images" / split / f"{split}-{number:03d}.png"
             boxes[path.name] = draw(path, int(rng.integers(low, high, endpoint=True)), rng)
             label = folder / "labels" / split / f"{path.stem}.txt"
             label.parent.mkdir(parents=True, exist_ok=True)
             label.write_text(yolo_rows(boxes[path.name]))
-    splits = "".join(f"{split}: images/{split}\n" for split in ("calibration", "val", "golden", "day", "night"))
+    splits = "".join(f"{split}: images/{split}\n" for split in SPLITS)
     (folder / "data.yaml").write_text(f"path: .\ntrain: images/calibration\n{splits}names: [square]\n")
     return boxes
 
 
 def write_model(path: Path, *, bright: float) -> None:
-    """Write a network that counts squares by their bright pixels: (n, 3, 64, 64) RGB in 0–1 → log(1 + count)."""
+    """Write a network that counts squares by bright pixels: (n, 3, 64, 64) RGB → log(1 + count)."""
     weights = {
         "grey": np.full((1, 3, 1, 1), 1 / 3, np.float32),
         "bright": np.array([bright], np.float32),
@@ -91,7 +103,13 @@ def write_model(path: Path, *, bright: float) -> None:
 
 @dataclass(frozen=True)
 class Toy:
-    """A released counter: its folder with `data`, `model.onnx` and `home`, the boxes of all images, what was said."""
+    """A released counter.
+
+    Arguments:
+        folder: of its data, models and storage root.
+        boxes: of all images, by file name.
+        said: by `foveal release --json`.
+    """
 
     folder: Path
     boxes: dict[str, list[tuple[float, ...]]]
@@ -149,10 +167,66 @@ def toy(tmp_path_factory):
         yield Toy(folder, boxes, said)
 
 
-def test_release_measures_packs_and_registers_it(toy):
+def test_release_measures_its_own_metric_and_registers_the_first_version_as_champion(toy):
     rows = {row["variant"]: row for row in toy.said["variants"]}
+    assert toy.said["metric"] == "exact"
     assert rows["fp32 · onnxruntime"]["accuracy"] == 1.0
+    assert [row["error"] for row in rows.values()] == ["", ""]
+    assert (toy.said["version"], toy.said["aliases"]) == (1, ["champion"])
 
 
-def test_every_image_has_one_row_with_its_count(toy):
+def test_every_image_of_a_batch_has_one_row_with_its_count(toy):
     assert toy.counts(toy.said["window"]["predictions"]) == toy.true("day")
+
+
+def test_bundle_verifies_and_its_own_runner_decodes_as_the_head_does(toy, tmp_path):
+    bundle = Path(toy.said["bundle"])
+    toy.foveal("bundle", "verify", bundle)
+    with zipfile.ZipFile(bundle) as packed:
+        packed.extractall(tmp_path)
+    run = next(tmp_path.rglob("run.py"))
+    done = subprocess.run([sys.executable, run, "--verify"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {line.split(":")[0] for line in done.stdout.splitlines()} == {"pass"}
+
+
+def test_day_is_ok_and_night_with_more_squares_is_drift_of_the_count(toy):
+    assert toy.said["window"]["state"] == "ok"
+    labels = ("--labels", toy.folder / "data" / "data.yaml", "--labels-split", "night")
+    seen = toy.foveal("monitor", "squares", "--images", toy.folder / "data" / "images" / "night", *labels)
+    assert toy.counts(seen["window"]["predictions"]) == toy.true("night")
+    assert seen["window"]["state"] == "drift"
+    assert "prediction_value" in " ".join(seen["window"]["reasons"])
+    checks = {check["name"]: check for check in seen["checks"]}
+    assert checks["accuracy_drop"]["verdict"] == "pass"
+    assert Path(seen["window"]["report"]).is_file()
+
+
+def test_labels_are_exported_imported_kept_and_read_as_counts(toy, tmp_path, monkeypatch):
+    toy.foveal("monitor", "squares", "--images", toy.folder / "data" / "images" / "night")
+    toy.foveal("labels", "export", "squares", "--output", tmp_path / "out", "--format", "yolo", "--size", "5")
+    images = {path: path.name.partition("-")[2] for path in (tmp_path / "out" / "images").iterdir()}
+    assert len(images) == 5
+    assert list((tmp_path / "out" / "labels").iterdir()) == []  # a count is no box to correct
+    for path, name in images.items():
+        (tmp_path / "out" / "labels" / f"{path.stem}.txt").write_text(yolo_rows(toy.boxes[name]))
+    done = toy.foveal("labels", "import", "squares", tmp_path / "out", "--confirmed")
+    assert (done["added"], done["refused"]) == (5, [])
+
+    monkeypatch.setitem(TASKS, "count", "tests.toy.plugins:CountThings")
+    monkeypatch.setenv("FOVEAL_HOME", str(toy.folder / "home"))
+    store = LabelStore(Settings.from_environment().store, "squares")
+    kept = write_labelled(store, tmp_path / "kept", LabelTask("count", ("square",)))
+    truths = [image.truth for image in load_dataset(kept.data, kept.split, task="count").images]
+    assert sorted(truth.value for truth in truths) == sorted(toy.true("night")[name] for name in images.values())
+
+
+def test_challenger_goes_through_the_gates(toy):
+    write_model(toy.folder / "second.onnx", bright=0.6)
+    said = toy.foveal("release", write_config(toy.folder, "second"))
+    assert said["version"] == 2
+    report = toy.foveal("gates", "squares", "2", "--data", toy.folder / "data" / "data.yaml", "--against", "1")
+    gates = {gate["name"]: gate for gate in report["gates"]}
+    assert (gates["golden"]["champion"], gates["golden"]["challenger"]) == (1.0, 1.0)
+    assert gates["golden"]["verdict"] == "pass"
+    assert {name for name, gate in gates.items() if gate["verdict"] == "fail"} <= {"p95_ms"}

@@ -1,4 +1,4 @@
-"""A toy task, its type of prediction and a toy head, in a file of their own: how many bright squares an image shows.
+"""A toy task with its type of prediction, and a toy head: how many squares an image shows.
 
 Labels are boxes, of which the task keeps the number. The head reads the logarithm of 1 + count.
 """

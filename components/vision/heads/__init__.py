@@ -37,7 +37,7 @@ class OutputHead(Protocol):
     remedy: str  # what to do about a model whose output is another one
     ranked: bool  # the best come first, so that a rounding may change which rows there are
     exclusive: bool  # scores of all classes sum to 1: an image is one class alone
-    decoder: Path | None  # a file of a bundle with its `decode`, see `run_template`, which has those of None
+    decoder: Path | None  # file with `decode` for bundles; None: `run_template` has it
 
     def shape(self, classes: int) -> tuple[int | str, ...]:
         """Return the shape of the output; strings are free axes, the first of which is the batch."""

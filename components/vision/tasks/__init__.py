@@ -43,7 +43,7 @@ class VisionTask(Protocol):
     usual_fit: ClassVar[Fit]  # of models that do not say how images are fitted
     has_thresholds: ClassVar[bool]  # confidence and IoU
     finds_objects: ClassVar[bool]  # any number of things an image, none included
-    has_boxes: ClassVar[bool]  # labels are boxes, any number an image, rather than one class of the whole image
+    has_boxes: ClassVar[bool]  # labels are boxes, any number an image, not one class of it
     why_no_estimate: ClassVar[str]  # of accuracy before labels come; empty where there is one
     stored_columns: ClassVar[tuple[str, ...]]  # of the table of images, from which predictions are restored
 
@@ -76,7 +76,8 @@ class VisionTask(Protocol):
         """Read ground truth as this task's.
 
         Arguments:
-            truth: as datasets hold it: `Detections` where labels are boxes, else a one-hot `Classification`.
+            truth: as datasets hold it: `Detections` where labels are boxes, else a one-hot
+                `Classification`.
         """
 
     @staticmethod
