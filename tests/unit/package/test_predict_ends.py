@@ -38,11 +38,16 @@ def hung() -> Iterator[tuple[str, threading.Event]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle, hung, tmp_path, number):
+@pytest.mark.parametrize("command", ["predict", "nightly"])
+def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle, hung, tmp_path, number, command):
     address, called = hung
     (tmp_path / "shots.txt").write_text(f"{address}/a.jpg\n{address}/b.jpg\n")
+    arguments = {
+        "predict": ("predict", detector_bundle.folder, "shots.txt"),
+        "nightly": ("nightly", "digits", "--images", f"{address}/*.jpg"),
+    }
     process = subprocess.Popen(
-        [COMMAND, "predict", detector_bundle.folder, "shots.txt"],
+        [COMMAND, *arguments[command]],
         env=clean_environment(tmp_path / "home") | {"FOVEAL_READ_TIMEOUT_S": "600"},
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
@@ -51,7 +56,7 @@ def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle
     )
     assert called.wait(100), process.communicate(timeout=60)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)  # without the signal it would be ten minutes
+    _, told = process.communicate(timeout=300)  # without the signal it would be ten minutes
     assert process.returncode == 128 + number, told
     assert told == "error: stopped; finished steps are kept, the same command resumes\n"
 
