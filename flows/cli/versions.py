@@ -26,6 +26,7 @@ app = typer.Typer()
 Who = Annotated[str, typer.Option(help="Who decides, for the record; by default whoever runs the command.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 Name = Annotated[str, typer.Argument(help="NAME of a registered model.")]
+Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
 
 
 @app.command(rich_help_panel=VERSIONS)
@@ -79,6 +80,36 @@ def history(
     show(value, as_json, screen.period(model, moment, period))
 
 
+@app.command(rich_help_panel=VERSIONS)
+def models(as_json: Json = False) -> None:
+    """List the registered models, their versions, and which is the champion."""
+    found = Settings.from_environment().registry().model_summaries()
+    show([dump(one) for one in found], as_json, screen.models(found))
+
+
+@app.command(rich_help_panel=VERSIONS)
+def compare(
+    model: Name,
+    first: Which,
+    second: Which,
+    open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
+    settings, registry = Settings.from_environment(), open_registry()
+    found = registry.compare(model, first, second)
+    show(dump(found), as_json, screen.comparison(found))
+    if not open_ui:
+        return
+    if not settings.embedded_tracking:
+        webbrowser.open(found.url)
+        return
+    with mlflow_ui(settings) as ui:
+        webbrowser.open(registry.comparison_url(model, first, second, ui.address))
+        write_error(f"MLflow's UI is at {ui.address}; Ctrl-C stops it")
+        ui.wait()
+
+
 def _split(model: str) -> tuple[str, str]:
     for mark in "/@":
         name, found, version = model.partition(mark)
@@ -98,36 +129,3 @@ def _decide(values: dict[str, Any], as_json: bool) -> None:
     if first and not begin_schedules(name) and verbosity() is not Verbosity.QUIET:
         begin = "schedules begin with the next foveal deploy or foveal up"
         write_error(f"note: no Prefect server answers here: {begin}")
-
-
-@app.command(rich_help_panel=VERSIONS)
-def models(as_json: Json = False) -> None:
-    """List the registered models, their versions, and which is the champion."""
-    found = Settings.from_environment().registry().model_summaries()
-    show([dump(one) for one in found], as_json, screen.models(found))
-
-
-Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
-
-
-@app.command(rich_help_panel=VERSIONS)
-def compare(
-    model: Annotated[str, typer.Argument(help="NAME of a registered model.")],
-    first: Which,
-    second: Which,
-    open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
-    settings, registry = Settings.from_environment(), open_registry()
-    found = registry.compare(model, first, second)
-    show(dump(found), as_json, screen.comparison(found))
-    if not open_ui:
-        return
-    if not settings.embedded_tracking:
-        webbrowser.open(found.url)
-        return
-    with mlflow_ui(settings) as ui:
-        webbrowser.open(registry.comparison_url(model, first, second, ui.address))
-        write_error(f"MLflow's UI is at {ui.address}; Ctrl-C stops it")
-        ui.wait()
