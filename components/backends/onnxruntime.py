@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread, Timer
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import finalize
 
 import numpy as np
@@ -14,7 +15,11 @@ import numpy.typing as npt
 from components import telemetry
 from components.backends.session import OpenSession, check_artifact, one_line
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array
 from components.errors import ModelError, UnavailableError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, RunOptions
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -46,7 +51,7 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0) -> Any:
+def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0) -> InferenceSession:
     """An `InferenceSession` that prints nothing, optimizes the graph fully and never falls back to another provider.
 
     Idle threads sleep instead of spinning: the median was the same within 1 % (YOLO11n, 2 threads), and spinning
@@ -84,7 +89,7 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
     return session
 
 
-def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float) -> list[npt.NDArray[Any]]:
+def run_within(session: InferenceSession, feeds: Mapping[str, Array], limit_s: float) -> list[Array]:
     """Run a session once; a graph that does not end, such as a loop without a condition, is ended.
 
     Raises:
@@ -115,7 +120,7 @@ def _still_running(limit_s: float) -> ModelError:
 class _Call:
     """A call under way, and the seconds that are left to it."""
 
-    options: Any
+    options: RunOptions
     left_s: float
 
 
@@ -134,8 +139,8 @@ class _Watchdog:
         Thread(target=_look_after, args=arguments, name="onnxruntime-watchdog", daemon=True).start()
 
     def run(
-        self, session: Any, outputs: list[str], feeds: dict[str, npt.NDArray[Any]], limit_s: float
-    ) -> list[npt.NDArray[Any]]:
+        self, session: InferenceSession, outputs: list[str], feeds: Mapping[str, Array], limit_s: float
+    ) -> list[Array]:
         """Run a session once.
 
         Raises:
@@ -192,16 +197,16 @@ class OnnxRuntime:
 class OnnxRuntimeSession(OpenSession):
     """An ONNX model that onnxruntime has loaded."""
 
-    def __init__(self, artifact: ModelArtifact, session: Any, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, artifact: ModelArtifact, session: InferenceSession, *, limit_s: float = LIMIT_S) -> None:
         """Take a session; a call that takes longer than `limit_s` seconds for each of its images is ended."""
         super().__init__(artifact, OnnxRuntime.name)
-        self._session: Any = session
+        self._session: InferenceSession = session
         self._limit_s = limit_s
         self._watchdog = _Watchdog(min(_LOOK_S, limit_s / 4))
         self._input = artifact.inputs[0].name
         self._outputs = [output.name for output in artifact.outputs]
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
         feeds, limit_s = {self._input: batch}, self._limit_s * len(batch)
         return tuple(self._watchdog.run(self._session, self._outputs, feeds, limit_s))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,11 @@ from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.session import OpenSession, check_artifact, one_line
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array
 from components.errors import ModelError, UnavailableError
+
+if TYPE_CHECKING:
+    import openvino
 
 
 def _import_openvino() -> Any:
@@ -55,7 +59,7 @@ class OpenVino:
         wanted = device.upper()
         if wanted.split(".")[0] not in {found.split(".")[0] for found in core.available_devices}:
             raise UnavailableError(f"the OpenVINO device {device!r}", found=", ".join(core.available_devices) or "none")
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if wanted == "CPU":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
             settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
@@ -69,12 +73,14 @@ class OpenVinoSession(OpenSession):
     batch axis (measured on YOLO11n at 256 px, FP32 and INT8), and, once one comes, for batches of any size.
     """
 
-    def __init__(self, artifact: ModelArtifact, core: Any, device: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, artifact: ModelArtifact, core: openvino.Core, device: str, settings: dict[str, str | int]
+    ) -> None:
         super().__init__(artifact, OpenVino.name)
         self._core, self._device, self._settings = core, device, settings
-        self._requests: dict[bool, Any] = {True: self._compile(single=True)}
+        self._requests: dict[bool, openvino.InferRequest] = {True: self._compile(single=True)}
 
-    def _compile(self, *, single: bool) -> Any:
+    def _compile(self, *, single: bool) -> openvino.InferRequest:
         name = self._artifact.path.name
         try:
             with neutral_copy(self._artifact.path, ".onnx") as copy:
@@ -85,7 +91,7 @@ class OpenVinoSession(OpenSession):
         except Exception as error:
             raise ModelError("a model that OpenVINO compiles", found=f"{name}: {one_line(error)}") from error
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
         single = len(batch) == 1
         if single not in self._requests:
             self._requests[single] = self._compile(single=single)

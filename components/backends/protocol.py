@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array
 from components.errors import ConfigError
 
 
@@ -19,7 +20,7 @@ class Session(Protocol):
     One thread at a time may call `run`; open one session per thread to run in parallel.
     """
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
         """Run the model.
 
         Arguments:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array
 from components.errors import FovealError, ModelError
 from components.files import sha256_file
 
@@ -30,12 +31,12 @@ class OpenSession(ABC):
         self._closed = False
 
     @abstractmethod
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]: ...
+    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]: ...
 
     @abstractmethod
     def _release(self) -> None: ...
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
         if self._closed:
             raise ModelError("an open session", found="one that was closed", hint="open the artifact again")
         check_batch(batch, self._artifact.spec.input_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,11 @@ from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.session import OpenSession, check_artifact, one_line
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array
 from components.errors import ModelError, UnavailableError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _import_torch() -> Any:
@@ -68,12 +72,12 @@ class TorchScript:
 class TorchSession(OpenSession):
     """A TorchScript module on its device."""
 
-    def __init__(self, artifact: ModelArtifact, module: Any, place: str) -> None:
+    def __init__(self, artifact: ModelArtifact, module: torch.jit.ScriptModule, place: str) -> None:
         super().__init__(artifact, TorchScript.name)
-        self._module: Any = module
+        self._module: torch.jit.ScriptModule = module
         self._place = place
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
         import torch
 
         with torch.inference_mode():
@@ -82,4 +86,4 @@ class TorchSession(OpenSession):
         return tuple(output.cpu().numpy() for output in outputs)
 
     def _release(self) -> None:
-        self._module = None
+        del self._module

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.contracts.models import TaskType
 
 TOP_CLASSES = 5  # of a classification that are listed
@@ -46,7 +47,7 @@ class ImageFrame:
     offset_y: float
 
 
-def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
+def _frozen(array: npt.ArrayLike, dtype: npt.DTypeLike) -> Array:
     copy = np.array(array, dtype=dtype)
     copy.setflags(write=False)
     return copy

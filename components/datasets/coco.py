@@ -47,7 +47,7 @@ def write_coco(images: Sequence[QueuedImage], places: Mapping[str, str], folder:
     return write_json(folder / ANNOTATIONS, document)
 
 
-def _sides(image: QueuedImage, label: Label) -> dict[str, Any]:
+def _sides(image: QueuedImage, label: Label) -> dict[str, object]:
     left, top, right, bottom = label.box or _WHOLE
     width, height = (right - left) * image.width, (bottom - top) * image.height
     box = [left * image.width, top * image.height, width, height]

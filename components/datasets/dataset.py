@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -237,7 +236,7 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(child for child in parent.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _digest(task: TaskType, names: Iterable[str]) -> Any:
+def _digest(task: TaskType, names: Iterable[str]) -> hashlib._Hash:
     return hashlib.sha256(sha256_json([task, list(names)]).encode())
 
 

@@ -47,7 +47,7 @@ def write_tasks(images: Sequence[QueuedImage], places: Mapping[str, str], folder
     return write_json(folder / TASKS, tasks)
 
 
-def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, Any]:
+def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, object]:
     url = place if "://" in place else _LOCAL + quote(place)
     data = {"image": url, _HASH: image.sha256, "image_id": image.image_id, "score": round(image.score, 4)}
     confidences = [label.confidence for label in image.prelabels if label.confidence is not None]
@@ -59,7 +59,7 @@ def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, Any]:
     return {"data": data, "predictions": [prediction]}
 
 
-def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, Any]:
+def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, object]:
     common = {"id": f"prelabel-{number}", "from_name": "label", "to_name": "image", "score": label.confidence}
     if not about.task.has_boxes or label.box is None:
         return {**common, "type": "choices", "value": {"choices": [label.class_name]}}

@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.images.reading import read_image
 
 _SIDE = 32  # of the small pictures and of what the hash is made of, in px
@@ -123,7 +123,7 @@ def _same_colour(dark: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], gain
     return bool(np.abs(apart).max() <= max(limit, _SHARE * float(colours.std(axis=(0, 1)).mean())))
 
 
-def _colours(small: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _colours(small: Array) -> npt.NDArray[np.float32]:
     """Cr and Cb, (32, 32, 2), in levels."""
     shares = np.clip(small, 0, 255).astype(np.float32) / 255
     return np.asarray(cv2.cvtColor(shares, cv2.COLOR_BGR2YCrCb)[..., 1:] * 255, np.float32)

@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
 
+from components.contracts.arrays import Image
 from components.errors import DatasetError, UnavailableError
 from components.files import replacing, sha256_json, write_json
 
-Image = npt.NDArray[np.uint8]
 Lighting = Literal["day", "night"]
 
 CLASS_NAMES = tuple("0123456789")
@@ -276,7 +276,7 @@ def write_detection_dataset(folder: Path, *, counts: SceneCounts | None = None, 
     return folder / "data.yaml"
 
 
-def _once(folder: Path, key: dict[str, Any], fill: Callable[[Path], None]) -> None:
+def _once(folder: Path, key: dict[str, object], fill: Callable[[Path], None]) -> None:
     """Have `fill` make the folder, unless it already holds what `key` stands for."""
     key = {**key, "recipe": RECIPE}
     marker = folder / "digits.json"

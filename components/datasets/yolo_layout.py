@@ -146,7 +146,7 @@ def read_description(file: Path) -> Description:
     return replace(described, names=names, empty_is_word=not listed)
 
 
-def _is_place(value: Any) -> bool:
+def _is_place(value: object) -> bool:
     places = value if isinstance(value, list) else [value]
     return bool(places) and all(isinstance(place, str) and place and "\0" not in place for place in places)
 

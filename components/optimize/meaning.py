@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,12 @@ import numpy.typing as npt
 from components.backends.onnx_file import require_fit
 from components.backends.session import one_line
 from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
+from components.contracts.arrays import Array
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
 from components.vision import task_kind
 
-Outputs = Sequence[npt.NDArray[Any]]
+Outputs = Sequence[Array]
 Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
 
 
@@ -190,7 +190,7 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     return spec, normalisation
 
 
-def _first_output(network: Network, input_size: tuple[int, int], name: str) -> npt.NDArray[Any]:
+def _first_output(network: Network, input_size: tuple[int, int], name: str) -> Array:
     """Return a network's first output for a random image."""
     height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
@@ -204,11 +204,11 @@ def _first_output(network: Network, input_size: tuple[int, int], name: str) -> n
         ) from error
 
 
-def _task_of(prediction: npt.NDArray[Any]) -> TaskType:
+def _task_of(prediction: Array) -> TaskType:
     return TaskType.DETECT if prediction.ndim == 3 else TaskType.CLASSIFY
 
 
-def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
+def _detector(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
     """Determine the detection head that gave this output, and the class names."""
     shape = prediction.shape
     _refuse_shares(prediction, len(names or ()), name)
@@ -236,7 +236,7 @@ def detr_error(name: str) -> ModelError:
     )
 
 
-def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+def _refuse_shares(prediction: Array, classes: int, name: str) -> None:
     """Refuse the rows of a DETR: a box as shares of the image's sides, and a score for each class.
 
     Raises:
@@ -249,7 +249,7 @@ def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> Non
         raise detr_error(name)
 
 
-def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+def _require_rows(prediction: Array, classes: int, name: str) -> None:
     """Refuse (n, k, 6) that are not rows of a box in pixels, a score and a class id.
 
     Raises:
@@ -271,7 +271,7 @@ def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None
         )
 
 
-def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
+def _require_decoded(prediction: Array, name: str) -> None:
     """Refuse a YOLO output whose scores are still logits, or whose boxes are shares of the image.
 
     Raises:
@@ -292,7 +292,7 @@ def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
         )
 
 
-def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
+def _classes_of(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
     """The names of the classes that an output has a number for."""
     classes = prediction.shape[-1] if prediction.ndim == 2 else 0
     if not classes or (names and len(names) != classes):

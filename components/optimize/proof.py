@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import ModelArtifact, VisionSpec
+from components.contracts.arrays import Array
 from components.vision import task_kind
 from components.vision.heads import head_of
 
 Images = npt.NDArray[np.uint8]
-Outputs = Sequence[npt.NDArray[Any]]
+Outputs = Sequence[Array]
 
 CONFIDENT = 0.25  # score from which a detection counts as one
 MAX_SAMPLES = 64  # calibration images that are searched for detections
@@ -42,7 +42,7 @@ def noise(count: int, spec: VisionSpec) -> Images:
     return np.random.default_rng(0).integers(0, 256, (count, *spec.input_size, 3), np.uint8)
 
 
-def one_by_one(predict: Callable[[Images], Outputs], images: Images) -> list[npt.NDArray[Any]]:
+def one_by_one(predict: Callable[[Images], Outputs], images: Images) -> list[Array]:
     """The outputs for images that are each given in a call of its own, put together along the batch axis."""
     runs = [predict(image[None]) for image in images]
     return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
@@ -94,7 +94,7 @@ def _proof(seen: Sequence[tuple[Images, Outputs]], count: int, basis: str, *, te
     return Proof(images, expected, basis, telling)
 
 
-def record_of(proof: Proof, one_by_one: str) -> dict[str, Any]:
+def record_of(proof: Proof, one_by_one: str) -> dict[str, object]:
     """Return a proof's record for a file's history; `one_by_one`: why the model is called image by image, or empty."""
     record = {"proved_on": proof.basis, "telling": proof.telling, "largest_batch": len(proof.images)}
     return record | ({"largest_batch": 1, "one_by_one": one_by_one} if one_by_one else {})

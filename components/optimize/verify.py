@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from components.backends.onnx_file import INPUT, precision_of, tensor_specs
+from components.backends.onnx_file import INPUT
+from components.backends.onnx_graph import precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line
 from components.contracts import Head, ImageFrame, ModelArtifact, Precision, VisionSpec
+from components.contracts.arrays import Array
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Outputs
@@ -19,6 +21,9 @@ from components.optimize.proof import Proof, one_by_one, prove_on
 from components.vision import task_for, task_kind
 from components.vision.agreement import agreement
 from components.vision.heads import head_of
+
+if TYPE_CHECKING:
+    import onnx
 
 AGREEING = 0.98  # share of predictions that must be the same where sums in another order flip some of them
 AGREEING_LOWERED = 0.9  # the same of a lowered model, in a batch and alone
@@ -42,7 +47,7 @@ class NetworkForm:
     half: bool = False
 
 
-def form_of(model: Any, name: str) -> NetworkForm:
+def form_of(model: onnx.ModelProto, name: str) -> NetworkForm:
     """Return the form of an `onnx.ModelProto`'s input.
 
     Raises:
@@ -78,13 +83,13 @@ class OnnxNetwork:
         ModelError: its input is not that of an image model, or onnxruntime cannot load it.
     """
 
-    def __init__(self, model: Any, name: str, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str, *, limit_s: float = LIMIT_S) -> None:
         self.form = form_of(model, name)
         self._limit_s = limit_s * (self.form.batch or 1)
         self._session = quiet_session(model.SerializeToString())
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    def __call__(self, batch: npt.NDArray[np.float32]) -> list[Array]:
         """The outputs as float32, image by image: a fixed batch is filled by repeating the image.
 
         An original is what it says of single images: whether a batch gives the same is to be proved, not assumed.
@@ -99,7 +104,7 @@ class OnnxNetwork:
         return [np.concatenate(outputs).astype(np.float32) for outputs in zip(*runs, strict=True)]
 
 
-def require_batches(model: Any, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
+def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
     """Prove that a model with a free batch axis says of a whole batch what the original says of its images.
 
     Arguments:
@@ -126,7 +131,7 @@ def require_batches(model: Any, spec: VisionSpec, proof: Proof, name: str, toler
     _declare_outputs(model, together, "batch")
 
 
-def require_singles(model: Any, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
+def require_singles(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
     """Prove that a model that takes one image a call says what the original says; see `require_batches`."""
     session = quiet_session(model.SerializeToString())
     try:
@@ -139,7 +144,7 @@ def require_singles(model: Any, spec: VisionSpec, proof: Proof, name: str, toler
     _declare_outputs(model, found, 1)
 
 
-def _declare_outputs(model: Any, seen: Outputs, batch: int | str) -> None:
+def _declare_outputs(model: onnx.ModelProto, seen: Outputs, batch: int | str) -> None:
     from onnx import helper
 
     for value, output in zip(model.graph.output, seen, strict=True):
@@ -190,12 +195,14 @@ def require_same(expected: Outputs, found: Outputs, head: Head, name: str, toler
         )
 
 
-def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: Head) -> float:
+def deviation(expected: Array, found: Array, head: Head) -> float:
     """Return the largest difference of two outputs, as their head counts it; NaN if any is."""
     return float(head_of(head).deviation(expected, found))
 
 
-def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, precision: Precision) -> None:
+def require_lowered(
+    model: onnx.ModelProto, artifact: ModelArtifact, context: PassContext, precision: Precision
+) -> None:
     """Refuse a lowered model that does not run, gives no numbers, or says something else of an image in a batch.
 
     It is tried on the calibration images on which the original finds something, at the largest batch that will be

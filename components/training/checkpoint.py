@@ -11,17 +11,20 @@ import difflib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.backends.neutral import neutral_copy
 from components.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 LAYOUT = 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 _TWO_OUTPUTS = {"googlenet", "inception_v3"}  # auxiliary classifiers while they train
 
 
-def build_network(architecture: str, classes: int, image_size: int) -> Any:
+def build_network(architecture: str, classes: int, image_size: int) -> torch.nn.Module:
     """A torchvision classifier with random weights, in evaluation mode.
 
     Raises:
@@ -38,7 +41,7 @@ def build_network(architecture: str, classes: int, image_size: int) -> Any:
             found=repr(architecture),
             hint=f"did you mean {' or '.join(close)}?" if close else "",
         )
-    network = models.get_model(architecture, weights=None, num_classes=classes).eval()
+    network: torch.nn.Module = models.get_model(architecture, weights=None, num_classes=classes).eval()
     try:
         with torch.inference_mode():
             network(torch.zeros(1, 3, image_size, image_size))
@@ -52,7 +55,7 @@ def build_network(architecture: str, classes: int, image_size: int) -> Any:
 
 def save_checkpoint(
     path: Path,
-    network: Any,
+    network: torch.nn.Module,
     *,
     architecture: str,
     class_names: Sequence[str],

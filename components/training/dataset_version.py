@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from components.contracts import (
     DatasetVersion,
@@ -218,7 +217,7 @@ class _YoloWriter:
             label.write_text(yolo_text(rows), encoding="utf-8")
 
 
-def _keypoints(original: Path) -> dict[str, Any]:
+def _keypoints(original: Path) -> dict[str, object]:
     file = description_file(original)
     described = read_yaml(file, "a readable YAML file") if file else {}
     return {key: value for key, value in described.items() if key == "kpt_shape"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -94,7 +94,7 @@ def _check_truths(predictions: Sequence[Detections], truths: Sequence[Detections
         )
 
 
-def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, Any]:
+def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, object]:
     """The detections as COCO's JSON structure, all ids from 1."""
     annotations = []
     for image_id, detections in enumerate(images, start=1):

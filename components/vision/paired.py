@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Detections, Prediction
+from components.contracts.arrays import Floats
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference
 from components.vision.resampling import Hits, find_hits, mean_over_classes
 
 ROUNDS = 200  # resamples; enough for a standard error (Efron and Tibshirani, 1993, section 6.4)
 
 Chosen = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 class Pair(Protocol):

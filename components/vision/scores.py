@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Detections
+from components.contracts.arrays import Floats
 from components.statistics.intervals import Interval, effective_samples, wilson
 from components.vision.resampling import Hits, find_hits, mean_over_classes
 
 ROUNDS = 200  # of the bootstrap; it gives the standard error, the interval is Wilson's
 
 Chosen = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

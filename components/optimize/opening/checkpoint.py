@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from components.backends.session import one_line
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
 from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
+from components.contracts.arrays import Array
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
 from components.optimize.meaning import UNIT, Fitting, Normalisation, StatedMeaning, meaning_of
@@ -27,6 +28,10 @@ from components.optimize.opening.ultralytics_export import stated_by_metadata, s
 from components.optimize.outputs import output_of_torchscript
 from components.optimize.quiet import quiet
 from components.vision import task_kind
+
+if TYPE_CHECKING:
+    import torch
+    from ultralytics import YOLO
 
 CLASSIFIER_KEY = "foveal_classifier"
 MAX_GROWTH = 100_000_000  # bytes that a checkpoint may gain by unpacking; torch compresses source code only
@@ -37,10 +42,10 @@ _HEADS = {"Detect", "v10Detect", "Classify"}
 class TorchNetwork:
     """A loaded torch model, called with (n, 3, height, width) float32 RGB, and what its file says of it."""
 
-    module: Any
+    module: torch.nn.Module
     stated: StatedMeaning
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    def __call__(self, batch: npt.NDArray[np.float32]) -> list[Array]:
         import torch
 
         with quiet(), torch.inference_mode():
@@ -153,14 +158,14 @@ def weights_only(path: Path) -> Any:
         raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}", hint="save it again") from error
 
 
-def _holds_module(contents: Any) -> bool:
+def _holds_module(contents: object) -> bool:
     """Tell whether a checkpoint holds a module: Ultralytics, once imported, lets torch read its classes as values."""
     import torch
 
     return isinstance(contents, Mapping) and any(isinstance(value, torch.nn.Module) for value in contents.values())
 
 
-def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
+def _ultralytics(yolo: YOLO, name: str, end_to_end: bool) -> TorchNetwork:
     """The network of an Ultralytics checkpoint, fused and set to give plain predictions."""
     task = supported_task(str(yolo.task), name)
     model = yolo.model
@@ -221,7 +226,7 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
     return TorchNetwork(module, stated)
 
 
-def _triple(values: Any) -> tuple[float, float, float]:
+def _triple(values: Iterable[float]) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import save_onnx
 from components.backends.session import one_line
@@ -17,6 +17,10 @@ from components.optimize.opening.checkpoint import load_torch
 from components.optimize.opening.embed import embed
 from components.optimize.quiet import quiet
 from components.optimize.verify import NetworkForm
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
 OPSET = 17  # the newest that onnxruntime, its CUDA kernels, OpenVINO, TensorRT and the quantizers all know in full
 
@@ -50,7 +54,7 @@ class ExportOnnx:
         history = (*artifact.history, PassRecord(self.name, parameters))
         return save_onnx(model, product_path(artifact, context, "fp32.onnx"), artifact.spec, history)
 
-    def _export(self, module: Any, artifact: ModelArtifact) -> Any:
+    def _export(self, module: torch.nn.Module, artifact: ModelArtifact) -> onnx.ModelProto:
         import onnx
         import torch
 

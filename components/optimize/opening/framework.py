@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from components.optimize.opening.source import ModelOptions
 from components.optimize.quiet import quiet
 from components.vision import task_kind
 from components.vision.boxes import has_area
+
+if TYPE_CHECKING:
+    from ultralytics.engine.results import Results
 
 
 def framework_predictions(
@@ -49,7 +52,7 @@ def framework_predictions(
     yolo = load_yolo(path, trust=options.trust_pickle)
     height, width = spec.input_size
     size = height if height == width else [height, width]
-    wanted: dict[str, Any] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
+    wanted: dict[str, object] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
     if options.end_to_end:
         wanted["nms"] = False
     with quiet():
@@ -61,7 +64,7 @@ def _usual_fit(spec: VisionSpec) -> bool:
     return spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
 
 
-def _prediction(result: Any) -> Prediction:
+def _prediction(result: Results) -> Prediction:
     if result.probs is not None:
         return Classification(result.probs.data.numpy())
     corners = result.boxes.xyxy.numpy()

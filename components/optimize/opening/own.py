@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
@@ -13,6 +13,9 @@ from components.optimize.context import PassContext, product_path
 from components.optimize.opening.embed import why_one_by_one
 from components.optimize.proof import Images, Outputs, prove_on, record_of
 from components.optimize.verify import require_batches, require_singles
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
@@ -37,7 +40,7 @@ def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
     if not free_batch(artifact):
         return artifact
     tolerance = 1e-3 if artifact.precision is Precision.FP32 else 2e-2  # its own arithmetic is no better than that
-    model: Any = read_onnx(artifact.path)
+    model: onnx.ModelProto = read_onnx(artifact.path)
     try:
         require_batches(model, spec, proof, name, tolerance)
     except (ModelError, PassError) as error:

@@ -6,19 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.backends.onnx_file import (
-    describe_onnx,
-    has_spec,
-    precision_of,
-    read_onnx,
-    sha256_model,
-    tensor_specs,
-)
+from components.backends.onnx_file import describe_onnx, has_spec, read_onnx, sha256_model
+from components.backends.onnx_graph import precision_of, tensor_specs
 from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.optimize.context import PassContext
@@ -34,6 +28,9 @@ from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.proof import MAX_SAMPLES
 from components.optimize.verify import OnnxNetwork
 from components.vision import task_for
+
+if TYPE_CHECKING:
+    import onnx
 
 KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
 
@@ -179,7 +176,7 @@ def _open_onnx(
     return EmbedPreprocessing(normalisation).apply(artifact, _with_images(context, spec, images))
 
 
-def _stated_by(model: Any, network: OnnxNetwork, name: str) -> StatedMeaning:
+def _stated_by(model: onnx.ModelProto, network: OnnxNetwork, name: str) -> StatedMeaning:
     """Read an outside ONNX file's statements: its fixed size, and the metadata of an Ultralytics export."""
     fixed, output, expected = network.form.input_size, output_of_graph(model), expected_of_input(model)
     entries = {entry.key: entry.value for entry in model.metadata_props}

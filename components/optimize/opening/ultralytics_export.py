@@ -30,7 +30,7 @@ def supported_task(task: str, name: str) -> TaskType:
     return TaskType(task)
 
 
-def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> StatedMeaning:
+def stated_by_metadata(metadata: Mapping[str, object], name: str, *, resizable: bool) -> StatedMeaning:
     """Read the statements of an export's `task`, `names` and `imgsz`.
 
     Arguments:
@@ -59,13 +59,13 @@ def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
         ) from error
 
 
-def _is_detr(metadata: Mapping[str, Any]) -> bool:
+def _is_detr(metadata: Mapping[str, object]) -> bool:
     """Tell whether an export says that it is an RT-DETR: by its head, or in older releases by its description."""
     said = f"{metadata.get('head', '')} {metadata.get('description', '')}".lower()
     return "rtdetr" in said or "rt-detr" in said
 
 
-def has_nms(metadata: Mapping[str, Any]) -> bool:
+def has_nms(metadata: Mapping[str, object]) -> bool:
     """Tell whether an export says that NMS is built in, which cuts detections off at the export's confidence."""
     try:
         said = _value(metadata.get("args", "{}"))
@@ -74,7 +74,7 @@ def has_nms(metadata: Mapping[str, Any]) -> bool:
     return isinstance(said, dict) and bool(said.get("nms"))
 
 
-def _value(entry: Any) -> Any:
+def _value(entry: object) -> Any:
     if not isinstance(entry, str):
         return entry
     if len(entry) > MAX_TEXT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_lowered
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class QuantizeInt8:
         )
 
 
-def _make_activations_unsigned(model: Any) -> None:
+def _make_activations_unsigned(model: onnx.ModelProto) -> None:
     """Store quantized activations as uint8 instead of int8: the same steps, all shifted by 128.
 
     OpenVINO's kernels for CPUs without VNNI are wrong on int8 activations: on a detector of handwritten digits they
@@ -93,7 +96,7 @@ def _make_activations_unsigned(model: Any) -> None:
     from onnx import TensorProto, numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    shifted: dict[str, Any] = {}
+    shifted: dict[str, onnx.TensorProto] = {}
     for node in model.graph.node:
         if node.op_type not in {"QuantizeLinear", "DequantizeLinear"} or node.input[0] in constants:
             continue
@@ -107,7 +110,7 @@ def _make_activations_unsigned(model: Any) -> None:
     del model.graph.value_info[:]  # it declares the old types
 
 
-def _require_float(model: Any, names: set[str]) -> None:
+def _require_float(model: onnx.ModelProto, names: set[str]) -> None:
     """Refuse a product in which a node that was to stay in float32 reads quantized numbers.
 
     Raises:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from components.plugins import plugin
 from components.training.trainers.trained import TrainedModel
+
+if TYPE_CHECKING:
+    import torch
 
 Progress = Callable[[int, int], None]
 
@@ -81,7 +84,7 @@ def trainer_of(task: str) -> type[Trainer]:
     return found
 
 
-def between(old: Mapping[str, Any], new: Mapping[str, Any], share: float) -> dict[str, Any]:
+def between(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
     """Tensors on the way from old to new; what is counted, such as the batches seen, is the new one's."""
     return {
         name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor for name, tensor in new.items()

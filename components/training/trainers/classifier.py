@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from components.training.trainers import Progress, TrainingStep, between
 from components.training.trainers.augmentation import augment
 from components.training.trainers.trained import TrainedModel
 from components.vision.fit import fit_image
+
+if TYPE_CHECKING:
+    import torch
 
 _LABEL_SMOOTHING = 0.05
 _WEIGHT_DECAY = 0.02
@@ -129,7 +132,9 @@ def train_classifier(
     return TrainedModel(output / "model.pt", best, output / "curve.csv")
 
 
-def measure_classifier(network: Any, dataset: LabelledDataset, image_size: int, batch: int = 32) -> dict[str, float]:
+def measure_classifier(
+    network: torch.nn.Module, dataset: LabelledDataset, image_size: int, batch: int = 32
+) -> dict[str, float]:
     """Measure how often a network is right on a split: `top1` and `top5`.
 
     Arguments:
@@ -173,7 +178,7 @@ def _network(
     return about, start["network"], tuple(start["class_names"])
 
 
-def _device(name: str) -> Any:
+def _device(name: str) -> torch.device:
     import torch
 
     try:
@@ -193,7 +198,9 @@ def _fitted(dataset: LabelledDataset, spec: VisionSpec, scratch: Path) -> _Split
     return _Split(images, labels)
 
 
-def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraining) -> Iterator[dict[str, float]]:
+def _epochs(
+    network: torch.nn.Module, train: _Split, val: _Split, training: ClassifierTraining
+) -> Iterator[dict[str, float]]:
     """Train epoch by epoch, and yield a row of the curve after each."""
     import torch
 
@@ -225,7 +232,7 @@ def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraini
         yield {"epoch": epoch, "train_loss": train_loss, **_validate(network, val, training.batch)}
 
 
-def _validate(network: Any, val: _Split, batch: int) -> dict[str, float]:
+def _validate(network: torch.nn.Module, val: _Split, batch: int) -> dict[str, float]:
     import torch
 
     network.eval()
@@ -241,7 +248,7 @@ def _validate(network: Any, val: _Split, batch: int) -> dict[str, float]:
     return {"val_loss": loss / n, "top1": right / n, "top5": near / n}
 
 
-def _batch(split: _Split, rows: npt.NDArray[np.int64], network: Any) -> tuple[Any, Any]:
+def _batch(split: _Split, rows: npt.NDArray[np.int64], network: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     """RGB values in 0–1, (n, 3, side, side) float32, and labels (n,), where the network is."""
     import torch
 
@@ -250,7 +257,7 @@ def _batch(split: _Split, rows: npt.NDArray[np.int64], network: Any) -> tuple[An
     return pictures.to(device), torch.from_numpy(split.labels[rows]).to(device)
 
 
-def _normalised(inputs: Any) -> Any:
+def _normalised(inputs: torch.Tensor) -> torch.Tensor:
     mean, std = (inputs.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (inputs - mean) / std
 
