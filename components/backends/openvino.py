@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from components import telemetry
 from components.backends.neutral import neutral_copy
-from components.backends.session import OpenSession, check_artifact, one_line
+from components.backends.session import OpenSession, check_artifact, one_line, why_unavailable
 from components.contracts import Format, ModelArtifact
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
+from components.telemetry import import_library
 
 if TYPE_CHECKING:
     import openvino
 
 
-def _import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which reports each import and keeps an id in the home folder.
-
-    Raises:
-        UnavailableError: it is not installed.
-    """
-    telemetry.switch_off()
-    try:
-        with telemetry.reporter_hidden():
-            import openvino
-    except ImportError as error:
-        raise UnavailableError("OpenVINO", found=one_line(error), hint="pip install openvino") from error
-    return openvino
+def _import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which reports each import and keeps an id in the home folder."""
+    return import_library("openvino", "OpenVINO", "pip install openvino")
 
 
 @dataclass(frozen=True)
@@ -47,11 +35,7 @@ class OpenVino:
     bundled: ClassVar[tuple[str, ...]] = ("openvino",)
 
     def unavailable_reason(self) -> str | None:
-        try:
-            _import_openvino()
-        except UnavailableError as error:
-            return str(error)
-        return None
+        return why_unavailable(_import_openvino)
 
     def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> OpenVinoSession:
         check_artifact(artifact, self.formats, self.name)
@@ -91,7 +75,7 @@ class OpenVinoSession(OpenSession):
         except Exception as error:
             raise ModelError("a model that OpenVINO compiles", found=f"{name}: {one_line(error)}") from error
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         single = len(batch) == 1
         if single not in self._requests:
             self._requests[single] = self._compile(single=single)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Format, ModelArtifact
-from components.contracts.arrays import Array
-from components.errors import FovealError, ModelError
+from components.contracts.arrays import Array, Image
+from components.errors import FovealError, ModelError, UnavailableError
 from components.files import sha256_file
 
 Self = TypeVar("Self", bound="OpenSession")
@@ -20,6 +20,15 @@ Self = TypeVar("Self", bound="OpenSession")
 def free_batch(artifact: ModelArtifact) -> bool:
     """Tell whether the model takes any number of images in a call; if not, a session calls it image by image."""
     return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
+
+
+def why_unavailable(load: Callable[[], object]) -> str | None:
+    """Say why a backend's library cannot be imported; None where it can."""
+    try:
+        load()
+    except UnavailableError as error:
+        return str(error)
+    return None
 
 
 class OpenSession(ABC):
@@ -31,12 +40,12 @@ class OpenSession(ABC):
         self._closed = False
 
     @abstractmethod
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]: ...
+    def _infer(self, batch: Image) -> tuple[Array, ...]: ...
 
     @abstractmethod
     def _release(self) -> None: ...
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
+    def run(self, batch: Image) -> tuple[Array, ...]:
         if self._closed:
             raise ModelError("an open session", found="one that was closed", hint="open the artifact again")
         check_batch(batch, self._artifact.spec.input_size)
@@ -64,7 +73,7 @@ class OpenSession(ABC):
         self.close()
 
 
-def check_batch(batch: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> None:
+def check_batch(batch: Image, input_size: tuple[int, int]) -> None:
     """Refuse anything but a (n ≥ 1, height, width, 3) uint8 array of the model's input size.
 
     Raises:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components import telemetry
 from components.backends.session import OpenSession, check_artifact, free_batch, one_line
 from components.contracts import Format, ModelArtifact
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class TensorRtSession(OpenSession):
         self._engine = engine
         self._context = engine.create_execution_context()
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         import torch
 
         if len(batch) > MAX_BATCH:

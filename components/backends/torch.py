@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from components import telemetry
 from components.backends.neutral import neutral_copy
-from components.backends.session import OpenSession, check_artifact, one_line
+from components.backends.session import OpenSession, check_artifact, one_line, why_unavailable
 from components.contracts import Format, ModelArtifact
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
+from components.telemetry import import_library
 
 if TYPE_CHECKING:
     import torch
 
 
-def _import_torch() -> Any:
-    telemetry.switch_off()
-    try:
-        import torch
-    except ImportError as error:
-        raise UnavailableError("torch", found=one_line(error), hint="pip install torch") from error
-    return torch
+def _import_torch() -> ModuleType:
+    return import_library("torch", "torch", "pip install torch")
 
 
 @dataclass(frozen=True)
@@ -42,11 +35,7 @@ class TorchScript:
     bundled: ClassVar[tuple[str, ...]] = ()
 
     def unavailable_reason(self) -> str | None:
-        try:
-            _import_torch()
-        except UnavailableError as error:
-            return str(error)
-        return None
+        return why_unavailable(_import_torch)
 
     def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> TorchSession:
         check_artifact(artifact, self.formats, self.name)
@@ -77,7 +66,7 @@ class TorchSession(OpenSession):
         self._module: torch.jit.ScriptModule = module
         self._place = place
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[Array, ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         import torch
 
         with torch.inference_mode():

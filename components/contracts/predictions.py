@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Flags, Floats32, Ints
 from components.contracts.models import TaskType
 
 TOP_CLASSES = 5  # of a classification that are listed
@@ -29,7 +29,7 @@ class Named(NamedTuple):
     class_id: int
     score: float
     box: tuple[float, float, float, float] | None = None
-    mask: npt.NDArray[np.bool_] | None = None
+    mask: Flags | None = None
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ class Detections:
         ValueError: the shapes do not agree.
     """
 
-    xyxy: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    class_ids: npt.NDArray[np.int64]
-    masks: npt.NDArray[np.bool_] | None = None
+    xyxy: Floats32
+    scores: Floats32
+    class_ids: Ints
+    masks: Flags | None = None
 
     task: ClassVar[TaskType] = TaskType.DETECT
 
@@ -204,7 +204,7 @@ class Classification:
         ValueError: `probs` is not one-dimensional or is empty.
     """
 
-    probs: npt.NDArray[np.float32]
+    probs: Floats32
 
     task: ClassVar[TaskType] = TaskType.CLASSIFY
     count: ClassVar[int] = 1  # of what is named

@@ -121,16 +121,13 @@ def read_yolo(description: Description) -> tuple[Found, ...]:
     """
     if not description.there:
         if description.root.joinpath("labels").is_dir():
-            return tuple(_found(label.with_suffix(""), label, description) for label in _labels_alone(description))
+            labels = sorted(description.root.joinpath("labels").rglob("*.txt"))
+            return tuple(_found(label.with_suffix(""), label, description) for label in labels)
         for split in description.splits:
             split_places(description, split)
     places = [place for split in description.there for place in split_places(description, split)]
     images = dict.fromkeys(image for place in dict.fromkeys(places) for image in split_images(place, description))
     return tuple(_found(image, label_file(image), description) for image in images)
-
-
-def _labels_alone(description: Description) -> list[Path]:
-    return sorted(description.root.joinpath("labels").rglob("*.txt"))
 
 
 def _found(image: Path, label: Path, description: Description) -> Found:

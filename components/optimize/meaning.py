@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends.onnx_file import require_fit
 from components.backends.session import one_line
 from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
 from components.vision import task_kind
 
-Outputs = Sequence[Array]
-Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
+Network = Callable[[Floats32], Outputs]  # (n, 3, height, width) float32 RGB → outputs
 
 
 @dataclass(frozen=True)
@@ -309,7 +307,7 @@ def _classes_of(prediction: Array, names: tuple[str, ...] | None, name: str) -> 
     return names or default_names(classes)
 
 
-def _plain_images(height: int, width: int) -> list[npt.NDArray[np.float32]]:
+def _plain_images(height: int, width: int) -> list[Floats32]:
     """Images that differ as widely as images can: black, white, and a ramp; each (1, 3, height, width)."""
     shape = (1, 3, height, width)
     ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), shape)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends import get_backend
 from components.contracts import ModelArtifact, Output, TensorSpec
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError
 from components.vision import task_for
 from components.vision.heads import head_of
@@ -149,7 +148,7 @@ def require_scores(outputs: Sequence[TensorSpec], name: str) -> None:
         )
 
 
-def require_sound(artifact: ModelArtifact, images: Sequence[npt.NDArray[np.uint8]]) -> None:
+def require_sound(artifact: ModelArtifact, images: Sequence[Image]) -> None:
     """Refuse a model whose outputs on real images are not those of its head.
 
     Random images show less: a detector finds nothing in them, and an end-to-end one fills its rows with zeros.

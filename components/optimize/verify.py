@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends.onnx_file import INPUT
 from components.backends.onnx_graph import precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line
 from components.contracts import Head, ImageFrame, ModelArtifact, Precision, VisionSpec
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext
-from components.optimize.meaning import Outputs
 from components.optimize.proof import Proof, one_by_one, prove_on
 from components.vision import task_for, task_kind
 from components.vision.agreement import agreement
@@ -89,7 +87,7 @@ class OnnxNetwork:
         self._session = quiet_session(model.SerializeToString())
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> list[Array]:
+    def __call__(self, batch: Floats32) -> list[Array]:
         """The outputs as float32, image by image: a fixed batch is filled by repeating the image.
 
         An original is what it says of single images: whether a batch gives the same is to be proved, not assumed.

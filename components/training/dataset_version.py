@@ -8,14 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.contracts import (
-    DatasetVersion,
-    Detections,
-    LabelledImage,
-    TaskType,
-    dump,
-    load,
-)
+from components.contracts import DatasetVersion, Detections, LabelledImage, TaskType, dump, load
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.yolo_folder import link_or_copy, write_description, yolo_text

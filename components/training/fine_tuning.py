@@ -15,8 +15,7 @@ from components.datasets.dataset import load_dataset
 from components.files import replacing
 from components.settings import ComponentSettings
 from components.training.device import AUTO, training_device
-from components.training.trainers import TrainingStep, trainer_of
-from components.training.trainers.trained import TrainedModel
+from components.training.trainers import TrainedModel, TrainingStep, trainer_of
 
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import ImageFrame
-from components.contracts.arrays import Array, Floats
+from components.contracts.arrays import Array, Flags, Floats
 
 Indices = npt.NDArray[np.intp]
 
@@ -39,7 +39,7 @@ def to_original(xyxy: Array, frame: ImageFrame) -> Floats:
     return np.asarray(np.clip((xyxy - offset) / scale, 0, limit))
 
 
-def has_area(xyxy: Array) -> npt.NDArray[np.bool_]:
+def has_area(xyxy: Array) -> Flags:
     """Mark those of (n, 4) boxes that hold anything."""
     return (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
 
@@ -53,14 +53,7 @@ def iou_matrix(first: Array, second: Array) -> Floats:
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def non_max_suppression(
-    xyxy: Array,
-    scores: Array,
-    class_ids: Array,
-    *,
-    iou: float,
-    limit: int,
-) -> Indices:
+def non_max_suppression(xyxy: Array, scores: Array, class_ids: Array, *, iou: float, limit: int) -> Indices:
     """Keep the best box of every group of overlapping boxes of one class.
 
     Greedy, like `torchvision.ops.batched_nms`: by falling score, ties in the order given; a box

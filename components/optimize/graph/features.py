@@ -6,12 +6,10 @@ from collections.abc import Collection, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from components.backends.onnx_file import INPUT
 from components.backends.onnxruntime import quiet_session
 from components.contracts import EMBEDDING, TaskType
+from components.contracts.arrays import Image
 from components.optimize.graph.structure import EMBEDDING_PREFIX, decoding_nodes
 from components.optimize.graph.tidy import rename_values
 
@@ -23,9 +21,7 @@ _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"})
 
 
-def add_embedding(
-    model: onnx.ModelProto, task: TaskType, images: npt.NDArray[np.uint8], *, batch: int | str = "batch"
-) -> None:
+def add_embedding(model: onnx.ModelProto, task: TaskType, images: Image, *, batch: int | str = "batch") -> None:
     """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, where its graph has a fitting tensor.
 
     It is the mean over height and width of a deep feature map that is computed anyway, see `embedding_source`, so it

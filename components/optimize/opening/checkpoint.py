@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
@@ -20,7 +17,7 @@ from components.backends.session import one_line
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
 from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Floats32
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
 from components.optimize.meaning import UNIT, Fitting, Normalisation, StatedMeaning, meaning_of
@@ -45,7 +42,7 @@ class TorchNetwork:
     module: torch.nn.Module
     stated: StatedMeaning
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> list[Array]:
+    def __call__(self, batch: Floats32) -> list[Array]:
         import torch
 
         with quiet(), torch.inference_mode():

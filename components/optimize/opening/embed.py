@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.onnx_graph import precision_of, replace_items
 from components.contracts import Format, ModelArtifact, PassRecord, Precision, VisionSpec
-from components.contracts.arrays import Array
+from components.contracts.arrays import Array, Floats32, Image
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.batch_axis import fix_batch_axis, free_batch_axis
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
 
-def network_input(images: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
+def network_input(images: Image, normalisation: Normalisation) -> Floats32:
     """Compute the result of the embedded nodes in NumPy, as the reference that the graph is checked against.
 
     Arguments:

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from components.backends.yolo import load_yolo
 from components.contracts import Classification, Detections, Prediction, VisionSpec
+from components.contracts.arrays import Image
 from components.optimize.opening.checkpoint import CLASSIFIER_KEY, is_torch_file, is_torchscript, weights_only
 from components.optimize.opening.source import ModelOptions
 from components.optimize.quiet import quiet
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 def framework_predictions(
     path: Path,
     spec: VisionSpec,
-    images: Sequence[npt.NDArray[np.uint8]],
+    images: Sequence[Image],
     options: ModelOptions,
     *,
     confidence: float = 0.25,

@@ -8,10 +8,11 @@ from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch
 from components.contracts import ModelArtifact, PassRecord, Precision
+from components.contracts.arrays import Image, Outputs
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext, product_path
 from components.optimize.opening.embed import why_one_by_one
-from components.optimize.proof import Images, Outputs, prove_on, record_of
+from components.optimize.proof import prove_on, record_of
 from components.optimize.verify import require_batches, require_singles
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
     """
     session, spec, name = quiet_session(artifact.path), artifact.spec, artifact.path.name
 
-    def alone(image: Images) -> Outputs:
+    def alone(image: Image) -> Outputs:
         return run_within(session, {INPUT: image}, LIMIT_S)
 
     proof = prove_on(context.calibration, spec, alone, context.batch)

@@ -8,12 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from components.backends.onnx_file import describe_onnx, has_spec, read_onnx, sha256_model
 from components.backends.onnx_graph import precision_of, tensor_specs
 from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
+from components.contracts.arrays import Image
 from components.errors import ConfigError, ModelError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Fitting, Normalisation, StatedMeaning, agree, meaning_of
@@ -86,7 +84,7 @@ def open_model(
     options: ModelOptions | None = None,
     *,
     workdir: Path,
-    images: Iterable[npt.NDArray[np.uint8]] = (),
+    images: Iterable[Image] = (),
     batch: int = BATCH,
 ) -> ModelArtifact:
     """Open a model of any supported kind; the kind is seen from the contents, not from the name.
@@ -150,15 +148,13 @@ def _prepared(user: StatedMeaning, known: Preset, name: str) -> StatedMeaning:
     )
 
 
-def _with_images(context: PassContext, spec: VisionSpec, images: Iterable[npt.NDArray[np.uint8]]) -> PassContext:
+def _with_images(context: PassContext, spec: VisionSpec, images: Iterable[Image]) -> PassContext:
     """The context with images brought to the model's input, as many as a proof looks at."""
     task = task_for(spec)
     return replace(context, calibration=[task.preprocess(image)[0] for image in islice(images, MAX_SAMPLES)])
 
 
-def _open_onnx(
-    path: Path, user: StatedMeaning, context: PassContext, images: Iterable[npt.NDArray[np.uint8]]
-) -> ModelArtifact:
+def _open_onnx(path: Path, user: StatedMeaning, context: PassContext, images: Iterable[Image]) -> ModelArtifact:
     try:
         model = read_onnx(path, outside=True)
     except ModelError as error:

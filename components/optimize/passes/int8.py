@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from components import telemetry
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.session import one_line
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
@@ -16,6 +15,7 @@ from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_lowered
+from components.telemetry import import_library
 
 if TYPE_CHECKING:
     import onnx
@@ -50,7 +50,7 @@ class QuantizeInt8:
         ignored = [*preprocessing_nodes(source), *decoding_nodes(source)]
         try:
             with quiet():
-                nncf = _import_nncf()
+                nncf = import_library("nncf", "NNCF, which quantizes to INT8", "pip install nncf")
                 model = nncf.quantize(
                     source,
                     nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
@@ -120,20 +120,3 @@ def _require_float(model: onnx.ModelProto, names: set[str]) -> None:
     for node in model.graph.node:
         if node.name in names and node.op_type != "Shape" and quantized.intersection(node.input):
             raise PassError("a decoding of the outputs in float32", found=f"INT8 in front of {node.name}")
-
-
-def _import_nncf() -> Any:
-    """Import NNCF without its telemetry, which is on by default and keeps an id in the home folder.
-
-    Raises:
-        UnavailableError: it is not installed.
-    """
-    telemetry.switch_off()
-    try:
-        with telemetry.reporter_hidden():
-            import nncf
-    except ImportError as error:
-        raise UnavailableError(
-            "NNCF, which quantizes to INT8", found=one_line(error), hint="pip install nncf"
-        ) from error
-    return nncf

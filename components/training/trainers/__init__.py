@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from components.plugins import plugin
-from components.training.trainers.trained import TrainedModel
 
 if TYPE_CHECKING:
     import torch
+
+    from components.training.fine_tuning import FineTuning
 
 Progress = Callable[[int, int], None]
 
@@ -21,20 +22,13 @@ TRAINERS = {
 }
 
 
-class Settings(Protocol):
-    """Settings that trainers read; `FineTuning` has them."""
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training run: the best checkpoint, its validation metrics and its curve."""
 
-    @property
-    def blend(self) -> float:
-        """Share of the way from the old weights to the new ones, 0–1."""
-
-    @property
-    def batch(self) -> int:
-        """Images a step."""
-
-    @property
-    def device(self) -> str:
-        """As torch calls it."""
+    checkpoint: Path
+    metrics: dict[str, float]
+    curve: Path
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class TrainingStep:
     start_from: Path
     data: Path
     image_size: int
-    settings: Settings
+    settings: FineTuning
     trust: bool = False
 
     def common(self) -> dict[str, Any]:

@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components import telemetry
 from components.contracts import Classification, Fit, Head, TaskType, VisionSpec
+from components.contracts.arrays import Image, Ints
 from components.datasets.classes import in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, UnavailableError
 from components.files import replacing
 from components.images.reading import read_image
 from components.training.checkpoint import MEAN, STD, build_network, load_checkpoint, save_checkpoint
-from components.training.trainers import Progress, TrainingStep, between
+from components.training.trainers import Progress, TrainedModel, TrainingStep, between
 from components.training.trainers.augmentation import augment
-from components.training.trainers.trained import TrainedModel
 from components.vision.fit import fit_image
 
 if TYPE_CHECKING:
@@ -72,8 +71,8 @@ class ClassifierTraining:
 class _Split:
     """Fitted images (n, side, side, 3) uint8 BGR on disk, and labels (n,) int64."""
 
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    images: Image
+    labels: Ints
 
 
 def train_classifier(
@@ -248,7 +247,7 @@ def _validate(network: torch.nn.Module, val: _Split, batch: int) -> dict[str, fl
     return {"val_loss": loss / n, "top1": right / n, "top5": near / n}
 
 
-def _batch(split: _Split, rows: npt.NDArray[np.int64], network: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(split: _Split, rows: Ints, network: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     """RGB values in 0–1, (n, 3, side, side) float32, and labels (n,), where the network is."""
     import torch
 

@@ -25,8 +25,7 @@ from components.datasets.yolo_layout import read_description, split_images, spli
 from components.documents import read_yaml
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import replacing
-from components.training.trainers import Progress, TrainingStep, between
-from components.training.trainers.trained import TrainedModel
+from components.training.trainers import Progress, TrainedModel, TrainingStep, between
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
