@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.backends.onnx_graph import precision_of, sort_nodes, tensor_specs, tensors
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import (
     Fit,
     Format,
@@ -104,18 +104,13 @@ def read_onnx(path: Path, *, outside: bool = False) -> onnx.ModelProto:
             found=f"{size:,} bytes in {path}",
             hint="export it with its weights in a file beside it",
         )
-    try:
+    with translated(ModelError, "a whole ONNX model", path.name, "export it again"):
         model = onnx.load(path, load_external_data=False)
         _settle_external(model, path, outside)
         if outside:
             sort_nodes(model.graph)
         onnx.checker.check_model(model)
-    except ModelError:
-        raise
-    except Exception as error:
-        found = f"{path.name}: {one_line(error)}"
-        raise ModelError("a whole ONNX model", found=found, hint="export it again") from error
-    return model
+        return model
 
 
 def save_onnx(model: onnx.ModelProto, target: Path, spec: VisionSpec, history: Sequence[PassRecord]) -> ModelArtifact:
@@ -174,12 +169,9 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
             found=f"none in {name}",
             hint="open it with open_model, which adds it",
         )
-    try:
+    with translated(ModelError, f"readable metadata {SPEC_KEY}", name):
         spec = load(VisionSpec, json.loads(entries[SPEC_KEY]))
-        history = load(tuple[PassRecord, ...], json.loads(entries.get(HISTORY_KEY, "[]")))
-    except (ValueError, RecursionError) as error:  # pydantic's and json's errors are both ValueErrors
-        raise ModelError(f"readable metadata {SPEC_KEY}", found=f"{name}: {one_line(error)}") from error
-    return spec, history
+        return spec, load(tuple[PassRecord, ...], json.loads(entries.get(HISTORY_KEY, "[]")))
 
 
 def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], name: str) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.neutral import neutral_copy
-from components.backends.session import OpenSession, check_artifact, one_line, why_unavailable
+from components.backends.session import OpenSession, check_artifact, translated, why_unavailable
 from components.contracts import Format, ModelArtifact
 from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
@@ -65,15 +65,12 @@ class OpenVinoSession(OpenSession):
         self._requests: dict[bool, openvino.InferRequest] = {True: self._compile(single=True)}
 
     def _compile(self, *, single: bool) -> openvino.InferRequest:
-        name = self._artifact.path.name
-        try:
+        with translated(ModelError, "a model that OpenVINO compiles", self._artifact.path.name):
             with neutral_copy(self._artifact.path, ".onnx") as copy:
                 model = self._core.read_model(str(copy))
             if single:
                 model.reshape([1, *self._artifact.spec.input_size, 3])
             return self._core.compile_model(model, self._device, self._settings).create_infer_request()
-        except Exception as error:
-            raise ModelError("a model that OpenVINO compiles", found=f"{name}: {one_line(error)}") from error
 
     def _infer(self, batch: Image) -> tuple[Array, ...]:
         single = len(batch) == 1

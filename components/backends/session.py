@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TypeVar
 
@@ -49,15 +50,11 @@ class OpenSession(ABC):
         if self._closed:
             raise ModelError("an open session", found="one that was closed", hint="open the artifact again")
         check_batch(batch, self._artifact.spec.input_size)
-        try:
+        with translated(ModelError, f"a model that runs on {self._backend}", self._artifact.path.name):
             if len(batch) == 1 or free_batch(self._artifact):
                 return self._infer(batch)
             runs = [self._infer(image[None]) for image in batch]
             return tuple(np.concatenate(outputs) for outputs in zip(*runs, strict=True))
-        except FovealError:
-            raise
-        except Exception as error:
-            raise ModelError(f"{self._artifact.path.name} to run on {self._backend}", found=one_line(error)) from error
 
     def close(self) -> None:
         if not self._closed:
@@ -117,3 +114,21 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     gist = lines[0] if lines else "no message"
     return f"{type(error).__name__}: {gist[:200]}"
+
+
+@contextmanager
+def translated(kind: type[FovealError], expected: str, name: str, hint: str = "") -> Iterator[None]:
+    """Turn what a library raises inside the block into an error of ours; our own pass.
+
+    Arguments:
+        kind: of the error.
+        expected: what the library was to do, or what the file should have been.
+        name: of the file.
+        hint: what to do.
+    """
+    try:
+        yield
+    except FovealError:
+        raise
+    except Exception as error:
+        raise kind(expected, found=f"{name}: {one_line(error)}", hint=hint) from error

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.neutral import neutral_copy
-from components.backends.session import OpenSession, check_artifact, one_line, why_unavailable
+from components.backends.session import OpenSession, check_artifact, translated, why_unavailable
 from components.contracts import Format, ModelArtifact
 from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
@@ -45,17 +45,14 @@ class TorchScript:
             raise UnavailableError(f"the torch device {device!r}", found="no CUDA device", hint="choose the device cpu")
         if threads:
             torch.set_num_threads(threads)
-        try:
-            with (
-                neutral_copy(artifact.path, ".pt") as copy,
-                warnings.catch_warnings(),
-            ):  # torch calls TorchScript deprecated at every load
-                warnings.simplefilter("ignore", FutureWarning)
-                warnings.simplefilter("ignore", DeprecationWarning)
-                module = torch.jit.load(str(copy), map_location=torch.device(place))
-        except Exception as error:
-            raise ModelError("a TorchScript file", found=f"{artifact.path.name}: {one_line(error)}") from error
-        return TorchSession(artifact, module, place)
+        with (
+            translated(ModelError, "a TorchScript file", artifact.path.name),
+            neutral_copy(artifact.path, ".pt") as copy,
+            warnings.catch_warnings(),
+        ):  # torch calls TorchScript deprecated at every load
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return TorchSession(artifact, torch.jit.load(str(copy), map_location=torch.device(place)), place)
 
 
 class TorchSession(OpenSession):

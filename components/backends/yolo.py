@@ -22,7 +22,7 @@ import numpy as np
 
 from components import telemetry
 from components.backends.neutral import neutral_copy
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 from components.files import replacing
 
@@ -172,17 +172,14 @@ def load_yolo(path: Path, *, trust: bool) -> YOLO:
             "an ONNX export needs no trust",
         )
     ultralytics = import_ultralytics()
-    try:
-        with neutral_copy(path, ".pt") as copy, _undone_afterwards():
-            yolo = ultralytics.YOLO(str(copy))
-            _require_own_classes(yolo, copy)
-            return yolo
-    except UnavailableError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", hint="export it again"
-        ) from error
+    with (
+        translated(ModelError, "an Ultralytics checkpoint", path.name, "export it again"),
+        neutral_copy(path, ".pt") as copy,
+        _undone_afterwards(),
+    ):
+        yolo = ultralytics.YOLO(str(copy))
+        _require_own_classes(yolo, copy)
+        return yolo
 
 
 def _require_own_classes(yolo: YOLO, copy: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +81,7 @@ class Prediction(Protocol):
     def has_labels_of(self, other: Prediction) -> bool:
         """Compare with labels of the same image."""
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """Labels as JSON values, without scores."""
 
     def named(self) -> list[Named]:
@@ -169,7 +169,7 @@ class Detections:
         first, second = (table[np.lexsort(table.round().T[::-1])] for table in tables)
         return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """Labels as JSON values, without scores."""
         return [self.class_ids.tolist(), self.xyxy.tolist()]
 
@@ -246,7 +246,7 @@ class Classification:
         """Compare with a label of the same image: the same class."""
         return self.labels == other.labels
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """The class id."""
         return self.class_id
 

@@ -154,5 +154,5 @@ class Coco:
     read = staticmethod(read_coco)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         return isinstance(source, dict)

@@ -133,7 +133,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         remarks.add(name, tidied)
         images.append(LabelledImage(name, image, _detections(image, tidied)))
         digest.update(sha256_json([name, _sha256(image), tuple(dict.fromkeys(found))]).encode())
-    if not any(_has_label(image, objects) for image in images):
+    if not any(image.truth.count or (not objects and label_file(image.path).is_file()) for image in images):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(files)} of {split} in {description.file}",
@@ -182,12 +182,6 @@ def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> 
     without = files - len(labelled)
     tail = f", {without} without a label and {'left out' if left_out else 'taken to show nothing'}" if without else ""
     return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
-
-
-def _has_label(image: LabelledImage, objects: bool) -> bool:
-    if image.truth.count:
-        return True
-    return not objects and label_file(image.path).is_file()
 
 
 def _detections(image: Path, tidied: Tidied[int]) -> Detections:

@@ -52,7 +52,7 @@ class DatasetFormat(Protocol):
         """
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         """Tell whether a folder's path, or a JSON document, is of this format."""
 
     @staticmethod

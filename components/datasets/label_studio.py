@@ -183,7 +183,7 @@ def _time(annotation: dict[str, Any]) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _person(completed_by: Any) -> str:
+def _person(completed_by: object) -> str:
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
     return "" if completed_by is None else str(completed_by)
@@ -197,7 +197,7 @@ class LabelStudio:
     write = staticmethod(write_tasks)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         return isinstance(source, list)
 
     @staticmethod

@@ -166,8 +166,8 @@ class YoloFolder:
     write = staticmethod(write_yolo)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
-        return about.task.has_boxes and find_description(source) is not None
+    def recognises(source: object, about: LabelTask) -> bool:
+        return about.task.has_boxes and isinstance(source, Path) and find_description(source) is not None
 
     @staticmethod
     def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:

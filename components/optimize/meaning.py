@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.backends.onnx_file import require_fit
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
 from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError
@@ -172,7 +172,7 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     if stated.input_size is None:
         raise ModelError("an image size", found=f"none in {name}", hint="pass image_size")
     prediction = _first_output(network, stated.input_size, name)
-    if (stated.task or _task_of(prediction)).has_boxes:
+    if stated.task.has_boxes if stated.task else prediction.ndim == 3:
         head, names = _detector(prediction, stated.class_names, name)
         if head is Head.YOLO:
             _require_decoded(prediction, name)
@@ -192,18 +192,8 @@ def _first_output(network: Network, input_size: tuple[int, int], name: str) -> A
     """Return a network's first output for a random image."""
     height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
-    try:
+    with translated(ModelError, f"a network that runs at {height} × {width} px", name, "give another image size"):
         return network(noise)[0]
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{name} to run at {height} × {width} px", found=one_line(error), hint="give another image size"
-        ) from error
-
-
-def _task_of(prediction: Array) -> TaskType:
-    return TaskType.DETECT if prediction.ndim == 3 else TaskType.CLASSIFY
 
 
 def _detector(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:

@@ -102,7 +102,8 @@ def settle_output(said: Output | None, rows: Array, name: str) -> Output:
     if said is None:
         said = Output.SOFTMAX if whole else Output.LOGITS
         if within and not whole:
-            raise _unclear(rows, name)
+            found = f"{_described(rows)} in {name}"
+            raise ModelError(f"to know what the outputs of {name} are", found=found, hint=_CHOICES)
     if classes == 1 and said.head.exclusive:
         raise ModelError(
             "one output a class",
@@ -122,10 +123,6 @@ _WORDS = {
     Output.SIGMOID: "scores between 0 and 1",
 }
 _CHOICES = Logits.remedy
-
-
-def _unclear(rows: Array, name: str) -> ModelError:
-    return ModelError(f"to know what the outputs of {name} are", found=f"{_described(rows)} in {name}", hint=_CHOICES)
 
 
 def _described(rows: Array) -> str:

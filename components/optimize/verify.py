@@ -10,7 +10,7 @@ import numpy as np
 from components.backends.onnx_file import INPUT
 from components.backends.onnx_graph import precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
-from components.backends.session import free_batch, one_line
+from components.backends.session import free_batch, one_line, translated
 from components.contracts import Head, ImageFrame, ModelArtifact, Precision, VisionSpec
 from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError, PassError
@@ -117,13 +117,9 @@ def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name
         PassError: other outputs than the original's.
     """
     session = quiet_session(model.SerializeToString())
-    try:
+    with translated(ModelError, "a graph that takes any number of images", name):
         together = run_within(session, {INPUT: proof.images}, LIMIT_S * len(proof.images))
         alone = run_within(session, {INPUT: proof.images[-1:]}, LIMIT_S)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError("a graph that takes any number of images", found=f"{name}: {one_line(error)}") from error
     _require_equivalent(proof.expected, together, spec, name, tolerance)
     _require_equivalent([output[-1:] for output in proof.expected], alone, spec, name, tolerance)
     _declare_outputs(model, together, "batch")
@@ -132,12 +128,8 @@ def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name
 def require_singles(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
     """Prove that a model that takes one image a call says what the original says; see `require_batches`."""
     session = quiet_session(model.SerializeToString())
-    try:
+    with translated(ModelError, "a model that runs on one image", name):
         found = one_by_one(lambda image: run_within(session, {INPUT: image}, LIMIT_S), proof.images)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError("a model that runs on one image", found=f"{name}: {one_line(error)}") from error
     _require_equivalent(proof.expected, found, spec, name, tolerance)
     _declare_outputs(model, found, 1)
 

@@ -59,7 +59,7 @@ def average_precision(
         COCO(_coco_dataset(truths, classes)),
         COCO(_coco_dataset(predictions, classes)),
         "bbox",
-        print_function=_say_nothing,
+        print_function=lambda *_: None,  # it reports its progress
     )
     evaluation.params.maxDets = [max_detections]
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, math.inf]], ["all"]
@@ -115,10 +115,6 @@ def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, objec
         "categories": [{"id": class_id + 1, "name": str(class_id)} for class_id in range(classes)],
         "annotations": annotations,
     }
-
-
-def _say_nothing(*_: object) -> None:
-    """faster-coco-eval reports its progress to this."""
 
 
 def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classification]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from components.backends.onnx_graph import graphs, replace_items, tensors
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.errors import ModelError
 
 if TYPE_CHECKING:
@@ -35,14 +35,9 @@ def tidy(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
     model = inline_local_functions(model)
     if _opset(model) < MIN_OPSET:
-        try:
+        newer, found = f"opset {MIN_OPSET} or newer", f"opset {_opset(model)} in {name}"
+        with translated(ModelError, f"an ONNX model of {newer}", found, f"export it again with {newer}"):
             model = onnx.version_converter.convert_version(model, MIN_OPSET)
-        except Exception as error:
-            raise ModelError(
-                f"an ONNX model of opset {MIN_OPSET} or newer",
-                found=f"opset {_opset(model)} in {name}: {one_line(error)}",
-                hint=f"export it again with opset {MIN_OPSET} or newer",
-            ) from error
     model.ir_version = max(model.ir_version, 8)  # older ones want every initialiser to be an input
     _widen(model)
     _initialisers_from_constants(model.graph)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
-from components.backends.session import one_line
+from components.backends.session import one_line, translated
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
 from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
@@ -127,11 +127,8 @@ def _entries(path: Path) -> set[str]:
     """Base names in a zip archive, none for a legacy pickle; archives that would grow on reading are refused."""
     if not zipfile.is_zipfile(path):
         return set()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}") from error
+    with translated(ModelError, "a whole checkpoint", path.name), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
     unpacked, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if unpacked > size + MAX_GROWTH:
         raise ModelError(
@@ -204,7 +201,7 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
     """Foveal's own classifier: a torchvision architecture by name, and its weights."""
     from torchvision import models
 
-    try:
+    with translated(ModelError, "a whole Foveal classifier", name, "train it again"):
         architecture, names = str(contents["architecture"]), tuple(str(n) for n in contents["class_names"])
         if architecture not in models.list_models(module=models):
             raise ValueError(f"torchvision has no classifier {architecture!r}")
@@ -214,10 +211,6 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
         size = int(contents["image_size"])
         normalisation = Normalisation(_triple(contents["mean"]), _triple(contents["std"]))
         fit = Fit(contents.get("fit", Fit.STRETCH))
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            "a whole Foveal classifier", found=f"{name}: {one_line(error)}", hint="train it again"
-        ) from error
     module.eval().requires_grad_(False)
     stated = StatedMeaning(TaskType.CLASSIFY, names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
     return TorchNetwork(module, stated)
@@ -244,11 +237,9 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
         raise ModelError(
             "a model from outside", found=f"{path.name}, which Foveal traced", hint="open what it was traced from"
         )
-    try:
+    with translated(ModelError, "a TorchScript archive", path.name):
         with quiet(), neutral_copy(path, ".pt") as copy:
             module = torch.jit.load(str(copy), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         metadata = json.loads(extra.get("config.txt") or "{}")
-    except Exception as error:
-        raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error
     stated = stated_by_metadata(metadata, path.name, resizable=False) if metadata else StatedMeaning()
     return TorchNetwork(module, replace(stated, output=output_of_torchscript(module)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import save_onnx
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord
 from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
@@ -60,24 +60,23 @@ class ExportOnnx:
 
         example = torch.zeros(1, 3, *artifact.spec.input_size)
         free = {0: "batch"}
-        try:
-            with quiet(), torch.no_grad(), tempfile.TemporaryDirectory(prefix="foveal-export-") as scratch:
-                module(example)  # a YOLO head computes its anchors once per shape: now, not inside the graph
-                target = Path(scratch) / "model.onnx"
-                torch.onnx.export(
-                    module,
-                    (example,),
-                    target,
-                    opset_version=self.opset,
-                    dynamo=False,
-                    input_names=["input"],
-                    output_names=["output0"],
-                    dynamic_axes={"input": free, "output0": free},
-                )
-                return onnx.load(target)
-        except Exception as error:
-            raise PassError(
-                "a network that torch exports to ONNX",
-                found=f"{artifact.path.name}: {one_line(error)}",
-                hint="export it to ONNX yourself and open that",
-            ) from error
+        expected, hint = "a network that torch exports to ONNX", "export it to ONNX yourself and open that"
+        with (
+            translated(PassError, expected, artifact.path.name, hint),
+            quiet(),
+            torch.no_grad(),
+            tempfile.TemporaryDirectory(prefix="foveal-export-") as scratch,
+        ):
+            module(example)  # a YOLO head computes its anchors once per shape: now, not inside the graph
+            target = Path(scratch) / "model.onnx"
+            torch.onnx.export(
+                module,
+                (example,),
+                target,
+                opset_version=self.opset,
+                dynamo=False,
+                input_names=["input"],
+                output_names=["output0"],
+                dynamic_axes={"input": free, "output0": free},
+            )
+            return onnx.load(target)

@@ -42,7 +42,8 @@ def framework_predictions(
         One prediction an image, or None where no framework of its own can tell: for ONNX, TorchScript and torchvision's
         networks, whose very outputs the export is compared with, and where the user fits images in another way.
     """
-    if not options.trust_pickle or not is_torch_file(path) or is_torchscript(path) or not _usual_fit(spec):
+    usual_fit = spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
+    if not options.trust_pickle or not is_torch_file(path) or is_torchscript(path) or not usual_fit:
         return None
     contents = weights_only(path)
     if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
@@ -56,10 +57,6 @@ def framework_predictions(
     with quiet():
         results = [yolo.predict(image, verbose=False, device="cpu", **wanted)[0] for image in images]
     return [_prediction(result) for result in results]
-
-
-def _usual_fit(spec: VisionSpec) -> bool:
-    return spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
 
 
 def _prediction(result: Results) -> Prediction:

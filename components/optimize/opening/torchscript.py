@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import describe_metadata
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.backends.torchscript_file import describe_torchscript
 from components.contracts import Format, ModelArtifact, PassRecord
 from components.errors import PassError
@@ -55,14 +55,11 @@ class TraceTorchScript:
             context.batch,
         )
         module = _with_preprocessing(network.module, self.normalisation)
-        try:
-            with quiet(), torch.no_grad():
-                example = torch.from_numpy(proof.images[:1])
-                module(example)  # a YOLO head keeps its anchors for this shape
-                traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-                found = traced(torch.from_numpy(proof.images))
-        except Exception as error:
-            raise PassError("a network that torch traces", found=f"{artifact.path.name}: {one_line(error)}") from error
+        with translated(PassError, "a network that torch traces", artifact.path.name), quiet(), torch.no_grad():
+            example = torch.from_numpy(proof.images[:1])
+            module(example)  # a YOLO head keeps its anchors for this shape
+            traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+            found = traced(torch.from_numpy(proof.images))
         found = found if isinstance(found, tuple | list) else (found,)
         seen = [output.numpy() for output in found]
         require_same(proof.expected, seen, artifact.spec.head, artifact.path.name, 1e-3)

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import TaskType
 from components.errors import ModelError
 from components.optimize.meaning import UNIT, Fitting, StatedMeaning, detr_error
@@ -43,7 +43,7 @@ def stated_by_metadata(metadata: Mapping[str, object], name: str, *, resizable: 
     """
     if _is_detr(metadata):
         raise detr_error(name)
-    try:
+    with translated(ModelError, "readable metadata of an Ultralytics export", name, "export it again"):
         task = supported_task(str(metadata["task"]), name)
         names = _value(metadata["names"])
         size = _value(metadata["imgsz"])
@@ -53,10 +53,6 @@ def stated_by_metadata(metadata: Mapping[str, object], name: str, *, resizable: 
         return StatedMeaning(
             task, labels, (int(height), int(width)), Fitting(task_kind(task).usual_fit), UNIT, resizable, stride
         )
-    except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise ModelError(
-            "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", hint="export it again"
-        ) from error
 
 
 def _is_detr(metadata: Mapping[str, object]) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
-from components.errors import PassError, UnavailableError
+from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
 from components.optimize.quiet import quiet
@@ -48,24 +48,18 @@ class QuantizeInt8:
         source = read_onnx(artifact.path)
         transformer = any(node.op_type == "LayerNormalization" for node in source.graph.node)
         ignored = [*preprocessing_nodes(source), *decoding_nodes(source)]
-        try:
-            with quiet():
-                nncf = import_library("nncf", "NNCF, which quantizes to INT8", "pip install nncf")
-                model = nncf.quantize(
-                    source,
-                    nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
-                    preset=nncf.QuantizationPreset(self.preset),
-                    subset_size=len(samples),
-                    model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-                    ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
-                    advanced_parameters=nncf.AdvancedQuantizationParameters(
-                        overflow_fix=nncf.OverflowFix(self.overflow_fix)
-                    ),
-                )
-        except UnavailableError:
-            raise
-        except Exception as error:
-            raise PassError("a model that NNCF quantizes", found=f"{artifact.path.name}: {one_line(error)}") from error
+        with translated(PassError, "a model that NNCF quantizes", artifact.path.name), quiet():
+            nncf = import_library("nncf", "NNCF, which quantizes to INT8", "pip install nncf")
+            advanced = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix(self.overflow_fix))
+            model = nncf.quantize(
+                source,
+                nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
+                preset=nncf.QuantizationPreset(self.preset),
+                subset_size=len(samples),
+                model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
+                advanced_parameters=advanced,
+            )
         if self.preset == "mixed":
             _make_activations_unsigned(model)
         require_lowered(model, artifact, context, Precision.INT8)

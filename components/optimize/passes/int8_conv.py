@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.onnxruntime import import_onnxruntime
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
 from components.contracts.arrays import Image
 from components.errors import PassError
@@ -46,13 +46,8 @@ class QuantizeConvolutions:
         samples = context.samples_for(artifact, self.samples)
         runtime = import_onnxruntime()
         source = read_onnx(artifact.path)
-        try:
-            with quiet():
-                model = self._quantize(source, samples)
-        except Exception as error:
-            raise PassError(
-                "a model that onnxruntime quantizes", found=f"{artifact.path.name}: {one_line(error)}"
-            ) from error
+        with translated(PassError, "a model that onnxruntime quantizes", artifact.path.name), quiet():
+            model = self._quantize(source, samples)
         require_lowered(model, artifact, context, Precision.INT8)
         record = PassRecord(
             self.name,
