@@ -141,20 +141,10 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         )
     said = [image for image in images if is_labelled(image.path, description)]
     counts = _count(said, len(files) - len(wrong), left_out=only_labelled)
-    return LabelledDataset(
-        description.root,
-        split,
-        TaskType.DETECT,
-        description.names,
-        tuple(images),
-        digest.hexdigest(),
-        (
-            counts,
-            *_left_out(wrong),
-            *remarks.lines(),
-            *(["download is passed over"] if "download" in description.keys else []),
-        ),
-    )
+    passed_over = ["download is passed over"] if "download" in description.keys else []
+    lines = (counts, *_left_out(wrong), *remarks.lines(), *passed_over)
+    sha256, names = digest.hexdigest(), description.names
+    return LabelledDataset(description.root, split, TaskType.DETECT, names, tuple(images), sha256, lines)
 
 
 def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row, ...] | DatasetError]:

@@ -31,16 +31,9 @@ _HINT = "in Label Studio choose Export, then JSON"
 
 
 def write_tasks(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
-    """Write tasks to import and the labelling configuration beside them.
+    """Write tasks to import and the labelling configuration beside them; see `DatasetFormat.write`.
 
-    Arguments:
-        images: the queue.
-        places: sha256 → a URL, or a path relative to `folder`, which is to be Label Studio's document root.
-        folder: where to write.
-        about: the model's task and classes.
-
-    Returns:
-        The file of tasks.
+    `folder` is to be Label Studio's document root, where an image is not at a URL.
     """
     write_text(folder / CONFIG, _config(about))
     tasks = [_task(image, places[image.sha256], about) for image in images if image.sha256 in places]
@@ -89,11 +82,7 @@ def _config(about: LabelTask) -> str:
 def read_tasks(document: Any, file: Path) -> tuple[Found, ...]:
     """Read what Label Studio exported as JSON; of several annotations of a task the latest that was not skipped counts.
 
-    An annotation without regions that somebody submitted says that nothing is there.
-
-    Arguments:
-        document: the parsed JSON.
-        file: where it was read from, for messages.
+    An annotation without regions that somebody submitted says that nothing is there. See `DatasetFormat.read`.
 
     Raises:
         DatasetError: it is another kind of file, or holds other labels than rectangles and choices.

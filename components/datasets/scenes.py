@@ -15,9 +15,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import yaml
 
 from components.contracts.arrays import Floats32, Image, Ints
+from components.datasets.yolo_folder import write_description
 from components.errors import DatasetError
 from components.files import replacing, sha256_json, write_json
 from components.telemetry import import_library
@@ -286,8 +286,7 @@ def _fill_scenes(folder: Path, counts: SceneCounts, seed: int) -> None:
         pool = digits_of(source, seed)
         for number in range(sizes[split]):
             _write_scene(folder, split, number, pool, rng, _mood(split))
-    described = {"names": dict(enumerate(CLASS_NAMES)), **{split: f"images/{split}" for split in _SPLITS}}
-    (folder / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    write_description(folder, CLASS_NAMES, {split: f"images/{split}" for split in _SPLITS})
 
 
 def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0) -> Path:

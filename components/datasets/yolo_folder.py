@@ -71,13 +71,8 @@ def class_folder(class_name: str) -> str:
 def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
     """Write pre-labels beside the images that lie in `folder` already.
 
-    An image in which the model sees nothing gets no label file, so that an empty one is a person's word.
-
-    Arguments:
-        images: the queue.
-        places: sha256 → path of the image relative to `folder`, below ``images/``.
-        folder: where to write.
-        about: the model's task and classes.
+    An image in which the model sees nothing gets no label file, so that an empty one is a person's word. The images lie
+    below ``images/``; see `DatasetFormat.write`.
 
     Returns:
         The `data.yaml`; for a classifier the folder with one folder a class, into which the images have been moved.

@@ -26,12 +26,8 @@ _BROKEN = {
     errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO,
     errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
 }  # fmt: skip
-_BROKEN_CLASSES = {
-    "ClientConnectionError",
-    "ConnectionError",
-    "HTTPClientError",
-    "TimeoutError",
-}  # of HTTP and S3 clients
+# of HTTP and S3 clients
+_BROKEN_CLASSES = {"ClientConnectionError", "ConnectionError", "HTTPClientError", "TimeoutError"}
 _BROKEN_STATUS = {408, 429, 500, 502, 503, 504}
 
 

@@ -98,19 +98,14 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
     """
     if user.task and file.task and user.task is not file.task:
         raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", hint="correct the task")
-    if user.class_names and file.class_names and len(user.class_names) != len(file.class_names):
-        raise ModelError(
-            f"{len(file.class_names)} class names, as {name} has",
-            found=f"{len(user.class_names)}",
-            hint="leave the class names out to use the model's own",
-        )
-    if user.class_names and file.class_names and user.class_names != file.class_names:
-        if sorted(user.class_names) == sorted(file.class_names):
-            raise ModelError(
-                f"the class names of {name} in its own order, {', '.join(file.class_names)}",
-                found=", ".join(user.class_names),
-                hint="leave the class names out to use the model's own",
-            )
+    names, own = user.class_names, file.class_names
+    if names and own and names != own:
+        hint = "leave the class names out to use the model's own"
+        if len(names) != len(own):
+            raise ModelError(f"{len(own)} class names, as {name} has", found=f"{len(names)}", hint=hint)
+        if sorted(names) == sorted(own):
+            expected = f"the class names of {name} in its own order, {', '.join(own)}"
+            raise ModelError(expected, found=", ".join(names), hint=hint)
     if user.input_size and not file.resizable and user.input_size != file.input_size:
         raise ModelError(
             f"the image size that {name} is fixed to, {file.input_size}",
@@ -251,12 +246,8 @@ def _require_rows(prediction: Array, classes: int, name: str) -> None:
             found=f"others in the {prediction.shape} of {name}",
             hint="check what its output holds; RT-DETR and other heads of queries are not supported yet",
         )
-    if scores.max(initial=0) > 0 and prediction[..., :4].max() <= MAX_SHARE:
-        raise ModelError(
-            "boxes in pixels of the model's input",
-            found=f"coordinates up to {prediction[..., :4].max():.3g} from {name}: shares of its sides",
-            hint="export the detector with boxes in pixels",
-        )
+    if scores.max(initial=0) > 0:
+        _require_pixels(prediction[..., :4], name)
 
 
 def _require_decoded(prediction: Array, name: str) -> None:
@@ -272,6 +263,10 @@ def _require_decoded(prediction: Array, name: str) -> None:
             found=f"{scores.min():.3g} to {scores.max():.3g} from {name}: logits",
             hint="export the detector with the sigmoid of its scores",
         )
+    _require_pixels(boxes, name)
+
+
+def _require_pixels(boxes: Array, name: str) -> None:
     if boxes.max() <= MAX_SHARE:
         raise ModelError(
             "boxes in pixels of the model's input",
