@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from components.contracts.arrays import Array, Flags, Floats32, Ints
 
 TOP_CLASSES = 5  # of a classification that are listed
 
@@ -26,7 +28,7 @@ class Named(NamedTuple):
     class_id: int
     score: float
     box: tuple[float, float, float, float] | None = None
-    mask: npt.NDArray[np.bool_] | None = None
+    mask: Flags | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class ImageFrame:
     offset_y: float
 
 
-def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
+def _frozen(array: npt.ArrayLike, dtype: npt.DTypeLike) -> Array:
     copy = np.array(array, dtype=dtype)
     copy.setflags(write=False)
     return copy
@@ -78,7 +80,7 @@ class Prediction(Protocol):
     def has_labels_of(self, other: Prediction) -> bool:
         """Compare with labels of the same image."""
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """Labels as JSON values, without scores."""
 
     def named(self) -> list[Named]:
@@ -104,10 +106,10 @@ class Detections:
         ValueError: the shapes do not agree.
     """
 
-    xyxy: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    class_ids: npt.NDArray[np.int64]
-    masks: npt.NDArray[np.bool_] | None = None
+    xyxy: Floats32
+    scores: Floats32
+    class_ids: Ints
+    masks: Flags | None = None
 
     task: ClassVar[str] = "detect"
 
@@ -166,7 +168,7 @@ class Detections:
         first, second = (table[np.lexsort(table.round().T[::-1])] for table in tables)
         return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """Labels as JSON values, without scores."""
         return [self.class_ids.tolist(), self.xyxy.tolist()]
 
@@ -194,7 +196,7 @@ class Classification:
         ValueError: `probs` is not one-dimensional or is empty.
     """
 
-    probs: npt.NDArray[np.float32]
+    probs: Floats32
 
     task: ClassVar[str] = "classify"
     count: ClassVar[int] = 1  # of what is named
@@ -236,7 +238,7 @@ class Classification:
         """Compare with a label of the same image: the same class."""
         return self.labels == other.labels
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """The class id."""
         return self.class_id
 

@@ -8,7 +8,7 @@ an area is left out, and a label that comes twice counts once.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Generic, TypeVar
@@ -68,11 +68,11 @@ def tidy_boxes(boxes: Iterable[tuple[K, Box]]) -> Tidied[K]:
     kept: dict[tuple[K, Box], tuple[K, Box]] = {}
     cut = empty = repeated = 0
     for name, box in boxes:
-        left, top, right, bottom = inside = _cut(box)
+        left, top, right, bottom = inside = _sides(box, lambda side: min(max(side, 0.0), 1.0))
         if right - left < _MIN_SIDE or bottom - top < _MIN_SIDE:
             empty += 1
             continue
-        key = (name, _rounded(inside))
+        key = (name, _sides(inside, lambda side: round(side, 6)))
         if key in kept:
             repeated += 1
         else:
@@ -81,13 +81,8 @@ def tidy_boxes(boxes: Iterable[tuple[K, Box]]) -> Tidied[K]:
     return Tidied(tuple(kept.values()), cut, empty, repeated)
 
 
-def _cut(box: Box) -> Box:
-    left, top, right, bottom = (min(max(side, 0.0), 1.0) for side in box)
-    return left, top, right, bottom
-
-
-def _rounded(box: Box) -> Box:
-    left, top, right, bottom = (round(side, 6) for side in box)
+def _sides(box: Box, change: Callable[[float], float]) -> Box:
+    left, top, right, bottom = map(change, box)
     return left, top, right, bottom
 
 

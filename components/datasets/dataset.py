@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -151,7 +150,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         remarks.add(name, tidied)
         images.append(LabelledImage(name, image, _detections(image, tidied)))
         digest.update(sha256_json([name, _sha256(image), tuple(dict.fromkeys(found))]).encode())
-    if not any(_has_label(image, objects) for image in images):
+    if not any(image.truth.count or (not objects and label_file(image.path).is_file()) for image in images):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(files)} of {split} in {description.file}",
@@ -159,20 +158,10 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         )
     said = [image for image in images if is_labelled(image.path, description)]
     counts = _count(said, len(files) - len(wrong), left_out=only_labelled)
-    return LabelledDataset(
-        description.root,
-        split,
-        "detect",
-        description.names,
-        tuple(images),
-        digest.hexdigest(),
-        (
-            counts,
-            *_left_out(wrong),
-            *remarks.lines(),
-            *(["download is passed over"] if "download" in description.keys else []),
-        ),
-    )
+    passed_over = ["download is passed over"] if "download" in description.keys else []
+    lines = (counts, *_left_out(wrong), *remarks.lines(), *passed_over)
+    sha256, names = digest.hexdigest(), description.names
+    return LabelledDataset(description.root, split, "detect", names, tuple(images), sha256, lines)
 
 
 def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row, ...] | DatasetError]:
@@ -200,12 +189,6 @@ def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> 
     without = files - len(labelled)
     tail = f", {without} without a label and {'left out' if left_out else 'taken to show nothing'}" if without else ""
     return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
-
-
-def _has_label(image: LabelledImage, objects: bool) -> bool:
-    if image.truth.count:
-        return True
-    return not objects and label_file(image.path).is_file()
 
 
 def _detections(image: Path, tidied: Tidied[int]) -> Detections:
@@ -254,7 +237,7 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(child for child in parent.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _digest(task: str, names: Iterable[str]) -> Any:
+def _digest(task: str, names: Iterable[str]) -> hashlib._Hash:
     return hashlib.sha256(sha256_json([task, list(names)]).encode())
 
 

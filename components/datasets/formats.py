@@ -49,15 +49,24 @@ class DatasetFormat(Protocol):
             places: sha256 → path relative to `folder`, or URL, of each image that could be had.
             folder: where to write.
             about: the model's task and classes.
+
+        Returns:
+            The file, or the folder, to import.
         """
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         """Tell whether a folder's path, or a JSON document, is of this format."""
 
     @staticmethod
     def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
-        """Read a folder or a JSON document; `file` is where it was found, for messages."""
+        """Read a folder or a JSON document.
+
+        Arguments:
+            source: the folder's path, or the parsed JSON.
+            file: where it was found, to find the images and for messages.
+            about: the model's task and classes.
+        """
 
 
 def format_of(name: str) -> DatasetFormat:

@@ -84,6 +84,7 @@ def _read_remote(url: str, limit: int) -> Read:
 @contextmanager
 def _translated(uri: str, *, local: bool) -> Iterator[None]:
     """Turn what reading raises into one of our errors that names the file."""
+    check = "check the path" if local else "check the URL and your access to it"
     try:
         yield
     except (ConfigError, UnavailableError, ImageError):
@@ -93,17 +94,10 @@ def _translated(uri: str, *, local: bool) -> Iterator[None]:
             "an answer of the disk or the share", found=f"{uri}: {reason(error)}", hint="look at its mount"
         ) from error
     except OSError as error:
-        hint = _hint(error, local=local)
+        hint = "scale the image, or raise the limit" if error.errno == errno.EOVERFLOW else check
         raise ImageError("a readable file", found=f"{uri}: {error.strerror or reason(error)}", hint=hint) from error
     except Exception as error:  # each store raises errors of its own; ValueError: a null byte in a path
-        hint = "check the path" if local else "check the URL and your access to it"
-        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", hint=hint) from error
-
-
-def _hint(error: OSError, *, local: bool) -> str:
-    if error.errno == errno.EOVERFLOW:
-        return "scale the image, or raise the limit"
-    return "check the path" if local else "check the URL and your access to it"
+        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", hint=check) from error
 
 
 def stat_file(uri: str) -> os.stat_result | None:

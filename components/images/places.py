@@ -39,11 +39,7 @@ def _mounts() -> tuple[str, ...]:
     except OSError:
         return ("/",)
     # octal escapes of spaces and the like, see proc(5)
-    return ("/", *(re.sub(r"\\([0-7]{3})", _character, line.split(" ")[4]) for line in lines))
-
-
-def _character(octal: re.Match[str]) -> str:
-    return chr(int(octal[1], 8))
+    return ("/", *(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines))
 
 
 class Silence:

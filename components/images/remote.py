@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.credentials import has_credentials
 from components.daemons import call_within
 from components.errors import ConfigError, OutageError, UnavailableError
 from components.limits import Limits, OversizeError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 R = TypeVar("R")
 
@@ -22,16 +25,12 @@ _BROKEN = {
     errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO,
     errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
 }  # fmt: skip
-_BROKEN_CLASSES = {
-    "ClientConnectionError",
-    "ConnectionError",
-    "HTTPClientError",
-    "TimeoutError",
-}  # of HTTP and S3 clients
+# of HTTP and S3 clients
+_BROKEN_CLASSES = {"ClientConnectionError", "ConnectionError", "HTTPClientError", "TimeoutError"}
 _BROKEN_STATUS = {408, 429, 500, 502, 503, 504}
 
 
-def open_remote(url: str) -> tuple[Any, str]:
+def open_remote(url: str) -> tuple[AbstractFileSystem, str]:
     """The file system behind a URL, and the path in it.
 
     Raises:
@@ -67,7 +66,7 @@ def require_no_credentials(url: str) -> None:
         )
 
 
-def ask(filesystem: Any, method: str, *arguments: Any, bounded: bool = True, **named: Any) -> Any:
+def ask(filesystem: AbstractFileSystem, method: str, *arguments: object, bounded: bool = True, **named: object) -> Any:
     """Call a method of a store, up to four times within seconds while the store, and not what is asked for, fails.
 
     Arguments:
@@ -113,12 +112,12 @@ def _speaks_http(filesystem: Any) -> bool:
     return "http" in protocols
 
 
-def _listed_size(filesystem: Any, path: str) -> int | None:
+def _listed_size(filesystem: AbstractFileSystem, path: str) -> int | None:
     size = ask(filesystem, "info", path).get("size")
     return None if size is None else int(size)
 
 
-def _persistently(filesystem: Any, call: Callable[..., R], *arguments: Any, **named: Any) -> R:
+def _persistently(filesystem: AbstractFileSystem, call: Callable[..., R], *arguments: object, **named: object) -> R:
     """Make a call up to four times while the store, and not what is asked for, fails."""
     for wait in (*WAITS_S, None):
         try:
@@ -145,7 +144,7 @@ def is_outage(error: Exception) -> bool:
     return status in _BROKEN_STATUS or getattr(error, "errno", None) in _BROKEN or bool(kinds & _BROKEN_CLASSES)
 
 
-def is_file(filesystem: Any, path: str) -> bool:
+def is_file(filesystem: AbstractFileSystem, path: str) -> bool:
     """Tell whether a store has a file at a path; other failures are left to the listing.
 
     Raises:
@@ -164,18 +163,18 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _bounded(filesystem: Any, method: str, within: float | None) -> Callable[..., Any]:
+def _bounded(filesystem: AbstractFileSystem, method: str, within: float | None) -> Callable[..., object]:
     from fsspec.asyn import sync
 
     coroutine = getattr(filesystem, f"_{method}", None)
     if not getattr(filesystem, "async_impl", False) or not iscoroutinefunction(coroutine):
-        plain: Callable[..., Any] = getattr(filesystem, method)
+        plain: Callable[..., object] = getattr(filesystem, method)
         if within is None:
             return plain
         return lambda *arguments, **named: call_within(within, partial(plain, *arguments, **named))
     return lambda *arguments, **named: sync(filesystem.loop, coroutine, *arguments, timeout=within, **named)
 
 
-def _protocol(filesystem: Any) -> str:
+def _protocol(filesystem: AbstractFileSystem) -> str:
     protocol = filesystem.protocol
     return f"{protocol if isinstance(protocol, str) else protocol[0]}://"

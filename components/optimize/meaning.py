@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends.onnx_file import fits_shape, require_fit
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Fit, Interpolation, Output, VisionSpec
+from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
 from components.vision import task_kind
 from components.vision.heads import HEADS, head_of
 
-Outputs = Sequence[npt.NDArray[Any]]
-Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
-Probe = Callable[[], list[npt.NDArray[Any]]]  # a network's first outputs for images that differ widely
+Network = Callable[[Floats32], Outputs]  # (n, 3, height, width) float32 RGB → outputs
+Probe = Callable[[], list[Array]]  # a network's first outputs for images that differ widely
 
 
 @dataclass(frozen=True)
@@ -106,19 +104,14 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
     """
     if user.task and file.task and user.task != file.task:
         raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", hint="correct the task")
-    if user.class_names and file.class_names and len(user.class_names) != len(file.class_names):
-        raise ModelError(
-            f"{len(file.class_names)} class names, as {name} has",
-            found=f"{len(user.class_names)}",
-            hint="leave the class names out to use the model's own",
-        )
-    if user.class_names and file.class_names and user.class_names != file.class_names:
-        if sorted(user.class_names) == sorted(file.class_names):
-            raise ModelError(
-                f"the class names of {name} in its own order, {', '.join(file.class_names)}",
-                found=", ".join(user.class_names),
-                hint="leave the class names out to use the model's own",
-            )
+    names, own = user.class_names, file.class_names
+    if names and own and names != own:
+        hint = "leave the class names out to use the model's own"
+        if len(names) != len(own):
+            raise ModelError(f"{len(own)} class names, as {name} has", found=f"{len(names)}", hint=hint)
+        if sorted(names) == sorted(own):
+            expected = f"the class names of {name} in its own order, {', '.join(own)}"
+            raise ModelError(expected, found=", ".join(names), hint=hint)
     if user.input_size and not file.resizable and user.input_size != file.input_size:
         raise ModelError(
             f"the image size that {name} is fixed to, {file.input_size}",
@@ -192,25 +185,19 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     return spec, normalisation
 
 
-def _first_output(network: Network, input_size: tuple[int, int], name: str) -> npt.NDArray[Any]:
+def _first_output(network: Network, input_size: tuple[int, int], name: str) -> Array:
     """Return a network's first output for a random image."""
     height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
-    try:
+    with translated(ModelError, f"a network that runs at {height} × {width} px", name, "give another image size"):
         return network(noise)[0]
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{name} to run at {height} × {width} px", found=one_line(error), hint="give another image size"
-        ) from error
 
 
-def _task_of(prediction: npt.NDArray[Any]) -> str:
+def _task_of(prediction: Array) -> str:
     return "detect" if prediction.ndim == 3 else "classify"
 
 
-def _by_shape(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+def _by_shape(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
     """Find the only head of a task whose outputs have the shape of this one.
 
     Raises:
@@ -227,14 +214,14 @@ def _by_shape(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe,
     return fitting[0], stated.class_names, UNIT
 
 
-def _recognise_detector(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+def _recognise_detector(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
     head, names = _detector(prediction, stated.class_names, name)
     if head == "yolo":
         _require_decoded(prediction, name)
     return head, names, UNIT
 
 
-def _recognise_classifier(prediction: npt.NDArray[Any], stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+def _recognise_classifier(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
     names = _classes_of(prediction, stated.class_names, name)
     rows = np.concatenate([prediction, *plain()])
     return settle_output(stated.output, rows, name).head, names, IMAGENET
@@ -243,7 +230,7 @@ def _recognise_classifier(prediction: npt.NDArray[Any], stated: StatedMeaning, p
 _RECOGNISERS = {"detect": _recognise_detector, "classify": _recognise_classifier}
 
 
-def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[str, tuple[str, ...]]:
+def _detector(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[str, tuple[str, ...]]:
     """Determine the detection head that gave this output, and the class names."""
     shape = prediction.shape
     _refuse_shares(prediction, len(names or ()), name)
@@ -271,7 +258,7 @@ def detr_error(name: str) -> ModelError:
     )
 
 
-def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+def _refuse_shares(prediction: Array, classes: int, name: str) -> None:
     """Refuse the rows of a DETR: a box as shares of the image's sides, and a score for each class.
 
     Raises:
@@ -284,7 +271,7 @@ def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> Non
         raise detr_error(name)
 
 
-def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+def _require_rows(prediction: Array, classes: int, name: str) -> None:
     """Refuse (n, k, 6) that are not rows of a box in pixels, a score and a class id.
 
     Raises:
@@ -298,15 +285,11 @@ def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None
             found=f"others in the {prediction.shape} of {name}",
             hint="check what its output holds; RT-DETR and other heads of queries are not supported yet",
         )
-    if scores.max(initial=0) > 0 and prediction[..., :4].max() <= MAX_SHARE:
-        raise ModelError(
-            "boxes in pixels of the model's input",
-            found=f"coordinates up to {prediction[..., :4].max():.3g} from {name}: shares of its sides",
-            hint="export the detector with boxes in pixels",
-        )
+    if scores.max(initial=0) > 0:
+        _require_pixels(prediction[..., :4], name)
 
 
-def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
+def _require_decoded(prediction: Array, name: str) -> None:
     """Refuse a YOLO output whose scores are still logits, or whose boxes are shares of the image.
 
     Raises:
@@ -319,6 +302,10 @@ def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
             found=f"{scores.min():.3g} to {scores.max():.3g} from {name}: logits",
             hint="export the detector with the sigmoid of its scores",
         )
+    _require_pixels(boxes, name)
+
+
+def _require_pixels(boxes: Array, name: str) -> None:
     if boxes.max() <= MAX_SHARE:
         raise ModelError(
             "boxes in pixels of the model's input",
@@ -327,7 +314,7 @@ def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
         )
 
 
-def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
+def _classes_of(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
     """The names of the classes that an output has a number for."""
     classes = prediction.shape[-1] if prediction.ndim == 2 else 0
     if not classes or (names and len(names) != classes):
@@ -344,12 +331,12 @@ def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, nam
     return names or default_names(classes)
 
 
-def _plain_outputs(network: Network, height: int, width: int) -> list[npt.NDArray[Any]]:
+def _plain_outputs(network: Network, height: int, width: int) -> list[Array]:
     """Return a network's first outputs for images that differ widely."""
     return [network(image)[0] for image in _plain_images(height, width)]
 
 
-def _plain_images(height: int, width: int) -> list[npt.NDArray[np.float32]]:
+def _plain_images(height: int, width: int) -> list[Floats32]:
     """Images that differ as widely as images can: black, white, and a ramp; each (1, 3, height, width)."""
     shape = (1, 3, height, width)
     ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), shape)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.backends import Session, get_backend
-from components.backends.onnx_file import precision_of, read_onnx
+from components.backends.onnx_file import read_onnx
+from components.backends.onnx_graph import precision_of
 from components.contracts import Check, Verdict
 from components.errors import BundleError, ImageError, UnavailableError
 from components.images.reading import read_image

@@ -1,10 +1,9 @@
 from .dataset_version import OriginalData, SplitNames, compose_dataset
-from .device import training_device
-from .fine_tuning import FineTuning, StartingPoint, fine_tune
+from .fine_tuning import FineTuning, StartingPoint, fine_tune, training_device
 from .selection import Selection
+from .trainers import TrainedModel
 from .trainers.classifier import ClassifierTraining, train_classifier
 from .trainers.detector import DetectorTraining, train_detector
-from .trainers.trained import TrainedModel
 
 __all__ = [
     "ClassifierTraining",

@@ -7,16 +7,10 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from components.contracts import (
-    DatasetVersion,
-    LabelledImage,
-    dump,
-    load,
-)
+from components.contracts import DatasetVersion, LabelledImage, dump, load
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.yolo_folder import link_or_copy, write_description, yolo_text
@@ -107,7 +101,8 @@ def compose_dataset(
         pseudo=pseudo,
     )
     chosen = choose(material, selection or Selection(), progress)
-    known = [_hashes(load_dataset(source, name, objects=False)) for name in original.conditions]
+    conditions = (load_dataset(source, name, objects=False) for name in original.conditions)
+    known = [{sha256_file(image.path) for image in condition.images} for condition in conditions]
     written = _by_split(chosen, known)
     sha256 = _identity(train, golden, written)
     folder = output / sha256
@@ -119,16 +114,12 @@ def compose_dataset(
             images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
             described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
             write_json(aside / _RECORD, dump(described))
-    return _read(folder, train.task)
+    found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    return replace(found, data=folder / "data.yaml" if task_kind(train.task).has_boxes else folder)
 
 
 def _in_order(dataset: LabelledDataset, class_names: Sequence[str] | None) -> LabelledDataset:
     return in_classes_of(dataset, class_names) if class_names else dataset
-
-
-def _read(folder: Path, task: str) -> DatasetVersion:
-    found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    return replace(found, data=folder / "data.yaml" if task_kind(task).has_boxes else folder)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -137,15 +128,8 @@ def _is_whole(folder: Path) -> bool:
         return False
     images: dict[str, int] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["images"]
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    return all(sum(map(_is_picture, (pictures / name).rglob("*"))) == count for name, count in images.items())
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
-def _hashes(dataset: LabelledDataset) -> set[str]:
-    return {sha256_file(image.path) for image in dataset.images}
+    there = {name: [file for file in (pictures / name).rglob("*") if file.is_file()] for name in images}
+    return all(sum(file.stat().st_size > 0 for file in there[name]) == count for name, count in images.items())
 
 
 def _by_split(chosen: Chosen, known: Sequence[set[str]]) -> dict[str, tuple[Entry, ...]]:
@@ -219,7 +203,7 @@ class _YoloWriter:
             label.write_text(yolo_text(rows), encoding="utf-8")
 
 
-def _keypoints(original: Path) -> dict[str, Any]:
+def _keypoints(original: Path) -> dict[str, object]:
     file = description_file(original)
     described = read_yaml(file, "a readable YAML file") if file else {}
     return {key: value for key, value in described.items() if key == "kpt_shape"}

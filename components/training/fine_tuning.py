@@ -11,13 +11,13 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
+from components import telemetry
 from components.datasets.dataset import load_dataset
 from components.files import replacing
 from components.settings import ComponentSettings
-from components.training.device import AUTO, training_device
-from components.training.trainers import TrainingStep, trainer_of
-from components.training.trainers.trained import TrainedModel
+from components.training.trainers import TrainedModel, TrainingStep, trainer_of
 
+AUTO = "auto"  # a device: the first GPU that torch can use where it runs, else the processor
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
 
 
@@ -107,3 +107,17 @@ def fine_tune(
             shutil.copy(blended, aside / "model.pt")
             shutil.copy(trained.curve, aside / "curve.csv")
     return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
+
+
+def training_device(name: str) -> str:
+    """Resolve a device's name: `auto` is the first GPU that torch can use here, else the processor.
+
+    Arguments:
+        name: `auto`, or a device as torch calls it, which is left as it is.
+    """
+    if name != AUTO:
+        return name
+    telemetry.switch_off()
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"

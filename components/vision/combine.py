@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
 from components.contracts import Classification, Detections, Prediction
-from components.errors import IncompatibleError
 from components.vision.boxes import non_max_suppression
-
-P = TypeVar("P", Detections, Classification)
+from components.vision.metrics import only
 
 
 class Combine(Protocol):
@@ -43,7 +41,7 @@ def nms(
     Raises:
         IncompatibleError: a prediction is not of a detector.
     """
-    found = _only(Detections, predictions)
+    found = only(Detections, predictions)
     xyxy = np.concatenate([one.xyxy for one in found])
     scores = np.concatenate([one.scores for one in found])
     class_ids = np.concatenate([one.class_ids for one in found])
@@ -61,12 +59,5 @@ def average(predictions: Sequence[Prediction], weights: Sequence[float]) -> Clas
     Raises:
         IncompatibleError: a prediction is not of a classifier.
     """
-    probs = np.stack([one.probs for one in _only(Classification, predictions)])
+    probs = np.stack([one.probs for one in only(Classification, predictions)])
     return Classification(np.average(probs, axis=0, weights=weights))
-
-
-def _only(kind: type[P], predictions: Sequence[Prediction]) -> list[P]:
-    for prediction in predictions:
-        if not isinstance(prediction, kind):
-            raise IncompatibleError(f"{kind.__name__} from every model", found=type(prediction).__name__)
-    return [prediction for prediction in predictions if isinstance(prediction, kind)]

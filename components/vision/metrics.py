@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def average_precision(
         COCO(_coco_dataset(truths, classes)),
         COCO(_coco_dataset(predictions, classes)),
         "bbox",
-        print_function=_say_nothing,
+        print_function=lambda *_: None,  # it reports its progress
     )
     evaluation.params.maxDets = [max_detections]
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, math.inf]], ["all"]
@@ -94,7 +94,7 @@ def _check_truths(predictions: Sequence[Detections], truths: Sequence[Detections
         )
 
 
-def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, Any]:
+def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, object]:
     """The detections as COCO's JSON structure, all ids from 1."""
     annotations = []
     for image_id, detections in enumerate(images, start=1):
@@ -115,10 +115,6 @@ def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, Any]:
         "categories": [{"id": class_id + 1, "name": str(class_id)} for class_id in range(classes)],
         "annotations": annotations,
     }
-
-
-def _say_nothing(*_: object) -> None:
-    """faster-coco-eval reports its progress to this."""
 
 
 def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classification]) -> dict[str, float]:

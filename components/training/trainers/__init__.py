@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from components.plugins import plugin
-from components.training.trainers.trained import TrainedModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from components.training.fine_tuning import FineTuning
 
 Progress = Callable[[int, int], None]
 
@@ -18,20 +22,13 @@ TRAINERS = {
 }
 
 
-class Settings(Protocol):
-    """Settings that trainers read; `FineTuning` has them."""
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training run: the best checkpoint, its validation metrics and its curve."""
 
-    @property
-    def blend(self) -> float:
-        """Share of the way from the old weights to the new ones, 0–1."""
-
-    @property
-    def batch(self) -> int:
-        """Images a step."""
-
-    @property
-    def device(self) -> str:
-        """As torch calls it."""
+    checkpoint: Path
+    metrics: dict[str, float]
+    curve: Path
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class TrainingStep:
     start_from: Path
     data: Path
     image_size: int
-    settings: Settings
+    settings: FineTuning
     trust: bool = False
 
     def common(self) -> dict[str, Any]:
@@ -81,7 +78,7 @@ def trainer_of(task: str) -> type[Trainer]:
     return found
 
 
-def between(old: Mapping[str, Any], new: Mapping[str, Any], share: float) -> dict[str, Any]:
+def between(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
     """Tensors on the way from old to new; what is counted, such as the batches seen, is the new one's."""
     return {
         name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor for name, tensor in new.items()

@@ -12,9 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.plugins import plugin
-
-Array = npt.NDArray[Any]
 
 HEADS = {
     "yolo": "components.vision.heads.yolo:Yolo",

@@ -8,18 +8,22 @@ and compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Fit, ImageFrame, Prediction, VisionSpec
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError
 from components.plugins import plugin
 from components.vision.chance import HitsByChance
 from components.vision.heads import HEADS, head_of
 from components.vision.paired import Pair
 from components.vision.scores import Sampling, Scorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TASKS = {
     "detect": "components.vision.tasks.detect:Detect",
@@ -51,13 +55,13 @@ class VisionTask(Protocol):
     def spec(self) -> VisionSpec:
         """Of the model."""
 
-    def preprocess(self, image: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], ImageFrame]:
+    def preprocess(self, image: Image) -> tuple[npt.NDArray[np.uint8], ImageFrame]:
         """Fit an image (h, w, 3) uint8 BGR to the model's input (height, width, 3) uint8 BGR."""
 
-    def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
+    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
         """Decode one prediction for each image of a batch; ModelError where the outputs cannot be of this model."""
 
-    def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
         """Tell which images of a batch have finite outputs within their range, (n,) bool."""
 
     def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
@@ -66,9 +70,7 @@ class VisionTask(Protocol):
     def evaluation_settings(self) -> VisionTask:
         """Return the same task with the thresholds that accuracy is measured with."""
 
-    def drift_columns(
-        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
-    ) -> dict[str, npt.NDArray[Any]]:
+    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
         """Summarise each image in one value a column: float64 columns are quantities, int64 columns categories."""
 
     @staticmethod
@@ -114,7 +116,7 @@ class VisionTask(Protocol):
     @staticmethod
     def scorer(
         rows: Sequence[Mapping[str, Any]],
-        boxes_of: Callable[[], Sequence[Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
@@ -127,7 +129,7 @@ class VisionTask(Protocol):
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Any]], classes: int
+        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
     ) -> list[Prediction]:
         """Restore the predictions of stored images.
 
@@ -138,7 +140,7 @@ class VisionTask(Protocol):
         """
 
     @staticmethod
-    def draw(axes: Any, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]) -> None:
+    def draw(axes: Axes, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]) -> None:
         """Draw a truth and an answer, or None, over an image on matplotlib axes."""
 
 
@@ -171,7 +173,7 @@ def require_known(spec: VisionSpec, name: str) -> None:
             )
 
 
-def first(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any] | None:
+def first(outputs: Sequence[Array]) -> Array | None:
     """Return the output that heads read, or None."""
     return outputs[0] if len(outputs) else None
 
