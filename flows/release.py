@@ -22,7 +22,6 @@ from components.contracts import (
 )
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
-from components.printing import counted
 from components.targets import load_target
 from flows.config.release import ReleaseConfig
 from flows.reporting import publish
@@ -106,9 +105,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         page = tasks.log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version, page, run)
     done = replace(_conclude(version, report, bundle, gates, run, drift), input_shape=shape)
-    if done.window and done.window.nothing_predicted:
-        found = counted(done.window.images, "image")
-        note([f"{served.label} is released, but none of {found} in {data.images} could be predicted"])
+    note(done.remarks)
     publish.summary(done, version, page)
     return done
 

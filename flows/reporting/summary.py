@@ -19,6 +19,7 @@ from components.contracts import (
 )
 from components.monitoring.alerts.book import Alert
 from components.monitoring.drift.calibration import AlarmPower, AlarmRate
+from components.printing import counted
 from components.tables import Table, interval, number
 from components.vision.input_shape import InputShape
 
@@ -140,6 +141,14 @@ class ReleaseSummary(Record):
     gates: GateReport | None
     window: Window | None
     input_shape: InputShape | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines on what went wrong without stopping the release."""
+        if self.window is None or not self.window.nothing_predicted:
+            return ()
+        found = f"none of {counted(self.window.images, 'image')} could be predicted"
+        return (f"{self.name}/{self.version} is released, but {found}: see {self.window.predictions}",)
 
     @classmethod
     def of(
