@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from components.contracts import Classification, Detections, Prediction
+from components.errors import IncompatibleError
 from components.vision.boxes import non_max_suppression
-from components.vision.metrics import only
+
+P = TypeVar("P", Detections, Classification)
 
 
 class Combine(Protocol):
@@ -41,7 +43,7 @@ def nms(
     Raises:
         IncompatibleError: a prediction is not of a detector.
     """
-    found = only(Detections, predictions)
+    found = _only(Detections, predictions)
     xyxy = np.concatenate([one.xyxy for one in found])
     scores = np.concatenate([one.scores for one in found])
     class_ids = np.concatenate([one.class_ids for one in found])
@@ -59,5 +61,12 @@ def average(predictions: Sequence[Prediction], weights: Sequence[float]) -> Clas
     Raises:
         IncompatibleError: a prediction is not of a classifier.
     """
-    probs = np.stack([one.probs for one in only(Classification, predictions)])
+    probs = np.stack([one.probs for one in _only(Classification, predictions)])
     return Classification(np.average(probs, axis=0, weights=weights))
+
+
+def _only(kind: type[P], predictions: Sequence[Prediction]) -> list[P]:
+    for prediction in predictions:
+        if not isinstance(prediction, kind):
+            raise IncompatibleError(f"{kind.__name__} from every model", found=type(prediction).__name__)
+    return [prediction for prediction in predictions if isinstance(prediction, kind)]
