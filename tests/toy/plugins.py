@@ -53,12 +53,8 @@ class Count:
     def named(self) -> list[Named]:
         return [Named(0, self.score)]
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        return ((self.value, self.score),)
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Count:
-        return cls(*rows[0])
+    def without_masks(self) -> Count:
+        return self
 
 
 class LogCount:

@@ -16,6 +16,7 @@ from components.contracts import Classification, Detections
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import DatasetError
 from components.vision import TASKS
+from tests.toy.plugins import Count
 
 WIDTH, HEIGHT = 40, 20
 
@@ -72,7 +73,7 @@ def test_a_task_reads_the_labels_as_its_own_ground_truth(tmp_path: Path, monkeyp
     file = write_yolo(tmp_path / "boxes")
     counted = load_dataset(file, "val", task="count")
     assert counted.task == "count"
-    assert [image.truth.to_rows() for image in counted.images] == [((1.0, 1.0),), ((0.0, 1.0),), ((0.0, 1.0),)]
+    assert [image.truth for image in counted.images] == [Count(1.0), Count(0.0), Count(0.0)]
     assert counted.sha256 == load_dataset(file, "val").sha256
     folder = write_folder(tmp_path / "classes", "val/cat/a.jpg")
     assert load_dataset(folder, "val", task="count").task == "classify"  # its labels are no boxes
