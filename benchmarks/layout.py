@@ -119,6 +119,7 @@ def rows(now: Measures, before: Measures | None, face_ms: float) -> tuple[Row, .
         row("branches on task or backend outside plug-ins", lambda m: m.branches, f"< {BRANCHES}", BRANCHES),
         row("Any per 1,000 lines", lambda m: m.any_per_1000, f"< {ANY_PER_1000:.0f}", ANY_PER_1000),
         lines,
+        row("lines of code, without docstrings and comments", lambda m: m.code),
         Row("ms of processor time to import foveal", face_ms, None, f"< {IMPORT_MS:.0f}", face_ms < IMPORT_MS),
     )
 

@@ -53,11 +53,13 @@ class Module:
     Arguments:
         path: relative to the root of the tree, with forward slashes.
         lines: all lines, blank ones and comments too.
+        code: lines without docstrings, comments and blank lines.
         tree: its syntax tree.
     """
 
     path: str
     lines: int
+    code: int
     tree: ast.Module
 
 
@@ -73,6 +75,7 @@ class Measures:
         branches: questions of task or backend outside plug-ins.
         any_per_1000: uses of `Any` per 1,000 lines.
         lines: of all files.
+        code: lines of all files without docstrings, comments and blank lines.
     """
 
     folder_files: int
@@ -82,6 +85,7 @@ class Measures:
     branches: int
     any_per_1000: float
     lines: int
+    code: int
 
 
 def read_modules(root: Path) -> list[Module]:
@@ -89,9 +93,26 @@ def read_modules(root: Path) -> list[Module]:
     paths = sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
     modules = []
     for path in paths:
-        text = path.read_text(encoding="utf-8")
-        modules.append(Module(path.relative_to(root).as_posix(), len(text.splitlines()), ast.parse(text)))
+        modules.append(parse_module(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")))
     return modules
+
+
+def parse_module(path: str, text: str) -> Module:
+    """Parse the text of a source file."""
+    tree = ast.parse(text)
+    lines = text.splitlines()
+    documented = _docstring_lines(tree)
+    code = [number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    return Module(path, len(lines), len(set(code) - documented), tree)
+
+
+def _docstring_lines(tree: ast.Module) -> set[int]:
+    """Collect the numbers of the lines of all docstrings."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | _Function) and ast.get_docstring(node, clean=False) is not None:
+            found.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    return found
 
 
 def measure_source(modules: list[Module]) -> Measures:
@@ -108,6 +129,7 @@ def measure_source(modules: list[Module]) -> Measures:
         branches=sum(len(branches(module)) for module in modules),
         any_per_1000=1000 * uses / total,
         lines=total,
+        code=sum(module.code for module in modules),
     )
 
 

@@ -6,11 +6,27 @@ import ast
 
 import pytest
 
-from benchmarks.source_measures import Module, branches, files_by_folder, functions, measure_source, uses_of_any
+from benchmarks.source_measures import (
+    Module,
+    branches,
+    files_by_folder,
+    functions,
+    measure_source,
+    parse_module,
+    uses_of_any,
+)
 
 
 def module(text: str, path: str = "components/optimize/proof.py") -> Module:
-    return Module(path, len(text.splitlines()), ast.parse(text))
+    return parse_module(path, text)
+
+
+def test_lines_of_code_have_no_docstrings_comments_and_blank_lines():
+    text = (
+        '"""A module,\n\nat length."""\n\n# why\nx = """text\n\nof data"""  # its own\n\n'
+        'def f():\n    """Do."""\n    return x\n'
+    )
+    assert (module(text).lines, module(text).code) == (12, 4)
 
 
 @pytest.mark.parametrize(
