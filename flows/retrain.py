@@ -90,8 +90,8 @@ def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
     queued = labelling.ask_for_labels(champion.version, champion.model.reference, config.data.queue_size)
     if config.trigger == "by hand":
         raise ConfigError(
-            "a champion that was released from a checkpoint (.pt), from which training can go on",
-            found=f"{champion.model.label}, released from {champion.source.name}",
+            "a champion that was released from a checkpoint from which training can go on",
+            found=champion.untrainable,
             hint=f"label the {queued} images of the queue, train elsewhere and release the result",
         )
     return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)

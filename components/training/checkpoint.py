@@ -17,6 +17,7 @@ from components.backends.neutral import neutral_copy
 from components.errors import ConfigError, ModelError
 
 LAYOUT = 1
+CLASSIFIER_KEY = "foveal_classifier"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 _TWO_OUTPUTS = {"googlenet", "inception_v3"}  # auxiliary classifiers while they train
 
@@ -63,7 +64,7 @@ def save_checkpoint(
     import torch
 
     contents = {
-        "foveal_classifier": LAYOUT,
+        CLASSIFIER_KEY: LAYOUT,
         "architecture": architecture,
         "class_names": list(class_names),
         "image_size": image_size,
@@ -90,7 +91,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with neutral_copy(path, ".pt") as copy:
             contents = torch.load(copy, map_location="cpu", weights_only=True)
-        if not isinstance(contents, dict) or contents.get("foveal_classifier") != LAYOUT:
+        if not isinstance(contents, dict) or contents.get(CLASSIFIER_KEY) != LAYOUT:
             raise ModelError(expected, found=f"another kind of file: {path}", hint=hint)
         names = contents["class_names"]
         network = build_network(contents["architecture"], len(names), contents["image_size"])

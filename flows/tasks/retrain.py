@@ -24,7 +24,7 @@ from flows.runtime.settings import Settings
 from flows.runtime.trusted_checkpoints import require_trusted
 from flows.tasks.components import load_model, registry, store
 from flows.tasks.predict import Served, served_as
-from flows.tasks.readiness import why_untrainable
+from flows.tasks.readiness import NOT_KEPT, why_untrainable
 from flows.tasks.steps import Split, step, working_folder
 from model_registry import CHAMPION, Rationale
 
@@ -53,7 +53,7 @@ class Champion:
     @property
     def untrainable(self) -> str:
         """Why it cannot be trained further; empty when it can."""
-        return why_untrainable(self.version, self.source)
+        return why_untrainable(self.version, self.source, self.spec.task)
 
     @property
     def spec(self) -> VisionSpec:
@@ -111,10 +111,11 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
     store = registry()
     version = store.get(name, CHAMPION)
     label = f"{version.name}/{version.version}"
-    source = store.download_source(version, output) or Path("a file that was not kept")
+    source = store.download_source(version, output) or NOT_KEPT
     require_ultralytics(source)
     released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
-    untrainable = why_untrainable(version, source)
+    model = load_model(store, version, output / "champion", store.download_reference(version, output))
+    untrainable = why_untrainable(version, source, model.spec.task)
     if released.model.trust_pickle and not untrainable:
         require_trusted(source, label, asked=trust)
     if not untrainable and not released.data.labelled.exists():
@@ -123,7 +124,6 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
             found=f"nothing at {released.data.labelled}",
             hint="put it back, or release the model again from where it is now",
         )
-    model = load_model(store, version, output / "champion", store.download_reference(version, output))
     return Champion(model, source, released, served_as(model))
 
 

@@ -16,7 +16,12 @@ from typing import Any, ClassVar
 
 import yaml
 
-from components.backends.yolo import forget_places, import_ultralytics, load_yolo
+from components.backends.yolo import (
+    forget_places,
+    import_ultralytics,
+    is_ultralytics,
+    load_yolo,
+)
 from components.contracts import TaskType
 from components.datasets.classes import same_classes
 from components.datasets.dataset import load_dataset
@@ -273,6 +278,11 @@ class DetectorTrainer:
     """Fine-tunes Ultralytics checkpoints; see `Trainer`."""
 
     metric: ClassVar[str] = "map50_95"
+    starts_from: ClassVar[str] = "a checkpoint (.pt) of Ultralytics"
+
+    @staticmethod
+    def can_start_from(checkpoint: Path) -> bool:
+        return is_ultralytics(checkpoint)
 
     @staticmethod
     def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:
