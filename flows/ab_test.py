@@ -25,7 +25,7 @@ from components.vision.image_score import score_name
 from flows.config.ab_test import AbConfig
 from flows.reporting.formats import number, plain, table_of
 from flows.reporting.links import to_comparison
-from flows.reporting.outcome import concluded
+from flows.reporting.outcome import Conclusion, concluded_as
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
 from flows.tasks import evaluation as ab_scoring
@@ -65,13 +65,20 @@ class AbSummary:
         return plain(self)
 
 
+def conclusion(config: AbConfig, found: AbSummary) -> Conclusion:
+    """Sum a test up: its verdict and the reason."""
+    verdict = found.result.verdict.value
+    better = f"{verdict} is better" if verdict in tuple(Arm) else verdict
+    return Conclusion(f"{config.name}: {config.a} and {config.b}", better, found.result.reason)
+
+
 @flow(
     name="ab test",
     flow_run_name="{config.name}: {config.a} and {config.b}",
     validate_parameters=True,
     description="Run two versions over the same images, or a share each, and compare their scores.",
 )
-@concluded
+@concluded_as(conclusion)
 def ab_test(config: AbConfig) -> AbSummary:
     """Run two versions over images that the test has not seen, and judge all that it has.
 

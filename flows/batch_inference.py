@@ -9,11 +9,19 @@ from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import InferenceRun
 from components.files import sha256_json
+from components.printing import counted
 from flows.config.batch_inference import BatchConfig
-from flows.reporting.outcome import concluded
+from flows.reporting.outcome import Conclusion, concluded_as
 from flows.runtime.settings import Settings
 from flows.tasks.predict import predict_images
 from flows.tasks.steps import step
+
+
+def conclusion(_: BatchConfig, run: InferenceRun) -> Conclusion:
+    """Sum a batch up: by which version how many images, and how many could not be read."""
+    outcome = "predicted" if run.processed else "nothing predicted"
+    total = run.processed + len(run.failures)
+    return Conclusion(run.model, outcome, f"{counted(total, 'image')}, {len(run.failures):,} unreadable")
 
 
 @flow(
@@ -22,7 +30,7 @@ from flows.tasks.steps import step
     validate_parameters=True,
     description="Run a model over images and write Parquet: one row per image, one per detection.",
 )
-@concluded
+@concluded_as(conclusion)
 def batch(config: BatchConfig) -> InferenceRun:
     """Run a model over images and write Parquet: one row per image, one per detection.
 

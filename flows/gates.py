@@ -9,12 +9,22 @@ from prefect import flow
 
 from components.contracts import GateReport
 from flows.config.gates import GatesConfig
-from flows.reporting.gates import publish_gates
-from flows.reporting.outcome import concluded
+from flows.reporting.gates import headline, held_by, publish_gates
+from flows.reporting.outcome import Conclusion, concluded_as
 from flows.tasks import components as tasks
 from flows.tasks.gates import GateData, gates, golden_hash, golden_split
 from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
+
+
+def conclusion(_: GatesConfig, report: GateReport) -> Conclusion:
+    """Sum the gates by hand up: passed, not passed by which gate, or undecided by its times."""
+    outcome = "passed" if report.passed else f"not passed: {held_by(report) or 'no gate'}"
+    return Conclusion(
+        report.challenger.rpartition("/")[0],
+        "undecided" if report.to_measure_again else outcome,
+        "; ".join((headline(report), *report.reasons[:1])),
+    )
 
 
 @flow(
@@ -23,7 +33,7 @@ from flows.tasks.steps import Split
     validate_parameters=True,
     description="Run the gates of one registered version against another; no alias moves.",
 )
-@concluded
+@concluded_as(conclusion)
 def check_gates(config: GatesConfig) -> GateReport:
     """Run the gates of one registered version against another; no alias moves.
 

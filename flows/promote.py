@@ -10,10 +10,17 @@ from flows.config.promote import PromotionConfig
 from flows.reporting.decisions import DECISION_HEADINGS, decision_cells
 from flows.reporting.formats import table_of
 from flows.reporting.links import to_version
-from flows.reporting.outcome import concluded
+from flows.reporting.outcome import Conclusion, concluded_as
 from flows.tasks.decide import decide_by_hand, open_registry
 from flows.tasks.schedules import start_waiting
 from flows.tasks.steps import step
+
+
+def conclusion(config: PromotionConfig, champion: ModelVersion) -> Conclusion:
+    """Sum a decision up: what was done, the champion afterwards, and why."""
+    outcome = "rolled back" if config.action == "rollback" else "promoted"
+    line = f"version {champion.version} is the champion"
+    return Conclusion(champion.name, outcome, "; ".join(filter(None, (line, config.reason))))
 
 
 @flow(
@@ -22,7 +29,7 @@ from flows.tasks.steps import step
     validate_parameters=True,
     description="Make a version the champion, or go back to the champion before.",
 )
-@concluded
+@concluded_as(conclusion)
 def promotion(config: PromotionConfig) -> ModelVersion:
     """Make a version the champion, or go back to the champion before; the record says who, when and why.
 

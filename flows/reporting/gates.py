@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.contracts import Gate, GateReport
+from components.contracts import Gate, GateReport, Verdict
 from flows.reporting.formats import number
 from flows.reporting.links import to_comparison
 
@@ -13,6 +13,12 @@ def headline(report: GateReport) -> str:
     """Sum the result up in one line."""
     against = f" against {report.champion}" if report.champion else ", without a champion"
     return f"{report.challenger}{against}: {'passed' if report.passed else 'not passed'}"
+
+
+def held_by(report: GateReport) -> str:
+    """Name the first required gate that was not passed; empty where none holds the challenger back."""
+    held = (gate for gate in report.gates if gate.required and gate.verdict is not Verdict.PASS)
+    return next((gate.name for gate in held), "")
 
 
 def cells(gate: Gate) -> tuple[str, ...]:

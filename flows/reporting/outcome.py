@@ -10,8 +10,9 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from typing import Protocol, TypeVar, cast
 
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
@@ -29,7 +30,6 @@ C = TypeVar("C", bound=Parameters)
 R = TypeVar("R")
 
 
-@runtime_checkable
 class Summary(Protocol):
     """Result of a flow, when there is more to say than that it ended."""
 
@@ -46,13 +46,41 @@ class Summary(Protocol):
         """The most important fact, in one line."""
 
 
-def concluded(function: Callable[[C], R]) -> Callable[[C], R]:
+S = TypeVar("S", bound=Summary)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Outcome of a flow whose result is a record of components; see `Summary`."""
+
+    name: str
+    outcome: str
+    headline: str
+
+
+def concluded(function: Callable[[C], S]) -> Callable[[C], S]:
+    """Make the body of a flow end in a state that says its outcome; its result is a `Summary`.
+
+    Goes below `@flow`, as `concluded_as` does.
+    """
+    return _concluded(function, lambda _, done: done)
+
+
+def concluded_as(
+    sum_up: Callable[[C, R], Summary],
+) -> Callable[[Callable[[C], R]], Callable[[C], R]]:
     """Make the body of a flow end in a state that says its outcome, and log an error of the user's as one line.
 
-    Goes below `@flow`. A `Summary` names the final state and the run; callers of the flow are given the summary. A
+    Goes below `@flow`. The summary names the final state and the run; callers of the flow are given its result. A
     model that has no version yet fails the run under a name of its own, so that it is nobody's alert.
-    """
 
+    Arguments:
+        sum_up: gives the summary of parameters and result.
+    """
+    return lambda function: _concluded(function, sum_up)
+
+
+def _concluded(function: Callable[[C], R], sum_up: Callable[[C, R], Summary]) -> Callable[[C], R]:
     @wraps(function)
     def body(config: C) -> R:
         for name in _LOGGERS:
@@ -63,19 +91,19 @@ def concluded(function: Callable[[C], R]) -> Callable[[C], R]:
             done = function(config)
         except NotRegisteredError as error:
             return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
-        return cast(R, _completed(done)) if isinstance(done, Summary) else done
+        return cast(R, _completed(done, sum_up(config, done)))
 
     # Prefect looks annotations up in the module of what it is given, which is this one.
     body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
     return body
 
 
-def _completed(done: Summary) -> State[Summary]:
-    get_run_logger().info("%s: %s: %s", done.name, done.outcome, done.headline)
+def _completed(done: R, summary: Summary) -> State[R]:
+    get_run_logger().info("%s: %s: %s", summary.name, summary.outcome, summary.headline)
     if flow_run.id:
         with get_client(sync_client=True) as client:
-            client.update_flow_run(flow_run.id, name=f"{done.name}: {done.outcome}")
-    return Completed(name=done.outcome, message=done.headline, data=done)
+            client.update_flow_run(flow_run.id, name=f"{summary.name}: {summary.outcome}")
+    return Completed(name=summary.outcome, message=summary.headline, data=done)
 
 
 class _OneLine(logging.Filter):

@@ -13,6 +13,7 @@ from components.monitoring.alerts.notify import send_alerts
 from components.training.attempts import Ending
 from flows.config.retrain import RetrainConfig
 from flows.reporting.formats import plain
+from flows.reporting.gates import held_by
 from flows.reporting.links import to_comparison
 from flows.reporting.saved import saved_bundle
 from flows.runtime.settings import Settings
@@ -100,8 +101,11 @@ class RetrainSummary:
 
     @property
     def outcome(self) -> str:
-        """Outcome; that of a retraining that did not begin is ``"skipped"``."""
-        return "skipped" if self.state == "not_begun" else self.state.replace("_", " ")
+        """Outcome, with the gate that rejected the challenger or what a retraining that did not begin waits for."""
+        if self.state == "not_begun":
+            return f"skipped: {self.reason.partition(';')[0]}"
+        gate = held_by(self.gates) if self.state == Ending.REJECTED and self.gates else ""
+        return f"rejected: {gate}" if gate else self.state.replace("_", " ")
 
     @property
     def headline(self) -> str:

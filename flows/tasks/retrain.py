@@ -218,8 +218,8 @@ def cooling_down(config: RetrainConfig) -> str:
     until = earliest_next(ended, timedelta(hours=config.cooldown_hours))
     if until is None or datetime.now(UTC) >= until:
         return ""
-    why = "a rejected challenger or a rollback"
-    return f"cooling down after {why} until {until:%Y-%m-%d %H:%M} UTC; it can be started by hand"
+    why = "a challenger was rejected or rolled back, and a retraining can be started by hand"
+    return f"cooling down until {until:%Y-%m-%d %H:%M} UTC; {why}"
 
 
 def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:
