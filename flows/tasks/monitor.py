@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftReport, DriftState, InferenceRun, LoadedModel, ModelVersion
-from components.errors import DatasetError, OutageError
+from components.errors import DatasetError, IncompatibleError, OutageError
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.alerts.book import Alert, AlertStore
@@ -256,21 +256,34 @@ def _sound(earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: Dri
 
 
 def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]) -> AccuracyReport | None:
-    """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
+    """Accuracy of a run, or of the newest of these nights that labels have come for, however late.
+
+    A night does not wait for its labels: what is wrong with them is noted, and its accuracy is not measured.
+
+    Raises:
+        DatasetError: labels for a run by hand cannot be read.
+        IncompatibleError: they are of another task or of classes that the model does not know.
+    """
+    if config.labels is None:
+        return None
+    try:
+        return _measured(config, config.labels, model, of)
+    except (DatasetError, IncompatibleError) as error:
+        if isinstance(of, InferenceRun):
+            raise
+        note((f"accuracy is not measured: {error}",), str(config.labels))
+        return None
+
+
+def _measured(
+    config: WatchConfig, place: Path, model: LoadedModel, of: InferenceRun | frozenset[str]
+) -> AccuracyReport | None:
     from components.datasets.dataset import load_dataset
     from components.monitoring.performance.accuracy import image_columns, measure_accuracy
     from components.monitoring.store.recent import labelled_rows
 
-    if config.labels is None:
-        return None
-    try:
-        labels = load_dataset(config.labels, config.labels_split, objects=False, only_labelled=True)
-    except DatasetError as error:
-        if isinstance(of, InferenceRun):
-            raise
-        note((f"accuracy is not measured: {error}",), str(config.labels))  # a night does not wait for its labels
-        return None
-    note(labels.remarks, str(config.labels))
+    labels = load_dataset(place, config.labels_split, objects=False, only_labelled=True)
+    note(labels.remarks, str(place))
     if isinstance(of, InferenceRun):
         return measure_accuracy(of.images, of.detections, labels, model.spec, slices=config.slices)
     wanted = [*image_columns(model.spec, config.slices), TIME]
