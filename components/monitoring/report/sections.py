@@ -204,7 +204,7 @@ def _latency(latency_ms: tuple[float, float] | None) -> str:
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count:,} ({count / total:.1%})" if count else "none"
+    return f"{count:,} ({count / total:.1%})" if count else "0"
 
 
 def _charts(pairs: Sequence[Pair]) -> str:
