@@ -106,7 +106,7 @@ def _challenge(
     trusted = champion.released.model.trust_pickle
     trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)
     try:
-        released = release(champion.released_again(dataset, trained))
+        released = release(champion.released_again(dataset, trained.checkpoint))
     except (BudgetError, PassError, BundleError) as error:
         return RetrainSummary.unfit(config, champion.version, dataset, str(error))
     made = tasks.fetch(config.name, str(released.version), scratch / "challenger")

@@ -27,7 +27,7 @@ from components.contracts.plain import dump, load
 from components.contracts.predictions import Classification, Detections, ImageFrame, LabelledImage, Named, Prediction
 from components.contracts.runs import EMBEDDING, FailedImage, InferenceRun
 from components.contracts.targets import Budget, Target
-from components.contracts.versions import Bundle, DatasetVersion, LoadedModel, ModelVersion
+from components.contracts.versions import Bundle, DatasetVersion, LoadedModel, ModelVersion, TrainedModel
 
 __all__ = [
     "BATCH",
@@ -73,6 +73,7 @@ __all__ = [
     "Target",
     "TaskType",
     "TensorSpec",
+    "TrainedModel",
     "Variant",
     "Verdict",
     "VisionSpec",

@@ -4,7 +4,6 @@ from .fine_tuning import FineTuning, StartingPoint, fine_tune
 from .selection import Selection
 from .trainers.classifier import ClassifierTraining, train_classifier
 from .trainers.detector import DetectorTraining, train_detector
-from .trainers.trained import TrainedModel
 
 __all__ = [
     "ClassifierTraining",
@@ -14,7 +13,6 @@ __all__ = [
     "Selection",
     "SplitNames",
     "StartingPoint",
-    "TrainedModel",
     "compose_dataset",
     "fine_tune",
     "train_classifier",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
+from components.contracts import TrainedModel
 from components.datasets.dataset import load_dataset
 from components.files import replacing
 from components.settings import ComponentSettings
 from components.training.device import AUTO, training_device
 from components.training.trainers import TrainingStep, trainer_of
-from components.training.trainers.trained import TrainedModel
 
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
 
@@ -81,7 +81,8 @@ def fine_tune(
         progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
-        The checkpoint that was taken with its own metrics on the validation split, and the curve of the fine-tuning.
+        The checkpoint that was taken with its own metrics on the validation split and its blend, which is 1 where the
+        average was not taken, and the curve of the fine-tuning.
 
     Raises:
         FovealError: as `train_detector` and `train_classifier` do.
@@ -95,12 +96,12 @@ def fine_tune(
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
         trainer = trainer_of(load_dataset(data, "train").task)
         trained = trainer.train(step, folder, progress)
-        metrics = trainer.blend(step, trained.checkpoint, blended)
-        decides = trainer.metric
+        metrics: Mapping[str, float] = trainer.blend(step, trained.checkpoint, blended)
+        decides, blend = trainer.metric, asked.blend
         if trained.metrics[decides] > metrics[decides] + _WORTH:
-            blended, metrics = trained.checkpoint, trained.metrics
+            blended, metrics, blend = trained.checkpoint, trained.metrics, trained.blend
         with replacing(output) as aside:
             aside.mkdir()
             shutil.copy(blended, aside / "model.pt")
             shutil.copy(trained.curve, aside / "curve.csv")
-    return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
+    return TrainedModel(output / "model.pt", metrics, output / "curve.csv", blend)

@@ -9,7 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.backends.yolo import require_ultralytics
-from components.contracts import DatasetVersion, GateReport, LoadedModel, ModelVersion, Outcome, VisionSpec, dump, load
+from components.contracts import (
+    DatasetVersion,
+    GateReport,
+    LoadedModel,
+    ModelVersion,
+    Outcome,
+    TrainedModel,
+    VisionSpec,
+    dump,
+    load,
+)
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
@@ -142,28 +152,28 @@ def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | N
 
 
 @step("log training", cached=False, retries=5)
-def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path, config: RetrainConfig) -> None:
-    """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
+def log_training(challenger: ModelVersion, champion: Champion, trained: TrainedModel, config: RetrainConfig) -> None:
+    """Keep with a challenger how it was trained: from what, with which settings, the blend taken, and the curve."""
     parameters = {
         "started_from": champion.model.label,
         **config.training.model_dump(),
+        "blend": trained.blend,
     }
-    registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))
+    registry().log_training(challenger, parameters, trained.curve)
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> Path:
-    """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
+def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> TrainedModel:
+    """Train on from the champion's checkpoint, trusted as at its release."""
     from components.training import StartingPoint, fine_tune
 
-    tuned = fine_tune(
+    return fine_tune(
         StartingPoint(source, image_size, trust),
         dataset.data,
         working_folder(),
         training=training,
         progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
     )
-    return tuned.checkpoint
 
 
 def rationale_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Rationale:

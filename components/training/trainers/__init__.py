@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from components.contracts import TrainedModel
 from components.plugins import plugin
-from components.training.trainers.trained import TrainedModel
 
 Progress = Callable[[int, int], None]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from components import telemetry
 from components.backends.torch_pickle import pickle_of
-from components.contracts import Classification, Fit, Head, TaskType, VisionSpec
+from components.contracts import Classification, Fit, Head, TaskType, TrainedModel, VisionSpec
 from components.datasets.classes import in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, UnavailableError
@@ -31,7 +31,6 @@ from components.training.checkpoint import (
 )
 from components.training.trainers import Progress, TrainingStep, between
 from components.training.trainers.augmentation import augment
-from components.training.trainers.trained import TrainedModel
 from components.vision.fit import fit_image
 
 _LABEL_SMOOTHING = 0.05

@@ -22,7 +22,7 @@ from components.backends.yolo import (
     is_ultralytics,
     load_yolo,
 )
-from components.contracts import TaskType
+from components.contracts import TaskType, TrainedModel
 from components.datasets.classes import same_classes
 from components.datasets.dataset import load_dataset
 from components.datasets.yolo_layout import read_description, split_images, split_places
@@ -30,7 +30,6 @@ from components.documents import read_yaml
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import replacing
 from components.training.trainers import Progress, TrainingStep, between
-from components.training.trainers.trained import TrainedModel
 
 _STRIDE = 32  # Ultralytics would round another image size up without being asked
 
