@@ -20,11 +20,11 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from components.errors import FovealError, NotRegisteredError
+from components.errors import FovealError, NoChampionError, NotRegisteredError
 from components.settings import Parameters
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-NOT_RELEASED = "not released yet"
+NOT_RELEASED, NO_CHAMPION = "not released yet", "no champion yet"
 
 C = TypeVar("C", bound=Parameters)
 R = TypeVar("R")
@@ -72,7 +72,7 @@ def concluded_as(
     """Make the body of a flow end in a state that says its outcome, and log an error of the user's as one line.
 
     Goes below `@flow`. The summary names the final state and the run; callers of the flow are given its result. A
-    model that has no version yet fails the run under a name of its own, so that it is nobody's alert.
+    model that has no version or no champion yet fails the run under a name of its own, so that it is nobody's alert.
 
     Arguments:
         sum_up: gives the summary of parameters and result.
@@ -89,8 +89,9 @@ def _concluded(function: Callable[[C], R], sum_up: Callable[[C, R], Summary]) ->
                 logger.addFilter(_OneLine())
         try:
             done = function(config)
-        except NotRegisteredError as error:
-            return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
+        except (NotRegisteredError, NoChampionError) as error:
+            state = NO_CHAMPION if isinstance(error, NoChampionError) else NOT_RELEASED
+            return cast(R, Failed(name=state, message=str(error), data=error))
         return cast(R, _completed(done, sum_up(config, done)))
 
     # Prefect looks annotations up in the module of what it is given, which is this one.

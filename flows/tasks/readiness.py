@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.backends.yolo import has_ultralytics, is_ultralytics, require_ultralytics
 from components.contracts import ModelVersion
-from components.errors import NotRegisteredError, RegistryError
+from components.errors import NoChampionError, NotRegisteredError, RegistryError
 from components.training.trainers import what_is_missing
 from flows.runtime.settings import Settings
 from model_registry import CHAMPION, Registry
@@ -40,11 +40,7 @@ def readiness(name: str, settings: Settings) -> Readiness:
     registry = settings.registry()
     try:
         champion = registry.get(name, CHAMPION)
-    except NotRegisteredError:
-        return Readiness(released=False)
-    except RegistryError as error:
-        if error.__cause__ is not None:  # another library's
-            raise
+    except (NotRegisteredError, NoChampionError):
         return Readiness(released=False)
     try:
         return _of_champion(champion, registry)
