@@ -15,6 +15,7 @@ from prefect import flow
 
 from components.contracts import DatasetVersion, Outcome
 from components.errors import BudgetError, BundleError, ConfigError, PassError
+from components.printing import counted
 from flows.config.retrain import RetrainConfig
 from flows.release import release
 from flows.reporting.gates import publish_gates
@@ -92,7 +93,7 @@ def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
         raise ConfigError(
             "a champion that was released from a checkpoint from which training can go on",
             found=champion.untrainable,
-            hint=f"label the {queued} images of the queue, train elsewhere and release the result",
+            hint=f"label the {counted(queued, 'image')} of the queue, train elsewhere and release the result",
         )
     return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
 

@@ -15,6 +15,7 @@ from prefect.events import emit_event
 from components.contracts import BenchmarkReport, DriftReport, InferenceRun, ModelVersion
 from components.monitoring.alerts.book import Alert
 from components.monitoring.report.report import read_pictures
+from components.printing import counted
 from components.vision.input_shape import InputShape
 from flows.reporting.formats import number, speedup, table_of
 from flows.reporting.links import mlflow_pages, to_page, to_version
@@ -74,8 +75,8 @@ def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about:
     speed = f", {total / run.seconds:.0f} images/s" if run.seconds else ""
     lines = [
         f"# {decision.state.value}",
-        f"{about}: {total} images, {len(run.failures)} unreadable{speed}; {decision.window_samples} with a prediction "
-        f"against {decision.reference_samples} of the reference.",
+        f"{about}: {counted(total, 'image')}, {len(run.failures)} unreadable{speed}; "
+        f"{decision.window_samples} with a prediction against {decision.reference_samples} of the reference.",
         "",
     ]
     lines += [f"- {reason}" for reason in decision.reasons]

@@ -10,6 +10,7 @@ from typing import Any, Self
 from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome, dump
 from components.monitoring.alerts.book import Alert, AlertStatus
 from components.monitoring.alerts.notify import send_alerts
+from components.printing import counted
 from components.training.attempts import Ending
 from flows.config.retrain import RetrainConfig
 from flows.reporting.formats import plain
@@ -55,13 +56,17 @@ class RetrainSummary:
     @classmethod
     def needs_labels(cls, config: RetrainConfig, labelled: int, missing: int, queued: int) -> Self:
         """Sum up a retraining with too few labels to train or to evaluate."""
-        reason = f"{labelled} new labelled images, {missing} are missing; {queued} wait in the labelling queue"
+        labels = counted(labelled, "new labelled image")
+        reason = (
+            f"{labels}, {_verb(missing, 'is', 'are')} missing; {_verb(queued, 'waits', 'wait')} in the labelling queue"
+        )
         return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
 
     @classmethod
     def not_trainable(cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int) -> Self:
         """Sum up one whose champion cannot be trained further; images wait to be labelled for a training elsewhere."""
-        reason = f"{why}; {queued} images wait in the labelling queue: train elsewhere and release the result"
+        waiting = f"{counted(queued, 'image')} {'waits' if queued == 1 else 'wait'} in the labelling queue"
+        reason = f"{why}; {waiting}: train elsewhere and release the result"
         return cls(config.name, "not_trainable", reason, champion.version, queued=queued)
 
     @classmethod
@@ -91,7 +96,7 @@ class RetrainSummary:
         reason = f"every gate passed; the champion was {decision.champion_before}" if promoted else held
         state, more = "promoted" if promoted else "rejected", config.labels_to_decide(decision.gates)
         if more and not promoted:
-            reason += f"; about {more} more labels would decide on the recent images"
+            reason += f"; about {counted(more, 'more label')} would decide on the recent images"
         return cls(config.name, state, reason, champion, decision.version, more, dataset=dataset, gates=decision.gates)
 
     @property
@@ -119,6 +124,10 @@ class RetrainSummary:
             "dataset": dump(self.dataset) if self.dataset else None,
             "gates": dump(self.gates) if self.gates else None,
         }
+
+
+def _verb(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def publish_ending(config: RetrainConfig, done: RetrainSummary) -> None:

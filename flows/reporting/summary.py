@@ -18,6 +18,7 @@ from components.contracts import (
 )
 from components.monitoring.alerts.book import Alert
 from components.monitoring.drift.calibration import AlarmPower, AlarmRate
+from components.printing import counted
 from components.vision.input_shape import InputShape
 from flows.reporting.formats import plain
 from flows.reporting.gates import held_by
@@ -219,7 +220,7 @@ class MonitorSummary:
     @property
     def headline(self) -> str:
         """Number of images, version, and the most important reason."""
-        images = f"{self.window.images} images, {self.window.failed} unreadable, by version {self.version}"
+        images = f"{counted(self.window.images, 'image')}, {self.window.failed:,} unreadable, by version {self.version}"
         return "; ".join([images, *self.window.reasons[:1]])
 
     def to_json(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
 from components.errors import DatasetError
 from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.files import write_json
+from components.printing import counted
 from flows.reporting.gates import publish_gates
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
@@ -148,7 +149,8 @@ def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:
     failures += [f"{answer['image']}: {answer['error']}" for answer in answers if "error" in answer]
     if failures:
         return Check("bundle", None, None, Verdict.FAIL, "; ".join(failures[:3]))
-    reason = f"its {verification.images} golden images reproduced, {len(answers)} images answered"
+    golden = counted(verification.images, "golden image")
+    reason = f"its {golden} reproduced, {counted(len(answers), 'image')} answered"
     return Check("bundle", None, None, Verdict.PASS, reason)
 
 

@@ -105,8 +105,8 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
             return Planned(window, tuple(given_up))
         watermark.commit(window)
         given_up.append(
-            f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its {len(window.images)} images "
-            f"is there any more, such as {window.images[0].image_id}"
+            f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its "
+            f"{counted(len(window.images), 'image')} is there any more, such as {window.images[0].image_id}"
         )
     return Planned(None, tuple(given_up))
 
@@ -121,8 +121,8 @@ def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) ->
     """Enter the images of a window as done that nobody could read for days; returns the line that says so."""
     _watermark(config).commit(window)
     return (
-        f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with {len(window.images)} images after "
-        f"{PATIENCE.days} days: {error}"
+        f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with "
+        f"{counted(len(window.images), 'image')} after {PATIENCE.days} days: {error}"
     )
 
 

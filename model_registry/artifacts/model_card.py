@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.contracts import BenchmarkReport, Check, Measurement, Verdict
+from components.printing import counted
 from components.vision.fit import describe_fit
 from model_registry.description import Release, foveal_version
 from model_registry.markdown import number, table, text
@@ -39,7 +40,7 @@ def _summary(release: Release) -> str:
         "",
         f"**{chosen.variant}** for target **{text(report.target.name)}**.",
         "",
-        f"- Task: {spec.task.value}, {len(spec.class_names)} classes: {text(names)}"
+        f"- Task: {spec.task.value}, {counted(len(spec.class_names), 'class')}: {text(names)}"
         + (f" and {more} more" if more > 0 else ""),
         f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
         " the rest of the pre-processing is part of the model",

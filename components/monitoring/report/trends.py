@@ -8,6 +8,7 @@ from html import escape
 
 from components.monitoring.drift.pairs import short
 from components.monitoring.store.stored import TrendPoint
+from components.printing import counted
 
 _WIDTH, _HEIGHT, _TOP, _FLOOR = 320, 110, 10, 88  # drawing units
 
@@ -86,7 +87,7 @@ def _draw(line: _Line, points: Sequence[TrendPoint], values: Sequence[float | No
         f'<text x="{x}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{point.at:%Y-%m-%d}</text>'
         for x, anchor, point in ((0, "start", points[0]), (_WIDTH, "end", points[-1]))
     )
-    about = f"{escape(line.title)} over {len(points)} windows"
+    about = f"{escape(line.title)} over {counted(len(points), 'window')}"
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{about}">'
         f'<line class="axis" x1="0" y1="{_FLOOR}" x2="{_WIDTH}" y2="{_FLOOR}"/>{mark}'

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from components.contracts import AbVerdict
+from components.printing import counted
 from flows.ab_test import AbSummary
 from flows.cli.screens.console import folding, make_console
 from flows.reporting.formats import number, short
@@ -17,7 +18,9 @@ def verdict(done: AbSummary) -> None:
     """The two arms, and what their scores say."""
     out = make_console()
     before = f", {done.counted_before} had been counted before" if done.counted_before else ""
-    out.print(f"{done.experiment} ({done.mode}): {done.new} new images{before}", highlight=False, markup=False)
+    out.print(
+        f"{done.experiment} ({done.mode}): {counted(done.new, 'new image')}{before}", highlight=False, markup=False
+    )
     table = Table(
         "arm", "version", "images", "failed", "scored", done.score, "p50 ms", "p95 ms", box=box.SIMPLE_HEAD,
         pad_edge=False,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from components.datasets.formats import Exported, LabelFormat
 from components.datasets.label_studio import CONFIG, TASKS
 from components.labelling import LabelImport, LabelStatus
+from components.printing import counted
 from flows.cli.screens.console import make_console
 
 _SHOWN = 5
@@ -16,7 +17,7 @@ _out = make_console()
 
 def exported(done: Exported, form: LabelFormat) -> None:
     """A finished export, and what to do with it."""
-    _line(f"{len(done.images)} images to label in {done.folder}")
+    _line(f"{counted(len(done.images), 'image')} to label in {done.folder}")
     _some("left out", done.gone)
     if form is LabelFormat.LABEL_STUDIO:
         _line(
@@ -31,7 +32,7 @@ def exported(done: Exported, form: LabelFormat) -> None:
 def imported(done: LabelImport) -> None:
     """A finished import."""
     labelled = done.added + done.changed + done.same
-    _line(f"{done.added} labels added, {done.changed} changed, {done.same} known already")
+    _line(f"{counted(done.added, 'label')} added, {done.changed} changed, {done.same} known already")
     _line(
         f"  images: {labelled - done.empty} with objects, {done.empty} labelled as empty, {done.unlabelled} unlabelled"
     )
@@ -48,7 +49,7 @@ def imported(done: LabelImport) -> None:
 
 def status(done: LabelStatus) -> None:
     """Print how many images are queued, labelled and missing."""
-    _line(f"{done.queued} images queued, {done.exported} handed out, {done.waiting} without a label")
+    _line(f"{counted(done.queued, 'image')} queued, {done.exported} handed out, {done.waiting} without a label")
     _line(f"{done.labelled} labelled, {done.empty} of them as empty, {done.fresh} since the last retraining")
     counts = ", ".join(f"{name}: {count}" for name, count in done.classes.items())
     _line(f"  {counts}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.printing import counted
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import make_console
 from flows.cli.screens.gates import show_gates
@@ -31,7 +32,7 @@ def show_demo(done: DemoSummary) -> None:
     window("next night", done.next_night.window)
     for row in done.compared:
         change = f"{row.metric} {row.before:.4f} → {row.after:.4f} ({row.after - row.before:+.4f})"
-        what = f"{row.split.replace('_', ' ')}, {row.images} images that neither version learnt from"
+        what = f"{row.split.replace('_', ' ')}, {counted(row.images, 'image')} that neither version learnt from"
         out.print(f"  {change} on {what}", highlight=False, soft_wrap=True)
     out.print()
     places(demo_places(done))

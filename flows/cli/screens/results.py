@@ -239,7 +239,9 @@ def calibration(done: Calibration) -> None:
                 else f"{row.delay_windows:g} window{'' if row.delay_windows == 1 else 's'}"
             )
             seen.add_row(row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay)
-        _out.print(f"windows of {done.power_images} images, a share of them damaged, called drift", highlight=False)
+        _out.print(
+            f"windows of {counted(done.power_images, 'image')}, a share of them damaged, called drift", highlight=False
+        )
         _out.print(folding(seen))
 
 
@@ -257,7 +259,7 @@ def run(done: InferenceRun) -> None:
     if len(done.failures) > 10:
         _out.print(f"  and {len(done.failures) - 10} more, in images.parquet", style="yellow")
     for place, images in done.unreachable:
-        _out.print(f"  no answer of {place}: {images} images", highlight=False, style="yellow", markup=False)
+        _out.print(f"  no answer of {place}: {counted(images, 'image')}", highlight=False, style="yellow", markup=False)
     places([("images", done.images), ("detections", done.detections)])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from components.printing import counted
 from flows.cli.screens.console import make_console
 from flows.cli.screens.gates import show_gates
 from flows.reporting.formats import short
@@ -26,7 +27,7 @@ def show_retraining(done: RetrainSummary, console: Console | None = None) -> Non
     if done.dataset:
         sources = ", ".join(f"{count} {source}" for source, count in done.dataset.sources.items() if count)
         dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in done.dataset.dropped.items())
-        trained = f"trained on {done.dataset.images['train']} images; the dataset holds {sources}"
+        trained = f"trained on {counted(done.dataset.images['train'], 'image')}; the dataset holds {sources}"
         out.print(trained + (f"; left out: {dropped}" if dropped else ""), highlight=False, soft_wrap=True)
     if done.gates:
         show_gates(done.gates, out)
