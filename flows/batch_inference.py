@@ -11,6 +11,7 @@ from components.contracts import InferenceRun
 from components.files import sha256_json
 from components.printing import counted
 from flows.config.batch_inference import BatchConfig
+from flows.reporting.links import to_model
 from flows.reporting.outcome import Conclusion, concluded_as
 from flows.runtime.settings import Settings
 from flows.tasks.predict import predict_images
@@ -52,10 +53,15 @@ def infer(config: BatchConfig, output: Path) -> InferenceRun:
 
 
 def publish(run: InferenceRun) -> None:
-    """Show in the Prefect UI what was predicted, how fast, and where it is."""
+    """Show in the Prefect UI what was predicted by which version, how fast, and where it is."""
+    create_markdown_artifact(key="batch-inference", markdown=markdown(run), description="What was predicted")
+
+
+def markdown(run: InferenceRun) -> str:
+    """Return a batch as a Markdown page."""
     total = run.processed + len(run.failures)
     rows = [
-        ("model", f"`{run.model}`"),
+        ("model", to_model(run.model)),
         ("images", f"{total}, {len(run.failures)} unreadable"),
         ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else "–"),
         ("images.parquet", f"`{run.images}`"),
@@ -63,7 +69,7 @@ def publish(run: InferenceRun) -> None:
     ]
     failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
     lines = ["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows), "", *failures]
-    create_markdown_artifact(key="batch-inference", markdown="\n".join(lines), description="What was predicted")
+    return "\n".join(lines)
 
 
 def _folder(config: BatchConfig) -> Path:

@@ -23,30 +23,44 @@ from flows.reporting.summary import ReleaseSummary, Seen, VariantRow, measured_o
 from model_registry import draw_latency_accuracy
 
 
-def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
-    """The table of variants, why one was chosen, and what the shape of the input costs."""
-    rows = [VariantRow.of(m, report.metric, chosen=m.variant == report.chosen) for m in report.measurements]
-    remarks = (*reasons_of(report), *([shape.text] if shape else []), measured_on(report))
+def variants(report: BenchmarkReport, shape: InputShape | None = None, version: ModelVersion | None = None) -> None:
+    """The table of variants, why one was chosen, what the shape of the input costs, and the version made of it."""
+    remarks = [*reasons_of(report), *([shape.text] if shape else []), measured_on(report)]
+    remarks += [f"registered as {to_version(version)}"] if version else []
     create_table_artifact(
         key="variants",
-        table=[
-            {
-                "variant": row.variant,
-                "p50 ms": number(row.p50_ms),
-                "p95 ms": number(row.p95_ms),
-                "speed": row.error or speedup(row.speedup),
-                report.metric: number(row.accuracy, 4),
-                "size MB": number(row.size_mb),
-                "ships": "yes" if row.chosen else "",
-            }
-            for row in rows
-        ],
+        table=variant_rows(report),
         description="\n".join(f"- {line}" for line in remarks),
     )
+
+
+def variant_rows(report: BenchmarkReport) -> list[dict[str, str]]:
+    """Return the table of variants, with all that was measured."""
+    rows = [
+        (VariantRow.of(one, report.metric, chosen=one.variant == report.chosen), one.peak_rss_mb)
+        for one in report.measurements
+    ]
+    return [
+        {
+            "variant": row.variant,
+            "p50 ms": number(row.p50_ms),
+            "p95 ms": number(row.p95_ms),
+            "speed": row.error or speedup(row.speedup),
+            report.metric: number(row.accuracy, 4),
+            "size MB": number(row.size_mb),
+            "peak memory MB": number(peak_mb, 0),
+            "ships": "yes" if row.chosen else "",
+        }
+        for row, peak_mb in rows
+    ]
+
+
+def plot(report: BenchmarkReport) -> None:
+    """The plot of latency and accuracy."""
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        plot = Path(scratch) / "plot.png"
-        if draw_latency_accuracy(report, plot):
-            source = f"data:image/png;base64,{b64encode(plot.read_bytes()).decode()}"
+        file = Path(scratch) / "plot.png"
+        if draw_latency_accuracy(report, file):
+            source = f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}"
             create_markdown_artifact(
                 key="latency-and-accuracy",
                 markdown=f"![Median latency and accuracy of the variants]({source})",
