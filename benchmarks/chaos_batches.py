@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from components.files import sha256_json
 from components.images.sources import list_images
 from components.inference.batch.run import run_batch
 from components.inference.batch.settings import BatchSettings
-from components.inference.batch.shards import work_root
+from components.inference.batch.shards import plan_shards, work_root
 from components.runs.finished import DETECTIONS, FILES, IMAGES
 from flows.tasks.predict import Served
 
-SHARD = 4  # images
+SHARD = 16  # images; the three shards of 48 images make the changes to the file system that are killed at
+RANDOM_KILL, CHANGE_KILL, EMPTIED_FILE = "random kill of a batch", "kill at a rename, unlink or mkdir", "emptied file"
+DRAWS = 10  # moments drawn for each kill that is wanted: a run may end before its moment comes
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 VOLATILE = ("decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "predicted_at")
 
@@ -69,6 +73,20 @@ class Batch:
         process.join()
         return bool(process.exitcode == 0)
 
+    def kill_after(self, seconds: float) -> bool:
+        """Kill a run in the middle; False where it had ended before."""
+        process = self.start()
+        process.join(seconds)
+        process.kill()
+        process.join()
+        return bool(process.exitcode == -signal.SIGKILL)
+
+    def kill_at(self, change: int) -> bool:
+        """Kill a run just before a change to the file system; False where it did not come so far."""
+        process = self.start(change)
+        process.join()
+        return bool(process.exitcode == -signal.SIGKILL)
+
     def digest(self) -> str:
         """Hash the finished tables but for times; empty where there is no finished run."""
         import pyarrow.parquet as pq
@@ -76,15 +94,24 @@ class Batch:
         if not all((self.output / name).exists() for name in FILES):
             return ""
         try:
-            images, detections = (pq.read_table(self.output / name) for name in (IMAGES, DETECTIONS))
+            return digest_rows(*(pq.read_table(self.output / name) for name in (IMAGES, DETECTIONS)))
         except Exception:
             return "unreadable"
-        return sha256_json([images.drop_columns(list(VOLATILE)).to_pylist(), detections.to_pylist()])
 
     def clear(self) -> None:
         """Forget all results."""
         shutil.rmtree(self.output, ignore_errors=True)
         shutil.rmtree(work_root(self.output), ignore_errors=True)
+
+
+def digest_rows(images: Any, detections: Any) -> str:
+    """Hash the rows of two tables but for the times in them.
+
+    Arguments:
+        images: a pyarrow.Table with a row for each image.
+        detections: a pyarrow.Table with a row for each detection.
+    """
+    return sha256_json([images.drop_columns(list(VOLATILE)).to_pylist(), detections.to_pylist()])
 
 
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
@@ -104,25 +131,43 @@ class Tally:
         if problem:
             self.wrong.append(f"{kind} {self.tried[kind]}: {problem}")
 
+    def require(self, kind: str, times: int) -> None:
+        """Count it as wrong when a kind of trial was made less often than it must be."""
+        if self.tried[kind] < times:
+            self.wrong.append(f"{kind}: {self.tried[kind]} trials of {times}")
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Note the error that ends a part of the bench, so that the other parts and the verdict follow."""
+        try:
+            yield
+        except Exception as error:
+            self.note(name, f"ended by {type(error).__name__}: {' '.join(str(error).split())}")
+
 
 def kill_batches(batch: Batch, tally: Tally, rng: random.Random, times: int) -> tuple[str, int]:
-    """Kill a batch `times` at random and at each change to the file system; the right digest, and how many changes."""
+    """Kill a batch `times` at random and at each change to the file system; the right digest, and how many changes.
+
+    Only a run that was under way when it was killed counts; another moment is drawn for one that had ended.
+    """
     count = _CONTEXT.Value("i", 0)
+    batch.finish()  # starts the server that runs are forked from, which is no part of a run's time
+    batch.clear()
     started = time.perf_counter()
     if not batch.finish(0, count):
         raise RuntimeError("a batch failed by itself")
     seconds, right, changes = time.perf_counter() - started, batch.digest(), count.value
-    for _ in range(times):
+    draws = 0
+    while tally.tried[RANDOM_KILL] < times and (draws := draws + 1) <= DRAWS * times:
         batch.clear()
-        process = batch.start()
-        process.join(rng.uniform(0, seconds))
-        process.kill()
-        process.join()
-        tally.note("random kill of a batch", _resumed(batch, right))
+        if batch.kill_after(rng.uniform(0, seconds)):
+            tally.note(RANDOM_KILL, _resumed(batch, right))
+    tally.require(RANDOM_KILL, times)
     for number in range(1, changes + 1):
         batch.clear()
-        batch.finish(number)
-        tally.note("kill at a rename, unlink or mkdir", _resumed(batch, right))
+        if batch.kill_at(number):
+            tally.note(CHANGE_KILL, _resumed(batch, right))
+    tally.require(CHANGE_KILL, changes)
     return right, changes
 
 
@@ -136,26 +181,37 @@ def _resumed(batch: Batch, right: str) -> str:
 
 
 def empty_batches(batch: Batch, right: str, changes: int, tally: Tally, rng: random.Random, times: int) -> None:
-    """Empty each file of a finished batch, and files of finished shards, `times` in all."""
+    """Empty files of a finished batch and of finished shards `times`: first each alone, then several at once."""
     for name in sorted(FILES):
         os.truncate(batch.output / name, 0)
-        tally.note("emptied file", f"{name}: {problem}" if (problem := _made_again(batch, right)) else "")
+        tally.note(EMPTIED_FILE, f"{name}: {problem}" if (problem := _made_again(batch, right)) else "")
     work, saved = work_root(batch.output), batch.output.with_name("saved")
-    for number in range(changes, 0, -1):  # the last moment at which all shards were finished and the output was not
-        batch.clear()
-        batch.finish(number)
-        if (
-            len(list(work.glob("*/*/shard.json"))) == len(list_images(str(batch.images))) // SHARD
-            and not batch.output.exists()
-        ):
-            break
+    _leave_finished_shards(batch, changes)
     shutil.copytree(work, saved)
     files = sorted(path.relative_to(saved) for path in saved.glob("*/*/*") if path.parent.name != "merged")
-    for file in rng.sample(files, times - len(FILES)):
+    for number in range(times - len(FILES)):
+        together = [files[number]] if number < len(files) else rng.sample(files, rng.randint(2, len(files)))
         batch.clear()
         shutil.copytree(saved, work)
-        os.truncate(work / file, 0)
-        tally.note("emptied file", f"{file}: {problem}" if (problem := _made_again(batch, right)) else "")
+        for file in together:
+            os.truncate(work / file, 0)
+        problem = _made_again(batch, right)
+        tally.note(EMPTIED_FILE, f"{', '.join(map(str, together))}: {problem}" if problem else "")
+
+
+def _leave_finished_shards(batch: Batch, changes: int) -> None:
+    """Kill a batch at the last moment at which all its shards are finished and its output is not.
+
+    Raises:
+        RuntimeError: there is no such moment.
+    """
+    shards = plan_shards(len(list_images(str(batch.images))), SHARD)
+    for number in range(changes, 0, -1):
+        batch.clear()
+        batch.kill_at(number)
+        if len(list(work_root(batch.output).glob("*/*/shard.json"))) == len(shards) and not batch.output.exists():
+            return
+    raise RuntimeError("no change to the file system comes between the shards and the output")
 
 
 def _made_again(batch: Batch, right: str) -> str:

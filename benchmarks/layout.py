@@ -1,6 +1,7 @@
 """Layout of the source: sizes, parameters, questions of task and backend, and the time that the public face takes.
 
-A second column has the same measures of the last commit before the packages were laid out; it needs git's history.
+A second column has the same measures of the last commit before the packages were laid out, its code formatted as ours
+is; it needs git's history.
 """
 
 from __future__ import annotations
@@ -73,6 +74,17 @@ def checkout(commit: str, folder: Path) -> bool:
     archive = _git(git, "archive", "--format=tar", commit, *packages)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
+    formatter = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--quiet",
+        "--config",
+        str(ROOT / "pyproject.toml"),
+        str(folder),
+    ]
+    subprocess.run(formatter, check=True)  # noqa: S603 - lines are counted at one line length
     return True
 
 

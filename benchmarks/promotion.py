@@ -115,9 +115,7 @@ def _journals(folder: Path) -> list[_Said]:
 def _look(folder: Path, before: Sequence[Decided], answer: Any) -> None:
     """Everything that must hold after a kill, seen by a process that has just begun."""
     client = open_store(sqlite_uri(folder / "mlflow.db")).client
-    found = _Found(
-        inside=any(key.startswith("writing.") for key in client.get_registered_model(f"{NAME}.decisions").tags)
-    )
+    found = _Found(inside=any(key.startswith("writing.") for key in client.get_prompt(f"{NAME}.decisions").tags))
     aliases = client.get_registered_model(NAME).aliases
     if CHAMPION not in aliases:
         found.faults.append("no champion before anybody mended")
@@ -186,7 +184,7 @@ def _already(decisions: Sequence[Decided], change: _Said) -> bool:
 def _leftovers(client: Any) -> list[str]:
     experiment = client.get_experiment_by_name(f"{NAME}.decisions").experiment_id
     unfinished = client.search_runs([experiment], "attributes.status = 'RUNNING'")
-    open_now = [key for key in client.get_registered_model(f"{NAME}.decisions").tags if key.startswith("writing.")]
+    open_now = [key for key in client.get_prompt(f"{NAME}.decisions").tags if key.startswith("writing.")]
     return [f"{len(found)} {what}" for what, found in (("open runs", unfinished), ("announcements", open_now)) if found]
 
 

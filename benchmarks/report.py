@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
+from components.contracts import Fit, InferenceRun, VisionSpec
 from components.datasets.scenes import CLASS_NAMES, Lighting, compose_scene, digits_of
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
 from components.inference.batch.tables import detections_schema, images_schema
@@ -29,7 +29,7 @@ from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import task_for
 
 MODEL = "digits/3"
-DIGITS = VisionSpec(TaskType.DETECT, CLASS_NAMES, (320, 320), Fit.LETTERBOX, Head.YOLO)
+DIGITS = VisionSpec("detect", CLASS_NAMES, (320, 320), Fit.LETTERBOX, "yolo")
 REFERENCE, WINDOWS = 5_000, (10_000, 1_000_000)  # images
 SECONDS, PEAK_MB = (15.0, 90.0), 1500.0  # the bars: of each window, and of the larger one
 SCENES, NIGHT = 300, 0.5  # real scenes that rows are drawn from, and the share of dark ones in a window

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.figure import Figure, conclude
 from benchmarks.subject import scratch
-from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
+from components.contracts import Fit, InferenceRun, VisionSpec
 from components.images.object_store import ASIDE
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.inference.batch.tables import detections_schema, images_schema, write_table
@@ -27,7 +27,7 @@ from components.vision import task_for
 RUNS, SHARED = 1000, 0.2  # the share that both writers append
 KILLS = 60  # the writers' deaths together, before both are left to finish
 MODEL = "digits/3"
-DIGITS = VisionSpec(TaskType.DETECT, tuple("0123456789"), (320, 320), Fit.LETTERBOX, Head.YOLO)
+DIGITS = VisionSpec("detect", tuple("0123456789"), (320, 320), Fit.LETTERBOX, "yolo")
 FIRST_DAY = datetime(2026, 1, 1, 23, 59, tzinfo=UTC)
 
 Row = tuple[Any, ...]

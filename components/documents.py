@@ -24,7 +24,7 @@ _short.maxlevel, _short.maxdict, _short.maxlist, _short.maxtuple = 3, 8, 8, 8
 _short.maxstring = _short.maxother = _short.maxlong = 80
 
 
-def shorten(value: Any) -> str:
+def shorten(value: object) -> str:
     """Describe a value of any size and depth in at most some hundred characters, as `repr` would."""
     return _short.repr(value)
 
@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
             raise ValueError(f"more than {MAX_YAML_VALUES:,} values, as merge keys repeat others")
 
 
-def _parse_yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> object:
     loader = _Loader(text)
     try:
         document = loader.get_single_data()
@@ -72,7 +72,7 @@ def _parse_yaml(text: str) -> Any:
     return document
 
 
-def _count(value: Any, known: dict[int, int]) -> int:
+def _count(value: object, known: dict[int, int]) -> int:
     """Count the values of a document, those behind an alias each time; one inside itself counts without end."""
     if not isinstance(value, dict | list):
         return 1
@@ -83,7 +83,7 @@ def _count(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def _read(path: Path, parse: Callable[[str], Any], most: int, error_of: tuple[str, str, type[InputError]]) -> Any:
+def _read(path: Path, parse: Callable[[str], object], most: int, error_of: tuple[str, str, type[InputError]]) -> object:
     expected, hint, kind = error_of
 
     def refuse(what: object, cause: Exception | None = None) -> NoReturn:

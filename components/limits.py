@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,6 +38,19 @@ class Limits:
             pixels=int(_number("FOVEAL_MAX_MEGAPIXELS", os.environ.get("FOVEAL_MAX_MEGAPIXELS"), 200) * _MB),
             seconds=_number("FOVEAL_READ_TIMEOUT_S", os.environ.get("FOVEAL_READ_TIMEOUT_S"), 30),
         )
+
+
+class OversizeError(Exception):
+    """More came than was asked for.
+
+    Arguments:
+        head: the first bytes.
+        size: asks for the size of the whole, in bytes, and gives None where nobody knows.
+    """
+
+    def __init__(self, head: bytes, size: Callable[[], int | None]) -> None:
+        super().__init__("more bytes than the limit")
+        self.head, self.size = head, size
 
 
 def _number(name: str, given: str | None, default: float) -> float:

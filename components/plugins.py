@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from components.errors import ModelError
+from components.errors import FovealError, ModelError
 
 
-def plugin(table: Mapping[str, str], name: str, what: str) -> Any:
+def plugin(table: Mapping[str, str], name: str, what: str, kind: type[FovealError] = ModelError) -> Any:
     """Return the class of a name.
 
     Arguments:
         table: name → ``"module:Class"``.
         name: of the plug-in.
         what: kind of plug-in, for the error, such as "a task".
+        kind: of the error.
 
     Raises:
-        ModelError: the table has no such name.
+        FovealError: of `kind`: the table has no such name.
     """
     if name not in table:
-        raise ModelError(f"{what}, one of {', '.join(table)}", found=str(name))
-    module, _, kind = table[name].partition(":")
-    return getattr(import_module(module), kind)
+        raise kind(f"{what}, one of {', '.join(table)}", found=str(name))
+    module, _, name = table[name].partition(":")
+    return getattr(import_module(module), name)

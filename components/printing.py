@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 # Controls, stray surrogates (bytes that are not UTF-8), ends of lines and paragraphs, what turns the text around it.
 _STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -29,3 +30,8 @@ def steers(text: str) -> bool:
 def counted(count: int, noun: str) -> str:
     """A count with its noun: "1 image", "2 images", "1 class", "2 classes"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def short_path(path: Path) -> str:
+    """Return a path as a person in the working directory would type it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

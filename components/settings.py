@@ -7,6 +7,8 @@ import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from components.documents import shorten
 from components.errors import ConfigError
@@ -43,7 +45,7 @@ class ComponentSettings(Parameters):
         ConfigError: a value is unknown or out of its range. As a part of a form it is a problem of the form.
     """
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: object) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -66,7 +68,7 @@ def problems(kind: type[BaseModel], error: ValidationError) -> str:
     return "; ".join(_problem(kind, problem) for problem in error.errors())
 
 
-def _problem(kind: type[BaseModel], problem: Any) -> str:
+def _problem(kind: type[BaseModel], problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "the whole"
     if problem["type"] == "missing":
         return f"{where} is missing"
@@ -77,7 +79,7 @@ def _problem(kind: type[BaseModel], problem: Any) -> str:
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {shorten(problem['input'])}"
 
 
-def _fields_at(kind: type[BaseModel], location: tuple[Any, ...]) -> dict[str, Any]:
+def _fields_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
     for part in location:
         if isinstance(part, int):  # an item of a list of parameters
             continue

@@ -7,6 +7,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+from components.errors import UnavailableError
 
 SWITCHES = {
     "DO_NOT_TRACK": "true",
@@ -43,3 +47,22 @@ def reporter_hidden() -> Iterator[None]:
         finally:
             del sys.modules[REPORTER]
             sys.modules.update(shown)
+
+
+def import_library(module: str, name: str, hint: str) -> ModuleType:
+    """Import a library with all telemetry off, that of OpenVINO and NNCF included.
+
+    Arguments:
+        module: what to import.
+        name: of the library, and what it is for, for the error.
+        hint: how to install it.
+
+    Raises:
+        UnavailableError: it is not installed, or does not work here.
+    """
+    switch_off()
+    try:
+        with reporter_hidden():
+            return import_module(module)
+    except ImportError as error:
+        raise UnavailableError(name, found=" ".join(str(error).split()), hint=hint) from error

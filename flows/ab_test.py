@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import AbMode, AbResult, InferenceRun, Prediction, VisionSpec
@@ -21,12 +19,13 @@ from components.evaluation import AbPlan, evaluate_ab, undecided
 from components.images.sources import list_images
 from components.inference import Arm, Design, Experiment
 from components.monitoring.performance.accuracy import truths_for
+from components.tables import Table, number
 from components.vision.image_score import score_name
 from flows.config.ab_test import AbConfig
-from flows.reporting.formats import number, plain, table_of
-from flows.reporting.links import to_comparison
-from flows.reporting.outcome import Conclusion, concluded_as
+from flows.reporting.links import with_comparison
+from flows.reporting.outcome import Conclusion, concluded
 from flows.reporting.progress import advance, note
+from flows.reporting.summary import Record
 from flows.runtime.settings import Settings
 from flows.tasks import evaluation as ab_scoring
 from flows.tasks.evaluation import ArmFigures
@@ -35,7 +34,7 @@ from flows.tasks.steps import step
 
 
 @dataclass(frozen=True)
-class AbSummary:
+class AbSummary(Record):
     """A look at an A/B test.
 
     Arguments:
@@ -60,9 +59,11 @@ class AbSummary:
     result: AbResult
     folder: Path
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
+    @property
+    def table(self) -> Table:
+        """What was counted and measured of both arms."""
+        headings = ("arm", "version", "images", "failed", "scored", self.score, "p50 ms", "p95 ms")
+        return Table(headings, [_row(arm) for arm in self.arms], kinds="ttnnnnnn")
 
 
 def conclusion(config: AbConfig, found: AbSummary) -> Conclusion:
@@ -72,15 +73,11 @@ def conclusion(config: AbConfig, found: AbSummary) -> Conclusion:
     return Conclusion(f"{config.name}: {config.a} and {config.b}", better, found.result.reason)
 
 
-@flow(
-    name="ab test",
-    flow_run_name="{config.name}: {config.a} and {config.b}",
-    validate_parameters=True,
-    description="Run two versions over the same images, or a share each, and compare their scores.",
-)
-@concluded_as(conclusion)
+@concluded("ab test", "{config.name}: {config.a} and {config.b}", conclusion)
 def ab_test(config: AbConfig) -> AbSummary:
-    """Run two versions over images that the test has not seen, and judge all that it has.
+    """Run two versions over the same images, or a share each, and compare their scores.
+
+    They run over the images that the test has not seen yet; it compares all that it has.
 
     Arguments:
         config: the versions, the images, and how to judge.
@@ -132,7 +129,7 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
         _judge(config, scores),
         experiment.folder,
     )
-    page = "\n\n".join(filter(None, (markdown(found), to_comparison(a.label, b.label))))
+    page = with_comparison(markdown(found), a.label, b.label)
     create_markdown_artifact(key="ab-verdict", markdown=page, description="The verdict of an A/B test")
     return found
 
@@ -140,8 +137,7 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
 def markdown(found: AbSummary) -> str:
     """The verdict and what it rests on, as it is shown in the Prefect UI."""
     lines = [f"# {found.result.verdict.value}", f"{found.result.reason} ({found.result.method})"]
-    headings = ("arm", "version", "images", "failed", "scored", found.score, "p50 ms", "p95 ms")
-    lines += table_of(headings, map(_row, found.arms))
+    lines += ["", found.table.to_markdown()]
     if found.result.planned is not None:
         lines += ["", f"Planned: {found.result.planned} scored images, for δ = {found.result.delta:g}"]
     if found.agreement is not None:
@@ -149,15 +145,15 @@ def markdown(found: AbSummary) -> str:
     return "\n".join(lines)
 
 
-def _row(arm: ArmFigures) -> tuple[str, ...]:
-    counts = (str(arm.images), str(arm.failed), str(arm.scored))
+def _row(arm: ArmFigures) -> tuple[object, ...]:
+    counts = (arm.images, arm.failed, arm.scored)
     return (arm.arm, arm.model, *counts, number(arm.score, 4), number(arm.p50_ms), number(arm.p95_ms))
 
 
 def _labels(config: AbConfig, spec: VisionSpec) -> dict[str, Prediction]:
     if config.labels is None:
         return {}
-    labels = load_dataset(config.labels, config.labels_split, only_labelled=True)
+    labels = load_dataset(config.labels, config.labels_split, task=spec.task, only_labelled=True)
     note(labels.remarks, str(config.labels))
     return truths_for(labels, spec)
 
@@ -197,7 +193,7 @@ def _plainly(label: str) -> str:
 
 def _require_comparable(a: Served, b: Served) -> None:
     one, other = a.artifact.spec, b.artifact.spec
-    if one.task is not other.task or not same_classes(one.class_names, other.class_names):
+    if one.task != other.task or not same_classes(one.class_names, other.class_names):
         raise IncompatibleError(
             "two versions of one task with the same class names",
             found=f"{a.label}: {one.task}, {name_some(one.class_names)}; "

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import InferenceRun
 from components.files import sha256_json
 from components.printing import counted
+from components.tables import Table
 from flows.config.batch_inference import BatchConfig
 from flows.reporting.links import to_model
-from flows.reporting.outcome import Conclusion, concluded_as
+from flows.reporting.outcome import Conclusion, concluded
 from flows.runtime.settings import Settings
 from flows.tasks.predict import predict_images
 from flows.tasks.steps import step
@@ -22,16 +22,11 @@ def conclusion(_: BatchConfig, run: InferenceRun) -> Conclusion:
     """Sum a batch up: by which version how many images, and how many could not be read."""
     outcome = "predicted" if run.processed else "nothing predicted"
     total = run.processed + len(run.failures)
-    return Conclusion(run.model, outcome, f"{counted(total, 'image')}, {len(run.failures):,} unreadable")
+    headline = f"{counted(total, 'image')}, {len(run.failures):,} unreadable"
+    return Conclusion(run.model, outcome, headline)
 
 
-@flow(
-    name="batch inference",
-    flow_run_name="{config.model}",
-    validate_parameters=True,
-    description="Run a model over images and write Parquet: one row per image, one per detection.",
-)
-@concluded_as(conclusion)
+@concluded("batch inference", "{config.model}", conclusion)
 def batch(config: BatchConfig) -> InferenceRun:
     """Run a model over images and write Parquet: one row per image, one per detection.
 
@@ -60,16 +55,15 @@ def publish(run: InferenceRun) -> None:
 def markdown(run: InferenceRun) -> str:
     """Return a batch as a Markdown page."""
     total = run.processed + len(run.failures)
-    rows = [
+    rows: list[tuple[str, object]] = [
         ("model", to_model(run.model)),
         ("images", f"{total}, {len(run.failures)} unreadable"),
-        ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else "–"),
+        ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else None),
         ("images.parquet", f"`{run.images}`"),
         ("detections.parquet", f"`{run.detections}`"),
     ]
     failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
-    lines = ["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows), "", *failures]
-    return "\n".join(lines)
+    return "\n".join([Table(("what", ""), rows).to_markdown(), "", *failures])
 
 
 def _folder(config: BatchConfig) -> Path:

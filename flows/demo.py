@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.datasets.dataset import load_dataset
 from components.datasets.scenes import write_detection_dataset
+from components.printing import short_path
 from flows.config.demo import COUNTS, NAME, data_folder, release_config, retrain_config
 from flows.config.monitor import MonitorConfig
-from flows.reporting.formats import plain, short
 from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary
 from flows.reporting.saved import saved_bundle
-from flows.reporting.summary import MonitorSummary, ReleaseSummary
+from flows.reporting.summary import MonitorSummary, Record, ReleaseSummary
 from flows.runtime.settings import Settings
 
 
@@ -32,7 +33,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class DemoSummary:
+class DemoSummary(Record):
     """A release judged on day images, a night that drifts, what was learnt from it, and the night after.
 
     Arguments:
@@ -58,8 +59,8 @@ class DemoSummary:
     command: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self) | {"retraining": self.retraining.to_json()}
+        """Convert to plain values; paths are strings."""
+        return super().to_json() | {"retraining": self.retraining.to_json()}
 
 
 def compose(settings: Settings) -> Path:
@@ -98,13 +99,12 @@ def run(settings: Settings) -> DemoSummary:
         compared,
         seconds_to_alarm=alarm - started,
         seconds=time.perf_counter() - started,
-        command=str(short(Path(sys.prefix) / "bin" / "foveal")),
+        command=short_path(Path(sys.prefix) / "bin" / "foveal"),
     )
 
 
 def _compare(data: Path, before: int, after: int) -> tuple[Compared, ...]:
     """Both versions on scenes by day and of the next night; no digit of either was ever trained on."""
-    from components.datasets.dataset import load_dataset
     from flows.tasks.predict import serving
 
     compared = []

@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from prefect import flow
-
 from components.contracts import GateReport
 from flows.config.gates import GatesConfig
-from flows.reporting.gates import headline, held_by, publish_gates
-from flows.reporting.outcome import Conclusion, concluded_as
+from flows.reporting import publish
+from flows.reporting.evidence import headline, held_by
+from flows.reporting.outcome import Conclusion, concluded
 from flows.tasks import components as tasks
 from flows.tasks.gates import GateData, gates, golden_hash, golden_split
 from flows.tasks.predict import served_as
@@ -27,13 +26,7 @@ def conclusion(_: GatesConfig, report: GateReport) -> Conclusion:
     )
 
 
-@flow(
-    name="gates",
-    flow_run_name="{config.name}",
-    validate_parameters=True,
-    description="Run the gates of one registered version against another; no alias moves.",
-)
-@concluded_as(conclusion)
+@concluded("gates", "{config.name}", conclusion)
 def check_gates(config: GatesConfig) -> GateReport:
     """Run the gates of one registered version against another; no alias moves.
 
@@ -55,5 +48,5 @@ def check_gates(config: GatesConfig) -> GateReport:
             GateData(golden, golden_hash(champion.bundle, golden.name), recent, recent is not None),
             config.gates,
         )
-    publish_gates(report)
+    publish.gates(report)
     return report

@@ -6,31 +6,24 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import flow
-
 from flows.config.monitor import MonitorConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.summary import MonitorSummary, Seen
-from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
 from flows.tasks import monitor as watching
 from flows.tasks.predict import served_as
 from flows.tasks.steps import Images
 
 
-@flow(
-    name="monitor",
-    flow_run_name="{config.name}",
-    validate_parameters=True,
-    description="Do with any images, or any time range, what a night does with its own.",
-)
-@concluded
+@concluded("monitor", "{config.name}")
 def monitor(config: MonitorConfig) -> MonitorSummary:
-    """Run a registered version over images, or take what was kept of a time range, and do what a night does with it.
+    """Do with any images, or any time range, what a night does with its own.
 
-    The rows are kept, the report goes to Evidently's workspace too, drift and alerts are told. But the window stands
-    alone: it is judged without the nights before it, and the nights after it do not remember it.
+    A registered version is run over the images, or what was kept of the time range is taken. The
+    rows are kept, the report goes to Evidently's workspace too, drift and alerts are told. But the
+    window stands alone: it is judged without the nights before it, and the nights after it do not
+    remember it.
 
     Arguments:
         config: the registered name, the images or the time range, and the version (`champion` unless told otherwise).
@@ -38,7 +31,6 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
     Raises:
         FovealError: no such version, no images, or a version without a reference.
     """
-    settings = Settings.from_environment()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         model = tasks.fetch(config.name, config.version, Path(scratch))
         version, held_out = model.version, tasks.require_reference(model.reference, model.version)
@@ -52,13 +44,7 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
         report = watching.report_window(found, occasion, run, reference, Path(scratch) / "drift")
         alerts = watching.notify(model, occasion, found) if config.tell else ()
         seen = Seen(report, found.health.checks, alerts)
-        page = tasks.log_drift(version, seen.report, occasion.key)
-        folder = tasks.keep(
-            settings.root / "monitoring" / version.name / f"{version.version}-{occasion.key[:8]}",
-            {"predictions": run.folder, "drift": seen.report.html.parent},
-        )
-    summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report.at(folder / "drift"), version, page, run, seen)
+        done = watching.publish_window(version, run, seen, occasion.key, occasion.key[:8])
     if config.tell:
         publish.announce(version, occasion.key, seen)
-    return summary
+    return done

@@ -10,8 +10,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from prefect import flow
-
 from components.contracts import InferenceRun, LoadedModel, ModelVersion
 from components.errors import OutageError
 from components.monitoring import PlannedWindow
@@ -20,21 +18,14 @@ from flows.config.monitor import NightlyConfig
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.summary import MonitorSummary, NightlySummary, Seen, lines_of
-from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
 from flows.tasks import monitor as watching
 from flows.tasks.predict import served_as
 
 
-@flow(
-    name="nightly monitoring",
-    flow_run_name="{config.name}",
-    validate_parameters=True,
-    description="Look at the images that came since the last run: predict, keep, judge, report, tell.",
-)
-@concluded
+@concluded("nightly monitoring", "{config.name}")
 def nightly(config: NightlyConfig) -> NightlySummary:
-    """Look at the images that came since the last run.
+    """Look at the images that came since the last run: predict, keep, judge, report, tell.
 
     Arguments:
         config: the registered name and where its images arrive.
@@ -51,8 +42,8 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         if window is None:
             publish.nothing_new(model.version, config.images)
             return _without_window(config, model.version, arrivals, planned.given_up)
-        if window.version not in ("", str(model.version.version)):  # planned before another version was promoted
-            model = tasks.fetch(config.name, window.version, Path(scratch) / "planned")
+        if planned_for := watching.version_of_plan(window, model.version):
+            model = tasks.fetch(config.name, planned_for, Path(scratch) / "planned")
         version = model.version
         tasks.require_reference(model.reference, version)
         served = replace(served_as(model), keep_going=config.keep_going)
@@ -97,15 +88,9 @@ def _judge(
     alerts = watching.notify(model, occasion, found)
     watching.remember_window(model, occasion, found, report)
     seen = Seen(report, found.health.checks, (*told, *alerts))
-    page = tasks.log_drift(version, seen.report, window.key)
     stamp = f"{window.planned_at:%Y-%m-%d-%H%M}-{window.key[:8]}"
-    folder = tasks.keep(
-        Settings.from_environment().root / "monitoring" / version.name / f"{version.version}-{stamp}",
-        {"predictions": run.folder, "drift": seen.report.html.parent},
-    )
-    summary = MonitorSummary.of(version, run, seen, folder)
-    publish.drift(seen.report.at(folder / "drift"), version, page, run, seen)
+    done = watching.publish_window(version, run, seen, window.key, stamp)
     publish.announce(version, window.key, seen)
     watching.commit_window(config, window)
     watching.remove_old(config)
-    return summary
+    return done

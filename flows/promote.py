@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import Decided, ModelVersion
 from flows.config.promote import PromotionConfig
-from flows.reporting.decisions import DECISION_HEADINGS, decision_cells
-from flows.reporting.formats import table_of
+from flows.reporting.evidence import decisions_table
 from flows.reporting.links import to_version
-from flows.reporting.outcome import Conclusion, concluded_as
-from flows.tasks.decide import decide_by_hand, open_registry
+from flows.reporting.outcome import Conclusion, concluded
+from flows.tasks.decide import decide_by_hand
+from flows.tasks.predict import open_registry
 from flows.tasks.schedules import start_waiting
 from flows.tasks.steps import step
 
@@ -23,15 +22,11 @@ def conclusion(config: PromotionConfig, champion: ModelVersion) -> Conclusion:
     return Conclusion(champion.name, outcome, "; ".join(filter(None, (line, config.reason))))
 
 
-@flow(
-    name="promotion",
-    flow_run_name="{config.action} {config.name}",
-    validate_parameters=True,
-    description="Make a version the champion, or go back to the champion before.",
-)
-@concluded_as(conclusion)
+@concluded("promotion", "{config.action} {config.name}", conclusion)
 def promotion(config: PromotionConfig) -> ModelVersion:
-    """Make a version the champion, or go back to the champion before; the record says who, when and why.
+    """Make a version the champion, or go back to the champion before.
+
+    The record says who, when and why.
 
     Arguments:
         config: the model, what to do, and why.
@@ -58,7 +53,6 @@ def publish(champion: ModelVersion, decisions: tuple[Decided, ...]) -> None:
 
 
 def markdown(champion: ModelVersion, decisions: tuple[Decided, ...], link: str) -> str:
-    """The decisions as a Markdown page, newest first, with all that `foveal history` shows."""
-    rows = [(*decision_cells(one), "; ".join(one.decision.reasons)) for one in reversed(decisions)]
-    lines = [f"# {champion.name}: champion is version {champion.version}", "", link]
-    return "\n".join([*lines, *table_of((*DECISION_HEADINGS, "why"), rows)])
+    """Write the decisions as a Markdown page, newest first, as `foveal history` shows them."""
+    table = decisions_table(decisions[::-1], reasons=True).to_markdown()
+    return f"# {champion.name}: champion is version {champion.version}\n\n{link}\n\n{table}"

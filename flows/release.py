@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prefect import flow
-
 from components.backends.yolo import require_ultralytics
 from components.contracts import (
     BATCH,
@@ -41,13 +39,7 @@ from flows.tasks.steps import Images, Split
 from model_registry import DataFacts, Release
 
 
-@flow(
-    name="release",
-    flow_run_name="{config.name}",
-    validate_parameters=True,
-    description="Take a trained model to a registered, deployable, monitored version.",
-)
-@concluded
+@concluded("release", "{config.name}")
 def release(config: ReleaseConfig) -> ReleaseSummary:
     """Take a trained model to a registered, deployable, monitored version.
 
@@ -115,6 +107,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         page = tasks.log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version, page, run)
     done = replace(_conclude(version, report, bundle, gates, run, drift), input_shape=shape)
+    note(done.remarks)
     publish.summary(done, version, page)
     return done
 

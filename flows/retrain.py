@@ -11,35 +11,26 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from prefect import flow
-
 from components.contracts import DatasetVersion, Outcome
 from components.errors import BudgetError, BundleError, ConfigError, PassError
 from components.printing import counted
 from flows.config.retrain import RetrainConfig
 from flows.release import release
-from flows.reporting.gates import publish_gates
+from flows.reporting import publish
 from flows.reporting.outcome import concluded
-from flows.reporting.retraining import RetrainSummary, publish_ending
+from flows.reporting.retraining import RetrainSummary
 from flows.tasks import components as tasks
 from flows.tasks import gates as gating
 from flows.tasks import labelling
-from flows.tasks import retrain as attempts
 from flows.tasks import retrain as learning
 from flows.tasks.predict import served_as
 from flows.tasks.retrain import Champion
 from flows.tasks.steps import Split
 
 
-@flow(
-    name="retrain",
-    flow_run_name="{config.name}: {config.trigger}",
-    validate_parameters=True,
-    description="Train a challenger on new labels, and promote it only if every gate is passed.",
-)
-@concluded
+@concluded("retrain", "{config.name}: {config.trigger}")
 def retrain(config: RetrainConfig) -> RetrainSummary:
-    """Train a challenger on new labels, and put it in the champion's place if every gate says so.
+    """Train a challenger on new labels, and promote it only if every gate is passed.
 
     One retraining of a model is in flight at a time, and each event is dealt with once. Without enough new labels to
     learn from and to judge by, the labelling queue is filled, and the flow says how many are missing.
@@ -50,22 +41,22 @@ def retrain(config: RetrainConfig) -> RetrainSummary:
     Raises:
         FovealError: no champion, one that cannot be trained further, or labels that do not fit.
     """
-    with attempts.in_flight(config.name) as mine:
+    with learning.in_flight(config.name) as mine:
         done = _retrain(config) if mine else RetrainSummary.not_begun(config, f"one of {config.name} is in flight")
-    publish_ending(config, done)
+    publish.retraining(config, done)
     return done
 
 
 def _retrain(config: RetrainConfig) -> RetrainSummary:
-    if done := attempts.known_answer(config):
+    if done := learning.known_answer(config):
         return done
-    if reason := attempts.cooling_down(config):
+    if reason := learning.cooling_down(config):
         return RetrainSummary.not_begun(config, reason)
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         champion = learning.fetch_champion(config.name, Path(scratch), config.trust_pickle)
         if champion.untrainable:
             done = _ask_instead(config, champion)
-            attempts.remember(config, champion.version, done)
+            learning.remember(config, champion.version, done)
             return done
         new = labelling.new_labels(config.name, champion.spec, config.data)
         dataset, count, missing = None, new.count, config.missing(new.count)
@@ -78,7 +69,7 @@ def _retrain(config: RetrainConfig) -> RetrainSummary:
             done = RetrainSummary.needs_labels(config, count, missing, queued)
         else:
             done = _challenge(config, champion, dataset, new.until, Path(scratch))
-        attempts.remember(config, champion.version, done)
+        learning.remember(config, champion.version, done)
         return done
 
 
@@ -105,7 +96,7 @@ def _challenge(
     config = learning.on_this_machine(config)
     learning.log_dataset(config.name, dataset)
     trusted = champion.released.model.trust_pickle
-    trained = learning.learn(champion.source, dataset, champion.image_size, config.training, trusted)
+    trained = learning.learn(champion.source, dataset, champion.spec, config.training, trusted)
     try:
         released = release(champion.released_again(dataset, trained.checkpoint))
     except (BudgetError, PassError, BundleError) as error:
@@ -126,7 +117,7 @@ def _challenge(
         ),
         config.gates,
     )
-    publish_gates(report)
+    publish.gates(report)
     if report.to_measure_again:
         return RetrainSummary.undecided(config, champion.version, challenger.version, dataset, report)
     decision = tasks.decide(challenger, report, learning.rationale_of(report, config, dataset))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from components.contracts import Decided, ModelVersion
@@ -102,7 +101,8 @@ def compare(store: Store, history: History, first: ModelVersion, second: ModelVe
 
 def _side(store: Store, version: ModelVersion) -> _Side:
     data = store.client.get_run(version.run_id).data if version.run_id else None
-    hashes = _hashes(store, version)
+    row = store.client.get_model_version(version.name, str(version.version))
+    hashes = hashes_of(facts_of(store, row))
     return _Side(version.run_id, data.metrics if data else {}, data.params if data else {}, hashes)
 
 
@@ -142,14 +142,10 @@ def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: 
     return f"{base.rstrip('/')}/#/compare-model-versions?{query}"
 
 
-def _hashes(store: Store, version: ModelVersion) -> dict[str, str]:
-    return hashes_of(facts_of(store, store.client.get_model_version(version.name, str(version.version))))
-
-
 def _differing(one: Mapping[str, str], two: Mapping[str, str]) -> tuple[TextPair, ...]:
     names = sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
     return tuple(TextPair(name, one.get(name), two.get(name)) for name in names)
 
 
-def _query(value: Any) -> str:
+def _query(value: object) -> str:
     return quote(json.dumps(value, separators=(",", ":")), safe="")

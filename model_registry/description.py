@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from components.backends import sha256_model
 from components.contracts import BenchmarkReport, Bundle, Measurement, dump
@@ -70,7 +69,7 @@ class Release:
     reference: Path | None = None
     source: Path | None = None
     dataset_hashes: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     description: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     data_facts: Mapping[str, DataFacts] = field(default_factory=dict)
@@ -198,7 +197,7 @@ def release_params(release: Release) -> dict[str, str]:
         "target": target.name,
         "device": target.device,
         "threads": str(target.threads),
-        "task": spec.task.value,
+        "task": spec.task,
         "classes": str(len(spec.class_names)),
         "metric": release.report.metric,
     }
@@ -217,7 +216,7 @@ def validation_role(params: Mapping[str, str], roles: Iterable[str]) -> str:
     return next((role for role in named if role in known), "")
 
 
-def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(parameters: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Nested parameters as dotted names, e.g. ``{"a": {"b": 1}}`` → ``{"a.b": "1"}``."""
     flat: dict[str, str] = {}
     for key, value in parameters.items():
@@ -240,7 +239,7 @@ def version_tags(release: Release) -> dict[str, str]:
         "bundle_sha256": release.bundle.sha256,
         "target": release.report.target.name,
         "variant": release.chosen.variant,
-        "task": release.chosen.artifact.spec.task.value,
+        "task": release.chosen.artifact.spec.task,
     }
     if clash := sorted(tags.keys() & release.tags.keys()):
         raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", hint="rename them")

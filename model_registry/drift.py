@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion, dump
 from components.files import sha256_json
 from model_registry.release import runs
 from model_registry.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 _LEVELS = {DriftState.OK: 0.0, DriftState.WARN: 1.0, DriftState.DRIFT: 2.0}  # a window with too little data has none
 _COLUMN = re.compile(r"[^\w\-. ]", re.ASCII)
@@ -39,12 +42,12 @@ def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: 
     return _page(run, step, report)
 
 
-def _page(run: Any, step: int, report: DriftReport) -> str:
+def _page(run: Run, step: int, report: DriftReport) -> str:
     place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     return f"#/{place}/artifacts/windows/{step:04d}/{report.html.name}"
 
 
-def _drift_run(store: Store, version: ModelVersion) -> Any:
+def _drift_run(store: Store, version: ModelVersion) -> Run:
     client = store.client
     release = client.get_run(version.run_id)
     mine = f"tags.`mlflow.parentRunId` = '{version.run_id}' and tags.`foveal.kind` = 'drift'"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from model_registry.store import Store
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as Row
+
 HASH_PARAM = "sha256."  # parameters of a release's run: role → sha256
-
-
 _HASH_TAG = "_sha256"  # tags of a version, before its hashes were parameters
-
-
 _NAMED = ("backend", "metric", "precision", "target", "task", "variant")
 
 
-def facts_of(store: Store, row: Any) -> dict[str, str]:
+def facts_of(store: Store, row: Row) -> dict[str, str]:
     """Return the facts of a version: its tags, what it was measured as, and ``ROLE_sha256`` of its files and data.
 
     Arguments:

@@ -44,6 +44,18 @@ def mlflow_errors(doing: str) -> Iterator[None]:
         raise RegistryError(f"MLflow {doing}", found=found, hint=hint_of(str(error))) from error
 
 
+@contextmanager
+def passing_over(code: str) -> Iterator[None]:
+    """Ignore that MLflow refuses a call with one code, such as ``"RESOURCE_ALREADY_EXISTS"``."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
+
+
 def hint_of(words: str) -> str:
     """Return what to do about a failure of a store, by its words."""
     return next((hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE)

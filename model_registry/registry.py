@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.backends import weight_files
 from components.contracts import DatasetVersion, Decided, DriftReport, ModelVersion
@@ -30,6 +30,9 @@ from model_registry.failures import mlflow_errors
 from model_registry.release import datasets, runs
 from model_registry.release.log import find_release, log_release
 from model_registry.store import open_store, taking_turns
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as Row
 
 
 class Registry:
@@ -221,7 +224,7 @@ class Registry:
         with mlflow_errors("to log a dataset"):
             return datasets.log_dataset(self._store, check_name(name), dataset, run_id)
 
-    def log_training(self, version: ModelVersion, parameters: Mapping[str, Any], curve: Path) -> None:
+    def log_training(self, version: ModelVersion, parameters: Mapping[str, object], curve: Path) -> None:
         """Keep with a version how it was trained; a second time it changes nothing.
 
         Arguments:
@@ -388,7 +391,7 @@ class Registry:
             return ", ".join(registered_names(self._store))
 
 
-def _version(row: Any, aliases: Mapping[str, int]) -> ModelVersion:
+def _version(row: Row, aliases: Mapping[str, int]) -> ModelVersion:
     number = int(row.version)
     mine = tuple(sorted(alias for alias, version in aliases.items() if version == number))
     return ModelVersion(row.name, number, row.run_id or "", mine)

@@ -11,17 +11,17 @@ from urllib.parse import unquote, urlsplit
 from components.errors import RegistryError
 from model_registry.failures import hint_of
 
-_UPDATES = (  # each address below the former root becomes one below the new root
-    "update experiments set artifact_location = :new || substr(artifact_location, :rest)"
-    " where artifact_location = :old or substr(artifact_location, 1, :rest) = :below",
-    "update runs set artifact_uri = :new || substr(artifact_uri, :rest)"
-    " where artifact_uri = :old or substr(artifact_uri, 1, :rest) = :below",
-    "update logged_models set artifact_location = :new || substr(artifact_location, :rest)"
-    " where artifact_location = :old or substr(artifact_location, 1, :rest) = :below",
-    "update model_versions set source = :new || substr(source, :rest)"
-    " where source = :old or substr(source, 1, :rest) = :below",
-    "update model_versions set storage_location = :new || substr(storage_location, :rest)"
-    " where storage_location = :old or substr(storage_location, 1, :rest) = :below",
+_ADDRESSES = (  # table and column; what is below the former root comes below the new one
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+_UPDATES = tuple(
+    f"update {table} set {column} = :new || substr({column}, :rest)"  # noqa: S608 - names of our own
+    f" where {column} = :old or substr({column}, 1, :rest) = :below"
+    for table, column in _ADDRESSES
 )
 _BUSY_S = 10.0
 

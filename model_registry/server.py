@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components import telemetry
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 _ARTIFACTS = "mlflow-artifacts:/"  # clients of the server send and fetch artifacts through it
 
 
-def mlflow_app(store: str, artifacts: str, *, hosts: Sequence[str], origins: Sequence[str]) -> Any:
+def mlflow_app(store: str, artifacts: str, *, hosts: Sequence[str], origins: Sequence[str]) -> FastAPI:
     """Build the app that ``mlflow server`` would run, in this process; once in its life.
 
     Arguments:
@@ -46,6 +49,7 @@ def mlflow_app(store: str, artifacts: str, *, hosts: Sequence[str], origins: Seq
     from mlflow.server.handlers import initialize_backend_stores
 
     initialize_backend_stores(store, store, _ARTIFACTS)
-    from mlflow.server.fastapi_app import app
+    from mlflow.server import fastapi_app
 
+    app: FastAPI = fastapi_app.app
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import re
@@ -13,14 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from filelock import FileLock
 
 from components import telemetry
 from components.errors import ConfigError, RegistryError, UnavailableError
 from components.files import replacing
 from model_registry.failures import hint_of, mlflow_errors
 from model_registry.relocation import require_in_place
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
@@ -36,6 +40,8 @@ _PATIENCE = {  # a server that is gone is waited for about half a minute; MLflow
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+P = ParamSpec("P")
+T = TypeVar("T")
 _USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _TRIES = 20
 _migrating = threading.Lock()  # Alembic, by which MLflow makes tables, keeps what it works on in globals of the process
@@ -49,19 +55,19 @@ class Store:
     """An open store.
 
     Arguments:
-        client: `mlflow.MlflowClient`, bound to this store for tracking and registry alike.
+        client: bound to this store for tracking and registry alike.
         tracking_uri: as MLflow reads it; a SQLite path in it is absolute.
         artifact_root: URI below which artifacts are written; None leaves it to the server.
         remote: an MLflow server answers, rather than a database that this process opens.
     """
 
-    client: Any
+    client: MlflowClient
     tracking_uri: str
     artifact_root: str | None
     remote: bool
 
 
-def contended(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def contended(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Make a call of MLflow's that writes a row, again if another process has just written one of the same key.
 
     MLflow looks whether a row is there and then inserts it, so that of two at once one is refused by the database.
@@ -96,7 +102,7 @@ def taking_turns(store: Store, what: str) -> Iterator[None]:
     if database is None:
         yield
         return
-    with _exclusive(database.with_name(f".{database.name}.{what}.lock")):
+    with FileLock(database.with_name(f".{database.name}.{what}.lock")):
         yield
 
 
@@ -216,20 +222,13 @@ def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
     _check_database(database)
     # MLflow migrates a fresh database unguarded: processes that open one together break each other.
     lock = database.with_name(f".{database.name}.lock")
-    with _exclusive(lock), _migrating, mlflow_errors(f"to use the database {database}"):
+    with FileLock(lock), _migrating, mlflow_errors(f"to use the database {database}"):
         require_in_place(database, root)
         if not database.exists():
             with replacing(database) as aside:
                 SqlAlchemyStore(sqlite_uri(aside), root).engine.dispose()
         SqlAlchemyStore(uri, root)
     return _connect(uri, root, remote=False)
-
-
-@contextmanager
-def _exclusive(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _check_database(database: Path) -> None:

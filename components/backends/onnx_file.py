@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from graphlib import TopologicalSorter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from components.backends.session import one_line
+from components.backends.onnx_graph import precision_of, sort_nodes, tensor_specs, tensors
+from components.backends.session import translated
 from components.contracts import (
     Fit,
     Format,
-    Head,
     Interpolation,
     ModelArtifact,
     PassRecord,
-    Precision,
-    TaskType,
     TensorSpec,
     VisionSpec,
     dump,
@@ -34,6 +31,11 @@ from components.errors import ModelError
 from components.files import replacing, sha256_file, sha256_json
 from components.printing import counted
 from components.regular import open_regular
+from components.vision import require_known
+from components.vision.heads import head_of
+
+if TYPE_CHECKING:
+    import onnx
 
 INPUT = "images"
 SPEC_KEY = "foveal.spec"
@@ -41,15 +43,6 @@ HISTORY_KEY = "foveal.history"
 MAX_IR_VERSION = 64  # far above today's 13
 MAX_BYTES = 2**31  # of a protobuf; what is larger is read for nothing
 MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
-_TASK_OF = {
-    Head.YOLO: TaskType.DETECT,
-    Head.YOLO_END2END: TaskType.DETECT,
-    Head.LOGITS: TaskType.CLASSIFY,
-    Head.PROBABILITIES: TaskType.CLASSIFY,
-    Head.SIGMOID: TaskType.CLASSIFY,
-    Head.SIGMOID_LOGITS: TaskType.CLASSIFY,
-}
-_QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
 
 
 def describe_onnx(path: Path, *, spec: VisionSpec | None = None, history: Sequence[PassRecord] = ()) -> ModelArtifact:
@@ -80,7 +73,7 @@ def describe_onnx(path: Path, *, spec: VisionSpec | None = None, history: Sequen
     )
 
 
-def read_onnx(path: Path, *, outside: bool = False) -> Any:
+def read_onnx(path: Path, *, outside: bool = False) -> onnx.ModelProto:
     """Read and check an ONNX model.
 
     Arguments:
@@ -104,21 +97,16 @@ def read_onnx(path: Path, *, outside: bool = False) -> Any:
             found=f"{size:,} bytes in {path}",
             hint="export it with its weights in a file beside it",
         )
-    try:
+    with translated(ModelError, "a whole ONNX model", path.name, "export it again"):
         model = onnx.load(path, load_external_data=False)
         _settle_external(model, path, outside)
         if outside:
-            _sort_nodes(model.graph)
+            sort_nodes(model.graph)
         onnx.checker.check_model(model)
-    except ModelError:
-        raise
-    except Exception as error:
-        found = f"{path.name}: {one_line(error)}"
-        raise ModelError("a whole ONNX model", found=found, hint="export it again") from error
-    return model
+        return model
 
 
-def save_onnx(model: Any, target: Path, spec: VisionSpec, history: Sequence[PassRecord]) -> ModelArtifact:
+def save_onnx(model: onnx.ModelProto, target: Path, spec: VisionSpec, history: Sequence[PassRecord]) -> ModelArtifact:
     """Write a model with its meaning to `target`, whole or not at all, and describe it.
 
     Equal models give equal bytes: other metadata, which may hold dates, is dropped.
@@ -133,7 +121,7 @@ def save_onnx(model: Any, target: Path, spec: VisionSpec, history: Sequence[Pass
     return describe_onnx(target)
 
 
-def write_spec(model: Any, spec: VisionSpec, history: Sequence[PassRecord]) -> None:
+def write_spec(model: onnx.ModelProto, spec: VisionSpec, history: Sequence[PassRecord]) -> None:
     """Replace the metadata of an `onnx.ModelProto` by what the file means and the passes that made it."""
     del model.metadata_props[:]
     for key, value in describe_metadata(spec, history).items():
@@ -148,12 +136,12 @@ def describe_metadata(spec: VisionSpec, history: Sequence[PassRecord]) -> dict[s
     }
 
 
-def has_spec(model: Any) -> bool:
+def has_spec(model: onnx.ModelProto) -> bool:
     """Tell whether Foveal wrote this `onnx.ModelProto`."""
     return any(entry.key == SPEC_KEY for entry in model.metadata_props)
 
 
-def read_spec(model: Any, name: str) -> tuple[VisionSpec, tuple[PassRecord, ...]]:
+def read_spec(model: onnx.ModelProto, name: str) -> tuple[VisionSpec, tuple[PassRecord, ...]]:
     """The meaning and the history that an `onnx.ModelProto` carries; `name` is for the error.
 
     Raises:
@@ -166,7 +154,7 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
     """The inverse of `describe_metadata`.
 
     Raises:
-        ModelError: an entry is missing or malformed.
+        ModelError: an entry is missing or malformed, or the task or the head is unknown.
     """
     if SPEC_KEY not in entries:
         raise ModelError(
@@ -174,11 +162,10 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
             found=f"none in {name}",
             hint="open it with open_model, which adds it",
         )
-    try:
+    with translated(ModelError, f"readable metadata {SPEC_KEY}", name):
         spec = load(VisionSpec, json.loads(entries[SPEC_KEY]))
         history = load(tuple[PassRecord, ...], json.loads(entries.get(HISTORY_KEY, "[]")))
-    except (ValueError, RecursionError) as error:  # pydantic's and json's errors are both ValueErrors
-        raise ModelError(f"readable metadata {SPEC_KEY}", found=f"{name}: {one_line(error)}") from error
+    require_known(spec, name)
     return spec, history
 
 
@@ -188,7 +175,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
     Raises:
         ModelError: it does.
     """
-    if not spec.class_names or _TASK_OF[spec.head] is not spec.task:
+    if not spec.class_names or head_of(spec.head).task != spec.task:
         found = f"a {spec.head} head for {spec.task} with {counted(len(spec.class_names), 'class')}"
         raise ModelError("a spec with class names and a head of its task", found=f"{found} in {name}")
     if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
@@ -202,7 +189,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
             hint="open it with open_model, which puts the pre-processing into the graph",
         )
     shape = outputs[0].shape if outputs else ()
-    if shape and not _fits(spec, shape):
+    if shape and not fits_shape(output_shape(spec), shape):
         raise ModelError(
             f"an output of a {spec.head} head with {counted(len(spec.class_names), 'class')}",
             found=f"shape {shape} in {name}",
@@ -234,9 +221,8 @@ def _largest(spec: VisionSpec) -> tuple[int, int]:
     return (max(spec.input_size),) * 2 if isinstance(spec.resize, int) else spec.input_size
 
 
-def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:
-    """Tell whether an output shape, free axes aside, is that of the spec's head."""
-    wanted = output_shape(spec)
+def fits_shape(wanted: Sequence[int | str], shape: Sequence[int | str]) -> bool:
+    """Tell whether two shapes are the same, free axes aside."""
     return len(shape) == len(wanted) and all(
         isinstance(want, str) or isinstance(have, str) or want == have for want, have in zip(wanted, shape, strict=True)
     )
@@ -244,90 +230,11 @@ def _fits(spec: VisionSpec, shape: tuple[int | str, ...]) -> bool:
 
 def output_shape(spec: VisionSpec) -> tuple[int | str, ...]:
     """The shape of output 0 as the head defines it; strings are free axes."""
-    classes = len(spec.class_names)
-    shapes: dict[Head, tuple[int | str, ...]] = {
-        Head.YOLO: ("batch", 4 + classes, "anchors"),
-        Head.YOLO_END2END: ("batch", "detections", 6),
-    }
-    return shapes.get(spec.head, ("batch", classes))
+    shape: tuple[int | str, ...] = head_of(spec.head).shape(len(spec.class_names))
+    return shape
 
 
-def tensor_specs(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs (weights aside) and outputs of an `onnx.ModelProto`."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = tuple(_tensor_spec(value) for value in model.graph.input if value.name not in weights)
-    return inputs, tuple(_tensor_spec(value) for value in model.graph.output)
-
-
-def _tensor_spec(value: Any) -> TensorSpec:
-    import onnx
-
-    tensor = value.type.tensor_type
-    shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
-    known = tensor.elem_type in onnx.helper.get_all_tensor_dtypes()
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "unknown"
-    return TensorSpec(value.name, shape, dtype)
-
-
-def precision_of(model: Any) -> Precision:
-    """The precision of an `onnx.ModelProto`, read from its nodes and weights."""
-    import onnx
-
-    if any(node.op_type in _QUANTIZED for graph in graphs(model) for node in graph.node):
-        return Precision.INT8
-    if any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in tensors(model)):
-        return Precision.FP16
-    return Precision.FP32
-
-
-def graphs(model: Any) -> Iterator[Any]:
-    """The graph of an `onnx.ModelProto`, the bodies of its branches and loops, and its local functions."""
-    waiting: list[Any] = [model.graph, *model.functions]
-    while waiting:
-        graph = waiting.pop()
-        yield graph
-        for attribute in _attributes([graph]):
-            waiting += [attribute.g] if attribute.HasField("g") else attribute.graphs
-
-
-def tensors(model: Any) -> Iterator[Any]:
-    """Every constant tensor of an `onnx.ModelProto`: weights, and those inside nodes."""
-    for graph in graphs(model):
-        for attribute in _attributes([graph]):
-            yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
-            sparse = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors
-            yield from (part for tensor in sparse for part in (tensor.values, tensor.indices))
-        if hasattr(graph, "initializer"):  # a local function has none
-            yield from graph.initializer
-            yield from (part for tensor in graph.sparse_initializer for part in (tensor.values, tensor.indices))
-
-
-def _attributes(bodies: Iterable[Any]) -> Iterator[Any]:
-    return (attribute for body in bodies for node in body.node for attribute in node.attribute)
-
-
-def _sort_nodes(graph: Any) -> None:
-    """Put the nodes of a graph behind those that they read from, if they are not."""
-    producers = {output: position for position, node in enumerate(graph.node) for output in node.output if output}
-    needs = [{producers[name] for name in _read_by(node) if name in producers} for node in graph.node]
-    if all(position > max(needed, default=-1) for position, needed in enumerate(needs)):
-        return
-    order = TopologicalSorter(dict(enumerate(needs))).static_order()
-    nodes = [type(graph.node[position]).FromString(graph.node[position].SerializeToString()) for position in order]
-    del graph.node[:]
-    graph.node.extend(nodes)
-
-
-def _read_by(node: Any) -> Iterator[str]:
-    """Names that a node reads, those inside its branches and loops included."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            for inner in graph.node:
-                yield from _read_by(inner)
-
-
-def _settle_external(model: Any, path: Path, allowed: bool) -> None:
+def _settle_external(model: onnx.ModelProto, path: Path, allowed: bool) -> None:
     """Take up weights from other files, if that is allowed and they lie inside the model's own folder."""
     from onnx.external_data_helper import load_external_data_for_model
 
@@ -344,7 +251,7 @@ def _settle_external(model: Any, path: Path, allowed: bool) -> None:
     load_external_data_for_model(model, str(path.parent.resolve()))
 
 
-def _external_places(model: Any) -> list[str]:
+def _external_places(model: onnx.ModelProto) -> list[str]:
     """Return the paths, relative to its folder, at which a model says that it keeps weights."""
     import onnx
 

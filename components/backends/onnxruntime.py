@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread, Timer
-from typing import Any, ClassVar
+from threading import Event, Thread
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 from weakref import finalize
 
-import numpy as np
-import numpy.typing as npt
-
-from components import telemetry
-from components.backends.session import OpenSession, check_artifact, one_line
+from components.backends.session import OpenSession, check_artifact, one_line, why_unavailable
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
+from components.telemetry import import_library
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, RunOptions
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -29,7 +32,7 @@ _LOOK_S = 5.0
 _ERRORS, _SILENT = 3, 4  # of onnxruntime's levels
 
 
-def import_onnxruntime() -> Any:
+def import_onnxruntime() -> ModuleType:
     """Import onnxruntime with its telemetry off, and have it write errors only.
 
     Its warnings, of initializers that it removes or devices that it does not find, are for whoever made the graph.
@@ -37,16 +40,12 @@ def import_onnxruntime() -> Any:
     Raises:
         UnavailableError: it is not installed.
     """
-    telemetry.switch_off()
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UnavailableError("onnxruntime", found=one_line(error), hint="pip install onnxruntime") from error
+    onnxruntime = import_library("onnxruntime", "onnxruntime", "pip install onnxruntime")
     onnxruntime.set_default_logger_severity(_ERRORS)
     return onnxruntime
 
 
-def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0) -> Any:
+def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0) -> InferenceSession:
     """An `InferenceSession` that prints nothing, optimizes the graph fully and never falls back to another provider.
 
     Idle threads sleep instead of spinning: the median was the same within 1 % (YOLO11n, 2 threads), and spinning
@@ -84,38 +83,32 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
     return session
 
 
-def run_within(session: Any, feeds: dict[str, npt.NDArray[Any]], limit_s: float) -> list[npt.NDArray[Any]]:
+def run_within(
+    session: InferenceSession, feeds: Mapping[str, Array], limit_s: float, outputs: Sequence[str] | None = None
+) -> list[Array]:
     """Run a session once; a graph that does not end, such as a loop without a condition, is ended.
+
+    Arguments:
+        session: an onnxruntime.InferenceSession.
+        feeds: its inputs by name.
+        limit_s: how long it may take, in seconds.
+        outputs: names of those to give; None is all.
 
     Raises:
         ModelError: it took longer than `limit_s` seconds.
     """
-    options = import_onnxruntime().RunOptions()
-    options.log_severity_level = _SILENT
-    timer = Timer(limit_s, setattr, (options, "terminate", True))
-    timer.daemon = True
-    timer.start()
+    watchdog = _Watchdog(min(_LOOK_S, limit_s / 4))
     try:
-        return list(session.run(None, feeds, options))
-    except Exception as error:
-        if not options.terminate:
-            raise
-        raise _still_running(limit_s) from error
+        return watchdog.run(session, outputs, feeds, limit_s)
     finally:
-        timer.cancel()
-
-
-def _still_running(limit_s: float) -> ModelError:
-    return ModelError(
-        f"a model that answers within {limit_s:g} s", found="one that was still running", hint="export it again"
-    )
+        watchdog.close()
 
 
 @dataclass
 class _Call:
     """A call under way, and the seconds that are left to it."""
 
-    options: Any
+    options: RunOptions
     left_s: float
 
 
@@ -134,8 +127,8 @@ class _Watchdog:
         Thread(target=_look_after, args=arguments, name="onnxruntime-watchdog", daemon=True).start()
 
     def run(
-        self, session: Any, outputs: list[str], feeds: dict[str, npt.NDArray[Any]], limit_s: float
-    ) -> list[npt.NDArray[Any]]:
+        self, session: InferenceSession, outputs: Sequence[str] | None, feeds: Mapping[str, Array], limit_s: float
+    ) -> list[Array]:
         """Run a session once.
 
         Raises:
@@ -149,7 +142,9 @@ class _Watchdog:
         except Exception as error:
             if not call.options.terminate:
                 raise
-            raise _still_running(limit_s) from error
+            raise ModelError(
+                f"a model that answers within {limit_s:g} s", found="one that was still running", hint="export it again"
+            ) from error
         finally:
             del self._calls[id(call)]
 
@@ -175,11 +170,7 @@ class OnnxRuntime:
     bundled: ClassVar[tuple[str, ...]] = ()
 
     def unavailable_reason(self) -> str | None:
-        try:
-            import_onnxruntime()
-        except UnavailableError as error:
-            return str(error)
-        return None
+        return why_unavailable(import_onnxruntime)
 
     def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> OnnxRuntimeSession:
         if device not in PROVIDERS:
@@ -192,16 +183,16 @@ class OnnxRuntime:
 class OnnxRuntimeSession(OpenSession):
     """An ONNX model that onnxruntime has loaded."""
 
-    def __init__(self, artifact: ModelArtifact, session: Any, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, artifact: ModelArtifact, session: InferenceSession, *, limit_s: float = LIMIT_S) -> None:
         """Take a session; a call that takes longer than `limit_s` seconds for each of its images is ended."""
         super().__init__(artifact, OnnxRuntime.name)
-        self._session: Any = session
+        self._session: InferenceSession = session
         self._limit_s = limit_s
         self._watchdog = _Watchdog(min(_LOOK_S, limit_s / 4))
         self._input = artifact.inputs[0].name
         self._outputs = [output.name for output in artifact.outputs]
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         feeds, limit_s = {self._input: batch}, self._limit_s * len(batch)
         return tuple(self._watchdog.run(self._session, self._outputs, feeds, limit_s))
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from components import telemetry
 from components.backends.neutral import neutral_copy
-from components.backends.session import OpenSession, check_artifact, one_line
+from components.backends.session import OpenSession, check_artifact, translated, why_unavailable
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
+from components.telemetry import import_library
+
+if TYPE_CHECKING:
+    import openvino
 
 
-def _import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which reports each import and keeps an id in the home folder.
-
-    Raises:
-        UnavailableError: it is not installed.
-    """
-    telemetry.switch_off()
-    try:
-        with telemetry.reporter_hidden():
-            import openvino
-    except ImportError as error:
-        raise UnavailableError("OpenVINO", found=one_line(error), hint="pip install openvino") from error
-    return openvino
+def _import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which reports each import and keeps an id in the home folder."""
+    return import_library("openvino", "OpenVINO", "pip install openvino")
 
 
 @dataclass(frozen=True)
@@ -43,11 +35,7 @@ class OpenVino:
     bundled: ClassVar[tuple[str, ...]] = ("openvino",)
 
     def unavailable_reason(self) -> str | None:
-        try:
-            _import_openvino()
-        except UnavailableError as error:
-            return str(error)
-        return None
+        return why_unavailable(_import_openvino)
 
     def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> OpenVinoSession:
         check_artifact(artifact, self.formats, self.name)
@@ -55,7 +43,7 @@ class OpenVino:
         wanted = device.upper()
         if wanted.split(".")[0] not in {found.split(".")[0] for found in core.available_devices}:
             raise UnavailableError(f"the OpenVINO device {device!r}", found=", ".join(core.available_devices) or "none")
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if wanted == "CPU":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
             settings |= {"INFERENCE_NUM_THREADS": threads} if threads else {}
@@ -69,23 +57,22 @@ class OpenVinoSession(OpenSession):
     batch axis (measured on YOLO11n at 256 px, FP32 and INT8), and, once one comes, for batches of any size.
     """
 
-    def __init__(self, artifact: ModelArtifact, core: Any, device: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, artifact: ModelArtifact, core: openvino.Core, device: str, settings: dict[str, str | int]
+    ) -> None:
         super().__init__(artifact, OpenVino.name)
         self._core, self._device, self._settings = core, device, settings
-        self._requests: dict[bool, Any] = {True: self._compile(single=True)}
+        self._requests: dict[bool, openvino.InferRequest] = {True: self._compile(single=True)}
 
-    def _compile(self, *, single: bool) -> Any:
-        name = self._artifact.path.name
-        try:
+    def _compile(self, *, single: bool) -> openvino.InferRequest:
+        with translated(ModelError, "a model that OpenVINO compiles", self._artifact.path.name):
             with neutral_copy(self._artifact.path, ".onnx") as copy:
                 model = self._core.read_model(str(copy))
             if single:
                 model.reshape([1, *self._artifact.spec.input_size, 3])
             return self._core.compile_model(model, self._device, self._settings).create_infer_request()
-        except Exception as error:
-            raise ModelError("a model that OpenVINO compiles", found=f"{name}: {one_line(error)}") from error
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         single = len(batch) == 1
         if single not in self._requests:
             self._requests[single] = self._compile(single=single)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import ClassVar, Protocol
 
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array, Image
 from components.errors import ConfigError
+from components.plugins import plugin
 
 
 class Session(Protocol):
@@ -19,7 +17,7 @@ class Session(Protocol):
     One thread at a time may call `run`; open one session per thread to run in parallel.
     """
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def run(self, batch: Image) -> tuple[Array, ...]:
         """Run the model.
 
         Arguments:
@@ -80,10 +78,8 @@ def get_backend(name: str) -> Backend:
     Raises:
         ConfigError: there is no such backend.
     """
-    if name not in BACKENDS:
-        raise ConfigError(f"a backend, one of {', '.join(BACKENDS)}", found=repr(name))
-    module, _, attribute = BACKENDS[name].partition(":")
-    return cast(Backend, getattr(import_module(module), attribute)())
+    found: Backend = plugin(BACKENDS, name, "a backend", ConfigError)()
+    return found
 
 
 def available_backends() -> tuple[str, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Format, ModelArtifact
-from components.errors import FovealError, ModelError
+from components.contracts.arrays import Array, Image
+from components.errors import FovealError, ModelError, UnavailableError
 from components.files import sha256_file
 
 Self = TypeVar("Self", bound="OpenSession")
@@ -19,6 +21,15 @@ Self = TypeVar("Self", bound="OpenSession")
 def free_batch(artifact: ModelArtifact) -> bool:
     """Tell whether the model takes any number of images in a call; if not, a session calls it image by image."""
     return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
+
+
+def why_unavailable(load: Callable[[], object]) -> str | None:
+    """Say why a backend's library cannot be imported; None where it can."""
+    try:
+        load()
+    except UnavailableError as error:
+        return str(error)
+    return None
 
 
 class OpenSession(ABC):
@@ -30,24 +41,20 @@ class OpenSession(ABC):
         self._closed = False
 
     @abstractmethod
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]: ...
+    def _infer(self, batch: Image) -> tuple[Array, ...]: ...
 
     @abstractmethod
     def _release(self) -> None: ...
 
-    def run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def run(self, batch: Image) -> tuple[Array, ...]:
         if self._closed:
             raise ModelError("an open session", found="one that was closed", hint="open the artifact again")
         check_batch(batch, self._artifact.spec.input_size)
-        try:
+        with translated(ModelError, f"a model that runs on {self._backend}", self._artifact.path.name):
             if len(batch) == 1 or free_batch(self._artifact):
                 return self._infer(batch)
             runs = [self._infer(image[None]) for image in batch]
             return tuple(np.concatenate(outputs) for outputs in zip(*runs, strict=True))
-        except FovealError:
-            raise
-        except Exception as error:
-            raise ModelError(f"{self._artifact.path.name} to run on {self._backend}", found=one_line(error)) from error
 
     def close(self) -> None:
         if not self._closed:
@@ -63,7 +70,7 @@ class OpenSession(ABC):
         self.close()
 
 
-def check_batch(batch: npt.NDArray[np.uint8], input_size: tuple[int, int]) -> None:
+def check_batch(batch: Image, input_size: tuple[int, int]) -> None:
     """Refuse anything but a (n ≥ 1, height, width, 3) uint8 array of the model's input size.
 
     Raises:
@@ -107,3 +114,21 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     gist = lines[0] if lines else "no message"
     return f"{type(error).__name__}: {gist[:200]}"
+
+
+@contextmanager
+def translated(kind: type[FovealError], expected: str, name: str, hint: str = "") -> Iterator[None]:
+    """Turn what a library raises inside the block into an error of ours; our own pass.
+
+    Arguments:
+        kind: of the error.
+        expected: what the library was to do, or what the file should have been.
+        name: of the file.
+        hint: what to do.
+    """
+    try:
+        yield
+    except FovealError:
+        raise
+    except Exception as error:
+        raise kind(expected, found=f"{name}: {one_line(error)}", hint=hint) from error

@@ -8,16 +8,19 @@ so the file that ships stays the ONNX.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components import telemetry
 from components.backends.session import OpenSession, check_artifact, free_batch, one_line
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
 from components.printing import counted
+
+if TYPE_CHECKING:
+    import tensorrt as trt
 
 MAX_BATCH = 32
 WORKSPACE = 1 << 30  # bytes that the builder may use for scratch memory
@@ -52,7 +55,7 @@ class TensorRt:
         return TensorRtSession(artifact, _build(artifact))
 
 
-def _build(artifact: ModelArtifact) -> Any:
+def _build(artifact: ModelArtifact) -> trt.ICudaEngine:
     """The engine for this GPU, one optimization profile with a free batch axis.
 
     Raises:
@@ -83,12 +86,12 @@ def _build(artifact: ModelArtifact) -> Any:
 class TensorRtSession(OpenSession):
     """A TensorRT engine with its execution context; torch holds the GPU buffers."""
 
-    def __init__(self, artifact: ModelArtifact, engine: Any) -> None:
+    def __init__(self, artifact: ModelArtifact, engine: trt.ICudaEngine) -> None:
         super().__init__(artifact, TensorRt.name)
-        self._engine: Any = engine
-        self._context: Any = engine.create_execution_context()
+        self._engine = engine
+        self._context = engine.create_execution_context()
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         import torch
 
         if len(batch) > MAX_BATCH:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from components import telemetry
 from components.backends.neutral import neutral_copy
-from components.backends.session import OpenSession, check_artifact, one_line
+from components.backends.session import OpenSession, check_artifact, translated, why_unavailable
 from components.contracts import Format, ModelArtifact
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
+from components.telemetry import import_library
+
+if TYPE_CHECKING:
+    import torch
 
 
-def _import_torch() -> Any:
-    telemetry.switch_off()
-    try:
-        import torch
-    except ImportError as error:
-        raise UnavailableError("torch", found=one_line(error), hint="pip install torch") from error
-    return torch
+def _import_torch() -> ModuleType:
+    return import_library("torch", "torch", "pip install torch")
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,7 @@ class TorchScript:
     bundled: ClassVar[tuple[str, ...]] = ()
 
     def unavailable_reason(self) -> str | None:
-        try:
-            _import_torch()
-        except UnavailableError as error:
-            return str(error)
-        return None
+        return why_unavailable(_import_torch)
 
     def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> TorchSession:
         check_artifact(artifact, self.formats, self.name)
@@ -52,28 +45,25 @@ class TorchScript:
             raise UnavailableError(f"the torch device {device!r}", found="no CUDA device", hint="choose the device cpu")
         if threads:
             torch.set_num_threads(threads)
-        try:
-            with (
-                neutral_copy(artifact.path, ".pt") as copy,
-                warnings.catch_warnings(),
-            ):  # torch calls TorchScript deprecated at every load
-                warnings.simplefilter("ignore", FutureWarning)
-                warnings.simplefilter("ignore", DeprecationWarning)
-                module = torch.jit.load(str(copy), map_location=torch.device(place))
-        except Exception as error:
-            raise ModelError("a TorchScript file", found=f"{artifact.path.name}: {one_line(error)}") from error
-        return TorchSession(artifact, module, place)
+        with (
+            translated(ModelError, "a TorchScript file", artifact.path.name),
+            neutral_copy(artifact.path, ".pt") as copy,
+            warnings.catch_warnings(),
+        ):  # torch calls TorchScript deprecated at every load
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return TorchSession(artifact, torch.jit.load(str(copy), map_location=torch.device(place)), place)
 
 
 class TorchSession(OpenSession):
     """A TorchScript module on its device."""
 
-    def __init__(self, artifact: ModelArtifact, module: Any, place: str) -> None:
+    def __init__(self, artifact: ModelArtifact, module: torch.jit.ScriptModule, place: str) -> None:
         super().__init__(artifact, TorchScript.name)
-        self._module: Any = module
+        self._module: torch.jit.ScriptModule = module
         self._place = place
 
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    def _infer(self, batch: Image) -> tuple[Array, ...]:
         import torch
 
         with torch.inference_mode():
@@ -82,4 +72,4 @@ class TorchSession(OpenSession):
         return tuple(output.cpu().numpy() for output in outputs)
 
     def _release(self) -> None:
-        self._module = None
+        del self._module

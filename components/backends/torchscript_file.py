@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from components.backends.onnx_file import HISTORY_KEY, INPUT, MAX_SIDE, SPEC_KEY, output_shape, parse_metadata
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, Precision, TensorSpec
 from components.errors import ModelError
 from components.files import sha256_file
@@ -48,14 +48,11 @@ def read_extra_files(path: Path, names: tuple[str, ...]) -> dict[str, str]:
         ModelError: the archive is damaged, or an entry is absurdly large.
     """
     found: dict[str, str] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                _, _, name = entry.filename.partition("/extra/")
-                if name in names:
-                    if entry.file_size > MAX_METADATA:
-                        raise ModelError(f"metadata below {MAX_METADATA} bytes", found=f"{name} in {path.name}")
-                    found[name] = archive.read(entry).decode()
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
-        raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error
+    with translated(ModelError, "a TorchScript archive", path.name), zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            _, _, name = entry.filename.partition("/extra/")
+            if name in names:
+                if entry.file_size > MAX_METADATA:
+                    raise ModelError(f"metadata below {MAX_METADATA} bytes", found=f"{name} in {path.name}")
+                found[name] = archive.read(entry).decode()
     return found

@@ -14,17 +14,20 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from components import telemetry
 from components.backends.neutral import neutral_copy
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.backends.torch_pickle import pickle_of
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 from components.files import replacing
+
+if TYPE_CHECKING:
+    from ultralytics import YOLO
 
 INSTALL = "pip install 'foveal[yolo]' (AGPL-3.0: see the README), or start from an ONNX export"
 
@@ -53,7 +56,7 @@ def import_ultralytics() -> ModuleType:
     return ultralytics
 
 
-def _replace(module: ModuleType, functions: Mapping[str, Callable[..., Any]]) -> None:
+def _replace(module: ModuleType, functions: Mapping[str, Callable[..., object]]) -> None:
     """Replace functions of a module, and in the modules of Ultralytics that have taken them over by name."""
     for name, instead in functions.items():
         theirs = getattr(module, name)
@@ -67,12 +70,12 @@ def _is_reachable_url(url: str | Path, check: bool = False) -> bool:
     return bool(parts.scheme and parts.netloc) and not check
 
 
-def _refuse(*arguments: Any, **named: Any) -> None:
+def _refuse(*arguments: object, **named: object) -> None:
     wanted = named.get("url") or (arguments[0] if arguments else "a file")
     raise ConnectionError(f"expected a file on this machine, found {wanted}; Foveal downloads nothing at run time")
 
 
-_OFFLINE: dict[str, dict[str, Callable[..., Any]]] = {  # its own switch leaves out fonts, datasets and weights
+_OFFLINE: dict[str, dict[str, Callable[..., object]]] = {  # its own switch leaves out fonts, datasets and weights
     "checks": {"check_font": lambda *_: None},  # it also writes a list of fonts into the home folder
     "downloads": {
         "is_url": _is_reachable_url,
@@ -140,7 +143,7 @@ def _undone_afterwards() -> Iterator[None]:
         torch.save = save
 
 
-def load_yolo(path: Path, *, trust: bool) -> Any:
+def load_yolo(path: Path, *, trust: bool) -> YOLO:
     """Load an Ultralytics checkpoint from a copy without a name, so that no other file is opened or fetched instead.
 
     Arguments:
@@ -161,20 +164,17 @@ def load_yolo(path: Path, *, trust: bool) -> Any:
             "an ONNX export needs no trust",
         )
     ultralytics = import_ultralytics()
-    try:
-        with neutral_copy(path, ".pt") as copy, _undone_afterwards():
-            yolo = ultralytics.YOLO(str(copy))
-            _require_own_classes(yolo, copy)
-            return yolo
-    except UnavailableError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            "an Ultralytics checkpoint", found=f"{path.name}: {one_line(error)}", hint="export it again"
-        ) from error
+    with (
+        translated(ModelError, "an Ultralytics checkpoint", path.name, "export it again"),
+        neutral_copy(path, ".pt") as copy,
+        _undone_afterwards(),
+    ):
+        yolo = ultralytics.YOLO(str(copy))
+        _require_own_classes(yolo, copy)
+        return yolo
 
 
-def _require_own_classes(yolo: Any, copy: Path) -> None:
+def _require_own_classes(yolo: YOLO, copy: Path) -> None:
     """Make sure that what came back is what this very file holds.
 
     Raises:
@@ -211,7 +211,7 @@ def forget_places(checkpoint: Path) -> None:
         torch.save(contents, aside)
 
 
-def _keep_names_alone(described: dict[str, Any]) -> None:
+def _keep_names_alone(described: dict[str, object]) -> None:
     for key, value in described.items():
         if isinstance(value, dict):
             _keep_names_alone(value)

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from components.backends import get_backend
-from components.contracts import (
-    Check,
-    LabelledImage,
-    ModelArtifact,
-    Prediction,
-    Verdict,
-)
+from components.contracts import Check, LabelledImage, ModelArtifact, Prediction, Verdict
 from components.images.reading import read_image
 from components.printing import counted
 from components.vision import VisionTask, task_for, task_kind
@@ -19,23 +13,11 @@ from components.vision.agreement import agreement
 from components.vision.chance import LEVEL, compare_with_chance
 
 IMAGES = 128  # looked at, at most
-
-
-FIRST = 32  # after so many a model that is clearly better than chance is believed
-
-
+FIRST = 32  # after so many a model that is clearly better than chance, at `CLEAR`, is believed
 CLEAR = 0.005
-
-
 AGREEING = 0.7  # share of predictions that must be those of the model's own framework
-
-
 TOO_FEW = 10  # predictions of both sides say nothing about agreement
-
-
 BY_FRAMEWORK = 16  # images that the framework is asked about
-
-
 Framework = Callable[[Sequence[LabelledImage]], "list[Prediction] | None"]
 
 

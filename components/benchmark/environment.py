@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -43,10 +44,8 @@ def describe_machine(backends: Iterable[str] = ()) -> dict[str, str]:
 
 def _version(name: str, distributions: Iterable[str]) -> dict[str, str]:
     for distribution in distributions:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             return {name: metadata.version(distribution)}
-        except metadata.PackageNotFoundError:
-            continue
     return {}
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from components.benchmark.messages import Measure, Message, Open, Opened, Predict, Predicted, Timings
 from components.benchmark.worker_client import Worker, WorkerFailedError
 from components.contracts import LabelledImage, Prediction, Target, Variant
+from components.vision import TASKS
+from components.vision.heads import HEADS
 
 Answer = TypeVar("Answer")
 
@@ -85,19 +87,9 @@ def open_variants(
     """Load all at the same time: nothing is timed yet."""
     paths = _spread([image.path for image in images], TIMED_IMAGES)
     for trial in trials:
-        variant = trial.variant
-        trial.tell(
-            Open(
-                variant.artifact,
-                variant.backend,
-                target.device,
-                target.threads,
-                paths,
-                trial.batch,
-                variant.confidence,
-                variant.iou,
-            )
-        )
+        spec = trial.variant.artifact.spec
+        entries = TASKS[spec.task], HEADS[spec.head]
+        trial.tell(Open(trial.variant, *entries, target.device, target.threads, paths, trial.batch))
     for done, trial in enumerate(trials, start=1):
         trial.hear(Opened, timeout_s)
         advance("opening variants", done, len(trials))
@@ -142,5 +134,5 @@ def predict(trials: Sequence[VariantRun], images: Sequence[LabelledImage], timeo
             trial.tell(request)
         for trial in trials:
             if answer := trial.hear(Predicted, timeout_s):
-                trial.predictions += [found.prediction() for found in answer.found]
+                trial.predictions += answer.predictions
         yield len(request.images)

@@ -1,40 +1,29 @@
-"""The process that measures one variant: `python -m components.benchmark.worker`, spoken to over its pipes.
+"""The process that measures one variant: `python -m components.benchmark.worker DESCRIPTOR`.
 
 One process runs one model file on one backend and nothing else, so that its memory is its own and no
-other variant's threads, caches or allocator disturb it. It ends when its input ends.
+other variant's threads, caches or allocator disturb it. It is spoken to over the connection with
+that file descriptor, and ends when this is closed.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from components.backends import Session, get_backend
-from components.benchmark.messages import (
-    Failed,
-    Found,
-    Measure,
-    Message,
-    Open,
-    Opened,
-    Predict,
-    Predicted,
-    Timings,
-    decode,
-    send,
-)
+from components.backends import get_backend
+from components.benchmark.messages import Failed, Measure, Message, Open, Opened, Predict, Predicted, Timings
 from components.contracts import Prediction
 from components.errors import FovealError
 from components.images.reading import read_image
-from components.vision import VisionTask, task_for
+from components.vision import TASKS, VisionTask, task_for
+from components.vision.heads import HEADS
 
 Image = npt.NDArray[np.uint8]
 
@@ -49,10 +38,11 @@ class Bench:
     def __init__(self, order: Open) -> None:
         if order.threads:
             cv2.setNumThreads(order.threads)
-        self._task: VisionTask = task_for(order.artifact.spec, confidence=order.confidence, iou=order.iou)
-        self._session: Session = get_backend(order.backend).open(
-            order.artifact, device=order.device, threads=order.threads
-        )
+        variant, artifact = order.variant, order.variant.artifact
+        spec = artifact.spec
+        TASKS[spec.task], HEADS[spec.head] = order.task, order.head
+        self._task = task_for(spec, confidence=variant.confidence, iou=variant.iou)
+        self._session = get_backend(variant.backend).open(artifact, device=order.device, threads=order.threads)
         self._images = _load_some(order.images)
         self._batch = [self._images[k % len(self._images)] for k in range(order.batch)]
         self._next = 0
@@ -73,11 +63,12 @@ class Bench:
         return Timings(calls_ms, tuple(self._timed(self._batch) for _ in range(batches)), peak_rss_mb())
 
     def predict(self, paths: Sequence[Path]) -> list[Prediction]:
-        """Predictions with the thresholds of evaluation."""
+        """Predict with the thresholds of evaluation, without masks."""
         task = self._task.evaluation_settings()
         predictions: list[Prediction] = []
         for start in range(0, len(paths), len(self._batch)):
-            predictions += self._predict(task, [read_image(path) for path in paths[start : start + len(self._batch)]])
+            images = [read_image(path) for path in paths[start : start + len(self._batch)]]
+            predictions += [found.without_masks() for found in self._predict(task, images)]
         return predictions
 
     def _turn(self) -> list[Image]:
@@ -125,32 +116,32 @@ def peak_rss_mb() -> float | None:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def serve(read: Callable[[int], bytes], answer: Callable[[Message], None]) -> None:
-    """Answer requests until the stream ends; a failure is an answer, too."""
+def serve(connection: Connection[Message, Message]) -> None:
+    """Answer requests until the parent closes the connection; a failure is an answer, too."""
     bench: Bench | None = None
-    while (request := decode(read)) is not None:
+    while (request := _next(connection)) is not None:
         try:
             if isinstance(request, Open):
                 bench = Bench(request)
-                answer(Opened(bench.images))
+                connection.send(Opened(bench.images))
             elif isinstance(request, Measure) and bench:
-                answer(bench.measure(request.calls, request.batches))
+                connection.send(bench.measure(request.calls, request.batches))
             elif isinstance(request, Predict) and bench:
-                answer(Predicted(tuple(Found.of(prediction) for prediction in bench.predict(request.images))))
+                connection.send(Predicted(tuple(bench.predict(request.images))))
             else:
-                answer(Failed(f"unexpected {type(request).__name__}"))
+                connection.send(Failed(f"unexpected {type(request).__name__}"))
         except FovealError as error:
-            answer(Failed(str(error)))
+            connection.send(Failed(str(error)))
         except Exception as error:  # whatever a runtime throws must reach the parent as this variant's error
-            answer(Failed(f"{type(error).__name__}: {error}"))
+            connection.send(Failed(f"{type(error).__name__}: {error}"))
 
 
-def main() -> None:
-    """Serve on standard input and output; what libraries print goes to standard error."""
-    replies: Any = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    serve(sys.stdin.buffer.read, lambda message: send(replies, message))
+def _next(connection: Connection[Message, Message]) -> Message | None:
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionResetError):  # the parent closed it or died
+        return None
 
 
 if __name__ == "__main__":
-    main()
+    serve(Connection(int(sys.argv[1])))

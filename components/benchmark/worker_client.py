@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import selectors
 import subprocess
 import sys
 import tempfile
-import time
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import components
-from components.benchmark.messages import Failed, Message, decode, send
+from components.benchmark.messages import Failed, Message
 from components.telemetry import SWITCHES
 
 Answer = TypeVar("Answer")
@@ -31,14 +30,17 @@ class Worker:
         root = str(Path(components.__file__).parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._log = cast(BinaryIO, tempfile.TemporaryFile())
-        self._process = subprocess.Popen(
-            # -P keeps the working directory off the path: a folder there may be called components, too.
-            [sys.executable, "-P", "-m", "components.benchmark.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, **SWITCHES, "PYTHONPATH": path},
-        )
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                # -P keeps the working directory off the path: it may hold another `components`.
+                [sys.executable, "-P", "-m", "components.benchmark.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **SWITCHES, "PYTHONPATH": path},
+            )
 
     @property
     def pid(self) -> int:
@@ -58,7 +60,7 @@ class Worker:
             WorkerFailedError: the worker is gone.
         """
         try:
-            send(cast(BinaryIO, self._process.stdin), message)
+            self._connection.send(message)
         except OSError as error:
             raise WorkerFailedError(self._exit_reason()) from error
 
@@ -68,37 +70,18 @@ class Worker:
         Raises:
             WorkerFailedError: the worker crashed, could not do it, or took longer than `timeout_s`.
         """
-        deadline = time.monotonic() + timeout_s
-        try:
-            answer = decode(lambda size: self._read(size, deadline))
-        except TimeoutError as error:
+        if not self._connection.poll(timeout_s):
             self._process.kill()
-            raise WorkerFailedError(f"no answer within {timeout_s:g} s") from error
-        except EOFError as error:
+            raise WorkerFailedError(f"no answer within {timeout_s:g} s")
+        try:
+            answer = self._connection.recv()
+        except (EOFError, OSError) as error:
             raise WorkerFailedError(self._exit_reason()) from error
-        if answer is None:
-            raise WorkerFailedError(self._exit_reason())
         if isinstance(answer, Failed):
             raise WorkerFailedError(answer.error)
         if not isinstance(answer, kind):
             raise WorkerFailedError(f"answered {type(answer).__name__} in place of {kind.__name__}")
         return answer
-
-    def _read(self, size: int, deadline: float) -> bytes:
-        """Exactly `size` bytes, fewer at the end of the stream."""
-        descriptor = cast(BinaryIO, self._process.stdout).fileno()
-        blocks: list[bytes] = []
-        with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, selectors.EVENT_READ)
-            while size > 0:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError
-                block = os.read(descriptor, min(size, 1 << 20))
-                if not block:
-                    break
-                blocks.append(block)
-                size -= len(block)
-        return b"".join(blocks)
 
     def _exit_reason(self) -> str:
         """Describe how the process ended, with the last line that it wrote."""
@@ -113,20 +96,13 @@ class Worker:
         return f"the worker process {how}" + (f": {lines[-1]}" if lines else "")
 
     def close(self) -> None:
-        """End the process: by closing its input, then by asking, then by force. Closing twice is fine."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                try:
-                    stream.close()
-                except BrokenPipeError:  # it died with a request in the pipe
-                    continue
-        try:
-            self._process.wait(END_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.terminate()
+        """End the process: by hanging up, then by asking, then by force. Closing twice is fine."""
+        self._connection.close()
+        for insist in (self._process.terminate, self._process.kill):
             try:
                 self._process.wait(END_GRACE_S)
+                break
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                insist()
+        self._process.wait()
         self._log.close()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from components.contracts.runs import EMBEDDING
 
@@ -29,18 +28,6 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
-class TaskType(StrEnum):
-    """Task of a model, which decides the kind of its predictions."""
-
-    DETECT = "detect"
-    CLASSIFY = "classify"
-
-    @property
-    def has_boxes(self) -> bool:
-        """Labels and predictions are boxes, any number an image, rather than one class of the whole image."""
-        return self is TaskType.DETECT
-
-
 class Fit(StrEnum):
     """Method of fitting an image to the model's input size."""
 
@@ -56,22 +43,6 @@ class Interpolation(StrEnum):
     BICUBIC = "bicubic"
 
 
-class Head(StrEnum):
-    """Layout of the first output of a model."""
-
-    YOLO = "yolo"  # (n, 4 + classes, anchors): cxcywh in input pixels, class scores in 0–1; needs NMS
-    YOLO_END2END = "yolo_end2end"  # (n, k, 6): xyxy in input pixels, score, class id; NMS is done
-    LOGITS = "logits"  # (n, classes)
-    PROBABILITIES = "probabilities"  # (n, classes), rows sum to 1
-    SIGMOID = "sigmoid"  # (n, classes), each 0–1 by itself: one class does not exclude another
-    SIGMOID_LOGITS = "sigmoid_logits"  # (n, classes): the same before its sigmoid
-
-    @property
-    def exclusive(self) -> bool:
-        """Tell whether an image is one class alone, so that a classifier's probabilities sum to 1."""
-        return self in (Head.LOGITS, Head.PROBABILITIES)
-
-
 class Output(StrEnum):
     """Kind of a classifier's output values, one a class."""
 
@@ -81,9 +52,9 @@ class Output(StrEnum):
     SIGMOID_LOGITS = "sigmoid_logits"  # any number; a sigmoid makes each a score by itself
 
     @property
-    def head(self) -> Head:
-        """The head that reads such numbers."""
-        return Head.PROBABILITIES if self is Output.SOFTMAX else Head(self.value)
+    def head(self) -> str:
+        """Name of the head that reads such numbers."""
+        return "probabilities" if self is Output.SOFTMAX else self.value
 
 
 @dataclass(frozen=True)
@@ -91,21 +62,21 @@ class VisionSpec:
     """Meaning of a model's input and output: it travels inside the file and is never guessed later.
 
     Arguments:
-        task: detect or classify.
+        task: its name in `TASKS`, such as detect.
         class_names: index is class id.
         input_size: (height, width) in pixels of the model's input.
         fit: how an image is brought to that size.
-        head: how the first output is read.
+        head: its name in `HEADS`: how the first output is read.
         resize: what an image is scaled to before its centre is cropped: the length of its shorter side in pixels, or
             (height, width); None scales it to what just covers the input.
         interpolation: of stretching and cropping; a letterbox is bilinear without antialiasing, as YOLO trains.
     """
 
-    task: TaskType
+    task: str
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
     fit: Fit
-    head: Head
+    head: str
     resize: int | tuple[int, int] | None = None
     interpolation: Interpolation = Interpolation.BILINEAR
 
@@ -124,7 +95,7 @@ class PassRecord:
     """One optimization pass that made a file, with the parameters that it ran with."""
 
     name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts.models import TaskType
+from components.contracts.arrays import Array, Flags, Floats32, Ints
 
 TOP_CLASSES = 5  # of a classification that are listed
 
@@ -28,7 +28,7 @@ class Named(NamedTuple):
     class_id: int
     score: float
     box: tuple[float, float, float, float] | None = None
-    mask: npt.NDArray[np.bool_] | None = None
+    mask: Flags | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ImageFrame:
     offset_y: float
 
 
-def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
+def _frozen(array: npt.ArrayLike, dtype: npt.DTypeLike) -> Array:
     copy = np.array(array, dtype=dtype)
     copy.setflags(write=False)
     return copy
@@ -55,7 +55,7 @@ def _frozen(array: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
 class Prediction(Protocol):
     """Prediction of a model for one image, or its ground truth; each task has a class of its own."""
 
-    task: ClassVar[TaskType]
+    task: ClassVar[str]  # its name in `TASKS`
 
     @property
     def count(self) -> int:
@@ -80,14 +80,14 @@ class Prediction(Protocol):
     def has_labels_of(self, other: Prediction) -> bool:
         """Compare with labels of the same image."""
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """Labels as JSON values, without scores."""
 
     def named(self) -> list[Named]:
         """Every object in its own order, or the most probable classes, the most probable first."""
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        """Rows of numbers, of which the class makes an equal prediction with `from_rows`."""
+    def without_masks(self) -> Prediction:
+        """Leave out masks, which are large and which no metric reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +106,12 @@ class Detections:
         ValueError: the shapes do not agree.
     """
 
-    xyxy: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    class_ids: npt.NDArray[np.int64]
-    masks: npt.NDArray[np.bool_] | None = None
+    xyxy: Floats32
+    scores: Floats32
+    class_ids: Ints
+    masks: Flags | None = None
 
-    task: ClassVar[TaskType] = TaskType.DETECT
+    task: ClassVar[str] = "detect"
 
     def __post_init__(self) -> None:
         for name, dtype in (("xyxy", np.float32), ("scores", np.float32), ("class_ids", np.int64)):
@@ -168,7 +168,7 @@ class Detections:
         first, second = (table[np.lexsort(table.round().T[::-1])] for table in tables)
         return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """Labels as JSON values, without scores."""
         return [self.class_ids.tolist(), self.xyxy.tolist()]
 
@@ -178,16 +178,9 @@ class Detections:
         rows = zip(self.class_ids.tolist(), self.scores.tolist(), self.xyxy.tolist(), masks, strict=True)
         return [Named(k, score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows]
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        """Rows of x0, y0, x1, y1, score, class id; masks are left out."""
-        return tuple(map(tuple, np.column_stack([self.xyxy, self.scores, self.class_ids]).tolist()))
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Detections:
-        """Restore what `to_rows` gave, to the last bit."""
-        table = np.array(rows, np.float64).reshape(-1, 6)
-        scored = table[:, :5].astype(np.float32)
-        return cls(scored[:, :4], scored[:, 4], table[:, 5].astype(np.int64))
+    def without_masks(self) -> Detections:
+        """Leave out the masks; see `Prediction.without_masks`."""
+        return Detections(self.xyxy, self.scores, self.class_ids)
 
     @classmethod
     def empty(cls) -> Detections:
@@ -203,9 +196,9 @@ class Classification:
         ValueError: `probs` is not one-dimensional or is empty.
     """
 
-    probs: npt.NDArray[np.float32]
+    probs: Floats32
 
-    task: ClassVar[TaskType] = TaskType.CLASSIFY
+    task: ClassVar[str] = "classify"
     count: ClassVar[int] = 1  # of what is named
 
     def __post_init__(self) -> None:
@@ -245,7 +238,7 @@ class Classification:
         """Compare with a label of the same image: the same class."""
         return self.labels == other.labels
 
-    def label_content(self) -> Any:
+    def label_content(self) -> object:
         """The class id."""
         return self.class_id
 
@@ -254,14 +247,9 @@ class Classification:
         best = np.argsort(-self.probs, kind="stable")[:TOP_CLASSES]
         return [Named(int(k), float(self.probs[k])) for k in best]
 
-    def to_rows(self) -> tuple[tuple[float, ...], ...]:
-        """One row of probabilities."""
-        return (tuple(self.probs.tolist()),)
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[float]]) -> Classification:
-        """Restore what `to_rows` gave, to the last bit."""
-        return cls(np.array(rows[0], np.float32))
+    def without_masks(self) -> Classification:
+        """Return itself: there are none."""
+        return self
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ an area is left out, and a label that comes twice counts once.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Generic, TypeVar
@@ -68,11 +68,11 @@ def tidy_boxes(boxes: Iterable[tuple[K, Box]]) -> Tidied[K]:
     kept: dict[tuple[K, Box], tuple[K, Box]] = {}
     cut = empty = repeated = 0
     for name, box in boxes:
-        left, top, right, bottom = inside = _cut(box)
+        left, top, right, bottom = inside = _sides(box, lambda side: min(max(side, 0.0), 1.0))
         if right - left < _MIN_SIDE or bottom - top < _MIN_SIDE:
             empty += 1
             continue
-        key = (name, _rounded(inside))
+        key = (name, _sides(inside, lambda side: round(side, 6)))
         if key in kept:
             repeated += 1
         else:
@@ -81,13 +81,8 @@ def tidy_boxes(boxes: Iterable[tuple[K, Box]]) -> Tidied[K]:
     return Tidied(tuple(kept.values()), cut, empty, repeated)
 
 
-def _cut(box: Box) -> Box:
-    left, top, right, bottom = (min(max(side, 0.0), 1.0) for side in box)
-    return left, top, right, bottom
-
-
-def _rounded(box: Box) -> Box:
-    left, top, right, bottom = (round(side, 6) for side in box)
+def _sides(box: Box, change: Callable[[float], float]) -> Box:
+    left, top, right, bottom = map(change, box)
     return left, top, right, bottom
 
 
@@ -115,7 +110,7 @@ def check_labels(labels: Sequence[Label], about: LabelTask) -> Checked:
     """
     problem = next(filter(None, (_problem(label, about) for label in labels)), "")
     names = dict.fromkeys(label.class_name for label in labels)
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         if not problem and len(names) != 1:
             problem = f"{len(names)} classes where one is expected"
         return Checked(problem=problem) if problem else Checked(tuple(map(Label, names)))
@@ -128,7 +123,7 @@ def check_labels(labels: Sequence[Label], about: LabelTask) -> Checked:
 def _problem(label: Label, about: LabelTask) -> str:
     if label.class_name not in about.class_names:
         return f"the class {label.class_name!r}, which the model does not know"
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return ""
     return box_problem(label.box) if label.box else "a class without a box"
 

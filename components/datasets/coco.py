@@ -18,17 +18,7 @@ _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def write_coco(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
-    """Write the queue with its pre-labels as `annotations.json`.
-
-    Arguments:
-        images: the queue.
-        places: sha256 → path of the image relative to `folder`.
-        folder: where to write.
-        about: the model's task and classes.
-
-    Returns:
-        The file.
-    """
+    """Write the queue with its pre-labels as `annotations.json`; see `DatasetFormat.write`."""
     there = [image for image in images if image.sha256 in places]
     ids = {name: k for k, name in enumerate(about.class_names, start=1)}
     labelled = [(k, image, label) for k, image in enumerate(there, start=1) for label in image.prelabels]
@@ -47,7 +37,7 @@ def write_coco(images: Sequence[QueuedImage], places: Mapping[str, str], folder:
     return write_json(folder / ANNOTATIONS, document)
 
 
-def _sides(image: QueuedImage, label: Label) -> dict[str, Any]:
+def _sides(image: QueuedImage, label: Label) -> dict[str, object]:
     left, top, right, bottom = label.box or _WHOLE
     width, height = (right - left) * image.width, (bottom - top) * image.height
     box = [left * image.width, top * image.height, width, height]
@@ -58,11 +48,7 @@ def read_coco(document: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
     """Read labels; crowds are passed over, and a box that CVAT turned becomes the box around it.
 
     The format does not say whether an image without annotations was looked at: such labels are empty and not `stated`.
-
-    Arguments:
-        document: the parsed JSON.
-        file: where it was read from, to find the images and for messages.
-        about: the model's task and classes.
+    See `DatasetFormat.read`.
 
     Raises:
         DatasetError: it is another kind of file, gives an id twice, or names an image or a category that it does not
@@ -93,7 +79,7 @@ def _by_id(entries: Any, what: str) -> dict[Any, Any]:
 def _found(image: Any, annotations: Sequence[Any], names: Mapping[Any, Any], file: Path, about: LabelTask) -> Found:
     name = str(image["file_name"]).replace("\\", "/")
     copy = _copy_of(name, file)
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         labels = tuple(Label(str(names[one["category_id"]]["name"])) for one in annotations)
         return Found(name, labels, file=copy)
     try:
@@ -154,5 +140,5 @@ class Coco:
     read = staticmethod(read_coco)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         return isinstance(source, dict)

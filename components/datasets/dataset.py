@@ -6,13 +6,12 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from components.contracts import Classification, Detections, LabelledImage, TaskType
+from components.contracts import Classification, Detections, LabelledImage
 from components.datasets.checks import Remarks, Tidied, name_some, tidy_boxes
 from components.datasets.labels import UNLABELLED
 from components.datasets.yolo_layout import (
@@ -32,6 +31,7 @@ from components.files import sha256_file, sha256_json
 from components.images.reading import image_size
 from components.images.sources import list_images, local_file
 from components.printing import counted
+from components.vision.tasks import task_kind
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LabelledDataset:
     Arguments:
         root: the folder that holds the dataset.
         split: the split that was asked for.
-        task: detect or classify.
+        task: that its truths are of, by its name in `TASKS`.
         class_names: index is class id; the same for every split.
         images: sorted by id; ids are relative to the folder that holds all of the split.
         sha256: content hash of the task, the class names, the images and their labels; where they lie does not matter.
@@ -50,14 +50,16 @@ class LabelledDataset:
 
     root: Path
     split: str
-    task: TaskType
+    task: str
     class_names: tuple[str, ...]
     images: tuple[LabelledImage, ...]
     sha256: str
     remarks: tuple[str, ...] = ()
 
 
-def load_dataset(path: Path, split: str, *, objects: bool = True, only_labelled: bool = False) -> LabelledDataset:
+def load_dataset(
+    path: Path, split: str, *, task: str | None = None, objects: bool = True, only_labelled: bool = False
+) -> LabelledDataset:
     """Load one split of a dataset, with its ground truth in pixels of the upright images.
 
     Detection: a dataset in YOLO's form (see `yolo_layout`). The label of an image is the `.txt` file under `labels`
@@ -71,6 +73,8 @@ def load_dataset(path: Path, split: str, *, objects: bool = True, only_labelled:
     Arguments:
         path: a `data.yaml`, a folder that holds a dataset, or an image folder.
         split: its name; val, validation and valid mean the same.
+        task: that reads its labels as ground truth, see `VisionTask.from_labels`; a dataset with
+            the other kind of labels stays as it is. None: detect for boxes, classify for classes.
         objects: of a dataset for detection: whether at least one image must show something; where none need, an empty
             label file is an answer, and there must be one.
         only_labelled: leave out images without a label file, and in CVAT's forms those with an empty one: nobody has
@@ -78,13 +82,25 @@ def load_dataset(path: Path, split: str, *, objects: bool = True, only_labelled:
 
     Raises:
         DatasetError: the split, its images or its labels are missing, damaged or contradict themselves.
+        ModelError: there is no such task.
     """
     path = Path(os.path.abspath(os.path.expanduser(path)))
     if description := find_description(path):
-        return _load_yolo(description, split, objects, only_labelled)
-    if path.is_dir():
-        return _load_folder(path, split)
-    raise _no_dataset(path)
+        found = _load_yolo(description, split, objects, only_labelled)
+    elif path.is_dir():
+        found = _load_folder(path, split)
+    else:
+        raise _no_dataset(path)
+    return _read_as(task, found) if task else found
+
+
+def _read_as(task: str, dataset: LabelledDataset) -> LabelledDataset:
+    """Read the truths of a dataset as those of a task, if its labels are of the task's kind."""
+    kind = task_kind(task)
+    if kind.has_boxes != task_kind(dataset.task).has_boxes:
+        return dataset
+    images = tuple(replace(image, truth=kind.from_labels(image.truth)) for image in dataset.images)
+    return replace(dataset, task=task, images=images)
 
 
 def dataset_splits(path: Path) -> tuple[str, ...]:
@@ -126,7 +142,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         more = f"; wrong label files: {len(wrong)}" if len(wrong) > 1 else ""
         raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", hint=wrong[0].hint)
     rows = {name: one for (name, _), one in zip(named, read, strict=True) if not isinstance(one, DatasetError)}
-    digest, images, remarks = _digest(TaskType.DETECT, description.names), [], Remarks()
+    digest, images, remarks = _digest("detect", description.names), [], Remarks()
     for name, image in named:
         if (found := rows.get(name)) is None:
             continue
@@ -134,7 +150,7 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         remarks.add(name, tidied)
         images.append(LabelledImage(name, image, _detections(image, tidied)))
         digest.update(sha256_json([name, _sha256(image), tuple(dict.fromkeys(found))]).encode())
-    if not any(_has_label(image, objects) for image in images):
+    if not any(image.truth.count or (not objects and label_file(image.path).is_file()) for image in images):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(files)} of {split} in {description.file}",
@@ -142,20 +158,10 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
         )
     said = [image for image in images if is_labelled(image.path, description)]
     counts = _count(said, len(files) - len(wrong), left_out=only_labelled)
-    return LabelledDataset(
-        description.root,
-        split,
-        TaskType.DETECT,
-        description.names,
-        tuple(images),
-        digest.hexdigest(),
-        (
-            counts,
-            *_left_out(wrong),
-            *remarks.lines(),
-            *(["download is passed over"] if "download" in description.keys else []),
-        ),
-    )
+    passed_over = ["download is passed over"] if "download" in description.keys else []
+    lines = (counts, *_left_out(wrong), *remarks.lines(), *passed_over)
+    sha256, names = digest.hexdigest(), description.names
+    return LabelledDataset(description.root, split, "detect", names, tuple(images), sha256, lines)
 
 
 def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row, ...] | DatasetError]:
@@ -185,12 +191,6 @@ def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> 
     return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
 
 
-def _has_label(image: LabelledImage, objects: bool) -> bool:
-    if image.truth.count:
-        return True
-    return not objects and label_file(image.path).is_file()
-
-
 def _detections(image: Path, tidied: Tidied[int]) -> Detections:
     if not tidied.boxes:
         return Detections.empty()
@@ -212,7 +212,7 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
         raise no_split(split, root, splits)
     folder = splits[found]
     names = tuple(child.name for child in _folders(splits.get("train", folder)) if child.name != UNLABELLED)
-    digest, images, classes = _digest(TaskType.CLASSIFY, names), [], defaultdict[str, set[str]](set)
+    digest, images, classes = _digest("classify", names), [], defaultdict[str, set[str]](set)
     one_hot = dict(zip(names, np.eye(len(names), dtype=np.float32), strict=True))
     for source in list_images(folder):
         name, separator, _ = source.image_id.partition("/")
@@ -230,14 +230,14 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
         digest.update(sha256_json([source.image_id, sha256]).encode())
     twice = [" and ".join(sorted(of)) for of in classes.values() if len(of) > 1]
     remarks = (f"images that lie in two classes: {len(twice)}, {name_some(dict.fromkeys(twice))}",) if twice else ()
-    return LabelledDataset(root, split, TaskType.CLASSIFY, names, tuple(images), digest.hexdigest(), remarks)
+    return LabelledDataset(root, split, "classify", names, tuple(images), digest.hexdigest(), remarks)
 
 
 def _folders(parent: Path) -> list[Path]:
     return sorted(child for child in parent.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _digest(task: TaskType, names: Iterable[str]) -> Any:
+def _digest(task: str, names: Iterable[str]) -> hashlib._Hash:
     return hashlib.sha256(sha256_json([task, list(names)]).encode())
 
 

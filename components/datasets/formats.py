@@ -51,15 +51,24 @@ class DatasetFormat(Protocol):
             places: sha256 → path relative to `folder`, or URL, of each image that could be had.
             folder: where to write.
             about: the model's task and classes.
+
+        Returns:
+            The file, or the folder, to import.
         """
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         """Tell whether a folder's path, or a JSON document, is of this format."""
 
     @staticmethod
     def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
-        """Read a folder or a JSON document; `file` is where it was found, for messages."""
+        """Read a folder or a JSON document.
+
+        Arguments:
+            source: the folder's path, or the parsed JSON.
+            file: where it was found, to find the images and for messages.
+            about: the model's task and classes.
+        """
 
 
 def format_of(name: str) -> DatasetFormat:
@@ -107,8 +116,8 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
 
 
 def _in_classes_of(image: QueuedImage, about: LabelTask) -> QueuedImage:
-    """Leave out what an earlier version saw of classes that the model has no more."""
-    return replace(image, prelabels=tuple(one for one in image.prelabels if one.class_name in about.class_names))
+    """Leave out classes that the model has no more, and what is no label of its task."""
+    return replace(image, prelabels=tuple(filter(about.takes, image.prelabels)))
 
 
 def _place(image: QueuedImage, folder: Path, form: LabelFormat) -> str:
@@ -159,7 +168,7 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
 
 
 def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return read_classes(path)
     raise DatasetError(
         "labels as YOLO (data.yaml, classes.txt or obj.data), COCO, CSV or Label Studio export them",

@@ -31,23 +31,16 @@ _HINT = "in Label Studio choose Export, then JSON"
 
 
 def write_tasks(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
-    """Write tasks to import and the labelling configuration beside them.
+    """Write tasks to import and the labelling configuration beside them; see `DatasetFormat.write`.
 
-    Arguments:
-        images: the queue.
-        places: sha256 → a URL, or a path relative to `folder`, which is to be Label Studio's document root.
-        folder: where to write.
-        about: the model's task and classes.
-
-    Returns:
-        The file of tasks.
+    `folder` is to be Label Studio's document root, where an image is not at a URL.
     """
     write_text(folder / CONFIG, _config(about))
     tasks = [_task(image, places[image.sha256], about) for image in images if image.sha256 in places]
     return write_json(folder / TASKS, tasks)
 
 
-def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, Any]:
+def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, object]:
     url = place if "://" in place else _LOCAL + quote(place)
     data = {"image": url, _HASH: image.sha256, "image_id": image.image_id, "score": round(image.score, 4)}
     confidences = [label.confidence for label in image.prelabels if label.confidence is not None]
@@ -59,9 +52,9 @@ def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, Any]:
     return {"data": data, "predictions": [prediction]}
 
 
-def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, Any]:
+def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, object]:
     common = {"id": f"prelabel-{number}", "from_name": "label", "to_name": "image", "score": label.confidence}
-    if not about.task.has_boxes or label.box is None:
+    if not about.has_boxes or label.box is None:
         return {**common, "type": "choices", "value": {"choices": [label.class_name]}}
     left, top, right, bottom = (100 * side for side in label.box)
     value = {"x": left, "y": top, "width": right - left, "height": bottom - top, "rotation": 0}
@@ -77,7 +70,7 @@ def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> 
 
 def _config(about: LabelTask) -> str:
     kind, extra, one = ("RectangleLabels", "", "Label")
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         kind, extra, one = "Choices", ' choice="single" showInLine="true"', "Choice"
     names = "".join(f"    <{one} value={quoteattr(name)}/>\n" for name in about.class_names)
     return (
@@ -89,11 +82,7 @@ def _config(about: LabelTask) -> str:
 def read_tasks(document: Any, file: Path) -> tuple[Found, ...]:
     """Read what Label Studio exported as JSON; of several annotations of a task the latest that was not skipped counts.
 
-    An annotation without regions that somebody submitted says that nothing is there.
-
-    Arguments:
-        document: the parsed JSON.
-        file: where it was read from, for messages.
+    An annotation without regions that somebody submitted says that nothing is there. See `DatasetFormat.read`.
 
     Raises:
         DatasetError: it is another kind of file, or holds other labels than rectangles and choices.
@@ -183,7 +172,7 @@ def _time(annotation: dict[str, Any]) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _person(completed_by: Any) -> str:
+def _person(completed_by: object) -> str:
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
     return "" if completed_by is None else str(completed_by)
@@ -197,7 +186,7 @@ class LabelStudio:
     write = staticmethod(write_tasks)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
+    def recognises(source: object, about: LabelTask) -> bool:
         return isinstance(source, list)
 
     @staticmethod

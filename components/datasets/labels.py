@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from components.contracts import TaskType
+from components.vision.tasks import task_kind
 
 Box = tuple[float, float, float, float]
 
@@ -34,10 +34,24 @@ class Label:
 
 @dataclass(frozen=True)
 class LabelTask:
-    """Task of labelling: detect or classify, and the classes."""
+    """Task of labelling.
 
-    task: TaskType
+    Arguments:
+        task: of the model, its name in `TASKS`.
+        class_names: index is class id.
+    """
+
+    task: str
     class_names: tuple[str, ...]
+
+    @property
+    def has_boxes(self) -> bool:
+        """Tell whether labels are boxes, rather than one class of the whole image."""
+        return task_kind(self.task).has_boxes
+
+    def takes(self, label: Label) -> bool:
+        """Tell whether a label is of a known class, and a box where labels are boxes."""
+        return label.class_name in self.class_names and (label.box is not None) == self.has_boxes
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array, Flags, Floats32, Image
 from components.images.reading import read_image
 
 _SIDE = 32  # of the small pictures and of what the hash is made of, in px
@@ -49,10 +49,10 @@ class Fingerprints:
     """
 
     hashes: npt.NDArray[np.uint64]
-    small: npt.NDArray[np.uint8]
-    aspects: npt.NDArray[np.float32]
+    small: Image
+    aspects: Floats32
 
-    def same_as(self, row: int, among: npt.NDArray[np.bool_]) -> int | None:
+    def same_as(self, row: int, among: Flags) -> int | None:
         """The picture that shows the same as that of `row`, if there is one; of several the likeliest.
 
         Arguments:
@@ -88,23 +88,23 @@ def look_at(paths: Sequence[Path], progress: Callable[[int, int], None] | None =
     return Fingerprints(np.array([_hash(picture) for picture in small], np.uint64), small, aspects)
 
 
-def _look(path: Path) -> tuple[npt.NDArray[np.uint8], float]:
+def _look(path: Path) -> tuple[Image, float]:
     image = read_image(path)
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8), image.shape[1] / image.shape[0]
 
 
-def _hash(small: npt.NDArray[np.uint8]) -> int:
+def _hash(small: Image) -> int:
     """Hash a picture by the slow cosine waves above their median (Zauner, "Perceptual image hash functions", 2010)."""
     waves = cv2.dct(_grey(small))[:_WAVES, :_WAVES].ravel()[1:]  # the first is the brightness
     return int.from_bytes(np.packbits(waves > np.median(waves)).tobytes())
 
 
-def _grey(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _grey(small: Image) -> Floats32:
     return np.asarray(cv2.cvtColor(small.astype(np.float32), cv2.COLOR_BGR2GRAY), np.float32)
 
 
-def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
+def _same(one: Image, other: Image) -> bool:
     """Tell whether two small pictures differ nowhere by more than noise, once their light is the same."""
     a, b = (grey - grey.mean() for grey in (_grey(one), _grey(other)))
     gain = np.clip(float((a * b).sum()) / max(float((a * a).sum()), 1e-6), 1 / _GAIN, _GAIN)
@@ -114,7 +114,7 @@ def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
     return _same_colour(one, other, gain) if gain >= 1 else _same_colour(other, one, 1 / gain)
 
 
-def _same_colour(dark: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], gain: float) -> bool:
+def _same_colour(dark: Image, light: Image, gain: float) -> bool:
     """Tell whether two small pictures agree in colour, the darker one lit by `gain`; values too bright are cut."""
     lit = gain * (dark - _grey(dark).mean()) + _grey(light).mean()
     colours = _colours(light)
@@ -123,7 +123,7 @@ def _same_colour(dark: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8], gain
     return bool(np.abs(apart).max() <= max(limit, _SHARE * float(colours.std(axis=(0, 1)).mean())))
 
 
-def _colours(small: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _colours(small: Array) -> Floats32:
     """Cr and Cb, (32, 32, 2), in levels."""
     shares = np.clip(small, 0, 255).astype(np.float32) / 255
     return np.asarray(cv2.cvtColor(shares, cv2.COLOR_BGR2YCrCb)[..., 1:] * 255, np.float32)

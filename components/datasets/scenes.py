@@ -11,17 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import yaml
 
-from components.errors import DatasetError, UnavailableError
+from components.contracts.arrays import Floats32, Image, Ints
+from components.datasets.yolo_folder import write_description
+from components.errors import DatasetError
 from components.files import replacing, sha256_json, write_json
+from components.telemetry import import_library
 
-Image = npt.NDArray[np.uint8]
 Lighting = Literal["day", "night"]
 
 CLASS_NAMES = tuple("0123456789")
@@ -56,33 +56,19 @@ class SceneCounts:
 
 
 @cache
-def _digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise UnavailableError(
-            "scikit-learn, which ships the digits", found=str(error), hint="pip install scikit-learn"
-        ) from error
-    bunch = load_digits()
+def _digits() -> tuple[Floats32, Ints]:
+    name, hint = "scikit-learn, which ships the digits", "pip install scikit-learn"
+    bunch = import_library("sklearn.datasets", name, hint).load_digits()
     return (bunch.images / 16.0).astype(np.float32), bunch.target.astype(np.int64)
 
 
 @cache
 def _photographs() -> tuple[Image, ...]:
     """The photographs inside the installed packages, BGR, in a fixed order."""
-    try:
-        import skimage
-        import sklearn
-    except ImportError as error:
-        raise UnavailableError(
-            "scikit-image and scikit-learn, which ship the photographs",
-            found=str(error),
-            hint="pip install scikit-image scikit-learn",
-        ) from error
-
-    shipped = Path(skimage.__file__).parent / "data"
+    name, hint = "scikit-image and scikit-learn, which ship the photographs", "pip install scikit-image scikit-learn"
+    skimage, sklearn = (Path(str(import_library(one, name, hint).__file__)).parent for one in ("skimage", "sklearn"))
     paths = [
-        shipped / name
+        skimage / "data" / name
         for name in (
             "astronaut.png",
             "coffee.png",
@@ -95,7 +81,7 @@ def _photographs() -> tuple[Image, ...]:
             "motorcycle_left.png",
         )
     ]
-    paths += [Path(sklearn.__file__).parent / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
+    paths += [sklearn / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
     images = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths if path.exists()]
     return tuple(image for image in images if image is not None)
 
@@ -105,7 +91,7 @@ def photograph_count() -> int:
     return len(_photographs())
 
 
-def digits_of(split: str, seed: int) -> npt.NDArray[np.int64]:
+def digits_of(split: str, seed: int) -> Ints:
     """Indices of the digits that belong to a split; the splits of one seed are disjoint.
 
     Arguments:
@@ -125,7 +111,7 @@ def digits_of(split: str, seed: int) -> npt.NDArray[np.int64]:
     raise KeyError(split)
 
 
-def _render(digit: npt.NDArray[np.float32], size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _render(digit: Floats32, size: int, rng: np.random.Generator) -> Floats32:
     """An 8 × 8 digit as a (size, size) alpha mask in 0–1, slightly turned and sheared."""
     mask = cv2.resize(np.pad(digit, 2), (size, size), interpolation=cv2.INTER_CUBIC)
     angle, shear = np.radians(rng.uniform(-12, 12)), rng.uniform(-0.15, 0.15)
@@ -136,14 +122,14 @@ def _render(digit: npt.NDArray[np.float32], size: int, rng: np.random.Generator)
     return np.asarray(np.clip((mask - 0.25) / 0.35, 0, 1), np.float32)
 
 
-def _tight_box(mask: npt.NDArray[np.float32]) -> tuple[int, int, int, int]:
+def _tight_box(mask: Floats32) -> tuple[int, int, int, int]:
     rows, columns = np.where((mask > 0.4).any(1))[0], np.where((mask > 0.4).any(0))[0]
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _background(
     width: int, height: int, rng: np.random.Generator, photographs: Sequence[int] | None = None
-) -> npt.NDArray[np.float32]:
+) -> Floats32:
     choice = range(photograph_count()) if photographs is None else photographs
     photo = _photographs()[choice[int(rng.integers(len(choice)))]]
     zoom = max(width / photo.shape[1], height / photo.shape[0], rng.uniform(0.5, 1.3))
@@ -158,7 +144,7 @@ def _background(
     return np.asarray((crop - 128) * contrast + brightness, np.float32)
 
 
-def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _ink(patch: Floats32, rng: np.random.Generator) -> Floats32:
     """A colour that a person can tell from the patch it is written on."""
     luminance = float(patch.mean())
     wanted = luminance + 85 if luminance < 128 else luminance - 85
@@ -168,11 +154,11 @@ def _ink(patch: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArra
 
 
 def compose_scene(
-    pool: npt.NDArray[np.int64],
+    pool: Ints,
     rng: np.random.Generator,
     mood: Lighting = "day",
     photographs: Sequence[int] | None = None,
-) -> tuple[Image, npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+) -> tuple[Image, Ints, Floats32]:
     """One labelled scene.
 
     Arguments:
@@ -199,7 +185,7 @@ def compose_scene(
 
 
 def _write_digits(
-    scene: npt.NDArray[np.float32], pool: npt.NDArray[np.int64], rng: np.random.Generator
+    scene: Floats32, pool: Ints, rng: np.random.Generator
 ) -> tuple[list[int], list[tuple[int, int, int, int]]]:
     """Write up to seven digits over a scene; none hides more than a quarter of another."""
     images, targets = _digits()
@@ -227,7 +213,7 @@ def _write_digits(
     return classes, boxes
 
 
-def _occlude(scene: npt.NDArray[np.float32], box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
+def _occlude(scene: Floats32, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
     """Cover up to a quarter of one digit with a piece of another photograph."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
@@ -239,16 +225,14 @@ def _occlude(scene: npt.NDArray[np.float32], box: tuple[int, int, int, int], rng
     scene[y : y + high, x : x + wide] = _background(wide, high, rng)
 
 
-def _nightfall(scene: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _nightfall(scene: Floats32, rng: np.random.Generator) -> Floats32:
     if rng.random() < 0.6:
         scene = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.6, 1.6))
     scene = scene * np.float32(rng.uniform(0.14, 0.30)) * np.array([1.15, 1.0, 0.85], np.float32)
     return scene + rng.normal(0, rng.uniform(5, 11), scene.shape).astype(np.float32)
 
 
-def _write_scene(
-    folder: Path, split: str, number: int, pool: npt.NDArray[np.int64], rng: np.random.Generator, mood: Lighting
-) -> None:
+def _write_scene(folder: Path, split: str, number: int, pool: Ints, rng: np.random.Generator, mood: Lighting) -> None:
     image, classes, boxes = compose_scene(pool, rng, mood)
     height, width = image.shape[:2]
     name = f"{split}_{number:05d}"
@@ -276,7 +260,7 @@ def write_detection_dataset(folder: Path, *, counts: SceneCounts | None = None, 
     return folder / "data.yaml"
 
 
-def _once(folder: Path, key: dict[str, Any], fill: Callable[[Path], None]) -> None:
+def _once(folder: Path, key: dict[str, object], fill: Callable[[Path], None]) -> None:
     """Have `fill` make the folder, unless it already holds what `key` stands for."""
     key = {**key, "recipe": RECIPE}
     marker = folder / "digits.json"
@@ -302,8 +286,7 @@ def _fill_scenes(folder: Path, counts: SceneCounts, seed: int) -> None:
         pool = digits_of(source, seed)
         for number in range(sizes[split]):
             _write_scene(folder, split, number, pool, rng, _mood(split))
-    described = {"names": dict(enumerate(CLASS_NAMES)), **{split: f"images/{split}" for split in _SPLITS}}
-    (folder / "data.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    write_description(folder, CLASS_NAMES, {split: f"images/{split}" for split in _SPLITS})
 
 
 def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0) -> Path:

@@ -71,13 +71,8 @@ def class_folder(class_name: str) -> str:
 def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
     """Write pre-labels beside the images that lie in `folder` already.
 
-    An image in which the model sees nothing gets no label file, so that an empty one is a person's word.
-
-    Arguments:
-        images: the queue.
-        places: sha256 → path of the image relative to `folder`, below ``images/``.
-        folder: where to write.
-        about: the model's task and classes.
+    An image in which the model sees nothing gets no label file, so that an empty one is a person's word. The images lie
+    below ``images/``; see `DatasetFormat.write`.
 
     Returns:
         The `data.yaml`; for a classifier the folder with one folder a class, into which the images have been moved.
@@ -85,7 +80,7 @@ def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder:
     Raises:
         ConfigError: a class name cannot be a folder.
     """
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return _write_classes(images, places, folder, about)
     ids = {name: k for k, name in enumerate(about.class_names)}
     (folder / "labels").mkdir(exist_ok=True)
@@ -121,16 +116,13 @@ def read_yolo(description: Description) -> tuple[Found, ...]:
     """
     if not description.there:
         if description.root.joinpath("labels").is_dir():
-            return tuple(_found(label.with_suffix(""), label, description) for label in _labels_alone(description))
+            labels = sorted(description.root.joinpath("labels").rglob("*.txt"))
+            return tuple(_found(label.with_suffix(""), label, description) for label in labels)
         for split in description.splits:
             split_places(description, split)
     places = [place for split in description.there for place in split_places(description, split)]
     images = dict.fromkeys(image for place in dict.fromkeys(places) for image in split_images(place, description))
     return tuple(_found(image, label_file(image), description) for image in images)
-
-
-def _labels_alone(description: Description) -> list[Path]:
-    return sorted(description.root.joinpath("labels").rglob("*.txt"))
 
 
 def _found(image: Path, label: Path, description: Description) -> Found:
@@ -169,8 +161,8 @@ class YoloFolder:
     write = staticmethod(write_yolo)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
-        return about.task.has_boxes and find_description(source) is not None
+    def recognises(source: object, about: LabelTask) -> bool:
+        return about.has_boxes and isinstance(source, Path) and find_description(source) is not None
 
     @staticmethod
     def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:

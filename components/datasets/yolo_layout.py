@@ -146,7 +146,7 @@ def read_description(file: Path) -> Description:
     return replace(described, names=names, empty_is_word=not listed)
 
 
-def _is_place(value: Any) -> bool:
+def _is_place(value: object) -> bool:
     places = value if isinstance(value, list) else [value]
     return bool(places) and all(isinstance(place, str) and place and "\0" not in place for place in places)
 
@@ -300,7 +300,12 @@ def _parse_row(fields: list[str], where: str, description: Description) -> Row:
             found=f"{fields[0][:20]} in {where}",
         )
     used = values[:4] if is_box else values
-    box = _edges(*used) if is_box else _bounds(used)
+    if is_box:
+        x, y, width, height = used
+        box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    else:
+        xs, ys = used[::2], used[1::2]
+        box = min(xs), min(ys), max(xs), max(ys)
     finite = all(map(math.isfinite, used))  # the bounds of a polygon may hide one that is not
     if problem := box_problem(box) if finite else "a number that is not finite":
         raise DatasetError(
@@ -309,12 +314,3 @@ def _parse_row(fields: list[str], where: str, description: Description) -> Row:
             hint="divide x and width by the image's width, y and height by its height",
         )
     return (class_id, *box)
-
-
-def _edges(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
-    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-
-
-def _bounds(polygon: list[float]) -> tuple[float, float, float, float]:
-    xs, ys = polygon[::2], polygon[1::2]
-    return min(xs), min(ys), max(xs), max(ys)

@@ -217,7 +217,7 @@ def _try(smoke: Callable[[], Check]) -> Check:
 
 def _require_alike(spec: VisionSpec, other: VisionSpec) -> None:
     """Make sure that both models mean the same classes, in whatever order."""
-    if other.task is not spec.task or not same_classes(other.class_names, spec.class_names):
+    if other.task != spec.task or not same_classes(other.class_names, spec.class_names):
         raise IncompatibleError(
             f"two models to {spec.task} {', '.join(spec.class_names)}",
             found=f"one to {other.task} {', '.join(other.class_names)}",
@@ -227,7 +227,7 @@ def _require_alike(spec: VisionSpec, other: VisionSpec) -> None:
 
 def _in_classes_of(evaluation_set: EvaluationSet, spec: VisionSpec) -> EvaluationSet:
     """Give labelled images the class ids of the challenger."""
-    if evaluation_set.dataset.task is not spec.task:
+    if evaluation_set.dataset.task != spec.task:
         raise IncompatibleError(
             f"images that are labelled to {spec.task}",
             found=f"to {evaluation_set.dataset.task} in {evaluation_set.dataset.root}",

@@ -12,14 +12,16 @@ from components.daemons import call_within
 from components.errors import ConfigError, ImageError, OutageError, UnavailableError
 from components.images.budget import Budget
 from components.images.names import local_path
-from components.images.remote import OversizeError, fetch, reason
-from components.limits import Limits
+from components.images.places import Silence
+from components.images.remote import fetch, reason
+from components.limits import Limits, OversizeError
 from components.regular import open_regular, read_regular, require_size
 
 _SMALL = 8_000_000  # bytes; so many for each thread at once need no permission
 _HEAD = 64  # bytes that tell an image from other files
 
 _large = Budget()
+_silence = Silence()
 
 Check = Callable[[bytes], object]
 
@@ -82,6 +84,7 @@ def _read_remote(url: str, limit: int) -> Read:
 @contextmanager
 def _translated(uri: str, *, local: bool) -> Iterator[None]:
     """Turn what reading raises into one of our errors that names the file."""
+    check = "check the path" if local else "check the URL and your access to it"
     try:
         yield
     except (ConfigError, UnavailableError, ImageError):
@@ -91,28 +94,29 @@ def _translated(uri: str, *, local: bool) -> Iterator[None]:
             "an answer of the disk or the share", found=f"{uri}: {reason(error)}", hint="look at its mount"
         ) from error
     except OSError as error:
-        hint = _hint(error, local=local)
+        hint = "scale the image, or raise the limit" if error.errno == errno.EOVERFLOW else check
         raise ImageError("a readable file", found=f"{uri}: {error.strerror or reason(error)}", hint=hint) from error
     except Exception as error:  # each store raises errors of its own; ValueError: a null byte in a path
-        hint = "check the path" if local else "check the URL and your access to it"
-        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", hint=hint) from error
-
-
-def _hint(error: OSError, *, local: bool) -> str:
-    if error.errno == errno.EOVERFLOW:
-        return "scale the image, or raise the limit"
-    return "check the path" if local else "check the URL and your access to it"
+        raise ImageError("a readable file", found=f"{uri}: {reason(error)}", hint=check) from error
 
 
 def stat_file(uri: str) -> os.stat_result | None:
-    """Size and time of a local file; None for one that is remote, not there, or on a mount that does not answer."""
+    """Return size and time of a local file; None for one that is remote, not there, or on a mount that does not answer.
+
+    A mount that did not answer is not asked for its other files for a while; see `Silence`.
+    """
     path = local_path(uri)
-    if path is None:
+    if path is None or _silence.covers(path):
         return None
     try:
-        return call_within(Limits.from_environment().seconds, partial(os.stat, path))
+        found = call_within(Limits.from_environment().seconds, partial(os.stat, path))
+    except TimeoutError:
+        _silence.begin(path)
+        return None
     except (OSError, ValueError):
         return None
+    _silence.end(path)
+    return found
 
 
 def read_bytes(uri: str) -> bytes:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Image
 from components.errors import ConfigError
 
-Image = npt.NDArray[np.uint8]
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _BRIGHTER = (0.1, 0.2, 0.3, 0.4, 0.5)  # added to HSV's value, 0–1

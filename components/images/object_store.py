@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from components.errors import ConfigError, DatasetError, FovealError, UnavailableError
 from components.files import flush, flush_folder, make_folder
 from components.images.remote import ask, is_file, open_remote, reason
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 ASIDE = ".aside"  # where files are written before they appear; listings pass over it
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -91,7 +94,7 @@ class Folder:
         return [None if isinstance(content, Exception) else bytes(content) for content in found]
 
     @contextmanager
-    def open(self, path: str) -> Iterator[Any]:
+    def open(self, path: str) -> Iterator[BinaryIO]:
         """A file to read from, as pyarrow takes it.
 
         Raises:
@@ -225,7 +228,7 @@ def undamaged(path: str) -> Iterator[None]:
         raise DatasetError("a whole file", found=f"{path}: {error}", hint="bring it back from a backup") from error
 
 
-def _open_store(url: str) -> tuple[Any, str]:
+def _open_store(url: str) -> tuple[AbstractFileSystem, str]:
     """The file system behind a path or a URL, and the root in it without a slash at its end."""
     from fsspec.implementations.local import LocalFileSystem
 

@@ -39,11 +39,44 @@ def _mounts() -> tuple[str, ...]:
     except OSError:
         return ("/",)
     # octal escapes of spaces and the like, see proc(5)
-    return ("/", *(re.sub(r"\\([0-7]{3})", _character, line.split(" ")[4]) for line in lines))
+    return ("/", *(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines))
 
 
-def _character(octal: re.Match[str]) -> str:
-    return chr(int(octal[1], 8))
+class Silence:
+    """Remembers folders and mounts that did not answer, so that not every file on them is waited for.
+
+    A folder that does not answer is passed over for `RETRY_S`; so is the mount that it is on after `MAX_FAILURES` of
+    its folders in a row. That is never the root, where a link may have led to another mount.
+
+    Arguments:
+        clock: seconds that only ever grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._until: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a file need not be asked for."""
+        folder = path.rpartition("/")[0]
+        with self._lock:
+            return self._clock() < max(self._until.get(place, 0.0) for place in (folder, _mount_of(folder)))
+
+    def begin(self, path: str) -> None:
+        """Note that a file's folder did not answer."""
+        folder = path.rpartition("/")[0]
+        mount, until = _mount_of(folder), self._clock() + RETRY_S
+        with self._lock:
+            self._until[folder] = until
+            self._failures[mount] = self._failures.get(mount, 0) + 1
+            if mount != "/" and self._failures[mount] >= MAX_FAILURES:
+                self._until[mount] = until
+
+    def end(self, path: str) -> None:
+        """Note that a file's folder answers."""
+        with self._lock:
+            self._failures.pop(_mount_of(path.rpartition("/")[0]), None)
 
 
 class Places:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from components.contracts.arrays import Array
 from components.errors import FovealError, ImageError
 from components.images.bounded import holding
 from components.images.budget import Budget
@@ -293,7 +294,7 @@ def _bgr(picture: Image.Image, bits: int) -> npt.NDArray[np.uint8]:
     return _colour(cv2.COLOR_RGB2BGR, np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB")))
 
 
-def _colour(conversion: int, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def _colour(conversion: int, pixels: Array) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels.astype(np.uint8, copy=False), conversion), np.uint8)
 
 

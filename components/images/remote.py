@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.credentials import has_credentials
 from components.daemons import call_within
 from components.errors import ConfigError, OutageError, UnavailableError
-from components.limits import Limits
+from components.limits import Limits, OversizeError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 R = TypeVar("R")
 
 WAITS_S = (0.5, 1.0, 2.0)
-_CHUNK = 1 << 20  # bytes of a body that are taken at once
 _HEAD = 64  # bytes that tell what kind of file it is
 _BROKEN = {
     errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO,
     errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
 }  # fmt: skip
-_BROKEN_CLASSES = {
-    "ClientConnectionError",
-    "ConnectionError",
-    "HTTPClientError",
-    "TimeoutError",
-}  # of HTTP and S3 clients
+# of HTTP and S3 clients
+_BROKEN_CLASSES = {"ClientConnectionError", "ConnectionError", "HTTPClientError", "TimeoutError"}
 _BROKEN_STATUS = {408, 429, 500, 502, 503, 504}
 
 
-def open_remote(url: str) -> tuple[Any, str]:
+def open_remote(url: str) -> tuple[AbstractFileSystem, str]:
     """The file system behind a URL, and the path in it.
 
     Raises:
@@ -44,6 +42,10 @@ def open_remote(url: str) -> tuple[Any, str]:
     require_no_credentials(url)
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
+        if _speaks_http(filesystem):
+            from components.images.http import BoundedHTTPFileSystem
+
+            filesystem = BoundedHTTPFileSystem(**filesystem.storage_options)
     except ImportError as error:
         raise UnavailableError(f"a package that reads {url.partition('://')[0]}://", found=reason(error)) from error
     return filesystem, str(path)
@@ -64,7 +66,7 @@ def require_no_credentials(url: str) -> None:
         )
 
 
-def ask(filesystem: Any, method: str, *arguments: Any, bounded: bool = True, **named: Any) -> Any:
+def ask(filesystem: AbstractFileSystem, method: str, *arguments: object, bounded: bool = True, **named: object) -> Any:
     """Call a method of a store, up to four times within seconds while the store, and not what is asked for, fails.
 
     Arguments:
@@ -92,8 +94,7 @@ def fetch(url: str, limit: int) -> bytes:
         OversizeError: it is larger than the limit, in bytes.
     """
     filesystem, path = open_remote(url)
-    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
-    if "http" not in protocols:  # it reads what it is asked for and no more
+    if not _speaks_http(filesystem):  # it reads what it is asked for and no more
         content: bytes = ask(filesystem, "cat_file", path, start=0, end=limit + 1)
         if len(content) > limit:
             raise OversizeError(content[:_HEAD], partial(_listed_size, filesystem, path))
@@ -101,50 +102,22 @@ def fetch(url: str, limit: int) -> bytes:
     from fsspec.asyn import sync
 
     within = Limits.from_environment().seconds
-    download = partial(sync, filesystem.loop, _download, filesystem, timeout=within)
+    download = partial(sync, filesystem.loop, filesystem.download, timeout=within)
     body: bytes = _persistently(filesystem, lambda address: download(address, limit), path)
     return body
 
 
-class OversizeError(Exception):
-    """More came than was asked for.
-
-    Arguments:
-        head: the first bytes.
-        size: asks for the size of the whole, in bytes, and gives None where nobody knows.
-    """
-
-    def __init__(self, head: bytes, size: Callable[[], int | None]) -> None:
-        super().__init__("more bytes than the limit")
-        self.head, self.size = head, size
+def _speaks_http(filesystem: Any) -> bool:
+    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    return "http" in protocols
 
 
-def _listed_size(filesystem: Any, path: str) -> int | None:
+def _listed_size(filesystem: AbstractFileSystem, path: str) -> int | None:
     size = ask(filesystem, "info", path).get("size")
     return None if size is None else int(size)
 
 
-async def _download(filesystem: Any, url: str, limit: int) -> bytes:
-    """The body of an answer; one that is packed is unpacked bit by bit, since it may fill the memory."""
-    session = await filesystem.set_session()
-    headers = {**filesystem.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
-    options = {**filesystem.kwargs, "headers": headers}
-    content = bytearray()
-    async with session.get(filesystem.encode_url(url), **options) as answer:
-        filesystem._raise_not_found_for_status(answer, url)
-        async for chunk in answer.content.iter_chunked(_CHUNK):
-            content += chunk
-            if len(content) > limit:
-                raise OversizeError(bytes(content[:_HEAD]), partial(_told_size, answer.headers))
-    return bytes(content)
-
-
-def _told_size(headers: Mapping[str, str]) -> int | None:
-    length = "" if "Content-Encoding" in headers else headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
-
-
-def _persistently(filesystem: Any, call: Callable[..., R], *arguments: Any, **named: Any) -> R:
+def _persistently(filesystem: AbstractFileSystem, call: Callable[..., R], *arguments: object, **named: object) -> R:
     """Make a call up to four times while the store, and not what is asked for, fails."""
     for wait in (*WAITS_S, None):
         try:
@@ -171,7 +144,7 @@ def is_outage(error: Exception) -> bool:
     return status in _BROKEN_STATUS or getattr(error, "errno", None) in _BROKEN or bool(kinds & _BROKEN_CLASSES)
 
 
-def is_file(filesystem: Any, path: str) -> bool:
+def is_file(filesystem: AbstractFileSystem, path: str) -> bool:
     """Tell whether a store has a file at a path; other failures are left to the listing.
 
     Raises:
@@ -190,18 +163,18 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _bounded(filesystem: Any, method: str, within: float | None) -> Callable[..., Any]:
+def _bounded(filesystem: AbstractFileSystem, method: str, within: float | None) -> Callable[..., object]:
     from fsspec.asyn import sync
 
     coroutine = getattr(filesystem, f"_{method}", None)
     if not getattr(filesystem, "async_impl", False) or not iscoroutinefunction(coroutine):
-        plain: Callable[..., Any] = getattr(filesystem, method)
+        plain: Callable[..., object] = getattr(filesystem, method)
         if within is None:
             return plain
         return lambda *arguments, **named: call_within(within, partial(plain, *arguments, **named))
     return lambda *arguments, **named: sync(filesystem.loop, coroutine, *arguments, timeout=within, **named)
 
 
-def _protocol(filesystem: Any) -> str:
+def _protocol(filesystem: AbstractFileSystem) -> str:
     protocol = filesystem.protocol
     return f"{protocol if isinstance(protocol, str) else protocol[0]}://"

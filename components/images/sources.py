@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from components.credentials import redact
 from components.daemons import call_within
@@ -23,6 +23,9 @@ from components.images.names import local_path, local_uri, printable
 from components.images.remote import ask, is_file, open_remote, reason, require_no_credentials
 from components.limits import Limits
 from components.regular import read_regular
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
@@ -224,7 +227,7 @@ def _state(entry: Mapping[str, Any]) -> str:
     return repr(sorted((name, known[name]) for name in told))
 
 
-def _remote_file(url: str, filesystem: Any, path: str) -> Iterator[ImageSource]:
+def _remote_file(url: str, filesystem: AbstractFileSystem, path: str) -> Iterator[ImageSource]:
     if _suffix(path) in MANIFEST_SUFFIXES:
         yield from _manifest(read_bytes(url), filesystem.unstrip_protocol(path))
     elif _suffix(path) in IMAGE_SUFFIXES:

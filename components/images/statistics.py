@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from components.contracts.arrays import Image
 
 STATISTICS_RECIPE = 2
 
@@ -56,7 +57,7 @@ _BLOCK = 8  # side of JPEG's blocks in px
 _MIN_STEP = 0.1  # grey levels; keeps the ratio of two flat areas at 1
 
 
-def image_statistics(image: npt.NDArray[np.uint8]) -> dict[str, float]:
+def image_statistics(image: Image) -> dict[str, float]:
     """Describe one image.
 
     Arguments:
@@ -102,7 +103,7 @@ def check_statistics(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _reduced(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _reduced(image: Image) -> Image:
     """The image with its longer side reduced to `_SIDE`; a smaller one as it is.
 
     It is halved by averaging as often as that goes, then interpolated: over less than a factor of two that skips
@@ -119,17 +120,17 @@ def _reduced(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return _resized(image, max(1, round(width * scale)), max(1, round(height * scale)), interpolation)
 
 
-def _resized(image: npt.NDArray[np.uint8], width: int, height: int, interpolation: int) -> npt.NDArray[np.uint8]:
+def _resized(image: Image, width: int, height: int, interpolation: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
-def _centre(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _centre(image: Image) -> Image:
     """The central `_SIDE` × `_SIDE` pixels, or as many as there are."""
     top, left = (max(0, (side - _SIDE) // 2) for side in image.shape[:2])
     return np.ascontiguousarray(image[top : top + _SIDE, left : left + _SIDE])
 
 
-def _colourfulness(planes: Sequence[npt.NDArray[np.uint8]], means: Sequence[float]) -> float:
+def _colourfulness(planes: Sequence[Image], means: Sequence[float]) -> float:
     """M of Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003: 0 is grey, 109 very colourful.
 
     Their opponent axes are r − g and (r + g) / 2 − b. The mean squares of both follow from those of the planes'
@@ -146,14 +147,14 @@ def _colourfulness(planes: Sequence[npt.NDArray[np.uint8]], means: Sequence[floa
     return float(max(spread, 0.0) ** 0.5 + 0.3 * np.hypot(*centre))  # max: of one colour, rounding gives below 0
 
 
-def _sharpness(grey: npt.NDArray[np.uint8]) -> float:
+def _sharpness(grey: Image) -> float:
     """The variance of the Laplacian; its values are whole numbers, so 16 bits hold them exactly."""
     laplacian = cv2.Laplacian(grey, cv2.CV_16S)
     square, mean = cv2.norm(laplacian, cv2.NORM_L2SQR) / laplacian.size, cv2.mean(laplacian)[0]
     return float(max(square - mean**2, 0.0))
 
 
-def _blockiness(grey: npt.NDArray[np.uint8]) -> float:
+def _blockiness(grey: Image) -> float:
     """The mean step across the strongest of the eight possible grids by that across the others, of both directions.
 
     The idea of Wang, Bovik and Evans, "Blind measurement of blocking artifacts in images", 2000; the grid is searched
@@ -171,7 +172,7 @@ def _blockiness(grey: npt.NDArray[np.uint8]) -> float:
     return float(np.mean(ratios)) if ratios else 1.0
 
 
-def _entropy(grey: npt.NDArray[np.uint8]) -> float:
+def _entropy(grey: Image) -> float:
     """Shannon's entropy of the grey values, in bits."""
     counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()
     shares = counts[counts > 0] / grey.size

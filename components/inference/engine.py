@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.backends import Session
-from components.contracts import ImageFrame, Prediction
+from components.backends import Session, get_backend
+from components.contracts import ImageFrame, Prediction, Variant
 from components.errors import FovealError, ModelError
-from components.vision import VisionTask
+from components.vision import VisionTask, task_for
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,6 +38,17 @@ class Outcome:
     inference_ms: float
     postprocess_ms: float
     embedding: npt.NDArray[np.float32] | None = None
+
+
+def open_model(model: Variant, *, device: str, threads: int) -> tuple[Session, VisionTask]:
+    """Open a model's file on its backend, for the caller to close, and make the task that it solves.
+
+    Raises:
+        ModelError: it cannot be opened.
+        UnavailableError: the backend or the device is not here.
+    """
+    task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
+    return get_backend(model.backend).open(model.artifact, device=device, threads=threads), task
 
 
 def predict_inputs(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from components.inference.results import PredictionResult
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Metrics:
             self._processed += len(latencies_ms)
             self._errors += errors
             self._latest.extend((started, finished, ms) for ms in latencies_ms)
+
+    def count(self, results: Sequence[PredictionResult], *, started: float) -> None:
+        """Count a call that ends now; `started` is in seconds of `time.perf_counter`."""
+        times = [result.ms for result in results if result.ok]
+        finished = time.perf_counter()
+        self.record(started=started, finished=finished, latencies_ms=times, errors=len(results) - len(times))
 
     def snapshot(self) -> MetricsSnapshot:
         """The figures now."""

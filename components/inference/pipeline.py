@@ -6,30 +6,29 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from components.backends import Session, get_backend
+from components.backends import Session
 from components.contracts import BATCH, Prediction, Variant
 from components.datasets.classes import class_ids, same_classes
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.reading import read_image
-from components.inference.engine import Fitted, describe, predict_inputs
+from components.inference.engine import Fitted, describe, open_model, predict_inputs
 from components.inference.metrics import Metrics
-from components.inference.results import PredictionResult
-from components.vision import VisionTask, task_for, task_kind
+from components.inference.predictor import About, ImageIds, Picture, Predictor, require_one_each
+from components.inference.results import Metadata, PredictionResult
+from components.vision import VisionTask, task_kind
 from components.vision.combine import Combine
-
-Picture = npt.NDArray[np.uint8] | Path | str | bytes
+from components.vision.heads import head_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +60,14 @@ class _Job:
     """One image on its way through the pipeline."""
 
     image_id: str
-    metadata: Mapping[str, Any]
+    metadata: Metadata
     image: npt.NDArray[np.uint8] | None = None
     predictions: list[Prediction] = field(default_factory=list)
     ms: float = 0.0
     error: str = ""
 
 
-class InferencePipeline:
+class InferencePipeline(Predictor[PredictionResult]):
     """Predicts images with one model, or with several whose predictions it combines.
 
     A bad image never costs the others: its result says in `error` what is wrong with it. All methods
@@ -144,47 +143,17 @@ class InferencePipeline:
         with ExitStack() as opened:
             members = []
             for model, weight in zip(models, weights, strict=True):
-                session = get_backend(model.backend).open(model.artifact, device=device, threads=threads)
+                session, task = open_model(model, device=device, threads=threads)
                 opened.callback(session.close)
-                task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
                 members.append(Member(session, task, weight, model.name))
             pipeline = cls(members, combine=combine, batch=batch)
             opened.pop_all()
         return pipeline
 
-    def predict(
-        self, image: Picture, *, image_id: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> PredictionResult:
-        """Predict one image.
-
-        Arguments:
-            image: (height, width, 3) uint8 BGR, or anything that `read_image` reads.
-            image_id: how the result names it; None is its path, or ``"0"`` for an image in memory.
-            metadata: handed through to the result.
-        """
-        ids = None if image_id is None else [image_id]
-        return self.predict_batch([image], image_ids=ids, metadata=[metadata or {}])[0]
-
     def predict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[PredictionResult]:
-        """Predict many images.
-
-        Arguments:
-            images: as in `predict`.
-            image_ids: one each; None names them by their paths, those in memory by their position.
-            metadata: one each, handed through.
-
-        Returns:
-            One result for each image, in order.
-
-        Raises:
-            ConfigError: there are not as many ids or metadata as images.
-        """
+        """Predict many images; see `Predictor.predict_batch`."""
         ids = image_ids if image_ids is not None else [_name(image, k) for k, image in enumerate(images)]
         about = metadata if metadata is not None else [{}] * len(images)
         require_one_each(images, image_ids=ids, metadata=about)
@@ -193,27 +162,11 @@ class InferencePipeline:
         for k in range(0, len(images), self._batch):
             jobs = [_Job(*pair) for pair in zip(ids[k : k + self._batch], about[k : k + self._batch], strict=True)]
             results += self._run(jobs, images[k : k + self._batch])
-        self.metrics.record(
-            started=started,
-            finished=time.perf_counter(),
-            latencies_ms=[result.ms for result in results if result.ok],
-            errors=sum(not result.ok for result in results),
-        )
+        self.metrics.count(results, started=started)
         return results
 
-    async def apredict(
-        self, image: Picture, *, image_id: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> PredictionResult:
-        """`predict` on a thread, while the event loop goes on; at most `workers` calls run at once."""
-        call = partial(self.predict, image, image_id=image_id, metadata=metadata)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-
     async def apredict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[PredictionResult]:
         """`predict_batch` on a thread, while the event loop goes on; at most `workers` calls run at once."""
         call = partial(self.predict_batch, images, image_ids=image_ids, metadata=metadata)
@@ -224,14 +177,6 @@ class InferencePipeline:
         self._pool.shutdown(cancel_futures=True)
         for member, *_ in self._members:
             member.session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, jobs: list[_Job], images: Sequence[Picture]) -> list[PredictionResult]:
         for job, image in zip(jobs, images, strict=True):
@@ -255,7 +200,7 @@ def _check_members(members: Sequence[Member]) -> None:
         raise ConfigError("at least one model", found="none")
     first = members[0]
     for other in members[1:]:
-        if other.task.spec.task is not first.task.spec.task:
+        if other.task.spec.task != first.task.spec.task:
             raise IncompatibleError(
                 "models of one task type",
                 found=f"{first.name} to {first.task.spec.task} and {other.name} to {other.task.spec.task}",
@@ -266,7 +211,7 @@ def _check_members(members: Sequence[Member]) -> None:
                 found=f"others in {other.name}",
                 hint="combine models that were trained on the same classes",
             )
-        if other.task.spec.head.exclusive is not first.task.spec.head.exclusive:
+        if head_of(other.task.spec.head).exclusive != head_of(first.task.spec.head).exclusive:
             raise IncompatibleError(
                 "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of each class",
                 found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of {other.name}",
@@ -308,14 +253,3 @@ def _predict(jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: thr
             job.predictions.append(outcome.prediction if ordered else outcome.prediction.renumbered(ids, len(ids)))
         elif outcome.error is not None:
             job.error = f"{member.name}: {describe(outcome.error)}"
-
-
-def require_one_each(images: Sequence[Picture], **columns: Sequence[Any]) -> None:
-    """Make sure that there is one value of each column for every image.
-
-    Raises:
-        ConfigError: there are more or fewer; names the column.
-    """
-    for what, values in columns.items():
-        if len(values) != len(images):
-            raise ConfigError(f"{len(images)} {what} for as many images", found=str(len(values)))

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from components.contracts import Prediction
 
+Metadata = Mapping[str, Any]  # the caller's own values
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -31,9 +33,9 @@ class Item:
     box: tuple[float, float, float, float] | None = None
     mask: npt.NDArray[np.bool_] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As plain JSON values; a mask becomes COCO's run lengths, see `run_lengths`."""
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             "class_id": self.class_id,
             "class_name": self.class_name,
             "confidence": self.confidence,
@@ -62,7 +64,7 @@ class PredictionResult:
     prediction: Prediction | None
     class_names: tuple[str, ...]
     ms: float
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -75,7 +77,7 @@ class PredictionResult:
         """The objects found or the most probable classes, as `items_of` lists them; none for a failed image."""
         return () if self.prediction is None else items_of(self.prediction, self.class_names)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As plain JSON values, apart from what the caller put into `metadata`."""
         return {
             "image_id": self.image_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,10 +84,9 @@ class LabelStore:
     def queue(self) -> tuple[QueuedImage, ...]:
         """All images that were ever queued, those that were queued first at the front."""
         found: dict[str, QueuedImage] = {}
-        for _, entries in self._read("queue"):
-            for entry in entries:
-                image = load(QueuedImage, entry)
-                found.setdefault(image.sha256, image)
+        for _, entry in self._entries("queue"):
+            image = load(QueuedImage, entry)
+            found.setdefault(image.sha256, image)
         return tuple(found.values())
 
     def waiting(self) -> tuple[QueuedImage, ...]:
@@ -101,7 +100,7 @@ class LabelStore:
 
     def exported(self) -> frozenset[str]:
         """All images that were handed to people, by sha256."""
-        return frozenset(sha256 for _, entries in self._read("exports") for sha256 in entries)
+        return frozenset(sha256 for _, sha256 in self._entries("exports"))
 
     def add_image(self, label: LabelRecord, content: bytes) -> None:
         """Keep the bytes of a label's image; it counts for nothing until its label is added."""
@@ -115,12 +114,11 @@ class LabelStore:
     def labels(self) -> Mapping[str, Booked]:
         """The label of every image by its sha256, in the order in which the images first came."""
         found: dict[str, Booked] = {}
-        for at, entries in self._read("labels"):
-            for entry in entries:
-                label = load(LabelRecord, entry)
-                before = found.get(label.sha256)
-                if before is None or not before.outlasts(label.at):
-                    found[label.sha256] = Booked(label, before.first if before else at, at)
+        for at, entry in self._entries("labels"):
+            label = load(LabelRecord, entry)
+            before = found.get(label.sha256)
+            if before is None or not before.outlasts(label.at):
+                found[label.sha256] = Booked(label, before.first if before else at, at)
         return found
 
     def image(self, label: LabelRecord) -> bytes:
@@ -142,29 +140,26 @@ class LabelStore:
 
     def learnt_until(self) -> datetime | None:
         """Return when labels were last used for training; None if they never were."""
-        times = [datetime.fromisoformat(content["at"]) for _, content in self._documents("learnt")]
-        return max(times, default=None)
+        return max((at for at, _ in self._documents("learnt")), default=None)
 
     def _image(self, label: LabelRecord) -> str:
         return f"{self._place}/images/{checked_part(label.sha256, 'sha256')}{label.suffix}"
 
-    def _now(self) -> datetime:
-        return utc(self._clock(), "the clock's time")
-
-    def _add(self, kind: str, entries: Sequence[Any]) -> None:
-        now = self._now()
+    def _add(self, kind: str, entries: Sequence[object]) -> None:
+        now = utc(self._clock(), "the clock's time")
         document = {"at": now.isoformat(), "entries": list(entries)}
         key = f"{now:%Y%m%dT%H%M%S.%f}-{sha256_json(document['entries'])[:16]}"
         self._folder.create(f"{self._place}/{kind}/{key}.json", json.dumps(document).encode())
 
-    def _read(self, kind: str) -> list[tuple[datetime, list[Any]]]:
-        return [(datetime.fromisoformat(content["at"]), content["entries"]) for _, content in self._documents(kind)]
+    def _entries(self, kind: str) -> Iterator[tuple[datetime, Any]]:
+        """All entries of a kind, each with the time at which it was added."""
+        return ((at, entry) for at, document in self._documents(kind) for entry in document["entries"])
 
-    def _documents(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    def _documents(self, kind: str) -> Iterator[tuple[datetime, dict[str, Any]]]:
         paths = [f"{self._place}/{kind}/{name}" for name in self._folder.files(f"{self._place}/{kind}")]
-        found = []
         for path, content in zip(paths, self._folder.read_all(paths), strict=True):
             if content is not None:
                 with undamaged(path):
-                    found.append((path, json.loads(content)))
-        return found
+                    document = json.loads(content)
+                    at = datetime.fromisoformat(document["at"])
+                yield at, document

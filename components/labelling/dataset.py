@@ -19,6 +19,7 @@ from components.errors import DatasetError, FovealError
 from components.files import replacing, sha256_json
 from components.images.reading import image_size
 from components.labelling.book import Booked, LabelStore
+from components.vision import task_kind
 
 SPLIT = "train"
 
@@ -124,21 +125,21 @@ def write_labelled(book: LabelStore, output: Path, about: LabelTask) -> Labelled
     if not folder.exists():
         with replacing(folder) as aside:
             _write(book, list(labels.values()), aside, about)
-    data = folder / "data.yaml" if about.task.has_boxes else folder
+    data = folder / "data.yaml" if about.has_boxes else folder
     return LabelledData(data, SPLIT, len(labels), len(_fresh(book, labels)), unusable)
 
 
 def _write(book: LabelStore, labels: Sequence[Booked], folder: Path, about: LabelTask) -> None:
     ids = {name: k for k, name in enumerate(about.class_names)}
-    if about.task.has_boxes:
+    if about.has_boxes:
         write_description(folder_made(folder), about.class_names, {SPLIT: "images"})
     for number, booked in enumerate(labels):
         label = booked.label
         name = f"{number:07d}-{label.sha256[:16]}{label.suffix}"
-        place = "images" if about.task.has_boxes else f"{SPLIT}/{class_folder(label.labels[0].class_name)}"
+        place = "images" if about.has_boxes else f"{SPLIT}/{class_folder(label.labels[0].class_name)}"
         target = folder_made(folder / place) / name
         target.write_bytes(book.image(label))
-        if about.task.has_boxes:
+        if about.has_boxes:
             rows = [(ids[one.class_name], one.box) for one in label.labels if one.box]
             folder_made(label_file(target).parent)
             label_file(target).write_text(yolo_text(rows), encoding="utf-8")
@@ -166,10 +167,11 @@ def pseudo_labels(
     """
     found = []
     for image in images:
-        known = all(
-            label.class_name in about.class_names for label in image.prelabels
-        )  # an earlier version's may not be
-        if known and image.prelabels and all((label.confidence or 0) >= confidence for label in image.prelabels):
+        certain = all(
+            about.takes(label) and (label.confidence or 0) >= confidence
+            for label in image.prelabels  # an earlier version may have other classes
+        )
+        if image.prelabels and certain:
             path = folder_made(folder) / image.name
             try:
                 if not path.exists():
@@ -185,10 +187,11 @@ def pseudo_labels(
 def _truth(labels: Sequence[Label], size: tuple[int, int], about: LabelTask) -> Prediction:
     ids = [about.class_names.index(label.class_name) for label in labels]
     scores = np.array([label.confidence for label in labels], np.float32)
-    if not about.task.has_boxes:
-        return Classification(np.eye(len(about.class_names), dtype=np.float32)[ids[0]] * scores[0])
-    boxes = np.array([label.box for label in labels], np.float32) * np.array(size * 2, np.float32)
-    return Detections(boxes, scores, np.array(ids, np.int64))
+    truth: Prediction = Classification(np.eye(len(about.class_names), dtype=np.float32)[ids[0]] * scores[0])
+    if about.has_boxes:
+        boxes = np.array([label.box for label in labels], np.float32) * np.array(size * 2, np.float32)
+        truth = Detections(boxes, scores, np.array(ids, np.int64))
+    return task_kind(about.task).from_labels(truth)
 
 
 def _fresh(book: LabelStore, labels: Mapping[str, Booked]) -> list[Booked]:

@@ -271,11 +271,11 @@ def _require_classes(found: Sequence[Found], about: LabelTask) -> None:
             hint="rename the class in the labels, or train a new model for it",
         )
     for image in found:
-        if not about.task.has_boxes and image.stated | bool(image.labels):
+        if not about.has_boxes and image.stated | bool(image.labels):
             names = {label.class_name for label in image.labels or ()}
             if len(names) != 1 and not image.problem:
                 raise IncompatibleError("one class for each image", found=f"{len(names)} for {image.name}")
-        if about.task.has_boxes and any(label.box is None for label in image.labels or ()):
+        if about.has_boxes and any(label.box is None for label in image.labels or ()):
             raise IncompatibleError(
                 "boxes, as the model is a detector", found=f"a class without a box for {image.name}"
             )

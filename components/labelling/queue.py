@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,11 @@ from components.monitoring.drift.embeddings import projected
 from components.monitoring.drift.pairs import aligned
 from components.monitoring.drift.policy import compare_tables
 from components.monitoring.drift.tables import DriftTable, read_reference, window_of
-from components.monitoring.report.pictures import drift_scores
+from components.monitoring.report.pictures import drift_scores, standardised
 from components.monitoring.store.windows import WINDOW
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,11 +29,10 @@ _FIELDS = ("image_id", "uri", "sha256", "width", "height", "model")
 _NOTHING_SEEN = 0.75  # uncertainty of an image without detections: that of one at a threshold of 0.25
 _SAME = 0.02  # of the usual distance between two images; nearer ones are copies of one scene
 _PAIRS = 2000  # that the usual distance is learnt from
-_FARTHEST = 10.0  # standard deviations, beyond which one image is no more different than another
 
 
 def rank_for_labels(
-    images: Any, detections: Any, reference: Path, *, size: int, known: Collection[str] = ()
+    images: pa.Table, detections: pa.Table, reference: Path, *, size: int, known: Collection[str] = ()
 ) -> tuple[QueuedImage, ...]:
     """Order the images of a model by what a label of each would teach: drift × uncertainty × diversity.
 
@@ -41,7 +43,7 @@ def rank_for_labels(
     sets for labelling: Sener and Savarese, ICLR 2018); copies of one scene are left out.
 
     Arguments:
-        images: rows of one model's images, a pyarrow.Table of the monitoring store.
+        images: rows of one model's images, from the monitoring store.
         detections: the rows of detections on them.
         reference: what `build_reference` wrote.
         size: how many images, at most.
@@ -97,7 +99,7 @@ def rank_run_for_labels(run: InferenceRun, reference: Path, *, size: int) -> tup
     return rank_for_labels(images, detections, reference, size=size)
 
 
-def _unique(images: Any) -> Any:
+def _unique(images: pa.Table) -> pa.Table:
     """The rows with a prediction, the latest of each image."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -107,7 +109,7 @@ def _unique(images: Any) -> Any:
     return rows.take(pa.array(sorted(latest.values()), pa.int64()))
 
 
-def _tables(rows: Any, reference: Path) -> tuple[DriftTable, DriftTable]:
+def _tables(rows: pa.Table, reference: Path) -> tuple[DriftTable, DriftTable]:
     import pyarrow.compute as pc
 
     before = read_reference(reference)
@@ -152,8 +154,7 @@ def _features(reference: DriftTable, window: DriftTable) -> tuple[Floats, float]
             middle = np.nanmedian(before) if np.isfinite(before).any() else 0.0
             parts.append(np.where(np.isfinite(values), values, middle)[:, None])
     both = np.concatenate(parts, axis=1)
-    spread = both.std(axis=0)
-    scaled = ((both - both.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)).clip(-_FARTHEST, _FARTHEST)
+    scaled = standardised(both)
     one, other = np.random.default_rng(0).integers(0, m, (2, _PAIRS))
     usual = float(np.median(np.linalg.norm(scaled[one] - scaled[other], axis=1)))
     return scaled[m:], max(usual, 1e-9)
@@ -184,7 +185,7 @@ def _spread_out(
     return chosen, at
 
 
-def _prelabels(detections: Any, rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Label, ...]]:
+def _prelabels(detections: pa.Table, rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Label, ...]]:
     """Return the model's predictions by image and window: every detection, or the most probable class."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -199,8 +200,8 @@ def _prelabels(detections: Any, rows: list[dict[str, Any]]) -> dict[tuple[str, s
         if key not in sizes or (row["x1"] is None and row["detection"]):
             continue  # of another window; or a class that is not the most probable
         width, height = sizes[key]
-        corners = (row["x1"], row["y1"], row["x2"], row["y2"])
-        box = None if row["x1"] is None else (
-            corners[0] / width, corners[1] / height, corners[2] / width, corners[3] / height)  # fmt: skip
+        box = None
+        if row["x1"] is not None:
+            box = (row["x1"] / width, row["y1"] / height, row["x2"] / width, row["y2"] / height)
         found[key] = (*found.get(key, ()), Label(row["class_name"], box, row["confidence"]))
     return found

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import BATCH, Format, ModelArtifact, Precision
+from components.contracts.arrays import Image
 from components.errors import PassError
 
 
@@ -29,12 +29,12 @@ class PassContext:
     """
 
     workdir: Path
-    calibration: Sequence[npt.NDArray[np.uint8]] | None = None
+    calibration: Sequence[Image] | None = None
     calibration_sha256: str = ""
     trust_pickle: bool = False
     batch: int = BATCH
 
-    def samples_for(self, artifact: ModelArtifact, limit: int) -> list[npt.NDArray[np.uint8]]:
+    def samples_for(self, artifact: ModelArtifact, limit: int) -> list[Image]:
         """Up to `limit` calibration inputs, evenly spread over all there are.
 
         Raises:

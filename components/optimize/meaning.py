@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from components.backends.onnx_file import require_fit
-from components.backends.session import one_line
-from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
+from components.backends.onnx_file import fits_shape, require_fit
+from components.backends.session import translated
+from components.contracts import Fit, Interpolation, Output, VisionSpec
+from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError
 from components.optimize.outputs import settle_output
 from components.vision import task_kind
+from components.vision.heads import HEADS, head_of
 
-Outputs = Sequence[npt.NDArray[Any]]
-Network = Callable[[npt.NDArray[np.float32]], Outputs]  # (n, 3, height, width) float32 RGB → outputs
+Network = Callable[[Floats32], Outputs]  # (n, 3, height, width) float32 RGB → outputs
+Probe = Callable[[], list[Array]]  # a network's first outputs for images that differ widely
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ UNIT = Normalisation()
 BYTES = Normalisation(std=(1 / 255, 1 / 255, 1 / 255))  # 0–255, for networks that scale their input themselves
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's, and most classifiers'
 INCEPTION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # −1 to 1
+
+
+Recognised = tuple[str, tuple[str, ...], Normalisation]  # head, class names, usual normalisation
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class StatedMeaning:
     """Statements about a model by its user or its file; None where nothing is said.
 
     Arguments:
-        task: detect or classify.
+        task: its name in `TASKS`.
         class_names: index is class id.
         input_size: (height, width) in pixels.
         fit: how images are brought to that size.
@@ -82,7 +86,7 @@ class StatedMeaning:
         output: what a classifier's numbers are.
     """
 
-    task: TaskType | None = None
+    task: str | None = None
     class_names: tuple[str, ...] | None = None
     input_size: tuple[int, int] | None = None
     fit: Fitting | None = None
@@ -98,21 +102,16 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
     Raises:
         ModelError: they contradict each other in what cannot be chosen.
     """
-    if user.task and file.task and user.task is not file.task:
+    if user.task and file.task and user.task != file.task:
         raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", hint="correct the task")
-    if user.class_names and file.class_names and len(user.class_names) != len(file.class_names):
-        raise ModelError(
-            f"{len(file.class_names)} class names, as {name} has",
-            found=f"{len(user.class_names)}",
-            hint="leave the class names out to use the model's own",
-        )
-    if user.class_names and file.class_names and user.class_names != file.class_names:
-        if sorted(user.class_names) == sorted(file.class_names):
-            raise ModelError(
-                f"the class names of {name} in its own order, {', '.join(file.class_names)}",
-                found=", ".join(user.class_names),
-                hint="leave the class names out to use the model's own",
-            )
+    names, own = user.class_names, file.class_names
+    if names and own and names != own:
+        hint = "leave the class names out to use the model's own"
+        if len(names) != len(own):
+            raise ModelError(f"{len(own)} class names, as {name} has", found=f"{len(names)}", hint=hint)
+        if sorted(names) == sorted(own):
+            expected = f"the class names of {name} in its own order, {', '.join(own)}"
+            raise ModelError(expected, found=", ".join(names), hint=hint)
     if user.input_size and not file.resizable and user.input_size != file.input_size:
         raise ModelError(
             f"the image size that {name} is fixed to, {file.input_size}",
@@ -167,6 +166,7 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
 
     Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; what a classifier's numbers
     are is seen as in `settle_output`; its input is normalised as ImageNet's and its images are cropped in the centre.
+    For any other task the shape of the output tells which of its heads it is.
 
     Raises:
         ModelError: something is missing, or the outputs are those of no head that Foveal reads.
@@ -174,52 +174,74 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     if stated.input_size is None:
         raise ModelError("an image size", found=f"none in {name}", hint="pass image_size")
     prediction = _first_output(network, stated.input_size, name)
-    if (stated.task or _task_of(prediction)).has_boxes:
-        head, names = _detector(prediction, stated.class_names, name)
-        if head is Head.YOLO:
-            _require_decoded(prediction, name)
-        task, fit, normalisation = TaskType.DETECT, stated.fit or Fitting(Fit.LETTERBOX), stated.normalisation or UNIT
-    else:
-        names = _classes_of(prediction, stated.class_names, name)
-        rows = np.concatenate([prediction, *(network(probe)[0] for probe in _plain_images(*stated.input_size))])
-        head = settle_output(stated.output, rows, name).head
-        task, fit, normalisation = TaskType.CLASSIFY, stated.fit or Fitting(), stated.normalisation or IMAGENET
+    plain = partial(_plain_outputs, network, *stated.input_size)
+    task = stated.task or _task_of(prediction)
+    recognise = _RECOGNISERS.get(task, _by_shape)
+    head, names, usual = recognise(prediction, replace(stated, task=task), plain, name)
+    fit, normalisation = stated.fit or Fitting(task_kind(task).usual_fit), stated.normalisation or usual
     resize = fit.resize_for(stated.input_size)
     spec = VisionSpec(task, names, stated.input_size, fit.method, head, resize, fit.interpolation)
     require_fit(spec, name)
     return spec, normalisation
 
 
-def _first_output(network: Network, input_size: tuple[int, int], name: str) -> npt.NDArray[Any]:
+def _first_output(network: Network, input_size: tuple[int, int], name: str) -> Array:
     """Return a network's first output for a random image."""
     height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
-    try:
+    with translated(ModelError, f"a network that runs at {height} × {width} px", name, "give another image size"):
         return network(noise)[0]
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"{name} to run at {height} × {width} px", found=one_line(error), hint="give another image size"
-        ) from error
 
 
-def _task_of(prediction: npt.NDArray[Any]) -> TaskType:
-    return TaskType.DETECT if prediction.ndim == 3 else TaskType.CLASSIFY
+def _task_of(prediction: Array) -> str:
+    return "detect" if prediction.ndim == 3 else "classify"
 
 
-def _detector(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[Head, tuple[str, ...]]:
+def _by_shape(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+    """Find the only head of a task whose outputs have the shape of this one.
+
+    Raises:
+        ModelError: the classes are not named, or no head of the task has that shape, or several.
+    """
+    if not stated.class_names:
+        raise ModelError("class names", found=f"none in {name}", hint="pass the class names it was trained with")
+    of_task = {known: head_of(known) for known in HEADS if head_of(known).task == stated.task}
+    shapes = {known: head.shape(len(stated.class_names)) for known, head in of_task.items()}
+    fitting = [known for known, shape in shapes.items() if fits_shape(shape, prediction.shape)]
+    if len(fitting) != 1:
+        wanted = " or ".join(f"{shape} ({known})" for known, shape in shapes.items())
+        raise ModelError(f"an output to {stated.task}, {wanted}", found=f"{prediction.shape} from {name}")
+    return fitting[0], stated.class_names, UNIT
+
+
+def _recognise_detector(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+    head, names = _detector(prediction, stated.class_names, name)
+    if head == "yolo":
+        _require_decoded(prediction, name)
+    return head, names, UNIT
+
+
+def _recognise_classifier(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+    names = _classes_of(prediction, stated.class_names, name)
+    rows = np.concatenate([prediction, *plain()])
+    return settle_output(stated.output, rows, name).head, names, IMAGENET
+
+
+_RECOGNISERS = {"detect": _recognise_detector, "classify": _recognise_classifier}
+
+
+def _detector(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[str, tuple[str, ...]]:
     """Determine the detection head that gave this output, and the class names."""
     shape = prediction.shape
     _refuse_shares(prediction, len(names or ()), name)
     if len(shape) == 3 and names and shape[2] == 6:  # first: no input size gives 6 anchors, but k may be 4 + classes
         if len(names) == 2:  # as wide as a box with two scores
             _require_rows(prediction, len(names), name)
-        return Head.YOLO_END2END, names
+        return "yolo_end2end", names
     if len(shape) == 3 and names and shape[1] == 4 + len(names):
-        return Head.YOLO, names
+        return "yolo", names
     if len(shape) == 3 and not names and 4 < shape[1] < shape[2]:
-        return Head.YOLO, default_names(shape[1] - 4)
+        return "yolo", default_names(shape[1] - 4)
     raise ModelError(
         f"a detector's output, (n, 4 + {len(names) if names else 'classes'}, anchors) or (n, k, 6)",
         found=f"{shape} from {name}",
@@ -236,7 +258,7 @@ def detr_error(name: str) -> ModelError:
     )
 
 
-def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+def _refuse_shares(prediction: Array, classes: int, name: str) -> None:
     """Refuse the rows of a DETR: a box as shares of the image's sides, and a score for each class.
 
     Raises:
@@ -249,7 +271,7 @@ def _refuse_shares(prediction: npt.NDArray[Any], classes: int, name: str) -> Non
         raise detr_error(name)
 
 
-def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None:
+def _require_rows(prediction: Array, classes: int, name: str) -> None:
     """Refuse (n, k, 6) that are not rows of a box in pixels, a score and a class id.
 
     Raises:
@@ -263,15 +285,11 @@ def _require_rows(prediction: npt.NDArray[Any], classes: int, name: str) -> None
             found=f"others in the {prediction.shape} of {name}",
             hint="check what its output holds; RT-DETR and other heads of queries are not supported yet",
         )
-    if scores.max(initial=0) > 0 and prediction[..., :4].max() <= MAX_SHARE:
-        raise ModelError(
-            "boxes in pixels of the model's input",
-            found=f"coordinates up to {prediction[..., :4].max():.3g} from {name}: shares of its sides",
-            hint="export the detector with boxes in pixels",
-        )
+    if scores.max(initial=0) > 0:
+        _require_pixels(prediction[..., :4], name)
 
 
-def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
+def _require_decoded(prediction: Array, name: str) -> None:
     """Refuse a YOLO output whose scores are still logits, or whose boxes are shares of the image.
 
     Raises:
@@ -284,6 +302,10 @@ def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
             found=f"{scores.min():.3g} to {scores.max():.3g} from {name}: logits",
             hint="export the detector with the sigmoid of its scores",
         )
+    _require_pixels(boxes, name)
+
+
+def _require_pixels(boxes: Array, name: str) -> None:
     if boxes.max() <= MAX_SHARE:
         raise ModelError(
             "boxes in pixels of the model's input",
@@ -292,7 +314,7 @@ def _require_decoded(prediction: npt.NDArray[Any], name: str) -> None:
         )
 
 
-def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
+def _classes_of(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
     """The names of the classes that an output has a number for."""
     classes = prediction.shape[-1] if prediction.ndim == 2 else 0
     if not classes or (names and len(names) != classes):
@@ -309,7 +331,12 @@ def _classes_of(prediction: npt.NDArray[Any], names: tuple[str, ...] | None, nam
     return names or default_names(classes)
 
 
-def _plain_images(height: int, width: int) -> list[npt.NDArray[np.float32]]:
+def _plain_outputs(network: Network, height: int, width: int) -> list[Array]:
+    """Return a network's first outputs for images that differ widely."""
+    return [network(image)[0] for image in _plain_images(height, width)]
+
+
+def _plain_images(height: int, width: int) -> list[Floats32]:
     """Images that differ as widely as images can: black, white, and a ramp; each (1, 3, height, width)."""
     shape = (1, 3, height, width)
     ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), shape)

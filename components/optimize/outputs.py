@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends import get_backend
 from components.contracts import ModelArtifact, Output, TensorSpec
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError
 from components.vision import task_for
 from components.vision.heads import head_of
 from components.vision.heads.scores import Logits
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
 SUM_SLACK = 1e-2  # half precision rounds probabilities; a thousand of them sum to 1 within this
 RANGE_SLACK = 1e-3
@@ -43,7 +47,7 @@ _TORCH_MEANINGS = {
 }
 
 
-def output_of_graph(model: Any) -> Output | None:
+def output_of_graph(model: onnx.ModelProto) -> Output | None:
     """Determine the kind of a classifier's output from the last operator in front of output 0 of a `ModelProto`.
 
     None where the graph does not tell, as for a softmax that is spelled out as exponential, sum and division.
@@ -64,7 +68,7 @@ def output_of_graph(model: Any) -> Output | None:
     return _MEANINGS[node.op_type] if node is not None else None
 
 
-def output_of_torchscript(module: Any) -> Output | None:
+def output_of_torchscript(module: torch.jit.ScriptModule) -> Output | None:
     """The same of a TorchScript module; None where its graph does not tell."""
     results = list(module.inlined_graph.outputs())
     node = results[0].node() if results else None
@@ -79,7 +83,7 @@ def output_of_torchscript(module: Any) -> Output | None:
     return None
 
 
-def settle_output(said: Output | None, rows: npt.NDArray[Any], name: str) -> Output:
+def settle_output(said: Output | None, rows: Array, name: str) -> Output:
     """Check what is said of a classifier's numbers by the numbers, or see it from them where nothing is said.
 
     Arguments:
@@ -98,8 +102,9 @@ def settle_output(said: Output | None, rows: npt.NDArray[Any], name: str) -> Out
     if said is None:
         said = Output.SOFTMAX if whole else Output.LOGITS
         if within and not whole:
-            raise _unclear(rows, name)
-    if classes == 1 and said.head.exclusive:
+            found = f"{_described(rows)} in {name}"
+            raise ModelError(f"to know what the outputs of {name} are", found=found, hint=_CHOICES)
+    if classes == 1 and head_of(said.head).exclusive:
         raise ModelError(
             "one output a class",
             found=f"one number an image from {name}, of which a softmax is always 1",
@@ -120,11 +125,7 @@ _WORDS = {
 _CHOICES = Logits.remedy
 
 
-def _unclear(rows: npt.NDArray[Any], name: str) -> ModelError:
-    return ModelError(f"to know what the outputs of {name} are", found=f"{_described(rows)} in {name}", hint=_CHOICES)
-
-
-def _described(rows: npt.NDArray[Any]) -> str:
+def _described(rows: Array) -> str:
     sums = rows.sum(axis=1, dtype=np.float64)
     lowest, highest = float(rows.min()), float(rows.max())
     return f"numbers from {lowest:.3g} to {highest:.3g} whose rows sum to {sums.min():.3g} to {sums.max():.3g}"
@@ -144,7 +145,7 @@ def require_scores(outputs: Sequence[TensorSpec], name: str) -> None:
         )
 
 
-def require_sound(artifact: ModelArtifact, images: Sequence[npt.NDArray[np.uint8]]) -> None:
+def require_sound(artifact: ModelArtifact, images: Sequence[Image]) -> None:
     """Refuse a model whose outputs on real images are not those of its head.
 
     Random images show less: a detector finds nothing in them, and an end-to-end one fills its rows with zeros.

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import ModelArtifact, VisionSpec
+from components.contracts.arrays import Array, Image, Outputs
 from components.vision import task_kind
 from components.vision.heads import head_of
-
-Images = npt.NDArray[np.uint8]
-Outputs = Sequence[npt.NDArray[Any]]
 
 CONFIDENT = 0.25  # score from which a detection counts as one
 MAX_SAMPLES = 64  # calibration images that are searched for detections
@@ -31,25 +27,25 @@ class Proof:
         telling: they are the user's own, and a detector finds something on them.
     """
 
-    images: Images
+    images: Image
     expected: Outputs
     basis: str
     telling: bool
 
 
-def noise(count: int, spec: VisionSpec) -> Images:
+def noise(count: int, spec: VisionSpec) -> Image:
     """(count, height, width, 3) random pixels, the same in every run."""
     return np.random.default_rng(0).integers(0, 256, (count, *spec.input_size, 3), np.uint8)
 
 
-def one_by_one(predict: Callable[[Images], Outputs], images: Images) -> list[npt.NDArray[Any]]:
+def one_by_one(predict: Callable[[Image], Outputs], images: Image) -> list[Array]:
     """The outputs for images that are each given in a call of its own, put together along the batch axis."""
     runs = [predict(image[None]) for image in images]
     return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
 
 
 def prove_on(
-    samples: Sequence[Images] | None, spec: VisionSpec, predict: Callable[[Images], Outputs], batch: int
+    samples: Sequence[Image] | None, spec: VisionSpec, predict: Callable[[Image], Outputs], batch: int
 ) -> Proof:
     """Choose the images of a proof.
 
@@ -73,8 +69,8 @@ def prove_on(
         chosen = list(wanted[:count])
         seen = [(image, predict(image[None])) for image in chosen]
         return _proof(seen, count, f"{len(seen)} calibration images", telling=True)
-    found: list[tuple[Images, Outputs]] = []
-    empty: list[tuple[Images, Outputs]] = []
+    found: list[tuple[Image, Outputs]] = []
+    empty: list[tuple[Image, Outputs]] = []
     for image in wanted:
         outputs = predict(image[None])
         (found if head.finds_something(outputs[0], CONFIDENT) else empty).append((image, outputs))
@@ -86,7 +82,7 @@ def prove_on(
     return _proof(empty[:count], count, basis, telling=False)
 
 
-def _proof(seen: Sequence[tuple[Images, Outputs]], count: int, basis: str, *, telling: bool) -> Proof:
+def _proof(seen: Sequence[tuple[Image, Outputs]], count: int, basis: str, *, telling: bool) -> Proof:
     """A batch of `count` images, repeated in turn where there are fewer."""
     rows = [seen[k % len(seen)] for k in range(count)]
     images = np.stack([image for image, _ in rows])
@@ -94,7 +90,7 @@ def _proof(seen: Sequence[tuple[Images, Outputs]], count: int, basis: str, *, te
     return Proof(images, expected, basis, telling)
 
 
-def record_of(proof: Proof, one_by_one: str) -> dict[str, Any]:
+def record_of(proof: Proof, one_by_one: str) -> dict[str, object]:
     """Return a proof's record for a file's history; `one_by_one`: why the model is called image by image, or empty."""
     record = {"proved_on": proof.basis, "telling": proof.telling, "largest_batch": len(proof.images)}
     return record | ({"largest_batch": 1, "one_by_one": one_by_one} if one_by_one else {})

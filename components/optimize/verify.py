@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from components.backends.onnx_file import INPUT, precision_of, tensor_specs
+from components.backends.onnx_file import INPUT
+from components.backends.onnx_graph import precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
-from components.backends.session import free_batch, one_line
-from components.contracts import Head, ImageFrame, ModelArtifact, Precision, VisionSpec
+from components.backends.session import free_batch, one_line, translated
+from components.contracts import ImageFrame, ModelArtifact, Precision, VisionSpec
+from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext
-from components.optimize.meaning import Outputs
 from components.optimize.proof import Proof, one_by_one, prove_on
 from components.vision import task_for, task_kind
 from components.vision.agreement import agreement
 from components.vision.heads import head_of
+
+if TYPE_CHECKING:
+    import onnx
 
 AGREEING = 0.98  # share of predictions that must be the same where sums in another order flip some of them
 AGREEING_LOWERED = 0.9  # the same of a lowered model, in a batch and alone
@@ -42,7 +45,7 @@ class NetworkForm:
     half: bool = False
 
 
-def form_of(model: Any, name: str) -> NetworkForm:
+def form_of(model: onnx.ModelProto, name: str) -> NetworkForm:
     """Return the form of an `onnx.ModelProto`'s input.
 
     Raises:
@@ -78,13 +81,13 @@ class OnnxNetwork:
         ModelError: its input is not that of an image model, or onnxruntime cannot load it.
     """
 
-    def __init__(self, model: Any, name: str, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str, *, limit_s: float = LIMIT_S) -> None:
         self.form = form_of(model, name)
         self._limit_s = limit_s * (self.form.batch or 1)
         self._session = quiet_session(model.SerializeToString())
         self._input = self._session.get_inputs()[0].name
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    def __call__(self, batch: Floats32) -> list[Array]:
         """The outputs as float32, image by image: a fixed batch is filled by repeating the image.
 
         An original is what it says of single images: whether a batch gives the same is to be proved, not assumed.
@@ -99,7 +102,7 @@ class OnnxNetwork:
         return [np.concatenate(outputs).astype(np.float32) for outputs in zip(*runs, strict=True)]
 
 
-def require_batches(model: Any, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
+def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
     """Prove that a model with a free batch axis says of a whole batch what the original says of its images.
 
     Arguments:
@@ -114,32 +117,24 @@ def require_batches(model: Any, spec: VisionSpec, proof: Proof, name: str, toler
         PassError: other outputs than the original's.
     """
     session = quiet_session(model.SerializeToString())
-    try:
+    with translated(ModelError, "a graph that takes any number of images", name):
         together = run_within(session, {INPUT: proof.images}, LIMIT_S * len(proof.images))
         alone = run_within(session, {INPUT: proof.images[-1:]}, LIMIT_S)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError("a graph that takes any number of images", found=f"{name}: {one_line(error)}") from error
     _require_equivalent(proof.expected, together, spec, name, tolerance)
     _require_equivalent([output[-1:] for output in proof.expected], alone, spec, name, tolerance)
     _declare_outputs(model, together, "batch")
 
 
-def require_singles(model: Any, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
+def require_singles(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
     """Prove that a model that takes one image a call says what the original says; see `require_batches`."""
     session = quiet_session(model.SerializeToString())
-    try:
+    with translated(ModelError, "a model that runs on one image", name):
         found = one_by_one(lambda image: run_within(session, {INPUT: image}, LIMIT_S), proof.images)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError("a model that runs on one image", found=f"{name}: {one_line(error)}") from error
     _require_equivalent(proof.expected, found, spec, name, tolerance)
     _declare_outputs(model, found, 1)
 
 
-def _declare_outputs(model: Any, seen: Outputs, batch: int | str) -> None:
+def _declare_outputs(model: onnx.ModelProto, seen: Outputs, batch: int | str) -> None:
     from onnx import helper
 
     for value, output in zip(model.graph.output, seen, strict=True):
@@ -167,7 +162,7 @@ def _require_equivalent(expected: Outputs, found: Outputs, spec: VisionSpec, nam
             raise
 
 
-def require_same(expected: Outputs, found: Outputs, head: Head, name: str, tolerance: float) -> None:
+def require_same(expected: Outputs, found: Outputs, head: str, name: str, tolerance: float) -> None:
     """Refuse outputs that are not the original's.
 
     Arguments:
@@ -190,12 +185,19 @@ def require_same(expected: Outputs, found: Outputs, head: Head, name: str, toler
         )
 
 
-def deviation(expected: npt.NDArray[Any], found: npt.NDArray[Any], head: Head) -> float:
+def deviation(expected: Array, found: Array, head: str) -> float:
     """Return the largest difference of two outputs, as their head counts it; NaN if any is."""
     return float(head_of(head).deviation(expected, found))
 
 
-def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, precision: Precision) -> None:
+def require_lowered(
+    model: onnx.ModelProto,
+    artifact: ModelArtifact,
+    context: PassContext,
+    precision: Precision,
+    *,
+    limit_s: float = LIMIT_S,
+) -> None:
     """Refuse a lowered model that does not run, gives no numbers, or says something else of an image in a batch.
 
     It is tried on the calibration images on which the original finds something, at the largest batch that will be
@@ -206,6 +208,7 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
         artifact: what it was made from.
         context: of the pass.
         precision: what it must have become.
+        limit_s: how long one image may take.
 
     Raises:
         PassError: it is no such model.
@@ -216,12 +219,14 @@ def require_lowered(model: Any, artifact: ModelArtifact, context: PassContext, p
         raise PassError(f"an {precision.upper()} model", found=found, hint=hint)
     original = quiet_session(artifact.path)
     proof = prove_on(
-        context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, LIMIT_S), context.batch
+        context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, limit_s), context.batch
     )
     try:
         session = quiet_session(model.SerializeToString())
-        alone = one_by_one(lambda image: session.run(None, {INPUT: image}), proof.images)
-        together = session.run(None, {INPUT: proof.images}) if free_batch(artifact) else alone
+        alone = one_by_one(lambda image: run_within(session, {INPUT: image}, limit_s), proof.images)
+        together = alone
+        if free_batch(artifact):
+            together = run_within(session, {INPUT: proof.images}, limit_s * len(proof.images))
     except Exception as error:
         raise PassError("a product that runs", found=f"{artifact.path.name}: {one_line(error)}") from error
     for output, declared in zip((*together, *alone), artifact.outputs * 2, strict=True):

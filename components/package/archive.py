@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from components.errors import BundleError, ConfigError
@@ -68,12 +67,14 @@ def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
             f"at most {MAX_FILES} files of {bound / 1e6:.0f} MB in all",
             found=f"{len(entries)} files of {total / 1e6:.0f} MB in {archive}",
         )
+    seen: set[str] = set()
     for entry in entries:
+        name = entry.filename
         if not _is_plain(entry):
-            raise BundleError(
-                "plain, unencrypted files inside the bundle's folder", found=f"{entry.filename!r} in {archive}"
-            )
-    _require_unique((entry.filename for entry in entries), archive)
+            raise BundleError("plain, unencrypted files inside the bundle's folder", found=f"{name!r} in {archive}")
+        if name.casefold() in seen:
+            raise BundleError("each file once", found=f"{name!r} twice in {archive}")
+        seen.add(name.casefold())
     return entries
 
 
@@ -88,14 +89,6 @@ def is_inside(name: str) -> bool:
     parts = PurePosixPath(name).parts
     strange = any(character in name for character in "\\:\0")
     return bool(parts) and not strange and not name.startswith("/") and ".." not in parts
-
-
-def _require_unique(names: Iterable[str], archive: Path) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name.casefold() in seen:
-            raise BundleError("each file once", found=f"{name!r} twice in {archive}")
-        seen.add(name.casefold())
 
 
 def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:

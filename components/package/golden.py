@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from components.backends import Session
-from components.contracts import ImageFrame, Prediction
+from components.contracts import Prediction
 from components.errors import ConfigError
 from components.files import write_json
 from components.images.reading import read_image
 from components.package.rule_images import RULES, draw_base
-from components.package.run_template import GOLDEN, Finding, Item, Rules, check_golden
+from components.package.run_template import GOLDEN, Finding, Item, Json, Pixels, Rules, check_golden
 from components.vision import VisionTask
 
 FOLDER = "golden"
@@ -44,7 +42,7 @@ def write_golden(folder: Path, images: Sequence[Path], session: Session, task: V
     if not images:
         raise ConfigError("at least one golden image", found="none", hint="name images that show what the model sees")
     (folder / FOLDER).mkdir()
-    entries: list[dict[str, Any]] = []
+    entries: list[Json] = []
     for number, image in enumerate(images, start=1):
         copy = f"{FOLDER}/{number:04d}{image.suffix.lower()}"
         read_image(image)  # an error is to name the original
@@ -58,11 +56,11 @@ def write_golden(folder: Path, images: Sequence[Path], session: Session, task: V
     write_json(folder / GOLDEN, {"images": entries})
 
 
-def _record(folder: Path, image: str, session: Session, task: VisionTask, *, outputs: bool = True) -> dict[str, Any]:
+def _record(folder: Path, image: str, session: Session, task: VisionTask, *, outputs: bool = True) -> Json:
     """Run one image of the bundle and keep its arrays beside it; what the listing says of it."""
     fitted, frame = task.preprocess(read_image(folder / image))
     found = session.run(fitted[None])
-    arrays: dict[str, Any] = {f"output_{k}": output for k, output in enumerate(found)} if outputs else {}
+    arrays: Json = {f"output_{k}": output for k, output in enumerate(found)} if outputs else {}
     name = f"{image.rpartition('.')[0]}.npz"
     np.savez(folder / name, input=fitted, **arrays)
     items = to_items(task.postprocess(found, [frame])[0], task.spec.class_names)
@@ -72,11 +70,12 @@ def _record(folder: Path, image: str, session: Session, task: VisionTask, *, out
 def reproduce(folder: Path, session: Session, task: VisionTask, rules: Rules) -> tuple[list[Finding], float]:
     """Run the golden set of an unpacked bundle again; see `check_golden` for what comes back."""
 
-    def decode(outputs: Sequence[npt.NDArray[Any]], frame: ImageFrame) -> list[Item]:
-        return to_items(task.postprocess(outputs, [frame])[0], task.spec.class_names)
+    def predict(path: Path) -> tuple[Pixels, list[Item]]:
+        fitted, frame = task.preprocess(read_image(path))
+        (prediction,) = task.postprocess(session.run(fitted[None]), [frame])
+        return fitted, to_items(prediction, task.spec.class_names)
 
-    infer: Callable[[npt.NDArray[np.uint8]], Sequence[npt.NDArray[Any]]] = session.run
-    return check_golden(folder, rules, lambda path: task.preprocess(read_image(path)), infer, decode)
+    return check_golden(folder, rules, session.run, predict)
 
 
 def to_items(prediction: Prediction, class_names: Sequence[str]) -> list[Item]:

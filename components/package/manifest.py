@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 from zipfile import is_zipfile
 
-from components.contracts import (
-    BenchmarkReport,
-    Check,
-    Latency,
-    Measurement,
-    ModelArtifact,
-    Precision,
-    Target,
-    load,
-)
-from components.errors import BundleError
+from components.contracts import BenchmarkReport, Check, Latency, Measurement, ModelArtifact, Precision, Target, load
+from components.errors import BundleError, ModelError
 from components.files import sha256_file
 from components.regular import read_regular_text
+from components.vision import require_known
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -69,23 +60,9 @@ class Measured:
     @classmethod
     def of(cls, measurement: Measurement) -> Measured:
         """The row of a measurement."""
-        m = measurement
-        return cls(
-            variant=m.variant,
-            precision=m.artifact.precision,
-            backend=m.backend,
-            sha256=m.artifact.sha256,
-            size_mb=m.size_mb,
-            latency=m.latency,
-            throughput_per_s=m.throughput_per_s,
-            batch=m.batch,
-            peak_rss_mb=m.peak_rss_mb,
-            accuracy=m.accuracy,
-            images=m.images,
-            speedup=m.speedup,
-            checks=m.checks,
-            error=m.error,
-        )
+        artifact, own = measurement.artifact, ("precision", "sha256")
+        shared = {one.name: getattr(measurement, one.name) for one in fields(cls) if one.name not in own}
+        return cls(precision=artifact.precision, sha256=artifact.sha256, **shared)
 
 
 @dataclass(frozen=True)
@@ -142,7 +119,7 @@ class Manifest:
     target: Target
     thresholds: Thresholds
     benchmark: Benchmark
-    details: Mapping[str, Any]
+    details: Mapping[str, object]
     files: tuple[BundledFile, ...]
 
     def artifact(self, folder: Path) -> ModelArtifact:
@@ -165,7 +142,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an unpacked bundle; its files are not checked, see `verify_bundle`.
 
     Raises:
-        BundleError: it is missing, malformed, or of another schema.
+        BundleError: it is missing, malformed, of another schema, or of a model with an unknown task
+            or head.
     """
     path = folder / MANIFEST
     try:
@@ -179,6 +157,10 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = load(Manifest, values)
     except (ValueError, RecursionError) as error:
         raise BundleError("a bundle's manifest", found=f"{path}: {error}", hint="package it again") from error
+    try:
+        require_known(manifest.model.spec, str(path))
+    except ModelError as error:
+        raise BundleError(error.expected, found=error.found, hint=error.hint) from error
     if manifest.model.path != Path(MODEL):
         raise BundleError(f"the model as {MODEL}", found=f"{manifest.model.path} in {path}")
     return manifest

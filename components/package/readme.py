@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from components.backends import get_backend
-from components.contracts import Latency
 from components.package.manifest import Manifest, Measured
+from components.tables import Table, interval, number
 from components.vision import task_kind
 from components.vision.fit import describe_fit
 
@@ -27,7 +27,7 @@ def describe_bundle(manifest: Manifest) -> str:
 
 
 def _usage(manifest: Manifest) -> str:
-    files = "\n".join(f"| `{name}` | {what} |" for name, what in _FILES)
+    files = [(f"`{name}`", what) for name, what in _FILES]
     return f"""# {manifest.name}
 
 {task_kind(manifest.model.spec.task).described} for the target {manifest.target.name}.
@@ -38,9 +38,7 @@ python run.py --verify           # checksums, then the golden set again
 python run.py IMAGE... --json    # one line of JSON an image
 ```
 
-| file | what it is |
-| --- | --- |
-{files}"""
+{Table(("file", "what it is"), files).to_markdown()}"""
 
 
 def _model(manifest: Manifest) -> str:
@@ -60,13 +58,12 @@ def _measurements(manifest: Manifest) -> str:
     benchmark = manifest.benchmark
     heads = ("variant", benchmark.metric, "p50 ms", "p95 ms", "speed", "size MB", "peak memory MB")
     rows = [_row(row, benchmark.metric, ships=row.variant == benchmark.variant) for row in benchmark.measured]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ("---",) * len(heads), *rows))
     reasons = "\n".join(f"- {reason}" for reason in benchmark.reasons)
     noise = "unknown" if benchmark.noise_floor is None else f"{benchmark.noise_floor:.1%}"
     machine = "; ".join(f"{key} {value}" for key, value in sorted(benchmark.environment.items()))
     return f"""## Measurements
 
-{table}
+{Table(heads, rows).to_markdown()}
 
 Latency is of one image in memory, from fitting to prediction. Speed is relative to {benchmark.baseline}, with its
 95 % interval; the noise floor of the run was {noise}. Accuracy is measured on {benchmark.chosen.images} images.
@@ -79,28 +76,17 @@ Measured on: {machine}"""
 def _row(row: Measured, metric: str, *, ships: bool) -> tuple[str, ...]:
     name = f"**{row.variant}**" if ships else row.variant
     if row.error:
-        return (name, f"not measured: {row.error.replace('|', '/')}", "", "", "", "", "")
-    speed = "" if row.speedup is None else "{:.2f} [{:.2f}, {:.2f}]".format(*row.speedup)
-    accuracy = _number(row.accuracy.get(metric), 4)
+        return (name, f"not measured: {row.error}", "", "", "", "", "")
+    latency = row.latency
     return (
         name,
-        accuracy,
-        _p50(row.latency),
-        _number(row.latency.p95_ms, 2),
-        speed,
-        _number(row.size_mb, 2),
-        _number(row.peak_rss_mb, 0),
+        number(row.accuracy.get(metric), 4),
+        interval((latency.p50_ms, latency.p50_low_ms, latency.p50_high_ms)),
+        number(latency.p95_ms),
+        interval(row.speedup),
+        number(row.size_mb),
+        number(row.peak_rss_mb, 0),
     )
-
-
-def _p50(latency: Latency) -> str:
-    if latency.p50_low_ms is None or latency.p50_high_ms is None:
-        return _number(latency.p50_ms, 2)
-    return f"{_number(latency.p50_ms, 2)} [{latency.p50_low_ms:.2f}, {latency.p50_high_ms:.2f}]"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _limits(manifest: Manifest) -> str:

@@ -17,14 +17,16 @@ import json
 import math
 import os
 import re
+import runpy
 import stat
 import sys
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +41,15 @@ except ImportError:
     Image = ImageOps = None  # type: ignore[assignment]
 
 Pixels = npt.NDArray[np.uint8]
-Arrays = Sequence[npt.NDArray[Any]]
-Item = dict[str, Any]
+Array = npt.NDArray[Any]
+Arrays = Sequence[Array]
+Json = dict[str, Any]  # an object of a file, as it was found there
+Item = Json  # class_id, class_name, confidence and, of detections, box
+Infer = Callable[[Pixels], Arrays]
+Predict = Callable[[Path], tuple[Pixels, list[Item]]]
 
 SUMS, MANIFEST, GOLDEN = "SHA256SUMS", "manifest.json", "golden/golden.json"
+DECODER = "decoder.py"  # of a head that this program does not decode itself
 CONFIGURED = {"model", "backend", "threads", "batch_size", "execution_providers", "confidence", "iou", "max_detections"}
 MAX_BATCH = 256  # images in one call, whatever a bundle says
 MAX_CANDIDATES = 30_000  # boxes that compete in one image
@@ -51,6 +58,13 @@ FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
 MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000  # bytes that are read of one file
+LIMIT_S = 120.0  # for an image, after which onnxruntime is told to end the call
+MAX_PIXELS = 170_000_000  # of one image; Pillow's own bound is a little above
+BAND = 4_000_000  # pixels that are converted at once
+# Pillow knows forty others, and starts Ghostscript for one of them.
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF")
+# Decoders that hold more than the picture: how many times as much memory as others they take.
+COSTS = {"WEBP": 4.0, "AVIF": 3.0, "progressive JPEG": 2.5}
 # What steers a terminal: controls, bytes that are not UTF-8, ends of lines, and what turns the text around it.
 STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PIXELS = 1.0  # mean grey levels: releases of libjpeg and ways to interpolate differ by less
@@ -103,6 +117,10 @@ class DamagedBundle(ValueError):
     """A file of the bundle that is not what was packed, or not what such a file must be."""
 
 
+class EndlessModel(RuntimeError):
+    """A call of the model that had to be ended, such as one of a loop without a condition."""
+
+
 # Reading files
 
 
@@ -139,52 +157,178 @@ def read_image(path: Path) -> Pixels:
     data = _read(path, MAX_IMAGE)
     if Image is None:
         return _upright(_with_opencv(data), _orientation(_exif(data)))
-    with Image.open(io.BytesIO(data)) as picture:
+    Image.init()
+    readable = [kind for kind in FORMATS if kind in Image.OPEN]
+    with Image.open(io.BytesIO(data), formats=readable) as picture:
+        kind = "progressive JPEG" if "progressive" in picture.info else str(picture.format)
+        _require_pixels(kind, *picture.size)
         # Pillow turns a TIFF itself. Of others only what stands before the pixels counts, as in a browser.
-        turned = 1 if picture.format == "TIFF" else _orientation(picture.info.get("exif", b""))
-        return _upright(_with_pillow(picture), turned)
+        turned = 1 if kind == "TIFF" else _orientation(picture.info.get("exif", b""))
+        image = _with_pillow(picture)
+    del picture  # before the image is copied
+    return _upright(image, turned)
 
 
-def _with_pillow(picture: Any) -> Pixels:
+def _require_pixels(kind: str, width: int, height: int, cost: float = 1.0) -> None:
+    """Refuse an image that takes too much memory to decode.
+
+    Arguments:
+        kind: format, as in `COSTS`.
+        width: in pixels.
+        height: in pixels.
+        cost: memory a pixel takes, as a share of that of a pixel of 8 bits a channel.
+
+    Raises:
+        ValueError: it does.
+    """
+    most = int(MAX_PIXELS / (COSTS.get(kind, 1.0) * cost))
+    if width * height > most:
+        raise ValueError(f"{width} × {height} pixels, where {most:,} are the most that is decoded")
+
+
+def _bands(rows: int, columns: int) -> Iterator[slice]:
+    """Yield the rows of an image in parts, so that what is in between is never there for all of it."""
+    step = max(1, BAND // max(columns, 1))
+    return (slice(top, min(top + step, rows)) for top in range(0, rows, step))
+
+
+def _with_pillow(picture: Image.Image) -> Pixels:
     if picture.mode in ("I", "F"):
         raise ValueError("32 bits a channel")
+    bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]  # a TIFF may have 12
+    picture.load()
+    width, height = picture.size  # a TIFF is turned as it is loaded
+    image = np.empty((height, width, 3), np.uint8)
+    for band in _bands(height, width):
+        whole = band.stop - band.start == height
+        part = picture if whole else picture.crop((0, band.start, width, band.stop))
+        image[band] = _colours(part, bits)
+    return image
+
+
+def _colours(picture: Any, bits: int) -> Pixels:
     if picture.mode.startswith("I;16"):
-        bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]  # a TIFF may have 12
         picture = Image.fromarray((np.asarray(picture) >> (bits - 8)).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
+    return np.asarray(picture.convert("RGB"))[..., ::-1]
 
 
 def _with_opencv(data: bytes) -> Pixels:
     """Decode an image with OpenCV as it is stored, so that nothing depends on what a release of it does by itself."""
+    _require_pixels(*_header(data))
     if not _is_whole(data):
         raise ValueError("a damaged image")
-    image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("not an image")
-    wide = image.dtype == np.uint16
-    if not wide and image.dtype != np.uint8:
+    if image.dtype not in (np.uint8, np.uint16):
         raise ValueError("32 bits a channel")
-    image = (image >> 8).astype(np.uint8) if wide else image
+    if image.dtype == np.uint8 and image.shape[2:] == (3,):
+        return np.ascontiguousarray(image)
+    pixels, hidden = np.empty((*image.shape[:2], 3), np.uint8), _hidden_grey(data)
+    # libtiff gives colours of 8 bits that are multiplied already
+    multiplied = image.dtype == np.uint8 and data[:4] in (b"II*\0", b"MM\0*")
+    for band in _bands(*image.shape[:2]):
+        pixels[band] = _on_white(image[band], hidden, multiplied=multiplied)
+    return pixels
+
+
+def _on_white(image: Any, hidden: int | None, *, multiplied: bool) -> Pixels:
+    """Convert pixels of OpenCV to BGR on white.
+
+    Arguments:
+        image: (height, width) or (height, width, 3 or 4), 8 or 16 bits.
+        hidden: grey that is transparent.
+        multiplied: colours that have been multiplied by the opacity.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
     if image.ndim == 2:
-        return np.repeat(np.where(_hidden_grey(data, image), 255, image).astype(np.uint8)[..., None], 3, axis=2)
+        grey = image if hidden is None else np.where(image == hidden, 255, image).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.shape[2] == 4:
         colour, alpha = image[..., :3].astype(np.uint16), image[..., 3:].astype(np.uint16)
-        if wide or data[:4] not in (b"II*\0", b"MM\0*"):  # libtiff gives colours that are multiplied already
-            colour = (colour * alpha + 127) // 255
+        colour = colour if multiplied else (colour * alpha + 127) // 255
         image = np.minimum(colour + 255 - alpha, 255).astype(np.uint8)
-    return np.ascontiguousarray(image)
+    return np.asarray(image, np.uint8)
 
 
-def _hidden_grey(data: bytes, image: Pixels) -> npt.NDArray[np.bool_]:
-    """The pixels of the grey that a PNG of 8 bits or fewer calls transparent, which OpenCV does not."""
+def _hidden_grey(data: bytes) -> int | None:
+    """The grey that a PNG of 8 bits or fewer calls transparent, which OpenCV does not."""
     if data.startswith(b"\x89PNG") and data[24] <= 8:
         for kind, body, _ in _png_parts(data):
             if kind == b"tRNS" and data[25] == 0:
-                return np.asarray(image == int.from_bytes(body[:2], "big") * 255 // (2 ** data[24] - 1), bool)
-    return np.zeros(image.shape, bool)
+                return int.from_bytes(body[:2], "big") * 255 // int(2 ** data[24] - 1)
+    return None
+
+
+def _header(data: bytes) -> tuple[str, int, int, float]:
+    """Read format, width, height and bytes a channel of an image before it is decoded.
+
+    Raises:
+        ValueError: it is none of `FORMATS`, or ends before it says.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        for kind, body in _jpeg_parts(data):
+            if 0xC0 <= kind[0] <= 0xCF and kind not in (b"\xc4", b"\xc8", b"\xcc"):
+                name = "progressive JPEG" if kind[0] % 4 == 2 else "JPEG"
+                return name, *_numbers(body, 3, 1, size=2, order="big"), 1.0
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height = _numbers(data, 16, 20, size=4, order="big")
+        return "PNG", width, height, max(int.from_bytes(data[24:25], "big") / 8, 1.0)
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF", *_numbers(data, 6, 8, size=2), 1.0
+    if data.startswith(b"BM"):
+        width, height = _numbers(data, 18, 20, size=2) if data[14:15] == b"\x0c" else _numbers(data, 18, 22, size=4)
+        return "BMP", width, min(height, 2**32 - height), 1.0  # a negative height: from the top down
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP", *_webp_size(data), 1.0
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return "TIFF", *_tiff_size(data)
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        sizes = [_numbers(data, at.end() + 4, at.end() + 8, size=4, order="big") for at in re.finditer(b"ispe", data)]
+        if sizes:
+            return "AVIF", *max(sizes, key=math.prod), 1.0
+    raise ValueError(f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
+
+
+def _numbers(data: bytes, *places: int, size: int, order: Any = "little") -> tuple[int, int]:
+    """Read width and height, whole numbers of `size` bytes."""
+    width, height = (int.from_bytes(data[place : place + size], order) for place in places)
+    if len(data) < max(places) + size:
+        raise ValueError("a damaged image")
+    return width, height
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = _numbers(data, 24, 27, size=3)
+        return width + 1, height + 1
+    if kind == b"VP8L":
+        packed, _ = _numbers(data, 21, 21, size=4)
+        return packed % 2**14 + 1, (packed >> 14) % 2**14 + 1
+    width, height = _numbers(data, 26, 28, size=2)
+    return width % 2**14, height % 2**14
+
+
+def _tiff_size(data: bytes) -> tuple[int, int, float]:
+    """Read width, height and bytes a channel from the first directory of a TIFF."""
+    order: Any = "little" if data[:1] == b"I" else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], order)
+
+    start, tags = number(4, 4), {}
+    for at in range(start + 2, start + 2 + 12 * number(start, 2), 12):
+        size = 2 if number(at + 2, 2) == 3 else 4
+        inline = number(at + 4, 4) * size <= 4  # otherwise what stands here is where the values are
+        tags[number(at, 2)] = number(at + 8 if inline else number(at + 8, 4), size)
+    if not {256, 257} <= tags.keys():
+        raise ValueError("a damaged image")
+    return tags[256], tags[257], max(tags.get(258, 1) / 8, 1.0)
 
 
 def _is_whole(data: bytes) -> bool:
@@ -222,6 +366,9 @@ def _jpeg_parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind == b"\xff":  # a filling byte
             at += 1
             continue
+        if kind == b"\x01" or b"\xd0" <= kind <= b"\xd7":  # a marker without content
+            at += 2
+            continue
         if kind == b"\xda":
             yield kind, data[at + 4 :]
             return
@@ -242,9 +389,9 @@ def _png_parts(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 def _orientation(exif: bytes) -> int:
     """The orientation that EXIF tells, 1 (upright) to 8."""
     exif = exif[6:] if exif[:6] == b"Exif\0\0" else exif
-    order: Any = {b"II": "little", b"MM": "big"}.get(exif[:2])
-    if order is None:
+    if exif[:2] not in (b"II", b"MM"):
         return 1
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
     start = int.from_bytes(exif[4:8], order)
     for k in range(int.from_bytes(exif[start : start + 2], order)):
         entry = exif[start + 2 + 12 * k : start + 14 + 12 * k]
@@ -264,7 +411,7 @@ def _upright(image: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(image)
 
 
-def fit_image(image: Pixels, spec: dict[str, Any], padding: int) -> tuple[Pixels, Frame]:
+def fit_image(image: Pixels, spec: Json, padding: int) -> tuple[Pixels, Frame]:
     """Bring an image to the model's input size: letterbox, stretch or center_crop.
 
     Arguments:
@@ -291,7 +438,7 @@ def fit_image(image: Pixels, spec: dict[str, Any], padding: int) -> tuple[Pixels
     return _antialiased(image, kept, spec), Frame(columns, rows, scale_x, scale_y, -x, -y)
 
 
-def _scaled(rows: int, columns: int, spec: dict[str, Any]) -> tuple[int, int]:
+def _scaled(rows: int, columns: int, spec: Json) -> tuple[int, int]:
     """The height and width that an image is scaled to before its centre is cropped."""
     resize = spec.get("resize")  # the shorter side, height and width, or nothing: what just covers the input
     if resize and not isinstance(resize, int):
@@ -310,11 +457,11 @@ def _bilinear(image: Pixels, width: int, height: int) -> Pixels:
     if cv2 is not None:
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     coefficients = (columns / width, 0, 0, 0, rows / height, 0)
-    turned: Any = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, coefficients, 2)
+    turned = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, coefficients, 2)
     return np.asarray(turned, np.uint8)
 
 
-def _antialiased(image: Pixels, box: tuple[float, float, float, float], spec: dict[str, Any]) -> Pixels:
+def _antialiased(image: Pixels, box: tuple[float, float, float, float], spec: Json) -> Pixels:
     """The region `box` at the model's input size, with antialiasing, as classifiers are trained with.
 
     Across first, then down: releases of Pillow differ in the order where one call does both. Without Pillow its
@@ -366,7 +513,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 # From outputs to predictions
 
 
-def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config: dict[str, Any]) -> list[Item]:
+def decode(output: Array, frame: Frame, spec: Json, config: Json) -> list[Item]:
     """Decode what one image shows, best first: detections with a box, or the five most probable classes.
 
     Arguments:
@@ -376,10 +523,9 @@ def decode(output: npt.NDArray[Any], frame: Frame, spec: dict[str, Any], config:
         config: thresholds.
     """
     values = output.astype(np.float32)
-    names = spec["class_names"]
-    if spec["task"] == "classify":
+    names, find = spec["class_names"], DETECTORS.get(spec["head"])
+    if find is None:
         return _classes(values.astype(np.float64), names, spec["head"])
-    find = _yolo if spec["head"] == "yolo" else _end_to_end
     boxes, scores, classes = find(values, config)
     shift, scale = np.array([frame.left, frame.top] * 2), np.array([frame.scale_x, frame.scale_y] * 2)
     boxes = np.clip((boxes - shift) / scale, 0, np.array([frame.width, frame.height] * 2, np.float64))
@@ -404,7 +550,7 @@ def _classes(values: npt.NDArray[np.float64], names: Sequence[str], head: str) -
     return [{"class_id": int(k), "class_name": names[k], "confidence": float(probabilities[k])} for k in best]
 
 
-def _yolo(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray[Any], ...]:
+def _yolo(values: Array, config: Json) -> tuple[Array, ...]:
     """Decode (4 + classes, anchors): centre, size and class scores."""
     rows = values.T[values[4:].max(axis=0) > config["confidence"]]
     rows = rows[np.isfinite(rows).all(axis=1)]
@@ -417,16 +563,17 @@ def _yolo(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray
     return boxes[kept], scores[kept], classes[kept]
 
 
-def _end_to_end(values: npt.NDArray[Any], config: dict[str, Any]) -> tuple[npt.NDArray[Any], ...]:
+def _end_to_end(values: Array, config: Json) -> tuple[Array, ...]:
     """Decode (detections, 6): corners, score and class, duplicates already removed."""
     rows = values[(values[:, 4] > config["confidence"]) & np.isfinite(values).all(axis=1)]
     rows = rows[np.argsort(-rows[:, 4], kind="stable")[: config["max_detections"]]]
     return rows[:, :4].astype(np.float64), rows[:, 4], np.rint(rows[:, 5]).astype(np.int64)
 
 
-def _suppress(
-    boxes: npt.NDArray[Any], scores: npt.NDArray[Any], classes: npt.NDArray[Any], iou: float, limit: int
-) -> list[int]:
+DETECTORS = {"yolo": _yolo, "yolo_end2end": _end_to_end}
+
+
+def _suppress(boxes: Array, scores: Array, classes: Array, iou: float, limit: int) -> list[int]:
     """Greedy non-maximum suppression per class: indices of the kept boxes, best first."""
     order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     if not len(order):
@@ -447,7 +594,7 @@ def _suppress(
 # Running the model
 
 
-def open_model(folder: Path, config: dict[str, Any], *, accelerate: bool) -> tuple[Callable[[Pixels], Arrays], str]:
+def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, str]:
     """The model as a function of a batch, and what runs it.
 
     The backend of config.json is taken if it is installed, else onnxruntime, which every bundle runs on.
@@ -479,9 +626,31 @@ def open_model(folder: Path, config: dict[str, Any], *, accelerate: bool) -> tup
     wanted = config["execution_providers"] if accelerate else ["CPUExecutionProvider"]
     here = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(path, options, providers=here)
-    name = session.get_inputs()[0].name
-    ran_by = f"onnxruntime {onnxruntime.__version__}, {session.get_providers()[0]}"
-    return (lambda batch: session.run(None, {name: batch})), ran_by
+    name, provider = session.get_inputs()[0].name, session.get_providers()[0]
+    ran_by = f"onnxruntime {onnxruntime.__version__}, {provider}"
+    if provider.startswith("Tensorrt"):  # whose first calls build its engines
+        return (lambda batch: session.run(None, {name: batch})), ran_by
+    return (lambda batch: _run_within(session, {name: batch}, onnxruntime.RunOptions())), ran_by
+
+
+def _run_within(session: Any, feeds: dict[str, Pixels], options: Any) -> Arrays:
+    """Run a session once.
+
+    Raises:
+        EndlessModel: it took longer than `LIMIT_S` an image.
+    """
+    limit = LIMIT_S * sum(map(len, feeds.values()))
+    timer = threading.Timer(limit, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(session.run(None, feeds, options))
+    except Exception as error:
+        if options.terminate:
+            raise EndlessModel(f"the model was still running after {limit:g} s") from error
+        raise
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -520,6 +689,7 @@ class Bundle:
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedBundle(f"config.json, preprocessing.json or {MANIFEST}: {error!r}") from error
+        self._decode = _decoder_of(folder) if self.config.get("decoder") else decode
         self.infer, self.ran_by = open_model(folder, self.config, accelerate=accelerate)
 
     def prepare(self, path: Path) -> tuple[Pixels, Frame]:
@@ -532,11 +702,16 @@ class Bundle:
 
     def decode(self, outputs: Arrays, frame: Frame) -> list[Item]:
         """The predictions of a batch of one."""
-        return decode(outputs[0][0], frame, self.spec, self.config)
+        return self._decode(outputs[0][0], frame, self.spec, self.config)
 
-    def predict(self, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    def predict_one(self, path: Path) -> tuple[Pixels, list[Item]]:
+        """The model's input and predictions of an image file."""
+        fitted, frame = self.prepare(path)
+        return fitted, self.decode(self.infer(fitted[None]), frame)
+
+    def predict(self, paths: Sequence[Path]) -> list[Json]:
         """Predictions for each image, or why there are none."""
-        results: list[dict[str, Any]] = [{"image": str(path)} for path in paths]
+        results: list[Json] = [{"image": str(path)} for path in paths]
         ready: list[tuple[int, Pixels, Frame]] = []
         for k, path in enumerate(paths):
             try:
@@ -548,11 +723,17 @@ class Bundle:
             part = ready[start : start + step]
             rows = self.infer(np.stack([pixels for _, pixels, _ in part]))[0]
             for row, (k, _, frame) in zip(rows, part, strict=True):
-                results[k]["items"] = decode(row, frame, self.spec, self.config)
+                results[k]["items"] = self._decode(row, frame, self.spec, self.config)
         return results
 
 
-def _load(folder: Path, name: str) -> dict[str, Any]:
+def _decoder_of(folder: Path) -> Callable[..., list[Item]]:
+    """Return `decode` of the head's own file, with the arguments of `decode` here; keep no bytecode."""
+    found: Callable[..., list[Item]] = runpy.run_path(str(folder / DECODER))["decode"]
+    return found
+
+
+def _load(folder: Path, name: str) -> Json:
     return dict(json.loads(_read(folder / name, MAX_TEXT).decode("utf-8")))
 
 
@@ -603,7 +784,7 @@ def _changed(path: Path, expected: str) -> str:
     return "" if digest.hexdigest() == expected else "its content has changed"
 
 
-def read_golden(folder: Path) -> list[dict[str, Any]]:
+def read_golden(folder: Path) -> list[Json]:
     """The entries of the golden set: each an image, what was recorded of it, and what the model found.
 
     Raises:
@@ -626,14 +807,14 @@ def read_golden(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _is_item(item: dict[str, Any]) -> bool:
+def _is_item(item: Json) -> bool:
     box = item.get("box", [0.0] * 4)
     numbers = [item["class_id"], item["confidence"], *box]
     plain = all(isinstance(value, int | float) and math.isfinite(value) for value in numbers)
     return plain and len(box) == 4 and isinstance(item["class_name"], str)
 
 
-def _read_arrays(folder: Path, entry: dict[str, Any]) -> tuple[Pixels, list[npt.NDArray[Any]]]:
+def _read_arrays(folder: Path, entry: Json) -> tuple[Pixels, list[Array]]:
     """The recorded input (height, width, 3) and the outputs of a batch of one; none for an image of a rule.
 
     Raises:
@@ -658,13 +839,7 @@ def _read_arrays(folder: Path, entry: dict[str, Any]) -> tuple[Pixels, list[npt.
     return recorded, outputs
 
 
-def check_golden(
-    folder: Path,
-    rules: Rules,
-    prepare: Callable[[Path], tuple[Pixels, Any]],
-    infer: Callable[[Pixels], Arrays],
-    decode: Callable[[Arrays, Any], list[Item]],
-) -> tuple[list[Finding], float]:
+def check_golden(folder: Path, rules: Rules, infer: Infer, predict: Predict) -> tuple[list[Finding], float]:
     """Run the golden set again and compare it with what the bundle recorded.
 
     The tolerances are this program's own: a bundle does not say how exactly it is looked at.
@@ -672,9 +847,8 @@ def check_golden(
     Arguments:
         folder: of the bundle.
         rules: of its model.
-        prepare: image file → model input and frame.
         infer: batch of inputs → outputs.
-        decode: outputs of a batch of one and its frame → predictions.
+        predict: image file → model input and predictions.
 
     Returns:
         Three findings, and the largest absolute difference of any output value.
@@ -685,7 +859,7 @@ def check_golden(
     if rules.precision not in TOLERANCES:
         raise DamagedBundle(f"{MANIFEST}: a model of precision {rules.precision!r}")
     tolerance, entries = TOLERANCES[rules.precision], read_golden(folder)
-    seen = [_compare_image(folder, entry, rules, prepare, infer, decode) for entry in entries]
+    seen = [_compare_image(folder, entry, rules, infer, predict) for entry in entries]
     pixels, outputs = max(row.pixels for row in seen), max(row.outputs for row in seen)
     outputs = max(outputs, _batch_difference(folder, entries, rules, infer))
     complaints = [row.complaint for row in seen if row.complaint]
@@ -704,9 +878,7 @@ def check_golden(
     return findings, max(row.largest for row in seen)
 
 
-def _batch_difference(
-    folder: Path, entries: list[dict[str, Any]], rules: Rules, infer: Callable[[Pixels], Arrays]
-) -> float:
+def _batch_difference(folder: Path, entries: list[Json], rules: Rules, infer: Infer) -> float:
     """Measure how far the golden images, repeated to fill a batch, are in one call from what they gave one by one."""
     size = min(rules.batch, MAX_BATCH)
     if size <= 1:
@@ -729,18 +901,10 @@ class _Difference(NamedTuple):
     complaint: str
 
 
-def _compare_image(
-    folder: Path,
-    entry: dict[str, Any],
-    rules: Rules,
-    prepare: Callable[[Path], tuple[Pixels, Any]],
-    infer: Callable[[Pixels], Arrays],
-    decode: Callable[[Arrays, Any], list[Item]],
-) -> _Difference:
+def _compare_image(folder: Path, entry: Json, rules: Rules, infer: Infer, predict: Predict) -> _Difference:
     recorded, wanted = _read_arrays(folder, entry)
     try:
-        fitted, frame = prepare(folder / entry["image"])
-        items = decode(infer(fitted[None]), frame)
+        fitted, items = predict(folder / entry["image"])
         outputs = largest = 0.0
         if wanted:
             got = infer(recorded[None])
@@ -759,7 +923,7 @@ def _pixel_difference(got: Pixels, wanted: Pixels) -> float:
     return float(np.abs(got.astype(np.int16) - wanted.astype(np.int16)).mean())
 
 
-def _relative_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any], head: str) -> float:
+def _relative_difference(got: Array, wanted: Array, head: str) -> float:
     """Length of the difference over the length of what was recorded, the larger one of boxes and scores."""
     if got.shape != wanted.shape or not np.isfinite(got).all():
         return float("inf")
@@ -774,7 +938,7 @@ def _parts(output: npt.NDArray[np.float64], head: str) -> list[npt.NDArray[np.fl
     return [np.sort(output[:, :, 4])] if head == "yolo_end2end" else [output]
 
 
-def _largest_difference(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
+def _largest_difference(got: Array, wanted: Array) -> float:
     if got.shape != wanted.shape:
         return float("inf")
     return float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
@@ -850,7 +1014,7 @@ def _say(line: str) -> None:
 
 
 def _verify(bundle: Bundle) -> int:
-    findings, _ = check_golden(bundle.folder, bundle.rules, bundle.prepare, bundle.infer, bundle.decode)
+    findings, _ = check_golden(bundle.folder, bundle.rules, bundle.infer, bundle.predict_one)
     for finding in findings:
         bound = f"{finding.value:.3g}, at most {finding.limit:g}"
         _say(f"{'pass' if finding.ok else 'FAIL'}: {finding.name} {bound} ({finding.text})")
@@ -902,7 +1066,11 @@ def main() -> int:
         return 1
     if arguments.confidence is not None:
         bundle.config["confidence"] = arguments.confidence
-    return _predict(bundle, arguments.images, as_json=arguments.json)
+    try:
+        return _predict(bundle, arguments.images, as_json=arguments.json)
+    except EndlessModel as error:
+        sys.stderr.write(f"FAIL: {error}\n")
+        return 1
 
 
 if __name__ == "__main__":

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.backends import Session, get_backend
-from components.backends.onnx_file import precision_of, read_onnx
+from components.backends.onnx_file import read_onnx
+from components.backends.onnx_graph import precision_of
 from components.contracts import Check, Verdict
 from components.errors import BundleError, ImageError, UnavailableError
 from components.images.reading import read_image
 from components.package.archive import unpack
 from components.package.golden import RULE, reproduce, to_items
 from components.package.manifest import MANIFEST, Manifest, list_files, read_manifest
-from components.package.run_template import SUMS, DamagedBundle, Finding, Rules, damaged_files
-from components.vision import task_for
+from components.package.run_template import SUMS, DamagedBundle, Finding, Json, Rules, damaged_files
+from components.vision import VisionTask, task_for
 
 FALLBACK = "onnxruntime"  # runs every bundle
 
@@ -83,7 +83,7 @@ def verify_folder(folder: Path) -> Verification:
     return Verification(all(finding.ok for finding in findings), (files, *golden), worst, images)
 
 
-def run_bundle(path: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
+def run_bundle(path: Path, images: Sequence[Path]) -> list[Json]:
     """Predict images with a bundle, after checking its files.
 
     Arguments:
@@ -102,7 +102,7 @@ def run_bundle(path: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
         manifest = require_whole(folder)
         task = _task(manifest)
         session, _ = _open_model(folder, manifest)
-        results: list[dict[str, Any]] = []
+        results: list[Json] = []
         with session:
             for image in images:
                 try:
@@ -150,14 +150,14 @@ def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list
     """The findings on the golden set, by the precision that the model's own graph shows."""
     precision = precision_of(read_onnx(folder / manifest.model.path))
     batch = manifest.benchmark.chosen.batch
-    rules = Rules(manifest.model.spec.head.value, precision.value, manifest.thresholds.confidence, batch)
+    rules = Rules(manifest.model.spec.head, precision.value, manifest.thresholds.confidence, batch)
     try:
         return reproduce(folder, session, _task(manifest), rules)
     except DamagedBundle as error:
         raise BundleError("a readable golden set", found=str(error), hint="fetch the bundle again") from error
 
 
-def _task(manifest: Manifest) -> Any:
+def _task(manifest: Manifest) -> VisionTask:
     thresholds = manifest.thresholds
     return task_for(manifest.model.spec, confidence=thresholds.confidence, iou=thresholds.iou)
 

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from components.backends import get_backend
 from components.contracts import BenchmarkReport, Bundle, Fit, Format, Measurement, dump
@@ -18,17 +17,18 @@ from components.package.archive import write_zip
 from components.package.golden import write_golden
 from components.package.manifest import MANIFEST, MODEL, RUNNER, SCHEMA, Benchmark, Manifest, Thresholds, list_files
 from components.package.readme import describe_bundle, list_requirements
-from components.package.run_template import SUMS
+from components.package.run_template import DECODER, SUMS
 from components.package.verify import verify_folder
 from components.targets.accelerators import execution_providers
 from components.vision import task_for
 from components.vision.fit import PADDING
+from components.vision.heads import head_of
 
 MAX_DETECTIONS = 300
 
 
 def write_bundle(
-    report: BenchmarkReport, output: Path, *, name: str, golden: Sequence[Path], details: Mapping[str, Any]
+    report: BenchmarkReport, output: Path, *, name: str, golden: Sequence[Path], details: Mapping[str, object]
 ) -> Bundle:
     """Pack the chosen variant as the folder `output`/`name` and the zip `output`/`name`.zip.
 
@@ -94,14 +94,14 @@ def _places(output: Path, name: str) -> tuple[Path, Path]:
     return folder, archive
 
 
-def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(details: Mapping[str, object]) -> dict[str, object]:
     try:
         return dict(json.loads(json.dumps(dict(details), allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise ConfigError("details of JSON values", found=str(error)) from error
 
 
-def _threshold(details: Mapping[str, Any], key: str, default: float) -> float:
+def _threshold(details: Mapping[str, object], key: str, default: float) -> float:
     value = details.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigError(f"{key} between 0 and 1 in the details", found=repr(value))
@@ -154,6 +154,9 @@ def _write_configuration(folder: Path, manifest: Manifest) -> None:
         "colour": "BGR, 0-255",
         "in_the_model": "channel order, scaling and normalisation",
     }
+    if decoder := head_of(spec.head).decoder:
+        shutil.copyfile(decoder, folder / DECODER)
+        config["decoder"] = DECODER
     write_json(folder / "config.json", config)
     write_json(folder / "preprocessing.json", preprocessing)
     write_text(folder / "README.md", describe_bundle(manifest))

@@ -7,10 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.contracts import InferenceRun
 from components.errors import ConfigError, DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 TIME = "predicted_at"
 IMAGES, DETECTIONS = "images", "detections"
@@ -107,7 +111,7 @@ class _DayFiles:
 
     def __init__(self, folder: Path, table: str) -> None:
         self._folder, self._table = folder, table
-        self._writers: dict[date, Any] = {}
+        self._writers: dict[date, pq.ParquetWriter] = {}
         self._open = ExitStack()
         self.days: dict[date, _Count] = {}
 
@@ -117,7 +121,7 @@ class _DayFiles:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
-    def open(self, day: date, schema: Any) -> Any:
+    def open(self, day: date, schema: pa.Schema) -> pq.ParquetWriter:
         import pyarrow.parquet as pq
 
         if day not in self._writers:
@@ -126,7 +130,7 @@ class _DayFiles:
             self.days[day] = _Count(0, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
         return self._writers[day]
 
-    def add(self, rows: Any) -> None:
+    def add(self, rows: pa.Table) -> None:
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -141,7 +145,7 @@ class _DayFiles:
 
 
 @contextmanager
-def _table(path: Path, *columns: str) -> Iterator[Any]:
+def _table(path: Path, *columns: str) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -156,7 +160,7 @@ def _table(path: Path, *columns: str) -> Iterator[Any]:
         raise DatasetError(expected, found=f"{path}: {error}", hint=_HINT) from error
 
 
-def _check_times(file: Any, path: Path) -> None:
+def _check_times(file: pq.ParquetFile, path: Path) -> None:
     import pyarrow as pa
 
     found = file.schema_arrow.field(TIME).type
@@ -164,7 +168,7 @@ def _check_times(file: Any, path: Path) -> None:
         raise DatasetError(f"{TIME} as timestamps with a time zone", found=f"{found} in {path}", hint=_HINT)
 
 
-def _in_utc(batch: Any, path: Path) -> Any:
+def _in_utc(batch: pa.RecordBatch, path: Path) -> pa.Table:
     """The rows with their times in microseconds of UTC, as days are cut there."""
     import pyarrow as pa
 
@@ -175,7 +179,7 @@ def _in_utc(batch: Any, path: Path) -> Any:
     return rows.set_column(rows.column_names.index(TIME), TIME, times)
 
 
-def _times_by_image(path: Path) -> tuple[Any, Any]:
+def _times_by_image(path: Path) -> tuple[pa.Array, pa.Array]:
     """The ids of all images of a run, and the time of each."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -185,7 +189,7 @@ def _times_by_image(path: Path) -> tuple[Any, Any]:
     return table["image_id"].combine_chunks(), times.combine_chunks()
 
 
-def _with_time(rows: Any, ids: Any, times: Any, run: InferenceRun) -> Any:
+def _with_time(rows: pa.Table | pa.RecordBatch, ids: pa.Array, times: pa.Array, run: InferenceRun) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from components.contracts import InferenceRun, dump, load
 from components.errors import ConfigError, DatasetError
@@ -44,7 +43,7 @@ def _read(folder: Path) -> tuple[InferenceRun, str]:
     return run, key
 
 
-def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, Any]) -> None:
+def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, object]) -> None:
     """Write `run.json`, last: it tells the sizes of the tables, which are there already.
 
     Arguments:

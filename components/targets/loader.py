@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 from components.contracts import Budget, Precision, Target
 from components.errors import ConfigError
@@ -24,16 +24,17 @@ class _Kind:
     """Requirement on a value: in words for the message, and as a test."""
 
     words: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[object], bool]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_names(value: Any) -> bool:
-    texts = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-    return texts and len(set(value)) == len(value)
+def _is_names(value: object) -> TypeGuard[list[str]]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        return False
+    return len(set(value)) == len(value)
 
 
 _TEXT = _Kind("a text", lambda value: isinstance(value, str) and bool(value))
@@ -110,7 +111,7 @@ def _parse(text: str, stem: str, *, where: str) -> Target:
     )
 
 
-def _check(values: Mapping[str, Any], kinds: Mapping[str, _Kind], where: str) -> None:
+def _check(values: Mapping[str, object], kinds: Mapping[str, _Kind], where: str) -> None:
     """Raise unless every key is known and every value is of its kind."""
     for key, value in values.items():
         if key not in kinds:

@@ -1,6 +1,5 @@
 from .dataset_version import OriginalData, SplitNames, compose_dataset
-from .device import training_device
-from .fine_tuning import FineTuning, StartingPoint, fine_tune
+from .fine_tuning import FineTuning, StartingPoint, fine_tune, training_device
 from .selection import Selection
 from .trainers.classifier import ClassifierTraining, train_classifier
 from .trainers.detector import DetectorTraining, train_detector

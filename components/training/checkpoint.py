@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import difflib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.backends.neutral import neutral_copy
 from components.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 LAYOUT = 1
 CLASSIFIER_KEY = "foveal_classifier"
@@ -22,7 +26,26 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which t
 _TWO_OUTPUTS = {"googlenet", "inception_v3"}  # auxiliary classifiers while they train
 
 
-def build_network(architecture: str, classes: int, image_size: int) -> Any:
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A classifier.
+
+    Arguments:
+        architecture: a name of torchvision.
+        class_names: index is class id.
+        image_size: side of the square input in pixels.
+        network: with its weights.
+        metrics: on the validation split, where they were measured.
+    """
+
+    architecture: str
+    class_names: tuple[str, ...]
+    image_size: int
+    network: torch.nn.Module
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def build_network(architecture: str, classes: int, image_size: int) -> torch.nn.Module:
     """A torchvision classifier with random weights, in evaluation mode.
 
     Raises:
@@ -39,7 +62,7 @@ def build_network(architecture: str, classes: int, image_size: int) -> Any:
             found=repr(architecture),
             hint=f"did you mean {' or '.join(close)}?" if close else "",
         )
-    network = models.get_model(architecture, weights=None, num_classes=classes).eval()
+    network: torch.nn.Module = models.get_model(architecture, weights=None, num_classes=classes).eval()
     try:
         with torch.inference_mode():
             network(torch.zeros(1, 3, image_size, image_size))
@@ -51,34 +74,26 @@ def build_network(architecture: str, classes: int, image_size: int) -> Any:
     return network
 
 
-def save_checkpoint(
-    path: Path,
-    network: Any,
-    *,
-    architecture: str,
-    class_names: Sequence[str],
-    image_size: int,
-    metrics: Mapping[str, float],
-) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a network's weights and all that is needed to use them."""
     import torch
 
     contents = {
         CLASSIFIER_KEY: LAYOUT,
-        "architecture": architecture,
-        "class_names": list(class_names),
-        "image_size": image_size,
+        "architecture": checkpoint.architecture,
+        "class_names": list(checkpoint.class_names),
+        "image_size": checkpoint.image_size,
         "fit": "stretch",
         "mean": list(MEAN),
         "std": list(STD),
-        "state_dict": {name: tensor.cpu() for name, tensor in network.state_dict().items()},
-        "metrics": dict(metrics),
+        "state_dict": {name: tensor.cpu() for name, tensor in checkpoint.network.state_dict().items()},
+        "metrics": dict(checkpoint.metrics),
     }
     torch.save(contents, path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; its `network` is built, with its weights, in evaluation mode.
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; its network is built, with its weights, in evaluation mode.
 
     Raises:
         ModelError: the file is missing, damaged, or of another kind.
@@ -93,10 +108,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             contents = torch.load(copy, map_location="cpu", weights_only=True)
         if not isinstance(contents, dict) or contents.get(CLASSIFIER_KEY) != LAYOUT:
             raise ModelError(expected, found=f"another kind of file: {path}", hint=hint)
-        names = contents["class_names"]
-        network = build_network(contents["architecture"], len(names), contents["image_size"])
+        names, architecture, image_size = (contents[key] for key in ("class_names", "architecture", "image_size"))
+        network = build_network(architecture, len(names), image_size)
         network.load_state_dict(contents["state_dict"])
     except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError, ConfigError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(expected, found=f"{path}: {reason}", hint=hint) from error
-    return {**contents, "network": network}
+    return Checkpoint(architecture, tuple(names), image_size, network, contents.get("metrics", {}))

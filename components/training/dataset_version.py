@@ -7,16 +7,10 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from components.contracts import (
-    DatasetVersion,
-    Detections,
-    LabelledImage,
-    TaskType,
-    dump,
-    load,
-)
+import numpy as np
+
+from components.contracts import DatasetVersion, LabelledImage, dump, load
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.datasets.yolo_folder import link_or_copy, write_description, yolo_text
@@ -26,6 +20,7 @@ from components.errors import IncompatibleError
 from components.files import is_whole, replacing, sha256_file, sha256_json, write_json
 from components.images.reading import image_size
 from components.training.selection import Chosen, Entry, Material, Role, Selection, choose
+from components.vision import task_kind
 
 _RECORD = "dataset.json"
 Splits = Mapping[str, Sequence[Entry]]
@@ -106,28 +101,25 @@ def compose_dataset(
         pseudo=pseudo,
     )
     chosen = choose(material, selection or Selection(), progress)
-    known = [_hashes(load_dataset(source, name, objects=False)) for name in original.conditions]
+    conditions = (load_dataset(source, name, objects=False) for name in original.conditions)
+    known = [{sha256_file(image.path) for image in condition.images} for condition in conditions]
     written = _by_split(chosen, known)
     sha256 = _identity(train, golden, written)
     folder = output / sha256
     if not _is_whole(folder):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
-            writer = _YoloWriter if train.task.has_boxes else _FolderWriter
+            writer = _YoloWriter if task_kind(train.task).has_boxes else _FolderWriter
             place = writer(source, train, aside).write(written, golden)
             images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
             described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
             write_json(aside / _RECORD, dump(described))
-    return _read(folder, train.task)
+    found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    return replace(found, data=folder / "data.yaml" if task_kind(train.task).has_boxes else folder)
 
 
 def _in_order(dataset: LabelledDataset, class_names: Sequence[str] | None) -> LabelledDataset:
     return in_classes_of(dataset, class_names) if class_names else dataset
-
-
-def _read(folder: Path, task: TaskType) -> DatasetVersion:
-    found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-    return replace(found, data=folder / "data.yaml" if task.has_boxes else folder)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -136,15 +128,8 @@ def _is_whole(folder: Path) -> bool:
         return False
     images: dict[str, int] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["images"]
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    return all(sum(map(_is_picture, (pictures / name).rglob("*"))) == count for name, count in images.items())
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
-def _hashes(dataset: LabelledDataset) -> set[str]:
-    return {sha256_file(image.path) for image in dataset.images}
+    there = {name: [file for file in (pictures / name).rglob("*") if file.is_file()] for name in images}
+    return all(sum(file.stat().st_size > 0 for file in there[name]) == count for name, count in images.items())
 
 
 def _by_split(chosen: Chosen, known: Sequence[set[str]]) -> dict[str, tuple[Entry, ...]]:
@@ -169,7 +154,7 @@ def _identity(train: LabelledDataset, golden: LabelledDataset, written: Splits) 
 
 def _in_classes_of(original: LabelledDataset, part: LabelledDataset) -> Iterable[LabelledImage]:
     """New images with the class ids of the original."""
-    if part.task is not original.task:
+    if part.task != original.task:
         raise IncompatibleError(
             f"new labels to {original.task} the model's classes, {', '.join(original.class_names)}",
             found=f"labels to {part.task} in {part.root}",
@@ -212,13 +197,13 @@ class _YoloWriter:
         label.parent.mkdir(parents=True, exist_ok=True)
         if copied and self._same_ids:
             shutil.copyfile(source, label)
-        elif isinstance(image.truth, Detections):
-            boxes = (image.truth.xyxy / (image_size(image.path) * 2)).tolist()
-            rows = zip(image.truth.class_ids.tolist(), boxes, strict=True)
+        else:
+            size = np.array(image_size(image.path) * 2)
+            rows = [(one.class_id, tuple((one.box / size).tolist())) for one in image.truth.named() if one.box]
             label.write_text(yolo_text(rows), encoding="utf-8")
 
 
-def _keypoints(original: Path) -> dict[str, Any]:
+def _keypoints(original: Path) -> dict[str, object]:
     file = description_file(original)
     described = read_yaml(file, "a readable YAML file") if file else {}
     return {key: value for key, value in described.items() if key == "kpt_shape"}

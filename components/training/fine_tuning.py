@@ -11,13 +11,14 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
+from components import telemetry
 from components.contracts import TrainedModel
 from components.datasets.dataset import load_dataset
 from components.files import replacing
 from components.settings import ComponentSettings
-from components.training.device import AUTO, training_device
 from components.training.trainers import TrainingStep, trainer_of
 
+AUTO = "auto"  # a device: the first GPU that torch can use where it runs, else the processor
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
 
 
@@ -51,11 +52,14 @@ class StartingPoint:
         checkpoint: an Ultralytics `.pt`, or a classifier that `train_classifier` wrote.
         image_size: side of the square model input in pixels, as the checkpoint was trained with.
         trust: the user's word that an Ultralytics checkpoint may be unpickled.
+        task: of the model, by its name in `TASKS`, which decides the trainer; None: that of the
+            dataset.
     """
 
     checkpoint: Path
     image_size: int
     trust: bool = False
+    task: str | None = None
 
 
 def fine_tune(
@@ -85,7 +89,7 @@ def fine_tune(
         average was not taken, and the curve of the fine-tuning.
 
     Raises:
-        FovealError: as `train_detector` and `train_classifier` do.
+        FovealError: as `train_detector` and `train_classifier` do, or there is no trainer of the task.
     """
     start_from, image_size = start.checkpoint, start.image_size
     asked = training or FineTuning()
@@ -94,7 +98,7 @@ def fine_tune(
     )
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
-        trainer = trainer_of(load_dataset(data, "train").task)
+        trainer = trainer_of(start.task or load_dataset(data, "train").task)
         trained = trainer.train(step, folder, progress)
         metrics: Mapping[str, float] = trainer.blend(step, trained.checkpoint, blended)
         decides, blend = trainer.metric, asked.blend
@@ -105,3 +109,17 @@ def fine_tune(
             shutil.copy(blended, aside / "model.pt")
             shutil.copy(trained.curve, aside / "curve.csv")
     return TrainedModel(output / "model.pt", metrics, output / "curve.csv", blend)
+
+
+def training_device(name: str) -> str:
+    """Resolve a device's name: `auto` is the first GPU that torch can use here, else the processor.
+
+    Arguments:
+        name: `auto`, or a device as torch calls it, which is left as it is.
+    """
+    if name != AUTO:
+        return name
+    telemetry.switch_off()
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"

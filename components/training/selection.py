@@ -10,10 +10,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from components.contracts import LabelledImage, Prediction
+from components.contracts.arrays import Flags
 from components.datasets.near_duplicates import Fingerprints, look_at
 from components.files import sha256_file
 from components.settings import ComponentSettings
@@ -241,7 +241,7 @@ class _Seen:
             same = self._looks.same_as(row, self._learnt & self._alike(row)) if same is None else same
         return same
 
-    def _alike(self, row: int) -> npt.NDArray[np.bool_]:
+    def _alike(self, row: int) -> Flags:
         """The images with the same classes; all of them for an image that the champion labelled."""
         if self._entries[row].role is Role.PSEUDO:
             return np.ones(len(self._entries), np.bool_)

@@ -6,9 +6,9 @@
 from typing import Any
 
 from components.contracts import VisionSpec
-from components.vision.tasks import TASKS, VisionTask, task_kind
+from components.vision.tasks import TASKS, VisionTask, require_known, task_kind
 
-__all__ = ["TASKS", "VisionTask", "task_for", "task_kind"]
+__all__ = ["TASKS", "VisionTask", "require_known", "task_for", "task_kind"]
 
 
 def task_for(spec: VisionSpec, *, confidence: float = 0.25, iou: float = 0.7) -> VisionTask:

@@ -23,6 +23,6 @@ def agreement(one: Sequence[Prediction], other: Sequence[Prediction]) -> tuple[i
     """
     matched = total = 0
     for a, b in zip(one, other, strict=True):
-        found, every = task_kind(a.task).counterparts(a, b) if a.task is b.task else (0, 2)
+        found, every = task_kind(a.task).counterparts(a, b) if a.task == b.task else (0, 2)
         matched, total = matched + found, total + every
     return matched, total

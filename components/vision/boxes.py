@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import ImageFrame
+from components.contracts.arrays import Array, Flags, Floats
 
-Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 MAX_CANDIDATES = 30_000  # boxes that compete in one image; Ultralytics draws the same line
 FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 
 
-def xyxy_from_cxcywh(boxes: npt.NDArray[Any]) -> Floats:
+def xyxy_from_cxcywh(boxes: Array) -> Floats:
     """Corners from centres and sizes, (n, 4) both."""
     centres, halves = boxes[:, :2].astype(np.float64), boxes[:, 2:4].astype(np.float64) / 2
     return np.concatenate([centres - halves, centres + halves], axis=1)
 
 
-def to_original(xyxy: npt.NDArray[Any], frame: ImageFrame) -> Floats:
+def to_original(xyxy: Array, frame: ImageFrame) -> Floats:
     """Boxes of the model's input as boxes of the image, clipped to it.
 
     Arguments:
@@ -39,12 +39,12 @@ def to_original(xyxy: npt.NDArray[Any], frame: ImageFrame) -> Floats:
     return np.asarray(np.clip((xyxy - offset) / scale, 0, limit))
 
 
-def has_area(xyxy: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def has_area(xyxy: Array) -> Flags:
     """Mark those of (n, 4) boxes that hold anything."""
     return (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
 
 
-def iou_matrix(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
+def iou_matrix(first: Array, second: Array) -> Floats:
     """Intersection over union of each of (n, 4) boxes with each of (m, 4), as (n, m); all corners, in pixels."""
     a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
@@ -53,14 +53,7 @@ def iou_matrix(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def non_max_suppression(
-    xyxy: npt.NDArray[Any],
-    scores: npt.NDArray[Any],
-    class_ids: npt.NDArray[Any],
-    *,
-    iou: float,
-    limit: int,
-) -> Indices:
+def non_max_suppression(xyxy: Array, scores: Array, class_ids: Array, *, iou: float, limit: int) -> Indices:
     """Keep the best box of every group of overlapping boxes of one class.
 
     Greedy, like `torchvision.ops.batched_nms`: by falling score, ties in the order given; a box
@@ -96,7 +89,7 @@ def non_max_suppression(
         considered *= 4
 
 
-def _best_first(scores: npt.NDArray[Any], limit: int) -> Indices:
+def _best_first(scores: Array, limit: int) -> Indices:
     """Indices by falling score, ties in the order given, at most `limit` of them."""
     if len(scores) <= limit:
         return np.argsort(-scores, kind="stable")

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import (
-    Detections,
-    Prediction,
-)
+from components.contracts import Detections, Prediction
+from components.contracts.arrays import Floats, Ints
 from components.vision import boxes
 
 RESAMPLES = 999
@@ -79,7 +77,7 @@ def object_hits_by_chance(predictions: Sequence[Detections], truths: Sequence[De
     return _compare(int(table.trace()), sum(map(len, truths)), _dealt(table), USEFUL_DETECTOR)
 
 
-def class_hits_by_chance(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64], classes: int) -> HitsByChance:
+def class_hits_by_chance(said: Ints, true: Ints, classes: int) -> HitsByChance:
     """Count images that were classified right; see `compare_with_chance`. Both are class ids, (n,) int64."""
     if len(set(true.tolist())) == 1:  # dealing out equal labels changes nothing
         by_chance = np.random.default_rng(_SEED).binomial(len(true), 1 / max(classes, 2), RESAMPLES).astype(np.float64)
@@ -89,7 +87,7 @@ def class_hits_by_chance(said: npt.NDArray[np.int64], true: npt.NDArray[np.int64
     return _compare(int((said == true).sum()), len(true), by_chance, useful)
 
 
-def _compare(hits: int, total: int, by_chance: npt.NDArray[np.float64], useful: float) -> HitsByChance:
+def _compare(hits: int, total: int, by_chance: Floats, useful: float) -> HitsByChance:
     from scipy.special import betaincinv
 
     p = (1 + int((by_chance >= hits).sum())) / (1 + len(by_chance))
@@ -97,13 +95,13 @@ def _compare(hits: int, total: int, by_chance: npt.NDArray[np.float64], useful: 
     return HitsByChance(hits, total, float(by_chance.mean()), p, highest, float(useful))
 
 
-def _dealt(table: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+def _dealt(table: npt.NDArray[np.generic]) -> Floats:
     """Hits when the labels are dealt out anew: sums of one entry a row and a column of (images, images)."""
     numbers, rows = np.random.default_rng(_SEED), np.arange(len(table))
     return np.array([float(table[rows, numbers.permutation(len(table))].sum()) for _ in range(RESAMPLES)])
 
 
-def _objects_found(predictions: Sequence[Detections], truths: Sequence[Detections]) -> npt.NDArray[np.int64]:
+def _objects_found(predictions: Sequence[Detections], truths: Sequence[Detections]) -> Ints:
     """(images, images) how many objects of each truth the best detections of each image would have found.
 
     Twice as many detections an image count as it holds objects on average, the best first: a thousand guesses hit

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Prediction
+from components.contracts.arrays import Floats, Ints
 from components.vision.image_score import score_image
 from components.vision.tasks import task_kind
 
-Counts = npt.NDArray[np.int64]
+Counts = Ints
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Evaluation:
     """
 
     confusions: Counts
-    curves: Mapping[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+    curves: Mapping[int, tuple[Floats, Floats]]
     scores: Mapping[str, float]
 
 
@@ -62,7 +62,7 @@ def evaluate_images(
     return Evaluation(confusions, curves, scores)
 
 
-def _curve(rows: list[tuple[float, bool]], objects: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _curve(rows: list[tuple[float, bool]], objects: int) -> tuple[Floats, Floats]:
     """Recall and precision as confidence falls; precision is the best at this recall or a higher one."""
     right = np.cumsum([hit for _, hit in sorted(rows, key=lambda row: -row[0])], dtype=np.float64)
     precision = right / np.arange(1, len(right) + 1)

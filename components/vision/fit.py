@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Fit, ImageFrame, Interpolation, VisionSpec
+from components.contracts.arrays import Image
 from components.errors import ImageError
-
-Image = npt.NDArray[np.uint8]
 
 PADDING = (114, 114, 114)  # the grey that YOLO models are trained with
 _REACH = {Interpolation.BILINEAR: 1, Interpolation.BICUBIC: 2}  # target pixels, or source pixels where they are larger
 
 
-def fit_image(image: npt.NDArray[Any], spec: VisionSpec) -> tuple[Image, ImageFrame]:
+def fit_image(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
     """Resize an image to what a model takes, the way the model's training did.
 
     Letterboxing is that of Ultralytics' `LetterBox` to the last pixel: bilinear, centred, the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.contracts import Prediction, TaskType
+from components.contracts import Prediction
 from components.errors import IncompatibleError
 from components.vision.tasks import task_kind
 
@@ -22,7 +22,7 @@ def score_image(prediction: Prediction, truth: Prediction) -> float:
     Raises:
         IncompatibleError: one is a detection and the other a classification.
     """
-    if prediction.task is truth.task:
+    if prediction.task == truth.task:
         return task_kind(truth.task).score_image(prediction, truth)
     raise IncompatibleError(
         f"{type(prediction).__name__} to compare with",
@@ -44,6 +44,6 @@ def shown_at(prediction: Prediction, confidence: float) -> Prediction:
     return reduced
 
 
-def score_name(task: TaskType) -> str:
+def score_name(task: str) -> str:
     """Return the name of an image's score."""
     return task_kind(task).score_name

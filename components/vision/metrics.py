@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from components.contracts import Classification, Detections, Prediction
 from components.errors import DatasetError, IncompatibleError
 from components.printing import counted
 
-Kind = TypeVar("Kind", Detections, Classification)
+Kind = TypeVar("Kind", bound=Prediction)
 
 
 def only(kind: type[Kind], predictions: Sequence[Prediction]) -> list[Kind]:
@@ -60,7 +60,7 @@ def average_precision(
         COCO(_coco_dataset(truths, classes)),
         COCO(_coco_dataset(predictions, classes)),
         "bbox",
-        print_function=_say_nothing,
+        print_function=lambda *_: None,  # it reports its progress
     )
     evaluation.params.maxDets = [max_detections]
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, math.inf]], ["all"]
@@ -95,7 +95,7 @@ def _check_truths(predictions: Sequence[Detections], truths: Sequence[Detections
         )
 
 
-def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, Any]:
+def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, object]:
     """The detections as COCO's JSON structure, all ids from 1."""
     annotations = []
     for image_id, detections in enumerate(images, start=1):
@@ -116,10 +116,6 @@ def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, Any]:
         "categories": [{"id": class_id + 1, "name": str(class_id)} for class_id in range(classes)],
         "annotations": annotations,
     }
-
-
-def _say_nothing(*_: object) -> None:
-    """faster-coco-eval reports its progress to this."""
 
 
 def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classification]) -> dict[str, float]:

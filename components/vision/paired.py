@@ -8,22 +8,19 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Detections, Prediction
+from components.contracts.arrays import Flags, Floats, Ints
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference
 from components.vision.resampling import Hits, find_hits, mean_over_classes
 
 ROUNDS = 200  # resamples; enough for a standard error (Efron and Tibshirani, 1993, section 6.4)
 
-Chosen = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-
 
 class Pair(Protocol):
     """Paired predictions of two models for the same n images."""
 
-    def overall(self, chosen: Chosen) -> Difference | None:
+    def overall(self, chosen: Flags) -> Difference | None:
         """In the deciding metric over the chosen images, (n,) bool; None where these leave nothing to compare."""
 
     def by_class(self) -> dict[str, tuple[int, Difference | None]]:
@@ -40,12 +37,12 @@ class TopOnePair:
         class_names: index is class id.
     """
 
-    champion: npt.NDArray[np.int64]
-    challenger: npt.NDArray[np.int64]
-    true: npt.NDArray[np.int64]
+    champion: Ints
+    challenger: Ints
+    true: Ints
     class_names: tuple[str, ...]
 
-    def overall(self, chosen: Chosen) -> Difference | None:
+    def overall(self, chosen: Flags) -> Difference | None:
         if not chosen.any():
             return None
         one, other = (found[chosen] == self.true[chosen] for found in (self.champion, self.challenger))
@@ -73,7 +70,7 @@ class BoxPair:
     class_names: tuple[str, ...]
     seed: int = 0
 
-    def overall(self, chosen: Chosen) -> Difference | None:
+    def overall(self, chosen: Flags) -> Difference | None:
         one, other = (hits.average_precision(chosen.astype(np.int64)).mean(axis=1) for hits in self._hits)
         held, objects = ~np.isnan(one), self._objects[chosen].sum(axis=0)
         if chosen.sum() < 2 or not objects.any():
@@ -105,7 +102,7 @@ class BoxPair:
         )
 
     @cached_property
-    def _objects(self) -> npt.NDArray[np.int64]:
+    def _objects(self) -> Ints:
         """Objects by image and class, (n, classes)."""
         return np.stack([of_class.objects for of_class in self._hits[0].classes], axis=1)
 
@@ -113,7 +110,7 @@ class BoxPair:
     def _whole(self) -> Floats:
         return self._resampled(np.ones(len(self.true), np.bool_))
 
-    def _resampled(self, chosen: Chosen) -> Floats:
+    def _resampled(self, chosen: Flags) -> Floats:
         """Challenger − champion by resample and class, (rounds, classes); the same seed draws the same images."""
         one, other = (
             hits.bootstrap(chosen, rounds=ROUNDS, rng=np.random.default_rng(self.seed)).mean(axis=2)

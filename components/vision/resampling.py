@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Detections
+from components.contracts.arrays import Flags, Floats, Ints
 from components.vision.boxes import iou_matrix
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -31,11 +31,11 @@ class ClassHits:
         objects: (n,) objects in each image.
     """
 
-    images: npt.NDArray[np.int64]
-    hits: npt.NDArray[np.bool_]
-    objects: npt.NDArray[np.int64]
+    images: Ints
+    hits: Flags
+    objects: Ints
 
-    def average_precision(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def average_precision(self, weights: Ints) -> Floats:
         """COCO's 101-point average precision (https://cocodataset.org/#detection-eval).
 
         Precision is highest, and recall grows, where a detection hits an object; the others only count towards it.
@@ -51,7 +51,7 @@ class ClassHits:
         parts = [self._of_resamples(weights[start : start + step], rows) for start in range(0, len(weights), step)]
         return np.concatenate(parts)
 
-    def _of_resamples(self, weights: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def _of_resamples(self, weights: Ints, rows: Ints) -> Floats:
         counts, objects = weights[:, self.images], weights @ self.objects
         found = np.full((len(weights), len(IOU_THRESHOLDS)), np.nan)
         found[objects > 0] = 0.0
@@ -75,7 +75,7 @@ class Hits:
     images: int
     classes: tuple[ClassHits, ...]
 
-    def average_precision(self, weights: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float64]:
+    def average_precision(self, weights: Ints | None = None) -> Floats:
         """Average precision by class and IoU threshold, (classes, 10); NaN for a class without objects.
 
         Arguments:
@@ -84,9 +84,7 @@ class Hits:
         counts = np.ones(self.images, np.int64) if weights is None else weights
         return np.array([of_class.average_precision(counts[None])[0] for of_class in self.classes])
 
-    def bootstrap(
-        self, chosen: npt.NDArray[np.bool_], *, rounds: int, rng: np.random.Generator
-    ) -> npt.NDArray[np.float64]:
+    def bootstrap(self, chosen: Flags, *, rounds: int, rng: np.random.Generator) -> Floats:
         """Average precision of resamples of the chosen images, drawn with replacement, (rounds, classes, 10).
 
         Arguments:
@@ -134,7 +132,7 @@ def _hits_of_class(pairs: Sequence[tuple[Detections, Detections]], class_id: int
     return ClassHits(np.concatenate(images)[order], np.concatenate(hits)[order], objects)
 
 
-def _match(overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _match(overlaps: Floats) -> Flags:
     """Match d detections to m objects by their (d, m) overlaps; (d, 10) marks the hits."""
     hits = np.zeros((len(overlaps), len(IOU_THRESHOLDS)), np.bool_)
     if not overlaps.size:
@@ -149,7 +147,7 @@ def _match(overlaps: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     return hits
 
 
-def mean_over_classes(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def mean_over_classes(values: Floats) -> Floats:
     """The mean of each resample, (r,) from (r, classes); classes that a resample lacks, which are NaN, do not count."""
     held = ~np.isnan(values)
     return np.asarray(np.where(held, values, 0).sum(axis=1) / np.maximum(held.sum(axis=1), 1))

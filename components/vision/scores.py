@@ -8,17 +8,14 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Detections
+from components.contracts.arrays import Flags, Floats, Ints
 from components.printing import counted
 from components.statistics.intervals import Interval, effective_samples, wilson
 from components.vision.resampling import Hits, find_hits, mean_over_classes
 
 ROUNDS = 200  # of the bootstrap; it gives the standard error, the interval is Wilson's
-
-Chosen = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Sampling(NamedTuple):
 class Scorer(Protocol):
     """Scores any choice of n images, and each class over all of them."""
 
-    def overall(self, chosen: Chosen) -> dict[str, Score]:
+    def overall(self, chosen: Flags) -> dict[str, Score]:
         """By metric, the deciding one first; `chosen` is (n,) bool."""
 
     def by_class(self) -> dict[str, Score]:
@@ -95,12 +92,12 @@ class TopOne:
         minimum: images below which nothing is said.
     """
 
-    found: npt.NDArray[np.int64]
-    true: npt.NDArray[np.int64]
+    found: Ints
+    true: Ints
     class_names: tuple[str, ...]
     minimum: int
 
-    def overall(self, chosen: Chosen) -> dict[str, Score]:
+    def overall(self, chosen: Flags) -> dict[str, Score]:
         """`top1` of the chosen images."""
         images = int(chosen.sum())
         if images < self.minimum:
@@ -135,11 +132,11 @@ class BoxPrecision:
         return find_hits(self.found, self.true, classes=len(self.class_names))
 
     @cached_property
-    def _objects(self) -> npt.NDArray[np.int64]:
+    def _objects(self) -> Ints:
         """Objects by image and class, (n, classes)."""
         return np.stack([of_class.objects for of_class in self._hits.classes], axis=1)
 
-    def overall(self, chosen: Chosen) -> dict[str, Score]:
+    def overall(self, chosen: Flags) -> dict[str, Score]:
         """`map50_95` and `map50` of the chosen images, the mean over the classes that they hold."""
         images, objects = int(chosen.sum()), int(self._objects[chosen].sum())
         reason = _too_few(images, "labelled images", self.minimum) if images < self.minimum else ""
@@ -172,10 +169,10 @@ class BoxPrecision:
     def _resampled_whole(self) -> Floats:
         return self._resample(np.ones(self._hits.images, np.bool_))
 
-    def _resampled(self, chosen: Chosen) -> Floats:
+    def _resampled(self, chosen: Flags) -> Floats:
         return self._resampled_whole if chosen.all() else self._resample(chosen)
 
-    def _resample(self, chosen: Chosen) -> Floats:
+    def _resample(self, chosen: Flags) -> Floats:
         return self._hits.bootstrap(chosen, rounds=ROUNDS, rng=np.random.default_rng(self.seed))
 
 

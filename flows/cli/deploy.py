@@ -31,4 +31,4 @@ def deploy(
         from flows.deployment.deploy import deploy as bring
 
         done = bring(config, settings)
-    show(done.to_json(), as_json, lambda: deployed(done, who_runs(config, settings)))
+    show(done.to_json(), as_json, deployed(done, who_runs(config, settings)))

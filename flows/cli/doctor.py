@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from components.contracts import dump
-from flows.cli.screens import results as screen
-from flows.cli.screens.console import make_console
+from flows.cli.screens.console import Part
+from flows.cli.screens.progress import progress
 from flows.cli.shared import OPERATING, Json, show
 from flows.doctor.finding import Finding, State
 from flows.runtime.settings import Settings
@@ -28,19 +29,18 @@ def doctor(
     from flows.doctor.storage import mend_place
 
     mended = (mend_place(Settings.from_environment()),) if relocate else ()
-    with screen.progress(as_json) as bars:
+    with progress(as_json) as bars:
         bars.phase("examining")
         findings = (*mended, *examine(Settings.from_environment()))
     well = all(finding.state is not State.FAIL for finding in findings)
-    show({"ok": well, "findings": dump(findings)}, as_json, lambda: _print(findings))
+    show({"ok": well, "findings": dump(findings)}, as_json, _screen(findings))
     if not well:
         raise typer.Exit(1)
 
 
-def _print(findings: tuple[Finding, ...]) -> None:
-    out = make_console()
+def _screen(findings: tuple[Finding, ...]) -> Iterator[Part]:
     for finding in findings:
-        line = Text.assemble((f"{finding.state:<5}", _STYLES[finding.state]), f"{finding.name}: {finding.found}")
-        out.print(line, soft_wrap=True, highlight=False)
+        state = f"{finding.state:<5}", _STYLES[finding.state]
+        yield Text.assemble(state, f"{finding.name}: {finding.found}")
         if finding.hint:
-            out.print(Text.assemble("     ", ("hint: ", "bold"), finding.hint), soft_wrap=True, highlight=False)
+            yield Text.assemble("     ", ("hint: ", "bold"), finding.hint)

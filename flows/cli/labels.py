@@ -10,8 +10,8 @@ import typer
 from components.contracts import dump
 from components.datasets.formats import Exported, LabelFormat
 from components.labelling import LabelImport, LabelStatus
-from flows.cli.screens import labels as labels_screen
-from flows.cli.screens import results as screen
+from flows.cli.screens import labels as screen
+from flows.cli.screens.progress import progress
 from flows.cli.shared import Json, show
 
 app = typer.Typer(help="Hand images to people, take their labels back.", no_args_is_help=True)
@@ -30,9 +30,9 @@ def export(
     """Write the images that are most worth a label, with the model's own labels to correct."""
     from flows.tasks.labelling import export_queue, labelled_model
 
-    with screen.progress(as_json), labelled_model(model) as found:
+    with progress(as_json), labelled_model(model) as found:
         done: Exported = export_queue(found, output, form, size)
-    show(dump(done), as_json, lambda: labels_screen.exported(done, form))
+    show(dump(done), as_json, screen.exported(done, form))
 
 
 @app.command("import")
@@ -55,9 +55,9 @@ def take(
     """Keep labels for good; a later label of the same image replaces the earlier one."""
     from flows.tasks.labelling import import_from, labelled_model
 
-    with screen.progress(as_json), labelled_model(model) as found:
+    with progress(as_json), labelled_model(model) as found:
         done: LabelImport = import_from(found, path, form, confirmed=confirmed)
-    show(dump(done), as_json, lambda: labels_screen.imported(done))
+    show(dump(done), as_json, screen.imported(done))
 
 
 @app.command("status")
@@ -74,8 +74,8 @@ def status(
     from flows.config.deployments import retraining_of
     from flows.tasks.labelling import about_of, book, labelled_model
 
-    with screen.progress(as_json), labelled_model(model) as found:
+    with progress(as_json), labelled_model(model) as found:
         name = found.version.name
         needed = minimum or retraining_of(name, config).labels_needed
         done: LabelStatus = label_status(book(name), about_of(found.spec), minimum=needed)
-    show(dump(done), as_json, lambda: labels_screen.status(done))
+    show(dump(done), as_json, screen.status(done))

@@ -7,25 +7,35 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
+from components.contracts import dump
 from components.credentials import redact
+from components.datasets.classes import in_classes_of
+from components.datasets.dataset import load_dataset
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
-from flows.cli import deploy, doctor, evidence, labels, models, promote, retrain, up
+from flows.cli import deploy, doctor, improving, labels, up, versions
 from flows.cli.group import Group
 from flows.cli.screens import results as screen
-from flows.cli.screens.console import print_plainly
-from flows.cli.screens.release import show_release
+from flows.cli.screens.console import failure, print_plainly, write_error
+from flows.cli.screens.progress import progress
 from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
+from flows.config.base import read_config, validate_config
+from flows.config.demo import MODEL
+from flows.config.monitor import MonitorConfig, NightlyConfig
+from flows.config.release import ReleaseConfig
 from flows.reporting.summary import Window
 from flows.runtime.ending import STOPPED, Ended, end_in_order
+from flows.runtime.outages import full_disk
 from flows.runtime.settings import Settings
 
 _PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
@@ -40,16 +50,14 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle", rich_help_panel=RUNNING)
-app.add_typer(promote.app)
+app.add_typer(versions.app)
 drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift", rich_help_panel=WATCHING)
-app.add_typer(evidence.app)
-app.add_typer(retrain.app)
+app.add_typer(improving.app)
 app.add_typer(deploy.app)
 app.add_typer(up.app)
 app.add_typer(doctor.app)
 app.add_typer(labels.app, name="labels", rich_help_panel=IMPROVING)
-app.add_typer(models.app)
 
 
 def _print_version(asked: bool) -> None:
@@ -85,9 +93,6 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
-    from flows.config.base import read_config
-    from flows.config.release import ReleaseConfig
-
     parameters = read_config(config, ReleaseConfig)
     if trust_pickle:
         parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
@@ -101,7 +106,7 @@ def release(
         from flows.release import release as flow
 
         done = flow(parameters)
-    show(done.to_json(), as_json, lambda: show_release(done))
+    show(done.to_json(), as_json, screen.release(done))
 
 
 @app.command(rich_help_panel=WATCHING)
@@ -117,8 +122,6 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
-    from flows.config.base import validate_config
-    from flows.config.monitor import MonitorConfig
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
@@ -131,7 +134,7 @@ def monitor(
         from flows.monitor import monitor as flow
 
         done = flow(parameters)
-    show(done.to_json(), as_json, lambda: screen.monitor(done))
+    show(done.to_json(), as_json, screen.monitor(done))
     _require_some(done.window)
 
 
@@ -146,8 +149,6 @@ def nightly(
     as_json: Json = False,
 ) -> None:
     """Look at the images that came since the last night: predict, keep, judge, report, tell."""
-    from flows.config.base import validate_config
-    from flows.config.monitor import NightlyConfig
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
@@ -159,7 +160,7 @@ def nightly(
         from flows.nightly import nightly as flow
 
         done = flow(parameters)
-    show(done.to_json(), as_json, lambda: screen.nightly(done))
+    show(done.to_json(), as_json, screen.nightly(done))
     if done.shown:
         _require_some(done.shown.window)
 
@@ -177,9 +178,9 @@ def drift_calibrate(
     from flows.tasks.calibrate import calibrate, drift_settings
 
     drift = drift_settings(config, name) if config else None
-    with screen.progress(as_json):
+    with progress(as_json):
         done = calibrate(name, images, windows=windows, drift=drift, sizes=size or ())
-    show(done.to_json(), as_json, lambda: screen.calibration(done))
+    show(done.to_json(), as_json, screen.calibration(done))
 
 
 @app.command(rich_help_panel=RUNNING)
@@ -196,11 +197,10 @@ def predict(
     """Run a model over images and write Parquet: one row per image, one per detection."""
     from flows.tasks.predict import predict_images
 
-    with screen.progress(as_json):
+    with progress(as_json):
         run = predict_images(model, images, output, confidence=confidence, keep_going=keep_going)
-    from components.contracts import dump
 
-    show(dump(run), as_json, lambda: screen.run(run))
+    show(dump(run), as_json, screen.run(run))
     if run.failures and not run.processed:
         raise typer.Exit(1)
 
@@ -213,8 +213,6 @@ def demo(
     """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
     from components.backends.yolo import require_ultralytics
     from flows import demo as demonstration
-    from flows.cli.screens.release import show_demo
-    from flows.config.demo import MODEL
 
     require_ultralytics(MODEL)
     settings = Settings.from_environment()
@@ -222,21 +220,19 @@ def demo(
         demonstration.forget(settings)
     with running("demo", as_json):
         done = demonstration.run(settings)
-    show(done.to_json(), as_json, lambda: show_demo(done))
+    show(done.to_json(), as_json, screen.demo(done))
 
 
 @bundle_app.command("verify")
 def bundle_verify(
-    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")],
-    as_json: Json = False,
+    path: Annotated[Path, typer.Argument(help="A bundle folder or its zip.")], as_json: Json = False
 ) -> None:
     """Check every checksum and rerun the golden set."""
-    from components.contracts import dump
     from components.package import verify_bundle
 
-    with screen.progress(as_json):
+    with progress(as_json):
         verification = verify_bundle(path)
-    show(dump(verification), as_json, lambda: screen.verification(path, verification))
+    show(dump(verification), as_json, screen.verification(path, verification))
     if not verification.ok:
         raise typer.Exit(1)
 
@@ -250,22 +246,22 @@ def bundle_run(
     """Predict images with a bundle, as the device would."""
     from components.package import run_bundle
 
-    with screen.progress(as_json):
+    with progress(as_json):
         predictions = run_bundle(path, images)
-    show(predictions, as_json, lambda: screen.predictions(predictions))
+    show(predictions, as_json, screen.predictions(predictions))
+    if all("error" in row for row in predictions):
+        raise typer.Exit(1)
 
 
 def _require_some(window: Window) -> None:
     """End with an exit code that says so when no image at all could be predicted."""
-    if window.failed == window.images:
+    if window.nothing_predicted:
         raise typer.Exit(1)
 
 
 def _check_release(parameters: Any) -> None:
     """Find what is wrong with the input in a second, before a server is started."""
     from components.backends.yolo import require_ultralytics
-    from components.datasets.classes import in_classes_of
-    from components.datasets.dataset import load_dataset
     from components.targets import load_target
 
     load_target(parameters.target)
@@ -294,15 +290,15 @@ def main() -> None:
         _require_directory()
         app(standalone_mode=True)
     except Ended:
-        screen.failure(STOPPED)
+        failure(STOPPED)
         raise
     except FovealError as error:
         if verbosity() is Verbosity.VERBOSE:
-            screen.details(redact(traceback.format_exc()))
-        screen.failure(str(error))
+            write_error(Text(redact(traceback.format_exc()), "dim"))
+        failure(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
-        screen.failure(STOPPED)
+        failure(STOPPED)
         sys.exit(130)
     except Exception as error:
         sys.exit(_fault(error))
@@ -319,21 +315,21 @@ def _require_directory() -> None:
 
 def _fault(error: Exception) -> int:
     """Say what went wrong when nobody foresaw it, keep the details, and give the exit code."""
-    from flows.runtime.outages import full_disk
-
     settings = Settings.from_environment()
     if full := full_disk(error, settings):
-        screen.failure(str(full))
+        failure(str(full))
         return 1
     if isinstance(error, OSError) and error.errno in _PATHS and error.filename:
-        screen.failure(f"expected a path that can be used, found {error.filename}: {error.strerror}; give another one")
+        failure(f"expected a path that can be used, found {error.filename}: {error.strerror}; give another one")
         return 2
     words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     report = settings.root / "crash.txt"
+    with suppress(Exception):  # writing the report says what is wrong with the root
+        settings.make_root()
     try:
         write_text(report, redact(traceback.format_exc()))
         kept = f"details are in {report}"
     except OSError as unwritten:
         kept = f"no details, as {report} could not be written: {unwritten.strerror}"
-    screen.failure(f"a fault in Foveal or beneath it: {words}; {kept}")
+    failure(f"a fault in Foveal or beneath it: {words}; {kept}")
     return 70

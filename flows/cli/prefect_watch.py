@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from components.errors import UnavailableError
-from flows.cli.screens import results as screen
+from flows.cli.screens.console import failure
 from flows.runtime.outages import RESUME
 from flows.runtime.processes import answers, lives
 from flows.runtime.server import HUNG_S, running_server
@@ -50,5 +50,5 @@ def _watch(url: str, process: psutil.Process | None, stop: threading.Event) -> N
         if (ended or silent_s > HUNG_S) and not stop.is_set():
             found = "that it has ended" if ended else f"no answer from {url} for {silent_s:.0f} s"
             line = UnavailableError("Prefect's server to answer until the end", found=found, hint=RESUME)
-            screen.failure(str(line))
+            failure(str(line))
             os._exit(1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
 
-from flows.cli.screens import results as screen
+from flows.cli.screens.console import Part, write
+from flows.cli.screens.progress import progress
 from flows.runtime.settings import Settings
 
 # The groups in which `foveal --help` shows the commands.
@@ -34,7 +35,7 @@ def running(what: str, as_json: bool, *, refresh: bool = False) -> Iterator[None
 
     settings = Settings.from_environment()
     ours = not os.environ.get("PREFECT_API_URL")
-    with screen.progress(as_json) as bars:
+    with progress(as_json) as bars:
         bars.phase("starting Prefect")
         require_registry(settings)
         with outages_named(settings), prefect_api(settings) as url, outages_named(settings, url):
@@ -46,12 +47,12 @@ def running(what: str, as_json: bool, *, refresh: bool = False) -> Iterator[None
                 yield
 
 
-def show(value: Any, as_json: bool, render: Callable[[], None]) -> None:
-    """Print one JSON document, or have the tables drawn."""
+def show(value: Any, as_json: bool, screen: Iterable[Part]) -> None:
+    """Print one JSON document, or a screen."""
     if as_json:
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
     else:
-        render()
+        write(screen)
 
 
 def require_images(source: str, *, may_be_empty: bool = False) -> None:

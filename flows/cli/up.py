@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from components import telemetry
+from components.printing import short_path
 from flows.cli.screens import results as screen
-from flows.cli.screens.console import make_console
+from flows.cli.screens.console import Part, write_error
 from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import OPERATING, Json, show
-from flows.reporting.formats import short
 from flows.runtime.access import LOOPBACK
 from flows.runtime.password import CLIENT, password_file
 from flows.runtime.settings import Settings
@@ -29,7 +30,8 @@ from flows.services.supervisor import Service
 
 app = typer.Typer()
 Port = typer.Option(min=1, max=65535)
-_err = make_console(stderr=True)
+Services = tuple[Service, ...]
+Names = tuple[str, ...]
 
 
 @app.command(rich_help_panel=OPERATING)
@@ -50,39 +52,40 @@ def up(
         os.environ["FOVEAL_HOME"] = str(root)
     settings = Settings.from_environment()
     if host not in LOOPBACK:
-        _tell(f"warning: whoever reaches {host} can use MLflow, Evidently and the metrics, which ask for no password")
-    talk = _tell if verbosity() is not Verbosity.QUIET else lambda _: None
+        open_ = "MLflow, Evidently and the metrics, which ask for no password"
+        write_error(f"warning: whoever reaches {host} can use {open_}")
+    talk = write_error if verbosity() is not Verbosity.QUIET else lambda _: None
     talk("starting; Ctrl-C stops everything")
     bring_up(
         settings,
         Places(host, prefect_port, mlflow_port, evidently_port, metrics_port),
         without=without or (),
-        ready=lambda services, away: (_document if as_json else _table)(services, away, settings),
-        tell=_tell,
+        ready=partial(_show, settings, as_json),
+        tell=write_error,
     )
     talk("stopped; runs, versions and reports are kept")
 
 
-def _tell(line: str) -> None:
-    _err.print(line, soft_wrap=True, highlight=False, markup=False)
+def _show(settings: Settings, as_json: bool, services: Services, away: Names) -> None:
+    show(_document(services, away, settings), as_json, _screen(services, away, settings))
+    sys.stdout.flush()
 
 
-def _table(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
-    out = make_console()
+def _screen(services: Services, away: Names, settings: Settings) -> Iterator[Part]:
     rows = [(service.name, f"{service.address}{service.page}", service.purpose) for service in services]
-    wide = max(len(page) for _, page, _ in rows)
+    width = max(len(page) for _, page, _ in rows)
     for name, page, purpose in rows:  # a table would cut addresses that are to be copied
-        out.print(Text.assemble(f"{name:<13}", (f"{page:<{wide + 2}}", "cyan"), (purpose, "dim")), soft_wrap=True)
+        yield Text.assemble(f"{name:<13}", (f"{page:<{width + 2}}", "cyan"), (purpose, "dim"))
     healthy = f"all but {', '.join(away)}" if away else "all"
     if environment := _environment(services):
         secret = shlex.quote(str(password_file(settings.prefect_home)))
-        shell = f'export PREFECT_API_URL={environment["PREFECT_API_URL"]} {CLIENT}="$(cat {secret})"'
-        out.print("the link to prefect signs a browser in; in a shell:", highlight=False, soft_wrap=True)
-        out.print(f"  {shell}", soft_wrap=True, highlight=False, markup=False)
-    out.print(f"{healthy} are healthy; logs are in {short(settings.root / 'logs')}", soft_wrap=True, highlight=False)
+        yield "the link to prefect signs a browser in; in a shell:"
+        server = environment["PREFECT_API_URL"]
+        yield f'  export PREFECT_API_URL={server} {CLIENT}="$(cat {secret})"'
+    yield f"{healthy} are healthy; logs are in {short_path(settings.root / 'logs')}"
 
 
-def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Settings) -> None:
+def _document(services: Services, away: Names, settings: Settings) -> dict[str, Any]:
     logs = settings.root / "logs"
     listed = [
         {
@@ -95,14 +98,12 @@ def _document(services: tuple[Service, ...], away: tuple[str, ...], settings: Se
         }
         for service in services
     ]
-    document = {
+    return {
         "pid": os.getpid(),
         "root": str(settings.root),
         "services": listed,
         "environment": _environment(services),
     }
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    sys.stdout.flush()
 
 
 def _environment(services: tuple[Service, ...]) -> dict[str, str]:
@@ -132,7 +133,7 @@ def metrics(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     address = f"http://{host}:{server.server_port}/metrics"
-    show({"address": address}, as_json, lambda: screen.places([("metrics", address)]))
+    show({"address": address}, as_json, screen.places([("metrics", address)]))
     sys.stdout.flush()
     stopped.wait()
     server.shutdown()

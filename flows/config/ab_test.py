@@ -8,17 +8,13 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from components.contracts import AbMode
-from components.errors import ConfigError
-from components.settings import Parameters
 from components.statistics.fixed_size import PILOT
-from flows.config.base import check_address
-from model_registry import check_name
+from flows.config.base import Named, check_address, check_model_name
 
 
-class AbConfig(Parameters):
+class AbConfig(Named):
     """Which two versions, over which images, and how the test is to be judged."""
 
-    name: str = Field(description="Name of the registered model.")
     a: str = Field(description="Version A: a version number, an alias, or the path of a bundle.")
     b: str = Field(description="Version B, likewise.")
     images: str = Field(description="A folder, a glob, a manifest or a URL.")
@@ -51,14 +47,7 @@ class AbConfig(Parameters):
     salt: str | None = Field(None, description="Of the hash that divides the images; none takes the test's name.")
 
     _images = field_validator("images")(lambda value: check_address(value))
-
-    @field_validator("name", "experiment")
-    @classmethod
-    def _name(cls, value: str | None) -> str | None:
-        try:
-            return check_name(value) if value is not None else None
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
+    _experiment = field_validator("experiment")(lambda value: value and check_model_name(value))
 
     @model_validator(mode="after")
     def _one_method(self) -> Self:

@@ -25,10 +25,7 @@ class BatchConfig(Parameters):
     )
     confidence: float | None = Field(None, ge=0, le=1, description="Detections below are dropped; unset: as released.")
     iou: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Overlap above which NMS keeps one box; unset: as released.",
+        None, ge=0, le=1, description="Overlap above which NMS keeps one box; unset: as released."
     )
 
     _images = field_validator("images")(lambda value: check_address(value))

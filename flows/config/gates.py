@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from components.evaluation import GatePolicy
-from components.settings import Parameters
-from model_registry import check_name
+from flows.config.base import Named
 
 
-class GatesConfig(Parameters):
+class GatesConfig(Named):
     """Which version is to take the place of which, and on which images they are compared."""
 
-    name: str = Field(description="Name of the registered model.")
     challenger: str = Field("challenger", description="An alias or a version number.")
     against: str = Field("champion", description="An alias or a version number.")
     data: Path = Field(description="A YOLO data.yaml, or an image folder split/class/*.jpg.")
@@ -24,12 +22,9 @@ class GatesConfig(Parameters):
     )
     recent_data: Path | None = Field(None, description="Where recent labelled images are, if elsewhere.")
     recent_split: str | None = Field(
-        None,
-        description="Their split; with recent images the challenger must be better on them.",
+        None, description="Their split; with recent images the challenger must be better on them."
     )
     gates: GatePolicy = Field(default_factory=GatePolicy)
-
-    _name = field_validator("name")(lambda value: check_name(value))
 
     @property
     def recent(self) -> tuple[Path, str] | None:

@@ -78,9 +78,7 @@ class NightlyConfig(WatchConfig, ArrivalsInput):
     """Which model, where its images arrive, and what is worth telling."""
 
     quiet_hours: float | None = Field(
-        48,
-        gt=0,
-        description="Tell when no new image came for so long; none never tells.",
+        48, gt=0, description="Tell when no new image came for so long; none never tells."
     )
     keep_going: bool = Field(
         True,

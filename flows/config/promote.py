@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from components.settings import Parameters
-from flows.config.base import check_model_name
+from flows.config.base import Named
 
 
-class PromotionConfig(Parameters):
+class PromotionConfig(Named):
     """Which version is to be in production, by a person's decision."""
 
-    name: str = Field(description="Name of the registered model.")
     action: Literal["promote", "rollback"] = Field(
         "promote",
         description="promote: the version below becomes the champion; rollback: the champion before this one does, and "
@@ -34,5 +32,3 @@ class PromotionConfig(Parameters):
         "",
         description="Who decides, for the record; by default whoever runs the process: Prefect's pages know no person.",
     )
-
-    _name = field_validator("name")(lambda value: check_model_name(value))

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
+from typing_extensions import TypeAliasType
 
 from components.benchmark.plan import BenchmarkSettings
-from components.contracts import Fit, Interpolation, Output, TaskType
+from components.contracts import Fit, Interpolation, Output
 from components.settings import Parameters, problems
-from flows.config.base import check_address, check_model_name
+from components.vision.tasks import TASKS
+from flows.config.base import Named, check_address
 
 MIN_SIDE, MAX_SIDE = 8, 8192  # pixels of a model's input
+
+
+class _NameOfTask:
+    """Refuses names that `TASKS` does not have, and offers in forms those that it has."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(_known_task, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        about = "Task of a model, which decides the kind of its predictions."
+        return {"description": about, "enum": list(TASKS), "title": "TaskType", "type": "string"}
+
+
+def _known_task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(f"Input should be {' or '.join(map(repr, TASKS))}")
+    return name
+
+
+TaskType = TypeAliasType("TaskType", Annotated[str, _NameOfTask()])  # its name in forms
 
 
 class NormalisationInput(Parameters):
@@ -27,19 +59,15 @@ class FitInput(Parameters):
 
     resize: int | tuple[int, int] | None = Field(
         None,
-        title="Resize",
         description="Length of the shorter side before the crop, or [height, width]; none scales to what just covers "
         "the crop.",
     )
     crop: int | tuple[int, int] | None = Field(
         None,
-        title="Crop",
         description="Side of the crop, or [height, width]: the model's input. None is image_size.",
     )
     interpolation: Interpolation = Field(
-        Interpolation.BILINEAR,
-        title="Interpolation",
-        description="bilinear or bicubic, antialiased as in Pillow.",
+        Interpolation.BILINEAR, description="bilinear or bicubic, antialiased as in Pillow."
     )
     crop_pct: float | None = Field(
         None,
@@ -71,7 +99,6 @@ class ModelInput(Parameters):
     task: TaskType | None = Field(None, description="detect or classify, where the file does not say.")
     image_size: int | tuple[int, int] | None = Field(
         None,
-        title="Image size",
         description="The model's input in pixels: the side of a square, or [height, width], where the file does not "
         "say or another size is wanted. A YOLO .pt takes multiples of its stride, such as [480, 640].",
     )
@@ -80,7 +107,6 @@ class ModelInput(Parameters):
     )
     fit: Fit | FitInput | None = Field(
         None,
-        title="Fit",
         description="How images are brought to the input size, when not as usual: letterbox for detectors, "
         "center_crop for classifiers. A crop can be described: {resize: 256, crop: 224, interpolation: bicubic}.",
     )
@@ -90,25 +116,21 @@ class ModelInput(Parameters):
     )
     output: Output | None = Field(
         None,
-        title="Output",
         description="What a classifier's numbers are, where its graph does not tell: logits, softmax (probabilities "
         "that sum to 1), sigmoid (scores, each class by itself) or sigmoid_logits (the same before the sigmoid).",
     )
     preprocessing: str | None = Field(
         None,
-        title="Preprocessing",
         description="Size, fit and normalisation by name: torchvision/swin_t (of its default weights), "
         "torchvision/resnet50/IMAGENET1K_V1, or timm/vit and other families.",
     )
     end_to_end: bool = Field(
         False,
-        title="End to end",
         description="Of a YOLO26 or YOLOv10 .pt, use the head that needs no NMS, as Ultralytics does with nms=False; "
         "its own default is the other one.",
     )
     original: Path | None = Field(
         None,
-        title="Original",
         description="The file that this one was trained from, for the record; a retraining fills it in.",
     )
 
@@ -165,10 +187,9 @@ class Thresholds(Parameters):
 BuiltInTarget = Literal["workstation", "edge_server", "embedded", "mobile"]  # a choice in the form
 
 
-class ReleaseConfig(Parameters):
+class ReleaseConfig(Named):
     """Everything a release needs."""
 
-    name: str = Field(description="Name of the registered model.")
     model: ModelInput = Field()
     data: DataInput = Field()
     target: BuiltInTarget | str = Field(
@@ -189,8 +210,6 @@ class ReleaseConfig(Parameters):
         description="Go on although the model as given is no better than chance, or does not agree with its own "
         "framework.",
     )
-
-    _name = field_validator("name")(lambda value: check_model_name(value))
 
     def logged(self) -> dict[str, Any]:
         """The parameters as MLflow keeps them; of a retrained model `model.path` is the file given at first."""

@@ -6,13 +6,13 @@ from math import ceil
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from components.contracts import GateReport
 from components.evaluation import GatePolicy
 from components.settings import Parameters
 from components.training import FineTuning, Selection
-from flows.config.base import check_model_name
+from flows.config.base import Named
 
 
 class NewLabelsInput(Parameters):
@@ -31,10 +31,9 @@ class RetrainDataInput(Selection, NewLabelsInput):
     """What a retraining learns from."""
 
 
-class RetrainConfig(Parameters):
+class RetrainConfig(Named):
     """Which model, why, from which labels, and what a challenger must show."""
 
-    name: str = Field(description="Name of the registered model.")
     trigger: Literal["by hand", "drift", "accuracy", "schedule"] = Field(
         "by hand",
         description="Why. After a drift or a loss of accuracy the challenger must be better on recent images.",
@@ -52,8 +51,6 @@ class RetrainConfig(Parameters):
         False,
         description="Load the champion's checkpoint, which can run any code, although it was not released from here.",
     )
-
-    _name = field_validator("name")(lambda value: check_model_name(value))
 
     @property
     def requires_improvement(self) -> bool:

@@ -214,9 +214,9 @@ def _content(automation: AutomationCore | Automation) -> dict[str, Any]:
 
 
 def _alert(
-    deployment: UUID, *, subject: str, rule: str, reason: str, night: dict[str, Any] | None = None
+    deployment: UUID, *, subject: str, rule: str, reason: str, night: Mapping[str, object] | None = None
 ) -> RunDeployment:
-    told: dict[str, Any] = {"subject": _text(subject), "rule": _text(rule), "reason": _text(reason)}
+    told: dict[str, object] = {"subject": _text(subject), "rule": _text(rule), "reason": _text(reason)}
     parameters = {"config": told | ({"night": night} if night else {})}
     return RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)
 

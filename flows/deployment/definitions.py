@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
@@ -27,6 +25,7 @@ from flows.config.deployments import DeploymentsConfig, WatchedModel, WorkPoolIn
 from flows.config.promote import PromotionConfig
 from flows.config.release import ReleaseConfig
 from flows.deployment import descriptions as texts
+from flows.deployment.ownership import OwnFlow
 from flows.nightly import nightly
 from flows.promote import promotion
 from flows.release import release
@@ -77,7 +76,7 @@ class Plan:
         tags: besides ours.
     """
 
-    flow: Flow[Any, Any]
+    flow: OwnFlow
     name: str
     description: str
     config: BaseModel

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,6 +20,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.asyncutils import run_coro_as_sync
+from prefect.utilities.callables import parameter_schema
 
 from flows.config.cron import fires
 from flows.config.demo import data_folder
@@ -34,6 +34,8 @@ from flows.tasks.readiness import Readiness, readiness
 from flows.tasks.schedules import OURS, WAITS
 
 _PAGE = 200
+# Attributes that Prefect names alike in what is to be made and in what is there.
+_SAME = ("version", "description", "work_pool_name", "job_variables", "entrypoint", "enforce_parameter_schema")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class DeployResult:
         """The id of a deployment, by its full name."""
         return next(one.id for one in self.deployments if one.name == name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values."""
         rows = [
             {
@@ -131,55 +133,41 @@ def _apply(client: SyncPrefectClient, wanted: Plan, pool: WorkPoolInput | None) 
     except ObjectNotFound:
         made = client.read_deployment(run_coro_as_sync(built.aapply()))
         return _describe(made, wanted, Change.CREATED)
-    changes = {name: value for name, value in _fields(built).items() if _found(found)[name] != value}
+    there = _found(found)
+    changes = {name: value for name, value in _fields(wanted, built).items() if there[name] != value}
     schedules = _schedules(wanted, found)
     if not changes and schedules is None:
         return _describe(found, wanted, Change.UNCHANGED)
     if schedules is not None:
         changes["schedules"] = schedules
-    client.update_deployment(found.id, DeploymentUpdate(**changes))
+    client.update_deployment(found.id, DeploymentUpdate.model_validate(changes))
     return _describe(client.read_deployment(found.id), wanted, Change.UPDATED)
 
 
-def _fields(built: RunnerDeployment) -> dict[str, Any]:
+def _fields(wanted: Plan, built: RunnerDeployment) -> dict[str, object]:
     """Return the fields of a deployment that Foveal sets, as `DeploymentUpdate` names them."""
     options = built.concurrency_options
-    return {
-        "version": built.version,
-        "description": built.description,
+    return {name: getattr(built, name) for name in _SAME} | {
         "tags": sorted(built.tags),
         "parameters": built.model_dump(mode="json", include={"parameters"})["parameters"],
         "concurrency_limit": built.concurrency_limit,
         "concurrency_options": options.model_dump(mode="json") if options else None,
-        "work_pool_name": built.work_pool_name,
-        "job_variables": built.job_variables,
-        "entrypoint": built.entrypoint,
-        "path": built._path,
+        "path": None,  # the flow is named by its module
         "pull_steps": [],
         "storage_document_id": None,
-        "enforce_parameter_schema": built.enforce_parameter_schema,
-        "parameter_openapi_schema": built._parameter_openapi_schema.model_dump(mode="json", exclude_unset=True),
+        "parameter_openapi_schema": parameter_schema(wanted.flow).model_dump(mode="json", exclude_unset=True),
     }
 
 
-def _found(found: DeploymentResponse) -> dict[str, Any]:
-    """The same fields of a deployment that is there."""
+def _found(found: DeploymentResponse) -> dict[str, object]:
+    """Return the same fields of a deployment that is there."""
     limit, options = found.global_concurrency_limit, found.concurrency_options
-    return {
-        "version": found.version,
-        "description": found.description,
+    same = (*_SAME, "parameters", "path", "storage_document_id", "parameter_openapi_schema")
+    return {name: getattr(found, name) for name in same} | {
         "tags": sorted(found.tags),
-        "parameters": found.parameters,
         "concurrency_limit": limit.limit if limit else None,
         "concurrency_options": options.model_dump(mode="json") if options else None,
-        "work_pool_name": found.work_pool_name,
-        "job_variables": found.job_variables,
-        "entrypoint": found.entrypoint,
-        "path": found.path,
         "pull_steps": found.pull_steps or [],
-        "storage_document_id": found.storage_document_id,
-        "enforce_parameter_schema": found.enforce_parameter_schema,
-        "parameter_openapi_schema": found.parameter_openapi_schema,
     }
 
 

@@ -6,7 +6,7 @@ Whoever can write to the Prefect server can put our tag on a deployment whose pu
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from prefect import Flow
 from prefect.client.schemas.responses import DeploymentResponse
@@ -20,21 +20,23 @@ from flows.promote import promotion
 from flows.release import release
 from flows.retrain import retrain
 
+OwnFlow: TypeAlias = Flow[..., Any]  # of whatever it returns
+
 
 @cache
-def own_flows() -> dict[str, Flow[Any, Any]]:
+def own_flows() -> dict[str, OwnFlow]:
     """Flows that deployments may run, by their entry points as `deploy` writes them."""
-    flows: tuple[Flow[Any, Any], ...] = (release, nightly, retrain, batch, promotion, alert)
-    return {str(_built(flow).entrypoint): flow for flow in flows}
+    flows: tuple[OwnFlow, ...] = (release, nightly, retrain, batch, promotion, alert)
+    by_module = EntrypointType.MODULE_PATH
+    built = [RunnerDeployment.from_flow(flow, "any", entrypoint_type=by_module) for flow in flows]
+    return {str(one.entrypoint): flow for one, flow in zip(built, flows, strict=True)}
 
 
 def foreign_fields(found: DeploymentResponse) -> tuple[str, ...]:
     """Fields in which a deployment that is served here differs from any that `deploy` makes; empty for one of ours."""
-    own = own_flows().get(found.entrypoint or "")
-    built = _built(own) if own else None
     differs = {
-        "entrypoint": built is None,
-        "path": built is not None and found.path != built._path,
+        "entrypoint": found.entrypoint not in own_flows(),
+        "path": found.path is not None,
         "pull_steps": bool(found.pull_steps),
         "job_variables": bool(found.job_variables),
         "storage_document_id": found.storage_document_id is not None,
@@ -43,7 +45,3 @@ def foreign_fields(found: DeploymentResponse) -> tuple[str, ...]:
         "enforce_parameter_schema": not found.enforce_parameter_schema,
     }
     return tuple(name for name, other in differs.items() if other)
-
-
-def _built(flow: Flow[Any, Any]) -> RunnerDeployment:
-    return RunnerDeployment.from_flow(flow, "any", entrypoint_type=EntrypointType.MODULE_PATH)

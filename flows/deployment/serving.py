@@ -15,25 +15,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from components.errors import ConfigError, FovealError, InputError
 from flows.config.deployments import DeploymentsConfig, read_served
 from flows.runtime.password import CLIENT
-from flows.runtime.programs import PYTHON
 from flows.runtime.server import configure, own_password
 from flows.runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from prefect import Flow
-    from prefect.client.schemas.objects import FlowRun
-    from prefect.runner import Runner
-    from prefect.runner._flow_run_executor import ProcessStarter
+    from prefect.client.orchestration import PrefectClient
+
+    from flows.deployment.ownership import OwnFlow
+    from flows.deployment.runner import DueRuns
 
 POLL_S = 2.0
 RENEW_S = 10.0
@@ -67,7 +64,7 @@ def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> None:
     """Deploy, as soon as the server answers.
 
     Raises:
-        FovealError: the configuration is wrong: waiting would not mend it.
+        FovealError: the configuration is wrong: waiting does not help.
     """
     import httpx
 
@@ -88,34 +85,34 @@ def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Run what is due of our deployments, those that `deploy` makes later included, until SIGTERM or SIGINT."""
-    from prefect.runner import Runner
+    from prefect.client.orchestration import get_client
+
+    from flows.deployment.runner import DueRuns
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = Runner(name="foveal", query_seconds=POLL_S, pause_on_shutdown=False, limit=None)
-    async with runner:
-        runner._scheduled_run_poller._resolve_starter = partial(_starter, runner)
+    async with DueRuns(POLL_S) as runner, get_client() as client:
         settings.pulse.touch()
         sys.stdout.write("serving\n")
         sys.stdout.flush()
-        looking = asyncio.create_task(_look(runner, settings.pulse))
+        looking = asyncio.create_task(_look(runner, client, settings.pulse))
         await stop.wait()
         looking.cancel()
         with suppress(TimeoutError):  # the server is away: its runs are found crashed when it is back
             await asyncio.wait_for(runner.cancel_all(), _GOODBYE_S)
 
 
-async def _look(runner: Runner, pulse: Path) -> None:
+async def _look(runner: DueRuns, client: PrefectClient, pulse: Path) -> None:
     """Look for runs every two seconds; Prefect's own loop ends for good after three failed looks."""
     away, renewed, told = False, -math.inf, set[str]()
     while True:
         try:
             async with asyncio.timeout(_LOOK_S):
                 if time.monotonic() - renewed > RENEW_S:
-                    _register(runner, await _served(runner, told))
+                    runner.register_only(await _served(client, told))
                     renewed = time.monotonic()
-                await runner._scheduled_run_poller._get_and_submit_flow_runs()
+                await runner.start_due()
             if away:
                 _say("Prefect's server is back")
             away = False
@@ -128,38 +125,11 @@ async def _look(runner: Runner, pulse: Path) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def _register(runner: Runner, served: Mapping[UUID, Flow[Any, Any]]) -> None:
-    """Make these deployments the ones whose runs are looked for, each with the flow that its runs execute."""
-    registry = runner._deployment_registry
-    registry._deployment_ids.clear()
-    for deployment, flow in served.items():
-        registry.register_deployment(deployment)
-        registry.register_flow(deployment, flow)  # hooks of a run that ended are read from here, not from the server
-
-
-def _starter(runner: Runner, run: FlowRun) -> ProcessStarter:
-    """Start a run in a process of its own, by our entry point, whatever its deployment says by then."""
-    from prefect.runner._starter_engine import EngineCommandStarter
-    from prefect.utilities.processutils import command_to_string
-
-    from flows.deployment.ownership import own_flows
-
-    heartbeat = runner._heartbeat_seconds
-    flow = runner._deployment_registry.get_flow(run.deployment_id) if run.deployment_id else None
-    return EngineCommandStarter(
-        tmp_dir=runner._tmp_dir,
-        entrypoint=next(entry for entry, own in own_flows().items() if own is flow),
-        command=command_to_string([*PYTHON, "-m", "flows.deployment.run_engine"]),
-        heartbeat_seconds=None if heartbeat is None else int(heartbeat),
-        control_channel=runner._control_channel,
-    )
-
-
-async def _served(runner: Runner, told: set[str]) -> dict[UUID, Flow[Any, Any]]:
-    """The deployments that are ours by value and in no work pool, as the server has them now.
+async def _served(client: PrefectClient, told: set[str]) -> dict[UUID, OwnFlow]:
+    """Return the deployments that are ours by value and in no work pool, as the server has them now.
 
     Arguments:
-        runner: whose client asks.
+        client: of the server.
         told: lines about others that have been written already; grows.
     """
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
@@ -169,7 +139,7 @@ async def _served(runner: Runner, told: set[str]) -> dict[UUID, Flow[Any, Any]]:
 
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
     served = {}
-    for one in await runner._client.read_deployments(deployment_filter=tagged):
+    for one in await client.read_deployments(deployment_filter=tagged):
         if one.work_pool_name:
             continue
         if not (fields := foreign_fields(one)):

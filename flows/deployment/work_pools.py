@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
@@ -16,14 +14,19 @@ from flows.config.deployments import WorkPoolInput
 def ensure_pool(client: SyncPrefectClient, wanted: WorkPoolInput) -> None:
     """Make the work pool unless it is there; one that is there stays as it is.
 
+    Its job template is that of the worker, if this type is installed here; else the first worker
+    brings it. Prefect would ask a registry in the internet for others, which `docs/decisions/0003`
+    rules out.
+
     Raises:
         ConfigError: it is there with another type.
     """
     try:
         found = client.read_work_pool(wanted.name)
     except ObjectNotFound:
-        pool = WorkPoolCreate(name=wanted.name, type=wanted.type, base_job_template=_template(wanted.type))
-        client.create_work_pool(pool)
+        worker = BaseWorker.get_worker_class_from_type(wanted.type)
+        template = worker.get_default_base_job_template() if worker else {}
+        client.create_work_pool(WorkPoolCreate(name=wanted.name, type=wanted.type, base_job_template=template))
         return
     if found.type != wanted.type:
         raise ConfigError(
@@ -31,12 +34,3 @@ def ensure_pool(client: SyncPrefectClient, wanted: WorkPoolInput) -> None:
             found=f"type {found.type}",
             hint="name another pool in work_pool.name, or write its type",
         )
-
-
-def _template(kind: str) -> dict[str, Any]:
-    """Return the base job template of this type of worker, if it is installed here; else the first worker brings it.
-
-    Prefect would ask a registry in the internet for others, which `docs/decisions/0003` rules out.
-    """
-    worker = BaseWorker.get_worker_class_from_type(kind)
-    return worker.get_default_base_job_template() if worker else {}

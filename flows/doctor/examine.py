@@ -55,7 +55,7 @@ def bounded(checks: dict[str, Check], seconds: float) -> tuple[Finding, ...]:
     def run(name: str, check: Check) -> None:
         try:
             found[name] = check()
-        except Exception as error:  # a doctor that falls ill helps nobody
+        except Exception as error:  # a failing check is itself reported
             text = f"the check itself failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             found[name] = [Finding(name, State.FAIL, text, "report this, with the lines above and below it")]
 

@@ -40,9 +40,8 @@ def mend_place(settings: Settings) -> Finding:
     place = shown_folder(settings.artifact_root)
     if not changed:
         return Finding("place", State.OK, f"nothing to relocate: no artifact below {place} has another address")
-    return Finding(
-        "place", State.OK, f"relocated: {changed} addresses in {settings.registry_database} name {place} now"
-    )
+    found = f"relocated: {changed} addresses in {settings.registry_database} name {place} now"
+    return Finding("place", State.OK, found)
 
 
 def _place(settings: Settings) -> Iterator[Finding]:
@@ -77,11 +76,8 @@ def examine_store(settings: Settings) -> list[Finding]:
     except FovealError as error:
         return [failed("store", error)]
     if not same:
-        return [
-            Finding(
-                "store", State.FAIL, f"{settings.store} gives back other than what was written", "choose another store"
-            )
-        ]
+        found = f"{settings.store} gives back other than what was written"
+        return [Finding("store", State.FAIL, found, "choose another store")]
     return [Finding("store", State.OK, f"{settings.store} can be written and read")]
 
 
@@ -90,14 +86,12 @@ def examine_records(settings: Settings) -> list[Finding]:
     if settings.embedded_tracking and not settings.registry_database.exists():
         return []
     try:
-        model_summaries = settings.registry().model_summaries()
+        summaries = settings.registry().model_summaries()
     except FovealError as error:
         return [failed("decisions", error)] if database_is_whole(settings) else []
-    broken = [f"{line} of {standing.name}" for standing in model_summaries for line in standing.broken]
+    broken = [f"{line} of {model.name}" for model in summaries for line in model.broken]
     if not broken:
-        return [
-            Finding("decisions", State.OK, f"{len(model_summaries)} of {len(model_summaries)} records are as written")
-        ]
+        return [Finding("decisions", State.OK, f"{len(summaries)} of {len(summaries)} records are as written")]
     hint = "find out who writes to MLflow; foveal promote or rollback by hand goes on from there"
     return [Finding("decisions", State.FAIL, f"{', '.join(broken[:5])}, outside of Foveal", hint)]
 

@@ -35,6 +35,11 @@ def to_model(label: str) -> str:
     return to_version(Settings.from_environment().registry().get(name, number))
 
 
+def with_comparison(page: str, first: str, second: str) -> str:
+    """Return a page that ends with the link of `to_comparison`, where there is one."""
+    return "\n\n".join(filter(None, (page, to_comparison(first, second))))
+
+
 def to_comparison(first: str, second: str) -> str:
     """Markdown that leads to two versions side by side, each as `NAME/version`; nothing where MLflow has no pages."""
     server = mlflow_pages()

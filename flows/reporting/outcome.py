@@ -12,9 +12,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast, overload
 
-from prefect import get_run_logger
+from prefect import Flow, flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -46,9 +46,6 @@ class Summary(Protocol):
         """The most important fact, in one line."""
 
 
-S = TypeVar("S", bound=Summary)
-
-
 @dataclass(frozen=True)
 class Conclusion:
     """Outcome of a flow whose result is a record of components; see `Summary`."""
@@ -58,45 +55,60 @@ class Conclusion:
     headline: str
 
 
-def concluded(function: Callable[[C], S]) -> Callable[[C], S]:
-    """Make the body of a flow end in a state that says its outcome; its result is a `Summary`.
-
-    Goes below `@flow`, as `concluded_as` does.
-    """
-    return _concluded(function, lambda _, done: done)
+S = TypeVar("S", bound=Summary)
 
 
-def concluded_as(
-    sum_up: Callable[[C, R], Summary],
-) -> Callable[[Callable[[C], R]], Callable[[C], R]]:
-    """Make the body of a flow end in a state that says its outcome, and log an error of the user's as one line.
+@overload
+def concluded(name: str, run_name: str) -> Callable[[Callable[[C], S]], Flow[[C], S]]: ...
 
-    Goes below `@flow`. The summary names the final state and the run; callers of the flow are given its result. A
-    model that has no version or no champion yet fails the run under a name of its own, so that it is nobody's alert.
+
+@overload
+def concluded(
+    name: str, run_name: str, sum_up: Callable[[C, R], Summary]
+) -> Callable[[Callable[[C], R]], Flow[[C], R]]: ...
+
+
+def concluded(
+    name: str, run_name: str, sum_up: Callable[[C, R], Summary] | None = None
+) -> Callable[[Callable[[C], R]], Flow[[C], R]]:
+    """Make a function a flow that ends in a state which says its outcome.
+
+    An error of the user's is logged as one line. The summary names the final state and the run;
+    callers of the flow are given the function's result. A model that has no version or no champion
+    yet fails the run under a name of its own, so that it is nobody's alert. The Prefect UI describes
+    the flow by the first line of the function's docstring.
 
     Arguments:
-        sum_up: gives the summary of parameters and result.
+        name: of the flow.
+        run_name: of its runs, with fields of ``config``.
+        sum_up: gives the summary of parameters and result; None: the result is a `Summary`.
     """
-    return lambda function: _concluded(function, sum_up)
+
+    def decorate(function: Callable[[C], R]) -> Flow[[C], R]:
+        @wraps(function)
+        def body(config: C) -> R:
+            _log_errors_as_lines()
+            try:
+                done = function(config)
+            except (NotRegisteredError, NoChampionError) as error:
+                state = NO_CHAMPION if isinstance(error, NoChampionError) else NOT_RELEASED
+                return cast(R, Failed(name=state, message=str(error), data=error))
+            summary = sum_up(config, done) if sum_up else cast(Summary, done)
+            return cast(R, _completed(done, summary))
+
+        # Prefect looks annotations up in the module of what it is given, which is this one.
+        body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+        description = (function.__doc__ or "").partition("\n")[0]
+        return flow(name=name, flow_run_name=run_name, description=description)(body)
+
+    return decorate
 
 
-def _concluded(function: Callable[[C], R], sum_up: Callable[[C, R], Summary]) -> Callable[[C], R]:
-    @wraps(function)
-    def body(config: C) -> R:
-        for name in _LOGGERS:
-            logger = logging.getLogger(name)
-            if not any(isinstance(one, _OneLine) for one in logger.filters):
-                logger.addFilter(_OneLine())
-        try:
-            done = function(config)
-        except (NotRegisteredError, NoChampionError) as error:
-            state = NO_CHAMPION if isinstance(error, NoChampionError) else NOT_RELEASED
-            return cast(R, Failed(name=state, message=str(error), data=error))
-        return cast(R, _completed(done, sum_up(config, done)))
-
-    # Prefect looks annotations up in the module of what it is given, which is this one.
-    body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
-    return body
+def _log_errors_as_lines() -> None:
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, _OneLine) for one in logger.filters):
+            logger.addFilter(_OneLine())
 
 
 def _completed(done: R, summary: Summary) -> State[R]:

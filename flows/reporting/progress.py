@@ -9,14 +9,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 Listener = Callable[[str, int, int], None]
-
 Timer = Callable[[str, float], None]
-
 Reader = Callable[[str], None]
-
 Answer = Callable[[str], bool | None]
+T = TypeVar("T")
 
 _listeners: list[Listener] = []
 _readers: list[Reader] = []
@@ -25,13 +25,17 @@ _timers: list[Timer] = []
 
 
 @contextlib.contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Have `listener(what, done, total)` called for all progress inside the block."""
-    _listeners.append(listener)
+def _among(those: list[T], one: T) -> Iterator[None]:
+    those.append(one)
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        those.remove(one)
+
+
+def listening(listener: Listener) -> AbstractContextManager[None]:
+    """Have `listener(what, done, total)` called for all progress inside the block."""
+    return _among(_listeners, listener)
 
 
 def advance(what: str, done: int, total: int) -> None:
@@ -40,14 +44,9 @@ def advance(what: str, done: int, total: int) -> None:
         listener(what, done, total)
 
 
-@contextlib.contextmanager
-def reading(reader: Reader) -> Iterator[None]:
+def reading(reader: Reader) -> AbstractContextManager[None]:
     """Have `reader(line)` called for every note inside the block."""
-    _readers.append(reader)
-    try:
-        yield
-    finally:
-        _readers.remove(reader)
+    return _among(_readers, reader)
 
 
 def note(lines: Iterable[str], about: str = "") -> None:
@@ -73,14 +72,9 @@ def _log(text: str) -> None:
         get_run_logger().info("%s", text)
 
 
-@contextlib.contextmanager
-def answering(answer: Answer) -> Iterator[None]:
+def answering(answer: Answer) -> AbstractContextManager[None]:
     """Have `answer(question)` called for what is asked inside the block."""
-    _answers.append(answer)
-    try:
-        yield
-    finally:
-        _answers.remove(answer)
+    return _among(_answers, answer)
 
 
 def ask(question: str) -> bool | None:
@@ -88,14 +82,9 @@ def ask(question: str) -> bool | None:
     return _answers[-1](question) if _answers else None
 
 
-@contextlib.contextmanager
-def timing(timer: Timer) -> Iterator[None]:
+def timing(timer: Timer) -> AbstractContextManager[None]:
     """Have `timer(step, seconds)` called for the body of each step that ends inside the block."""
-    _timers.append(timer)
-    try:
-        yield
-    finally:
-        _timers.remove(timer)
+    return _among(_timers, timer)
 
 
 @contextlib.contextmanager

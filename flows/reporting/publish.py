@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from base64 import b64encode
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -12,19 +13,31 @@ from uuid import NAMESPACE_URL, uuid5
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from components.contracts import BenchmarkReport, DriftReport, InferenceRun, ModelVersion
-from components.monitoring.alerts.book import Alert
+from components.contracts import BenchmarkReport, DriftReport, GateReport, InferenceRun, ModelVersion
+from components.monitoring.alerts.book import Alert, AlertStatus
+from components.monitoring.alerts.notify import send_alerts
 from components.monitoring.report.report import read_pictures
 from components.printing import counted
+from components.tables import Table, number
+from components.training.attempts import Ending
 from components.vision.input_shape import InputShape
-from flows.reporting.formats import number, speedup, table_of
-from flows.reporting.links import mlflow_pages, to_page, to_version
-from flows.reporting.summary import ReleaseSummary, Seen, VariantRow, measured_on, reasons_of
+from flows.config.retrain import RetrainConfig
+from flows.reporting import retraining as retrainings
+from flows.reporting.evidence import gates_page
+from flows.reporting.links import mlflow_pages, to_page, to_version, with_comparison
+from flows.reporting.summary import ReleaseSummary, Seen, VariantRow, measured_on, reasons_of, variants_table
+from flows.runtime.settings import Settings
 from model_registry import draw_latency_accuracy
 
 
 def variants(report: BenchmarkReport, shape: InputShape | None = None, version: ModelVersion | None = None) -> None:
-    """The table of variants, why one was chosen, what the shape of the input costs, and the version made of it."""
+    """Show the table of variants, why one was chosen, and what the shape of the input costs.
+
+    Arguments:
+        report: the measurements and the choice.
+        shape: of the input, and what it costs.
+        version: that was made of the choice, once it is registered.
+    """
     remarks = [*reasons_of(report), *([shape.text] if shape else []), measured_on(report)]
     remarks += [f"registered as {to_version(version)}"] if version else []
     create_table_artifact(
@@ -36,27 +49,20 @@ def variants(report: BenchmarkReport, shape: InputShape | None = None, version: 
 
 def variant_rows(report: BenchmarkReport) -> list[dict[str, str]]:
     """Return the table of variants, with all that was measured."""
-    rows = [
-        (VariantRow.of(one, report.metric, chosen=one.variant == report.chosen), one.peak_rss_mb)
-        for one in report.measurements
-    ]
+    rows = [VariantRow.of(measured, report) for measured in report.measurements]
+    listed = variants_table(rows, report.metric, errors=True).to_json()
     return [
         {
-            "variant": row.variant,
-            "p50 ms": number(row.p50_ms),
-            "p95 ms": number(row.p95_ms),
-            "speed": row.error or speedup(row.speedup),
-            report.metric: number(row.accuracy, 4),
-            "size MB": number(row.size_mb),
-            "peak memory MB": number(peak_mb, 0),
+            **cells,
+            "peak memory MB": number(measured.peak_rss_mb, 0),
             "ships": "yes" if row.chosen else "",
         }
-        for row, peak_mb in rows
+        for cells, row, measured in zip(listed, rows, report.measurements, strict=True)
     ]
 
 
 def plot(report: BenchmarkReport) -> None:
-    """The plot of latency and accuracy."""
+    """Show the plot of latency and accuracy."""
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         file = Path(scratch) / "plot.png"
         if draw_latency_accuracy(report, file):
@@ -69,7 +75,7 @@ def plot(report: BenchmarkReport) -> None:
 
 
 def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceRun, seen: Seen | None = None) -> None:
-    """The decision on a window, with its reasons, checks, pictures, and a link to the report.
+    """Show the decision on a window, with its reasons, checks, pictures, and a link to the report.
 
     Arguments:
         report: of the window.
@@ -80,11 +86,13 @@ def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceR
     """
     markdown = drift_page(report, run, seen, f"{to_version(version)}, {to_page(page, 'the report')}")
     create_markdown_artifact(key="drift-decision", markdown=markdown, description="The drift policy's decision")
-    create_link_artifact(key="drift-report", link=_link(report, page), link_text="Drift report")
+    server = mlflow_pages()  # browsers open no file from the page of a server
+    link = f"{server}/{page}" if server else report.html.resolve().as_uri()
+    create_link_artifact(key="drift-report", link=link, link_text="Drift report")
 
 
 def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about: str) -> str:
-    """A decision as a Markdown page; `about` says of which version, with links."""
+    """Write a decision as a Markdown page; `about` says of which version, with links."""
     decision, total = report.decision, run.processed + len(run.failures)
     speed = f", {total / run.seconds:.0f} images/s" if run.seconds else ""
     lines = [
@@ -96,25 +104,19 @@ def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about:
     lines += [f"- {reason}" for reason in decision.reasons]
     if seen:
         lines += [f"- **told**: {line}" for line in seen.told]
-        rows = ((check.name, check.verdict.value, check.reason) for check in seen.checks)
-        lines += table_of(("check", "verdict", "why"), rows)
-    moved = (
+        checks = [(check.name, check.verdict.value, check.reason) for check in seen.checks]
+        lines += ["", Table(("check", "verdict", "why"), checks).to_markdown()]
+    columns = [
         (one.column, f"{one.distance:.3f}", f"{one.threshold:.3f}", "yes" if one.drifted else "")
         for one in decision.columns
-    )
-    lines += table_of(("column", "distance", "limit", "drifted"), moved)
+    ]
+    lines += ["", Table(("column", "distance", "limit", "drifted"), columns).to_markdown()]
     lines += _beside(report)
     return "\n".join(lines)
 
 
-def _link(report: DriftReport, page: str) -> str:
-    """Link to the report in MLflow where its pages are up; browsers open no file from the page of a server."""
-    server = mlflow_pages()
-    return f"{server}/{page}" if server else report.html.resolve().as_uri()
-
-
 def nothing_new(version: ModelVersion, source: str) -> None:
-    """That a night found no image that an earlier one had not."""
+    """Show that a night found no image that an earlier one had not."""
     create_markdown_artifact(
         key="nothing-new",
         markdown="# nothing new\n\n"
@@ -124,7 +126,7 @@ def nothing_new(version: ModelVersion, source: str) -> None:
 
 
 def given_up(lines: Sequence[str]) -> None:
-    """That windows were given up, which an earlier night had planned."""
+    """Show that windows were given up, which an earlier night had planned."""
     if lines:
         create_markdown_artifact(
             key="given-up", markdown="\n".join(f"- {line}" for line in lines), description="Windows that were given up"
@@ -158,10 +160,30 @@ def summary(done: ReleaseSummary, version: ModelVersion, page: str = "") -> None
     if done.window:
         report = to_page(page, f"`{done.window.report}`")
         rows += [("predictions", f"`{done.window.predictions}`"), ("drift report", report)]
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    create_markdown_artifact(
-        key="release", markdown=f"| what | where |\n| --- | --- |\n{table}", description="Where everything is"
-    )
+    table = Table(("what", "where"), rows).to_markdown()
+    create_markdown_artifact(key="release", markdown=table, description="Where everything is")
+
+
+def gates(report: GateReport) -> None:
+    """Show the table of all gates, the reasons and a link to both versions."""
+    page = with_comparison(gates_page(report), report.champion, report.challenger)
+    create_markdown_artifact(key="gates", markdown=page, description="Challenger against champion")
+
+
+def retraining(config: RetrainConfig, done: retrainings.RetrainSummary) -> None:
+    """Show how a retraining ended; one that began by itself sends a message where it wants labels.
+
+    Arguments:
+        config: its parameters.
+        done: the state, the reason, the data and the gates.
+    """
+    page = retrainings.markdown(config, done)
+    if done.gates:
+        page = with_comparison(page, done.gates.champion, done.gates.challenger)
+    create_markdown_artifact(key="retraining", markdown=page, description="How the retraining ended")
+    if done.state in (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE) and not done.repeated and config.trigger != "by hand":
+        wanted = Alert(config.name, "labels wanted", AlertStatus.FIRING, done.reason, datetime.now(UTC))
+        send_alerts([wanted], Settings.from_environment().alert_channels)
 
 
 def announce(version: ModelVersion, window: str, seen: Seen) -> None:

@@ -1,27 +1,23 @@
-"""Retrainings for people: a summary, a page in the Prefect UI, and a message where labels are wanted."""
+"""Retrainings for people: a summary, and a page in the Prefect UI."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome, dump
-from components.monitoring.alerts.book import Alert, AlertStatus
-from components.monitoring.alerts.notify import send_alerts
+from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome
 from components.printing import counted
+from components.tables import Table
 from components.training.attempts import Ending
 from flows.config.retrain import RetrainConfig
-from flows.reporting.formats import plain
-from flows.reporting.gates import held_by
-from flows.reporting.links import to_comparison
+from flows.reporting.evidence import held_by
 from flows.reporting.saved import saved_bundle
-from flows.runtime.settings import Settings
+from flows.reporting.summary import Record
 
 
 @dataclass(frozen=True)
-class RetrainSummary:
+class RetrainSummary(Record):
     """A retraining that ended, or did not begin.
 
     Arguments:
@@ -118,34 +114,17 @@ class RetrainSummary:
         return self.reason
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self) | {
-            "bundle": str(self.bundle) if self.bundle else None,
-            "dataset": dump(self.dataset) if self.dataset else None,
-            "gates": dump(self.gates) if self.gates else None,
-        }
+        """Convert to plain values, with the place of the challenger's bundle; paths are strings."""
+        return super().to_json() | {"bundle": str(self.bundle) if self.bundle else None}
 
 
 def _verb(count: int, one: str, several: str) -> str:
     return f"{count:,} {one if count == 1 else several}"
 
 
-def publish_ending(config: RetrainConfig, done: RetrainSummary) -> None:
-    """The state, the reason, the data and a link to both versions; nobody watches a retraining that began by itself."""
-    from prefect.artifacts import create_markdown_artifact
-
-    gates = done.gates
-    link = to_comparison(gates.champion, gates.challenger) if gates and gates.champion else ""
-    page = "\n\n".join(filter(None, (markdown(config, done), link)))
-    create_markdown_artifact(key="retraining", markdown=page, description="How the retraining ended")
-    if done.state in (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE) and not done.repeated and config.trigger != "by hand":
-        wanted = Alert(config.name, "labels wanted", AlertStatus.FIRING, done.reason, datetime.now(UTC))
-        send_alerts([wanted], Settings.from_environment().alert_channels)
-
-
 def markdown(config: RetrainConfig, done: RetrainSummary) -> str:
-    """The summary as a Markdown page."""
-    rows = [
+    """Write the summary as a Markdown page."""
+    rows: list[tuple[str, object]] = [
         ("trigger", f"{config.trigger} {config.event}".strip()),
         ("champion", done.champion),
         ("challenger", done.challenger),
@@ -158,5 +137,6 @@ def markdown(config: RetrainConfig, done: RetrainSummary) -> str:
         rows += [(f"{source}, of all splits", count) for source, count in done.dataset.sources.items()]
         rows += [(f"left out, {reason.replace('_', ' ')}", count) for reason, count in done.dataset.dropped.items()]
     again = "; this event had been dealt with: nothing was done now" if done.repeated else ""
-    table = [f"| {name} | {value} |" for name, value in rows if value is not None]
-    return "\n".join([f"# {done.state}", f"{done.name}: {done.reason}{again}", "", "| | |", "| --- | --- |", *table])
+    table = Table(("", ""), [(name, value) for name, value in rows if value is not None])
+    heading = f"# {done.state}\n{done.name}: {done.reason}{again}"
+    return f"{heading}\n\n{table.to_markdown()}"

@@ -15,16 +15,26 @@ from components.contracts import (
     InferenceRun,
     Measurement,
     ModelVersion,
+    dump,
 )
 from components.monitoring.alerts.book import Alert
 from components.monitoring.drift.calibration import AlarmPower, AlarmRate
 from components.printing import counted
+from components.tables import Table, interval, number
 from components.vision.input_shape import InputShape
-from flows.reporting.formats import plain
-from flows.reporting.gates import held_by
+from flows.reporting.evidence import held_by
 
 NO_IMAGES = "no images"  # the outcome of a night to which none came
 GIVEN_UP = "given up"  # the outcome of a night that dropped what an earlier one had planned, and had nothing else
+
+
+class Record:
+    """Base of the summaries, which programs take as plain values."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to plain values; paths are strings."""
+        values: dict[str, Any] = dump(self)
+        return values
 
 
 @dataclass(frozen=True)
@@ -41,18 +51,32 @@ class VariantRow:
     error: str = ""
 
     @classmethod
-    def of(cls, measured: Measurement, metric: str, *, chosen: bool) -> Self:
-        """The row of a measurement."""
-        return cls(
-            measured.variant,
-            measured.latency.p50_ms,
-            measured.latency.p95_ms,
-            measured.speedup,
-            measured.accuracy.get(metric),
-            measured.size_mb,
-            chosen,
-            measured.error,
-        )
+    def of(cls, measured: Measurement, report: BenchmarkReport) -> Self:
+        """Sum up a measurement of a report."""
+        speed = measured.latency.p50_ms, measured.latency.p95_ms, measured.speedup
+        kept = measured.accuracy.get(report.metric), measured.size_mb
+        chosen = measured.variant == report.chosen
+        return cls(measured.variant, *speed, *kept, chosen, measured.error)
+
+    def cells(self, *, errors: bool) -> tuple[str, ...]:
+        """Format the row; see `variants_table`."""
+        speed = interval(self.speedup, unit="×") if self.speedup else "baseline"
+        if self.error:
+            speed = self.error if errors else "failed"
+        numbers = number(self.accuracy, 4), number(self.size_mb)
+        return self.variant, number(self.p50_ms), number(self.p95_ms), speed, *numbers
+
+
+def variants_table(rows: Sequence[VariantRow], metric: str, *, errors: bool) -> Table:
+    """Lay out what each variant costs and keeps.
+
+    Arguments:
+        rows: the variants.
+        metric: name of the accuracy.
+        errors: say why a variant failed, or only that it did.
+    """
+    headings = ("variant", "p50 ms", "p95 ms", "speed [95 %]", metric, "MB")
+    return Table(headings, [row.cells(errors=errors) for row in rows])
 
 
 def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
@@ -84,23 +108,24 @@ class Window:
     predictions: Path
     report: Path
 
+    @property
+    def nothing_predicted(self) -> bool:
+        """Tell whether every image failed."""
+        return self.failed == self.images
+
     @classmethod
     def of(cls, run: InferenceRun, drift: DriftReport, folder: Path) -> Self:
         """The window of a finished batch whose files were kept in `folder`."""
-        total = run.processed + len(run.failures)
-        return cls(
-            total,
-            len(run.failures),
-            total / run.seconds if run.seconds else 0.0,
-            drift.decision.state.value,
-            drift.decision.reasons,
-            folder / "predictions" / run.images.name,
-            folder / "drift" / drift.html.name,
-        )
+        total, failed = run.processed + len(run.failures), len(run.failures)
+        speed = total / run.seconds if run.seconds else 0.0
+        state, reasons = drift.decision.state.value, drift.decision.reasons
+        report = folder / "drift" / drift.html.name
+        predictions = folder / "predictions" / run.images.name
+        return cls(total, failed, speed, state, reasons, predictions, report)
 
 
 @dataclass(frozen=True)
-class ReleaseSummary:
+class ReleaseSummary(Record):
     """A finished release."""
 
     name: str
@@ -118,6 +143,14 @@ class ReleaseSummary:
     window: Window | None
     input_shape: InputShape | None = None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines on what went wrong without stopping the release."""
+        if self.window is None or not self.window.nothing_predicted:
+            return ()
+        found = f"none of {counted(self.window.images, 'image')} could be predicted"
+        return (f"{self.name}/{self.version} is released, but {found}: see {self.window.predictions}",)
+
     @classmethod
     def of(
         cls,
@@ -130,10 +163,7 @@ class ReleaseSummary:
         archive: Path,
     ) -> Self:
         """Sum up what the chain produced."""
-        rows = tuple(
-            VariantRow.of(measured, report.metric, chosen=measured.variant == report.chosen)
-            for measured in report.measurements
-        )
+        rows = tuple(VariantRow.of(measured, report) for measured in report.measurements)
         target = report.target.name + (" (measured on host)" if report.target.measured_on_host else "")
         return cls(
             version.name,
@@ -170,10 +200,6 @@ class ReleaseSummary:
         why = f"; {self.gates.reasons[0]}" if held and self.gates and self.gates.reasons else ""
         return f"version {self.version} ships {shipped} for {self.target}{why}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
-
 
 def lines_of(alerts: Sequence[Alert]) -> tuple[str, ...]:
     """A line for each alert."""
@@ -195,7 +221,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class MonitorSummary:
+class MonitorSummary(Record):
     """A finished look at a window."""
 
     name: str
@@ -223,13 +249,9 @@ class MonitorSummary:
         images = f"{counted(self.window.images, 'image')}, {self.window.failed:,} unreadable, by version {self.version}"
         return "; ".join([images, *self.window.reasons[:1]])
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; paths are strings."""
-        return plain(self)
-
 
 @dataclass(frozen=True)
-class NightlySummary:
+class NightlySummary(Record):
     """A finished night; without new images there is nothing to show."""
 
     name: str
@@ -257,12 +279,12 @@ class NightlySummary:
         """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
         dropped: dict[str, Any] = {"given_up": list(self.given_up)} if self.given_up else {}
         if self.shown:
-            return {**plain(self.shown), **dropped}
+            return {**self.shown.to_json(), **dropped}
         return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet), **dropped}
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """Error rates of the drift policy on a model's own reference.
 
     Arguments:
@@ -282,7 +304,3 @@ class Calibration:
     nights: AlarmRate | None
     power: tuple[AlarmPower, ...]
     power_images: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return plain(self)

@@ -10,15 +10,20 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psutil
 
 from components.printing import printed
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
@@ -34,8 +39,6 @@ _HEADERS = (  # a page of ours is in nobody else's frame, and asks nobody else
 _log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, str]]
-Asgi = Callable[[Any, Any, Any], Any]
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Access:
         return tuple(f"{scheme}://{host}" for host in self.hosts if "*" not in host for scheme in ("http", "https"))
 
     def refusal(self, method: str, headers: Headers) -> str:
-        """Reason to refuse a request, or an empty text.
+        """Reason to refuse a request, as a terminal may have it, or an empty text.
 
         Arguments:
             method: of the request; that of a websocket's handshake is GET.
@@ -69,22 +72,27 @@ class Access:
         """
         hosts = [value.lower() for name, value in headers if name == "host"]
         if len(hosts) != 1 or not any(_matches(hosts[0], known) for known in self.hosts):
-            return f"this server does not answer to the name {', '.join(hosts) or 'none'}; see FOVEAL_ALLOWED_HOSTS"
+            name = printed(", ".join(hosts)) or "none"
+            return f"this server does not answer to the name {name}; see FOVEAL_ALLOWED_HOSTS"
         for name, value in headers:
             if name == "origin" and not self._is_own(value.lower(), hosts[0]):
-                return f"a page of {value} may not use this server"
+                return f"a page of {printed(value)} may not use this server"
         return "" if _is_own_or_opened(method, headers) else "a page of another site may not use this server"
 
     def _is_own(self, origin: str, host: str) -> bool:
         """Tell whether an origin is the request's own, or, behind a proxy that renames it, one that is listed."""
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # brackets that hold no address
+            return False
         return parts.scheme in ("http", "https") and (parts.netloc == host or origin in self.origins)
 
 
-def guard_asgi(app: Asgi, access: Access) -> Asgi:
+def guard_asgi(app: ASGIApp, access: Access) -> ASGIApp:
     """Wrap an ASGI app, websockets included, so that it sees only requests that `access` allows."""
+    from starlette.responses import PlainTextResponse
 
-    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await app(scope, receive, send)
             return
@@ -96,17 +104,16 @@ def guard_asgi(app: Asgi, access: Access) -> Asgi:
         if scope["type"] == "websocket":  # closed before it is accepted: the server answers 403
             await send({"type": "websocket.close", "code": 1008})
             return
-        plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"x-content-type-options", b"nosniff")]
-        await send({"type": "http.response.start", "status": 403, "headers": plain})
-        await send({"type": "http.response.body", "body": f"refused: {reason}\n".encode()})
+        refused = PlainTextResponse(f"refused: {reason}\n", 403, {"x-content-type-options": "nosniff"})
+        await refused(scope, receive, send)
 
     return guarded
 
 
-def guard_wsgi(app: Wsgi, access: Access) -> Wsgi:
+def guard_wsgi(app: WSGIApplication, access: Access) -> WSGIApplication:
     """Wrap a WSGI app likewise."""
 
-    def guarded(request: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    def guarded(request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         headers = [
             (key.removeprefix("HTTP_").replace("_", "-").lower(), str(value))
             for key, value in request.items()
@@ -114,17 +121,17 @@ def guard_wsgi(app: Wsgi, access: Access) -> Wsgi:
         ]
         if not (reason := access.refusal(request["REQUEST_METHOD"], headers)):
             return app(request, start)
-        _log.warning("refused %s: %s", request.get("PATH_INFO", ""), reason)
+        _log.warning("refused %s: %s", printed(request.get("PATH_INFO", "")), reason)
         start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")])
         return [f"refused: {reason}\n".encode()]
 
     return guarded
 
 
-def _protecting(send: Any) -> Any:
+def _protecting(send: Send) -> Send:
     """Add the headers that a page of ours needs, where the app has not set its own."""
 
-    async def protected(message: Any) -> None:
+    async def protected(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message.get("headers", ())}
             added = [(name.encode(), value.encode()) for name, value in _HEADERS if name.encode() not in there]

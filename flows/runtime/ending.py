@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
+from types import FrameType
 
 from components.daemons import call_within
 
 STOPPED = "stopped; finished steps are kept, the same command resumes"
 ORDERLY_S = 5.0  # for the orderly way; whatever still runs then, such as a read that hangs, is abandoned
-_CHILDREN_S = 4.0  # to end what the process started, on a machine that is busy
+CHILDREN_S = 4.0  # to end what the process started, on a machine that is busy
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _ORDINARY = (signal.SIG_DFL, signal.default_int_handler)
 
@@ -29,7 +29,8 @@ def end_in_order() -> None:
     """Have these signals raise `Ended` in the main thread; one that is ignored, as by nohup, stays so.
 
     A main thread that is stuck in a call of the system hears nothing, and cleaning up may get stuck, too: another
-    thread, which the interpreter tells of signals at once, ends the process after `ORDERLY_S`.
+    thread, which the interpreter tells of signals at once, ends the process after `ORDERLY_S`, and after `CHILDREN_S`
+    more at the latest where its children hang, too.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) in _ORDINARY:
@@ -50,7 +51,7 @@ def taking_time() -> Iterator[None]:
         signal.set_wakeup_fd(descriptor)
 
 
-def _raise(number: int, _: Any) -> None:
+def _raise(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise Ended(128 + number)
 
@@ -65,7 +66,7 @@ def _insist(reader: int) -> None:
         )  # for `_end_children`, while there is time
     time.sleep(max(0.0, deadline - time.monotonic()))
     with suppress(Exception):
-        call_within(_CHILDREN_S, _end_children)
+        call_within(CHILDREN_S, _end_children)
     sys.stderr.write(f"error: {STOPPED}\n")
     sys.stderr.flush()
     os._exit(128 + number)

@@ -43,22 +43,12 @@ def outages_named(settings: Settings, prefect_url: str | None = None) -> Iterato
 
 def full_disk(error: Exception, settings: Settings) -> UnavailableError | None:
     """The error to raise when a disk without space is behind another one, else None."""
-    written = _written(error)
-    for place in (*written, _existing(settings.root), Path(tempfile.gettempdir())):
-        free = shutil.disk_usage(place).free
-        if free < _MIN_FREE:
-            return UnavailableError(
-                "space to write",
-                found=f"{free / 1e6:.1f} MB free on the disk of {place}",
-                hint=f"free some, then {RESUME}",
-            )
-    if isinstance(error, OSError) and error.errno in FULL:
-        return UnavailableError(
-            "space to write",
-            found=f"{error.filename or settings.root}: {error.strerror}",
-            hint=f"free some, then {RESUME}",
-        )
-    return None
+    places = (*_written(error), _existing(settings.root), Path(tempfile.gettempdir()))
+    free = {place: shutil.disk_usage(place).free for place in places}
+    found = [f"{left / 1e6:.1f} MB free on the disk of {place}" for place, left in free.items() if left < _MIN_FREE]
+    if not found and isinstance(error, OSError) and error.errno in FULL:
+        found = [f"{error.filename or settings.root}: {error.strerror}"]
+    return UnavailableError("space to write", found=found[0], hint=f"free some, then {RESUME}") if found else None
 
 
 def _written(error: BaseException | None) -> list[Path]:

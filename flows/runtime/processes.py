@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -13,6 +15,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import psutil
+
+STARTUP_TIMEOUT_S = 300.0  # a server takes seven seconds on an idle machine
 
 
 def answers(url: str) -> bool:
@@ -30,6 +34,16 @@ def status(url: str, headers: Mapping[str, str] | None = None) -> int | None:
         return error.code
     except (urllib.error.URLError, HTTPException, OSError, ValueError):
         return None
+
+
+def comes_up(server: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until a server that was just started answers; False when it has ended or takes too long."""
+    deadline = time.monotonic() + STARTUP_TIMEOUT_S
+    while not answers(url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def free_port() -> int:

@@ -59,14 +59,9 @@ def prefect_program(home: Path, host: str, port: int) -> Program:
     return Program(_web("prefect", host, port), environment)
 
 
-def mlflow_program(settings: Settings, host: str, port: int) -> Program:
-    """MLflow's server over the embedded store."""
-    return Program(_web("mlflow", host, port), {**SAFE, "FOVEAL_HOME": str(settings.root)})
-
-
-def evidently_program(settings: Settings, host: str, port: int) -> Program:
-    """Evidently's pages over the workspace that monitoring writes to."""
-    return Program(_web("evidently", host, port), {**SAFE, "FOVEAL_HOME": str(settings.root)})
+def stored_program(name: str, settings: Settings, host: str, port: int) -> Program:
+    """Serve what lies below the root: MLflow's embedded store, or Evidently's workspace."""
+    return Program(_web(name, host, port), {**SAFE, "FOVEAL_HOME": str(settings.root)})
 
 
 def _web(name: str, host: str, port: int) -> tuple[str, ...]:

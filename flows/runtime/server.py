@@ -9,7 +9,6 @@ the root, they use its server instead.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
@@ -22,17 +21,17 @@ from http import HTTPStatus
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from components import telemetry
 from components.errors import UnavailableError
 from components.files import write_json
 from flows.runtime.password import CLIENT, password, proof
-from flows.runtime.processes import answers, end_family, free_port, lives, status
+from flows.runtime.processes import STARTUP_TIMEOUT_S, answers, comes_up, end_family, free_port, lives, status
 from flows.runtime.programs import prefect_program
 from flows.runtime.root_lock import running_up, sharing, users
 from flows.runtime.settings import Settings
 
-STARTUP_TIMEOUT_S = 300.0  # seven seconds on an idle machine
 HUNG_S = 90.0  # a server that has not answered for longer is not merely busy
 GRACE_S = 8.0
 
@@ -166,14 +165,14 @@ def _found_or_started(settings: Settings) -> Iterator[_Api]:
 def _shared_server(home: Path) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     note = home / "users" / str(os.getpid())
-    with _locked(home):
+    with FileLock(home / "server.lock"):
         url = _running(home) or _start(home)
         note.parent.mkdir(exist_ok=True)
         note.touch()
     try:
         yield url
     finally:
-        with _locked(home):
+        with FileLock(home / "server.lock"):
             note.unlink(missing_ok=True)
             if not users(home):
                 stop_server(home)
@@ -197,13 +196,6 @@ def _flush() -> None:
     with ThreadPoolExecutor(1) as elsewhere:  # where an event loop runs, as in a notebook, nobody would await it
         for worker in (APILogWorker, EventsWorker):
             elsewhere.submit(worker.drain_all, timeout=10, at_exit=False).result()
-
-
-@contextlib.contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    with (home / "server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _running(home: Path) -> str | None:
@@ -246,22 +238,15 @@ def _start(home: Path) -> str:
             start_new_session=True,
         )
     try:
-        _await(server, url, log)
+        if not comes_up(server, f"{url}/health"):
+            state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
+            raise UnavailableError("Prefect's server to start", found=state, hint=f"read {log}")
         created = psutil.Process(server.pid).create_time()
         write_json(home / "server.json", {"pid": server.pid, "created": created, "url": url})
     except BaseException:  # Ctrl-C and signals, too
         end_family(server.pid, grace_s=0)
         raise
     return url
-
-
-def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_TIMEOUT_S
-    while not answers(f"{url}/health"):
-        if server.poll() is not None or time.monotonic() > deadline:
-            state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
-            raise UnavailableError("Prefect's server to start", found=state, hint=f"read {log}")
-        time.sleep(0.2)
 
 
 def stop_server(home: Path) -> None:

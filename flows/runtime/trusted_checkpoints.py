@@ -49,7 +49,7 @@ def _ledger() -> Path:
     folder = settings.root / "trusted"
     if not folder.exists():
         known = _released(settings)
-        settings.root.mkdir(parents=True, exist_ok=True)
+        settings.make_root()
         with tempfile.TemporaryDirectory(dir=settings.root, prefix=".trusted-") as scratch:
             aside = Path(scratch) / folder.name
             aside.mkdir(mode=0o700)

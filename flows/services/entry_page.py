@@ -12,9 +12,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
-from flows.runtime.access import Asgi
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
 
 PATH = "/foveal"
 
@@ -34,22 +36,17 @@ class Entry:
     after_hash: str = ""
 
 
-def with_entry(app: Asgi, entry: Entry) -> Asgi:
+def with_entry(app: ASGIApp, entry: Entry) -> ASGIApp:
     """Answer the entry's path, and hand the rest to an ASGI app."""
-    body, policy = _page(entry)
-    headers = [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", policy.encode()),
-        (b"cache-control", b"no-store"),
-        (b"referrer-policy", b"no-referrer"),
-    ]
+    from starlette.responses import HTMLResponse
 
-    async def entered(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"].rstrip("/") != PATH:
-            await app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body.encode()})
+    body, policy = _page(entry)
+    headers = {"content-security-policy": policy, "cache-control": "no-store", "referrer-policy": "no-referrer"}
+    page = HTMLResponse(body, headers=headers)
+
+    async def entered(scope: Scope, receive: Receive, send: Send) -> None:
+        entering = scope["type"] == "http" and scope["path"].rstrip("/") == PATH
+        await (page if entering else app)(scope, receive, send)
 
     return entered
 

@@ -2,10 +2,10 @@
 
     python -P -m flows.services.guard GRACE_S PROGRAM ARGUMENT…
 
-Standard input is the cord to the starter: it is a pipe of which the starter alone holds the other end, so end of file
-means that the starter has closed it or is dead, even by SIGKILL. (A parent-death signal would depend on the thread
-that started the program, and would not reach its grandchildren.) Descendants whose parent dies become children of the
-guard (PR_SET_CHILD_SUBREAPER of Linux), so that none escapes.
+End of file on standard input means that the starter has closed it or is dead, even by SIGKILL: it
+is a pipe of which the starter alone holds the other end. (A parent-death signal would depend on the
+thread that started the program, and would not reach its grandchildren.) Descendants whose parent
+dies become children of the guard (PR_SET_CHILD_SUBREAPER of Linux), so that none escapes.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
-from typing import Any, Generic, TypeVar
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from typing import Generic, TypeVar
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -116,7 +116,7 @@ class FovealCollector(Collector):
         yield from _of_versions(model_summaries or ())
 
 
-def serve_metrics(settings: Settings, host: str, port: int) -> Any:
+def serve_metrics(settings: Settings, host: str, port: int) -> WSGIServer:
     """Answer on http://host:port/metrics in threads of their own; returns the server, to shut down.
 
     Raises:
@@ -143,7 +143,7 @@ class _Server6(ThreadingWSGIServer):
 class _Quiet(WSGIRequestHandler):
     """A handler that writes no line for each request."""
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: object) -> None:
         """Write nothing."""
 
 

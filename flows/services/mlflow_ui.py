@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from components import telemetry
 from components.errors import UnavailableError
 from flows.runtime.ending import Ended, taking_time
-from flows.runtime.processes import answers, end_family, free_port
-from flows.runtime.programs import mlflow_program
+from flows.runtime.processes import comes_up, end_family, free_port
+from flows.runtime.programs import stored_program
 from flows.runtime.settings import Settings
-
-STARTUP_TIMEOUT_S = 300.0  # seven seconds on an idle machine
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def mlflow_ui(settings: Settings) -> Iterator[MlflowUi]:
         UnavailableError: the server did not answer in time.
     """
     port = free_port()
-    program = mlflow_program(settings, "127.0.0.1", port)
+    program = stored_program("mlflow", settings, "127.0.0.1", port)
     environment = {**os.environ, **telemetry.SWITCHES, **program.environment}
     log = settings.root / "mlflow" / "ui.log"
     with log.open("wb") as sink:
@@ -51,16 +49,9 @@ def mlflow_ui(settings: Settings) -> Iterator[MlflowUi]:
     ui = MlflowUi(f"http://127.0.0.1:{port}", process)
     with taking_time():  # the server is given a few seconds, whichever way this ends
         try:
-            _await(ui, str(log))
+            if not comes_up(process, f"{ui.address}/health"):
+                raise UnavailableError("MLflow's pages", found="a server that does not answer", hint=f"read {log}")
             yield ui
         finally:
             end_family(process.pid, grace_s=6)
             process.wait()
-
-
-def _await(ui: MlflowUi, log: str) -> None:
-    deadline = time.monotonic() + STARTUP_TIMEOUT_S
-    while not answers(f"{ui.address}/health"):
-        if ui.process.poll() is not None or time.monotonic() > deadline:
-            raise UnavailableError("MLflow's pages", found="a server that does not answer", hint=f"read {log}")
-        time.sleep(0.2)

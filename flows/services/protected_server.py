@@ -8,12 +8,15 @@ What it is over comes from the environment, see `flows.runtime.programs`. SIGTER
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components import telemetry
 from flows.runtime.access import Access, guard_asgi
 from flows.runtime.settings import Settings
 from flows.services.entry_page import Entry, with_entry
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _ENTRIES = {
     "prefect": Entry("/deployments", after_hash="prefect-password"),
@@ -49,13 +52,13 @@ def main() -> None:
     )
 
 
-def _prefect(_: Settings, __: Access) -> Any:
+def _prefect(_: Settings, __: Access) -> ASGIApp:
     from prefect.server.api.server import create_app
 
     return create_app(final=True)
 
 
-def _mlflow(settings: Settings, access: Access) -> Any:
+def _mlflow(settings: Settings, access: Access) -> ASGIApp:
     from model_registry.server import mlflow_app
 
     if not (settings.root / "mlflow" / "mlflow.db").exists():
@@ -63,10 +66,11 @@ def _mlflow(settings: Settings, access: Access) -> Any:
     return mlflow_app(settings.tracking_uri, str(settings.artifact_root), hosts=access.hosts, origins=access.origins)
 
 
-def _evidently(settings: Settings, access: Access) -> Any:
+def _evidently(settings: Settings, access: Access) -> ASGIApp:
     from evidently.ui.service.app import create_app, get_config
 
-    return create_app(get_config(host=access.hosts[0], workspace=str(settings.evidently)))
+    app: ASGIApp = create_app(get_config(host=access.hosts[0], workspace=str(settings.evidently)))
+    return app
 
 
 if __name__ == "__main__":

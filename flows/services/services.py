@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from components.errors import ConfigError
 from flows.runtime.password import CLIENT, password
-from flows.runtime.programs import PYTHON, SAFE, evidently_program, mlflow_program, page_of, prefect_program, url_of
+from flows.runtime.programs import PYTHON, SAFE, Program, page_of, prefect_program, stored_program, url_of
 from flows.runtime.settings import Settings
 from flows.services.entry_page import PATH
 from flows.services.supervisor import Service, all_of, at, printing, touching
@@ -64,10 +64,17 @@ def services(settings: Settings, places: Places, *, without: Collection[Optional
     Raises:
         ConfigError: two have one port.
     """
-    ours_prefect = not os.environ.get("PREFECT_API_URL")
+    host, ours_prefect = places.host, not os.environ.get("PREFECT_API_URL")
     listed = [_prefect(settings, places)] if ours_prefect else []
-    listed += [_mlflow(settings, places)] if settings.embedded_tracking else []
-    listed += [_evidently(settings, places), _deployments(settings, places, ours_prefect), _metrics(places)]
+    if settings.embedded_tracking:
+        mlflow = stored_program("mlflow", settings, host, places.mlflow)
+        listed.append(_server(places, "mlflow", mlflow, "compare versions and their variants", PATH))
+    evidently = stored_program("evidently", settings, host, places.evidently)
+    listed += [
+        _server(places, "evidently", evidently, "see drift over time"),
+        _deployments(settings, places, ours_prefect),
+        _metrics(places),
+    ]
     listed = [service for service in listed if service.name not in without]
     ports = [service.listens for service in listed if service.listens]
     if len(set(ports)) < len(ports):
@@ -75,47 +82,26 @@ def services(settings: Settings, places: Places, *, without: Collection[Optional
     return tuple(listed)
 
 
+def _server(places: Places, name: str, program: Program, purpose: str, page: str = "") -> Service:
+    """Describe a server that listens on its port; everything but Prefect is useful, not vital."""
+    port = int(getattr(places, name))
+    return Service(
+        name,
+        program.command,
+        at(url_of(places.host, port) + HEALTH[name]),
+        program.environment,
+        listens=(places.host, port),
+        address=page_of(places.host, port),
+        page=page,
+        purpose=purpose,
+        vital=name == "prefect",
+    )
+
+
 def _prefect(settings: Settings, places: Places) -> Service:
     program = prefect_program(settings.prefect_home, places.host, places.prefect)
-    return Service(
-        "prefect",
-        program.command,
-        at(url_of(places.host, places.prefect) + HEALTH["prefect"]),
-        program.environment,
-        listens=(places.host, places.prefect),
-        address=page_of(places.host, places.prefect),
-        page=f"{PATH}#{program.environment[CLIENT]}",  # signs the browser in
-        purpose="start flows, see runs and schedules",
-    )
-
-
-def _mlflow(settings: Settings, places: Places) -> Service:
-    program = mlflow_program(settings, places.host, places.mlflow)
-    return Service(
-        "mlflow",
-        program.command,
-        at(url_of(places.host, places.mlflow) + HEALTH["mlflow"]),
-        program.environment,
-        listens=(places.host, places.mlflow),
-        address=page_of(places.host, places.mlflow),
-        page=PATH,  # its root opens the pages for language models
-        purpose="compare versions and their variants",
-        vital=False,
-    )
-
-
-def _evidently(settings: Settings, places: Places) -> Service:
-    program = evidently_program(settings, places.host, places.evidently)
-    return Service(
-        "evidently",
-        program.command,
-        at(url_of(places.host, places.evidently) + HEALTH["evidently"]),
-        program.environment,
-        listens=(places.host, places.evidently),
-        address=page_of(places.host, places.evidently),
-        purpose="see drift over time",
-        vital=False,
-    )
+    signs_in = f"{PATH}#{program.environment[CLIENT]}"
+    return _server(places, "prefect", program, "start flows, see runs and schedules", signs_in)
 
 
 def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Service:
@@ -139,14 +125,4 @@ def _deployments(settings: Settings, places: Places, ours_prefect: bool) -> Serv
 def _metrics(places: Places) -> Service:
     run = "from flows.cli.main import main; main()"
     command = (*PYTHON, "-c", run, "metrics", "--host", places.host, "--port", str(places.metrics))
-    return Service(
-        "metrics",
-        command,
-        at(url_of(places.host, places.metrics) + HEALTH["metrics"]),
-        SAFE,
-        listens=(places.host, places.metrics),
-        address=page_of(places.host, places.metrics),
-        page="/metrics",
-        purpose="for Prometheus",
-        vital=False,
-    )
+    return _server(places, "metrics", Program(command, SAFE), "for Prometheus", "/metrics")

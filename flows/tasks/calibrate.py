@@ -33,7 +33,7 @@ from components.monitoring.store.stored import accepted_batches, evaluated_windo
 from flows.reporting.progress import advance
 from flows.reporting.summary import Calibration
 from flows.runtime.settings import Settings
-from flows.tasks.predict import read_bundle, split_reference
+from flows.tasks.predict import open_registry, read_bundle, split_reference
 
 SIZES = (50, 100, 200, 500, 1000)
 DAMAGES = tuple((kind, severity) for kind in CORRUPTIONS for severity in SEVERITIES)
@@ -69,9 +69,7 @@ def calibrate(
     Raises:
         FovealError: no such version, no reference, too small a reference, or no images.
     """
-    settings = Settings.from_environment()
-    settings.make_root()
-    registry = settings.registry()
+    registry = open_registry()
     version = registry.get(*split_reference(model))
     label, policy = f"{version.name}/{version.version}", drift or DriftPolicy()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:

@@ -30,12 +30,16 @@ from components.contracts import (
     Prediction,
     Target,
     Verdict,
+    dump,
 )
+from components.datasets.dataset import load_dataset
 from components.errors import BaselineError, BudgetError, RegistryError
-from components.files import is_whole, replacing, sha256_json, sha256_path
+from components.files import is_whole, replacing, sha256_json, sha256_path, write_json
 from components.images.names import local_uri
-from components.images.sources import ImageSource
+from components.images.reading import image_size, read_image
+from components.images.sources import ImageSource, list_images
 from components.monitoring import MonitoringStore
+from components.vision import task_for
 from flows.config.release import FitInput, ModelInput, Thresholds
 from flows.reporting.progress import advance, ask
 from flows.runtime.settings import Settings
@@ -54,8 +58,6 @@ _POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may
 @step("open model")
 def open_model(model: ModelInput, calibration: Split, calibration_images: int, batch: int) -> ModelArtifact:
     """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import read_image
     from components.optimize import open_model as open_source
 
     dataset = load_dataset(calibration.data, calibration.name)
@@ -105,11 +107,11 @@ def check_baseline(
     """Compare the model as given with chance, and with its own framework where that is here."""
     from components.benchmark import check_baseline as check
     from components.datasets.classes import in_classes_of
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import read_image
     from components.optimize import framework_predictions
 
-    images = in_classes_of(load_dataset(validation.data, validation.name), source.spec.class_names).images
+    spec = source.spec
+    dataset = load_dataset(validation.data, validation.name, task=spec.task)
+    images = in_classes_of(dataset, spec.class_names).images
     mixed = [images[k] for k in np.random.default_rng(0).permutation(len(images))]
     limits = thresholds.model_dump()
 
@@ -151,10 +153,7 @@ def optimize(
     source: ModelArtifact, target: Target, calibration: Split, calibration_images: int, batch: int
 ) -> tuple[ModelArtifact, ...]:
     """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import read_image
     from components.optimize import PassContext, make_variants, require_sound
-    from components.vision import task_for
 
     dataset = load_dataset(calibration.data, calibration.name)
     chosen = evenly(dataset.images, calibration_images)
@@ -176,14 +175,11 @@ def benchmark(
 ) -> BenchmarkReport:
     """Measure every variant on every backend of the target in one interleaved run, and choose."""
     from components.benchmark import run_benchmark
-    from components.contracts import dump
-    from components.datasets.dataset import load_dataset
-    from components.files import write_json
 
     report = run_benchmark(
         variants,
         target=target,
-        dataset=load_dataset(validation.data, validation.name),
+        dataset=load_dataset(validation.data, validation.name, task=variants[0].spec.task),
         settings=settings,
         progress=advance,
     )
@@ -251,7 +247,6 @@ def package(
     details: Mapping[str, Any],
 ) -> Bundle:
     """Pack the chosen variant, byte for byte, with its golden set and a runner."""
-    from components.datasets.dataset import load_dataset
     from components.package import write_bundle
 
     dataset = load_dataset(golden.data, golden.name)
@@ -264,8 +259,6 @@ def package(
 @step("batch inference", retries=3)
 def predict(images: Images, served: Served) -> InferenceRun:
     """Run a model over images: one Parquet row per image, one per detection; a killed run resumes."""
-    from components.images.sources import list_images
-
     sources = images.listed or list_images(images.source)
     return served.run(sources, working_folder(), lambda done, total: advance("batch inference", done, total))
 
@@ -273,11 +266,11 @@ def predict(images: Images, served: Served) -> InferenceRun:
 @step("build reference")
 def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact) -> Path:
     """Keep what drift is measured against, by condition, and how right the model was on it."""
-    from components.datasets.dataset import load_dataset
     from components.monitoring import build_reference as build
     from components.monitoring.alerts.health import label_reference
 
-    datasets = [load_dataset(split.data, split.name, objects=False) for split in held_out]
+    task = artifact.spec.task
+    datasets = [load_dataset(split.data, split.name, task=task, objects=False) for split in held_out]
     labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
     conditions = [split.name for split in held_out]
     return build(runs, working_folder() / "reference.parquet", conditions=conditions, labels=labels)
@@ -398,8 +391,6 @@ def store() -> MonitoringStore:
 
 def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
     """Evaluate what the model's input shape costs on the validation images, and which shape they suggest."""
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import image_size
     from components.vision.input_shape import input_shape
 
     images = evenly(load_dataset(validation.data, validation.name, objects=False).images, _SIZES_READ)
@@ -408,8 +399,6 @@ def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | N
 
 def images_of(split: Split) -> Images:
     """The images of a labelled split, as something to run on."""
-    from components.datasets.dataset import load_dataset
-
     dataset = load_dataset(split.data, split.name, objects=False)
     sources = (ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images)
     return Images(f"{split.data}, {split.name}", tuple(sources))

@@ -11,7 +11,8 @@ from flows.runtime.outages import outages_named
 from flows.runtime.root_lock import running_up
 from flows.runtime.server import prefect_api, running_server
 from flows.runtime.settings import Settings
-from model_registry import BY_HAND, Rationale, Registry
+from flows.tasks.predict import open_registry
+from model_registry import BY_HAND, Rationale
 
 
 def decide_by_hand(config: PromotionConfig) -> ModelVersion:
@@ -45,10 +46,3 @@ def begin_schedules(name: str) -> bool:
     except UnavailableError:
         return False
     return True
-
-
-def open_registry() -> Registry:
-    """The model registry that the environment names."""
-    settings = Settings.from_environment()
-    settings.make_root()
-    return settings.registry()

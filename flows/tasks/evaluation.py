@@ -184,7 +184,7 @@ def evaluation(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], arti
     labels: dict[str, Prediction] = {}
     paths: dict[str, Path] = {}
     for run, split in zip(runs, held_out, strict=True):
-        dataset = load_dataset(split.data, split.name)
+        dataset = load_dataset(split.data, split.name, task=artifact.spec.task)
         answers |= {f"{split.name}/{name}": found for name, found in predictions_of(run, artifact.spec).items()}
         labels |= {f"{split.name}/{name}": truth for name, truth in truths_for(dataset, artifact.spec).items()}
         paths |= {f"{split.name}/{image.image_id}": image.path for image in dataset.images}

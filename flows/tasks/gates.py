@@ -17,11 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
+from components.datasets.dataset import dataset_splits, load_dataset
 from components.errors import DatasetError
 from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
 from components.files import write_json
+from components.images.reading import read_image
+from components.images.statistics import image_statistics
 from components.printing import counted
-from flows.reporting.gates import publish_gates
+from flows.reporting import publish
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
 from flows.tasks import components as tasks
@@ -62,7 +65,8 @@ def gates(
         data: the images.
         settings: limits and effort.
     """
-    evaluation_set = _evaluation_set(data.golden, settings.slices)
+    task = challenger.variant.artifact.spec.task
+    evaluation_set = _evaluation_set(data.golden, task, settings.slices)
     queries = [image.path for image in tasks.evenly(evaluation_set.dataset.images, QUERIES)]
     report = run_gates(
         champion.variant if champion else None,
@@ -71,7 +75,7 @@ def gates(
             golden=evaluation_set,
             target=challenger.target,
             smoke=lambda: load_and_query(bundle, queries),
-            recent=_evaluation_set(data.recent, settings.slices) if data.recent else None,
+            recent=_evaluation_set(data.recent, task, settings.slices) if data.recent else None,
             golden_sha256_of_champion=data.golden_sha256_of_champion,
             require_improvement=data.require_improvement,
         ),
@@ -114,7 +118,6 @@ def golden_split(bundle: Path, data: Path) -> str:
     Raises:
         DatasetError: the dataset has no such split.
     """
-    from components.datasets.dataset import dataset_splits, load_dataset
     from components.package import read_manifest
 
     manifest = read_manifest(bundle)
@@ -165,13 +168,9 @@ def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
     return {name: mask for name, mask in parts.items() if mask.any()}
 
 
-def _evaluation_set(split: Split, columns: Sequence[str]) -> EvaluationSet:
-    """A labelled split and its slices."""
-    from components.datasets.dataset import load_dataset
-    from components.images.reading import read_image
-    from components.images.statistics import image_statistics
-
-    dataset = load_dataset(split.data, split.name, objects=False)
+def _evaluation_set(split: Split, task: str, columns: Sequence[str]) -> EvaluationSet:
+    """A labelled split, read as a task's, and its slices."""
+    dataset = load_dataset(split.data, split.name, task=task, objects=False)
     if not columns:
         return EvaluationSet(dataset)
     rows = []
@@ -210,7 +209,7 @@ def decide_release(
             GateData(golden, golden_hash(champion.bundle, golden.name)),
             GatePolicy(),
         )
-    publish_gates(report)
+    publish.gates(report)
     if report.to_measure_again:
         return version, report
     rationale = Rationale(RELEASE, Settings.from_environment().user, report.reasons, gates=report)

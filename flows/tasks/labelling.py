@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.contracts import DatasetVersion, LoadedModel, ModelVersion, VisionSpec
 from components.datasets.checks import name_some
+from components.datasets.dataset import load_dataset
 from components.datasets.formats import Exported, LabelFormat, export_labels, read_labels
 from components.datasets.labels import LabelTask
 from components.errors import DatasetError
@@ -47,8 +48,6 @@ class NewLabels:
 @step("new labels", cached=False, retries=5)
 def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels:
     """Look for labelled images; which of them the champion knows is found out when its dataset is composed."""
-    from components.datasets.dataset import load_dataset
-
     parts, count, until = [], 0, datetime.now(UTC)
     if book(name).labels():
         kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
@@ -81,8 +80,6 @@ def compose(
     data: RetrainDataInput,
 ) -> DatasetVersion:
     """The dataset of a retraining; the same inputs find it as it was made before."""
-    from components.datasets.dataset import load_dataset
-
     folder = _datasets(name)
     pseudo = (
         pseudo_labels(book(name).waiting(), folder / "pseudo", about_of(spec), confidence=data.pseudo_confidence)
@@ -125,6 +122,7 @@ def labelled_model(model: str) -> Iterator[LoadedModel]:
     Raises:
         RegistryError: there is no such version, or it has no reference.
     """
+    Settings.from_environment().make_root()
     known = registry()
     version = known.get(*split_reference(model))
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:

@@ -8,19 +8,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftReport, DriftState, InferenceRun, LoadedModel, ModelVersion
+from components.datasets.dataset import load_dataset
 from components.errors import DatasetError, IncompatibleError, OutageError
+from components.images.sources import is_gone, list_images
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
-from components.monitoring.alerts.book import Alert, AlertStore
-from components.monitoring.alerts.health import Health
-from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.store.stored import EvaluatedWindow, TrendPoint
+from components.monitoring.alerts.book import Alert, AlertStore, book_record, check_arrivals, check_places, latest_book
+from components.monitoring.alerts.health import Health, HealthContext, check_health
+from components.monitoring.drift.tables import read_reference
+from components.monitoring.performance.accuracy import AccuracyReport, image_columns, measure_accuracy
+from components.monitoring.store.store import content_of
+from components.monitoring.store.stored import EvaluatedWindow, TrendPoint, engine_times, evaluated_windows, remember
 from components.printing import counted
 from components.runs.by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
+from flows.reporting import publish
 from flows.reporting.progress import note
+from flows.reporting.summary import MonitorSummary, Seen
 from flows.runtime.settings import Settings
-from flows.tasks.components import store
+from flows.tasks.components import keep, log_drift, registry, store
 from flows.tasks.steps import Images, step
 
 PATIENCE = timedelta(days=7)  # with places that do not answer, before the images that are due on them are given up
@@ -78,8 +84,6 @@ class Arrivals:
 @step("keep images", cached=False, retries=2)
 def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
     """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
-    from components.monitoring.store.store import content_of
-
     key = content_of(run) if config.images is None else store().append(run)
     looked_at = config.images or f"{config.since or 'the beginning'} to {config.until or 'now'}"
     return Occasion(key, datetime.now(UTC), f"{config.name}: {looked_at}", alone=True)
@@ -91,8 +95,6 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
 
     One whose images are all gone is given up: it would fail every night.
     """
-    from components.images.sources import is_gone, list_images
-
     images, now = list_images(config.images, may_be_empty=True), datetime.now(UTC)
     listed, watermark = {image.address for image in images}, _watermark(config)
     given_up: list[str] = []
@@ -109,6 +111,23 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
             f"{counted(len(window.images), 'image')} is there any more, such as {window.images[0].image_id}"
         )
     return Planned(None, tuple(given_up))
+
+
+@step("version of plan", cached=False, retries=5)
+def version_of_plan(window: PlannedWindow, current: ModelVersion) -> str:
+    """Return the version that a window was planned for, where that is not the current one; else an empty text.
+
+    A plan for a version that was deleted since is seen to its end by the current one: it would fail every night.
+    """
+    if window.version in ("", str(current.version)):  # otherwise planned before another version was promoted
+        return ""
+    if any(str(known.version) == window.version for known in registry().versions(current.name)):
+        return window.version
+    note([
+        f"the window of {window.planned_at:%Y-%m-%d %H:%M} UTC was planned for version {window.version} of "
+        f"{current.name}, which was deleted; goes on with version {current.version}"
+    ])  # fmt: skip
+    return ""
 
 
 def has_waited(window: PlannedWindow) -> bool:
@@ -129,8 +148,6 @@ def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) ->
 @step("watch source", cached=False, retries=5)
 def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None) -> Arrivals:
     """Tell people, once, that no images come any more, and that they come again."""
-    from components.monitoring.alerts.book import check_arrivals
-
     now, subject = datetime.now(UTC), f"{config.name}: {config.images}"
     key = f"{window.key}-arrivals" if window else f"quiet-{now:%Y%m%dT%H%M%S%f}"
     if config.quiet_hours is None:
@@ -143,8 +160,6 @@ def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWi
 @step("watch places", cached=False, retries=5)
 def watch_places(config: NightlyConfig, version: ModelVersion, window: PlannedWindow, run: InferenceRun) -> Arrivals:
     """Tell people, once, that hosts or mounts did not answer, and that they answer again."""
-    from components.monitoring.alerts.book import check_places
-
     key, subject = f"{window.key}-places", f"{config.name}: {config.images}"
     check = check_places(run.unreachable, len(window.images))
     return Arrivals(key, _tell(version, Occasion(key, datetime.now(UTC), subject), [check]))
@@ -167,10 +182,7 @@ def evaluate_window(
 ) -> Evaluation:
     """Decide on a window, and look at its health."""
     from components.monitoring import assess
-    from components.monitoring.alerts.health import HealthContext, check_health
-    from components.monitoring.drift.tables import read_reference
     from components.monitoring.store.reference import read_labels
-    from components.monitoring.store.stored import engine_times, evaluated_windows
 
     name, number, memory = model.version.name, model.version.version, store()
     earlier = [past for past in evaluated_windows(memory, name, number) if past.key != occasion.key]
@@ -224,12 +236,36 @@ def notify(model: LoadedModel, occasion: Occasion, found: Evaluation) -> tuple[A
 def remember_window(model: LoadedModel, occasion: Occasion, found: Evaluation, report: DriftReport) -> None:
     """Keep what was said of a window for those after it; the last to be written of it."""
     from components.monitoring.report.report import read_trend_point
-    from components.monitoring.store.stored import remember
 
     version, checks = model.version, {check.name: check.verdict for check in found.health.checks}
     point = read_trend_point(report)
     judged = EvaluatedWindow(occasion.key, occasion.at, found.decision, found.health.summary, point, checks)
     remember(store(), version.name, version.version, judged)
+
+
+def publish_window(
+    version: ModelVersion,
+    run: InferenceRun,
+    seen: Seen,
+    key: str,
+    stamp: str,
+) -> MonitorSummary:
+    """Keep an evaluated window in MLflow and in a folder for people, and show it in Prefect.
+
+    Arguments:
+        version: that predicted the window.
+        run: its predictions.
+        seen: the report, the checks and the alerts.
+        key: names the window in MLflow.
+        stamp: names its folder, after the number of the version.
+    """
+    page = log_drift(version, seen.report, key)
+    folder = keep(
+        Settings.from_environment().root / "monitoring" / version.name / f"{version.version}-{stamp}",
+        {"predictions": run.folder, "drift": seen.report.html.parent},
+    )
+    publish.drift(seen.report.at(folder / "drift"), version, page, run, seen)
+    return MonitorSummary.of(version, run, seen, folder)
 
 
 @step("commit window", cached=False, retries=5)
@@ -256,7 +292,7 @@ def _sound(earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: Dri
 
 
 def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]) -> AccuracyReport | None:
-    """Accuracy of a run, or of the newest of these nights that labels have come for, however late.
+    """Measure accuracy of a run, or of the newest of these nights that labels have come for, however late.
 
     A night does not wait for its labels: what is wrong with them is noted, and its accuracy is not measured.
 
@@ -278,11 +314,10 @@ def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozen
 def _measured(
     config: WatchConfig, place: Path, model: LoadedModel, of: InferenceRun | frozenset[str]
 ) -> AccuracyReport | None:
-    from components.datasets.dataset import load_dataset
-    from components.monitoring.performance.accuracy import image_columns, measure_accuracy
     from components.monitoring.store.recent import labelled_rows
 
-    labels = load_dataset(place, config.labels_split, objects=False, only_labelled=True)
+    split, task = config.labels_split, model.spec.task
+    labels = load_dataset(place, split, task=task, objects=False, only_labelled=True)
     note(labels.remarks, str(place))
     if isinstance(of, InferenceRun):
         return measure_accuracy(of.images, of.detections, labels, model.spec, slices=config.slices)
@@ -294,7 +329,6 @@ def _measured(
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
     """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
-    from components.monitoring.alerts.book import book_record, latest_book
     from components.monitoring.alerts.notify import send_alerts
 
     records = store().records(version.name, ALERTS)

@@ -9,23 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.contracts import InferenceRun, LoadedModel, ModelArtifact, ModelVersion, Target, Variant
 from components.datasets.dataset import LabelledDataset
-from components.errors import BundleError, ConfigError, NotRegisteredError
+from components.errors import BundleError, ConfigError, NotRegisteredError, UnavailableError
 from components.files import replacing
 from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
+from components.inference.batch.settings import BatchSettings, Spread
+from components.inference.batch.shards import Shard
 from flows.config.release import Thresholds
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
-
-if TYPE_CHECKING:
-    from model_registry import Registry
-from components.errors import UnavailableError
-from components.inference.batch.settings import Spread
-from components.inference.batch.shards import Shard
+from model_registry import Registry, check_name
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +54,6 @@ class Served:
             FovealError: as `run_batch` does.
         """
         from components.inference.batch.run import run_batch
-        from components.inference.batch.settings import BatchSettings
-        from flows.tasks.predict import on_cluster
 
         settings = Settings.from_environment()
         _log.debug("%s: %d images by %s on %s, %s", self.label, len(sources), self.backend, self.target.device, output)
@@ -130,6 +124,13 @@ def served_as(model: LoadedModel) -> Served:
     return read_bundle(model.bundle, model.label)
 
 
+def open_registry() -> Registry:
+    """Open the model registry that the environment names; the storage root is made if missing."""
+    settings = Settings.from_environment()
+    settings.make_root()
+    return settings.registry()
+
+
 def split_reference(text: str) -> tuple[str, str]:
     """`NAME`, `NAME@alias` or `NAME/version` as (name, alias or version); the champion by default."""
     for mark in "@/":
@@ -189,17 +190,13 @@ def serving(model: str) -> Iterator[Served]:
         if is_bundle(path) or (path.exists() and not _is_reference(model)):
             yield read_bundle(path if path.is_dir() else unpack(path, folder))
         else:
-            settings = Settings.from_environment()
-            settings.make_root()
-            registry = settings.registry()
+            registry = open_registry()
             version = _registered(registry, model)
             yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")
 
 
 def _is_reference(text: str) -> bool:
     """Tell what may name a registered version from what can only be a path."""
-    from model_registry import check_name
-
     name, which = split_reference(text)
     try:
         check_name(name)

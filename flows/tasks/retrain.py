@@ -71,11 +71,6 @@ class Champion:
         return self.model.spec
 
     @property
-    def image_size(self) -> int:
-        """Longer side of its input in pixels."""
-        return max(self.spec.input_size)
-
-    @property
     def original(self) -> OriginalData:
         """The labelled data that it was released with."""
         data = self.released.data
@@ -163,12 +158,12 @@ def log_training(challenger: ModelVersion, champion: Champion, trained: TrainedM
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, image_size: int, training: FineTuning, trust: bool) -> TrainedModel:
+def learn(source: Path, dataset: DatasetVersion, spec: VisionSpec, training: FineTuning, trust: bool) -> TrainedModel:
     """Train on from the champion's checkpoint, trusted as at its release."""
     from components.training import StartingPoint, fine_tune
 
     return fine_tune(
-        StartingPoint(source, image_size, trust),
+        StartingPoint(source, max(spec.input_size), trust, spec.task),
         dataset.data,
         working_folder(),
         training=training,

@@ -32,7 +32,7 @@ from components import contracts
 from components.contracts import ModelArtifact
 from components.errors import FovealError, InputError
 from components.files import flush, is_whole, sha256_json, sha256_path, sha256_tree, write_json
-from components.images.sources import ImageSource
+from components.images.sources import ImageSource, fingerprint, list_images
 from flows.reporting.progress import note, timed
 from flows.reporting.task_progress import shown_in_prefect
 from flows.runtime.outages import FULL
@@ -108,7 +108,6 @@ def _code_hash() -> str:
 def _identity(value: Any) -> Any:
     """Return what of an argument decides the result, as JSON values."""
     from components.datasets.dataset import load_dataset
-    from components.images.sources import fingerprint, list_images
 
     match value:
         case Split():

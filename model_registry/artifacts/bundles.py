@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.backends import sha256_model
 from components.contracts import ModelVersion
-from components.errors import BundleError, ConfigError, RegistryError
+from components.errors import BundleError, RegistryError
 from components.files import sha256_file, sha256_tree
 from components.package import require_whole
 from components.package.archive import unpack as unpack_zip
@@ -26,8 +26,6 @@ def unpack(archive: Path, sha256: str, output: Path) -> Path:
         BundleError: its hash is not `sha256`, so nothing of it is read.
         ConfigError: something is at `output`.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ConfigError("a new or empty folder", found=f"something at {output}", hint="choose another place")
     if (found := sha256_file(archive)) != sha256:
         raise BundleError(
             f"the bundle that was registered, sha256 {sha256}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,6 @@ import numpy.typing as npt
 from components.contracts import Prediction
 from components.vision import task_kind
 from components.vision.evaluation import Evaluation
-
-if TYPE_CHECKING:
-    pass
 
 _LABELLED = 30  # classes up to which a matrix has names and numbers
 _CURVES = 10  # classes that have a curve of their own

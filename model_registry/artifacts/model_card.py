@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from components.contracts import BenchmarkReport, Check, Measurement, Verdict
 from components.printing import counted
+from components.tables import Table, interval, markdown_text, number
 from components.vision.fit import describe_fit
 from model_registry.description import Release, foveal_version
-from model_registry.markdown import number, table, text
 
 DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps of a version's description
 _MARKS = {Verdict.PASS: "pass", Verdict.FAIL: "**fail**", Verdict.UNDECIDED: "undecided"}
@@ -36,18 +36,18 @@ def _summary(release: Release) -> str:
     names = ", ".join(spec.class_names[:_CLASSES_SHOWN])
     more = len(spec.class_names) - _CLASSES_SHOWN
     lines = (
-        f"# {text(release.name)}",
+        f"# {markdown_text(release.name)}",
         "",
-        f"**{chosen.variant}** for target **{text(report.target.name)}**.",
+        f"**{chosen.variant}** for target **{markdown_text(report.target.name)}**.",
         "",
-        f"- Task: {spec.task.value}, {counted(len(spec.class_names), 'class')}: {text(names)}"
+        f"- Task: {spec.task}, {counted(len(spec.class_names), 'class')}: {markdown_text(names)}"
         + (f" and {more} more" if more > 0 else ""),
         f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
         " the rest of the pre-processing is part of the model",
         f"- Passes: {' → '.join(record.name for record in chosen.artifact.history) or 'none'}",
         f"- Model sha256: `{chosen.artifact.sha256}`",
         f"- Bundle sha256: `{release.bundle.sha256}`",
-        f"- Why this variant: {text('; '.join(report.reasons)) or 'not said'}",
+        f"- Why this variant: {markdown_text('; '.join(report.reasons)) or 'not said'}",
     )
     return "\n".join(lines)
 
@@ -57,26 +57,20 @@ def _variants(report: BenchmarkReport) -> str:
     rows = [
         (
             f"**{m.variant}**" if m.variant == report.chosen else m.variant,
-            *((text(m.error), *("–",) * 5) if m.error else _numbers(m, report.metric)),
+            *((m.error, *(None,) * 5) if m.error else _numbers(m, report.metric)),
         )
         for m in report.measurements
     ]
-    return "## Measured\n\n" + table(header, rows)
+    return "## Measured\n\n" + Table(header, rows).to_markdown()
 
 
 def _numbers(measurement: Measurement, metric: str) -> tuple[str, ...]:
     latency = measurement.latency
-    middle = number(latency.p50_ms)
-    if latency.p50_low_ms is not None and latency.p50_high_ms is not None:
-        middle += f" [{latency.p50_low_ms:.1f}, {latency.p50_high_ms:.1f}]"
-    speedup = "baseline"
-    if measurement.speedup is not None:
-        speedup = "{:.2f}× [{:.2f}, {:.2f}]".format(*measurement.speedup)
     return (
-        middle,
-        number(latency.p95_ms),
-        speedup,
-        number(measurement.size_mb),
+        interval((latency.p50_ms, latency.p50_low_ms, latency.p50_high_ms), ".1f"),
+        number(latency.p95_ms, 1),
+        interval(measurement.speedup, unit="×") if measurement.speedup else "baseline",
+        number(measurement.size_mb, 1),
         number(measurement.peak_rss_mb, 0),
         number(measurement.accuracy.get(metric), 4),
     )
@@ -86,12 +80,13 @@ def _checks(release: Release) -> str:
     rows = [(c.name, number(c.value, 3), number(c.limit, 3), _verdict(c)) for c in release.chosen.checks]
     if not rows:
         return ""
-    return "## Against the target's budget\n\n" + table(("limit", "measured", "allowed", "verdict"), rows)
+    table = Table(("limit", "measured", "allowed", "verdict"), rows)
+    return f"## Against the target's budget\n\n{table.to_markdown()}"
 
 
 def _verdict(check: Check) -> str:
     mark = _MARKS.get(check.verdict, "not evaluated")
-    return f"{mark}: {text(check.reason)}" if check.reason else mark
+    return f"{mark}: {check.reason}" if check.reason else mark
 
 
 def _data(release: Release) -> str:
@@ -109,5 +104,6 @@ def _limits(report: BenchmarkReport) -> str:
     if report.noise_floor is not None:
         lines.append(f"- Noise floor: the baseline against itself differed by up to {report.noise_floor:.1%}")
     lines.append("- Latency and accuracy hold for the machine and the images named here, and for no others")
-    machine = (f"- {text(key)}: {text(value)}" for key, value in report.environment.items())
+    facts = report.environment.items()
+    machine = (f"- {markdown_text(key)}: {markdown_text(value)}" for key, value in facts)
     return "\n".join(("## Limits", "", *lines, "", f"## Measured on (Foveal {foveal_version()})", "", *machine))

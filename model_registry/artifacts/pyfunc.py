@@ -6,7 +6,7 @@ import base64
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,17 +16,21 @@ from components.package.manifest import read_manifest
 from components.vision import task_kind
 from model_registry.description import Release
 
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
+
 _SCRIPT = Path(__file__).with_name("pyfunc_model.py")
 _BOX = ("x1", "y1", "x2", "y2")
 
 
-def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path:
+def save_pyfunc(release: Release, output: Path, model: LoggedModel, run_id: str) -> Path:
     """Write the MLflow model of a release: its bundle, and code that runs it; nothing is pickled.
 
     Arguments:
         release: whose bundle is served.
         output: folder to be made.
-        model: MLflow's logged model that the files will belong to.
+        model: that the files will belong to.
         run_id: the release's run.
     """
     import mlflow.pyfunc
@@ -48,7 +52,7 @@ def save_pyfunc(release: Release, output: Path, model: Any, run_id: str) -> Path
     return output
 
 
-def _signature(release: Release) -> Any:
+def _signature(release: Release) -> ModelSignature:
     """Return the signature of `pyfunc_model`: its output, and the params it takes.
 
     No input is declared: MLflow would refuse or convert images that are arrays or bytes before the model sees them.
@@ -86,29 +90,23 @@ def _signature(release: Release) -> Any:
 
 def _requirements(backend: str, device: str) -> list[str]:
     """Return the packages that the bundle's runner and its caller need, in the releases that are installed here."""
-    wanted = [
-        ("mlflow",),
-        ("numpy",),
-        ("pandas",),
-        ("pillow",),
-        ("opencv-python-headless", "opencv-python"),
-    ]
-    wanted += [(name,) for name in get_backend(backend).bundled]
-    return [*(_installed(names) for names in wanted), _onnxruntime(device)]
+    single = ("mlflow", "numpy", "pandas", "pillow", *get_backend(backend).bundled)
+    opencv = _installed("opencv-python-headless", "opencv-python")
+    return [*map(_installed, single), opencv, _onnxruntime(device)]
 
 
 def _onnxruntime(device: str) -> str:
     """The onnxruntime for a device: that of a processor needs no CUDA, whichever of the two is installed here."""
     if device != "cpu":
-        return _installed(("onnxruntime-gpu",))
-    plain, gpu = _installed(("onnxruntime",)), _installed(("onnxruntime-gpu",))
+        return _installed("onnxruntime-gpu")
+    plain, gpu = _installed("onnxruntime"), _installed("onnxruntime-gpu")
     if "==" in plain or "==" not in gpu:
         return plain
     release = gpu.partition("==")[2].split(".")
     return f"onnxruntime>={'.'.join(release[:2])},<{int(release[0]) + 1}"  # the two are not published in step
 
 
-def _installed(names: tuple[str, ...]) -> str:
+def _installed(*names: str) -> str:
     """The first of some distributions of one package that is installed, pinned; the first, unpinned, if none is."""
     for name in names:
         with suppress(metadata.PackageNotFoundError):

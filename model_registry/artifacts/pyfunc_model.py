@@ -30,15 +30,19 @@ import runpy
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc import PythonModel, PythonModelContext
 
+Row = dict[str, Any]  # an object of JSON
+Pixels = npt.NDArray[np.uint8]
+Fitted = tuple[Pixels, Any]  # the input of a model, and the bundle's frame of the image
 _SIDES = ("x1", "y1", "x2", "y2")
 _THRESHOLDS = ("confidence", "iou")
 _COLUMN = "image"
@@ -51,7 +55,7 @@ _SERVERS = ("mlflow.pyfunc.scoring_server.app", "mlflow.pyfunc.scoring_server.st
 class BundleModel(PythonModel):  # type: ignore[misc]
     """A bundle behind MLflow's interface; one call at a time runs the model."""
 
-    def load_context(self, context: Any) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         """Load the model of the bundle that MLflow has fetched."""
         folder = Path(context.artifacts["bundle"])
         # Executed, not imported: an import would leave a cache in the bundle, and a local store hands out its own copy.
@@ -59,14 +63,16 @@ class BundleModel(PythonModel):  # type: ignore[misc]
         self._bundle = self._runner["Bundle"](folder)
         self._lock = threading.Lock()
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Predict images; one that cannot be read has an `error` and costs no other.
 
         Raises:
             ValueError: the input is no table of images, or a threshold is none.
         """
         images, bundle = _images(model_input), self._with(params or {})
-        rows: list[dict[str, Any]] = [
+        rows: list[Row] = [
             {"image": _name(image, k), "predictions": [], "error": None} for k, image in enumerate(images)
         ]
         step = bundle.config["batch_size"]
@@ -75,7 +81,7 @@ class BundleModel(PythonModel):  # type: ignore[misc]
         # As objects: pandas would make None a NaN among strings, which is no JSON.
         return pd.DataFrame(rows, columns=["image", "predictions", "error"], dtype=object)
 
-    def _with(self, params: Mapping[str, Any]) -> Any:
+    def _with(self, params: Row) -> Any:
         """The bundle with the thresholds of a call."""
         asked = {name: float(params[name]) for name in _THRESHOLDS if params.get(name) is not None}
         for name, value in asked.items():
@@ -85,7 +91,7 @@ class BundleModel(PythonModel):  # type: ignore[misc]
         bundle.config = {**self._bundle.config, **asked}
         return bundle
 
-    def _predict_batch(self, bundle: Any, images: Iterable[Any], rows: list[dict[str, Any]]) -> None:
+    def _predict_batch(self, bundle: Any, images: Iterable[object], rows: list[Row]) -> None:
         ready = []
         for row, image in zip(rows, images, strict=True):
             try:
@@ -100,10 +106,10 @@ class BundleModel(PythonModel):  # type: ignore[misc]
         for (row, _, frame), value in zip(ready, values, strict=True):
             row["predictions"] = [_flat(item) for item in bundle.decode([value[None]], frame)]
 
-    def _prepare(self, image: Any) -> tuple[Any, Any]:
+    def _prepare(self, image: object) -> Fitted:
         """The model's input of one row, and how the image was fitted."""
         if isinstance(image, np.ndarray | list | tuple):
-            return self._fit(_pixels(image))
+            return self._bundle.fit(np.ascontiguousarray(_pixels(image)))  # type: ignore[no-any-return]
         if isinstance(image, str | Path) and _may_be_path(image):
             if not _paths_allowed():
                 raise PermissionError("expected the image as base64: this server opens no path, see FOVEAL_SERVE_PATHS")
@@ -116,11 +122,8 @@ class BundleModel(PythonModel):  # type: ignore[misc]
             file.flush()
             return self._bundle.prepare(Path(file.name))  # type: ignore[no-any-return]
 
-    def _fit(self, image: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-        return self._bundle.fit(np.ascontiguousarray(image))  # type: ignore[no-any-return]
 
-
-def _images(given: Any) -> list[Any]:
+def _images(given: Any) -> list[object]:
     """The images of a call, one an entry."""
     if isinstance(given, pd.DataFrame):
         given = given[_column(given.columns)] if len(given.columns) else []
@@ -138,7 +141,7 @@ def _images(given: Any) -> list[Any]:
     return [_plain(row) for row in rows]
 
 
-def _column(names: Iterable[Any]) -> Any:
+def _column(names: Iterable[Hashable]) -> Hashable:
     """The name of the column that holds the images."""
     known = list(names)
     if len(known) == 1 or _COLUMN in known:
@@ -146,14 +149,14 @@ def _column(names: Iterable[Any]) -> Any:
     raise ValueError(f"expected one column, or one that is called {_COLUMN}, found {', '.join(map(str, known))}")
 
 
-def _is_rectangular(rows: list[Any]) -> bool:
+def _is_rectangular(rows: list[object]) -> bool:
     try:
         return np.asarray(rows).dtype.kind in "buif"
     except ValueError:
         return False
 
 
-def _plain(item: Any) -> Any:
+def _plain(item: object) -> object:
     """What is in an entry of JSON: one field of an object or of a row, or the value of an array without axes."""
     if isinstance(item, Mapping):
         item = item[_column(item)]
@@ -162,7 +165,7 @@ def _plain(item: Any) -> Any:
     return item.item() if isinstance(item, np.ndarray) and item.ndim == 0 else item
 
 
-def _pixels(image: Any) -> np.ndarray[Any, Any]:
+def _pixels(image: object) -> Pixels:
     """A (height, width, 3) uint8 array; integers of JSON are taken if they are such values.
 
     Raises:
@@ -207,7 +210,7 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
-def _encoded(image: Any) -> bytes:
+def _encoded(image: object) -> bytes:
     """The encoded image of a row that is not a file."""
     if isinstance(image, bytes | bytearray):
         return bytes(image)
@@ -219,7 +222,7 @@ def _encoded(image: Any) -> bytes:
     return content
 
 
-def _name(image: Any, number: int) -> str:
+def _name(image: object, number: int) -> str:
     """What a row is called: its path, also if nothing is there, or its number."""
     if isinstance(image, Path):
         return str(image)
@@ -229,7 +232,7 @@ def _name(image: Any, number: int) -> str:
     return f"row {number}"
 
 
-def _flat(item: dict[str, Any]) -> dict[str, Any]:
+def _flat(item: Row) -> Row:
     """A prediction with its box as four fields."""
     rest = {key: value for key, value in item.items() if key != "box"}
     return {**rest, **dict(zip(_SIDES, item.get("box", ()), strict=False))}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.files import sha256_json
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as Row
 
 PREVIOUS, KNOWN_GAPS, ANCHOR = "previous", "known_gaps", "foveal.record"
 _LINK = re.compile(r"([0-9]{1,6}) ([0-9a-f]{64})")
 _GAP = re.compile("[0-9]{1,6}")
 
 
-def link(row: Any) -> str:
+def link(row: Row) -> str:
     """Return the name of an entry: its number, and a hash of what it says and of the entry before it.
 
     Arguments:
@@ -25,7 +28,7 @@ def link(row: Any) -> str:
     return f"{int(row.version)} {sha256_json(said)}"
 
 
-def breaks(rows: Sequence[Any], *pins: str, unreadable: Collection[int] = ()) -> tuple[str, ...]:
+def breaks(rows: Sequence[Row], *pins: str, unreadable: Collection[int] = ()) -> tuple[str, ...]:
     """Find the faults of a record, one line each; none where nothing was deleted or changed.
 
     A person's decision that was made while something was missing says so, and it is not told again. It speaks for

@@ -1,7 +1,8 @@
 """A model's append-only decision record in MLflow: the versions of a registered model of its own, NAME.decisions.
 
 Creating a version is the one call of MLflow's that hands out numbers in order and writes all of an entry, or
-nothing of it, on every store (docs/decisions/0009). Nothing of an entry is changed or removed afterwards.
+nothing of it, on every store (docs/decisions/0009). Nothing of an entry is changed or removed afterwards. MLflow takes
+the record for a prompt, so that it does not stand in the list of models (docs/decisions/0031).
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from model_registry.decisions import seen
 from model_registry.decisions.chain import ANCHOR, KNOWN_GAPS, PREVIOUS, breaks, link, numbers
 from model_registry.decisions.history import BY_HAND, Entry, History, replay
 from model_registry.description import RECORD_SUFFIX
+from model_registry.failures import passing_over
 from model_registry.store import Store, contended, sqlite_file, taking_turns
 
 _STATED_CHARACTERS = 60_000  # of a decision in its entry's tag; MySQL's column holds 65,535 bytes
 _DESCRIPTION_LIMIT = 5000  # characters that MLflow's schema keeps
+_HIDDEN = "mlflow.prompt.is_prompt"  # MLflow's mark of a registered model that its list leaves out
 _OPEN = "writing."  # tags of the record: who is about to append or to move aliases
 _INTENT = re.compile(r"(\d{1,9}) (\d{1,12}\.\d+)")
 _ABANDONED_S = 600.0  # after so long, one who was about to write on a server is taken for dead
@@ -146,7 +149,7 @@ class Record:
 
     def intents(self) -> tuple[Intent, ...]:
         """Return the attempts of those who are writing, or were killed while writing."""
-        found = self._model(self.name)
+        found = self._hidden() or self._model(self.name)  # the latter of an older Foveal
         return tuple(
             Intent(key.removeprefix(_OPEN), int(said[1]), float(said[2]))
             for key, value in (found.tags if found else {}).items()
@@ -161,9 +164,9 @@ class Record:
             after: the record's head as it was read before.
         """
         key = uuid.uuid4().hex
-        if not after:
+        if self._hidden() is None:
             self._make()
-        self.store.client.set_registered_model_tag(self.name, _OPEN + key, f"{after} {time.time():.3f}")
+        self.store.client.set_prompt_tag(self.name, _OPEN + key, f"{after} {time.time():.3f}")
         try:
             yield key
         except FovealError:
@@ -173,7 +176,7 @@ class Record:
 
     def close(self, key: str) -> None:
         """Forget an attempt that has come to its end."""
-        self.store.client.delete_registered_model_tag(self.name, _OPEN + key)
+        self.store.client.delete_prompt_tag(self.name, _OPEN + key)
 
     def dead(self, intents: tuple[Intent, ...]) -> tuple[Intent, ...]:
         """Those who will not write any more: on an embedded store all, as whoever asks holds the lock."""
@@ -198,14 +201,14 @@ class Record:
         return model.tags.get(ANCHOR, "") if model else ""
 
     def _model(self, name: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with passing_over("RESOURCE_DOES_NOT_EXIST"):
             return self.store.client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
+        return None
+
+    def _hidden(self) -> Any:
+        """The registered model of the record where it is out of the list of models; None if it is not there."""
+        found = self.store.client.search_registered_models(f"name = '{self.name}' AND tag.`{_HIDDEN}` = 'true'")
+        return found[0] if found else None
 
     def _rows(self, name: str) -> list[Any]:
         rows, token = [], None
@@ -219,18 +222,17 @@ class Record:
                 return rows
 
     def _make(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.store.client.create_registered_model(
+        """Make the record, or take the one of an older Foveal out of the list of models."""
+        client = self.store.client
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
+            client.create_prompt(
                 self.name,
                 tags={"foveal.kind": "decisions"},
                 description=f"The append-only decision record of `{self.model}`, written by Foveal: one version is one "
                 "decision, its run holds the gates. Nothing here is to be edited or deleted.",
             )
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        if self._hidden() is None:
+            client.set_prompt_tag(self.name, _HIDDEN, "true")
 
 
 def _entry(row: Any) -> Entry | int:

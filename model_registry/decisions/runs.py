@@ -13,16 +13,18 @@ from components.contracts import Decision, Gate, Outcome, dump, load
 from components.errors import FovealError
 from components.files import write_json, write_text
 from components.regular import read_regular_text
+from components.tables import Table, interval, markdown_text, number
 from model_registry.decisions.history import Entry, History
 from model_registry.decisions.record import Record
 from model_registry.description import KEY_CHARACTERS
-from model_registry.markdown import number, table, text
 from model_registry.release import runs
 from model_registry.store import Store, contended
 
 _TAG_LENGTH = 5000
 _DONE = "FINISHED"
 _FILE = "decision.json"
+_MEASURED = ("champion", "challenger", "difference or ratio [95 %]", "limit", "achievable", "images")
+_HEADINGS = ("gate", *_MEASURED, "verdict", "")
 
 
 def open_run(record: Record, decision: Decision, key: str) -> Any:
@@ -100,27 +102,18 @@ def close_unused(record: Record, key: str) -> None:
 def page(decision: Decision) -> str:
     """A decision as Markdown: what, why, and the gates with their intervals."""
     before = "none" if decision.champion_before is None else f"v{decision.champion_before}"
+    event = f", event `{markdown_text(decision.event)}`" if decision.event else ""
     lines = [
         f"# {_did(decision).capitalize()}",
         "",
         f"- Champion before: {before}",
-        f"- Trigger: {text(decision.trigger)}" + (f", event `{text(decision.event)}`" if decision.event else ""),
-        f"- Who: {text(decision.who)}",
-        *(f"- {text(reason)}" for reason in decision.reasons),
+        f"- Trigger: {markdown_text(decision.trigger)}{event}",
+        f"- Who: {markdown_text(decision.who)}",
+        *(f"- {markdown_text(reason)}" for reason in decision.reasons),
     ]
     if gates := _gates(decision):
-        header = (
-            "gate",
-            "champion",
-            "challenger",
-            "difference or ratio [95 %]",
-            "limit",
-            "achievable",
-            "images",
-            "verdict",
-            "",
-        )
-        lines += ["", "## Gates", "", table(header, [_row(gate) for gate in gates])]
+        table = Table(_HEADINGS, [_row(gate) for gate in gates])
+        lines += ["", "## Gates", "", table.to_markdown()]
     if decision.hashes:
         lines += ["", "## Data", "", *(f"- {role}: sha256 `{digest}`" for role, digest in decision.hashes.items())]
     return "\n".join(lines) + "\n"
@@ -202,23 +195,18 @@ def paired_metrics(decision: Decision) -> dict[int, dict[str, float]]:
     }
 
 
-def _row(gate: Gate) -> tuple[str, ...]:
+def _row(gate: Gate) -> tuple[object, ...]:
     sign = "×" if gate.is_ratio else ""
-    change = (
-        "–"
-        if gate.difference is None
-        else "{:.4f}{} [{:.4f}, {:.4f}]".format(gate.difference[0], sign, *gate.difference[1:])
-    )
     return (
-        text(gate.name),
+        gate.name,
         number(gate.champion, 4),
         number(gate.challenger, 4),
-        change,
-        number(gate.limit, 4) + (sign if gate.limit is not None else ""),
+        interval(gate.difference, ".4f", sign),
+        None if gate.limit is None else f"{gate.limit:.4f}{sign}",
         number(gate.achievable, 4),
-        str(gate.images),
+        gate.images,
         gate.verdict.value if gate.required else f"{gate.verdict.value} (not required)",
-        text(gate.reason),
+        gate.reason,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from model_registry.decisions.record import Record
 from model_registry.description import RECORD_SUFFIX
@@ -36,7 +35,7 @@ def registered_names(store: Store) -> list[str]:
     names: list[str] = []
     token = None
     while True:
-        page: Any = store.client.search_registered_models(page_token=token)
+        page = store.client.search_registered_models(page_token=token)
         names += [model.name for model in page if not model.name.endswith(RECORD_SUFFIX)]
         token = page.token
         if not token:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from components.contracts import DatasetVersion, dump
 from components.datasets.dataset import load_dataset
@@ -61,7 +60,7 @@ def _counts(dataset: DatasetVersion) -> dict[str, float]:
     return {f"{group}.{name}": float(count) for group, counts in groups.items() for name, count in counts.items()}
 
 
-def _contents(dataset: DatasetVersion) -> dict[str, Any]:
+def _contents(dataset: DatasetVersion) -> dict[str, object]:
     """Split → the hash of its images and labels, and of each image."""
     written = (split for split, images in dataset.images.items() if images)
     splits = {split: load_dataset(dataset.data, split, objects=False) for split in written}

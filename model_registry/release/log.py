@@ -7,19 +7,24 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from components.backends import sha256_model
 from components.files import flush, sha256_tree
 from components.printing import counted
+from components.tables import markdown_text
 from model_registry.artifacts.model_card import description, model_card
 from model_registry.artifacts.pyfunc import save_pyfunc
 from model_registry.description import RECORD_SUFFIX, Release, run_tags
 from model_registry.facts import HASH_PARAM, facts_of, hashes_of
-from model_registry.markdown import text
+from model_registry.failures import passing_over
 from model_registry.release import runs
 from model_registry.store import Store, contended, sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion as Row
 
 _CLASSES_SHOWN = 20
 
@@ -68,16 +73,11 @@ def _flush_local(*locations: str) -> None:
             flush(folder)
 
 
-def _register(store: Store, release: Release, tags: dict[str, str], card: str, run_id: str, model: Any) -> int:
-    from mlflow.exceptions import MlflowException
-
-    try:
+def _register(store: Store, release: Release, tags: dict[str, str], card: str, run_id: str, model: LoggedModel) -> int:
+    with passing_over("RESOURCE_ALREADY_EXISTS"):
         store.client.create_registered_model(release.name, description=_about(release))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        if not store.client.get_registered_model(release.name).description:
-            store.client.update_registered_model(release.name, _about(release))
+    if not store.client.get_registered_model(release.name).description:
+        store.client.update_registered_model(release.name, _about(release))
     # `models:/ID` would be resolved by MLflow's global tracking URI in this process; a server resolves its own.
     source = f"models:/{model.model_id}" if store.remote else model.artifact_location
     made = contended(
@@ -104,9 +104,9 @@ def _about(release: Release) -> str:
     spec = release.chosen.artifact.spec
     shown = ", ".join(spec.class_names[:_CLASSES_SHOWN])
     more = len(spec.class_names) - _CLASSES_SHOWN
-    classes = text(shown) + (f" and {more} more" if more > 0 else "")
+    classes = markdown_text(shown) + (f" and {more} more" if more > 0 else "")
     return (
-        f"Task: {spec.task.value}, {counted(len(spec.class_names), 'class')}: {classes}.\n\n"
+        f"Task: {spec.task}, {counted(len(spec.class_names), 'class')}: {classes}.\n\n"
         f"Each version is one release of Foveal; alias `champion` is in production. Who decided that, when and on "
         f"which evidence is in the experiment `{release.name}{RECORD_SUFFIX}`, and in `foveal history {release.name}`."
     )
@@ -123,7 +123,7 @@ def _next_number(store: Store, name: str) -> int:
     return int(newest[0].version) + 1 if newest else 1
 
 
-def _same(store: Store, release: Release) -> list[Any]:
+def _same(store: Store, release: Release) -> list[Row]:
     """The versions of a release, the oldest first."""
     return list(
         store.client.search_model_versions(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.backends import weight_files
 from components.contracts import dump
@@ -38,7 +38,12 @@ from model_registry.description import (
     verdict_tags,
 )
 from model_registry.facts import HASH_PARAM
+from model_registry.failures import passing_over
 from model_registry.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
 REFERENCE_FOLDER, SOURCE_FOLDER, EVALUATION_FOLDER = "reference", "source", "evaluation"
 PARAMETERS = "parameters.json"
@@ -71,18 +76,13 @@ def experiment_of(store: Store, name: str) -> str:
     Raises:
         RegistryError: an experiment of that name was deleted, so MLflow keeps the name.
     """
-    from mlflow.exceptions import MlflowException
-
     experiment = store.client.get_experiment_by_name(name)
     if experiment is None:
         location = f"{store.artifact_root.rstrip('/')}/{name}" if store.artifact_root else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens in its GenAI view otherwise
-        try:
+        with passing_over("RESOURCE_ALREADY_EXISTS"):
             return str(store.client.create_experiment(name, artifact_location=location, tags=kind))
-        except MlflowException as error:
-            experiment = store.client.get_experiment_by_name(name)
-            if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        experiment = store.client.get_experiment_by_name(name)
     if experiment.lifecycle_stage != "active":
         raise RegistryError(
             f"an experiment {name}",
@@ -111,7 +111,7 @@ def open_run(
 @contextmanager
 def open_model(
     store: Store, experiment: str, release: Release, run_id: str, *, version: int, card: str
-) -> Iterator[Any]:
+) -> Iterator[LoggedModel]:
     """Yield a new logged model of a run; it is READY at the end, or FAILED when an exception passes.
 
     Arguments:
@@ -154,7 +154,8 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
     log_inputs(client, run_id, data)
     role = validation_role(flatten(release.parameters), release.dataset_hashes)
     validation = next((d for d in data if d.role == role), None)
-    log_params(client, run_id, {**release_params(release), **_hash_params(release)})
+    hashes = {f"{HASH_PARAM}{part}": digest for part, digest in file_hashes(release).items()}
+    log_params(client, run_id, {**release_params(release), **hashes})
     log_metrics(client, run_id, release_metrics(release), MetricContext(model_id=model_id, dataset=validation))
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
         client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
@@ -173,7 +174,7 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
         client.log_artifacts(run_id, scratch)
 
 
-def _log_source(client: Any, run_id: str, source: Path) -> None:
+def _log_source(client: MlflowClient, run_id: str, source: Path) -> None:
     """Keep the model file that came in, and the files beside it that hold its weights."""
     client.log_artifact(run_id, str(source), SOURCE_FOLDER)
     folder = source.parent.resolve()
@@ -182,7 +183,7 @@ def _log_source(client: Any, run_id: str, source: Path) -> None:
         client.log_artifact(run_id, str(file), SOURCE_FOLDER if place == "." else f"{SOURCE_FOLDER}/{place}")
 
 
-def log_training(client: Any, run_id: str, parameters: Mapping[str, Any], curve: Path) -> None:
+def log_training(client: MlflowClient, run_id: str, parameters: Mapping[str, object], curve: Path) -> None:
     """Log how the model of a run was trained: settings, and the curve by epoch, as metrics and as a file.
 
     What the run already says stays: two champions with the same weights can start the same training.
@@ -249,7 +250,9 @@ class MetricContext:
     dataset: DatasetName | None = None
 
 
-def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float], context: MetricContext | None = None) -> None:
+def log_metrics(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, float], context: MetricContext | None = None
+) -> None:
     """Log metrics of one moment, tied to a logged model and to the data that they were measured on."""
     from mlflow.entities import Metric
 
@@ -263,10 +266,6 @@ def log_metrics(client: Any, run_id: str, metrics: Mapping[str, float], context:
     )
 
 
-def _hash_params(release: Release) -> dict[str, str]:
-    return {f"{HASH_PARAM}{role}": digest for role, digest in file_hashes(release).items()}
-
-
 def _datasets(release: Release) -> list[DatasetName]:
     return [
         DatasetName(role, f"{release.name}-{role}", digest, release.data_facts.get(role))
@@ -274,7 +273,7 @@ def _datasets(release: Release) -> list[DatasetName]:
     ]
 
 
-def log_inputs(client: Any, run_id: str, datasets: list[DatasetName]) -> None:
+def log_inputs(client: MlflowClient, run_id: str, datasets: list[DatasetName]) -> None:
     """Name the data that a run used; what was named before is not named twice."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -300,7 +299,7 @@ def _described(data: DatasetName) -> dict[str, str]:
     }
 
 
-def log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
     """Log parameters of a run; nobody can change them afterwards."""
     from mlflow.entities import Param
 

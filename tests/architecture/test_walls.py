@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 import components
 import model_registry
+from benchmarks.source_measures import read_modules
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
@@ -33,6 +36,7 @@ HEAVY = {
     "matplotlib",
     "tensorrt",
 }
+PRIVATE = re.compile(r"_(?!_|replace$|asdict$)\w+")  # but for the two public names of named tuples
 OURS = ("foveal", "flows", "components", "model_registry")
 MODULES = [
     name
@@ -51,6 +55,24 @@ def test_imports_point_down_only():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def private_in_prefect(tree: ast.Module) -> list[str]:
+    """Names of Prefect's that begin with an underscore, in a file that imports Prefect."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import)]
+    modules = [
+        f"{getattr(node, 'module', None) or ''}.{alias.name}".strip(".") for node in imports for alias in node.names
+    ]
+    of_prefect = [name for name in modules if name.partition(".")[0] == "prefect"]
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)] if of_prefect else []
+    reached = [node for node in attributes if PRIVATE.fullmatch(node.attr)]
+    foreign = [ast.unparse(node) for node in reached if ast.unparse(node.value) not in ("self", "cls", "os")]
+    return [*(name for name in of_prefect if "._" in name), *foreign]
+
+
+def test_what_is_private_in_prefect_is_used_in_one_file():
+    users = {module.path: found for module in read_modules(ROOT) if (found := private_in_prefect(module.tree))}
+    assert users.keys() == {"flows/deployment/runner.py"}, users
 
 
 def test_importing_all_components_is_light_and_has_no_effects(tmp_path):

@@ -5,21 +5,23 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.contracts import Classification, Detections, Fit, Head, TaskType, VisionSpec
+from components.backends.onnx_file import fits_shape
+from components.contracts import Classification, Detections, Fit, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
 from components.vision import task_for
+from components.vision.heads import head_of
 from components.vision.tasks.classify import Classify
 from components.vision.tasks.detect import Detect
 
 NAMES = tuple("abcdefgh")
 SIZE = (48, 64)
 HEADS = {
-    Head.YOLO: (TaskType.DETECT, Fit.LETTERBOX),
-    Head.YOLO_END2END: (TaskType.DETECT, Fit.LETTERBOX),
-    Head.LOGITS: (TaskType.CLASSIFY, Fit.CENTER_CROP),
-    Head.PROBABILITIES: (TaskType.CLASSIFY, Fit.STRETCH),
-    Head.SIGMOID: (TaskType.CLASSIFY, Fit.CENTER_CROP),
-    Head.SIGMOID_LOGITS: (TaskType.CLASSIFY, Fit.CENTER_CROP),
+    "yolo": ("detect", Fit.LETTERBOX),
+    "yolo_end2end": ("detect", Fit.LETTERBOX),
+    "logits": ("classify", Fit.CENTER_CROP),
+    "probabilities": ("classify", Fit.STRETCH),
+    "sigmoid": ("classify", Fit.CENTER_CROP),
+    "sigmoid_logits": ("classify", Fit.CENTER_CROP),
 }
 
 
@@ -36,16 +38,16 @@ def task(request):
 def output_of(task, images):
     """What a model with this head could give for some images."""
     rng = np.random.default_rng(images)
-    if task.spec.head is Head.YOLO:
+    if task.spec.head == "yolo":
         output = rng.random((images, 4 + len(NAMES), 50)) ** 3
         output[:, :4] = rng.uniform(8, 40, (images, 4, 50))
-    elif task.spec.head is Head.YOLO_END2END:
+    elif task.spec.head == "yolo_end2end":
         corners = rng.uniform(0, 40, (images, 20, 2))
         rest = rng.random((images, 20, 1)), rng.integers(len(NAMES), size=(images, 20, 1))
         output = np.concatenate([corners, corners + rng.uniform(4, 30, (images, 20, 2)), *rest], axis=2)
     else:
         output = rng.random((images, len(NAMES)))
-        if task.spec.head is Head.PROBABILITIES:
+        if task.spec.head == "probabilities":
             output /= output.sum(axis=1, keepdims=True)
     return output.astype(np.float32)
 
@@ -83,7 +85,7 @@ def test_input_has_the_size_and_type_that_the_model_takes(task):
 
 def test_every_image_gets_one_prediction_of_the_kind(task):
     _, _, predictions = predicted(task)
-    kind = Detections if task.spec.task is TaskType.DETECT else Classification
+    kind = Detections if task.spec.task == "detect" else Classification
     assert [type(found) for found in predictions] == [kind] * 3
     if kind is Detections:
         assert all(len(found) for found in predictions)
@@ -143,7 +145,7 @@ def test_primary_metric_is_one_for_predictions_that_are_right(task):
 
 def test_predictions_of_the_other_task_are_refused(task):
     _, frames, _ = predicted(task)
-    other = Classification([1.0]) if task.spec.task is TaskType.DETECT else Detections.empty()
+    other = Classification([1.0]) if task.spec.task == "detect" else Detections.empty()
     with pytest.raises(IncompatibleError, match=type(other).__name__):
         task.evaluate([other], [other])
     with pytest.raises(IncompatibleError, match=type(other).__name__):
@@ -167,6 +169,17 @@ def test_drift_columns_have_one_value_an_image_as_quantity_or_category(task):
     assert dtypes == {name: column.dtype for name, column in task.drift_columns([], []).items()}
 
 
+def test_output_has_the_shape_that_its_head_states(task):
+    output, _, _ = predicted(task)
+    assert fits_shape(head_of(task.spec.head).shape(len(NAMES)), output.shape)
+
+
+def test_truth_of_labels_is_of_the_task_s_kind(task):
+    boxes = Detections([[1, 2, 3, 4]], [1], [0])
+    truth = task.from_labels(boxes if task.has_boxes else Classification(np.eye(len(NAMES))[0]))
+    assert isinstance(truth, task.prediction) and truth.labels == [0]
+
+
 def test_sound_outputs_are_told_from_unsound_ones(task):
     output = output_of(task, 3)
     output[1].flat[-1] = np.nan
@@ -181,13 +194,13 @@ def test_task_is_frozen_and_compares_by_its_settings(task):
 
 @pytest.mark.parametrize("head", HEADS, ids=str)
 def test_head_of_the_other_task_is_refused(head):
-    other = Classify if HEADS[head][0] is TaskType.DETECT else Detect
+    other = Classify if HEADS[head][0] == "detect" else Detect
     with pytest.raises(ModelError, match=f"found {head}"):
         other(spec_of(head))
 
 
 def test_thresholds_reach_the_detector():
-    detector = task_for(spec_of(Head.YOLO), confidence=0.4, iou=0.6)
-    assert detector == Detect(spec_of(Head.YOLO), confidence=0.4, iou=0.6)
+    detector = task_for(spec_of("yolo"), confidence=0.4, iou=0.6)
+    assert detector == Detect(spec_of("yolo"), confidence=0.4, iou=0.6)
     with pytest.raises(ConfigError, match="confidence"):
-        task_for(spec_of(Head.YOLO), confidence=4)
+        task_for(spec_of("yolo"), confidence=4)

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -26,7 +28,7 @@ from components.runs.by_day import TIME
 from components.runs.finished import load_run, write_run
 from flows.tasks.calibrate import calibrate
 from model_registry import sqlite_uri
-from tests.conftest import clean_environment
+from tests.conftest import COMMAND, LIMIT_S, clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +311,45 @@ def test_a_host_that_stays_dead_holds_up_the_nights_for_a_week_and_no_longer(rel
     (line,) = said["given_up"]
     assert "after 7 days" in line and f"127.0.0.1:{free_port}" in line
     assert night(released, listing).get("given_up") is None
+
+
+def test_a_window_that_was_planned_for_a_deleted_version_is_done_by_the_current_one(released, tmp_path):
+    place = tmp_path / "deleted"
+    place.mkdir()
+    for image in sorted((released.data / "images" / "day").iterdir())[:4]:
+        shutil.copy(image, place / f"deleted-{image.name}")
+    watermark = Watermark(released.root / "store", "digits", str(place))
+    watermark.next_window(list_images(place), at=datetime.now(UTC) - timedelta(days=1), version="99")
+    done = released.foveal("nightly", "digits", "--images", place, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["window"]["images"] == 4
+    (line,) = [line for line in done.stderr.splitlines() if "deleted;" in line]
+    assert "was planned for version 99 of digits, which was deleted; goes on with version 1" in line
+    assert night(released, place)["window"] is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_night_that_waits_for_a_host_ends_when_it_is_told_to(released, tmp_path, number):
+    listing, called = tmp_path / "images.txt", threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listing.write_text(f"http://127.0.0.1:{server.getsockname()[1]}/a.jpg\n")
+
+        def take() -> None:
+            with server.accept()[0]:
+                called.set()
+                time.sleep(600)
+
+        threading.Thread(target=take, daemon=True).start()
+        process = subprocess.Popen(
+            [COMMAND, "nightly", "digits", "--images", listing],
+            env=clean_environment(released.root) | {"FOVEAL_READ_TIMEOUT_S": "600"},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert called.wait(LIMIT_S), process.communicate()
+        process.send_signal(number)
+        _, told = process.communicate(timeout=300)  # without the signal it would be ten minutes
+    assert process.returncode == 128 + number, told
+    assert told.splitlines()[-1] == "error: stopped; finished steps are kept, the same command resumes"

@@ -151,3 +151,34 @@ def test_nothing_lands_in_the_working_directory(released):
 @pytest.mark.parametrize("part", ["README", "manifest.json", "SHA256SUMS"])
 def test_the_bundle_is_documented_and_summed(released, part):
     assert list((Path(released.said["folder"]) / "bundle").glob(f"{part}*"))
+
+
+@pytest.mark.parametrize("name", ["predict", "monitor", "nightly", "bundle run"])
+def test_a_command_of_which_all_images_failed_ends_with_1_and_with_their_rows(released, tmp_path, name):
+    broken = _broken(tmp_path / "broken")
+    arguments = {
+        "predict": ("predict", "digits", broken, "--output", tmp_path / "out"),
+        "monitor": ("monitor", "digits", "--images", broken, "--no-tell"),
+        "nightly": ("nightly", "digits", "--images", broken),
+        "bundle run": ("bundle", "run", released.said["bundle"], *sorted(broken.iterdir())),
+    }
+    done = released.foveal(*arguments[name], "--json")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)
+
+
+def test_a_release_of_which_all_images_failed_is_a_release_and_says_so(released, tmp_path):
+    broken, config = _broken(tmp_path / "broken"), tmp_path / "digits.yaml"
+    images = f"{released.data}/images/day"
+    config.write_text(released.config.read_text().replace(images, str(broken)))
+    done = released.foveal("release", config, "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "is released, but" in line]
+    assert "none of 2 images could be predicted: see " in line
+
+
+def _broken(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (folder / name).write_bytes(b"no image")
+    return folder

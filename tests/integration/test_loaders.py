@@ -16,7 +16,7 @@ from components.backends import get_backend
 from components.contracts import Precision
 from components.optimize import ModelOptions, PassContext, make_variants, open_model
 from components.optimize.opening.torchscript import TraceTorchScript
-from components.training.checkpoint import build_network, load_checkpoint, save_checkpoint
+from components.training.checkpoint import Checkpoint, build_network, load_checkpoint, save_checkpoint
 
 place, made = Path("it's yolov5"), Path("made")
 place.mkdir()
@@ -24,10 +24,9 @@ for trap in ("yolov5nu.pt", "yolov5n.pt.data", "yolov3u.pt", "weights.bin", "mod
     (place / trap).write_bytes(b"another model")
 
 names = [f"class {k}" for k in range(4)]
-own = {"architecture": "squeezenet1_1", "class_names": names, "image_size": 64, "metrics": {}}
 shutil.copy(sys.argv[1], place / "yolov5n.pt")
 network = build_network("squeezenet1_1", 4, 64)
-save_checkpoint(place / "resnet18.pt", network, **own)
+save_checkpoint(place / "resnet18.pt", Checkpoint("squeezenet1_1", tuple(names), 64, network))
 torch.jit.save(torch.jit.trace(network, torch.zeros(1, 3, 64, 64)), place / "yolov3.pt")
 torch.onnx.export(network, (torch.zeros(1, 3, 64, 64),), place / "whole.onnx", dynamo=False, opset_version=17,
                   dynamic_axes={"input": {0: "n"}, "logits": {0: "n"}}, input_names=["input"], output_names=["logits"])

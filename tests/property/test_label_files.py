@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.contracts import TaskType
 from components.datasets.checks import box_problem, check_labels
 from components.datasets.coco import read_coco, write_coco
 from components.datasets.dataset import load_dataset
@@ -35,7 +34,7 @@ def queues(draw) -> tuple[LabelTask, list[QueuedImage]]:
         width, height = draw(st.integers(1, 9000)), draw(st.integers(1, 9000))
         name = f"{draw(text)}/{number}.jpg"
         images.append(QueuedImage(name, name, f"{number:064x}", width, height, "w", "m/1", 1, 1, 1, tuple(labels)))
-    return LabelTask(TaskType.DETECT, tuple(names)), images
+    return LabelTask("detect", tuple(names)), images
 
 
 def assert_same(found, image: QueuedImage) -> None:
@@ -104,7 +103,7 @@ def assert_taken_or_refused_in_a_line(file, about) -> None:
             assert not box_problem(label.box)
 
 
-DETECT = LabelTask(TaskType.DETECT, ("0", "1"))
+DETECT = LabelTask("detect", ("0", "1"))
 
 
 @quick

@@ -17,13 +17,11 @@ from components.contracts import (
     Check,
     Fit,
     Format,
-    Head,
     Latency,
     Measurement,
     ModelArtifact,
     Precision,
     Target,
-    TaskType,
     Verdict,
     VisionSpec,
 )
@@ -39,7 +37,7 @@ from components.statistics.timings import (
 FAST = settings(max_examples=100, deadline=None)  # a busy machine is no bug
 milliseconds = st.floats(0.01, 1e5)
 ROUNDS = st.lists(st.lists(milliseconds, min_size=1, max_size=8), min_size=6, max_size=14)
-SPEC = VisionSpec(TaskType.CLASSIFY, ("a",), (8, 8), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("a",), (8, 8), Fit.STRETCH, "logits")
 ARTIFACT = ModelArtifact(Path("model.onnx"), Format.ONNX, Precision.FP32, "0", SPEC, (), ())
 
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from components.contracts import Fit, Head, ImageFrame, TaskType, VisionSpec
+from components.contracts import Fit, ImageFrame, VisionSpec
 from components.errors import ModelError
 from components.vision.boxes import non_max_suppression, to_original
 from components.vision.fit import fit_image
@@ -61,7 +61,7 @@ sides = st.integers(1, 700)
 @FAST
 @given(sides, sides, st.integers(32, 128), st.integers(32, 128), st.sampled_from(Fit), st.data())
 def test_boxes_inside_the_input_find_their_way_back(height, width, rows, columns, fit, data):
-    spec = VisionSpec(TaskType.DETECT, ("thing",), (rows, columns), fit, Head.YOLO)
+    spec = VisionSpec("detect", ("thing",), (rows, columns), fit, "yolo")
     _, frame = fit_image(np.zeros((height, width, 3), np.uint8), spec)
     unit = np.array(data.draw(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4)))
     box = np.sort(unit.reshape(2, 2), axis=0).reshape(1, 4) * ([width, height] * 2)
@@ -78,14 +78,14 @@ FRAME = ImageFrame(200, 100, 0.32, 0.32, 0.0, 16.0)
 @FAST
 @given(arrays.arrays(np.float32, (2, 7, 12), elements=anything), st.booleans())
 def test_whatever_a_yolo_head_gives_detections_are_sound_or_the_model_is_refused(output, multi_label):
-    spec = VisionSpec(TaskType.DETECT, ("a", "b", "c"), (64, 64), Fit.LETTERBOX, Head.YOLO)
+    spec = VisionSpec("detect", ("a", "b", "c"), (64, 64), Fit.LETTERBOX, "yolo")
     assert_sound(Detect(spec, confidence=0.1, multi_label=multi_label), output)
 
 
 @FAST
 @given(arrays.arrays(np.float32, (2, 9, 6), elements=anything))
 def test_whatever_an_end_to_end_head_gives_detections_are_sound_or_the_model_is_refused(output):
-    spec = VisionSpec(TaskType.DETECT, ("a", "b", "c"), (64, 64), Fit.LETTERBOX, Head.YOLO_END2END)
+    spec = VisionSpec("detect", ("a", "b", "c"), (64, 64), Fit.LETTERBOX, "yolo_end2end")
     assert_sound(Detect(spec, confidence=0.1), output)
 
 

@@ -22,7 +22,7 @@ Row = Mapping[str, str]
 
 def write_csv(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
     """Write a queue with its pre-labels as `labels.csv`; see `DatasetFormat`."""
-    columns = [*_NAMES, *((*_CORNERS, *_SIDES) if about.task.has_boxes else ())]
+    columns = [*_NAMES, *((*_CORNERS, *_SIDES) if about.has_boxes else ())]
     with replacing(folder / LABELS) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -35,7 +35,7 @@ def write_csv(images: Sequence[QueuedImage], places: Mapping[str, str], folder: 
 
 
 def _cells(image: QueuedImage, label: Label, about: LabelTask) -> list[Any]:
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         return [label.class_name]
     sides = image.width, image.height
     corners = [share * side for share, side in zip(label.box or (0, 0, 1, 1), sides * 2, strict=True)]
@@ -55,7 +55,7 @@ def read_csv(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
     Raises:
         DatasetError: it is no text, or lacks a column.
     """
-    needed = (*_NAMES, *((*_CORNERS, *_SIDES) if about.task.has_boxes else ()))
+    needed = (*_NAMES, *((*_CORNERS, *_SIDES) if about.has_boxes else ()))
     expected = f"CSV with the columns {', '.join(needed)}"
     try:
         place = Path(source) / LABELS if Path(source).is_dir() else Path(source)
@@ -81,7 +81,7 @@ def _found(name: str, lines: Sequence[tuple[int, Row]], file: Path, about: Label
     if not name:
         return Found("a row without an image", (), problem=f"line {lines[0][0]} names no image")
     labelled = [(number, row) for number, row in lines if _cell(row, "class")]
-    if not about.task.has_boxes:
+    if not about.has_boxes:
         whole = tuple(Label(_cell(row, "class")) for _, row in labelled)
         return Found(name, whole or None, file=copy)
     try:
@@ -138,5 +138,7 @@ class Csv:
     read = staticmethod(read_csv)
 
     @staticmethod
-    def recognises(source: Any, about: LabelTask) -> bool:
-        return Path(source).suffix.lower() == ".csv" or (Path(source) / LABELS).is_file()
+    def recognises(source: object, about: LabelTask) -> bool:
+        if not isinstance(source, Path):
+            return False
+        return source.suffix.lower() == ".csv" or (source / LABELS).is_file()

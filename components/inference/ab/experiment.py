@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -167,14 +166,14 @@ def _ids(run: InferenceRun) -> list[str]:
     return ids
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, object]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DatasetError("the description of an A/B test", found=f"{path}: {error}") from error
 
 
-def _require_same(begun: Any, asked: Design, folder: Path) -> None:
+def _require_same(begun: Mapping[str, object], asked: Design, folder: Path) -> None:
     wanted = dump(asked)
     differ = [field.name for field in fields(Design) if begun.get(field.name) != wanted[field.name]]
     if differ:
@@ -185,5 +184,5 @@ def _require_same(begun: Any, asked: Design, folder: Path) -> None:
         )
 
 
-def _listing(values: Mapping[str, Any], names: Sequence[str]) -> str:
+def _listing(values: Mapping[str, object], names: Sequence[str]) -> str:
     return ", ".join(f"{name} {values.get(name)}" for name in names)

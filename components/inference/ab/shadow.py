@@ -8,9 +8,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from components.errors import ConfigError, FovealError
 from components.images.bounded import read_bytes
 from components.inference.ab.split import Arm, ArmPair, ArmResult
 from components.inference.engine import describe
-from components.inference.pipeline import InferencePipeline, Picture
+from components.inference.pipeline import InferencePipeline
+from components.inference.predictor import About, ImageIds, Picture
 from components.inference.results import PredictionResult
 
 RECENT = 1000
@@ -87,22 +87,14 @@ class ShadowPipeline(ArmPair):
         self._thread.start()
 
     def predict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[ArmResult]:
         """As `InferencePipeline.predict_batch` of A."""
         answers = self._a.predict_batch(images, image_ids=image_ids, metadata=metadata)
         return self._answered(images, answers)
 
     async def apredict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[ArmResult]:
         """`predict_batch` on a thread, while the event loop goes on."""
         answers = await self._a.apredict_batch(images, image_ids=image_ids, metadata=metadata)

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 from components.datasets.classes import same_classes
 from components.errors import ConfigError, IncompatibleError
 from components.inference.metrics import Metrics
-from components.inference.pipeline import InferencePipeline, Picture, require_one_each
-from components.inference.results import PredictionResult
+from components.inference.pipeline import InferencePipeline
+from components.inference.predictor import About, ImageIds, Picture, Predictor, require_one_each
+from components.inference.results import Metadata, PredictionResult
 
 
 class Arm(StrEnum):
@@ -41,7 +41,7 @@ class ArmResult(PredictionResult):
         """A version's result, otherwise as it is."""
         return cls(**{field.name: getattr(result, field.name) for field in fields(PredictionResult)}, arm=arm)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As plain JSON values, apart from what the caller put into `metadata`."""
         return {**super().to_dict(), "arm": self.arm.value}
 
@@ -65,8 +65,8 @@ def assign_arm(image_id: str, *, share: float, salt: str) -> Arm:
     return Arm.B if position(image_id, salt) < share else Arm.A
 
 
-class ArmPair:
-    """Base of both kinds of A/B test: the interface of `InferencePipeline`, over two of them."""
+class ArmPair(Predictor[ArmResult]):
+    """Base of both kinds of A/B test: two pipelines in the place of one."""
 
     def __init__(self, a: InferencePipeline, b: InferencePipeline) -> None:
         if not same_classes(a.class_names, b.class_names):
@@ -79,52 +79,19 @@ class ArmPair:
         self.class_names = a.class_names
         self.arms: Mapping[Arm, Metrics] = {Arm.A: a.metrics, Arm.B: b.metrics}
 
-    def predict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
-    ) -> list[ArmResult]:
-        """As `InferencePipeline.predict_batch`; every result says which arm it is from."""
-        raise NotImplementedError
-
-    async def apredict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
-    ) -> list[ArmResult]:
-        """`predict_batch` on threads, while the event loop goes on."""
-        raise NotImplementedError
-
-    def predict(
-        self, image: Picture, *, image_id: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> ArmResult:
-        """Predict one image, as `InferencePipeline.predict` does."""
-        ids = None if image_id is None else [image_id]
-        return self.predict_batch([image], image_ids=ids, metadata=[metadata or {}])[0]
-
-    async def apredict(
-        self, image: Picture, *, image_id: str | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> ArmResult:
-        """`predict` on a thread, while the event loop goes on."""
-        ids = None if image_id is None else [image_id]
-        return (await self.apredict_batch([image], image_ids=ids, metadata=[metadata or {}]))[0]
-
     def close(self) -> None:
         """Close both versions; twice is fine."""
         self._a.close()
         self._b.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+class _Part(NamedTuple):
+    """The images that one arm answers: their positions, and the arguments of its call."""
+
+    rows: list[int]
+    images: list[Picture]
+    image_ids: list[str]
+    metadata: list[Metadata]
 
 
 class SplitPipeline(ArmPair):
@@ -151,11 +118,7 @@ class SplitPipeline(ArmPair):
         self._share, self._salt = share, salt
 
     def predict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[ArmResult]:
         """As `InferencePipeline.predict_batch`; every result says which arm answered.
 
@@ -164,63 +127,53 @@ class SplitPipeline(ArmPair):
         """
         started = time.perf_counter()
         parts = self._divide(images, image_ids, metadata)
-        answers = {arm: self._pipeline(arm).predict_batch(**part) for arm, (_, part) in parts.items()}
-        return self._joined(len(images), parts, answers, started)
+        found = [
+            self._pipeline(arm).predict_batch(part.images, image_ids=part.image_ids, metadata=part.metadata)
+            for arm, part in parts.items()
+        ]
+        return self._joined(parts, found, started)
 
     async def apredict_batch(
-        self,
-        images: Sequence[Picture],
-        *,
-        image_ids: Sequence[str] | None = None,
-        metadata: Sequence[Mapping[str, Any]] | None = None,
+        self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[ArmResult]:
         """`predict_batch` on threads, both arms at once, while the event loop goes on."""
         started = time.perf_counter()
         parts = self._divide(images, image_ids, metadata)
-        found = await asyncio.gather(*(self._pipeline(arm).apredict_batch(**part) for arm, (_, part) in parts.items()))
-        return self._joined(len(images), parts, dict(zip(parts, found, strict=True)), started)
+        calls = [
+            self._pipeline(arm).apredict_batch(part.images, image_ids=part.image_ids, metadata=part.metadata)
+            for arm, part in parts.items()
+        ]
+        return self._joined(parts, await asyncio.gather(*calls), started)
 
     def _pipeline(self, arm: Arm) -> InferencePipeline:
         return self._b if arm is Arm.B else self._a
 
-    def _divide(
-        self,
-        images: Sequence[Picture],
-        image_ids: Sequence[str] | None,
-        metadata: Sequence[Mapping[str, Any]] | None,
-    ) -> dict[Arm, tuple[list[int], dict[str, Any]]]:
-        """For each arm that has any: the positions of its images, and the arguments of its call."""
-        ids = _named(images) if image_ids is None else list(image_ids)
-        about = [{}] * len(images) if metadata is None else list(metadata)
+    def _divide(self, images: Sequence[Picture], image_ids: ImageIds, metadata: About) -> dict[Arm, _Part]:
+        """Give each arm that has any its images."""
+        ids = _named(images) if image_ids is None else image_ids
+        about: Sequence[Metadata] = [{}] * len(images) if metadata is None else metadata
         require_one_each(images, image_ids=ids, metadata=about)
-        chosen = [assign_arm(image_id, share=self._share, salt=self._salt) for image_id in ids]
-        parts = {}
-        for arm in dict.fromkeys(chosen):
-            rows = [row for row, one in enumerate(chosen) if one is arm]
-            columns = {"images": images, "image_ids": ids, "metadata": about}
-            parts[arm] = (rows, {name: [values[row] for row in rows] for name, values in columns.items()})
+        parts: dict[Arm, _Part] = {}
+        for row, (image, image_id, own) in enumerate(zip(images, ids, about, strict=True)):
+            arm = assign_arm(image_id, share=self._share, salt=self._salt)
+            part = parts.setdefault(arm, _Part([], [], [], []))
+            part.rows.append(row)
+            part.images.append(image)
+            part.image_ids.append(image_id)
+            part.metadata.append(own)
         return parts
 
     def _joined(
-        self,
-        count: int,
-        parts: Mapping[Arm, tuple[list[int], dict[str, Any]]],
-        answers: Mapping[Arm, list[PredictionResult]],
-        started: float,
+        self, parts: Mapping[Arm, _Part], found: Sequence[Sequence[PredictionResult]], started: float
     ) -> list[ArmResult]:
         """All results in the order of the images, counted."""
         placed = {
             row: ArmResult.of(result, arm)
-            for arm, (rows, _) in parts.items()
-            for row, result in zip(rows, answers[arm], strict=True)
+            for (arm, part), answers in zip(parts.items(), found, strict=True)
+            for row, result in zip(part.rows, answers, strict=True)
         }
-        results = [placed[row] for row in range(count)]
-        self.metrics.record(
-            started=started,
-            finished=time.perf_counter(),
-            latencies_ms=[result.ms for result in results if result.ok],
-            errors=sum(not result.ok for result in results),
-        )
+        results = [placed[row] for row in sorted(placed)]
+        self.metrics.count(results, started=started)
         return results
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from components.contracts import InferenceRun, Variant
 from components.errors import DatasetError, OutageError
@@ -116,7 +115,7 @@ def _check_ids(sources: Sequence[ImageSource]) -> None:
 
 
 def _publish(
-    work: WorkFolder, shards: Sequence[Shard], run: InferenceRun, key: str, settings: Mapping[str, Any]
+    work: WorkFolder, shards: Sequence[Shard], run: InferenceRun, key: str, settings: Mapping[str, object]
 ) -> InferenceRun:
     """Put the finished run in place and remove the work folder."""
     started = time.perf_counter()

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.backends import get_backend
 from components.contracts import Variant
 from components.images.places import Places
 from components.images.sources import ImageSource
@@ -16,7 +15,7 @@ from components.inference.batch.settings import BatchSettings, Spread
 from components.inference.batch.shard_worker import Progress, ShardWorker
 from components.inference.batch.shards import Shard, WorkFolder
 from components.inference.batch.tables import table_schemas
-from components.vision import task_for
+from components.inference.engine import open_model
 
 _kept = threading.local()  # the run whose shards this thread does, and its open engine: opening may take seconds
 
@@ -45,15 +44,14 @@ class ShardJob:
 
     @contextmanager
     def _open(self) -> Iterator[ShardWorker]:
-        model, settings = self.model, self.settings
-        task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
-        backend = get_backend(model.backend)
-        with backend.open(model.artifact, device=settings.device, threads=settings.threads) as session:
+        settings = self.settings
+        session, task = open_model(self.model, device=settings.device, threads=settings.threads)
+        with session:
             yield ShardWorker(
                 session,
                 task,
                 WorkFolder(self.output, self.key, table_schemas(task)),
-                model=model,
+                model=self.model,
                 places=Places((source.uri for source in self.sources), keep_going=settings.keep_going),
                 settings=settings,
             )

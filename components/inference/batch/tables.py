@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,11 @@ from components.inference.results import items_of
 from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import VisionTask
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Row = dict[str, Any]
-Schemas = Mapping[str, Any]  # a table's file name → its pyarrow.Schema
+Schemas = Mapping[str, "pa.Schema"]  # by the table's file name
 
 ROW_GROUP = 65_536  # rows; a compromise between memory while writing and speed of reading
 
@@ -29,8 +32,8 @@ def table_schemas(task: VisionTask) -> Schemas:
     return {IMAGES: images_schema(task), DETECTIONS: detections_schema()}
 
 
-def images_schema(task: VisionTask) -> Any:
-    """The pyarrow.Schema of `images.parquet`.
+def images_schema(task: VisionTask) -> pa.Schema:
+    """The columns of `images.parquet`.
 
     What could not be known of an image is null: all but its name for one that could not be read. `embedding` is null
     throughout for a model without one.
@@ -56,8 +59,8 @@ def images_schema(task: VisionTask) -> Any:
     )  # fmt: skip
 
 
-def detections_schema() -> Any:
-    """The pyarrow.Schema of `detections.parquet`; `detection` counts from 0 within an image.
+def detections_schema() -> pa.Schema:
+    """The columns of `detections.parquet`; `detection` counts from 0 within an image.
 
     Boxes are in pixels of the upright original image; a classification has no box, and its rows are
     the most probable classes.
@@ -75,7 +78,7 @@ def detections_schema() -> Any:
 
 
 def image_rows(
-    prepared: Sequence[Prepared], outcomes: Sequence[Outcome | None], task: VisionTask, provenance: Mapping[str, Any]
+    prepared: Sequence[Prepared], outcomes: Sequence[Outcome | None], task: VisionTask, provenance: Mapping[str, object]
 ) -> list[Row]:
     """One row for each image of a batch.
 
@@ -115,7 +118,7 @@ def _image_columns(image: Prepared) -> Row:
     }  # fmt: skip
 
 
-def _rows_of(columns: Mapping[str, npt.NDArray[Any]], count: int) -> Iterator[Row]:
+def _rows_of(columns: Mapping[str, npt.NDArray[np.generic]], count: int) -> Iterator[Row]:
     lists = {name: np.asarray(values).tolist() for name, values in columns.items()}
     return iter([{name: values[k] for name, values in lists.items()} for k in range(count)])
 
@@ -138,7 +141,7 @@ def detection_rows(image_id: str, prediction: Prediction, class_names: tuple[str
     ]  # fmt: skip
 
 
-def write_table(path: Path, rows: Sequence[Row], schema: Any) -> None:
+def write_table(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:
     """Write rows as Parquet; a value that a row lacks is null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -147,7 +150,7 @@ def write_table(path: Path, rows: Sequence[Row], schema: Any) -> None:
 
 
 def merge_tables(
-    parts: Sequence[Path], target: Path, schema: Any, damaged: Callable[[Path, Exception], NoReturn]
+    parts: Sequence[Path], target: Path, schema: pa.Schema, damaged: Callable[[Path, Exception], NoReturn]
 ) -> None:
     """Write the rows of all parts, in order, into one Parquet file, with memory for one row group at a time.
 
@@ -161,7 +164,7 @@ def merge_tables(
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-        waiting: list[Any] = []
+        waiting: list[pa.Table] = []
         for part in parts:
             try:
                 waiting.append(pq.read_table(part, schema=schema))

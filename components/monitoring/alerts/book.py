@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from components.contracts import Check, Verdict, dump, load
 from components.errors import ConfigError
@@ -87,12 +86,12 @@ class AlertStore:
                 to_send.append(replace(firing.pop(key), status=AlertStatus.RESOLVED, reason=check.reason))
         return AlertStore(tuple(firing.values())), tuple(to_send)
 
-    def to_records(self) -> list[Any]:
+    def to_records(self) -> list[object]:
         """As plain JSON values."""
         return [dump(alert) for alert in self.firing]
 
     @classmethod
-    def from_records(cls, records: Sequence[Any]) -> AlertStore:
+    def from_records(cls, records: Sequence[object]) -> AlertStore:
         """From what `to_records` gave.
 
         Raises:
@@ -106,7 +105,7 @@ class AlertStore:
             ) from error
 
 
-def book_record(subject: str, firing: AlertStore, sent: Sequence[Alert]) -> dict[str, Any]:
+def book_record(subject: str, firing: AlertStore, sent: Sequence[Alert]) -> dict[str, object]:
     """The document of what was told of a subject: what still fires, and what was sent."""
     return {"subject": subject, "firing": firing.to_records(), "sent": AlertStore(tuple(sent)).to_records()}
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import (
-    Check,
-    DriftDecision,
-    DriftState,
-    InferenceRun,
-    TaskType,
-    Verdict,
-    VisionSpec,
-)
+from components.contracts import Check, DriftDecision, DriftState, InferenceRun, Verdict, VisionSpec
 from components.datasets.dataset import LabelledDataset
 from components.datasets.matching import match_ids
 from components.monitoring.alerts.rules import ACCURACY, AlertPolicy, check_alerts, read_health
 from components.monitoring.drift.anomalies import (
     Anomalies,
+    Columns,
     check_window,
     find_anomalies,
     median_errors,
@@ -35,9 +28,10 @@ from components.printing import counted
 from components.statistics.intervals import wilson
 from components.vision import task_kind
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _CONFIDENCE = "prediction_confidence"  # of a classifier's best class
-
-
 _ORDINARY = 0.01  # share of unusual images that is no news; half as many are expected
 
 
@@ -57,13 +51,13 @@ class HealthContext:
     Arguments:
         labels: what is known of the reference's accuracy.
         accuracy: of the model of late, where labels have come.
-        accepted: what latency is compared with: the rows of earlier windows, a pyarrow.Table each.
+        accepted: what latency is compared with: the rows of earlier windows.
         summaries: what earlier windows in which nothing was amiss are remembered by.
     """
 
     labels: ReferenceLabels | None = None
     accuracy: AccuracyReport | None = None
-    accepted: Sequence[Any] = ()
+    accepted: Sequence[pa.Table] = ()
     summaries: Sequence[Mapping[str, float]] = ()
 
 
@@ -101,7 +95,7 @@ def label_reference(held_out: Sequence[tuple[InferenceRun, LabelledDataset]], sp
     )
 
 
-def _of_part(table: Any, part: int) -> Any:
+def _of_part(table: pa.Table, part: int) -> pa.Table:
     """A run's table whose image ids cannot be taken for those of another run."""
     import pyarrow as pa
 
@@ -130,15 +124,14 @@ def check_health(
 
     context = context or HealthContext()
     labels, accepted, summaries = context.labels, context.accepted, context.summaries
-
-    rows = pq.read_table(run.images, columns=["status", "inference_ms"])
+    columns = ["status", "inference_ms"]
+    rows = pq.read_table(run.images, columns=columns)
     window = read_window(run)
     accuracy = context.accuracy or _estimated(labels, window)
-    columns = ["status", "inference_ms"]
     before = pa.concat_tables([table.select(columns) for table in accepted]) if accepted else rows.slice(0, 0)
     known = labels.accuracy if labels else None
     like = reference.by_condition(0).get(decision.condition, reference)
-    numbers = {name: values for name, values in window.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
+    numbers = window.numbers
     summary = summarise_window(numbers, images=max(1, len(rows)), failed=window.failed)
     anomalies = _anomalies(reference, window, numbers)
     alerts = check_alerts(read_health(before, known), read_health(rows, accuracy), policy)
@@ -163,15 +156,15 @@ def _estimated(labels: ReferenceLabels | None, window: DriftTable) -> AccuracyRe
     if labels is None or not labels.correct or _CONFIDENCE not in window.columns:
         return None
     reference = LabelledConfidence(np.array(labels.confidence, np.float64), np.array(labels.correct, np.bool_))
-    return estimate_accuracy(TaskType.CLASSIFY, reference, window.columns[_CONFIDENCE])
+    return estimate_accuracy("classify", reference, window.columns[_CONFIDENCE])
 
 
-def _anomalies(reference: DriftTable, window: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> Anomalies:
+def _anomalies(reference: DriftTable, window: DriftTable, numbers: Columns) -> Anomalies:
     names = window.names.get("image_id", np.arange(window.samples).astype(str))
     return find_anomalies(_shared(reference, numbers), numbers, [str(name) for name in names])
 
 
-def _shared(reference: DriftTable, numbers: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _shared(reference: DriftTable, numbers: Columns) -> dict[str, npt.NDArray[np.float64]]:
     return {name: values for name, values in reference.columns.items() if name in numbers}
 
 
@@ -181,11 +174,10 @@ def _drift(decision: DriftDecision) -> Check:
 
 
 def _fault(decision: DriftDecision) -> Check:
-    if decision.state is DriftState.DATA_FAULT:
-        return Check("data_fault", None, None, Verdict.FAIL, decision.reasons[0])
-    if decision.state is DriftState.INSUFFICIENT_DATA:
-        return Check("data_fault", None, None, Verdict.NOT_EVALUATED, decision.reasons[0])
-    return Check("data_fault", None, None, Verdict.PASS, "no more broken images than in the reference")
+    verdicts = {DriftState.DATA_FAULT: Verdict.FAIL, DriftState.INSUFFICIENT_DATA: Verdict.NOT_EVALUATED}
+    verdict = verdicts.get(decision.state, Verdict.PASS)
+    sound = "no more broken images than in the reference"
+    return Check("data_fault", None, None, verdict, sound if verdict is Verdict.PASS else decision.reasons[0])
 
 
 def _unusual_images(anomalies: Anomalies, images: int) -> Check:

@@ -12,10 +12,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components import telemetry
 from components.monitoring.alerts.book import Alert, AlertStatus
+
+if TYPE_CHECKING:
+    from apprise import NotifyBase
 
 _LOG = logging.getLogger(__name__)
 _TALKATIVE = ("apprise", "urllib3.connectionpool", "requests_oauthlib")
@@ -69,11 +72,10 @@ def unknown_channels(channels: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name, channel in named if channel is None)
 
 
-def _channel(url: str) -> Any:
+def _channel(url: str) -> NotifyBase | None:
     """Apprise's object for a URL; None if it knows no such service."""
     telemetry.switch_off()
-    with _hushed(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Apprise's services use that Python deprecates is not for our users
+    with _hushed():
         from apprise import Apprise, AppriseAsset
 
         return Apprise.instantiate(url, asset=AppriseAsset(app_id="Foveal", app_desc="Foveal", async_mode=False))
@@ -86,8 +88,7 @@ def _send(url: str, alerts: Sequence[Alert]) -> str:
         channel = _channel(url)
         if channel is None:
             return "not a URL of a service that Apprise knows; check its spelling"
-        with _hushed(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _hushed():
             from apprise import NotifyType
 
             taken = channel.notify(
@@ -121,13 +122,15 @@ def _masked(number: int, url: str) -> str:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Suppress what these libraries log inside the block."""
+    """Suppress what these libraries log inside the block, and warnings about their own code."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled

@@ -8,7 +8,7 @@ is `not_evaluated`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from components.monitoring.store.stored import LATENCY
 from components.printing import counted
 from components.settings import ComponentSettings
 from components.statistics.intervals import difference, quantile_bounds, wilson
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Floats = npt.NDArray[np.float64]
 ACCURACY, ERRORS = "accuracy_drop", "error_rate"
@@ -55,11 +58,11 @@ class Health:
     accuracy: AccuracyReport | None = None
 
 
-def read_health(table: Any, accuracy: AccuracyReport | None = None) -> Health:
+def read_health(table: pa.Table, accuracy: AccuracyReport | None = None) -> Health:
     """The health that a table of images shows.
 
     Arguments:
-        table: a pyarrow.Table with `status` and `inference_ms`, in the order in which it was written.
+        table: with `status` and `inference_ms`, in the order in which it was written.
         accuracy: of the same window.
     """
     failed = sum(status != "ok" for status in table["status"].to_pylist())

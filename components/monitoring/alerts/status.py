@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
@@ -84,15 +83,12 @@ def _last_window(store: MonitoringStore, name: str, record: Record) -> LastWindo
 def _latency(store: MonitoringStore, name: str, record: Record) -> dict[float, float]:
     import pyarrow.compute as pc
 
-    window = next((window for window in store.windows(name, record.version) if window.key == record.key), None)
-    if window is None:
+    windows = (one for one in store.windows(name, record.version) if one.key == record.key)
+    tables = (store.rows_of(name, one, columns=["inference_ms"]) for one in windows)
+    times = [pc.drop_null(rows["inference_ms"]).to_numpy() for rows in tables if rows is not None]
+    if not times or not len(times[0]):
         return {}
-    rows: Any = store.images(name, record.version, start=window.first, columns=["window", "inference_ms"])
-    times = pc.drop_null(rows.filter(pc.equal(rows["window"], record.key))["inference_ms"])
-    if not len(times):
-        return {}
-    found = np.quantile(times.to_numpy(), QUANTILES)
-    return {quantile: float(value) for quantile, value in zip(QUANTILES, found, strict=True)}
+    return dict(zip(QUANTILES, np.quantile(times[0], QUANTILES).tolist(), strict=True))
 
 
 def _alerts(store: MonitoringStore, name: str) -> dict[str, bool]:

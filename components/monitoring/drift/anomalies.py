@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.errors import ConfigError
-from components.monitoring.drift.smallest_change import smallest_change
+from components.monitoring.drift.distances import smallest_change
 from components.printing import counted
 
 Floats = npt.NDArray[np.float64]

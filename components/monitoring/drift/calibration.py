@@ -30,7 +30,7 @@ class AlarmRate:
     """Verdicts on windows in which nothing had changed.
 
     Arguments:
-        images: per window.
+        images: per window; the median where they differ.
         windows: how many were drawn.
         warned: share of `warn`.
         drifted: share of `drift`.
@@ -184,15 +184,7 @@ def measure_nights(
         progress: called as ``progress(done, total)``.
         total: how many there are.
     """
-    sizes: list[int] = []
-
-    def counted() -> Iterator[_Pair]:
-        for reference, window in nights:
-            sizes.append(window.samples)
-            yield reference, window
-
-    rate = _rate(counted(), WindowDraws(0, total, policy), progress, successive=False)
-    return replace(rate, images=int(np.median(sizes)))
+    return _rate(nights, WindowDraws(0, total, policy), progress, successive=False)
 
 
 def measure_power(
@@ -232,9 +224,11 @@ def measure_power(
 
 def _rate(pairs: Iterable[_Pair], draws: WindowDraws, progress: Progress | None, *, successive: bool) -> AlarmRate:
     naive: list[bool] = []
+    sizes: list[int] = []
 
     def watched() -> Iterator[_Pair]:
         for reference, window in pairs:
+            sizes.append(window.samples)
             naive.append(_naive(reference, window))
             yield reference, window
             if progress:
@@ -243,7 +237,8 @@ def _rate(pairs: Iterable[_Pair], draws: WindowDraws, progress: Progress | None,
     states = [decision.state for decision in _judged(watched(), draws.policy, successive=successive)]
     told = (DriftState.WARN, DriftState.DRIFT, DriftState.DATA_FAULT)
     warned, drifted, faulted = (states.count(state) / draws.windows for state in told)
-    return AlarmRate(draws.images, draws.windows, warned, drifted, faulted, float(np.mean(naive)))
+    images = int(np.median(sizes))
+    return AlarmRate(images, draws.windows, warned, drifted, faulted, float(np.mean(naive)))
 
 
 def _judged(pairs: Iterable[_Pair], policy: DriftPolicy | None, *, successive: bool) -> Iterator[DriftDecision]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from components.images.statistics import SMALLEST_CHANGES
+from components.monitoring.drift.tables import is_prediction, spread_rows
+
 _PERMUTATIONS = 4999  # the smallest p-value is then 0.0002
 _MEAN = float(np.sqrt(np.pi / 2) * np.log(2))  # of Kolmogorov's distribution
 _CERTAIN = 5e-4  # level at which complete separation is to be a change
+_OF_PREDICTIONS = (0.0, 0.02)  # absolute, and relative to the usual value, as in `SMALLEST_CHANGES`
+_OF_OTHERS = (0.0, 0.0)
 _ROUNDING = 1e-6  # numbers that differ by less, relative to their size, are the same number
 
 
@@ -120,7 +124,7 @@ def _gap(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shift: fl
     return max(0.0, float((below - np.searchsorted(other, one + shift, side="right") / len(other)).max()))
 
 
-def compare_categories(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> Comparison:
+def compare_categories(reference: npt.NDArray[np.str_], window: npt.NDArray[np.str_]) -> Comparison:
     """Half the summed difference of the categories' shares (total variation), with a permutation test.
 
     Rows are dealt anew to reference and window many times, which is exact also for rare categories;
@@ -143,17 +147,28 @@ def compare_categories(reference: npt.NDArray[Any], window: npt.NDArray[Any]) ->
     dealt = np.random.default_rng(0).multivariate_hypergeometric(pooled, n, size=_PERMUTATIONS, method="marginals")
     null = np.sort(total_variation(dealt))[::-1]
 
+    return _permuted(distance, null, unreached=1.0)
+
+
+def _permuted(distance: float, null: npt.NDArray[np.float64], *, unreached: float) -> Comparison:
+    """Compare a distance with those of permutations.
+
+    Phipson and Smyth, Stat. Appl. Genet. Mol. B. 9, 2010.
+
+    Arguments:
+        distance: of the samples.
+        null: of the permutations, the farthest first.
+        unreached: critical distance of a level that so few permutations cannot show.
+    """
+
     def critical(level: float) -> float:
-        allowed = int(level * (_PERMUTATIONS + 1))
-        farthest = null[allowed - 1] if allowed else 1.0
-        return float(farthest) + 1e-9
+        allowed = int(level * (len(null) + 1))
+        return float(null[allowed - 1] if allowed else unreached) + 1e-9
 
-    return Comparison(distance, float(null.mean()), critical, _tail_of(null))
+    def tail(distance: float) -> float:
+        return (1 + int(np.count_nonzero(null >= distance - 1e-12))) / (len(null) + 1)
 
-
-def _tail_of(null: npt.NDArray[np.float64]) -> Callable[[float], float]:
-    """The p-value of a distance among those of permutations (Phipson and Smyth, Stat. Appl. Genet. Mol. B. 9, 2010)."""
-    return lambda distance: (1 + int(np.count_nonzero(null >= distance - 1e-12))) / (len(null) + 1)
+    return Comparison(distance, float(null.mean()), critical, tail)
 
 
 def compare_vectors(
@@ -174,7 +189,7 @@ def compare_vectors(
     """
     from scipy.spatial.distance import cdist
 
-    x, y = (_thinned(sample) for sample in (reference, window))
+    x, y = (sample[spread_rows(len(sample), MAX_VECTORS)] for sample in (reference, window))
     m, n = len(x), len(y)
     pooled = np.concatenate([x, y])
     gaps = cdist(pooled, pooled)
@@ -193,14 +208,16 @@ def compare_vectors(
     found = np.sqrt(energy / np.maximum(2 * across, 1e-300))
     distance, null = float(found[0]), np.sort(found[1:])[::-1]
 
-    def critical(level: float) -> float:
-        allowed = int(level * (_DEALT + 1))
-        return float(null[allowed - 1] if allowed else null[0]) + 1e-9
-
-    return Comparison(distance, float(null.mean()), critical, _tail_of(null))
+    return _permuted(distance, null, unreached=null[0])
 
 
-def _thinned(sample: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    if len(sample) <= MAX_VECTORS:
-        return sample
-    return np.asarray(sample[np.linspace(0, len(sample) - 1, MAX_VECTORS).round().astype(int)])
+def smallest_change(column: str, reference: npt.NDArray[np.float64]) -> float:
+    """Give what values may move by without a meaning: `SMALLEST_CHANGES`, or 2 % of a prediction.
+
+    Arguments:
+        column: its name.
+        reference: (m,) accepted values, NaN where there is none.
+    """
+    absolute, relative = SMALLEST_CHANGES.get(column, _OF_PREDICTIONS if is_prediction(column) else _OF_OTHERS)
+    known = reference[np.isfinite(reference)]
+    return max(absolute, relative * float(abs(np.median(known)))) if len(known) else absolute

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +16,19 @@ from components.monitoring.drift.distances import (
     compare_categories,
     compare_numbers,
     compare_vectors,
+    smallest_change,
 )
 from components.monitoring.drift.embeddings import outlying, reduced, smallest_distance
-from components.monitoring.drift.smallest_change import smallest_change
-from components.monitoring.drift.tables import NOTHING, PREDICTION_PREFIX, DriftTable, blank_vectors, is_prediction
+from components.monitoring.drift.tables import (
+    NOTHING,
+    PREDICTION_PREFIX,
+    Column,
+    DriftTable,
+    blank_vectors,
+    is_prediction,
+)
 
 MISSING = " (missing)"  # ends the name of the column that says where another one has no value
-
-
 _RANGE = (0.01, 0.99)  # of the reference that counts as its range
 _APART, _VECTORS_APART = 0.95, 0.6  # distances of samples that have nothing in common
 _KERNEL_WIDTH = 3.5  # a change of vectors by the smallest that matters is then a distance of 0.2
@@ -39,8 +43,8 @@ class Pair:
     """
 
     column: str
-    reference: npt.NDArray[Any]
-    window: npt.NDArray[Any]
+    reference: Column
+    window: Column
     sequences: tuple[Sequences, Sequences] | None = None
 
     @property
@@ -224,13 +228,13 @@ def pair_columns(
     return tuple(pairs), tuple(unknown)
 
 
-def without_value(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def without_value(values: Column) -> npt.NDArray[np.bool_]:
     """Mark the rows of a column of numbers or vectors that have no finite value: (n,)."""
     finite = np.isfinite(values)
     return np.asarray(~(finite if values.ndim == 1 else finite.all(axis=1)))
 
 
-def _with_vectors_of(other: Mapping[str, npt.NDArray[Any]], columns: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+def _with_vectors_of(other: Mapping[str, Column], columns: Mapping[str, Column]) -> dict[str, Column]:
     """Columns in which vectors that no row has are as long as the other table's, or left out where it has none."""
     blank = {name for name, values in columns.items() if values.shape[1:] == (0,)}
     widths = {name: other[name].shape[1] for name in blank if name in other}
@@ -238,7 +242,7 @@ def _with_vectors_of(other: Mapping[str, npt.NDArray[Any]], columns: Mapping[str
     return found | {name: blank_vectors(len(columns[name]), width) for name, width in widths.items() if width}
 
 
-def _require_same_columns(reference: Mapping[str, Any], window: Mapping[str, Any]) -> None:
+def _require_same_columns(reference: Mapping[str, Column], window: Mapping[str, Column]) -> None:
     gone = [name for name in reference if name not in window]
     new = [name for name in window if name not in reference]
     if gone or new:

@@ -193,15 +193,12 @@ def _alone(history: Sequence[PastWindow] | None) -> str:
 
 def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
     """A reference of ``"digits"``, made before its version had a number, is that of ``"digits/3"`` too."""
-    same_model = all(a == b for a, b in zip(reference.model.split("/"), window.model.split("/"), strict=False))
-    for what, same, before, after in (
-        ("model", same_model, reference.model, window.model),
-        (
-            "statistics recipe",
-            reference.statistics_recipe == window.statistics_recipe,
-            str(reference.statistics_recipe),
-            str(window.statistics_recipe),
-        ),
+    models = reference.model, window.model
+    recipes = str(reference.statistics_recipe), str(window.statistics_recipe)
+    same_model = all(a == b for a, b in zip(*(model.split("/") for model in models), strict=False))
+    for what, same, (before, after) in (
+        ("model", same_model, models),
+        ("statistics recipe", recipes[0] == recipes[1], recipes),
     ):
         if not same:
             raise IncompatibleError(

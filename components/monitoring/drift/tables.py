@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,12 @@ import numpy.typing as npt
 from components.contracts import EMBEDDING, InferenceRun
 from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import IMAGE_COLUMNS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+Column = npt.NDArray[Any]  # (n,) float64 or str, or (n, d) float64: see `DriftTable`
 
 METADATA_KEY = b"foveal.reference"
 PREDICTION_PREFIX = "prediction_"
@@ -47,12 +53,12 @@ class DriftTable:
         batches: (n,) labels of the run or the night that each row came with; None is one for all.
     """
 
-    columns: Mapping[str, npt.NDArray[Any]]
+    columns: Mapping[str, Column]
     model: str
     statistics_recipe: int
     failed: int
     tolerances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    names: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    names: Mapping[str, npt.NDArray[np.object_]] = field(default_factory=dict)
     conditions: npt.NDArray[np.str_] | None = None
     batches: npt.NDArray[np.int64] | None = None
 
@@ -69,7 +75,12 @@ class DriftTable:
         """Tell whether a column holds a vector in each row."""
         return self.columns[column].ndim == 2
 
-    def rows(self, which: npt.NDArray[Any] | slice) -> DriftTable:
+    @property
+    def numbers(self) -> dict[str, npt.NDArray[np.float64]]:
+        """The columns of numbers."""
+        return {name: values for name, values in self.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
+
+    def rows(self, which: npt.NDArray[np.integer | np.bool_] | slice) -> DriftTable:
         """Some of the rows, as a window of their own."""
         columns, names = ({name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names))
         conditions = None if self.conditions is None else self.conditions[which]
@@ -127,9 +138,14 @@ def joined(tables: Sequence[DriftTable]) -> DriftTable:
     return replace(first, columns=columns, names=names, batches=batches)
 
 
-def _stacked(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _stacked(parts: Sequence[Column]) -> Column:
     width = max(part.shape[-1] for part in parts)
     return np.concatenate([blank_vectors(len(part), width) if part.shape[1:] == (0,) else part for part in parts])
+
+
+def spread_rows(count: int, most: int) -> npt.NDArray[np.int64]:
+    """Indices of at most `most` of `count` rows, evenly spread, (n,) int64."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def blank_vectors(rows: int, width: int) -> npt.NDArray[np.float64]:
@@ -149,22 +165,23 @@ def family_of(column: str) -> str:
     return "prediction" if is_prediction(column) else "image"
 
 
-def window_of(rows: Any, model: str, statistics_recipe: int, failed: int = 0) -> DriftTable:
+def window_of(rows: pa.Table, model: str, statistics_recipe: int, failed: int = 0) -> DriftTable:
     """Rows that `accepted_rows` gave, as a window."""
     columns = {name: _array(name, rows[name]) for name in rows.column_names if name not in NAMES}
     names = {name: np.array(rows[name].to_pylist(), object) for name in NAMES if name in rows.column_names}
     return DriftTable(columns, model, statistics_recipe, failed, names=names)
 
 
-def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
+def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
     """The rows with a prediction, reduced to what drift is judged and shown by.
 
     Of more than 40,000, as many are taken, evenly: with so many a distance is known to a hundredth. The file is
     read piece by piece, so memory does not grow with it.
 
     Returns:
-        A pyarrow.Table with the images' names where the run has them, the image statistics in their usual order, the
-        prediction columns and the embedding, null where there is none; the number of rows without a prediction.
+        The images' names where the run has them, the image statistics in their usual order, the
+        prediction columns and the embedding, null where there is none; the number of rows without
+        a prediction.
 
     Raises:
         DatasetError: the run has no readable table.
@@ -196,8 +213,8 @@ def accepted_rows(run: InferenceRun) -> tuple[Any, int]:
     return table, total - accepted
 
 
-def batch_table(rows: Any, reference: DriftTable) -> DriftTable:
-    """Rows of the monitoring store, a pyarrow.Table, as a window with the columns of a reference."""
+def batch_table(rows: pa.Table, reference: DriftTable) -> DriftTable:
+    """Rows of the monitoring store as a window with the columns of a reference."""
     import pyarrow.compute as pc
 
     ok = rows.filter(pc.equal(rows["status"], "ok"))
@@ -207,7 +224,7 @@ def batch_table(rows: Any, reference: DriftTable) -> DriftTable:
 
 
 @contextmanager
-def opened(path: Path, expected: str, hint: str) -> Iterator[Any]:
+def opened(path: Path, expected: str, hint: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file; what is wrong with it becomes an error of ours."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -245,8 +262,8 @@ def read_reference(path: Path) -> DriftTable:
     return replace(found, tolerances=about["tolerances"], conditions=conditions, batches=batches)
 
 
-def read_rows(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The rows of a reference as a pyarrow.Table, and what it says of itself.
+def read_rows(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows of a reference, and what it says of itself.
 
     Raises:
         DatasetError: there is no such file, or it is no reference.
@@ -259,7 +276,7 @@ def read_rows(path: Path) -> tuple[Any, dict[str, Any]]:
         return file.read(), json.loads(metadata)
 
 
-def _array(name: str, column: Any) -> npt.NDArray[Any]:
+def _array(name: str, column: pa.ChunkedArray) -> Column:
     import pyarrow as pa
 
     if name == EMBEDDING:
@@ -275,7 +292,7 @@ def _array(name: str, column: Any) -> npt.NDArray[Any]:
     return np.array([NOTHING if value is None else str(value) for value in values], np.str_)
 
 
-def _vectors(column: Any) -> npt.NDArray[np.float64]:
+def _vectors(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     there = column.is_valid().to_numpy()
     found = column.drop_null().combine_chunks()
     if not len(found):  # how long a vector would be, the other table knows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from components.printing import counted
 from components.runs.by_day import TIME
 from components.vision import task_kind
 from components.vision.scores import Sampling, Score
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MEASURED = "labels"
 _MAX_CATEGORIES = 20
@@ -72,8 +75,8 @@ class AccuracyReport:
 
 
 def measure_accuracy(
-    images: Any,
-    detections: Any,
+    images: pa.Table | Path,
+    detections: pa.Table | Path,
     truths: Truths,
     spec: VisionSpec,
     *,
@@ -86,7 +89,7 @@ def measure_accuracy(
     resamples of the images, which takes about half a second for 1,500 detections, and as much for each slice.
 
     Arguments:
-        images: the table of images of a run or a store, a pyarrow.Table or the path of a Parquet file.
+        images: the table of images of a run or a store.
         detections: the table of detections, likewise; a classifier needs none.
         truths: ground truth by image id, or a labelled dataset.
         spec: of the model.
@@ -133,10 +136,7 @@ def measure_accuracy(
 
 
 def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
-    if isinstance(truths, LabelledDataset):
-        labels: Mapping[str, Prediction] = truths_for(truths, spec)
-    else:
-        labels = truths
+    labels = truths_for(truths, spec) if isinstance(truths, LabelledDataset) else truths
     largest = max((k for label in labels.values() for k in label.labels), default=-1)
     if largest >= len(spec.class_names):
         raise IncompatibleError(
@@ -151,12 +151,12 @@ def truths_for(labels: LabelledDataset, spec: VisionSpec) -> dict[str, Predictio
     Raises:
         IncompatibleError: they are of another task, or of classes that the model does not know.
     """
-    if labels.task is not spec.task:
+    if labels.task != spec.task:
         raise IncompatibleError(f"labels to {spec.task}", found=f"labels to {labels.task} in {labels.root}")
     return {image.image_id: image.truth for image in in_classes_of(labels, spec.class_names).images}
 
 
-def _span(times: Any) -> tuple[datetime, datetime] | None:
+def _span(times: pa.ChunkedArray) -> tuple[datetime, datetime] | None:
     import pyarrow.compute as pc
 
     ends = pc.min_max(times).as_py()
@@ -169,7 +169,7 @@ def image_columns(spec: VisionSpec, slices: Sequence[str] = ()) -> list[str]:
     return list(dict.fromkeys(["image_id", "status", *prediction, *slices]))
 
 
-def _read(source: Any, columns: Sequence[str], *optional: str) -> Any:
+def _read(source: pa.Table | Path, columns: Sequence[str], *optional: str) -> pa.Table:
     """These columns of a pyarrow.Table or of a Parquet file, and the optional ones that are there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -189,15 +189,15 @@ def _read(source: Any, columns: Sequence[str], *optional: str) -> Any:
         raise DatasetError("a table of a finished run", found=f"{source}: {error}") from error
 
 
-def _predicted(table: Any) -> npt.NDArray[np.bool_]:
+def _predicted(table: pa.Table) -> npt.NDArray[np.bool_]:
     return np.array([status == "ok" for status in table["status"].to_pylist()], np.bool_)
 
 
-def stored_boxes(detections: Any, ids: Sequence[str]) -> list[Detections]:
+def stored_boxes(detections: pa.Table | Path, ids: Sequence[str]) -> list[Detections]:
     """The stored detections of these images, in their order.
 
     Arguments:
-        detections: the table of detections of a run or a store, a pyarrow.Table or the path of a Parquet file.
+        detections: the table of detections of a run or a store.
         ids: of the images.
 
     Raises:
@@ -217,7 +217,7 @@ def stored_boxes(detections: Any, ids: Sequence[str]) -> list[Detections]:
     ]
 
 
-def _slice(column: str, values: Any) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+def _slice(column: str, values: pa.ChunkedArray) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """Names and masks of the groups of one column; numbers become thirds, other values a group each."""
     import pyarrow as pa
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import (
-    TaskType,
-    dump,
-    load,
-)
 from components.errors import DatasetError
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.statistics.intervals import effective_samples
@@ -50,9 +44,7 @@ class LabelledConfidence:
         _check(self.confidence)
 
 
-def estimate_accuracy(
-    task: TaskType, reference: LabelledConfidence, confidence: Floats, *, seed: int = 0
-) -> AccuracyReport:
+def estimate_accuracy(task: str, reference: LabelledConfidence, confidence: Floats, *, seed: int = 0) -> AccuracyReport:
     """Estimate a classifier's top-1 accuracy on unlabelled images from how sure it was of them.
 
     Isotonic regression on the reference says how often the model is right at each confidence (Zadrozny and Elkan,
@@ -127,12 +119,3 @@ class ReferenceLabels:
     accuracy: AccuracyReport
     confidence: tuple[float, ...] = ()
     correct: tuple[bool, ...] = ()
-
-    def to_record(self) -> Any:
-        """As plain JSON values."""
-        return dump(self)
-
-    @classmethod
-    def from_record(cls, record: Any) -> ReferenceLabels:
-        """From what `to_record` gave."""
-        return load(cls, record)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.contracts import EMBEDDING, Check, DriftDecision, DriftState, Verdict
+from components.monitoring.alerts.rules import ACCURACY, ERRORS
 from components.monitoring.drift.pairs import MISSING, Pair, label
 from components.monitoring.drift.tables import family_of
 from components.monitoring.report.quality import Quality
+from components.monitoring.store.stored import LATENCY
 from components.printing import counted
 
 _LABELS = 400  # show a drop of accuracy by 0.05 with a power of 80 % at a level of 1 %
@@ -23,23 +25,6 @@ class Advice:
 
     what: str
     because: str
-
-
-@dataclass(frozen=True)
-class Situation:
-    """Findings that the rules of advice evaluate.
-
-    Arguments:
-        decision: of the policy.
-        moved: the columns that drifted.
-        quality: of the window's rows.
-        checks: of the alerts.
-    """
-
-    decision: DriftDecision
-    moved: Mapping[str, Pair]
-    quality: Quality
-    checks: Sequence[Check] = ()
 
 
 @dataclass(frozen=True)
@@ -94,53 +79,54 @@ _IMAGE_RULES = (
 )
 
 
-def advise(situation: Situation) -> tuple[Advice, ...]:
+_ALERTS = {
+    (ACCURACY, Verdict.FAIL): "Go back to the earlier version if it still fits, or retrain with these labels.",
+    (ACCURACY, Verdict.UNDECIDED): f"Label more of these images: about {_LABELS} show a drop by 0.05.",
+    (LATENCY, Verdict.FAIL): "See what else runs on the machine, and whether its backend is still the one that was "
+    "chosen; then measure again.",
+    (ERRORS, Verdict.FAIL): "Mend the images that fail; the reasons are listed below.",
+}
+
+
+def advise(
+    decision: DriftDecision, moved: Mapping[str, Pair], quality: Quality, checks: Sequence[Check] = ()
+) -> tuple[Advice, ...]:
     """Derive advice from the findings, the most urgent first.
 
     Broken or too few images stop there: no other finding can be believed.
+
+    Arguments:
+        decision: of the policy.
+        moved: the columns that drifted.
+        quality: of the window's rows.
+        checks: of the alerts.
     """
-    decision = situation.decision
+    urgent = [Advice(_ALERTS[check.name, check.verdict], check.reason) for check in checks if _is_alert(check)]
     if decision.state is DriftState.DATA_FAULT:
         hint = "Mend the source of these images, then run inference on them again. Do not retrain on them."
-        return (Advice(hint, decision.reasons[0]), *_alerts(situation))
+        return (Advice(hint, decision.reasons[0]), *urgent)
     if decision.state is DriftState.INSUFFICIENT_DATA:
         wait = "Wait for more images, or judge a longer time range."
-        return tuple(Advice(wait, reason) for reason in decision.reasons[:1]) + _alerts(situation)
-    found = (*_alerts(situation), *_columns(situation), *_content(situation), *_repeats(situation), *_next(situation))
+        return (*(Advice(wait, reason) for reason in decision.reasons[:1]), *urgent)
+    found = (*urgent, *_columns(moved), *_content(moved), *_repeats(quality), *_next(decision, len(moved)))
     return found or (Advice("Nothing to do.", decision.reasons[0] if decision.reasons else ""),)
 
 
-def _alerts(situation: Situation) -> tuple[Advice, ...]:
-    hints: Mapping[tuple[str, Verdict], str] = {
-        (
-            "accuracy_drop",
-            Verdict.FAIL,
-        ): "Go back to the earlier version if it still fits, or retrain with these labels.",
-        ("accuracy_drop", Verdict.UNDECIDED): f"Label more of these images: about {_LABELS} show a drop by 0.05.",
-        ("latency_p95_increase", Verdict.FAIL): "See what else runs on the machine, and whether its backend is still "
-        "the one that was chosen; then measure again.",
-        ("error_rate", Verdict.FAIL): "Mend the images that fail; the reasons are listed below.",
-    }
-    return tuple(
-        Advice(hints[check.name, check.verdict], check.reason)
-        for check in situation.checks
-        if (check.name, check.verdict) in hints
-    )
+def _is_alert(check: Check) -> bool:
+    return (check.name, check.verdict) in _ALERTS
 
 
-def _columns(situation: Situation) -> tuple[Advice, ...]:
-    moved = situation.moved
+def _columns(moved: Mapping[str, Pair]) -> list[Advice]:
     found = []
     for rule in _IMAGE_RULES:
         hits = [name for name in rule.columns if name in moved and rule.way in (0, _way(moved[name]))]
         if hits and not any(name in moved for name in rule.unless):
             found.append(_because(rule.what, hits[0], moved))
-    return tuple(found)
+    return found
 
 
-def _content(situation: Situation) -> tuple[Advice, ...]:
+def _content(moved: Mapping[str, Pair]) -> tuple[Advice, ...]:
     """Advise on moves of the predictions and the embedding that the images' own statistics do not explain."""
-    moved = situation.moved
     families = {family_of(name) for name in moved}
     if "image" in families or not families:
         return ()
@@ -160,23 +146,20 @@ def _content(situation: Situation) -> tuple[Advice, ...]:
     return (_because(what, name, moved),)
 
 
-def _repeats(situation: Situation) -> tuple[Advice, ...]:
-    quality = situation.quality
+def _repeats(quality: Quality) -> tuple[Advice, ...]:
     if not quality.duplicates or quality.duplicates < _FROZEN * quality.rows:
         return ()
     because = f"{quality.duplicates:,} of {counted(quality.rows, 'file')} are the same as another one, byte for byte"
     return (Advice("Look for a camera that is stuck, or for a source that sends its images twice.", because),)
 
 
-def _next(situation: Situation) -> tuple[Advice, ...]:
-    decision = situation.decision
+def _next(decision: DriftDecision, moved: int) -> tuple[Advice, ...]:
     if decision.state is DriftState.DRIFT:
         what = (
             f"If the cause is here to stay, label about {min(_LABELS, decision.window_samples)} of these images, "
             "those shown below first, and retrain; then build a new reference."
         )
-        moved = f"{len(situation.moved)} of {counted(len(decision.columns), 'column')} moved beyond the limit"
-        return (Advice(what, moved),)
+        return (Advice(what, f"{moved} of {counted(len(decision.columns), 'column')} moved beyond the limit"),)
     if decision.state is DriftState.WARN:
         what = "Wait for the next two windows before you retrain: one that agrees makes it a drift."
         return (Advice(what, "; ".join(decision.reasons[:2])),)

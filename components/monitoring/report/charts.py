@@ -1,8 +1,8 @@
-"""Small drawings of one column in reference and window, as inline SVG."""
+"""Drawings of one column in reference and window, as the numbers that the page's template draws."""
 
 from __future__ import annotations
 
-from html import escape
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,36 +10,38 @@ import numpy.typing as npt
 from components.monitoring.drift.embeddings import reduced
 from components.monitoring.drift.pairs import Pair, short
 
-_WIDTH, _HEIGHT, _FLOOR = 320, 130, 108  # drawing units; the floor is where the bars stand
 _BINS = 24
 _CATEGORIES = 10
 
 Shares = npt.NDArray[np.float64]
-Ticks = list[tuple[float, str]]  # where on the axis, 0–1, and what is written there
 
 
-def draw(pair: Pair) -> str:
-    """Both distributions of a column over each other; shares of the images, so that sizes do not matter."""
+class Tick(NamedTuple):
+    """A text below the axis, and its place from 0 at the left to 1."""
+
+    x: float
+    text: str
+
+
+class Chart(NamedTuple):
+    """Both distributions of a column over each other: heights of bars in 0–1, the highest is 1."""
+
+    column: str
+    change: str
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    ticks: tuple[Tick, ...]
+
+
+def draw(pair: Pair) -> Chart:
+    """Draw the shares of the images, so that sizes do not matter."""
     ticks, before, after = _categories(pair) if pair.is_category else _histogram(*_numbers(pair))
-    highest = max(float(before.max()), float(after.max()), 1e-9)
-    step = _WIDTH / len(before)
-    bars = []
-    for kind, shares in (("before", before), ("after", after)):
-        for k, share in enumerate(shares):
-            height = share / highest * (_FLOOR - 6)
-            if height > 0:
-                bars.append(
-                    f'<rect class="{kind}" x="{k * step + 1:.1f}" y="{_FLOOR - height:.1f}" '
-                    f'width="{step - 2:.1f}" height="{height:.1f}" rx="1.5"/>'
-                )
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(f"Histogram of {pair.column}: {pair.describe()}")}">'
-        f"{''.join(bars)}{_axis(ticks)}</svg>"
-    )
+    highest = max(before.max(), after.max(), 1e-9)
+    heights = [tuple((shares / highest).tolist()) for shares in (before, after)]
+    return Chart(pair.column, pair.describe(), heights[0], heights[1], ticks)
 
 
-def _categories(pair: Pair) -> tuple[Ticks, Shares, Shares]:
+def _categories(pair: Pair) -> tuple[tuple[Tick, ...], Shares, Shares]:
     """The most frequent categories; the others are drawn as one."""
     names, before, after = pair.shares()
     keep = np.sort(np.argsort(-(before + after), kind="stable")[:_CATEGORIES])
@@ -49,7 +51,8 @@ def _categories(pair: Pair) -> tuple[Ticks, Shares, Shares]:
         labels.append("other")
     room = 56 // len(labels)  # letters that fit below a bar
     short = [name if len(name) <= room else f"{name[: room - 1]}…" for name in labels]
-    return [((k + 0.5) / len(labels), name) for k, name in enumerate(short)], before, after
+    ticks = tuple(Tick((k + 0.5) / len(labels), name) for k, name in enumerate(short))
+    return ticks, before, after
 
 
 def _numbers(pair: Pair) -> tuple[Shares, Shares]:
@@ -62,7 +65,7 @@ def _numbers(pair: Pair) -> tuple[Shares, Shares]:
     return before @ way / length, after @ way / length
 
 
-def _histogram(reference: Shares, window: Shares) -> tuple[Ticks, Shares, Shares]:
+def _histogram(reference: Shares, window: Shares) -> tuple[tuple[Tick, ...], Shares, Shares]:
     """Shares in equal bins between the extremes that matter; what lies outside is in the outermost bins."""
     pooled = np.concatenate([reference, window])
     low, high = np.quantile(pooled, (0.005, 0.995))
@@ -70,14 +73,5 @@ def _histogram(reference: Shares, window: Shares) -> tuple[Ticks, Shares, Shares
         low, high = pooled.min(), pooled.max()
     edges = np.linspace(low, high, _BINS + 1)
     before, after = (np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (reference, window))
-    return [(0.0, short(low)), (0.5, short((low + high) / 2)), (1.0, short(high))], before, after
-
-
-def _axis(ticks: Ticks) -> str:
-    anchors = {0.0: "start", 1.0: "end"}
-    texts = "".join(
-        f'<text x="{position * _WIDTH:.1f}" y="{_HEIGHT - 6}" text-anchor="{anchors.get(position, "middle")}">'
-        f"{escape(name)}</text>"
-        for position, name in ticks
-    )
-    return f'<line class="axis" x1="0" y1="{_FLOOR}" x2="{_WIDTH}" y2="{_FLOOR}"/>{texts}'
+    values = (low, (low + high) / 2, high)
+    return tuple(Tick(k / 2, short(value)) for k, value in enumerate(values)), before, after

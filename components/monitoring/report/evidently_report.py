@@ -11,12 +11,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components import telemetry
 from components.contracts import ColumnDrift
 from components.monitoring.drift.distances import compare_categories, compare_numbers
 from components.monitoring.drift.tables import DriftTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from evidently import Dataset, Report
+    from evidently.core.report import Snapshot
+    from evidently.legacy.core import ColumnType
 
 _NUMBERS, _CATEGORIES = "foveal_ks", "foveal_total_variation"
 _DRIFT_SHARE = 0.001  # of the columns: one that drifted is a drift, as in our policy, however many there are
@@ -32,7 +38,7 @@ def write_evidently(
     *,
     at: datetime,
     tags: Sequence[str] = (),
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Snapshot, dict[str, object]]:
     """Write Evidently's own report as a self-contained page, on at most 10,000 rows of each side.
 
     Arguments:
@@ -58,11 +64,11 @@ def write_evidently(
             tags=list(tags),
         )
         snapshot.save_html(str(html))
-    results: dict[str, Any] = json.loads(snapshot.json(), parse_constant=lambda _: None)
+    results: dict[str, object] = json.loads(snapshot.json(), parse_constant=lambda _: None)
     return snapshot, results
 
 
-def _report(columns: Sequence[ColumnDrift]) -> Any:
+def _report(columns: Sequence[ColumnDrift]) -> Report:
     """Drift with our limits, the summary, and tests of quality that need no limit."""
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
@@ -91,7 +97,7 @@ def shown_by_evidently(table: DriftTable, column: str) -> bool:
     return column in table.columns and not table.is_vector(column)
 
 
-def _dataset(table: DriftTable, names: list[str]) -> Any:
+def _dataset(table: DriftTable, names: list[str]) -> Dataset:
     """One side as Evidently's dataset, each column's kind said and not guessed."""
     import pandas as pd
     from evidently import DataDefinition, Dataset
@@ -111,20 +117,18 @@ def _register_distances(limits: Mapping[str, ColumnDrift]) -> None:
     from evidently.legacy.calculations.stattests import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
-    def numbers(reference: Any, window: Any, kind: Any, threshold: float) -> tuple[float, bool]:
-        limit = limits[window.name]
+    def numbers(reference: pd.Series, window: pd.Series, kind: ColumnType, threshold: float) -> tuple[float, bool]:
+        limit = limits[str(window.name)]
         found = compare_numbers(reference.to_numpy(), window.to_numpy(), limit.smallest_change)
         return _share(found.distance, limit, threshold)
 
-    def categories(reference: Any, window: Any, kind: Any, threshold: float) -> tuple[float, bool]:
+    def categories(reference: pd.Series, window: pd.Series, kind: ColumnType, threshold: float) -> tuple[float, bool]:
         found = compare_categories(reference.to_numpy(), window.to_numpy())
-        return _share(found.distance, limits[window.name], threshold)
+        return _share(found.distance, limits[str(window.name)], threshold)
 
-    for name, label, kind, measure in (
-        (_NUMBERS, "Kolmogorov–Smirnov distance as a share of its limit", ColumnType.Numerical, numbers),
-        (_CATEGORIES, "total variation distance as a share of its limit", ColumnType.Categorical, categories),
-    ):
-        register_stattest(StatTest(name, label, [kind], 1.0), measure)
+    title = "{} distance as a share of its limit".format
+    register_stattest(StatTest(_NUMBERS, title("Kolmogorov–Smirnov"), [ColumnType.Numerical], 1.0), numbers)
+    register_stattest(StatTest(_CATEGORIES, title("total variation"), [ColumnType.Categorical], 1.0), categories)
 
 
 def _share(distance: float, limit: ColumnDrift, threshold: float) -> tuple[float, bool]:

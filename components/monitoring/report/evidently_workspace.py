@@ -8,16 +8,20 @@ import uuid
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components import telemetry
 from components.errors import UnavailableError
 from components.files import flush, flush_folder, make_folder
 
+if TYPE_CHECKING:
+    from evidently.core.report import Snapshot
+    from evidently.sdk.models import DashboardPanelPlot
+
 _NAMESPACE = uuid.UUID("6f0f1f8e-3f0f-5b0c-9a51-0d6f5c1f7a10")  # of the names that Foveal gives in a workspace
 
 
-def add_to_workspace(workspace: Path, model: str, window: str, snapshot: Any, columns: Sequence[str]) -> None:
+def add_to_workspace(workspace: Path, model: str, window: str, snapshot: Snapshot, columns: Sequence[str]) -> None:
     """Add a window's report to its model's project: `evidently ui --workspace …` shows it.
 
     Both have ids that follow from their names, so a model has one project, and a window that is reported again
@@ -51,7 +55,9 @@ def add_to_workspace(workspace: Path, model: str, window: str, snapshot: Any, co
         ) from error
 
 
-def _write(aside: Path, project: uuid.UUID, model: str, run: uuid.UUID, snapshot: Any, columns: Sequence[str]) -> None:
+def _write(
+    aside: Path, project: uuid.UUID, model: str, run: uuid.UUID, snapshot: Snapshot, columns: Sequence[str]
+) -> None:
     telemetry.switch_off()
     from evidently.sdk.models import ProjectModel
     from evidently.ui.storage.local.base import SNAPSHOTS_DIR_NAME
@@ -80,7 +86,7 @@ def _move(aside: Path, workspace: Path, project: uuid.UUID) -> None:
         flush_folder(target.parent)
 
 
-def _panels(columns: Sequence[str]) -> list[Any]:
+def _panels(columns: Sequence[str]) -> list[DashboardPanelPlot]:
     from evidently.sdk.models import PanelMetric
     from evidently.sdk.panels import line_plot_panel
 

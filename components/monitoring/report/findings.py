@@ -13,16 +13,15 @@ import numpy.typing as npt
 from components.contracts import Check, DriftDecision, InferenceRun
 from components.monitoring.drift.anomalies import Deviation, find_anomalies
 from components.monitoring.drift.pairs import Pair, aligned, label, pair_columns, short
-from components.monitoring.drift.tables import PIECE, DriftTable, opened, read_reference, read_window
+from components.monitoring.drift.tables import PIECE, DriftTable, opened, read_reference, read_window, spread_rows
 from components.monitoring.performance.accuracy import AccuracyReport
-from components.monitoring.report.advice import Advice, Situation, advise
+from components.monitoring.report.advice import Advice, advise
 from components.monitoring.report.pictures import (
     drift_scores,
     pictures_of,
     representatives,
     row_name,
     row_picture,
-    thinned,
 )
 from components.monitoring.report.quality import ErrorGroup, Quality, group_errors, read_quality
 from components.monitoring.store.pictures import Picture, reference_pictures
@@ -180,7 +179,7 @@ def find(run: InferenceRun, sides: Sides, decision: DriftDecision, context: Repo
         ordinary=ordinary,
         unusual=_unusual(sides),
         unsure=_unsure(sides.window),
-        advice=advise(Situation(decision, moved, quality, context.checks)),
+        advice=advise(decision, moved, quality, context.checks),
         trend=(*context.trend, point),
         checks=tuple(context.checks),
         accuracy=context.accuracy,
@@ -239,7 +238,7 @@ def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], 
     kept = sorted(sides.pictures)
     if not sides.window.samples or (not kept and "uri" not in sides.window.names):
         return (), ()
-    window = thinned(sides.window, _LOOKED_AT)
+    window = sides.window.rows(spread_rows(sides.window.samples, _LOOKED_AT))
     if moved:
         before, after, features = drift_scores(sides.reference, window, moved)
         rows = representatives(after, features, 3 * _SHOWN)
@@ -252,11 +251,8 @@ def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], 
 
 def _unusual(sides: Sides) -> tuple[Worst, ...]:
     """The images farthest from the reference, with the values that make them so; `_unsure` tells of confidence."""
-    reference, window = ({
-        name: values
-        for name, values in table.columns.items()
-        if not table.is_category(name) and not table.is_vector(name) and "confidence" not in name
-    } for table in (sides.reference, sides.window))  # fmt: skip
+    reference = sides.reference.numbers
+    window = {name: values for name, values in sides.window.numbers.items() if "confidence" not in name}
     if not sides.window.samples:
         return ()
     places = [str(row) for row in range(sides.window.samples)]  # rows, since names may repeat

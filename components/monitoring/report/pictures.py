@@ -9,24 +9,14 @@ import numpy.typing as npt
 
 from components.monitoring.drift.embeddings import projected
 from components.monitoring.drift.pairs import MISSING, Pair, without_value
-from components.monitoring.drift.tables import DriftTable
-from components.monitoring.store.pictures import Picture, picture_of, spread_rows
+from components.monitoring.drift.tables import DriftTable, spread_rows
+from components.monitoring.store.pictures import Picture, picture_of
 
 Floats = npt.NDArray[np.float64]
-
-
 Rows = npt.NDArray[np.int64]
-
-
 _TRIES = 3  # images that are looked for, for each that is shown: some are gone
-
-
 _LEARNT_FROM = 2000  # rows of each side
-
-
 _SHARE = 0.2  # of the window, the most drifted, among which pictures are chosen
-
-
 _FARTHEST = 10.0  # standard deviations; beyond this one image is no more unusual than another
 
 
@@ -93,18 +83,18 @@ def representatives(scores: Floats, features: Floats, count: int) -> Rows:
     return ranked[chosen]
 
 
-def thinned(table: DriftTable, most: int) -> DriftTable:
-    """As many rows as `most`, evenly spread; all of a smaller table."""
-    return table if table.samples <= most else table.rows(spread_rows(table.samples, most))
+def standardised(rows: Floats) -> Floats:
+    """Give columns of (n, k) rows a mean of 0 and a spread of 1, outliers held at ten times that."""
+    spread = rows.std(axis=0)
+    scaled = (rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
+    return np.asarray(scaled.clip(-_FARTHEST, _FARTHEST))
 
 
 def _features(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats]:
     """The drifted columns as numbers on one scale: (m, k) and (n, k)."""
     m = reference.samples
     both = np.concatenate([np.concatenate(_numbers(reference, window, column)) for column in columns], axis=1)
-    spread = both.std(axis=0)
-    scaled = (both - both.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    scaled = np.clip(scaled, -_FARTHEST, _FARTHEST)
+    scaled = standardised(both)
     return scaled[:m], scaled[m:]
 
 

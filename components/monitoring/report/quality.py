@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from components.contracts import FailedImage, InferenceRun
 from components.images.statistics import IMAGE_COLUMNS
 from components.monitoring.drift.faults import BLANK_CONTRAST
 from components.monitoring.drift.tables import PIECE, is_prediction, opened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TIME, HASH, LATENCY = "predicted_at", "sha256", "inference_ms"
 _NAMED = 3  # images of a group of errors
@@ -67,7 +70,7 @@ def read_quality(run: InferenceRun) -> Quality:
 
     missing: Counter[str] = Counter()
     sizes: Counter[complex] = Counter()
-    hashes: list[Any] = []
+    hashes: list[pa.Array] = []
     times: list[datetime] = []
     latencies: list[npt.NDArray[np.float64]] = []
     blank = accepted = 0
@@ -120,7 +123,7 @@ def _latency(parts: Sequence[npt.NDArray[np.float64]]) -> tuple[float, float] | 
     return median, high
 
 
-def _gaps(column: Any) -> int:
+def _gaps(column: pa.Array) -> int:
     """Values that are null or NaN."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -131,14 +134,14 @@ def _gaps(column: Any) -> int:
     return int(pc.sum(empty).as_py() or 0)
 
 
-def _sizes(rows: Any) -> Counter[complex]:
+def _sizes(rows: pa.RecordBatch) -> Counter[complex]:
     """Width and height in px as one complex number each, which NumPy can sort and count."""
     width, height = (np.asarray(rows[name].to_numpy(zero_copy_only=False), np.float64) for name in ("width", "height"))
     sizes, counts = np.unique(width + 1j * height, return_counts=True)
     return Counter(dict(zip(sizes.tolist(), counts.tolist(), strict=True)))
 
 
-def _duplicates(hashes: Sequence[Any]) -> int | None:
+def _duplicates(hashes: Sequence[pa.Array]) -> int | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -92,7 +92,7 @@ def _read(report: DriftReport) -> Any:
     return json.loads(report.json.read_text(encoding="utf-8"))
 
 
-def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | None) -> dict[str, Any] | None:
+def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | None) -> dict[str, object] | None:
     """Evidently's page and its run in the workspace; None when there is no column that it could judge."""
     run, quality = findings.run, findings.quality
     columns = [column for column in findings.decision.columns if shown_by_evidently(sides.window, column.column)]

@@ -6,7 +6,7 @@ import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,7 +14,10 @@ import numpy.typing as npt
 
 from components.errors import FovealError
 from components.images.reading import read_image
-from components.monitoring.drift.tables import METADATA_KEY, NAMES
+from components.monitoring.drift.tables import METADATA_KEY, NAMES, spread_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SIDE = 160  # px
 _QUALITY = 70
@@ -45,11 +48,11 @@ def picture_of(name: str, uri: str | None) -> Picture | None:
     return Picture(name, f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}")
 
 
-def kept_pictures(rows: Any, conditions: npt.NDArray[np.str_]) -> list[dict[str, Any]]:
+def kept_pictures(rows: pa.Table, conditions: npt.NDArray[np.str_]) -> list[dict[str, object]]:
     """Thumbnails of a few evenly spread rows, as a reference keeps them: the images may be gone later, or elsewhere.
 
     Arguments:
-        rows: the reference's pyarrow.Table; without `image_id` and `uri` nothing is kept.
+        rows: the reference's; without `image_id` and `uri` nothing is kept.
         conditions: of each row (n,); a few rows of each are kept.
     """
     if not set(NAMES) <= set(rows.column_names):
@@ -67,8 +70,3 @@ def reference_pictures(path: Path) -> list[tuple[int, Picture]]:
 
     kept = json.loads(pq.read_schema(path).metadata[METADATA_KEY]).get("pictures", ())
     return [(entry["row"], Picture(entry["name"], entry["source"])) for entry in kept]
-
-
-def spread_rows(count: int, most: int) -> npt.NDArray[np.int64]:
-    """Indices of at most `most` of `count` rows, evenly spread, (n,) int64."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

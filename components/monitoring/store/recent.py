@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.datasets.matching import find_matches
 from components.monitoring.store.store import MonitoringStore
 from components.monitoring.store.stored import IDENTITY, last_of_each, marks
 from components.monitoring.store.windows import WINDOW, Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RECENT_LABELS = 400  # images with a label that tell of the present; more would only tell of the past
 RECENT = timedelta(days=14)
@@ -24,7 +27,7 @@ def labelled_rows(
     *,
     keys: Collection[str],
     columns: Sequence[str],
-) -> tuple[Any, Any] | None:
+) -> tuple[pa.Table, pa.Table] | None:
     """The rows that tell how accurate a model is of late: those of the newest windows that labels have come for.
 
     They go back until 400 images have a label, or until 14 days before the newest of them, however long ago that was.
@@ -40,7 +43,7 @@ def labelled_rows(
         columns: of the images that are wanted.
 
     Returns:
-        Images and detections, each a pyarrow.Table; without any label those of the newest window, None without any.
+        Images and detections; without any label those of the newest window, None without any.
     """
     import pyarrow as pa
 
@@ -56,10 +59,10 @@ def labelled_rows(
 
 def _labelled_windows(
     store: MonitoringStore, name: str, windows: Sequence[Window], labels: Collection[str], columns: Sequence[str]
-) -> list[tuple[Window, Any]]:
+) -> list[tuple[Window, pa.Table]]:
     """The newest windows with labels and the rows of their images, as `labelled_rows` wants them, in order of time."""
-    latest: list[tuple[Window, Any]] = []
-    chosen: list[tuple[Window, Any]] = []
+    latest: list[tuple[Window, pa.Table]] = []
+    chosen: list[tuple[Window, pa.Table]] = []
     found = 0
     for window in reversed(windows):
         if chosen and (found >= RECENT_LABELS or window.last < chosen[0][0].last - RECENT):
@@ -75,7 +78,7 @@ def _labelled_windows(
     return chosen[::-1] or latest
 
 
-def _with_namesakes(store: MonitoringStore, name: str, images: Any, others: Sequence[Window]) -> Any:
+def _with_namesakes(store: MonitoringStore, name: str, images: pa.Table, others: Sequence[Window]) -> pa.Table:
     """The rows, after those of other windows that are of an image of the same id and of other content."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -92,7 +95,7 @@ def _with_namesakes(store: MonitoringStore, name: str, images: Any, others: Sequ
     return pa.concat_tables([*found, images], promote_options="permissive")
 
 
-def _once(images: Any, detections: Any) -> tuple[Any, Any]:
+def _once(images: pa.Table, detections: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Rows and their detections without those that are there again further on, with the same id and the same bytes."""
     import pyarrow as pa
 

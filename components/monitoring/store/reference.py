@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.contracts import EMBEDDING, InferenceRun
+from components.contracts import EMBEDDING, InferenceRun, dump, load
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing
 from components.monitoring.drift.tables import (
@@ -25,6 +25,9 @@ from components.monitoring.drift.tables import (
 from components.monitoring.drift.tolerance import learn_tolerances
 from components.monitoring.performance.estimate import ReferenceLabels
 from components.monitoring.store.pictures import kept_pictures
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MIN_IMAGES = 50  # of a batch that others are compared with
 _MIN_VALUES = 20  # of a column in it
@@ -70,7 +73,7 @@ def build_reference(
         "model": model,
         "statistics_recipe": recipe,
         "failed": sum(failed for _, failed in parts),
-        "labels": labels and labels.to_record(),
+        "labels": labels and dump(labels),
     }
     names = list(conditions) if conditions else [HELD_OUT] * len(parts)
     return _write(list(zip(names, (rows for rows, _ in parts), strict=True)), about, output)
@@ -83,15 +86,15 @@ def read_labels(path: Path) -> ReferenceLabels | None:
         DatasetError: there is no such file, or it is no reference.
     """
     record = read_rows(path)[1]["labels"]
-    return ReferenceLabels.from_record(record) if record else None
+    return load(ReferenceLabels, record) if record else None
 
 
-def pool_reference(held_out: Path, accepted: Sequence[tuple[str, Any]], output: Path) -> Path:
+def pool_reference(held_out: Path, accepted: Sequence[tuple[str, pa.Table]], output: Path) -> Path:
     """Pool a reference with batches of production that were accepted since.
 
     Arguments:
         held_out: what `build_reference` wrote.
-        accepted: for each batch its condition, and a pyarrow.Table with the rows of its `images.parquet`.
+        accepted: for each batch its condition, and the rows of its `images.parquet`.
         output: the file to write.
 
     Returns:
@@ -122,7 +125,7 @@ def pool_reference(held_out: Path, accepted: Sequence[tuple[str, Any]], output: 
     return _write(parts, about, output)
 
 
-def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: Path) -> Path:
+def _write(parts: Sequence[tuple[str, pa.Table]], about: Mapping[str, Any], output: Path) -> Path:
     """Write the rows of all parts, each with its condition, marked with their number, and what is known of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -153,7 +156,7 @@ def _write(parts: Sequence[tuple[str, Any]], about: Mapping[str, Any], output: P
     return output
 
 
-def _content_hash(table: Any) -> str:
+def _content_hash(table: pa.Table) -> str:
     """Hash a reference's contents, whatever way Parquet writes them."""
     digest = hashlib.sha256()
     for name in table.column_names:
@@ -164,7 +167,7 @@ def _content_hash(table: Any) -> str:
     return digest.hexdigest()
 
 
-def _content_of(column: Any) -> Iterator[Any]:
+def _content_of(column: pa.ChunkedArray) -> Iterator[bytes | pa.Buffer]:
     """A column as bytes: which rows have a value, and the values."""
     import pyarrow as pa
     import pyarrow.compute as pc

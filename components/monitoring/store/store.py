@@ -7,22 +7,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.contracts import InferenceRun
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import sha256_file, sha256_json
 from components.images.object_store import Folder, checked_part, undamaged
 from components.monitoring.store.windows import (
+    Columns,
+    Moment,
     Range,
     Window,
     data_path,
     dump_window,
     load_window,
+    overlaps,
     read_rows,
     window_field,
 )
 from components.runs.by_day import DETECTIONS, IMAGES, Day, day_file, split_by_day, utc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Version = str | int | None  # None is every version
+T = TypeVar("T")
 
 ABANDONED = timedelta(days=1)  # a writer that has not touched its files for so long is dead
 _RETAINED = "_retained"  # no version is called so: a checked part starts with a letter or a digit
@@ -103,14 +112,8 @@ class MonitoringStore:
         return key
 
     def images(
-        self,
-        name: str,
-        version: str | int | None = None,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> Any:
+        self, name: str, version: Version = None, *, start: Moment = None, end: Moment = None, columns: Columns = None
+    ) -> pa.Table:
         """The rows of images in a time range, in the order in which the runs were made.
 
         Arguments:
@@ -120,9 +123,6 @@ class MonitoringStore:
             end: moment after the last.
             columns: only these, which saves memory and time; None is all. `window` is the key of a row's run.
 
-        Returns:
-            A pyarrow.Table.
-
         Raises:
             ConfigError: there is no such column, or the range ends before it starts.
             DatasetError: the store has nothing of this model, or a file was lost or damaged.
@@ -131,14 +131,8 @@ class MonitoringStore:
         return self._rows(IMAGES, name, version, _range(start, end), columns)
 
     def detections(
-        self,
-        name: str,
-        version: str | int | None = None,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> Any:
+        self, name: str, version: Version = None, *, start: Moment = None, end: Moment = None, columns: Columns = None
+    ) -> pa.Table:
         """The detections on the images of a time range; arguments and errors are those of `images`.
 
         `predicted_at` is that of the image, whose row has the same `image_id`, `window` and `model`.
@@ -151,10 +145,10 @@ class MonitoringStore:
         window: Window,
         *,
         detections: bool = False,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> Any:
+        start: Moment = None,
+        end: Moment = None,
+        columns: Columns = None,
+    ) -> pa.Table | None:
         """The rows of one run in a time range, so that no more than that is in memory.
 
         Arguments:
@@ -166,22 +160,22 @@ class MonitoringStore:
             columns: only these; None is all.
 
         Returns:
-            A pyarrow.Table, or None when all its days were removed since `windows` was asked.
+            None when all its days were removed since `windows` was asked.
 
         Raises:
             ConfigError: there is no such column, or the range ends before it starts.
             DatasetError: a file was lost or damaged.
         """
 
-        def read(floor: date) -> Any:
+        def read(floor: date) -> pa.Table | None:
             days = [(window, day) for day in window.days if day.day >= floor]
             table = DETECTIONS if detections else IMAGES
             return self._tables(table, name, days, _range(start, end), columns) if days else None
 
         return self._while_days_go(name, read)
 
-    def schema_of(self, name: str, windows: Sequence[Window], *, detections: bool = False) -> Any:
-        """The columns of some runs together, a pyarrow.Schema, without reading a row.
+    def schema_of(self, name: str, windows: Sequence[Window], *, detections: bool = False) -> pa.Schema:
+        """The columns of some runs together, without reading a row.
 
         Raises:
             DatasetError: a file was lost or damaged.
@@ -190,7 +184,7 @@ class MonitoringStore:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        def read(floor: date) -> Any:
+        def read(floor: date) -> list[pa.Schema]:
             table, found = DETECTIONS if detections else IMAGES, []
             for window, day in [(one, day) for one in windows for day in one.days if day.day >= floor]:
                 path = data_path(self._place(name, window.version), window, table, day)
@@ -203,7 +197,7 @@ class MonitoringStore:
         except pa.ArrowException as error:
             raise IncompatibleError("columns of one kind", found=str(error), hint="read one version") from error
 
-    def windows(self, name: str, version: str | int | None = None) -> tuple[Window, ...]:
+    def windows(self, name: str, version: Version = None) -> tuple[Window, ...]:
         """The runs in the store, by the time of their first image.
 
         Raises:
@@ -215,7 +209,7 @@ class MonitoringStore:
         return tuple(sorted((w for w in kept if w.days), key=lambda w: (w.first, w.version, w.key)))
 
     def put_record(
-        self, name: str, version: str | int, kind: str, key: str, record: Mapping[str, Any], *, at: datetime
+        self, name: str, version: str | int, kind: str, key: str, record: Mapping[str, object], *, at: datetime
     ) -> bool:
         """Keep a JSON document; a key that is taken keeps what it has.
 
@@ -241,13 +235,7 @@ class MonitoringStore:
         return self._folder.create(path, content.encode())
 
     def records(
-        self,
-        name: str,
-        kind: str,
-        version: str | int | None = None,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
+        self, name: str, kind: str, version: Version = None, *, start: Moment = None, end: Moment = None
     ) -> tuple[Record, ...]:
         """The documents of a kind whose `at` is in a time range, in order of time.
 
@@ -255,7 +243,7 @@ class MonitoringStore:
             ConfigError: the range ends before it starts.
             DatasetError: a file was damaged.
         """
-        start, end = _range(start, end)
+        within = _range(start, end)
         found = []
         for place in self._places(name, version):
             for key, path, content in self._documents(f"{place}/records/{checked_part(kind, 'kind')}"):
@@ -263,8 +251,8 @@ class MonitoringStore:
                     document = json.loads(content)
                     at = datetime.fromisoformat(document["at"])
                     found.append(Record(key, place.rpartition("/")[2], at, document["content"]))
-        within = [r for r in found if (start is None or start <= r.at) and (end is None or r.at < end)]
-        return tuple(sorted(within, key=lambda record: (record.at, record.version, record.key)))
+        asked = [record for record in found if overlaps(within, record.at, record.at)]
+        return tuple(sorted(asked, key=lambda record: (record.at, record.version, record.key)))
 
     def retain(self, name: str, *, before: datetime | int) -> int:
         """Remove the rows of all days, in UTC, that lie wholly before a moment; documents stay.
@@ -313,26 +301,18 @@ class MonitoringStore:
         days = self._folder.files(f"{checked_part(name, 'name')}/{_RETAINED}")
         return date.fromisoformat(days[-1]) if days else date.min
 
-    def _rows(
-        self,
-        table: str,
-        name: str,
-        version: str | int | None,
-        within: Range,
-        columns: Sequence[str] | None,
-    ) -> Any:
-        def read(_: date) -> Any:
-            start, end = within
+    def _rows(self, table: str, name: str, version: Version, within: Range, columns: Columns) -> pa.Table:
+        def read(_: date) -> pa.Table:
             days = [(window, day) for window in self.windows(name, version) for day in window.days]
             if not days:
                 raise self._nothing(name, version)
-            hit = [(w, d) for w, d in days if (start is None or start <= d.last) and (end is None or d.first < end)]
+            hit = [(window, day) for window, day in days if overlaps(within, day.first, day.last)]
             # where nothing is in range, a file without such rows gives the columns
             return self._tables(table, name, hit or days[-1:], within, columns)
 
         return self._while_days_go(name, read)
 
-    def _while_days_go(self, name: str, read: Callable[[date], Any]) -> Any:
+    def _while_days_go(self, name: str, read: Callable[[date], T]) -> T:
         """Call `read` with the first day that is kept, again when a file was removed with its day meanwhile."""
         while True:
             floor = self._floor(name)
@@ -346,13 +326,8 @@ class MonitoringStore:
                 ) from error
 
     def _tables(
-        self,
-        table: str,
-        name: str,
-        days: Sequence[tuple[Window, Day]],
-        within: Range,
-        columns: Sequence[str] | None,
-    ) -> Any:
+        self, table: str, name: str, days: Sequence[tuple[Window, Day]], within: Range, columns: Columns
+    ) -> pa.Table:
         """The rows of these files, at least one."""
         import pyarrow as pa
 
@@ -382,7 +357,7 @@ class MonitoringStore:
             if content is not None:
                 yield path.rpartition("/")[2].removesuffix(".json"), path, content
 
-    def _places(self, name: str, version: str | int | None) -> list[str]:
+    def _places(self, name: str, version: Version) -> list[str]:
         if version is not None:
             return [self._place(name, str(version))]
         found = self._folder.folders(checked_part(name, "name"))
@@ -391,7 +366,7 @@ class MonitoringStore:
     def _place(self, name: str, version: str) -> str:
         return f"{checked_part(name, 'name')}/{checked_part(version, 'version')}"
 
-    def _nothing(self, name: str, version: str | int | None) -> DatasetError:
+    def _nothing(self, name: str, version: Version) -> DatasetError:
         model = name if version is None else f"{name}/{version}"
         return DatasetError(f"runs of {model} in the store", found=f"none in {self._folder.url}", hint="append one")
 
@@ -417,7 +392,7 @@ def content_of(run: InferenceRun) -> str:
         ) from error
 
 
-def _range(start: datetime | None, end: datetime | None) -> Range:
+def _range(start: Moment, end: Moment) -> Range:
     start = start and utc(start, "start")
     end = end and utc(end, "end")
     if start and end and end < start:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,13 @@ from components.contracts import DriftDecision, DriftState, FailedImage, Inferen
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_tree
 from components.monitoring.drift.history import PastWindow
+from components.monitoring.drift.tables import spread_rows
 from components.monitoring.store.store import MonitoringStore
-from components.monitoring.store.windows import WINDOW, Range
+from components.monitoring.store.windows import WINDOW, Moment, Range, overlaps
 from components.runs.finished import DETECTIONS, IMAGES, write_run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KIND = "drift"  # of the records
 LATENCY = "latency_p95_increase"  # the check that keeps a slow window out of the accepted ones
@@ -70,34 +74,22 @@ def remember(store: MonitoringStore, name: str, version: int | str, window: Eval
     Returns:
         Whether it was not known before.
     """
-    content = {
-        "decision": dump(window.decision),
-        "summary": dict(window.summary),
-        "trend_point": dump(window.trend_point),
-        "checks": {rule: verdict.value for rule, verdict in window.checks.items()},
-    }
+    content = {field: value for field, value in dump(window).items() if field not in ("key", "at")}
     return store.put_record(name, version, KIND, window.key, content, at=window.at)
 
 
 def evaluated_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[EvaluatedWindow, ...]:
     """Return the evaluated windows of a version, the latest last."""
     return tuple(
-        EvaluatedWindow(
-            record.key,
-            record.at,
-            load(DriftDecision, record.content["decision"]),
-            dict(record.content["summary"]),
-            load(TrendPoint, record.content["trend_point"]),
-            {name: Verdict(verdict) for name, verdict in record.content.get("checks", {}).items()},
-        )
+        load(EvaluatedWindow, {"key": record.key, "at": record.at, **record.content})
         for record in store.records(name, KIND, version)
     )
 
 
 def accepted_batches(
     store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]
-) -> list[tuple[str, Any]]:
-    """The latest windows in which nothing was amiss: the condition of each, and rows of it as a pyarrow.Table.
+) -> list[tuple[str, pa.Table]]:
+    """The latest windows in which nothing was amiss: the condition of each, and rows of it.
 
     Of a window with more than 1,000 predictions as many are taken, evenly: with so many a distance is known to a few
     hundredths, and one busy night does not outweigh the others.
@@ -109,17 +101,16 @@ def accepted_batches(
     return [(condition, _thinned(rows)) for condition, rows in read if rows is not None]
 
 
-def _thinned(rows: Any) -> Any:
-    import pyarrow as pa
+def _thinned(rows: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     ok = rows.filter(pc.equal(rows["status"], "ok"))
-    if len(ok) <= MAX_ROWS:
-        return ok
-    return ok.take(pa.array(np.linspace(0, len(ok) - 1, MAX_ROWS).round().astype(np.int64)))
+    return ok if len(ok) <= MAX_ROWS else ok.take(spread_rows(len(ok), MAX_ROWS))
 
 
-def engine_times(store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]) -> list[Any]:
+def engine_times(
+    store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]
+) -> list[pa.Table]:
     """Return the tables to compare latency with: of the latest accepted windows that were not slow, one each.
 
     A slow window is no measure for the next one, else a model that became slow would be well again after a few nights.
@@ -136,8 +127,8 @@ def engine_times(store: MonitoringStore, name: str, version: int | str, judged: 
     return [rows for rows in found if rows is not None]
 
 
-def sound_rows(store: MonitoringStore, name: str, version: int | str, images: Any) -> Any:
-    """The rows of images, a pyarrow.Table, but for those of windows that were a data fault: nobody learns from them."""
+def sound_rows(store: MonitoringStore, name: str, version: int | str, images: pa.Table) -> pa.Table:
+    """The rows of images, without those of windows that were a data fault."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -146,7 +137,7 @@ def sound_rows(store: MonitoringStore, name: str, version: int | str, images: An
     return images.filter(pc.invert(pc.is_in(images[WINDOW].cast(pa.string()), value_set=faulty)))
 
 
-def last_of_each(images: Any) -> npt.NDArray[np.bool_]:
+def last_of_each(images: pa.Table) -> npt.NDArray[np.bool_]:
     """Mark each row that is the last of its image, by id and bytes; one without bytes always is."""
     codes = marks(images).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     places = np.arange(len(codes))
@@ -155,8 +146,8 @@ def last_of_each(images: Any) -> npt.NDArray[np.bool_]:
     return np.asarray((codes < 0) | (last[codes] == places))
 
 
-def marks(images: Any) -> Any:
-    """Id and content of each row as one text, (n,) pyarrow.Array; null where the content is not known."""
+def marks(images: pa.Table) -> pa.Array:
+    """Id and content of each row as one text, (n,); null where the content is not known."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -171,8 +162,8 @@ def stored_run(
     version: int | str,
     output: Path,
     *,
-    start: datetime | None = None,
-    end: datetime | None = None,
+    start: Moment = None,
+    end: Moment = None,
 ) -> InferenceRun:
     """Export a version's rows of a time range as one finished run; only one window is whole in memory at a time.
 
@@ -217,9 +208,9 @@ def stored_run(
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """The image ids of all rows of a time range, a pyarrow column, and which rows stay, (n,) bool."""
+    """The image ids of all rows of a time range, and which rows stay, (n,) bool."""
 
-    ids: Any
+    ids: pa.ChunkedArray
     stays: npt.NDArray[np.bool_]
 
 
@@ -232,11 +223,7 @@ def _write_range(
     import pyarrow.parquet as pq
 
     (name, version), (start, end), stays = model, within, kept.stays
-    windows = [
-        window
-        for window in store.windows(name, version)
-        if (start is None or start <= window.last) and (end is None or window.first < end)
-    ]
+    windows = [one for one in store.windows(name, version) if overlaps(within, one.first, one.last)]
     done = 0
     with (
         pq.ParquetWriter(folder / IMAGES, store.schema_of(name, windows)) as images,
@@ -257,7 +244,7 @@ def _write_range(
         raise DatasetError("rows that stay while they are read", found="some were removed", hint="run it again")
 
 
-def _in_schema(rows: Any, schema: Any) -> Any:
+def _in_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with these columns; those that are missing are null."""
     import pyarrow as pa
 

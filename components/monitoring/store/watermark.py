@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.images.object_store import Folder, checked_part, undamaged
 from components.images.sources import ImageSource, fingerprint
 from components.runs.by_day import utc
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MARK_BYTES = 16  # at 10⁹ images two share a mark with a probability below 10⁻²⁰
 _ABOUT = b"foveal.window"
@@ -153,8 +156,8 @@ class Watermark:
     def _plan(self, number: int) -> str:
         return f"{self._plans}/{number:08d}.parquet"
 
-    def _read_plan(self, number: int) -> Any:
-        """The plan of that number as a table, or None."""
+    def _read_plan(self, number: int) -> pa.Table | None:
+        """The plan of that number, or None."""
         path = self._plan(number)
         try:
             return self._table(path) if self._folder.exists(path) else None
@@ -189,19 +192,19 @@ class Watermark:
         }
         return _parquet(pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)}))
 
-    def _table(self, path: str) -> Any:
+    def _table(self, path: str) -> pa.Table:
         import pyarrow.parquet as pq
 
         with self._folder.open(path) as file, undamaged(path), pq.ParquetFile(file) as parquet:
             return parquet.read()
 
 
-def _about(plan: Any) -> dict[str, str]:
+def _about(plan: pa.Table) -> dict[str, str]:
     about: dict[str, str] = json.loads(plan.schema.metadata[_ABOUT])
     return about
 
 
-def _window_of(plan: Any, listed: Sequence[ImageSource]) -> PlannedWindow:
+def _window_of(plan: pa.Table, listed: Sequence[ImageSource]) -> PlannedWindow:
     """The window of a plan; where an address has lost its secret, the listing still knows it."""
     about = _about(plan)
     known = {(image.image_id, image.address): image.uri for image in listed if image.address != image.uri}
@@ -215,7 +218,7 @@ def _mark(image: ImageSource) -> bytes:
     return hashlib.sha256(json.dumps(fingerprint(image)).encode()).digest()[:_MARK_BYTES]
 
 
-def _parquet(table: Any) -> bytes:
+def _parquet(table: pa.Table) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
+from typing import IO, TYPE_CHECKING
 
+from components.contracts import dump, load
 from components.runs.by_day import TIME, Day
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WINDOW = "window"  # the column that says which run a row came with
 
-Range = tuple[datetime | None, datetime | None]  # first moment, and the one after the last; None is open
+Moment = datetime | None
+Range = tuple[Moment, Moment]  # first moment, and the one after the last; None is open
+Columns = Sequence[str] | None  # None is all
 
 
 @dataclass(frozen=True)
@@ -60,32 +66,24 @@ def data_path(place: str, window: Window, table: str, day: Day) -> str:
     return f"{place}/{table}/day={day.day}/{window.key}-{window.content[:16]}.parquet"
 
 
+def overlaps(within: Range, first: datetime, last: datetime) -> bool:
+    """Tell whether a span of time, both ends included, reaches into a range."""
+    start, end = within
+    return (start is None or start <= last) and (end is None or first < end)
+
+
 def dump_window(window: Window) -> bytes:
-    """The content of a window's marker."""
-    days = [
-        {
-            "day": day.day.isoformat(), "images": day.images, "detections": day.detections,
-            "first": day.first.isoformat(), "last": day.last.isoformat(),
-        }
-        for day in window.days
-    ]  # fmt: skip
-    return json.dumps({"content": window.content, "days": days}, indent=2).encode()
+    """The content of a window's marker; its path says the rest."""
+    known = dump(window)
+    return json.dumps({name: known[name] for name in ("content", "days")}, indent=2).encode()
 
 
 def load_window(key: str, version: str, content: bytes) -> Window:
     """The window of a marker, from what `dump_window` gave."""
-    document = json.loads(content)
-    days = tuple(
-        Day(
-            date.fromisoformat(day["day"]), day["images"], day["detections"],
-            datetime.fromisoformat(day["first"]), datetime.fromisoformat(day["last"]),
-        )
-        for day in document["days"]
-    )  # fmt: skip
-    return Window(key, version, document["content"], days)
+    return load(Window, {"key": key, "version": version, **json.loads(content)})
 
 
-def read_rows(file: Any, key: str, within: Range, columns: Sequence[str] | None) -> Any:
+def read_rows(file: IO[bytes], key: str, within: Range, columns: Columns) -> pa.Table:
     """The rows of one file that are in range; no more of the others is in memory than a batch."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -107,8 +105,8 @@ def read_rows(file: Any, key: str, within: Range, columns: Sequence[str] | None)
     return rows.append_column(window_field(), keys)
 
 
-def window_field() -> Any:
-    """The column that `read_rows` adds, a pyarrow.Field."""
+def window_field() -> pa.Field:
+    """The column that `read_rows` adds."""
     import pyarrow as pa
 
     return pa.field(WINDOW, pa.dictionary(pa.int32(), pa.string()))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from components.backends.onnx_graph import replace_items
 from components.optimize.graph.structure import PREFIX
 
+if TYPE_CHECKING:
+    import onnx
 
-def free_batch_axis(model: Any, fixed: int | None) -> None:
+
+def free_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
     """Let reshapes of a tidy `onnx.ModelProto` copy the batch size from their input instead of stating it.
 
     A shape that starts with the fixed batch size gets a 0 there, which copies that axis (ONNX Reshape, `allowzero`
@@ -37,7 +41,7 @@ def free_batch_axis(model: Any, fixed: int | None) -> None:
             node.input[1] = name
 
 
-def fix_batch_axis(model: Any, fixed: int | None) -> None:
+def fix_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
     """Let a tidy `onnx.ModelProto` that was exported for several images take one, which fills its batch.
 
     The image is repeated in front of the network and the first row of each output is kept, so a call costs what the
@@ -65,12 +69,10 @@ def fix_batch_axis(model: Any, fixed: int | None) -> None:
     for name, whole in renamed.items():
         cut = [whole, f"{PREFIX}first", f"{PREFIX}second", f"{PREFIX}first"]
         nodes.append(helper.make_node("Slice", cut, [name], f"{PREFIX}Slice/{name}"))
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)
+    replace_items(graph.node, nodes)
 
 
-def _values_with_batch_axis(model: Any, fixed: int) -> set[str]:
+def _values_with_batch_axis(model: onnx.ModelProto, fixed: int) -> set[str]:
     """Values whose first axis is as long as a batch, or of a length that only running would tell."""
     import onnx
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from copy import deepcopy
+from typing import TYPE_CHECKING
 
 from components.backends.onnx_file import INPUT
-from components.backends.onnxruntime import quiet_session
-from components.contracts import EMBEDDING, TaskType
+from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
+from components.contracts import EMBEDDING
+from components.contracts.arrays import Image
 from components.optimize.graph.structure import EMBEDDING_PREFIX, decoding_nodes
 from components.optimize.graph.tidy import rename_values
+from components.vision import task_kind
+
+if TYPE_CHECKING:
+    import onnx
 
 _UPSAMPLING = frozenset({"Resize", "Upsample", "ConvTranspose"})
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"})
 
 
-def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, batch: int | str = "batch") -> None:
+def add_embedding(
+    model: onnx.ModelProto,
+    task: str,
+    images: Image,
+    *,
+    batch: int | str = "batch",
+    limit_s: float = LIMIT_S,
+) -> None:
     """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, where its graph has a fitting tensor.
 
     It is the mean over height and width of a deep feature map that is computed anyway, see `embedding_source`, so it
@@ -28,10 +38,14 @@ def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, 
 
     Arguments:
         model: tidy, with pre-processing inside; changed in place.
-        task: what the model is for.
+        task: of the model, its name in `TASKS`.
         images: (n, height, width, 3) uint8, to see whether the tensor has one row an image; n ≥ 2 where the batch axis
             is free.
         batch: the name of the free batch axis, or 1.
+        limit_s: how long one image may take.
+
+    Raises:
+        ModelError: it takes longer.
     """
     from onnx import TensorProto, helper
 
@@ -44,17 +58,18 @@ def add_embedding(model: Any, task: TaskType, images: npt.NDArray[np.uint8], *, 
         pooled = f"{EMBEDDING_PREFIX}pooled"
         nodes[0].input[0] = pooled
         nodes.insert(0, helper.make_node("GlobalAveragePool", [source], [pooled], f"{EMBEDDING_PREFIX}pool"))
-    extended = type(model).FromString(model.SerializeToString())
+    extended = deepcopy(model)
     extended.graph.node.extend(nodes)
     extended.graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, None]))
-    seen = quiet_session(extended.SerializeToString()).run([EMBEDDING], {INPUT: images})[0]
+    session = quiet_session(extended.SerializeToString())
+    (seen,) = run_within(session, {INPUT: images}, limit_s * len(images), [EMBEDDING])
     if len(seen) == len(images):
         declared = helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, seen.shape[1]])
         extended.graph.output[-1].CopyFrom(declared)
         model.CopyFrom(extended)
 
 
-def embedding_source(model: Any, task: TaskType) -> str | None:
+def embedding_source(model: onnx.ModelProto, task: str) -> str | None:
     """The name of the value that describes an image best and is computed anyway; None if none is found.
 
     Detectors gather detail by enlarging the deepest feature map, so it is what the first upsampling reads. In a
@@ -64,12 +79,12 @@ def embedding_source(model: Any, task: TaskType) -> str | None:
 
     Arguments:
         model: a tidy `onnx.ModelProto` with its nodes in topological order.
-        task: what the model is for.
+        task: of the model, its name in `TASKS`.
     """
     live = _reached(model.graph.node, {INPUT})
     nodes = [node for node in model.graph.node if node.input and node.input[0] in live]
     ranks = _ranks(model)
-    if task.has_boxes:
+    if task_kind(task).finds_objects:
         deep = _reached(nodes, {output for node in nodes if node.op_type == "Conv" for output in node.output})
         sources = (node.input[0] for node in nodes if node.op_type in _UPSAMPLING)
         return next((name for name in sources if name in deep and ranks.get(name) == 4), None)
@@ -84,7 +99,7 @@ def embedding_source(model: Any, task: TaskType) -> str | None:
     return _unflattened(layer.input[0], nodes, ranks)
 
 
-def _pools(node: Any, model: Any, ranks: dict[str, int]) -> bool:
+def _pools(node: onnx.NodeProto, model: onnx.ModelProto, ranks: dict[str, int]) -> bool:
     """Tell whether a node averages over the two spatial axes of feature maps."""
     if node.op_type == "GlobalAveragePool":
         return True
@@ -93,7 +108,7 @@ def _pools(node: Any, model: Any, ranks: dict[str, int]) -> bool:
     return len(_axes(node, model)) == 2
 
 
-def _axes(node: Any, model: Any) -> Sequence[int]:
+def _axes(node: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[int]:
     """The axes of a reduction: an attribute up to opset 17, an input from 18 on."""
     from onnx import numpy_helper
 
@@ -109,7 +124,7 @@ def _axes(node: Any, model: Any) -> Sequence[int]:
     ]
 
 
-def _last_on_every_path(candidates: Sequence[Any], model: Any) -> Any | None:
+def _last_on_every_path(candidates: Sequence[onnx.NodeProto], model: onnx.ModelProto) -> onnx.NodeProto | None:
     """The last of some nodes without which the input would not reach output 0."""
     prediction = model.graph.output[0].name
     for node in reversed(candidates):
@@ -119,7 +134,7 @@ def _last_on_every_path(candidates: Sequence[Any], model: Any) -> Any | None:
     return None
 
 
-def _reached(nodes: Sequence[Any], start: Collection[str]) -> set[str]:
+def _reached(nodes: Sequence[onnx.NodeProto], start: Collection[str]) -> set[str]:
     """Values that depend on those of `start`, and these themselves."""
     found = set(start)
     for node in nodes:
@@ -128,7 +143,7 @@ def _reached(nodes: Sequence[Any], start: Collection[str]) -> set[str]:
     return found
 
 
-def _unflattened(name: str, nodes: Sequence[Any], ranks: dict[str, int]) -> str:
+def _unflattened(name: str, nodes: Sequence[onnx.NodeProto], ranks: dict[str, int]) -> str:
     """The feature map that a vector is a flattening of, else the vector itself."""
     producers = {output: node for node in nodes for output in node.output}
     source = name
@@ -140,7 +155,7 @@ def _unflattened(name: str, nodes: Sequence[Any], ranks: dict[str, int]) -> str:
     return source
 
 
-def _ranks(model: Any) -> dict[str, int]:
+def _ranks(model: onnx.ModelProto) -> dict[str, int]:
     """Value → its number of axes, where that can be told without running."""
     import onnx
 

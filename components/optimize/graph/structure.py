@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU"})
 _SHAPE_ONLY = frozenset({"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten"})
 
 
-def decoding_nodes(model: Any) -> tuple[str, ...]:
+def decoding_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the nodes that only decode: no layer with weights comes after them.
 
     In a YOLO head that is everything behind the last convolutions of the box and class branches: the integral over
@@ -33,7 +36,7 @@ def decoding_nodes(model: Any) -> tuple[str, ...]:
     return tuple(reversed(decoding))
 
 
-def last_layers(model: Any) -> tuple[str, ...]:
+def last_layers(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the layers with weights whose outputs are decoded, a head's final convolutions for instance.
 
     To be pooled into the embedding is not to be decoded.
@@ -53,7 +56,7 @@ def last_layers(model: Any) -> tuple[str, ...]:
     )
 
 
-def _is_box_integral(node: Any, producers: dict[str, Any]) -> bool:
+def _is_box_integral(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> bool:
     """Tell whether a convolution reads a softmax, directly or through nodes that only move numbers."""
     if node.op_type != "Conv":
         return False
@@ -63,7 +66,7 @@ def _is_box_integral(node: Any, producers: dict[str, Any]) -> bool:
     return source is not None and source.op_type == "Softmax"
 
 
-def preprocessing_nodes(model: Any) -> tuple[str, ...]:
+def preprocessing_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the nodes that `embed` put in front."""
     return tuple(node.name for node in model.graph.node if node.name.startswith(PREFIX))
 

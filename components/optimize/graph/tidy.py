@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, MutableSequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from components.backends.onnx_file import graphs, tensors
-from components.backends.session import one_line
+from components.backends.onnx_graph import graphs, replace_items, tensors
+from components.backends.session import translated
 from components.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+M = TypeVar("M")
 
 MIN_OPSET = 13  # the first with per-channel QuantizeLinear
 _NUMBERS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
-def tidy(model: Any, name: str) -> Any:
+def tidy(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """A copy of an `onnx.ModelProto` that computes the same in plain form.
 
     Local functions are inlined, float16 is widened to float32 (the same numbers; CPUs and INT8 passes need it),
@@ -30,14 +35,9 @@ def tidy(model: Any, name: str) -> Any:
 
     model = inline_local_functions(model)
     if _opset(model) < MIN_OPSET:
-        try:
+        newer, found = f"opset {MIN_OPSET} or newer", f"opset {_opset(model)} in {name}"
+        with translated(ModelError, f"an ONNX model of {newer}", found, f"export it again with {newer}"):
             model = onnx.version_converter.convert_version(model, MIN_OPSET)
-        except Exception as error:
-            raise ModelError(
-                f"an ONNX model of opset {MIN_OPSET} or newer",
-                found=f"opset {_opset(model)} in {name}: {one_line(error)}",
-                hint=f"export it again with opset {MIN_OPSET} or newer",
-            ) from error
     model.ir_version = max(model.ir_version, 8)  # older ones want every initialiser to be an input
     _widen(model)
     _initialisers_from_constants(model.graph)
@@ -49,11 +49,11 @@ def tidy(model: Any, name: str) -> Any:
     return model
 
 
-def _opset(model: Any) -> int:
+def _opset(model: onnx.ModelProto) -> int:
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
-def rename_values(model: Any, names: Mapping[str, str]) -> None:
+def rename_values(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
     """Rename values of an `onnx.ModelProto` wherever nodes read or write them, in nested graphs too."""
     for graph in graphs(model):
         for node in graph.node:
@@ -64,7 +64,7 @@ def rename_values(model: Any, names: Mapping[str, str]) -> None:
                 value.name = names.get(value.name, value.name)
 
 
-def _widen(model: Any) -> None:
+def _widen(model: onnx.ModelProto) -> None:
     """Turn float16 into float32 throughout: tensors, inputs, outputs and the targets of casts."""
     from onnx import TensorProto, numpy_helper
 
@@ -83,7 +83,7 @@ def _widen(model: Any) -> None:
                     attribute.i = full
 
 
-def _initialisers_from_constants(graph: Any) -> None:
+def _initialisers_from_constants(graph: onnx.GraphProto) -> None:
     from onnx import numpy_helper
 
     rest = []
@@ -103,10 +103,10 @@ def _initialisers_from_constants(graph: Any) -> None:
             graph.initializer.append(numpy_helper.from_array(numbers, node.output[0]))
         else:
             rest.append(node)
-    _replace(graph.node, rest)
+    replace_items(graph.node, rest)
 
 
-def _drop_aliases(model: Any) -> None:
+def _drop_aliases(model: onnx.ModelProto) -> None:
     """Let nodes read weights directly, not through the Identity nodes that exporters put over equal ones."""
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
@@ -120,7 +120,7 @@ def _drop_aliases(model: Any) -> None:
     rename_values(model, aliases)
 
 
-def _name_nodes(model: Any) -> None:
+def _name_nodes(model: onnx.ModelProto) -> None:
     """Give every node a name that no other has."""
     taken: set[str] = set()
     for graph in graphs(model):
@@ -131,11 +131,5 @@ def _name_nodes(model: Any) -> None:
             taken.add(node.name)
 
 
-def _keep(field: Any, wanted: Any) -> None:
-    _replace(field, [item for item in field if wanted(item)])
-
-
-def _replace(field: Any, items: list[Any]) -> None:
-    copies = [type(item).FromString(item.SerializeToString()) for item in items]
-    del field[:]
-    field.extend(copies)
+def _keep(field: MutableSequence[M], wanted: Callable[[M], bool]) -> None:
+    replace_items(field, filter(wanted, field))

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
-from components.backends.session import one_line
+from components.backends.session import one_line, translated
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
-from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TaskType, TensorSpec
+from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TensorSpec
+from components.contracts.arrays import Array, Floats32
 from components.errors import ModelError, UntrustedModelError
 from components.files import sha256_file
 from components.optimize.meaning import UNIT, Fitting, Normalisation, StatedMeaning, meaning_of
@@ -27,6 +25,10 @@ from components.optimize.opening.ultralytics_export import stated_by_metadata, s
 from components.optimize.outputs import output_of_torchscript
 from components.optimize.quiet import quiet
 from components.vision import task_kind
+
+if TYPE_CHECKING:
+    import torch
+    from ultralytics import YOLO
 
 CLASSIFIER_KEY = "foveal_classifier"
 MAX_GROWTH = 100_000_000  # bytes that a checkpoint may gain by unpacking; torch compresses source code only
@@ -37,10 +39,10 @@ _HEADS = {"Detect", "v10Detect", "Classify"}
 class TorchNetwork:
     """A loaded torch model, called with (n, 3, height, width) float32 RGB, and what its file says of it."""
 
-    module: Any
+    module: torch.nn.Module
     stated: StatedMeaning
 
-    def __call__(self, batch: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    def __call__(self, batch: Floats32) -> list[Array]:
         import torch
 
         with quiet(), torch.inference_mode():
@@ -125,11 +127,8 @@ def _entries(path: Path) -> set[str]:
     """Base names in a zip archive, none for a legacy pickle; archives that would grow on reading are refused."""
     if not zipfile.is_zipfile(path):
         return set()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}") from error
+    with translated(ModelError, "a whole checkpoint", path.name), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
     unpacked, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if unpacked > size + MAX_GROWTH:
         raise ModelError(
@@ -153,14 +152,14 @@ def weights_only(path: Path) -> Any:
         raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}", hint="save it again") from error
 
 
-def _holds_module(contents: Any) -> bool:
+def _holds_module(contents: object) -> bool:
     """Tell whether a checkpoint holds a module: Ultralytics, once imported, lets torch read its classes as values."""
     import torch
 
     return isinstance(contents, Mapping) and any(isinstance(value, torch.nn.Module) for value in contents.values())
 
 
-def _ultralytics(yolo: Any, name: str, end_to_end: bool) -> TorchNetwork:
+def _ultralytics(yolo: YOLO, name: str, end_to_end: bool) -> TorchNetwork:
     """The network of an Ultralytics checkpoint, fused and set to give plain predictions."""
     task = supported_task(str(yolo.task), name)
     model = yolo.model
@@ -202,7 +201,7 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
     """Foveal's own classifier: a torchvision architecture by name, and its weights."""
     from torchvision import models
 
-    try:
+    with translated(ModelError, "a whole Foveal classifier", name, "train it again"):
         architecture, names = str(contents["architecture"]), tuple(str(n) for n in contents["class_names"])
         if architecture not in models.list_models(module=models):
             raise ValueError(f"torchvision has no classifier {architecture!r}")
@@ -212,16 +211,12 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
         size = int(contents["image_size"])
         normalisation = Normalisation(_triple(contents["mean"]), _triple(contents["std"]))
         fit = Fit(contents.get("fit", Fit.STRETCH))
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            "a whole Foveal classifier", found=f"{name}: {one_line(error)}", hint="train it again"
-        ) from error
     module.eval().requires_grad_(False)
-    stated = StatedMeaning(TaskType.CLASSIFY, names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
+    stated = StatedMeaning("classify", names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
     return TorchNetwork(module, stated)
 
 
-def _triple(values: Any) -> tuple[float, float, float]:
+def _triple(values: Iterable[float]) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 
@@ -242,11 +237,9 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
         raise ModelError(
             "a model from outside", found=f"{path.name}, which Foveal traced", hint="open what it was traced from"
         )
-    try:
+    with translated(ModelError, "a TorchScript archive", path.name):
         with quiet(), neutral_copy(path, ".pt") as copy:
             module = torch.jit.load(str(copy), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         metadata = json.loads(extra.get("config.txt") or "{}")
-    except Exception as error:
-        raise ModelError("a TorchScript archive", found=f"{path.name}: {one_line(error)}") from error
     stated = stated_by_metadata(metadata, path.name, resizable=False) if metadata else StatedMeaning()
     return TorchNetwork(module, replace(stated, output=output_of_torchscript(module)))

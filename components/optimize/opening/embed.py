@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from components.backends.onnx_file import INPUT, precision_of, read_onnx, save_onnx
+from components.backends.onnx_file import INPUT, read_onnx, save_onnx
+from components.backends.onnx_graph import precision_of, replace_items
 from components.contracts import Format, ModelArtifact, PassRecord, Precision, VisionSpec
+from components.contracts.arrays import Array, Floats32, Image
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.batch_axis import fix_batch_axis, free_batch_axis
@@ -21,8 +23,11 @@ from components.optimize.opening.ultralytics_export import has_nms
 from components.optimize.proof import prove_on, record_of
 from components.optimize.verify import NetworkForm, OnnxNetwork, require_batches, require_singles
 
+if TYPE_CHECKING:
+    import onnx
 
-def network_input(images: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
+
+def network_input(images: Image, normalisation: Normalisation) -> Floats32:
     """Compute the result of the embedded nodes in NumPy, as the reference that the graph is checked against.
 
     Arguments:
@@ -38,7 +43,12 @@ def network_input(images: npt.NDArray[np.uint8], normalisation: Normalisation) -
 
 
 def prepend_preprocessing(
-    model: Any, spec: VisionSpec, normalisation: Normalisation, *, channels_last: bool, batch: int | str = "batch"
+    model: onnx.ModelProto,
+    spec: VisionSpec,
+    normalisation: Normalisation,
+    *,
+    channels_last: bool,
+    batch: int | str = "batch",
 ) -> None:
     """Replace the float input of a tidy `onnx.ModelProto` by ``images``, uint8 BGR, and the nodes in between.
 
@@ -57,7 +67,7 @@ def prepend_preprocessing(
 
     graph = model.graph
     rename_values(model, {INPUT: f"{PREFIX}renamed", graph.input[0].name: f"{PREFIX}input"})
-    steps: list[tuple[str, list[Any], dict[str, Any]]] = [
+    steps: list[tuple[str, list[Array], dict[str, Any]]] = [
         ("Cast", [], {"to": TensorProto.FLOAT}),
         ("Transpose", [], {"perm": [0, 3, 1, 2]}),
         ("Gather", [np.array([2, 1, 0], np.int64)], {"axis": 1}),
@@ -75,20 +85,19 @@ def prepend_preprocessing(
         graph.initializer.extend(numpy_helper.from_array(constant, f"{name}_constant") for constant in constants)
         value = f"{PREFIX}input" if number == len(steps) - 1 else f"{name}_output"
         nodes.append(helper.make_node(operator, inputs, [value], name=name, **attributes))
-    rest = list(graph.node)
-    del graph.node[:], graph.input[:]
-    graph.node.extend([*nodes, *rest])
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, *spec.input_size, 3]))
+    replace_items(graph.node, [*nodes, *graph.node])
+    images = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, *spec.input_size, 3])
+    replace_items(graph.input, [images])
 
 
 def embed(
-    model: Any,
+    model: onnx.ModelProto,
     artifact: ModelArtifact,
     normalisation: Normalisation,
     network: Network,
     form: NetworkForm,
     context: PassContext,
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[onnx.ModelProto, dict[str, object]]:
     """Turn a network's ONNX export into a Foveal model, and prove that it still computes the same.
 
     The batch axis is freed where a whole batch of calibration images then gives what its images give one by one.
@@ -117,22 +126,18 @@ def embed(
     proof = prove_on(
         context.calibration, spec, lambda image: network(network_input(image, normalisation)), context.batch
     )
-    product, reason = _copy(plain), ""
+    product, reason = deepcopy(plain), ""
     try:
         free_batch_axis(product, form.batch)
         prepend_preprocessing(product, spec, normalisation, channels_last=form.channels_last)
         require_batches(product, spec, proof, name, tolerance)
     except (ModelError, PassError) as error:
-        product, reason = _copy(plain), why_one_by_one(error, len(proof.images), form.batch)
+        product, reason = deepcopy(plain), why_one_by_one(error, len(proof.images), form.batch)
         fix_batch_axis(product, form.batch)
         prepend_preprocessing(product, spec, normalisation, channels_last=form.channels_last, batch=1)
         require_singles(product, spec, proof, name, tolerance)
     add_embedding(product, spec.task, proof.images[:1] if reason else proof.images, batch=1 if reason else "batch")
     return product, record_of(proof, reason)
-
-
-def _copy(model: Any) -> Any:
-    return type(model).FromString(model.SerializeToString())
 
 
 def why_one_by_one(error: ModelError | PassError, batch: int, exported: int | None) -> str:
@@ -164,7 +169,7 @@ class EmbedPreprocessing:
         original = read_onnx(artifact.path, outside=True)
         network = OnnxNetwork(original, artifact.path.name)
         model, proved = embed(original, artifact, self.normalisation, network, network.form, context)
-        origin: dict[str, Any] = {"widened_from": precision_of(original).value, "source_sha256": artifact.sha256}
+        origin: dict[str, object] = {"widened_from": precision_of(original).value, "source_sha256": artifact.sha256}
         if has_nms({entry.key: entry.value for entry in original.metadata_props}):
             origin["built_in_nms"] = True
         record = PassRecord(self.name, asdict(self.normalisation) | origin | proved)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import save_onnx
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord
 from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
@@ -17,6 +17,10 @@ from components.optimize.opening.checkpoint import load_torch
 from components.optimize.opening.embed import embed
 from components.optimize.quiet import quiet
 from components.optimize.verify import NetworkForm
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
 OPSET = 17  # the newest that onnxruntime, its CUDA kernels, OpenVINO, TensorRT and the quantizers all know in full
 
@@ -50,30 +54,29 @@ class ExportOnnx:
         history = (*artifact.history, PassRecord(self.name, parameters))
         return save_onnx(model, product_path(artifact, context, "fp32.onnx"), artifact.spec, history)
 
-    def _export(self, module: Any, artifact: ModelArtifact) -> Any:
+    def _export(self, module: torch.nn.Module, artifact: ModelArtifact) -> onnx.ModelProto:
         import onnx
         import torch
 
         example = torch.zeros(1, 3, *artifact.spec.input_size)
         free = {0: "batch"}
-        try:
-            with quiet(), torch.no_grad(), tempfile.TemporaryDirectory(prefix="foveal-export-") as scratch:
-                module(example)  # a YOLO head computes its anchors once per shape: now, not inside the graph
-                target = Path(scratch) / "model.onnx"
-                torch.onnx.export(
-                    module,
-                    (example,),
-                    target,
-                    opset_version=self.opset,
-                    dynamo=False,
-                    input_names=["input"],
-                    output_names=["output0"],
-                    dynamic_axes={"input": free, "output0": free},
-                )
-                return onnx.load(target)
-        except Exception as error:
-            raise PassError(
-                "a network that torch exports to ONNX",
-                found=f"{artifact.path.name}: {one_line(error)}",
-                hint="export it to ONNX yourself and open that",
-            ) from error
+        expected, hint = "a network that torch exports to ONNX", "export it to ONNX yourself and open that"
+        with (
+            translated(PassError, expected, artifact.path.name, hint),
+            quiet(),
+            torch.no_grad(),
+            tempfile.TemporaryDirectory(prefix="foveal-export-") as scratch,
+        ):
+            module(example)  # a YOLO head computes its anchors once per shape: now, not inside the graph
+            target = Path(scratch) / "model.onnx"
+            torch.onnx.export(
+                module,
+                (example,),
+                target,
+                opset_version=self.opset,
+                dynamo=False,
+                input_names=["input"],
+                output_names=["output0"],
+                dynamic_axes={"input": free, "output0": free},
+            )
+            return onnx.load(target)

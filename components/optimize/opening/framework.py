@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from components.backends.yolo import load_yolo
 from components.contracts import Classification, Detections, Prediction, VisionSpec
+from components.contracts.arrays import Image
 from components.optimize.opening.checkpoint import CLASSIFIER_KEY, is_torch_file, is_torchscript, weights_only
 from components.optimize.opening.source import ModelOptions
 from components.optimize.quiet import quiet
 from components.vision import task_kind
 from components.vision.boxes import has_area
 
+if TYPE_CHECKING:
+    from ultralytics.engine.results import Results
+
 
 def framework_predictions(
     path: Path,
     spec: VisionSpec,
-    images: Sequence[npt.NDArray[np.uint8]],
+    images: Sequence[Image],
     options: ModelOptions,
     *,
     confidence: float = 0.25,
@@ -41,7 +42,8 @@ def framework_predictions(
         One prediction an image, or None where no framework of its own can tell: for ONNX, TorchScript and torchvision's
         networks, whose very outputs the export is compared with, and where the user fits images in another way.
     """
-    if not options.trust_pickle or not is_torch_file(path) or is_torchscript(path) or not _usual_fit(spec):
+    usual_fit = spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
+    if not options.trust_pickle or not is_torch_file(path) or is_torchscript(path) or not usual_fit:
         return None
     contents = weights_only(path)
     if isinstance(contents, Mapping) and CLASSIFIER_KEY in contents:
@@ -49,7 +51,7 @@ def framework_predictions(
     yolo = load_yolo(path, trust=options.trust_pickle)
     height, width = spec.input_size
     size = height if height == width else [height, width]
-    wanted: dict[str, Any] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
+    wanted: dict[str, object] = {"imgsz": size, "rect": False, "conf": confidence, "iou": iou}
     if options.end_to_end:
         wanted["nms"] = False
     with quiet():
@@ -57,11 +59,7 @@ def framework_predictions(
     return [_prediction(result) for result in results]
 
 
-def _usual_fit(spec: VisionSpec) -> bool:
-    return spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
-
-
-def _prediction(result: Any) -> Prediction:
+def _prediction(result: Results) -> Prediction:
     if result.probs is not None:
         return Classification(result.probs.data.numpy())
     corners = result.boxes.xyxy.numpy()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.optimize.meaning import BYTES, UNIT, Normalisation
+
+if TYPE_CHECKING:
+    import onnx
 
 _PASSING = frozenset({"Cast", "Identity", "Transpose"})
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div"})
 _LARGEST_UNIT_STD = 2.0  # a deviation above that is one of values to 255, not to 1
 
 
-def expected_of_input(model: Any) -> Normalisation | None:
+def expected_of_input(model: onnx.ModelProto) -> Normalisation | None:
     """Return the pixel range that a graph with its own normalisation takes: RGB in 0–1 or in 0–255.
 
     Only constants for all channels or for each of three count, right behind the input.
@@ -46,7 +49,7 @@ def expected_of_input(model: Any) -> Normalisation | None:
     return BYTES if 1 / max(scale, 1e-9) > _LARGEST_UNIT_STD else UNIT
 
 
-def _constants(model: Any) -> dict[str, npt.NDArray[Any]]:
+def _constants(model: onnx.ModelProto) -> dict[str, Array]:
     """Value → array, of those with one or three numbers."""
     from onnx import numpy_helper
 
@@ -59,7 +62,7 @@ def _constants(model: Any) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _operand(node: Any, value: str, constants: Mapping[str, npt.NDArray[Any]]) -> float | None:
+def _operand(node: onnx.NodeProto, value: str, constants: Mapping[str, Array]) -> float | None:
     """The mean size of the constant that a node combines a value with; None where it is no such constant."""
     others = [name for name in node.input if name != value]
     if len(others) != 1 or others[0] not in constants or (node.op_type == "Div" and node.input[0] != value):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch
 from components.contracts import ModelArtifact, PassRecord, Precision
+from components.contracts.arrays import Image, Outputs
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext, product_path
 from components.optimize.opening.embed import why_one_by_one
-from components.optimize.proof import Images, Outputs, prove_on, record_of
+from components.optimize.proof import prove_on, record_of
 from components.optimize.verify import require_batches, require_singles
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
@@ -30,14 +34,14 @@ def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
     """
     session, spec, name = quiet_session(artifact.path), artifact.spec, artifact.path.name
 
-    def alone(image: Images) -> Outputs:
+    def alone(image: Image) -> Outputs:
         return run_within(session, {INPUT: image}, LIMIT_S)
 
     proof = prove_on(context.calibration, spec, alone, context.batch)
     if not free_batch(artifact):
         return artifact
     tolerance = 1e-3 if artifact.precision is Precision.FP32 else 2e-2  # its own arithmetic is no better than that
-    model: Any = read_onnx(artifact.path)
+    model: onnx.ModelProto = read_onnx(artifact.path)
     try:
         require_batches(model, spec, proof, name, tolerance)
     except (ModelError, PassError) as error:

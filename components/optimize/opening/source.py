@@ -6,20 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from components.backends.onnx_file import (
-    describe_onnx,
-    has_spec,
-    precision_of,
-    read_onnx,
-    sha256_model,
-    tensor_specs,
-)
-from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, TaskType, VisionSpec
+from components.backends.onnx_file import describe_onnx, has_spec, read_onnx, sha256_model
+from components.backends.onnx_graph import precision_of, tensor_specs
+from components.contracts import BATCH, Fit, Format, ModelArtifact, Output, VisionSpec
+from components.contracts.arrays import Image
 from components.errors import ConfigError, ModelError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Fitting, Normalisation, StatedMeaning, agree, meaning_of
@@ -34,6 +26,9 @@ from components.optimize.outputs import output_of_graph, require_scores
 from components.optimize.proof import MAX_SAMPLES
 from components.optimize.verify import OnnxNetwork
 from components.vision import task_for
+
+if TYPE_CHECKING:
+    import onnx
 
 KINDS = "an Ultralytics or Foveal .pt checkpoint, TorchScript or ONNX"
 
@@ -59,7 +54,7 @@ class ModelOptions:
         trust_pickle: your word that the file may execute code.
     """
 
-    task: TaskType | None = None
+    task: str | None = None
     class_names: Sequence[str] | None = None
     image_size: int | tuple[int, int] | None = None
     fit: Fit | Fitting | None = None
@@ -74,7 +69,7 @@ class ModelOptions:
         """Statements about the model's meaning, completed by the preset."""
         size = self.image_size
         said = StatedMeaning(
-            task=TaskType(self.task) if self.task else None,
+            task=self.task or None,
             class_names=tuple(self.class_names) if self.class_names else None,
             input_size=(size, size) if isinstance(size, int) else size,
             fit=Fitting(self.fit) if isinstance(self.fit, Fit) else self.fit,
@@ -89,7 +84,7 @@ def open_model(
     options: ModelOptions | None = None,
     *,
     workdir: Path,
-    images: Iterable[npt.NDArray[np.uint8]] = (),
+    images: Iterable[Image] = (),
     batch: int = BATCH,
 ) -> ModelArtifact:
     """Open a model of any supported kind; the kind is seen from the contents, not from the name.
@@ -153,15 +148,13 @@ def _prepared(user: StatedMeaning, known: Preset, name: str) -> StatedMeaning:
     )
 
 
-def _with_images(context: PassContext, spec: VisionSpec, images: Iterable[npt.NDArray[np.uint8]]) -> PassContext:
+def _with_images(context: PassContext, spec: VisionSpec, images: Iterable[Image]) -> PassContext:
     """The context with images brought to the model's input, as many as a proof looks at."""
     task = task_for(spec)
     return replace(context, calibration=[task.preprocess(image)[0] for image in islice(images, MAX_SAMPLES)])
 
 
-def _open_onnx(
-    path: Path, user: StatedMeaning, context: PassContext, images: Iterable[npt.NDArray[np.uint8]]
-) -> ModelArtifact:
+def _open_onnx(path: Path, user: StatedMeaning, context: PassContext, images: Iterable[Image]) -> ModelArtifact:
     try:
         model = read_onnx(path, outside=True)
     except ModelError as error:
@@ -179,7 +172,7 @@ def _open_onnx(
     return EmbedPreprocessing(normalisation).apply(artifact, _with_images(context, spec, images))
 
 
-def _stated_by(model: Any, network: OnnxNetwork, name: str) -> StatedMeaning:
+def _stated_by(model: onnx.ModelProto, network: OnnxNetwork, name: str) -> StatedMeaning:
     """Read an outside ONNX file's statements: its fixed size, and the metadata of an Ultralytics export."""
     fixed, output, expected = network.form.input_size, output_of_graph(model), expected_of_input(model)
     entries = {entry.key: entry.value for entry in model.metadata_props}
@@ -199,7 +192,7 @@ def _own(artifact: ModelArtifact, user: StatedMeaning) -> ModelArtifact:
     if user.fit:
         resize = user.fit.resize_for(artifact.spec.input_size)
         said |= {"fit": user.fit.method, "resize": resize, "interpolation": user.fit.interpolation}
-    if user.output and user.output.head is not artifact.spec.head:
+    if user.output and user.output.head != artifact.spec.head:
         raise ModelError(
             f"the head {artifact.spec.head}, as {artifact.path.name} says itself",
             found=f"output {user.output}",

@@ -6,10 +6,10 @@ import io
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import describe_metadata
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.backends.torchscript_file import describe_torchscript
 from components.contracts import Format, ModelArtifact, PassRecord
 from components.errors import PassError
@@ -21,6 +21,9 @@ from components.optimize.opening.embed import network_input
 from components.optimize.proof import prove_on
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_same
+
+if TYPE_CHECKING:
+    import torch
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip archive can hold
 
@@ -52,14 +55,11 @@ class TraceTorchScript:
             context.batch,
         )
         module = _with_preprocessing(network.module, self.normalisation)
-        try:
-            with quiet(), torch.no_grad():
-                example = torch.from_numpy(proof.images[:1])
-                module(example)  # a YOLO head keeps its anchors for this shape
-                traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-                found = traced(torch.from_numpy(proof.images))
-        except Exception as error:
-            raise PassError("a network that torch traces", found=f"{artifact.path.name}: {one_line(error)}") from error
+        with translated(PassError, "a network that torch traces", artifact.path.name), quiet(), torch.no_grad():
+            example = torch.from_numpy(proof.images[:1])
+            module(example)  # a YOLO head keeps its anchors for this shape
+            traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+            found = traced(torch.from_numpy(proof.images))
         found = found if isinstance(found, tuple | list) else (found,)
         seen = [output.numpy() for output in found]
         require_same(proof.expected, seen, artifact.spec.head, artifact.path.name, 1e-3)
@@ -73,7 +73,7 @@ class TraceTorchScript:
         return describe_torchscript(target)
 
 
-def _save(traced: Any, target: Path, metadata: dict[str, str]) -> None:
+def _save(traced: torch.jit.ScriptModule, target: Path, metadata: dict[str, str]) -> None:
     """Write the archive without the debugging tables, which hold the paths of this machine's source files."""
     import torch
 
@@ -86,7 +86,7 @@ def _save(traced: Any, target: Path, metadata: dict[str, str]) -> None:
                 lean.writestr(zipfile.ZipInfo(entry.filename, _EPOCH), complete.read(entry))
 
 
-def _with_preprocessing(network: Any, normalisation: Normalisation) -> Any:
+def _with_preprocessing(network: torch.nn.Module, normalisation: Normalisation) -> torch.nn.Module:
     """A module that takes (n, height, width, 3) uint8 BGR."""
     import torch
 
@@ -97,8 +97,8 @@ def _with_preprocessing(network: Any, normalisation: Normalisation) -> Any:
             self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1))
             self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1))
 
-        def forward(self, images: Any) -> Any:
+        def forward(self, images: torch.Tensor) -> object:
             pixels = images.permute(0, 3, 1, 2).flip(1).float() / 255
-            return self.network((pixels - self.mean) / self.std)
+            return self.network((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
 
     return WithPreprocessing().eval()

@@ -6,31 +6,31 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from components.backends.session import one_line
-from components.contracts import TaskType
+from components.backends.session import translated
 from components.errors import ModelError
 from components.optimize.meaning import UNIT, Fitting, StatedMeaning, detr_error
 from components.vision import task_kind
 
+TASKS = "detect", "classify"  # of Ultralytics' five, by its own names
 MAX_TEXT = 4_000_000  # characters; a thousand class names take a few ten thousand
 
 
-def supported_task(task: str, name: str) -> TaskType:
+def supported_task(task: str, name: str) -> str:
     """The task of an Ultralytics model.
 
     Raises:
         ModelError: Foveal does not support it.
     """
-    if task not in {known.value for known in TaskType}:
+    if task not in TASKS:
         raise ModelError(
-            f"an Ultralytics model for {' or '.join(TaskType)}",
+            f"an Ultralytics model for {' or '.join(TASKS)}",
             found=f"one for {task} in {name}",
             hint="use its detection or classification variant",
         )
-    return TaskType(task)
+    return task
 
 
-def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: bool) -> StatedMeaning:
+def stated_by_metadata(metadata: Mapping[str, object], name: str, *, resizable: bool) -> StatedMeaning:
     """Read the statements of an export's `task`, `names` and `imgsz`.
 
     Arguments:
@@ -43,7 +43,7 @@ def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
     """
     if _is_detr(metadata):
         raise detr_error(name)
-    try:
+    with translated(ModelError, "readable metadata of an Ultralytics export", name, "export it again"):
         task = supported_task(str(metadata["task"]), name)
         names = _value(metadata["names"])
         size = _value(metadata["imgsz"])
@@ -53,19 +53,15 @@ def stated_by_metadata(metadata: Mapping[str, Any], name: str, *, resizable: boo
         return StatedMeaning(
             task, labels, (int(height), int(width)), Fitting(task_kind(task).usual_fit), UNIT, resizable, stride
         )
-    except (KeyError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise ModelError(
-            "readable metadata of an Ultralytics export", found=f"{name}: {one_line(error)}", hint="export it again"
-        ) from error
 
 
-def _is_detr(metadata: Mapping[str, Any]) -> bool:
+def _is_detr(metadata: Mapping[str, object]) -> bool:
     """Tell whether an export says that it is an RT-DETR: by its head, or in older releases by its description."""
     said = f"{metadata.get('head', '')} {metadata.get('description', '')}".lower()
     return "rtdetr" in said or "rt-detr" in said
 
 
-def has_nms(metadata: Mapping[str, Any]) -> bool:
+def has_nms(metadata: Mapping[str, object]) -> bool:
     """Tell whether an export says that NMS is built in, which cuts detections off at the export's confidence."""
     try:
         said = _value(metadata.get("args", "{}"))
@@ -74,7 +70,7 @@ def has_nms(metadata: Mapping[str, Any]) -> bool:
     return isinstance(said, dict) and bool(said.get("nms"))
 
 
-def _value(entry: Any) -> Any:
+def _value(entry: object) -> Any:
     if not isinstance(entry, str):
         return entry
     if len(entry) > MAX_TEXT:

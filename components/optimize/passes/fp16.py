@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from components.backends.onnx_file import graphs, read_onnx, save_onnx
+from components.backends.onnx_file import read_onnx, save_onnx
+from components.backends.onnx_graph import graphs, replace_items
 from components.backends.session import one_line
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
 from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
 from components.optimize.verify import require_lowered
+
+if TYPE_CHECKING:
+    import onnx
 
 # Either their type is written in an attribute, or long sums and steep curves leave float16's range or precision.
 _FLOAT32_OPERATORS = frozenset(
@@ -56,7 +61,7 @@ class ToFp16:
         return save_onnx(model, product_path(artifact, context, "fp16.onnx"), artifact.spec, history)
 
 
-def lower(model: Any, kept: Collection[str]) -> None:
+def lower(model: onnx.ModelProto, kept: Collection[str]) -> None:
     """Turn a tidy float32 `onnx.ModelProto` to float16 in place, casting where the two meet.
 
     Arguments:
@@ -68,42 +73,40 @@ def lower(model: Any, kept: Collection[str]) -> None:
     """
     work = _Lowering(model)
     nested = {name for graph in list(graphs(model))[1:] for node in graph.node for name in node.input}
-    nodes: list[Any] = []
+    nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         free = node.name not in kept and node.op_type not in _FLOAT32_OPERATORS and nested.isdisjoint(node.output)
         half = free and all(output in work.types for output in node.output)
         nodes += work.convert(node, half)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    replace_items(model.graph.node, nodes)
     used = {name for graph in graphs(model) for node in graph.node for name in node.input}
     weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend([*weights, *work.halves.values()])
+    replace_items(model.graph.initializer, [*weights, *work.halves.values()])
 
 
 class _Lowering:
     """State of a graph's values while its nodes are turned to float16 one after the other."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: onnx.ModelProto) -> None:
         import onnx
 
         graph = onnx.shape_inference.infer_shapes(model).graph
         values = (*graph.input, *graph.value_info, *graph.output)
         self.types = {value.name: value.type.tensor_type.elem_type for value in values}
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.halves: dict[str, Any] = {}
+        self.halves: dict[str, onnx.TensorProto] = {}
         self._outputs = {value.name for value in model.graph.output}
         self._is_half: set[str] = set()
         self._casts: set[str] = set()
 
-    def convert(self, node: Any, half: bool) -> Iterator[Any]:
+    def convert(self, node: onnx.NodeProto, half: bool) -> Iterator[onnx.NodeProto]:
         """The node, reading and writing float16 or float32, between the casts that it needs.
 
         A graph's output keeps its name and its float32, so a node that writes one is followed by a cast.
         """
         from onnx import TensorProto, helper
 
-        copy = type(node).FromString(node.SerializeToString())
+        copy = deepcopy(node)
         always_float = _FLOAT32_INPUTS.get(node.op_type, set())
         for position, name in enumerate(node.input):
             wants_half = half and position not in always_float
@@ -125,7 +128,7 @@ class _Lowering:
         yield copy
         yield from restored
 
-    def _cast(self, source: str, target: str, *, half: bool) -> Iterator[Any]:
+    def _cast(self, source: str, target: str, *, half: bool) -> Iterator[onnx.NodeProto]:
         from onnx import TensorProto, helper
 
         if target not in self._casts:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from components import telemetry
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
-from components.errors import PassError, UnavailableError
+from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_lowered
+from components.telemetry import import_library
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,18 @@ class QuantizeInt8:
         source = read_onnx(artifact.path)
         transformer = any(node.op_type == "LayerNormalization" for node in source.graph.node)
         ignored = [*preprocessing_nodes(source), *decoding_nodes(source)]
-        try:
-            with quiet():
-                nncf = _import_nncf()
-                model = nncf.quantize(
-                    source,
-                    nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
-                    preset=nncf.QuantizationPreset(self.preset),
-                    subset_size=len(samples),
-                    model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-                    ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
-                    advanced_parameters=nncf.AdvancedQuantizationParameters(
-                        overflow_fix=nncf.OverflowFix(self.overflow_fix)
-                    ),
-                )
-        except UnavailableError:
-            raise
-        except Exception as error:
-            raise PassError("a model that NNCF quantizes", found=f"{artifact.path.name}: {one_line(error)}") from error
+        with translated(PassError, "a model that NNCF quantizes", artifact.path.name), quiet():
+            nncf = import_library("nncf", "NNCF, which quantizes to INT8", "pip install nncf")
+            advanced = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix(self.overflow_fix))
+            model = nncf.quantize(
+                source,
+                nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
+                preset=nncf.QuantizationPreset(self.preset),
+                subset_size=len(samples),
+                model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
+                advanced_parameters=advanced,
+            )
         if self.preset == "mixed":
             _make_activations_unsigned(model)
         require_lowered(model, artifact, context, Precision.INT8)
@@ -84,7 +81,7 @@ class QuantizeInt8:
         )
 
 
-def _make_activations_unsigned(model: Any) -> None:
+def _make_activations_unsigned(model: onnx.ModelProto) -> None:
     """Store quantized activations as uint8 instead of int8: the same steps, all shifted by 128.
 
     OpenVINO's kernels for CPUs without VNNI are wrong on int8 activations: on a detector of handwritten digits they
@@ -93,7 +90,7 @@ def _make_activations_unsigned(model: Any) -> None:
     from onnx import TensorProto, numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    shifted: dict[str, Any] = {}
+    shifted: dict[str, onnx.TensorProto] = {}
     for node in model.graph.node:
         if node.op_type not in {"QuantizeLinear", "DequantizeLinear"} or node.input[0] in constants:
             continue
@@ -107,7 +104,7 @@ def _make_activations_unsigned(model: Any) -> None:
     del model.graph.value_info[:]  # it declares the old types
 
 
-def _require_float(model: Any, names: set[str]) -> None:
+def _require_float(model: onnx.ModelProto, names: set[str]) -> None:
     """Refuse a product in which a node that was to stay in float32 reads quantized numbers.
 
     Raises:
@@ -117,20 +114,3 @@ def _require_float(model: Any, names: set[str]) -> None:
     for node in model.graph.node:
         if node.name in names and node.op_type != "Shape" and quantized.intersection(node.input):
             raise PassError("a decoding of the outputs in float32", found=f"INT8 in front of {node.name}")
-
-
-def _import_nncf() -> Any:
-    """Import NNCF without its telemetry, which is on by default and keeps an id in the home folder.
-
-    Raises:
-        UnavailableError: it is not installed.
-    """
-    telemetry.switch_off()
-    try:
-        with telemetry.reporter_hidden():
-            import nncf
-    except ImportError as error:
-        raise UnavailableError(
-            "NNCF, which quantizes to INT8", found=one_line(error), hint="pip install nncf"
-        ) from error
-    return nncf

@@ -6,20 +6,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, ClassVar
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
 from components.backends.onnxruntime import import_onnxruntime
-from components.backends.session import one_line
+from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
+from components.contracts.arrays import Image
 from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, last_layers
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_lowered
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,8 @@ class QuantizeConvolutions:
         samples = context.samples_for(artifact, self.samples)
         runtime = import_onnxruntime()
         source = read_onnx(artifact.path)
-        try:
-            with quiet():
-                model = self._quantize(source, samples)
-        except Exception as error:
-            raise PassError(
-                "a model that onnxruntime quantizes", found=f"{artifact.path.name}: {one_line(error)}"
-            ) from error
+        with translated(PassError, "a model that onnxruntime quantizes", artifact.path.name), quiet():
+            model = self._quantize(source, samples)
         require_lowered(model, artifact, context, Precision.INT8)
         record = PassRecord(
             self.name,
@@ -66,15 +62,15 @@ class QuantizeConvolutions:
             model, product_path(artifact, context, "int8_conv.onnx"), artifact.spec, (*artifact.history, record)
         )
 
-    def _quantize(self, source: Any, samples: Sequence[npt.NDArray[np.uint8]]) -> Any:
+    def _quantize(self, source: onnx.ModelProto, samples: Sequence[Image]) -> onnx.ModelProto:
         import onnx
         from onnxruntime import quantization
 
         class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
             def __init__(self) -> None:
-                self._batches: Iterator[dict[str, Any]] = ({INPUT: image[None]} for image in samples)
+                self._batches: Iterator[dict[str, Image]] = ({INPUT: image[None]} for image in samples)
 
-            def get_next(self) -> dict[str, Any] | None:
+            def get_next(self) -> dict[str, Image] | None:
                 return next(self._batches, None)
 
         with tempfile.TemporaryDirectory(prefix="foveal-int8-") as scratch:

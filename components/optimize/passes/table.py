@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import cast
-
 from components.errors import ConfigError
 from components.optimize.context import OptimizationPass
+from components.plugins import plugin
 
 PASSES = {
     "export_onnx": "components.optimize.opening.export:ExportOnnx",
@@ -24,7 +22,5 @@ def get_pass(name: str) -> OptimizationPass:
     Raises:
         ConfigError: there is no such pass.
     """
-    if name not in PASSES:
-        raise ConfigError(f"an optimization pass, one of {', '.join(PASSES)}", found=repr(name))
-    module, _, attribute = PASSES[name].partition(":")
-    return cast(OptimizationPass, getattr(import_module(module), attribute)())
+    found: OptimizationPass = plugin(PASSES, name, "an optimization pass", ConfigError)()
+    return found

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from components.contracts import TrainedModel
 from components.plugins import plugin
+
+if TYPE_CHECKING:
+    import torch
+
+    from components.training.fine_tuning import FineTuning
 
 Progress = Callable[[int, int], None]
 
@@ -16,22 +21,6 @@ TRAINERS = {
     "detect": "components.training.trainers.detector:DetectorTrainer",
     "classify": "components.training.trainers.classifier:ClassifierTrainer",
 }
-
-
-class Settings(Protocol):
-    """Settings that trainers read; `FineTuning` has them."""
-
-    @property
-    def blend(self) -> float:
-        """Share of the way from the old weights to the new ones, 0–1."""
-
-    @property
-    def batch(self) -> int:
-        """Images a step."""
-
-    @property
-    def device(self) -> str:
-        """As torch calls it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +38,7 @@ class TrainingStep:
     start_from: Path
     data: Path
     image_size: int
-    settings: Settings
+    settings: FineTuning
     trust: bool = False
 
     def common(self) -> dict[str, Any]:
@@ -94,7 +83,7 @@ def what_is_missing(task: str, checkpoint: Path) -> str:
     return "" if trainer.can_start_from(checkpoint) else f"training goes on from {trainer.starts_from}"
 
 
-def between(old: Mapping[str, Any], new: Mapping[str, Any], share: float) -> dict[str, Any]:
+def between(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
     """Tensors on the way from old to new; what is counted, such as the batches seen, is the new one's."""
     return {
         name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor for name, tensor in new.items()

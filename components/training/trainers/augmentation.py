@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _TURN = 0.17  # radians, 10°
 _SHEAR = 0.1
@@ -12,7 +15,7 @@ _CONTRAST = 0.25
 _BRIGHTNESS = 0.12
 
 
-def augment(batch: Any, generator: Any) -> Any:
+def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Turn, shear, zoom, shift and relight each image at random.
 
     Arguments:
@@ -25,7 +28,7 @@ def augment(batch: Any, generator: Any) -> Any:
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 
-    def spread(width: float) -> Any:
+    def spread(width: float) -> torch.Tensor:
         return ((torch.rand(len(batch), generator=generator) * 2 - 1) * width).to(batch.device)
 
     angle, shear, zoom = spread(_TURN), spread(_SHEAR), 1 + spread(_ZOOM)

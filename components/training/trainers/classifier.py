@@ -6,16 +6,16 @@ import csv
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components import telemetry
 from components.backends.torch_pickle import pickle_of
-from components.contracts import Classification, Fit, Head, TaskType, TrainedModel, VisionSpec
+from components.contracts import Classification, Fit, TrainedModel, VisionSpec
+from components.contracts.arrays import Image, Ints
 from components.datasets.classes import in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, UnavailableError
@@ -25,6 +25,7 @@ from components.training.checkpoint import (
     CLASSIFIER_KEY,
     MEAN,
     STD,
+    Checkpoint,
     build_network,
     load_checkpoint,
     save_checkpoint,
@@ -32,6 +33,9 @@ from components.training.checkpoint import (
 from components.training.trainers import Progress, TrainingStep, between
 from components.training.trainers.augmentation import augment
 from components.vision.fit import fit_image
+
+if TYPE_CHECKING:
+    import torch
 
 _LABEL_SMOOTHING = 0.05
 _WEIGHT_DECAY = 0.02
@@ -76,8 +80,8 @@ class ClassifierTraining:
 class _Split:
     """Fitted images (n, side, side, 3) uint8 BGR on disk, and labels (n,) int64."""
 
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    images: Image
+    labels: Ints
 
 
 def train_classifier(
@@ -117,26 +121,28 @@ def train_classifier(
     train, val = (_classes_to_learn(load_dataset(data, split)) for split in ("train", "val"))
     with torch.random.fork_rng(), tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         torch.manual_seed(training.seed)
-        about, network, names = _network(training, start_from, train.class_names)
-        train, val = in_classes_of(train, names), in_classes_of(val, names)
-        network.to(_device(training.device))
-        spec = VisionSpec(TaskType.CLASSIFY, train.class_names, (about["image_size"],) * 2, Fit.STRETCH, Head.LOGITS)
+        start = _start(training, start_from, train.class_names)
+        train, val = in_classes_of(train, start.class_names), in_classes_of(val, start.class_names)
+        start.network.to(_device(training.device))
+        spec = VisionSpec("classify", start.class_names, (start.image_size,) * 2, Fit.STRETCH, "logits")
         learned, judged = (_fitted(dataset, spec, Path(scratch)) for dataset in (train, val))
         with replacing(output) as aside:
             aside.mkdir()
             curve, best = [], {"top1": -1.0}
-            for row in _epochs(network, learned, judged, training):
+            for row in _epochs(start.network, learned, judged, training):
                 curve.append(row)
                 if progress:
                     progress(len(curve), training.epochs)
                 if row["top1"] > best["top1"]:
                     best = {"top1": row["top1"], "top5": row["top5"]}
-                    save_checkpoint(aside / "model.pt", network, class_names=train.class_names, metrics=best, **about)
+                    save_checkpoint(aside / "model.pt", replace(start, metrics=best))
             _write_curve(aside / "curve.csv", curve)
     return TrainedModel(output / "model.pt", best, output / "curve.csv")
 
 
-def measure_classifier(network: Any, dataset: LabelledDataset, image_size: int, batch: int = 32) -> dict[str, float]:
+def measure_classifier(
+    network: torch.nn.Module, dataset: LabelledDataset, image_size: int, batch: int = 32
+) -> dict[str, float]:
     """Measure how often a network is right on a split: `top1` and `top5`.
 
     Arguments:
@@ -145,14 +151,14 @@ def measure_classifier(network: Any, dataset: LabelledDataset, image_size: int, 
         image_size: side of the network's square input in pixels.
         batch: images per step.
     """
-    spec = VisionSpec(TaskType.CLASSIFY, dataset.class_names, (image_size, image_size), Fit.STRETCH, Head.LOGITS)
+    spec = VisionSpec("classify", dataset.class_names, (image_size, image_size), Fit.STRETCH, "logits")
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         found = _validate(network, _fitted(dataset, spec, Path(scratch)), batch)
     return {name: found[name] for name in ("top1", "top5")}
 
 
 def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
-    if dataset.task is not TaskType.CLASSIFY:
+    if dataset.task != "classify":
         raise DatasetError("an image folder split/class/*.jpg", found=f"a detection dataset: {dataset.root}")
     if len(dataset.class_names) < 2 or len(dataset.images) < 2:
         raise DatasetError(
@@ -162,25 +168,22 @@ def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
     return dataset
 
 
-def _network(
-    training: ClassifierTraining, start_from: Path | None, class_names: tuple[str, ...]
-) -> tuple[dict[str, Any], Any, tuple[str, ...]]:
-    """Return the checkpoint's description of the network, the network, and its classes in their order."""
+def _start(training: ClassifierTraining, start_from: Path | None, class_names: tuple[str, ...]) -> Checkpoint:
+    """Return the network that training starts from, with random weights or those of a checkpoint."""
     if start_from is None:
-        about = {"architecture": training.architecture, "image_size": training.image_size}
-        return about, build_network(training.architecture, len(class_names), training.image_size), class_names
+        network = build_network(training.architecture, len(class_names), training.image_size)
+        return Checkpoint(training.architecture, class_names, training.image_size, network)
     start = load_checkpoint(start_from)
-    if not same_classes(start["class_names"], class_names):
+    if not same_classes(start.class_names, class_names):
         raise IncompatibleError(
-            f"the classes that {start_from.name} knows: {', '.join(start['class_names'])}",
+            f"the classes that {start_from.name} knows: {', '.join(start.class_names)}",
             found=", ".join(class_names),
             hint="train from scratch for other classes",
         )
-    about = {name: start[name] for name in ("architecture", "image_size")}
-    return about, start["network"], tuple(start["class_names"])
+    return start
 
 
-def _device(name: str) -> Any:
+def _device(name: str) -> torch.device:
     import torch
 
     try:
@@ -200,7 +203,9 @@ def _fitted(dataset: LabelledDataset, spec: VisionSpec, scratch: Path) -> _Split
     return _Split(images, labels)
 
 
-def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraining) -> Iterator[dict[str, float]]:
+def _epochs(
+    network: torch.nn.Module, train: _Split, val: _Split, training: ClassifierTraining
+) -> Iterator[dict[str, float]]:
     """Train epoch by epoch, and yield a row of the curve after each."""
     import torch
 
@@ -232,7 +237,7 @@ def _epochs(network: Any, train: _Split, val: _Split, training: ClassifierTraini
         yield {"epoch": epoch, "train_loss": train_loss, **_validate(network, val, training.batch)}
 
 
-def _validate(network: Any, val: _Split, batch: int) -> dict[str, float]:
+def _validate(network: torch.nn.Module, val: _Split, batch: int) -> dict[str, float]:
     import torch
 
     network.eval()
@@ -248,7 +253,7 @@ def _validate(network: Any, val: _Split, batch: int) -> dict[str, float]:
     return {"val_loss": loss / n, "top1": right / n, "top5": near / n}
 
 
-def _batch(split: _Split, rows: npt.NDArray[np.int64], network: Any) -> tuple[Any, Any]:
+def _batch(split: _Split, rows: Ints, network: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     """RGB values in 0–1, (n, 3, side, side) float32, and labels (n,), where the network is."""
     import torch
 
@@ -257,7 +262,7 @@ def _batch(split: _Split, rows: npt.NDArray[np.int64], network: Any) -> tuple[An
     return pictures.to(device), torch.from_numpy(split.labels[rows]).to(device)
 
 
-def _normalised(inputs: Any) -> Any:
+def _normalised(inputs: torch.Tensor) -> torch.Tensor:
     mean, std = (inputs.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (inputs - mean) / std
 
@@ -287,9 +292,9 @@ class ClassifierTrainer:
     @staticmethod
     def blend(step: TrainingStep, trained: Path, output: Path) -> dict[str, float]:
         old, new = load_checkpoint(step.start_from), load_checkpoint(trained)
-        new["network"].load_state_dict(between(old["state_dict"], new["state_dict"], step.settings.blend))
-        val = in_classes_of(load_dataset(step.data, "val"), new["class_names"])
-        metrics = measure_classifier(new["network"], val, new["image_size"], step.settings.batch)
-        about = {name: new[name] for name in ("architecture", "class_names", "image_size")}
-        save_checkpoint(output, new["network"], **about, metrics=metrics)
+        weights = between(old.network.state_dict(), new.network.state_dict(), step.settings.blend)
+        new.network.load_state_dict(weights)
+        val = in_classes_of(load_dataset(step.data, "val"), new.class_names)
+        metrics = measure_classifier(new.network, val, new.image_size, step.settings.batch)
+        save_checkpoint(output, replace(new, metrics=metrics))
         return metrics

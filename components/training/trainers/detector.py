@@ -12,7 +12,8 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
@@ -22,7 +23,7 @@ from components.backends.yolo import (
     is_ultralytics,
     load_yolo,
 )
-from components.contracts import TaskType, TrainedModel
+from components.contracts import TrainedModel
 from components.datasets.classes import same_classes
 from components.datasets.dataset import load_dataset
 from components.datasets.yolo_layout import read_description, split_images, split_places
@@ -30,6 +31,9 @@ from components.documents import read_yaml
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import replacing
 from components.training.trainers import Progress, TrainingStep, between
+
+if TYPE_CHECKING:
+    from ultralytics import YOLO
 
 _STRIDE = 32  # Ultralytics would round another image size up without being asked
 
@@ -63,7 +67,7 @@ class DetectorTraining:
     augment: bool = True
     device: str = "cpu"
     seed: int = 0
-    extra: tuple[tuple[str, Any], ...] = ()
+    extra: tuple[tuple[str, object], ...] = ()
 
     def __post_init__(self) -> None:
         for name, right, expected in (
@@ -141,7 +145,7 @@ def _require_detection(data: Path) -> None:
     if not data.is_file():
         raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", hint="check the path")
     for split in ("train", "val"):
-        if load_dataset(data, split).task is not TaskType.DETECT:
+        if load_dataset(data, split).task != "detect":
             raise DatasetError("labels for detection", found=f"an image folder for classification: {data}")
 
 
@@ -153,9 +157,9 @@ def _use_all_cores() -> None:
     torch.set_num_threads(len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def _arguments(training: DetectorTraining, *, pretrained: bool) -> dict[str, Any]:
+def _arguments(training: DetectorTraining, *, pretrained: bool) -> dict[str, object]:
     mosaic = 1.0 if training.augment else 0.0
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "imgsz": training.image_size,
         "epochs": training.epochs,
         "batch": training.batch,
@@ -187,7 +191,7 @@ def _arguments(training: DetectorTraining, *, pretrained: bool) -> dict[str, Any
     return arguments | dict(training.extra)
 
 
-def _untrained(ultralytics: Any, training: DetectorTraining, scratch: Path) -> Any:
+def _untrained(ultralytics: ModuleType, training: DetectorTraining, scratch: Path) -> YOLO:
     """A model with random weights, built from the architecture file that Ultralytics ships."""
     described = _architecture(training.architecture)
     if training.width is not None:
@@ -240,7 +244,7 @@ def absolute_data(data: Path, scratch: Path) -> Path:
     return copy
 
 
-def _require_order(model: Any, data: Path) -> None:
+def _require_order(model: YOLO, data: Path) -> None:
     """Refuse to go on from a checkpoint whose class ids mean other classes of the same names.
 
     Raises:

@@ -6,14 +6,14 @@ checks the raw output and decodes it into what its task takes.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.plugins import plugin
-
-Array = npt.NDArray[Any]
 
 HEADS = {
     "yolo": "components.vision.heads.yolo:Yolo",
@@ -35,6 +35,11 @@ class OutputHead(Protocol):
     task: str
     remedy: str  # what to do about a model whose output is another one
     ranked: bool  # the best come first, so that a rounding may change which rows there are
+    exclusive: bool  # scores of all classes sum to 1: an image is one class alone
+    decoder: Path | None  # file with `decode` for bundles; None: `run_template` has it
+
+    def shape(self, classes: int) -> tuple[int | str, ...]:
+        """Return the shape of the output; strings are free axes, the first of which is the batch."""
 
     def checked(self, output: Array | None, images: int | None, classes: int) -> Array:
         """Return an output in the float type that the head computes in.

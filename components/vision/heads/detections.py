@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from components.contracts.arrays import Array
 
 BOX = 4  # numbers of a box, in front of the scores
 SCORE_SLACK = 0.05  # a score of a quantized model may overshoot 1 by a step
@@ -29,7 +31,7 @@ class Suppression(NamedTuple):
     multi_label: bool
 
 
-def within(values: npt.NDArray[Any], high: float) -> npt.NDArray[np.bool_]:
+def within(values: Array, high: float) -> npt.NDArray[np.bool_]:
     """Tell which of n blocks (n, …, …) lie between 0 and `high`; a NaN does not. (n,) bool."""
     low = values.min(axis=(1, 2), initial=0) >= -SCORE_SLACK
     return np.asarray(low & (values.max(axis=(1, 2), initial=0) <= high + SCORE_SLACK))

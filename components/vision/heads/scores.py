@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array, Floats
 from components.errors import ModelError
 
 SLACK = 0.05  # a probability of a quantized model may overshoot by a step
 _FAR = 700.0  # beyond it an exponential overflows; the sigmoid is 0 or 1 there
-
-Floats = npt.NDArray[np.float64]
 
 
 class _Scores:
@@ -24,10 +23,14 @@ class _Scores:
         "itself), logits or sigmoid_logits (either of these before its softmax or sigmoid)"
     )
     ranked: ClassVar[bool] = False
+    decoder: ClassVar[None] = None
     expected: ClassVar[str]  # of the numbers, for errors
     exclusive: ClassVar[bool]  # an image is one class alone, so that its scores sum to 1
 
-    def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> Floats:
+    def shape(self, classes: int) -> tuple[int | str, ...]:
+        return ("batch", classes)
+
+    def checked(self, output: Array | None, images: int | None, classes: int) -> Floats:
         """Return it as float64; see `OutputHead`."""
         shape = () if output is None else output.shape
         count = images if images is not None else (shape[0] if shape else "n")
@@ -39,16 +42,16 @@ class _Scores:
             )
         return output.astype(np.float64)
 
-    def sound(self, output: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
+    def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
         return np.asarray(np.isfinite(output).all(axis=1))
 
-    def is_read_right(self, output: npt.NDArray[Any]) -> bool:
+    def is_read_right(self, output: Array) -> bool:
         return True
 
-    def finds_something(self, output: npt.NDArray[Any], confidence: float) -> bool:
+    def finds_something(self, output: Array, confidence: float) -> bool:
         return True
 
-    def deviation(self, expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
+    def deviation(self, expected: Array, found: Array) -> float:
         scale = np.maximum(np.abs(expected).max(keepdims=True), 1e-9)
         return float((np.abs(expected - found) / scale).max())
 
@@ -84,7 +87,7 @@ class Sigmoid(_Scores):
     expected: ClassVar[str] = "probabilities between 0 and 1"
     exclusive: ClassVar[bool] = False
 
-    def sound(self, output: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
+    def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
         return np.asarray((np.isfinite(output) & (np.abs(output - 0.5) <= 0.5 + SLACK)).all(axis=1))
 
 
@@ -94,6 +97,6 @@ class Probabilities(Sigmoid):
     expected: ClassVar[str] = "probabilities between 0 and 1 that sum to 1"
     exclusive: ClassVar[bool] = True
 
-    def sound(self, output: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
+    def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
         whole = np.abs(output.sum(axis=1) - 1) <= SLACK
         return np.asarray(super().sound(output, classes) & whole)

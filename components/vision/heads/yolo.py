@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.errors import ModelError
 from components.vision import boxes
 from components.vision.heads.detections import BOX, Candidates, Suppression, within
@@ -20,8 +21,13 @@ class Yolo:
     task: ClassVar[str] = "detect"
     remedy: ClassVar[str] = "export a YOLOv8, 10, 11 or 26 detector"
     ranked: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = False
+    decoder: ClassVar[None] = None
 
-    def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
+    def shape(self, classes: int) -> tuple[int | str, ...]:
+        return ("batch", BOX + classes, "anchors")
+
+    def checked(self, output: Array | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
         """Return it as float32; see `OutputHead`."""
         shape = () if output is None else output.shape
         count = images if images is not None else (shape[0] if shape else "n")
@@ -33,16 +39,16 @@ class Yolo:
             )
         return output.astype(np.float32, copy=False)
 
-    def sound(self, output: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
+    def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
         return np.asarray(np.isfinite(output[:, :BOX]).all(axis=(1, 2)) & within(output[:, BOX:], 1))
 
-    def is_read_right(self, output: npt.NDArray[Any]) -> bool:
+    def is_read_right(self, output: Array) -> bool:
         return True
 
-    def finds_something(self, output: npt.NDArray[Any], confidence: float) -> bool:
+    def finds_something(self, output: Array, confidence: float) -> bool:
         return float(output[:, BOX:].max(initial=0.0)) > confidence
 
-    def deviation(self, expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
+    def deviation(self, expected: Array, found: Array) -> float:
         """Compare channel by channel.
 
         Scores count as they are, in 0–1: a well-trained model gives random pixels scores of a millionth, whose last

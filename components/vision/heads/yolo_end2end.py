@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Array
 from components.errors import ModelError
 from components.vision.heads.detections import BOX, Candidates, Suppression, within
 
@@ -22,8 +23,13 @@ class YoloEndToEnd:
     task: ClassVar[str] = "detect"
     remedy: ClassVar[str] = "export a YOLOv8, 10, 11 or 26 detector"
     ranked: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
+    decoder: ClassVar[None] = None
 
-    def checked(self, output: npt.NDArray[Any] | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
+    def shape(self, classes: int) -> tuple[int | str, ...]:
+        return ("batch", "detections", COLUMNS)
+
+    def checked(self, output: Array | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
         """Return it as float32; see `OutputHead`."""
         shape = () if output is None else output.shape
         count = images if images is not None else (shape[0] if shape else "n")
@@ -35,19 +41,19 @@ class YoloEndToEnd:
             )
         return output.astype(np.float32, copy=False)
 
-    def sound(self, output: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
+    def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
         known = within(output[:, :, 5:], classes - 1)
         return np.asarray(np.isfinite(output).all(axis=(1, 2)) & within(output[:, :, BOX : BOX + 1], 1) & known)
 
-    def is_read_right(self, output: npt.NDArray[Any]) -> bool:
+    def is_read_right(self, output: Array) -> bool:
         """Tell whether the class ids are whole numbers."""
         ids = output[..., 5]
         return not bool((np.abs(ids - np.rint(ids)) > ID_SLACK).any())
 
-    def finds_something(self, output: npt.NDArray[Any], confidence: float) -> bool:
+    def finds_something(self, output: Array, confidence: float) -> bool:
         return float(output[:, :, BOX].max(initial=0.0)) > confidence
 
-    def deviation(self, expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
+    def deviation(self, expected: Array, found: Array) -> float:
         """Compare the rows of an image as a set, since equal scores may come in any order.
 
         Rows whose score is as low as the last one's are left out, since the last bit may decide which of them make the

@@ -8,18 +8,22 @@ and compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Fit, ImageFrame, Prediction, VisionSpec
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError
 from components.plugins import plugin
 from components.vision.chance import HitsByChance
 from components.vision.heads import HEADS, head_of
 from components.vision.paired import Pair
 from components.vision.scores import Sampling, Scorer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TASKS = {
     "detect": "components.vision.tasks.detect:Detect",
@@ -43,6 +47,7 @@ class VisionTask(Protocol):
     usual_fit: ClassVar[Fit]  # of models that do not say how images are fitted
     has_thresholds: ClassVar[bool]  # confidence and IoU
     finds_objects: ClassVar[bool]  # any number of things an image, none included
+    has_boxes: ClassVar[bool]  # labels are boxes, any number an image, not one class of it
     why_no_estimate: ClassVar[str]  # of accuracy before labels come; empty where there is one
     stored_columns: ClassVar[tuple[str, ...]]  # of the table of images, from which predictions are restored
 
@@ -50,13 +55,13 @@ class VisionTask(Protocol):
     def spec(self) -> VisionSpec:
         """Of the model."""
 
-    def preprocess(self, image: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], ImageFrame]:
+    def preprocess(self, image: Image) -> tuple[npt.NDArray[np.uint8], ImageFrame]:
         """Fit an image (h, w, 3) uint8 BGR to the model's input (height, width, 3) uint8 BGR."""
 
-    def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
+    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
         """Decode one prediction for each image of a batch; ModelError where the outputs cannot be of this model."""
 
-    def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
         """Tell which images of a batch have finite outputs within their range, (n,) bool."""
 
     def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
@@ -65,10 +70,17 @@ class VisionTask(Protocol):
     def evaluation_settings(self) -> VisionTask:
         """Return the same task with the thresholds that accuracy is measured with."""
 
-    def drift_columns(
-        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
-    ) -> dict[str, npt.NDArray[Any]]:
+    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
         """Summarise each image in one value a column: float64 columns are quantities, int64 columns categories."""
+
+    @staticmethod
+    def from_labels(truth: Prediction) -> Prediction:
+        """Read ground truth as this task's.
+
+        Arguments:
+            truth: as datasets hold it: `Detections` where labels are boxes, else a one-hot
+                `Classification`.
+        """
 
     @staticmethod
     def score_image(prediction: Any, truth: Any) -> float:
@@ -104,7 +116,7 @@ class VisionTask(Protocol):
     @staticmethod
     def scorer(
         rows: Sequence[Mapping[str, Any]],
-        boxes_of: Callable[[], Sequence[Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
@@ -117,7 +129,7 @@ class VisionTask(Protocol):
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Any]], classes: int
+        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
     ) -> list[Prediction]:
         """Restore the predictions of stored images.
 
@@ -128,7 +140,7 @@ class VisionTask(Protocol):
         """
 
     @staticmethod
-    def draw(axes: Any, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]) -> None:
+    def draw(axes: Axes, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]) -> None:
         """Draw a truth and an answer, or None, over an image on matplotlib axes."""
 
 
@@ -142,7 +154,26 @@ def task_kind(name: str) -> type[VisionTask]:
     return found
 
 
-def first(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any] | None:
+def require_known(spec: VisionSpec, name: str) -> None:
+    """Refuse a spec of a task or a head that is in no table.
+
+    Arguments:
+        spec: as it was read.
+        name: of the file that it was read from, for the error.
+
+    Raises:
+        ModelError: it is one.
+    """
+    for what, table, found in (("a task", TASKS, spec.task), ("an output head", HEADS, spec.head)):
+        if found not in table:
+            raise ModelError(
+                f"{what}, one of {', '.join(table)}",
+                found=f"{found} in {name}",
+                hint="add the plug-in that the model was made with to the table",
+            )
+
+
+def first(outputs: Sequence[Array]) -> Array | None:
     """Return the output that heads read, or None."""
     return outputs[0] if len(outputs) else None
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Classification, Fit, ImageFrame, Prediction, VisionSpec
+from components.contracts.arrays import Array, Image
 from components.errors import ModelError
 from components.printing import counted
 from components.vision import metrics
 from components.vision.chance import HitsByChance, class_hits_by_chance
 from components.vision.combine import average
-from components.vision.fit import Image, fit_image
+from components.vision.fit import fit_image
 from components.vision.heads import head_of
 from components.vision.paired import Pair, TopOnePair
 from components.vision.scores import Sampling, Scorer, TopOne
 from components.vision.tasks import first, require_head
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TIE = 0.05  # classes whose probabilities are closer than this may swap places
 
@@ -47,17 +51,18 @@ class Classify:
     usual_fit: ClassVar[Fit] = Fit.CENTER_CROP
     has_thresholds: ClassVar[bool] = False
     finds_objects: ClassVar[bool] = False
+    has_boxes: ClassVar[bool] = False
     why_no_estimate: ClassVar[str] = ""
     stored_columns: ClassVar[tuple[str, ...]] = ("prediction_class", "prediction_confidence")
 
     def __post_init__(self) -> None:
         require_head(self.spec, self.name)
 
-    def preprocess(self, image: npt.NDArray[Any]) -> tuple[Image, ImageFrame]:
+    def preprocess(self, image: Image) -> tuple[Image, ImageFrame]:
         """An image (h, w, 3) uint8 BGR as the model's input, and how it was fitted; see `fit_image`."""
         return fit_image(image, self.spec)
 
-    def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
+    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
         """Class scores of a batch: probabilities that sum to 1, or with a sigmoid head scores that do not.
 
         Scores of a sigmoid head stay as they are: they are not scaled to sum to 1. `Classification.class_id` is the
@@ -85,7 +90,7 @@ class Classify:
             )
         return [Classification(row) for row in head.decode(output)]
 
-    def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
         """Mark the images of a batch with a sound output: finite, in 0–1, summing to 1 as its head promises. (n,) bool.
 
         Raises:
@@ -98,6 +103,11 @@ class Classify:
     def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
         """`top1` and `top5` accuracy; see `metrics.top_accuracy` for what it raises."""
         return metrics.top_accuracy(metrics.only(Classification, predictions), metrics.only(Classification, truths))
+
+    @staticmethod
+    def from_labels(truth: Prediction) -> Prediction:
+        """Return the truth of a dataset, which is this task's as it is."""
+        return truth
 
     @staticmethod
     def score_image(prediction: Classification, truth: Classification) -> float:
@@ -141,7 +151,7 @@ class Classify:
     @staticmethod
     def scorer(
         rows: Sequence[Mapping[str, Any]],
-        boxes_of: Callable[[], Sequence[Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
@@ -157,7 +167,7 @@ class Classify:
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Any]], classes: int
+        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
     ) -> list[Prediction]:
         """Restore the predictions of stored images; each has its best class only."""
         one_hot, least = np.eye(classes, dtype=np.float32), np.finfo(np.float32).tiny
@@ -169,7 +179,7 @@ class Classify:
 
     @staticmethod
     def draw(
-        axes: Any, answer: Classification | None, truth: Classification, names: Sequence[str], colours: Any
+        axes: Axes, answer: Classification | None, truth: Classification, names: Sequence[str], colours: tuple[str, str]
     ) -> None:
         """Write the two classes below an image on matplotlib axes."""
         said = "no answer" if answer is None else names[answer.class_id]
@@ -180,9 +190,7 @@ class Classify:
         """The same task: a classifier has no thresholds."""
         return self
 
-    def drift_columns(
-        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
-    ) -> dict[str, npt.NDArray[Any]]:
+    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
         """Return the model's certainty of each image, one value an image; the frames do not matter.
 
         float64 columns are quantities: `prediction_confidence` (of the best class), `prediction_margin` (its lead

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Detections, Fit, ImageFrame, Prediction, VisionSpec
+from components.contracts.arrays import Array, Image
 from components.errors import ConfigError, ModelError
 from components.vision import boxes, metrics
 from components.vision.chance import HitsByChance, object_hits_by_chance
 from components.vision.combine import nms
-from components.vision.fit import Image, fit_image
+from components.vision.fit import fit_image
 from components.vision.heads import head_of
 from components.vision.heads.detections import SCORE_SLACK, Candidates, Suppression
 from components.vision.paired import BoxPair, Pair
 from components.vision.scores import BoxPrecision, Sampling, Scorer
 from components.vision.tasks import first, require_head
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MATCH_IOU = 0.5  # from which a detection counts as that of an object
 SAME_BOX = 0.5  # IoU from which two boxes show the same object
@@ -41,7 +45,7 @@ class Detect:
     """Meaning of a detector's input and output.
 
     Arguments:
-        spec: of the model; its head is `Head.YOLO` or `Head.YOLO_END2END`.
+        spec: of the model; its head is `yolo` or `yolo_end2end`.
         confidence: detections must score more than this, 0–1.
         iou: of two boxes of a class that overlap by more than this the weaker one goes, 0–1; end-to-end heads
             have no duplicates to remove.
@@ -69,6 +73,7 @@ class Detect:
     usual_fit: ClassVar[Fit] = Fit.LETTERBOX
     has_thresholds: ClassVar[bool] = True
     finds_objects: ClassVar[bool] = True
+    has_boxes: ClassVar[bool] = True
     why_no_estimate: ClassVar[str] = "not evaluated: what a detector misses has no confidence; label images to know"
     stored_columns: ClassVar[tuple[str, ...]] = ()
 
@@ -80,18 +85,18 @@ class Detect:
         if self.max_detections < 1:
             raise ConfigError("max_detections of 1 or more", found=str(self.max_detections))
 
-    def preprocess(self, image: npt.NDArray[Any]) -> tuple[Image, ImageFrame]:
+    def preprocess(self, image: Image) -> tuple[Image, ImageFrame]:
         """An image (h, w, 3) uint8 BGR as the model's input, and how to come back; see `fit_image`."""
         return fit_image(image, self.spec)
 
-    def postprocess(self, outputs: Sequence[npt.NDArray[Any]], frames: Sequence[ImageFrame]) -> list[Prediction]:
+    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
         """Detections of a batch, in pixels of the original images, best score first.
 
         Boxes with a NaN or an infinity, and boxes without an area inside the image, are left out.
 
         Arguments:
-            outputs: what the model gave for the batch; the first is (n, 4 + classes, anchors) for `Head.YOLO`,
-                (n, m, 6) for `Head.YOLO_END2END`, of any float type.
+            outputs: what the model gave for the batch; the first is (n, 4 + classes, anchors) for `yolo`,
+                (n, m, 6) for `yolo_end2end`, of any float type.
             frames: of the n images.
 
         Raises:
@@ -104,7 +109,7 @@ class Detect:
         candidates = head.decode(head.checked(first(outputs), len(frames), classes), classes, settings)
         return [self._detections(found, frame) for found, frame in zip(candidates, frames, strict=True)]
 
-    def valid_outputs(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
         """Mark the images of a batch with a sound output: all finite, scores in 0–1, known classes. (n,) bool.
 
         Costs well under a millisecond an image: cheap enough for every batch in production.
@@ -139,6 +144,11 @@ class Detect:
             classes=len(self.spec.class_names),
             max_detections=self.max_detections,
         )
+
+    @staticmethod
+    def from_labels(truth: Prediction) -> Prediction:
+        """Return the truth of a dataset, which is this task's as it is."""
+        return truth
 
     @staticmethod
     def score_image(prediction: Detections, truth: Detections) -> float:
@@ -202,7 +212,7 @@ class Detect:
     @staticmethod
     def scorer(
         rows: Sequence[Mapping[str, Any]],
-        boxes_of: Callable[[], Sequence[Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
         sampling: Sampling,
@@ -218,13 +228,15 @@ class Detect:
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Detections]], classes: int
+        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
     ) -> list[Prediction]:
         """Restore the predictions of stored images."""
         return list(boxes_of())
 
     @staticmethod
-    def draw(axes: Any, answer: Detections | None, truth: Detections, names: Sequence[str], colours: Any) -> None:
+    def draw(
+        axes: Axes, answer: Detections | None, truth: Detections, names: Sequence[str], colours: tuple[str, str]
+    ) -> None:
         """Draw boxes over an image on matplotlib axes; `colours` are of truth and answer."""
         from matplotlib.patches import Rectangle
 
@@ -241,9 +253,7 @@ class Detect:
         """The same task with the thresholds that accuracy is measured with, which are those of `YOLO.val()`."""
         return replace(self, confidence=EVALUATION_CONFIDENCE, multi_label=True)
 
-    def drift_columns(
-        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
-    ) -> dict[str, npt.NDArray[Any]]:
+    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
         """Describe each image's detections, one value an image.
 
         float64 columns are quantities, NaN where an image has no detection: `prediction_count` (never NaN),
@@ -260,7 +270,7 @@ class Detect:
         images = metrics.only(Detections, predictions)
         pairs = zip(images, frames, strict=True)
         rows = np.array([_summary(*pair) for pair in pairs], np.float64).reshape(-1, len(_QUANTITIES))
-        columns: dict[str, npt.NDArray[Any]] = {f"prediction_{name}": rows[:, k] for k, name in enumerate(_QUANTITIES)}
+        columns: dict[str, Array] = {f"prediction_{name}": rows[:, k] for k, name in enumerate(_QUANTITIES)}
         best = [int(found.class_ids[found.scores.argmax()]) if len(found) else -1 for found in images]
         columns["prediction_top_class"] = np.array(best, np.int64)
         return columns

@@ -1,4 +1,8 @@
-"""Consoles of the commands: as wide as what is shown, in characters that the terminal has, control codes escaped."""
+"""Consoles of the commands: as wide as what is shown, in characters that the terminal has.
+
+A screen is a series of parts, each a line of text or a table, that `write` prints with control
+codes escaped.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,18 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich import box
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, JustifyMethod, RenderHook
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from components.printing import printed
+from components.tables import Table
+
+Part = str | Text | Table
 
 _PIPE_WIDTH = 10_000  # what is piped is read by programs and logs, which cut nothing
 _PLAIN = {
@@ -31,11 +40,40 @@ def make_console(*, stderr: bool = False) -> Console:
     return made
 
 
-def folding(table: Table) -> Table:
-    """Have a table that is too wide for its terminal go on below in each cell, with nothing cut off."""
-    for column in table.columns:
-        column.overflow = "fold"
-    return table
+def write(parts: Iterable[Part], console: Console | None = None) -> None:
+    """Print lines, which only a narrow terminal wraps, and tables; on standard output by default."""
+    out = console or make_console()
+    for part in parts:
+        if isinstance(part, Table):
+            out.print(_drawn(part))
+        else:
+            out.print(_text(part), soft_wrap=True)
+
+
+def write_error(line: str | Text) -> None:
+    """Print a line on standard error."""
+    write([line], make_console(stderr=True))
+
+
+def failure(line: str) -> None:
+    """Print an error on standard error."""
+    write_error(Text.assemble(("error: ", "bold red"), line))
+
+
+def _drawn(table: Table) -> RichTable:
+    """Draw a table whose texts go on below where the terminal is too narrow; nothing is cut off."""
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    kinds = table.kinds or "t".ljust(len(table.headings), "n")
+    for heading, kind in zip(table.headings, kinds, strict=True):
+        justify: JustifyMethod = "left" if kind == "t" else "right"
+        drawn.add_column(heading, justify=justify, no_wrap=kind == "n", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*map(_text, row))
+    return drawn
+
+
+def _text(part: object) -> Text:
+    return part if isinstance(part, Text) else Text("–" if part is None else str(part))
 
 
 class _Printed:

@@ -1,10 +1,14 @@
-"""Screen output of `foveal deploy`."""
+"""Screen of `foveal deploy`."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
-from flows.cli.screens.console import make_console
+from rich.text import Text
+
+from components.tables import Table
+from flows.cli.screens.console import Part
 from flows.config.deployments import DeploymentsConfig
 from flows.deployment.automations import Change
 from flows.deployment.deploy import Deployed, DeployResult
@@ -13,7 +17,6 @@ from flows.runtime.settings import Settings
 
 _STYLES = {Change.CREATED: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "dim", Change.REMOVED: "red"}
 _HEADINGS = ("deployment", "schedule", "next run", "work pool", "state")
-_out = make_console()
 
 
 def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
@@ -27,31 +30,22 @@ def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
     return f"nothing on this root takes the runs: start foveal up, {like_here}"
 
 
-def deployed(done: DeployResult, who: str) -> None:
-    """The deployments with their next runs, each in its own time zone, the automations, and who takes the runs."""
-    rows = [_cells(one) for one in done.deployments]
-    widths = [max(len(row[column]) for row in (_HEADINGS, *rows)) for column in range(len(_HEADINGS))]
-    for row, style in [(_HEADINGS, "bold"), *zip(rows, [_STYLES[one.change] for one in done.deployments], strict=True)]:
-        _line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), style)
-    _line("")
+def deployed(done: DeployResult, who: str) -> Iterator[Part]:
+    """Show deployments with their next runs in their time zones, automations, and who takes runs."""
+    heading, *lines = Table(_HEADINGS, [_cells(one) for one in done.deployments]).to_lines()
+    yield Text(heading, "bold")
+    for line, one in zip(lines, done.deployments, strict=True):
+        yield Text(line, _STYLES[one.change])
+    yield ""
     width = max((len(name) for name, _ in done.automations), default=0)
     for name, change in done.automations:
-        _line(f"{name.ljust(width)}  {change.value}", _STYLES[change])
-    _line("")
-    for note in done.notes:
-        _line(note, "yellow")
-    _line(who)
+        yield Text(f"{name.ljust(width)}  {change.value}", _STYLES[change])
+    yield ""
+    yield from (Text(note, "yellow") for note in done.notes)
+    yield who
 
 
-def _cells(one: Deployed) -> tuple[str, ...]:
-    return (one.name, one.cron or "–", _next(one), one.pool or "–", one.change.value)
-
-
-def _next(one: Deployed) -> str:
-    if one.active is None:
-        return "–"
-    return f"{one.next_run:%Y-%m-%d %H:%M}" if one.next_run else "paused"
-
-
-def _line(text: str, style: str | None = None) -> None:
-    _out.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
+def _cells(one: Deployed) -> tuple[object, ...]:
+    scheduled = f"{one.next_run:%Y-%m-%d %H:%M}" if one.next_run else "paused"
+    next_run = None if one.active is None else scheduled
+    return (one.name, one.cron or None, next_run, one.pool or None, one.change.value)

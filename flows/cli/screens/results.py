@@ -1,279 +1,243 @@
-"""Screen output of flows and bundles: progress bars while a command works, tables at the end."""
+"""Screens of flows and bundles: what a release, a night, a retraining or a comparison came to."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.prompt import Confirm
-from rich.table import Table
+from rich.json import JSON
 from rich.text import Text
 
-from components.contracts import InferenceRun, Verdict
-from components.printing import counted
-from flows.cli.screens.console import folding, make_console
-from flows.cli.screens.progress_lines import Lines
-from flows.cli.screens.verbosity import Verbosity, verbosity
-from flows.reporting.formats import number, short, speedup
-from flows.reporting.progress import answering, listening, reading, timing
-from flows.reporting.summary import Calibration, MonitorSummary, NightlySummary, ReleaseSummary, Window
+from components.contracts import Gate, GateReport, InferenceRun, Verdict
+from components.monitoring.drift.calibration import AlarmPower
+from components.printing import counted, short_path
+from components.tables import Table, number
+from flows.cli.screens.console import Part
+from flows.demo import DemoSummary
+from flows.reporting import summary
+from flows.reporting.evidence import gates_table, headline
+from flows.reporting.retraining import RetrainSummary
 
-STYLES = {"ok": "green", "warn": "yellow", "drift": "bold red", "insufficient_data": "yellow", "data_fault": "bold red"}
-CHECK_STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNDECIDED: "yellow"}
+if TYPE_CHECKING:
+    from flows.ab_test import AbSummary  # imports Prefect, which takes seconds
 
 CAVEAT = "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
 NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
-
-_log = logging.getLogger(__name__)
-_out = make_console()
-_err = make_console(stderr=True)
-
-
-class Bars:
-    """A spinner for the phase, a bar for each kind of work that reports how far it is."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bars: dict[str, TaskID] = {}
-        self._phase = progress.add_task("", total=None)
-
-    def phase(self, what: str) -> None:
-        """Name what is going on."""
-        self._progress.update(self._phase, description=what)
-
-    def advance(self, what: str, done: int, total: int) -> None:
-        """Move a bar, or make it; a finished one disappears. A step that begins has a total of 0 and no bar."""
-        if not total:
-            return
-        if what not in self._bars:
-            self._bars[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._bars[what], completed=done, total=total, visible=done < total)
-
-    def ask(self, question: str) -> bool | None:
-        """Ask on the terminal, where the bars make room; None when nobody answers."""
-        self._progress.stop()
-        try:
-            return Confirm.ask(question, console=_err, default=True)
-        except EOFError:
-            return None
-        finally:
-            self._progress.start()
+_WORDS = {
+    "green": ["ok", "pass", "no difference ≥ δ"],
+    "bold green": ["promoted"],
+    "yellow": "warn insufficient_data undecided needs_labels not_trainable not_begun".split(),
+    "bold red": ["drift", "data_fault", "fail", "rejected"],
+    "bold": ["A", "B"],
+}
+_STYLES = {word: style for style, words in _WORDS.items() for word in words}
 
 
-@contextmanager
-def progress(quiet: bool) -> Iterator[Bars | Lines]:
-    """Progress on stderr: on a terminal bars, gone when the block ends, else lines; none when `quiet`.
-
-    On a terminal a flow may ask. Details, where they are wanted, would tear bars apart: lines go between them.
-    """
-    quiet = quiet or verbosity() is Verbosity.QUIET
-    if quiet or verbosity() is Verbosity.VERBOSE or not _err.is_terminal:
-        lines = Lines(lambda line: None if quiet else _err.print(line, highlight=False, markup=False, soft_wrap=True))
-        with listening(lines.advance), reading(_Notes().show), timing(_log_time), lines.running():
-            yield lines
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_err, transient=True) as shown:
-        bars = Bars(shown)
-        asked = answering(bars.ask) if sys.stdin.isatty() else nullcontext()
-        with listening(bars.advance), reading(_Notes().show), asked:
-            yield bars
-
-
-def _log_time(step: str, seconds: float) -> None:
-    _log.debug("%s took %.1f s", step, seconds)
-
-
-class _Notes:
-    """Prints notes on stderr, each once however often a step says it, unless results alone are wanted."""
-
-    def __init__(self) -> None:
-        self._shown: set[str] = set()
-
-    def show(self, line: str) -> None:
-        """Print a note that is new."""
-        if line not in self._shown and verbosity() is not Verbosity.QUIET:
-            self._shown.add(line)
-            _err.print(Text.assemble(("note: ", "yellow"), line), soft_wrap=True, highlight=False)
-
-
-def details(text: str) -> None:
-    """Print what a failure was made of, on stderr."""
-    _err.print(text, soft_wrap=True, highlight=False, markup=False, style="dim")
-
-
-def failure(line: str) -> None:
-    """One line on stderr."""
-    _err.print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True, highlight=False)
-
-
-def variants(done: ReleaseSummary) -> None:
-    """The table of variants, and the reasons."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("variant", overflow="fold")  # what is too long for the terminal goes on below
-    for heading in ("p50 ms", "p95 ms", "speed [95 %]", done.metric, "MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in done.variants:
-        table.add_row(
-            f"{'●' if row.chosen else ' '} {row.variant}",
-            number(row.p50_ms),
-            number(row.p95_ms),
-            "failed" if row.error else speedup(row.speedup),
-            number(row.accuracy, 4),
-            number(row.size_mb),
-            style="bold" if row.chosen else None,
-        )
-    _out.print(f"{done.name}/{done.version} on target {done.target}; ● ships", highlight=False)
-    _out.print(folding(table))
-    for reason in done.reasons:
-        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)
+def variants(done: summary.ReleaseSummary) -> Iterator[Part]:
+    """Show the table of variants, and the reasons."""
+    table, rows = summary.variants_table(done.variants, done.metric, errors=False), []
+    for one, (name, *others) in zip(done.variants, table.rows, strict=True):
+        mark, style = ("●", "bold") if one.chosen else (" ", "")
+        rows.append([Text(str(cell), style) for cell in (f"{mark} {name}", *others)])
+    yield f"{done.name}/{done.version} on target {done.target}; ● ships"
+    yield replace(table, rows=rows)
     floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
-    if done.input_shape and done.input_shape.wasteful:
-        _out.print(f"  {done.input_shape.text}", highlight=False, soft_wrap=True, style="dim", markup=False)
-    _out.print(f"  measured on {done.measured_on}{floor}", highlight=False, soft_wrap=True, style="dim", markup=False)
-    _out.print()
+    shape = done.input_shape.text if done.input_shape and done.input_shape.wasteful else ""
+    yield from _dim(*done.reasons, *filter(None, [shape]), f"measured on {done.measured_on}{floor}")
+    yield ""
 
 
-def places(rows: Sequence[tuple[str, Any]]) -> None:
-    """Print where everything is, each in one line that can be copied."""
-    for name, value in rows:
-        shown = short(value) if isinstance(value, Path) else str(value)
-        _out.print(Text.assemble((f"{name:<16}", "dim"), shown), soft_wrap=True, highlight=False)
-
-
-def window(title: str, seen: Window) -> None:
-    """Print the drift decision on a batch."""
-    speed = f", {number(seen.images_per_s, 0 if seen.images_per_s >= 10 else 1)} images/s" if seen.images_per_s else ""
-    line = Text.assemble(
-        f"{title}: ",
-        (seen.state, STYLES.get(seen.state, "")),
-        f"  ({counted(seen.images, 'image')}, {seen.failed} unreadable{speed})",
-    )
-    _out.print(line)
-    for reason in seen.reasons[:5]:
-        _out.print(f"  {reason}", highlight=False, soft_wrap=True, style="dim", markup=False)
-    if len(seen.reasons) > 5:
-        _out.print(f"  and {len(seen.reasons) - 5} more, in the report", style="dim", highlight=False)
-
-
-def release(done: ReleaseSummary) -> None:
-    """A finished release."""
-    variants(done)
+def release(done: summary.ReleaseSummary) -> Iterator[Part]:
+    """Show a release: variants, batch, where everything is, and gates if there was a champion."""
+    yield from variants(done)
     if done.window:
-        window("batch", done.window)
-    _out.print()
-    places(release_places(done))
+        yield from window("batch", done.window)
+    version = f"{done.name}/{done.version} ({', '.join(done.aliases)})"
+    files = _files(done.window) if done.window else []
+    yield ""
+    yield from places([("version", version), ("bundle", done.bundle), *files])
+    if done.gates:
+        yield from gates(done.gates)
 
 
-def release_places(done: ReleaseSummary) -> list[tuple[str, Any]]:
-    """Rows of where a release's results are."""
-    rows: list[tuple[str, Any]] = [
-        ("version", f"{done.name}/{done.version} ({', '.join(done.aliases)})"),
-        ("bundle", done.bundle),
+def demo(done: DemoSummary) -> Iterator[Part]:
+    """Show release, night, what was learnt from it, next night, and where everything is."""
+    yield from variants(done.release)
+    if done.release.window:
+        yield from window("day", done.release.window)
+    yield from window("night", done.night.window)
+    yield from retraining(done.retraining)
+    yield from window("next night", done.next_night.window)
+    for row in done.compared:
+        change = f"{row.metric} {row.before:.4f} → {row.after:.4f} ({row.after - row.before:+.4f})"
+        images = f"{counted(row.images, 'image')} that neither version learnt from"
+        what = f"{row.split.replace('_', ' ')}, {images}"
+        yield f"  {change} on {what}"
+    yield ""
+    yield from places(demo_places(done))
+
+
+def demo_places(done: DemoSummary) -> list[tuple[str, Any]]:
+    """Say where everything of the champion is, and then of the version before it."""
+    first, night, last = done.release, done.night, done.next_night
+    version = f"{last.name}/{last.version} (champion)"
+    rows = [("version", version), ("bundle", done.bundle), *_files(last.window)]
+    if first.window:
+        rows.append((f"day, {first.name}/{first.version}", first.window.report))
+    return [
+        *rows,
+        (f"night, {night.name}/{night.version}", night.window.report),
+        ("why it changed", f"{done.command} history {first.name}"),
+        ("all of it", f"{done.command} up      then Prefect, MLflow and Evidently show it in the browser"),
     ]
-    if done.window:
-        rows += [("predictions", done.window.predictions), ("drift report", done.window.report)]
-    return rows
 
 
-def monitor(done: MonitorSummary) -> None:
-    """A finished look at a window."""
-    window(f"{done.name}/{done.version}", done.window)
+def places(rows: Sequence[tuple[str, Any]]) -> Iterator[Part]:
+    """Say where everything is, each in one line that can be copied."""
+    width = max(15, *(len(name) for name, _ in rows))
+    for name, value in rows:
+        shown = short_path(value) if isinstance(value, Path) else str(value)
+        yield Text.assemble((f"{name:<{width}} ", "dim"), shown)
+
+
+def window(title: str, seen: summary.Window) -> Iterator[Part]:
+    """Show the drift decision on a batch."""
+    speed = f", {number(seen.images_per_s, 0 if seen.images_per_s >= 10 else 1)} images/s" if seen.images_per_s else ""
+    counts = f"  ({counted(seen.images, 'image')}, {seen.failed} unreadable{speed})"
+    yield Text.assemble(f"{title}: ", (seen.state, _STYLES.get(seen.state, "")), counts)
+    yield from _dim(*seen.reasons[:5])
+    if len(seen.reasons) > 5:
+        yield from _dim(f"and {len(seen.reasons) - 5} more, in the report")
+
+
+def monitor(done: summary.MonitorSummary) -> Iterator[Part]:
+    """Show a finished look at a window."""
+    yield from window(f"{done.name}/{done.version}", done.window)
     for check in done.checks:
-        style = CHECK_STYLES.get(check.verdict, "dim")
         line = f"  {check.verdict}: {check.name}: {check.reason}"
-        _out.print(line, highlight=False, soft_wrap=True, style=style, markup=False)
-    _told(done.alerts)
-    places([("predictions", done.window.predictions), ("drift report", done.window.report)])
+        yield Text(line, _STYLES.get(check.verdict, "dim"))
+    yield from _told(done.alerts)
+    yield from places(_files(done.window))
 
 
-def _told(alerts: Sequence[str]) -> None:
-    for alert in alerts:
-        _out.print(f"  told: {alert}", highlight=False, soft_wrap=True, style="bold", markup=False)
-
-
-def nightly(done: NightlySummary) -> None:
-    """A finished night."""
-    for line in done.given_up:
-        _out.print(line, highlight=False, soft_wrap=True, style="yellow", markup=False)
+def nightly(done: summary.NightlySummary) -> Iterator[Part]:
+    """Show a finished night."""
+    yield from (Text(line, "yellow") for line in done.given_up)
     if done.shown:
-        monitor(done.shown)
+        yield from monitor(done.shown)
     elif not done.given_up:
-        _out.print(f"{done.name}/{done.version}: no new images", highlight=False)
-        _told(done.quiet)
+        yield f"{done.name}/{done.version}: no new images"
+        yield from _told(done.quiet)
 
 
-def calibration(done: Calibration) -> None:
-    """Print the result of a calibration: the error rates of both kinds of the drift alarm."""
-    table = Table("images", "windows", "drawn", "warn", "drift", "any KS p<.05", box=box.SIMPLE_HEAD, pad_edge=False)
+def calibration(done: summary.Calibration) -> Iterator[Part]:
+    """Show the error rates of both kinds of the drift alarm."""
+    accepted = counted(done.accepted_windows, "accepted window")
+    pooled = f"{counted(done.reference_images, 'image')}, {accepted} among them"
+    rows = []
     for rate in (*done.false_alarms, *([done.nights] if done.nights else [])):
-        shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
         drawn = "nights" if rate is done.nights else "contiguous" if rate.contiguous else "random"
-        table.add_row(str(rate.images), str(rate.windows), drawn, *shares)
-    pooled = (
-        f"{counted(done.reference_images, 'image')}, {counted(done.accepted_windows, 'accepted window')} among them"
-    )
-    _out.print(f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})", highlight=False)
-    _out.print(folding(table))
-    _out.print(f"  {CAVEAT}", highlight=False, soft_wrap=True, style="dim")
-    if done.nights:
-        _out.print(f"  {NIGHTS_CAVEAT}", highlight=False, soft_wrap=True, style="dim")
+        shares = (f"{100 * share:.1f} %" for share in (rate.warned, rate.drifted, rate.naive))
+        rows.append((rate.images, rate.windows, drawn, *shares))
+    yield f"{done.model}: windows in which nothing has changed, called … (reference: {pooled})"
+    rates = ("images", "windows", "drawn", "warn", "drift", "any KS p<.05")
+    yield Table(rates, rows, kinds="nntnnn")
+    yield from _dim(CAVEAT, *([NIGHTS_CAVEAT] if done.nights else []))
     if done.power:
-        seen = Table("damage", "severity", "damaged", "drift", "median delay", box=box.SIMPLE_HEAD, pad_edge=False)
-        for row in done.power:
-            delay = (
-                "not seen"
-                if row.delay_windows is None
-                else f"{row.delay_windows:g} window{'' if row.delay_windows == 1 else 's'}"
-            )
-            seen.add_row(row.kind, str(row.severity), f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay)
-        _out.print(
-            f"windows of {counted(done.power_images, 'image')}, a share of them damaged, called drift", highlight=False
-        )
-        _out.print(folding(seen))
+        images = counted(done.power_images, "image")
+        yield f"windows of {images}, a share of them damaged, called drift"
+        headings = ("damage", "severity", "damaged", "drift", "median delay")
+        yield Table(headings, [_power(row) for row in done.power])
 
 
-def run(done: InferenceRun) -> None:
-    """A finished batch."""
-    _out.print(
-        f"{counted(done.processed, 'image')} predicted by {done.model} in {done.seconds:.1f} s, "
-        f"{len(done.failures)} failed",
-        highlight=False,
-    )
-    for failed in done.failures[:10]:
-        _out.print(
-            f"  {failed.image_id}: {failed.error}", highlight=False, soft_wrap=True, style="yellow", markup=False
-        )
+def _power(row: AlarmPower) -> tuple[object, ...]:
+    delay = "not seen"
+    if row.delay_windows is not None:
+        delay = f"{row.delay_windows:g} window{'' if row.delay_windows == 1 else 's'}"
+    return row.kind, row.severity, f"{row.contamination:.0%}", f"{100 * row.drifted:.0f} %", delay
+
+
+def run(done: InferenceRun) -> Iterator[Part]:
+    """Show a finished batch."""
+    predicted = f"{counted(done.processed, 'image')} predicted by {done.model}"
+    yield f"{predicted} in {done.seconds:.1f} s, {len(done.failures)} failed"
+    lines = [f"{failed.image_id}: {failed.error}" for failed in done.failures[:10]]
     if len(done.failures) > 10:
-        _out.print(f"  and {len(done.failures) - 10} more, in images.parquet", style="yellow")
-    for place, images in done.unreachable:
-        _out.print(f"  no answer of {place}: {counted(images, 'image')}", highlight=False, style="yellow", markup=False)
-    places([("images", done.images), ("detections", done.detections)])
+        lines.append(f"and {len(done.failures) - 10} more, in images.parquet")
+    lines += [f"no answer of {place}: {counted(images, 'image')}" for place, images in done.unreachable]
+    yield from (Text(f"  {line}", "yellow") for line in lines)
+    yield from places([("images", done.images), ("detections", done.detections)])
 
 
-def verification(path: Path, found: Any) -> None:
-    """Print the result of `bundle verify`."""
-    for check in found.checks:
-        _out.print(
-            f"  {check.verdict.value}: {check.name} {check.reason}", highlight=False, soft_wrap=True, markup=False
-        )
-    state = Text("verified", style="green") if found.ok else Text("does not reproduce its golden set", style="bold red")
-    _out.print(Text.assemble(f"{path}: ", state), soft_wrap=True)
+def retraining(done: RetrainSummary) -> Iterator[Part]:
+    """Show the data, the gates and the decision of a retraining."""
+    if done.dataset:
+        sources = ", ".join(f"{count} {source}" for source, count in done.dataset.sources.items() if count)
+        dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in done.dataset.dropped.items())
+        images = counted(done.dataset.images["train"], "image")
+        trained = f"trained on {images}; the dataset holds {sources}"
+        yield trained + (f"; left out: {dropped}" if dropped else "")
+    if done.gates:
+        yield from gates(done.gates)
+    if done.repeated:
+        yield from _dim("this event had been dealt with: nothing was done now")
+    yield Text.assemble(f"{done.name}: ", (done.state, _STYLES[done.state]), f", {done.reason}")
+    if done.bundle:
+        yield f"  bundle of {done.name}/{done.challenger}: {short_path(done.bundle)}"
 
 
-def predictions(rows: Sequence[Any]) -> None:
-    """Print the predictions of `bundle run`, one JSON line an image."""
-    for row in rows:
-        _out.print_json(data=row, indent=None)
+def gates(report: GateReport) -> Iterator[Part]:
+    """Show a report; of the slices only those that hold the challenger back."""
+    shown = [gate for gate in report.gates if not gate.slice_of or _holds_back(gate)]
+    table, rows = gates_table(shown), []
+    for gate, (*cells, verdict) in zip(shown, table.rows, strict=True):
+        rows.append((*cells, Text(str(verdict), _STYLES.get(gate.verdict, "dim"))))
+    yield Text(headline(report), "bold" if report.passed else "bold red")
+    yield replace(table, rows=rows)
+    yield from _dim(*report.reasons)
+
+
+def _holds_back(gate: Gate) -> bool:
+    return gate.required and gate.verdict is not Verdict.PASS
+
+
+def ab(done: AbSummary) -> Iterator[Part]:
+    """Show the two arms of an A/B test, and what their scores say."""
+    before = f", {done.counted_before} had been counted before" if done.counted_before else ""
+    yield f"{done.experiment} ({done.mode}): {counted(done.new, 'new image')}{before}"
+    yield done.table
+    if done.agreement is not None:
+        what = f"{done.score} of one against the other"
+        yield f"  agreement of the two: {done.agreement:.4f} ({what})"
+    result = done.result
+    if result.planned is not None:
+        wanted = f"δ = {result.delta:g} at α 0.05 and power 0.8"
+        yield f"  planned: {result.planned} scored images, for {wanted}"
+    yield Text(f"  {result.verdict.value}: {result.reason}", _STYLES[result.verdict])
+    yield from _dim(f"{result.method}; the test is kept in {short_path(done.folder)}")
+
+
+def verification(path: Path, found: Any) -> Iterator[Part]:
+    """Show the result of `bundle verify`."""
+    yield from (f"  {check.verdict.value}: {check.name} {check.reason}" for check in found.checks)
+    state = ("verified", "green") if found.ok else ("does not reproduce its golden set", "bold red")
+    yield Text.assemble(f"{path}: ", state)
+
+
+def predictions(rows: Iterable[Any]) -> Iterator[Part]:
+    """Show the predictions of `bundle run`, one JSON line an image."""
+    yield from (JSON.from_data(row, indent=None).text for row in rows)
+
+
+def _files(seen: summary.Window) -> list[tuple[str, Any]]:
+    return [("predictions", seen.predictions), ("drift report", seen.report)]
+
+
+def _told(alerts: Sequence[str]) -> Iterator[Part]:
+    return (Text(f"  told: {alert}", "bold") for alert in alerts)
+
+
+def _dim(*lines: str) -> Iterator[Part]:
+    return (Text(f"  {line}", "dim") for line in lines)

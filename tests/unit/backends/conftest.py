@@ -8,10 +8,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import save_onnx
-from components.contracts import Fit, Head, PassRecord, TaskType, VisionSpec
+from components.contracts import Fit, PassRecord, VisionSpec
 
 SIZE = 16
-SPEC = VisionSpec(TaskType.CLASSIFY, ("cat", "dog", "owl"), (SIZE, SIZE), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("cat", "dog", "owl"), (SIZE, SIZE), Fit.STRETCH, "logits")
 HISTORY = (PassRecord("export_onnx", {"opset": 17}),)
 
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import describe_onnx, read_onnx, save_onnx, write_spec
 from components.backends.onnx_file import SPEC_KEY, weight_files
-from components.contracts import Head, PassRecord, Precision, TaskType
+from components.contracts import PassRecord, Precision
 from components.errors import ModelError
 
 
@@ -73,14 +73,25 @@ def test_a_malformed_spec_is_refused(text, graph, spec, tmp_path):
         {"input_size": (32, 32)},
         {"input_size": (0, 16)},
         {"input_size": (10**9, 10**9)},
-        {"task": TaskType.DETECT},
-        {"head": Head.YOLO},
+        {"task": "detect"},
+        {"head": "yolo"},
     ],
 )
 def test_a_spec_that_contradicts_the_graph_is_never_written(changes, graph, spec, tmp_path):
     with pytest.raises(ModelError):
         save_onnx(graph, tmp_path / "model.onnx", replace(spec, **changes), ())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [({"task": "segment"}, "a task, one of detect, classify"), ({"head": "detr"}, "an output head, one of yolo, ")],
+)
+def test_a_task_or_a_head_that_no_table_has_is_refused_with_those_that_are_known(changes, known, graph, spec, tmp_path):
+    write_spec(graph, replace(spec, **changes), ())
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=rf"{known}.*found {next(iter(changes.values()))} in model\.onnx"):
+        describe_onnx(tmp_path / "model.onnx")
 
 
 def test_weights_that_are_shorter_than_they_claim_are_refused(graph, spec, tmp_path):

@@ -16,16 +16,14 @@ from components.backends import save_onnx
 from components.contracts import (
     Classification,
     Fit,
-    Head,
     LabelledImage,
     ModelArtifact,
     Precision,
-    TaskType,
     VisionSpec,
 )
 
 SIDE = 32
-SPEC = VisionSpec(TaskType.CLASSIFY, ("blue", "green", "red"), (SIDE, SIDE), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("blue", "green", "red"), (SIDE, SIDE), Fit.STRETCH, "logits")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-import io
+from multiprocessing import Pipe
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.benchmark.messages import Failed, Found, Message, Predicted, Timings, decode, encode
+from components.benchmark.messages import Message, Predict, Predicted
 from components.contracts import Classification, Detections, Prediction
 
 BOXES = Detections(
@@ -13,31 +14,33 @@ BOXES = Detections(
 )
 
 
-def received(message: Message) -> Message | None:
-    return decode(io.BytesIO(encode(message)).read)
+def received(message: Message) -> Message:
+    ours, theirs = Pipe()
+    with ours, theirs:
+        ours.send(message)
+        arrived: Message = theirs.recv()
+    return arrived
 
 
-@pytest.mark.parametrize(
-    "prediction", [BOXES, Detections.empty(), Classification(np.array([0.1, 1 / 3, 0.56], np.float32))]
-)
-def test_predictions_arrive_to_the_last_bit(prediction: Prediction) -> None:
-    arrived = received(Predicted((Found.of(prediction),)))
+@pytest.mark.parametrize("prediction", [BOXES, Detections.empty()])
+def test_detections_arrive_to_the_last_bit(prediction: Prediction) -> None:
+    assert received(Predicted((prediction,))) == Predicted((prediction,))
+
+
+def test_probabilities_arrive_to_the_last_bit() -> None:
+    sent = Classification(np.array([0.1, 1 / 3, 0.56], np.float32))
+    arrived = received(Predicted((sent,)))
     assert isinstance(arrived, Predicted)
-    back = arrived.found[0].prediction()
-    if isinstance(prediction, Detections):
-        assert back == prediction
-    else:
-        assert isinstance(back, Classification)
-        np.testing.assert_array_equal(back.probs, prediction.probs)
+    (back,) = arrived.predictions
+    assert isinstance(back, Classification)
+    np.testing.assert_array_equal(back.probs, sent.probs)
 
 
-def test_messages_of_one_stream_arrive_in_order_until_its_end() -> None:
-    sent = [Timings((1.25, 1e-3), (), None), Failed("no – really\nnot")]
-    stream = io.BytesIO(b"".join(encode(message) for message in sent))
-    assert [decode(stream.read), decode(stream.read), decode(stream.read)] == [*sent, None]
+def test_masks_stay_behind() -> None:
+    masked = Detections(BOXES.xyxy, BOXES.scores, BOXES.class_ids, np.ones((2, 4, 4), bool))
+    assert masked.without_masks().masks is None
+    assert masked.without_masks() == BOXES
 
 
-@pytest.mark.parametrize("kept", [3, 8, 20])
-def test_stream_that_ends_within_a_message_is_an_error(kept: int) -> None:
-    with pytest.raises(EOFError):
-        decode(io.BytesIO(encode(Failed("something longer than twenty bytes"))[:kept]).read)
+def test_paths_stay_paths() -> None:
+    assert received(Predict((Path("a b.png"),))) == Predict((Path("a b.png"),))

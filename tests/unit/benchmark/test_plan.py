@@ -10,18 +10,16 @@ from components.contracts import (
     Budget,
     Fit,
     Format,
-    Head,
     ModelArtifact,
     PassRecord,
     Precision,
     Target,
-    TaskType,
     TensorSpec,
     VisionSpec,
 )
 from components.errors import ConfigError, ModelError
 
-SPEC = VisionSpec(TaskType.CLASSIFY, ("a",), (8, 8), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("a",), (8, 8), Fit.STRETCH, "logits")
 
 
 def target(*backends: str) -> Target:

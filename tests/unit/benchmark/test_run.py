@@ -22,7 +22,7 @@ from components.contracts import (
     ModelArtifact,
     Precision,
     Target,
-    TaskType,
+    Variant,
     Verdict,
     dump,
     load,
@@ -180,7 +180,8 @@ def test_memory_is_the_workers_own_and_a_folder_called_components_does_not_misle
     monkeypatch.chdir(tmp_path)
     parents_own = np.ones(60_000_000)  # 480 MB
     with Worker() as worker:
-        worker.send(Open(make_classifier("original"), "onnxruntime", "cpu", 1, (pictures.images[0].path,), 1))
+        variant = Variant("original", make_classifier("original"), "onnxruntime")
+        worker.send(Open(variant, "cpu", 1, (pictures.images[0].path,), 1))
         assert worker.receive(Opened, 60).images == 1
         worker.send(Measure(calls=2, batches=1))
         timings = worker.receive(Timings, 60)
@@ -202,7 +203,7 @@ def test_last_words_of_a_worker_that_ends_are_in_the_error(tmp_path: Path) -> No
 def test_a_perfect_model_is_right_whatever_order_its_classes_are_in(pictures, make_classifier):
     """The example of docs/howto/models.md: class_names as the model has them, folders as they sort."""
     sorted_names = ("blue", "green", "red")
-    data = LabelledDataset(Path(), "val", TaskType.CLASSIFY, sorted_names, pictures.images, "hash")
+    data = LabelledDataset(Path(), "val", "classify", sorted_names, pictures.images, "hash")
     model = make_classifier("model", turned=True, class_names=("red", "blue", "green"))
     assert evaluate(model, "onnxruntime", data)["top1"] == 1
     short = BenchmarkSettings().model_copy(update={"rounds": 1, "calls": 1})

@@ -12,18 +12,16 @@ from components.contracts import (
     Check,
     Fit,
     Format,
-    Head,
     Latency,
     Measurement,
     ModelArtifact,
     Precision,
     Target,
-    TaskType,
     Verdict,
     VisionSpec,
 )
 
-SPEC = VisionSpec(TaskType.CLASSIFY, ("a",), (8, 8), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("a",), (8, 8), Fit.STRETCH, "logits")
 ARTIFACT = ModelArtifact(Path("model.onnx"), Format.ONNX, Precision.FP32, "0", SPEC, (), ())
 TARGET = Target("embedded", "", ("onnxruntime",), "cpu", 0, (Precision.FP32,), Budget(size_mb=10))
 TOO_LARGE = Check("size_mb", 38.2, 10.0, Verdict.FAIL)

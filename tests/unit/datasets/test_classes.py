@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts import Classification, Detections, LabelledImage, TaskType
+from components.contracts import Classification, Detections, LabelledImage
 from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import IncompatibleError
@@ -22,7 +22,7 @@ def wholes(names: tuple[str, ...], *shown: str) -> LabelledDataset:
         LabelledImage(f"{k}.jpg", Path(f"{k}.jpg"), Classification(one_hot[names.index(name)]))
         for k, name in enumerate(shown)
     ]
-    return LabelledDataset(Path("screws"), "val", TaskType.CLASSIFY, names, tuple(images), "hash")
+    return LabelledDataset(Path("screws"), "val", "classify", names, tuple(images), "hash")
 
 
 def test_truths_get_the_models_ids_and_the_hash_stays():

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import TaskType
 from components.datasets.formats import LabelFormat, export_labels, read_labels
 from components.datasets.labels import Label, LabelTask, QueuedImage
 from components.errors import DatasetError
 
-DETECT = LabelTask(TaskType.DETECT, ("car", "dog"))
-CLASSIFY = LabelTask(TaskType.CLASSIFY, ("car", "dog"))
+DETECT = LabelTask("detect", ("car", "dog"))
+CLASSIFY = LabelTask("classify", ("car", "dog"))
 BOXES = "image,class,x1,y1,x2,y2,width,height\n"
 
 

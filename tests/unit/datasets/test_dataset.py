@@ -12,9 +12,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.contracts import Classification, Detections, TaskType
+from components.contracts import Classification, Detections
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import DatasetError
+from components.vision import TASKS
 
 WIDTH, HEIGHT = 40, 20
 
@@ -58,12 +59,23 @@ def boxes(dataset: LabelledDataset) -> dict[str, list[list[float]]]:
 def test_boxes_are_in_pixels_and_images_without_labels_are_background(tmp_path: Path) -> None:
     dataset = load_dataset(write_yolo(tmp_path), "val")
     assert boxes(dataset) == {"a.jpg": [[1, 15, 5, 25, 15]], "b.jpg": [], "c.jpg": []}
-    assert dataset.task is TaskType.DETECT
+    assert dataset.task == "detect"
     assert dataset.class_names == ("cat", "dog")
     assert dataset.root == tmp_path
     assert [image.path for image in dataset.images] == [tmp_path / "images" / "val" / f"{stem}.jpg" for stem in "abc"]
     assert isinstance(dataset.images[0].truth, Detections)
     assert dataset.images[0].truth.scores.tolist() == [1]
+
+
+def test_a_task_reads_the_labels_as_its_own_ground_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "count", "tests.toy.plugins:CountThings")
+    file = write_yolo(tmp_path / "boxes")
+    counted = load_dataset(file, "val", task="count")
+    assert counted.task == "count"
+    assert [image.truth.to_rows() for image in counted.images] == [((1.0, 1.0),), ((0.0, 1.0),), ((0.0, 1.0),)]
+    assert counted.sha256 == load_dataset(file, "val").sha256
+    folder = write_folder(tmp_path / "classes", "val/cat/a.jpg")
+    assert load_dataset(folder, "val", task="count").task == "classify"  # its labels are no boxes
 
 
 def test_a_folder_with_a_data_yaml_is_that_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +257,7 @@ def test_an_image_folder_takes_its_class_ids_from_the_training_split(tmp_path: P
     (tmp_path / "val" / "cat" / "notes.md").write_text("ignored")
     (tmp_path / ".cache").mkdir()
     dataset = load_dataset(tmp_path, "val")
-    assert dataset.task is TaskType.CLASSIFY
+    assert dataset.task == "classify"
     assert dataset.class_names == ("ant", "bee", "cat")
     assert [image.image_id for image in dataset.images] == ["bee/a.jpg", "cat/x/b.PNG"]
     truths = [image.truth for image in dataset.images]

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.contracts import Detections, TaskType
+from components.contracts import Detections
 from components.datasets.dataset import load_dataset
 from components.datasets.formats import read_labels
 from components.datasets.labels import LabelTask
 from components.errors import DatasetError
 
-ABOUT = LabelTask(TaskType.DETECT, ("cat", "dog"))
+ABOUT = LabelTask("detect", ("cat", "dog"))
 ROW = "1 0.5 0.5 0.25 0.5\n"
 
 
@@ -142,7 +142,7 @@ def test_label_studios_labels_without_images_are_those_of_images_of_their_name(t
 def test_an_image_folder_with_a_list_of_its_classes_stays_one(tmp_path):
     write(tmp_path, "train/cat/a.jpg", "train/dog/b.jpg")
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    assert load_dataset(tmp_path, "train").task is TaskType.CLASSIFY
+    assert load_dataset(tmp_path, "train").task == "classify"
 
 
 @pytest.mark.parametrize(

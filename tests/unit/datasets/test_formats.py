@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts import Detections, TaskType
+from components.contracts import Detections
 from components.datasets.dataset import load_dataset
 from components.datasets.formats import LabelFormat, export_labels, read_labels
 from components.datasets.labels import Found, Label, LabelTask, QueuedImage
 from components.errors import ConfigError, DatasetError, FovealError
 from components.images.reading import read_image
 
-DETECT = LabelTask(TaskType.DETECT, ("car", 'a "big" <dog> & Ä'))
-CLASSIFY = LabelTask(TaskType.CLASSIFY, ("good", "bad one"))
+DETECT = LabelTask("detect", ("car", 'a "big" <dog> & Ä'))
+CLASSIFY = LabelTask("classify", ("good", "bad one"))
 NAMES = ("cam 1/frame.jpg", "cam 2/frame.jpg", "ночь/ä b.jpg", "a..b.jpg")
 BOX = (0.1, 0.2, 0.5, 0.9)
 
@@ -240,4 +240,4 @@ def test_what_label_studio_fetches_itself_is_named_by_its_url(boxes, tmp_path):
 
 def test_a_class_that_cannot_be_a_folder_is_refused(wholes, tmp_path):
     with pytest.raises(FovealError, match="class names that can be folders"):
-        export_labels(wholes, tmp_path / "out", LabelFormat.YOLO, LabelTask(TaskType.CLASSIFY, ("good", "bad/one")))
+        export_labels(wholes, tmp_path / "out", LabelFormat.YOLO, LabelTask("classify", ("good", "bad/one")))

@@ -18,12 +18,10 @@ from components.contracts import (
     Fit,
     Gate,
     GateReport,
-    Head,
     LabelledImage,
     ModelArtifact,
     Precision,
     Target,
-    TaskType,
     Variant,
     Verdict,
     VisionSpec,
@@ -45,9 +43,7 @@ LENIENT = GatePolicy(margin=0.5, slice_margin=0.5, slice_samples=4, minimum_imag
 
 @pytest.fixture
 def evaluation_set(pictures: Any) -> EvaluationSet:
-    data = LabelledDataset(
-        Path(), "golden", TaskType.CLASSIFY, ("blue", "green", "red"), pictures.images, "sha of golden"
-    )
+    data = LabelledDataset(Path(), "golden", "classify", ("blue", "green", "red"), pictures.images, "sha of golden")
     return EvaluationSet(data, {"first half": np.arange(12) < 6})
 
 
@@ -183,9 +179,9 @@ def test_a_slice_of_other_images_is_refused(evaluation_set: EvaluationSet) -> No
 
 def test_images_in_which_nothing_is_labelled_say_nothing_about_a_detector() -> None:
     images = tuple(LabelledImage(f"{k}.jpg", Path(f"{k}.jpg"), Detections.empty()) for k in range(40))
-    spec = VisionSpec(TaskType.DETECT, ("thing",), (8, 8), Fit.STRETCH, Head.YOLO)
+    spec = VisionSpec("detect", ("thing",), (8, 8), Fit.STRETCH, "yolo")
     side = Side(Cost(None, 0, None, None), (tuple(image.truth for image in images),))
-    evaluation_set = EvaluationSet(LabelledDataset(Path(), "recent", TaskType.DETECT, spec.class_names, images, ""))
+    evaluation_set = EvaluationSet(LabelledDataset(Path(), "recent", "detect", spec.class_names, images, ""))
     found = examine(evaluation_set, side, side, spec, 0)
     assert (found.images, found.difference) == (40, None)
     assert found.missing == "nobody labelled an object in these images"

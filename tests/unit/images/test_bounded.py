@@ -18,7 +18,6 @@ import numpy as np
 import psutil
 import pytest
 
-from components.contracts import TaskType
 from components.daemons import DaemonPool, call_within
 from components.datasets.dataset import load_dataset
 from components.datasets.formats import read_labels
@@ -27,7 +26,7 @@ from components.errors import ConfigError, DatasetError, FovealError, ImageError
 from components.files import sha256_file
 from components.images.bounded import holding, read_bytes
 from components.images.budget import Budget
-from components.images.places import MAX_FAILURES, RETRY_S, Places, place_of
+from components.images.places import MAX_FAILURES, RETRY_S, Places, Silence, place_of
 from components.images.reading import check_head, image_size, read_image
 from components.images.sources import list_images
 from components.limits import Limits
@@ -188,7 +187,7 @@ def sharing(folder: Path) -> Iterator[str]:
         (lambda path: read_config(path, ReleaseConfig), "release.yaml"),
         (lambda path: load_dataset(path, "val"), "data.yaml"),
         (lambda path: load_target(path), "tiny.toml"),
-        (lambda path: read_labels(path, LabelTask(TaskType.DETECT, ("a",))), "labels.json"),
+        (lambda path: read_labels(path, LabelTask("detect", ("a",))), "labels.json"),
         (lambda path: read_manifest(path.parent), "manifest.json"),
         (lambda path: open_model(path, workdir=path.parent / "work"), "model.onnx"),
         (lambda path: open_model(path, ModelOptions(trust_pickle=True), workdir=path.parent / "work"), "model.pt"),
@@ -297,6 +296,29 @@ def test_a_dead_place_is_not_asked_any_more_until_a_while_has_passed() -> None:
         pass
     with places.asking("https://dead/c"):
         pass
+
+
+def test_a_folder_that_is_silent_is_asked_again_after_a_while_and_a_mount_after_three_of_them() -> None:
+    now = 0.0
+    silence = Silence(lambda: now)
+    silence.begin("/proc/a/1.jpg")
+    assert silence.covers("/proc/a/2.jpg") and not silence.covers("/proc/b/1.jpg")
+    silence.begin("/proc/b/1.jpg")
+    silence.end("/proc/c/1.jpg")
+    for folder in "de":
+        silence.begin(f"/proc/{folder}/1.jpg")
+    assert not silence.covers("/proc/f/1.jpg")
+    silence.begin("/proc/g/1.jpg")
+    assert silence.covers("/proc/f/1.jpg") and not silence.covers("/sys/1.jpg")
+    now = RETRY_S
+    assert not silence.covers("/proc/a/2.jpg") and not silence.covers("/proc/f/1.jpg")
+
+
+def test_links_to_mounts_that_are_silent_do_not_silence_the_root() -> None:
+    silence = Silence()
+    for folder in "abcd":
+        silence.begin(f"/no-mount/{folder}/1.jpg")
+    assert silence.covers("/no-mount/a/2.jpg") and not silence.covers("/no-mount/e/1.jpg")
 
 
 def test_a_run_ends_when_its_only_place_is_dead_and_at_once_without_leave_to_go_on() -> None:

@@ -6,7 +6,9 @@ import ctypes
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from components.errors import OutageError
 from components.images.bounded import read_bytes
 from components.images.places import place_of
-from components.images.sources import list_images
+from components.images.sources import ImageSource, fingerprint, list_images
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LOOKUP, _GETATTR, _OPEN, _RELEASE, _INIT, _OPENDIR = 1, 3, 14, 18, 26, 27  # of linux/fuse.h
@@ -22,10 +24,15 @@ _FORCE, _DETACH = 1, 2  # of umount2(2)
 
 
 class HungShare:
-    """Serves one file ``a.jpg`` of 1000 bytes by the kernel's FUSE protocol, and never answers what would read it."""
+    """Serves one file ``a.jpg`` of 1000 bytes by the kernel's FUSE protocol, and never answers what would read it.
 
-    def __init__(self, mount: Path) -> None:
-        self._device, self._mount = os.open("/dev/fuse", os.O_RDWR), mount
+    Arguments:
+        mount: where.
+        silent: requests that are not answered either.
+    """
+
+    def __init__(self, mount: Path, silent: frozenset[int] = frozenset()) -> None:
+        self._device, self._mount, self._silent = os.open("/dev/fuse", os.O_RDWR), mount, silent
         options = f"fd={self._device},rootmode=40000,user_id=0,group_id=0".encode()
         if _LIBC.mount(b"hung", bytes(mount), b"fuse", 0, options):
             raise OSError(ctypes.get_errno(), "mount")
@@ -51,7 +58,7 @@ class HungShare:
                 _OPENDIR: struct.pack("<QII", 1, 0, 0),
                 _RELEASE: b"",
             }
-            if (answer := answers.get(opcode)) is not None:
+            if opcode not in self._silent and (answer := answers.get(opcode)) is not None:
                 os.write(self._device, struct.pack("<IiQ", 16 + len(answer), 0, unique) + answer)
 
     def _attributes(self, node: int) -> bytes:
@@ -59,17 +66,24 @@ class HungShare:
         return struct.pack("<QQQQQQIIIIIIIIII", node, size, 2, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
+@contextmanager
+def mounted(mount: Path, silent: frozenset[int] = frozenset()) -> Iterator[Path]:
+    mount.mkdir()
+    try:
+        served = HungShare(mount, silent)
+    except OSError as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    try:
+        yield mount
+    finally:
+        served.close()
+
+
 @pytest.fixture
 def share(tmp_path: Path) -> Iterator[Path]:
     """Where it is mounted."""
-    mount = tmp_path / "share"
-    mount.mkdir()
-    try:
-        served = HungShare(mount)
-    except OSError as error:
-        pytest.skip(f"no file system can be mounted here: {error}")
-    yield mount
-    served.close()
+    with mounted(tmp_path / "share") as mount:
+        yield mount
 
 
 @pytest.mark.timeout(120)
@@ -79,3 +93,18 @@ def test_a_read_from_a_share_that_hangs_is_given_up_and_named(share: Path, monke
         with pytest.raises(OutageError, match="no answer within 1 s"):
             hangs()
     assert place_of(f"{share}/a.jpg") == str(share)
+
+
+@pytest.mark.timeout(120)
+def test_a_share_that_gives_no_attributes_is_waited_for_once_and_not_for_each_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOVEAL_READ_TIMEOUT_S", "5")
+    here = tmp_path / "here.jpg"
+    here.write_bytes(b"content")
+    with mounted(tmp_path / "share", frozenset({_LOOKUP, _GETATTR})) as share:
+        images = [ImageSource(name, f"{share}/{name}") for name in ("a.jpg", *"bcdef")]
+        started = time.monotonic()
+        assert [fingerprint(image)[2:] for image in images] == [("",)] * 6
+        assert time.monotonic() - started < 5 * len(images) / 2  # six waits are twice as long, one is a sixth
+        assert fingerprint(ImageSource("here.jpg", str(here)))[2] == 7

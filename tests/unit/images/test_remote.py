@@ -13,8 +13,9 @@ import pytest
 
 from components.errors import ConfigError, DatasetError, ImageError, OutageError, UnavailableError
 from components.images.bounded import read_bytes
-from components.images.remote import WAITS_S, OversizeError, fetch, is_outage
+from components.images.remote import WAITS_S, fetch, is_outage
 from components.images.sources import list_images
+from components.limits import OversizeError
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import describe_onnx, save_onnx
-from components.contracts import Fit, Head, ModelArtifact, TaskType, VisionSpec
+from components.contracts import Fit, ModelArtifact, VisionSpec
 
 COLOURS = ("blue", "green", "red")
 MakeModel = Callable[..., ModelArtifact]
@@ -90,7 +90,7 @@ def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             _constant("nil", 0, np.float32),
             numpy_helper.from_array(boxes, "boxes"),
         ]
-        spec = VisionSpec(TaskType.DETECT, class_names, (side, side), Fit.LETTERBOX, Head.YOLO)
+        spec = VisionSpec("detect", class_names, (side, side), Fit.LETTERBOX, "yolo")
         return _save(tmp_path_factory.mktemp("model") / "detector.onnx", nodes, constants, ["batch", 7, 4], spec)
 
     return make
@@ -110,7 +110,7 @@ def make_classifier(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             *([helper.make_node("Log", ["means"], ["embedding"])] if embedding else []),
         ]
         constants = [_constant("axes", [2, 3], np.int64), _constant("gain", sharpness / 255, np.float32)]
-        spec = VisionSpec(TaskType.CLASSIFY, class_names, (32, 32), Fit.STRETCH, Head.LOGITS)
+        spec = VisionSpec("classify", class_names, (32, 32), Fit.STRETCH, "logits")
         path = tmp_path_factory.mktemp("model") / "classifier.onnx"
         return _save(path, nodes, constants, ["batch", 3], spec, embedding=embedding)
 

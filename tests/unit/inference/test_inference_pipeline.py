@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components.backends import describe_onnx, get_backend
-from components.contracts import Classification, Head, Variant
+from components.contracts import Classification, Variant
 from components.errors import ConfigError, IncompatibleError, ModelError, UnavailableError
 from components.images.reading import read_image
 from components.inference import InferencePipeline, Member, Metrics
@@ -157,7 +157,7 @@ def test_models_that_do_not_belong_together_are_refused(detector, classifier, ma
         open_pipeline(detector, classifier)
     with pytest.raises(IncompatibleError, match="class names"):
         open_pipeline(detector, make_detector(class_names=("red", "green", "cyan")))
-    scores = replace(classifier, spec=replace(classifier.spec, head=Head.SIGMOID_LOGITS))
+    scores = replace(classifier, spec=replace(classifier.spec, head="sigmoid_logits"))
     with pytest.raises(IncompatibleError, match="scores mean the same"):
         open_pipeline(classifier, scores)
 

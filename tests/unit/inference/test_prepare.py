@@ -3,14 +3,14 @@ import time
 
 import pytest
 
-from components.contracts import Fit, Head, TaskType, VisionSpec
+from components.contracts import Fit, VisionSpec
 from components.errors import UnavailableError
 from components.images.places import Places
 from components.images.sources import ImageSource
 from components.inference.prepare import ahead, prepare
 from components.vision import task_for
 
-TASK = task_for(VisionSpec(TaskType.DETECT, ("thing",), (32, 32), Fit.LETTERBOX, Head.YOLO))
+TASK = task_for(VisionSpec("detect", ("thing",), (32, 32), Fit.LETTERBOX, "yolo"))
 
 
 def test_results_come_in_order_however_long_each_takes():

@@ -3,14 +3,14 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import FailedImage, Fit, Head, TaskType, VisionSpec
+from components.contracts import FailedImage, Fit, VisionSpec
 from components.errors import DatasetError
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, work_root
 from components.inference.batch.tables import table_schemas
 from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import task_for
 
-TASK = task_for(VisionSpec(TaskType.DETECT, ("thing",), (32, 32), Fit.LETTERBOX, Head.YOLO))
+TASK = task_for(VisionSpec("detect", ("thing",), (32, 32), Fit.LETTERBOX, "yolo"))
 FIRST, SECOND = Shard(0, 2), Shard(2, 3)
 RECORD = ShardRecord(1, (FailedImage("b", "expected an image, found soup"),), (), 0.5)
 

@@ -13,15 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
-from components.contracts import Classification, Detections, TaskType
+from components.contracts import Classification, Detections
 from components.datasets.dataset import load_dataset
 from components.datasets.formats import LabelFormat, export_labels, read_labels
 from components.datasets.labels import Found, Label, LabelTask, QueuedImage
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.labelling import KnownImage, LabelStore, import_labels, label_status, pseudo_labels, write_labelled
 
-ABOUT = LabelTask(TaskType.DETECT, ("cat", "dog"))
-WHOLES = LabelTask(TaskType.CLASSIFY, ("cat", "dog"))
+ABOUT = LabelTask("detect", ("cat", "dog"))
+WHOLES = LabelTask("classify", ("cat", "dog"))
 BOX = (0.25, 0.25, 0.75, 0.5)
 CAT = (Label("cat", BOX, 0.9),)
 START = datetime(2026, 11, 1, tzinfo=UTC)

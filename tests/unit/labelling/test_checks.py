@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts import Detections, TaskType
+from components.contracts import Detections
 from components.datasets.dataset import load_dataset
 from components.datasets.formats import read_labels
 from components.datasets.labels import Label, LabelTask
@@ -28,8 +28,8 @@ from components.labelling import (
     write_labelled,
 )
 
-ABOUT = LabelTask(TaskType.DETECT, ("cat", "dog"))
-WHOLES = LabelTask(TaskType.CLASSIFY, ("cat", "dog"))
+ABOUT = LabelTask("detect", ("cat", "dog"))
+WHOLES = LabelTask("classify", ("cat", "dog"))
 NAN = float("nan")
 STORED = (300, 200)  # pixels of the file; EXIF turns some of them to 200 × 300
 

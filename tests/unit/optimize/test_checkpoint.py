@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 
-from components.contracts import Fit, Head
+from components.contracts import Fit
 from components.errors import ModelError, UntrustedModelError
 from components.optimize import ModelOptions, open_model
 
@@ -32,7 +32,7 @@ def test_foveals_classifier_needs_no_trust(contents, tmp_path):
     assert artifact.spec.class_names == ("cat", "dog", "owl")
     assert artifact.spec.input_size == (64, 64)
     assert artifact.spec.fit is Fit.STRETCH
-    assert artifact.spec.head is Head.LOGITS
+    assert artifact.spec.head == "logits"
     assert artifact.history[0].parameters["mean"] == [0.5, 0.4, 0.3]
 
 

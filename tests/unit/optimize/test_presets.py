@@ -17,7 +17,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from components.backends import describe_onnx, get_backend
-from components.contracts import Fit, Head, Interpolation, Output, TaskType, VisionSpec
+from components.contracts import Fit, Interpolation, Output, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.images.reading import read_image
 from components.optimize import IMAGENET, UNIT, Fitting, ModelOptions, open_model
@@ -118,7 +118,7 @@ def test_a_crop_in_words_gives_the_scores_of_the_same_transforms(fit, resize, me
 @pytest.mark.parametrize("method", Interpolation)
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
 def test_fitted_photographs_are_those_of_torchvision_to_a_grey_level(path, method):
-    spec = VisionSpec(TaskType.CLASSIFY, ("a",), (224, 224), Fit.CENTER_CROP, Head.LOGITS, 256, method)
+    spec = VisionSpec("classify", ("a",), (224, 224), Fit.CENTER_CROP, "logits", 256, method)
     resize = v2.Resize(256, interpolation=v2.InterpolationMode(method.value))
     image = read_image(path)
     wanted = np.asarray(v2.CenterCrop(224)(resize(Image.fromarray(image[..., ::-1].copy()))))[..., ::-1].astype(int)

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from components.backends import get_backend
-from components.contracts import Fit, Head, Precision, TaskType, VisionSpec
+from components.contracts import Fit, Precision, VisionSpec
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.errors import PassError
 from components.images.reading import read_image
@@ -165,7 +165,7 @@ def test_transformers_of_a_fixed_batch_give_what_the_file_gives(kind, batch, tmp
     np.testing.assert_allclose(_run(artifact, images), _alone(path, images), rtol=1e-3, atol=1e-5)
 
 
-SPEC = VisionSpec(TaskType.DETECT, ("a", "b"), (8, 8), Fit.LETTERBOX, Head.YOLO_END2END)
+SPEC = VisionSpec("detect", ("a", "b"), (8, 8), Fit.LETTERBOX, "yolo_end2end")
 
 
 def _sees(*bright):

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from components.backends import get_backend
-from components.contracts import Fit, Head, Precision, TaskType
+from components.contracts import Fit, Precision
 from components.errors import ModelError
 from components.optimize import IMAGENET, UNIT, ModelOptions, Normalisation, open_model
 from components.optimize.opening.embed import network_input
@@ -46,11 +46,11 @@ def test_any_onnx_classifier_computes_the_same_after_opening(options, write_netw
 
 def test_what_a_classifier_does_not_say_is_seen_or_given_a_usual_value(write_network, tmp_path):
     spec = open_model(write_network(softmax=True), workdir=tmp_path / "work").spec
-    assert spec.task is TaskType.CLASSIFY
+    assert spec.task == "classify"
     assert spec.class_names == ("class_0", "class_1", "class_2")
-    assert spec.head is Head.PROBABILITIES
+    assert spec.head == "probabilities"
     assert spec.fit is Fit.CENTER_CROP
-    assert open_model(write_network(), workdir=tmp_path / "work").spec.head is Head.LOGITS
+    assert open_model(write_network(), workdir=tmp_path / "work").spec.head == "logits"
 
 
 def test_what_the_user_says_is_used(write_network, tmp_path):
@@ -104,7 +104,7 @@ def test_a_file_that_foveal_wrote_is_taken_as_it_is(write_network, tmp_path):
     [
         ({"class_names": ["a", "b"]}, "class names"),
         ({"image_size": 64}, "fixed to"),
-        ({"task": TaskType.DETECT}, "detector's output"),
+        ({"task": "detect"}, "detector's output"),
     ],
 )
 def test_a_wish_that_the_file_contradicts_is_refused_and_nothing_is_written(wishes, message, write_network, tmp_path):
@@ -137,12 +137,12 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path):
 
 @pytest.mark.slow
 def test_a_yolo_checkpoint_brings_its_meaning(yolo11, yolo26):
-    assert yolo11.spec.head is Head.YOLO
+    assert yolo11.spec.head == "yolo"
     assert yolo11.outputs[0].shape == ("batch", 84, 336)
-    assert yolo26.spec.head is Head.YOLO_END2END
+    assert yolo26.spec.head == "yolo_end2end"
     assert yolo26.outputs[0].shape == ("batch", 300, 6)
     for artifact in (yolo11, yolo26):
-        assert artifact.spec.task is TaskType.DETECT
+        assert artifact.spec.task == "detect"
         assert artifact.spec.fit is Fit.LETTERBOX
         assert len(artifact.spec.class_names) == 80
 

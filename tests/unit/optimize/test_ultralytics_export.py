@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.contracts import Fit, TaskType
+from components.contracts import Fit
 from components.errors import ModelError
 from components.optimize.meaning import Fitting
 from components.optimize.opening.ultralytics_export import stated_by_metadata
@@ -16,7 +16,7 @@ def test_text_and_plain_values_say_the_same():
     stated = stated_by_metadata(text, "m.onnx", resizable=False)
     assert stated == stated_by_metadata(plain, "m.onnx", resizable=False)
     assert stated.class_names == ("b", "k"), "in the order of the class ids, as numbers"
-    assert (stated.task, stated.input_size, stated.fit) == (TaskType.DETECT, (320, 640), Fitting(Fit.LETTERBOX))
+    assert (stated.task, stated.input_size, stated.fit) == ("detect", (320, 640), Fitting(Fit.LETTERBOX))
 
 
 @pytest.mark.parametrize("names", ["__import__('os').mkdir('x')", "{" * 5000, "{0: 'a'", "'" + "a" * 5_000_000 + "'"])

@@ -20,14 +20,12 @@ from components.contracts import (
     Bundle,
     Check,
     Fit,
-    Head,
     Latency,
     Measurement,
     ModelArtifact,
     PassRecord,
     Precision,
     Target,
-    TaskType,
     Verdict,
     VisionSpec,
 )
@@ -37,8 +35,8 @@ from components.package.manifest import list_files
 
 COLOURS = ("blue", "green", "red")
 SIDE, CELL = 64, 16
-DETECTOR = VisionSpec(TaskType.DETECT, COLOURS, (SIDE, SIDE), Fit.LETTERBOX, Head.YOLO)
-CLASSIFIER = VisionSpec(TaskType.CLASSIFY, COLOURS, (48, 48), Fit.CENTER_CROP, Head.LOGITS)
+DETECTOR = VisionSpec("detect", COLOURS, (SIDE, SIDE), Fit.LETTERBOX, "yolo")
+CLASSIFIER = VisionSpec("classify", COLOURS, (48, 48), Fit.CENTER_CROP, "logits")
 
 
 def _detector() -> Any:
@@ -152,7 +150,7 @@ def make_report(artifact: ModelArtifact, *, backend: str = "onnxruntime", **chan
         chosen="int8",
         reasons=("int8: chosen for mobile (measured on host), 2.00× [1.90, 2.10] of the baseline's speed",),
         noise_floor=0.012,
-        metric="map50_95" if artifact.spec.task is TaskType.DETECT else "top1",
+        metric="map50_95" if artifact.spec.task == "detect" else "top1",
         environment={"cpu": "Test CPU", "onnxruntime": "1.31.1", "date": "2026-01-02T03:04:05+00:00"},
     )
     return replace(report, **changes)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contracts import Fit, Head, ImageFrame, Interpolation, TaskType, VisionSpec, dump
+from components.contracts import Fit, ImageFrame, Interpolation, VisionSpec, dump
 from components.package import run_template
 from components.package.golden import to_items
 from components.package.run_template import Frame, decode, disagreement, fit_image, overlap
 from components.vision import fit
+from components.vision.heads import HEADS
 from components.vision.tasks.classify import Classify
 from components.vision.tasks.detect import Detect
 
@@ -26,7 +27,7 @@ FRAME = Frame(320, 200, 0.2, 0.21, 0.0, 10.0)
 @pytest.mark.parametrize("shape", [(64, 64), (31, 97), (200, 51), (500, 333), (1, 7)])
 def test_fitted_image_is_the_same_to_the_pixel(how: Fit, size: tuple[int, int], shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
-    spec = VisionSpec(TaskType.DETECT, NAMES, size, how, Head.YOLO)
+    spec = VisionSpec("detect", NAMES, size, how, "yolo")
     expected, frame = fit.fit_image(image, spec)
     found, place = fit_image(image, dump(spec), 114)
     np.testing.assert_array_equal(found, expected)
@@ -43,7 +44,7 @@ def test_cropped_image_is_the_same_to_the_last_bit_with_and_without_pillow(
     shape: tuple[int, int], resize: Any, interpolation: Interpolation, opencv_alone: bool, monkeypatch: Any
 ) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
-    spec = VisionSpec(TaskType.CLASSIFY, NAMES, (48, 80), Fit.CENTER_CROP, Head.LOGITS, resize, interpolation)
+    spec = VisionSpec("classify", NAMES, (48, 80), Fit.CENTER_CROP, "logits", resize, interpolation)
     expected, frame = fit.fit_image(image, spec)
     if opencv_alone:
         monkeypatch.setattr(run_template, "Image", None)
@@ -54,26 +55,26 @@ def test_cropped_image_is_the_same_to_the_last_bit_with_and_without_pillow(
     )
 
 
-def _outputs(head: Head, rng: np.random.Generator) -> np.ndarray:
-    if head is Head.YOLO:
+def _outputs(head: str, rng: np.random.Generator) -> np.ndarray:
+    if head == "yolo":
         boxes = np.concatenate([rng.uniform(-10, 70, (2, 400)), rng.uniform(-2, 40, (2, 400))])
         output = np.concatenate([boxes, rng.beta(0.5, 2, (3, 400))])[None]
         output[0, :, 7] = np.nan
         return output.astype(np.float32)
-    if head is Head.YOLO_END2END:
+    if head == "yolo_end2end":
         corners = rng.uniform(-5, 60, (30, 2))
         columns = [corners, corners + rng.uniform(-2, 30, (30, 2)), rng.uniform(0, 1, (30, 1))]
         return np.concatenate([*columns, rng.integers(0, 3, (30, 1))], axis=1)[None].astype(np.float32)
     logits = rng.normal(0, 3, (1, 3))
-    values = {Head.PROBABILITIES: np.exp(logits) / np.exp(logits).sum(), Head.SIGMOID: 1 / (1 + np.exp(-logits))}
+    values = {"probabilities": np.exp(logits) / np.exp(logits).sum(), "sigmoid": 1 / (1 + np.exp(-logits))}
     return np.asarray(values.get(head, logits), np.float32)
 
 
-@pytest.mark.parametrize("head", list(Head))
+@pytest.mark.parametrize("head", list(HEADS))
 @pytest.mark.parametrize("seed", range(6))
-def test_decoded_predictions_are_the_same(head: Head, seed: int) -> None:
-    detects = head in (Head.YOLO, Head.YOLO_END2END)
-    spec = VisionSpec(TaskType.DETECT if detects else TaskType.CLASSIFY, NAMES, (64, 64), Fit.LETTERBOX, head)
+def test_decoded_predictions_are_the_same(head: str, seed: int) -> None:
+    detects = head in ("yolo", "yolo_end2end")
+    spec = VisionSpec("detect" if detects else "classify", NAMES, (64, 64), Fit.LETTERBOX, head)
     output = _outputs(head, np.random.default_rng(seed))
     task = Detect(spec, **CONFIG) if detects else Classify(spec)
     expected = to_items(task.postprocess([output], [IMAGE_FRAME])[0], NAMES)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import runpy
+import struct
+import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +33,7 @@ RUNNER = Path(run_template.__file__)
 COLOURS = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 3)
 DEEP = (COLOURS.astype(np.uint16) << 8) | 201
 VEIL = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (40, 1))
+SIDE = 13_200  # pixels: above our limit, and below Pillow's own
 PALETTE = Image.fromarray(COLOURS[..., ::-1].copy()).quantize(16)
 
 
@@ -119,6 +125,96 @@ def test_runner_refuses_what_foveal_refuses(alone: Callable[[Path], Any], tmp_pa
         alone(path)
 
 
+def forged(name: str) -> bytes:
+    """An image of 60 by 40 pixels whose header says `SIDE` by `SIDE`."""
+    data = bytearray(saved(plain("1" if name == "TIFF" else "RGB"), name))
+    match name:
+        case "PNG":
+            data[16:24] = struct.pack(">II", SIDE, SIDE)
+            data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        case "JPEG":
+            at = data.index(b"\xff\xc0") + 5
+            data[at : at + 4] = struct.pack(">HH", SIDE, SIDE)
+        case "GIF":
+            data[6:10] = struct.pack("<HH", SIDE, SIDE)
+        case "BMP":
+            data[18:26] = struct.pack("<ii", SIDE, SIDE)
+        case "TIFF":
+            for tag in (256, 257):
+                at = next(found.start() for found in re.finditer(struct.pack("<H", tag) + b"[\3\4]\0\1\0\0\0", data))
+                data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, SIDE)
+    return bytes(data)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
+def test_runner_decodes_no_image_of_too_many_pixels(alone: Callable[[Path], Any], tmp_path: Path, name: str) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(forged(name))
+    with pytest.raises(ValueError, match=r"13200 × 13200 pixels, where [\d,]+ are the most that is decoded"):
+        alone(path)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_runner_reads_the_size_from_the_header_as_pillow_does(name: str) -> None:
+    with Image.open(io.BytesIO(PICTURES[name])) as picture:
+        tags: Any = getattr(picture, "tag_v2", None)
+        stored = (tags[256], tags[257]) if tags else picture.size
+        kind, width, height, channel_bytes = run_template._header(PICTURES[name])
+        assert (kind.removeprefix("progressive "), (width, height)) == (picture.format, stored)
+        assert channel_bytes == (2 if name.startswith("16 bits") else 1)
+
+
+def test_a_marker_without_content_does_not_hide_the_size_of_a_jpeg() -> None:
+    real, other = forged("JPEG"), saved(plain(), "JPEG")
+    hidden = struct.pack(">H", len(real)) + real[2:]
+    with pytest.raises(ValueError, match="JPEG"):  # a decoder passes over the marker and comes to what is no segment
+        run_template._header(b"\xff\xd8\xff\xd0" + hidden + other[2:])
+    assert run_template._header(b"\xff\xd8\xff\xd0" + real[2:])[1:3] == (SIDE, SIDE)
+
+
+def test_runner_starts_no_program_for_an_image(
+    alone: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, started = tmp_path / "gs", tmp_path / "started"
+    program.write_text(f"#!/bin/sh\ntouch {started}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises((ValueError, OSError)):
+        alone(path)
+    assert not started.exists()
+
+
+PEAK = """
+import runpy, sys
+from pathlib import Path
+from components.benchmark.worker import peak_rss_mb
+sys.modules.update(dict.fromkeys(sys.argv[3:]))
+print(runpy.run_path(sys.argv[1], run_name="runner")["read_image"](Path(sys.argv[2])).shape, int(peak_rss_mb()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ["PIL", "cv2"])
+def test_runner_holds_a_large_image_about_once(tmp_path: Path, without: str) -> None:
+    packer, row, side = zlib.compressobj(1), b"\0" + bytes((200, 10, 20, 128)) * 13_000, 13_000
+    pixels = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    header = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    parts = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    path = tmp_path / "large.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(RUNNER), str(path), without], capture_output=True, text=True, check=True
+    )
+    shape, _, peak_mb = done.stdout.strip().rpartition(" ")
+    assert shape == f"({side}, {side}, 3)" and int(peak_mb) < 1500
+
+
 def test_runner_with_opencv_alone_does_not_see_hidden_pixels(
     detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path
 ) -> None:
@@ -160,13 +256,13 @@ def test_golden_set_shows_a_reader_with_another_rule(
     manifest = read_manifest(detector_bundle.folder)
     task = task_for(manifest.model.spec)
 
-    def prepare(path: Path) -> Any:
+    def predict(path: Path) -> Any:
         image = wrong(np.fromfile(path, np.uint8)) if f"rule-{rule}" in path.name else read_image(path)
-        return task.preprocess(image)
+        return task.preprocess(image)[0], []
 
     with get_backend("onnxruntime").open(manifest.artifact(detector_bundle.folder)) as session:
         rules = Rules("yolo", "fp32", 2.0)
-        findings, _ = check_golden(detector_bundle.folder, rules, prepare, session.run, lambda *_: [])
+        findings, _ = check_golden(detector_bundle.folder, rules, session.run, predict)
     assert [finding.name for finding in findings if not finding.ok] == ["golden_inputs"]
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from components.contracts import Bundle
@@ -226,3 +228,40 @@ def test_bundle_measured_on_openvino_runs_on_it_and_on_onnxruntime_where_it_is_m
     assert (here.returncode, elsewhere.returncode) == (0, 0), here.stdout + elsewhere.stdout
     assert "run by openvino" in here.stderr
     assert "run by onnxruntime" in elsewhere.stderr
+
+
+@pytest.mark.timeout(300)
+def test_a_model_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still on"]), helper.make_node("Add", ["total", "step"], ["more"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("total", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("still on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", TensorProto.FLOAT, None),
+        ],
+        [numpy_helper.from_array(np.ones(1, np.float32), "step")],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMax", ["float"], ["brightest"], keepdims=0),
+            helper.make_node("Cast", ["brightest"], ["bright"], to=TensorProto.BOOL),
+            helper.make_node("Loop", ["", "bright", "float"], ["scores"], body=body),
+        ],
+        "endless where it is bright",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 8, 8, 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    config = {"model": "m.onnx", "backend": "onnxruntime", "threads": 1, "execution_providers": []}
+    infer, _ = run_template.open_model(tmp_path, config, accelerate=False)
+    monkeypatch.setattr(run_template, "LIMIT_S", 0.5)
+    black = np.zeros((2, 8, 8, 3), np.uint8)
+    assert infer(black)[0].shape == black.shape
+    with pytest.raises(run_template.EndlessModel, match="still running after 1 s"):
+        infer(black + 200)

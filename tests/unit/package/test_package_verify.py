@@ -129,6 +129,13 @@ def test_manifest_that_is_nested_too_deeply_is_refused(copied: Path) -> None:
         read_manifest(copied)
 
 
+def test_manifest_of_an_unknown_head_is_refused_with_those_that_are_known(copied: Path, reseal: Change) -> None:
+    edit(copied / "manifest.json", lambda values: values["model"]["spec"].update(head="detr"))
+    reseal(copied)
+    with pytest.raises(BundleError, match=r"an output head, one of yolo, .*found detr in .*manifest\.json"):
+        verify_bundle(copied)
+
+
 def test_manifest_that_points_out_of_the_bundle_is_refused(copied: Path, reseal: Change) -> None:
     edit(copied / "manifest.json", lambda values: values["model"].update(path="/etc/passwd"))
     reseal(copied)

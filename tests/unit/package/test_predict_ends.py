@@ -38,11 +38,16 @@ def hung() -> Iterator[tuple[str, threading.Event]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle, hung, tmp_path, number):
+@pytest.mark.parametrize("command", ["predict", "nightly"])
+def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle, hung, tmp_path, number, command):
     address, called = hung
     (tmp_path / "shots.txt").write_text(f"{address}/a.jpg\n{address}/b.jpg\n")
+    arguments = {
+        "predict": ("predict", detector_bundle.folder, "shots.txt"),
+        "nightly": ("nightly", "digits", "--images", f"{address}/*.jpg"),
+    }
     process = subprocess.Popen(
-        [COMMAND, "predict", detector_bundle.folder, "shots.txt"],
+        [COMMAND, *arguments[command]],
         env=clean_environment(tmp_path / "home") | {"FOVEAL_READ_TIMEOUT_S": "600"},
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
@@ -51,7 +56,7 @@ def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle
     )
     assert called.wait(100), process.communicate(timeout=60)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)  # without the signal it would be ten minutes
+    _, told = process.communicate(timeout=300)  # without the signal it would be ten minutes
     assert process.returncode == 128 + number, told
     assert told == "error: stopped; finished steps are kept, the same command resumes\n"
 
@@ -73,3 +78,24 @@ def test_with_leave_to_go_on_a_host_that_hangs_costs_its_images(detector_bundle,
     assert (said["processed"], said["unreachable"]) == (1, [[address, 1]])
     told = [path for path in (tmp_path / "predictions").iterdir() if b"hush" in path.read_bytes()]
     assert "hush" not in done.stdout and told == []
+
+
+@pytest.mark.parametrize("command", ["predict", "bundle run"])
+@pytest.mark.parametrize("readable", [0, 1])
+def test_a_command_ends_with_1_when_all_images_failed(detector_bundle, tmp_path, command, readable):
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    (shots / "broken.jpg").write_bytes(b"no image")
+    if readable:
+        Image.new("RGB", (64, 64), (200, 30, 90)).save(shots / "here.jpg")
+    images = [shots] if command == "predict" else sorted(shots.iterdir())
+    done = subprocess.run(
+        [COMMAND, *command.split(), detector_bundle.folder, *images, "--json"],
+        env=clean_environment(tmp_path / "home"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1 - readable, done.stderr
+    assert json.loads(done.stdout)

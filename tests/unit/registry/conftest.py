@@ -18,27 +18,25 @@ from components.contracts import (
     Bundle,
     Check,
     Fit,
-    Head,
     Latency,
     Measurement,
     ModelArtifact,
     PassRecord,
     Precision,
     Target,
-    TaskType,
     Verdict,
     VisionSpec,
 )
 from components.package import write_bundle
 from model_registry import Registry, Release, sqlite_uri
 
-SPEC = VisionSpec(TaskType.DETECT, ("cat", "dog"), (64, 64), Fit.LETTERBOX, Head.YOLO)
+SPEC = VisionSpec("detect", ("cat", "dog"), (64, 64), Fit.LETTERBOX, "yolo")
 TARGET = Target(
     "workstation", "a desk", ("onnxruntime",), "cpu", 1, (Precision.FP32, Precision.INT8), Budget(p95_ms=50.0)
 )
 
 
-CLASSIFIER = VisionSpec(TaskType.CLASSIFY, ("cat", "dog", "owl"), (64, 64), Fit.CENTER_CROP, Head.LOGITS)
+CLASSIFIER = VisionSpec("classify", ("cat", "dog", "owl"), (64, 64), Fit.CENTER_CROP, "logits")
 
 
 @pytest.fixture(scope="session")

@@ -371,7 +371,7 @@ def test_a_deleted_or_changed_entry_is_seen_and_only_a_person_decides_from_there
         registry.promote(model, version)
     registry.rollback(model)
     assert registry.history(model).broken == ()
-    client.delete_model_version(f"{model}.decisions", "3")  # the newest: the version that was taken back would return
+    client.delete_prompt_version(f"{model}.decisions", "3")  # the newest: the version that was taken back would return
     assert registry.history(model).broken == ("decision 3 was deleted",)
     with pytest.raises(RegistryError, match=r"decision 3 was deleted outside of Foveal.*foveal history"):
         registry.promote(model, 3, Rationale("drift", "a flow", gates=gates(model, 1, 3)))
@@ -380,9 +380,9 @@ def test_a_deleted_or_changed_entry_is_seen_and_only_a_person_decides_from_there
     registry.promote(model, 4, Rationale(who="ann"))
     assert registry.history(model).broken == (), "ann has seen it"
     registry.reject(model, 3, Rationale("drift", "a flow"))
-    client.delete_model_version(f"{model}.decisions", "1")
+    client.delete_prompt_version(f"{model}.decisions", "1")
     stated = client.get_model_version(f"{model}.decisions", "2").tags["decision"]
-    client.set_model_version_tag(f"{model}.decisions", "2", "decision", stated.replace('"who": "', '"who": "not '))
+    client.set_prompt_version_tag(f"{model}.decisions", "2", "decision", stated.replace('"who": "', '"who": "not '))
     assert registry.history(model).broken == ("decision 1 was deleted", "decision 2 was changed")
 
 
@@ -390,17 +390,33 @@ def test_an_entry_that_was_changed_until_it_cannot_be_read_is_told_of_and_nothin
     for version in (1, 2):
         registry.promote(model, version)
     for number, text in (("1", "{}"), ("2", "no JSON at all")):
-        client.set_model_version_tag(f"{model}.decisions", number, "decision", text)
-    client.set_registered_model_tag(f"{model}.decisions", "writing.x", "not two numbers")
+        client.set_prompt_version_tag(f"{model}.decisions", number, "decision", text)
+    client.set_prompt_tag(f"{model}.decisions", "writing.x", "not two numbers")
     assert registry.history(model).broken == ("decision 1 was changed", "decision 2 was changed")
     assert registry.get(model, "champion").version == 2
     registry.promote(model, 3, Rationale(who="ann"))
     assert registry.history(model).broken == ()
 
 
+def test_a_record_is_not_in_the_list_of_models(registry, model, client):
+    registry.promote(model, 1)
+    listed = [found.name for found in client.search_registered_models(f"name LIKE '{model}%'")]
+    assert listed == [model]
+    assert client.get_model_version(f"{model}.decisions", "1").tags["outcome"] == "promoted"
+
+
+def test_a_record_that_an_older_foveal_left_in_the_list_of_models_leaves_it(registry, model, client):
+    client.create_registered_model(f"{model}.decisions", tags={"writing.x": "0 1.0"})
+    record = Record(open_store(registry.tracking_uri), model)
+    assert [intent.key for intent in record.intents()] == ["x"]
+    registry.promote(model, 1)
+    assert client.get_prompt(f"{model}.decisions").tags == {}, "the dead writer's announcement is taken back"
+    assert [decided.number for decided in registry.decisions(model)] == [1]
+
+
 def test_a_whole_record_that_was_deleted_is_missed(registry, model, client):
     registry.promote(model, 1)
-    client.delete_registered_model(f"{model}.decisions")
+    client.delete_prompt(f"{model}.decisions")
     assert registry.get(model, "champion").version == 1, "adopted: the alias is all that is left"
     assert registry.history(model).broken == ("decision 1 was changed",)
     registry.promote(model, 2, Rationale(who="ann"))
@@ -415,7 +431,7 @@ def watched(registry, tmp_path):
 
 def retag(client, model, number, **tags):
     for key, value in tags.items():
-        client.set_model_version_tag(f"{model}.decisions", str(number), key, value)
+        client.set_prompt_version_tag(f"{model}.decisions", str(number), key, value)
 
 
 def relink(client, model, number):
@@ -430,7 +446,7 @@ def relink(client, model, number):
 def test_an_entry_that_says_of_itself_what_was_known_hides_nothing(registry, model, client):
     for version in (1, 2, 3, 4):
         registry.promote(model, version)
-    client.delete_model_version(f"{model}.decisions", "2")
+    client.delete_prompt_version(f"{model}.decisions", "2")
     retag(client, model, 3, known_gaps="2 3")
     assert registry.history(model).broken == ("decision 2 was deleted", "decision 3 was changed")
     retag(client, model, 3, known_gaps="2 three")
@@ -444,12 +460,12 @@ def test_a_chain_that_was_written_anew_is_missed_by_a_root_that_saw_the_old_one(
     watched.reject(model, 2, Rationale("drift", "a flow"))
     for version in (3, 4):
         watched.promote(model, version)
-    client.delete_model_version(f"{model}.decisions", "2")
+    client.delete_prompt_version(f"{model}.decisions", "2")
     retag(client, model, 3, known_gaps="2 4")
     relink(client, model, 4)
     assert registry.history(model).broken == (), "by the store alone nobody can tell"
     assert watched.history(model).broken == ("decision 4 was changed",)
-    client.delete_model_version(f"{model}.decisions", "4")
+    client.delete_prompt_version(f"{model}.decisions", "4")
     client.set_registered_model_alias(model, "champion", "3")
     relink(client, model, 4)
     assert (registry.history(model).broken, watched.history(model).broken) == ((), ("decision 4 was deleted",))
@@ -460,7 +476,7 @@ def test_a_chain_that_was_written_anew_is_missed_by_a_root_that_saw_the_old_one(
 def test_a_record_that_was_deleted_as_a_whole_goes_on_by_a_person(watched, model, client, tmp_path):
     for version in (1, 2, 3):
         watched.promote(model, version)
-    client.delete_registered_model(f"{model}.decisions")
+    client.delete_prompt(f"{model}.decisions")
     client.delete_registered_model_tag(model, "foveal.record")
     told = ("decision 2 was deleted", "decision 3 was deleted")
     assert watched.get(model, "champion").version == 3

@@ -19,6 +19,7 @@ import pytest
 from components.errors import RegistryError
 from model_registry import Registry
 from model_registry.store import open_store, sqlite_file
+from tests.conftest import COMMAND, clean_environment
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +52,20 @@ def test_a_database_that_another_program_holds_is_waited_for(registry, held):
 def test_a_database_that_stays_locked_is_named_with_what_to_do(registry, held):
     with pytest.raises(RegistryError, match=r"free within 10 s, found .*locked; another program holds the database"):
         Registry(registry.tracking_uri)
+
+
+def test_a_rollback_names_a_database_that_stays_locked_in_one_line(registry, held, tmp_path):
+    done = subprocess.run(
+        [COMMAND, "rollback", "digits"],
+        env=clean_environment(tmp_path / "home") | {"MLFLOW_TRACKING_URI": registry.tracking_uri},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"error: expected .*free within 10 s, found .*locked; another program holds the database", line)
 
 
 def test_the_same_release_logged_by_several_at_once_is_one_version(registry, make_release):

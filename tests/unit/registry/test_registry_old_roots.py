@@ -54,7 +54,7 @@ def test_its_versions_are_fetched_compared_rolled_back_and_promoted(old, tmp_pat
 def test_its_record_is_chained_from_the_next_decision_on(old):
     old.rollback("parts")
     client = open_store(old.tracking_uri).client
-    client.delete_model_version("parts.decisions", "2")
+    client.delete_prompt_version("parts.decisions", "2")
     assert old.history("parts").broken == ("decision 2 was deleted",)
 
 

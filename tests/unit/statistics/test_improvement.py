@@ -12,9 +12,7 @@ from components.contracts import (
     Detections,
     Fit,
     Gate,
-    Head,
     LabelledImage,
-    TaskType,
     Verdict,
     VisionSpec,
     dump,
@@ -30,7 +28,7 @@ from components.statistics.improvement import evaluate_improvement
 
 WIDE = ScoreDifference(0.127, 0.363, 51, 0.106, 0.005)  # +0.236 [+0.024, +0.449], as a rare class makes it
 BUNDLE = Check("bundle", None, None, Verdict.PASS, "it answered")
-SPEC = VisionSpec(TaskType.DETECT, ("common", "rare"), (64, 64), Fit.LETTERBOX, Head.YOLO)
+SPEC = VisionSpec("detect", ("common", "rare"), (64, 64), Fit.LETTERBOX, "yolo")
 
 
 def by_image(gain: float, spread: float, images: int = 51) -> ScoreDifference:
@@ -98,7 +96,7 @@ def test_of_equal_models_hardly_any_is_taken_for_better() -> None:
 def test_an_image_is_scored_at_each_versions_own_confidence(tmp_path: Path) -> None:
     truth = Detections(np.array([[10, 10, 30, 30]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
     data = LabelledDataset(
-        tmp_path, "recent", TaskType.DETECT, SPEC.class_names,
+        tmp_path, "recent", "detect", SPEC.class_names,
         tuple(LabelledImage(str(k), tmp_path / f"{k}.jpg", truth) for k in range(40)), "sha",
     )  # fmt: skip
     cost = Cost(None, 0, 1.0, None)

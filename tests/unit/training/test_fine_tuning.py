@@ -45,15 +45,16 @@ def champion(image_folder, tmp_path):
 
 def test_a_small_blend_stays_near_the_old_weights(champion, tmp_path):
     data, checkpoint = champion
-    old = load_checkpoint(checkpoint)["state_dict"]
+    old = load_checkpoint(checkpoint).network.state_dict()
 
     def moved(blend: float) -> float:
         asked = FineTuning(epochs=1, learning_rate=0.01, batch=8, blend=blend)
         tuned = fine_tune(StartingPoint(checkpoint, 32), data, tmp_path / f"tuned{blend}", training=asked)
         new = load_checkpoint(tuned.checkpoint)
         assert set(tuned.metrics) == {"top1", "top5"} and tuned.curve.is_file()
-        assert new["metrics"] == tuned.metrics and tuned.blend == blend
-        return sum(float((new["state_dict"][name] - old[name]).norm()) for name in old if name.endswith("weight"))
+        assert new.metrics == tuned.metrics and tuned.blend == blend
+        weights = new.network.state_dict()
+        return sum(float((weights[name] - old[name]).norm()) for name in old if name.endswith("weight"))
 
     whole, part = moved(1.0), moved(0.25)
     assert whole > 0

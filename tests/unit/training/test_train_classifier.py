@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision import models
 
-from components.contracts import Fit, Head, TaskType, VisionSpec
+from components.contracts import Fit, VisionSpec
 from components.errors import ConfigError, DatasetError, ImageError, IncompatibleError, ModelError, UnavailableError
 from components.images.reading import read_image
 from components.training import ClassifierTraining, train_classifier
@@ -46,7 +46,7 @@ def test_the_checkpoint_scores_what_it_says_on_images_prepared_as_for_inference(
     saved = checkpoint(done.checkpoint)
     network = models.get_model(saved["architecture"], weights=None, num_classes=2)
     network.load_state_dict(saved["state_dict"])
-    spec = VisionSpec(TaskType.CLASSIFY, ("blue", "red"), (32, 32), Fit(saved["fit"]), Head.LOGITS)
+    spec = VisionSpec("classify", ("blue", "red"), (32, 32), Fit(saved["fit"]), "logits")
     right = []
     for k, name in enumerate(saved["class_names"]):
         for path in (data / "val" / name).iterdir():

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from components.contracts import Classification, Fit, Head, ImageFrame, TaskType, VisionSpec
+from components.contracts import Classification, Fit, ImageFrame, VisionSpec
 from components.errors import ModelError
 from components.vision.tasks.classify import Classify
 
 NAMES = ("ant", "bee", "cat")
-LOGITS = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.LOGITS)
-PROBABILITIES = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.PROBABILITIES)
-SIGMOID = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.SIGMOID)
-SIGMOID_LOGITS = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.CENTER_CROP, Head.SIGMOID_LOGITS)
+LOGITS = VisionSpec("classify", NAMES, (32, 32), Fit.CENTER_CROP, "logits")
+PROBABILITIES = VisionSpec("classify", NAMES, (32, 32), Fit.CENTER_CROP, "probabilities")
+SIGMOID = VisionSpec("classify", NAMES, (32, 32), Fit.CENTER_CROP, "sigmoid")
+SIGMOID_LOGITS = VisionSpec("classify", NAMES, (32, 32), Fit.CENTER_CROP, "sigmoid_logits")
 FRAME = ImageFrame(32, 32, 1.0, 1.0, 0.0, 0.0)
 
 
@@ -94,5 +94,5 @@ def test_drift_columns_describe_how_sure_the_model_was():
 
 
 def test_model_of_one_class_has_drift_columns():
-    spec = VisionSpec(TaskType.CLASSIFY, ("ant",), (32, 32), Fit.CENTER_CROP, Head.PROBABILITIES)
+    spec = VisionSpec("classify", ("ant",), (32, 32), Fit.CENTER_CROP, "probabilities")
     assert Classify(spec).drift_columns([Classification([0.75])], [FRAME])["prediction_margin"].tolist() == [0.75]

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from components.contracts import Detections, Fit, Head, ImageFrame, TaskType, VisionSpec
+from components.contracts import Detections, Fit, ImageFrame, VisionSpec
 from components.errors import ConfigError, ModelError
 from components.vision.tasks.detect import Detect
 
 NAMES = ("ant", "bee", "cat")
-SPEC = VisionSpec(TaskType.DETECT, NAMES, (64, 64), Fit.LETTERBOX, Head.YOLO)
-END2END = VisionSpec(TaskType.DETECT, NAMES, (64, 64), Fit.LETTERBOX, Head.YOLO_END2END)
+SPEC = VisionSpec("detect", NAMES, (64, 64), Fit.LETTERBOX, "yolo")
+END2END = VisionSpec("detect", NAMES, (64, 64), Fit.LETTERBOX, "yolo_end2end")
 FRAME = ImageFrame(200, 100, 0.32, 0.32, 0.0, 16.0)  # a 200 × 100 image letterboxed into 64 × 64
 
 
@@ -105,7 +105,7 @@ def test_half_precision_output_is_read_like_single_precision():
     ],
 )
 def test_output_of_another_shape_is_refused_with_both_shapes(task, shape):
-    expected = r"\(1, 7, anchors\)" if task.spec.head is Head.YOLO else r"\(1, detections, 6\)"
+    expected = r"\(1, 7, anchors\)" if task.spec.head == "yolo" else r"\(1, detections, 6\)"
     with pytest.raises(ModelError, match=expected) as caught:
         task.postprocess([np.zeros(shape, np.float32)], [FRAME])
     assert caught.value.found == str(shape)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from components.contracts import Detections, Fit, Head, TaskType, VisionSpec
+from components.contracts import Detections, Fit, VisionSpec
 from components.vision.fit import fit_image
 from components.vision.tasks.detect import Detect
 
@@ -57,7 +57,7 @@ def scene(request, ultralytics):
     model = ultralytics.YOLO(request.param).model.eval()
     end2end = bool(getattr(model, "end2end", False))
     names = tuple(model.names.values())
-    spec = VisionSpec(TaskType.DETECT, names, SIZE, Fit.LETTERBOX, Head.YOLO_END2END if end2end else Head.YOLO)
+    spec = VisionSpec("detect", names, SIZE, Fit.LETTERBOX, "yolo_end2end" if end2end else "yolo")
     fitted, frames = zip(*(fit_image(image, spec) for image in images()), strict=True)
     stack = torch.from_numpy(np.stack(fitted)[..., ::-1].transpose(0, 3, 1, 2).copy()).float() / 255
     opinionated(model, stack)
@@ -106,7 +106,7 @@ def test_decoding_is_that_of_ultralytics_box_by_box(ultralytics, multi_label):
     output = np.zeros((2, 4 + 20, 900), np.float32)
     output[:, :2], output[:, 2:4] = rng.uniform(0, 128, (2, 2, 900)), rng.uniform(8, 60, (2, 2, 900))
     output[:, 4:] = rng.random((2, 20, 900)) ** 12
-    spec = VisionSpec(TaskType.DETECT, tuple(map(str, range(20))), (128, 128), Fit.LETTERBOX, Head.YOLO)
+    spec = VisionSpec("detect", tuple(map(str, range(20))), (128, 128), Fit.LETTERBOX, "yolo")
     shapes = [(300, 200), (77, 130)]
     frames = [fit_image(np.zeros((*shape, 3), np.uint8), spec)[1] for shape in shapes]
     ours = Detect(spec, confidence=0.2, iou=0.5, multi_label=multi_label).postprocess([output], frames)
@@ -156,7 +156,7 @@ def test_accuracy_is_that_of_the_ultralytics_validator(ultralytics):
     ]
     together = [np.concatenate([getattr(found, name) for found in predictions]) for name in ("scores", "class_ids")]
     theirs = ap_per_class(np.concatenate(hits), *together, np.concatenate([true.class_ids for true in truths]))[5]
-    spec = VisionSpec(TaskType.DETECT, tuple("abcde"), (640, 640), Fit.LETTERBOX, Head.YOLO)
+    spec = VisionSpec("detect", tuple("abcde"), (640, 640), Fit.LETTERBOX, "yolo")
     ours = Detect(spec).evaluate(predictions, truths)
     assert 0.1 < ours["map50_95"] < ours["map50"] < 0.9
     assert ours["map50_95"] == pytest.approx(theirs.mean(), abs=0.005)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.contracts import Fit, Head, TaskType, VisionSpec
+from components.contracts import Fit, VisionSpec
 from components.errors import ImageError
 from components.vision.boxes import to_original
 from components.vision.fit import fit_image
@@ -13,7 +13,7 @@ INPUTS = [(64, 96), (320, 320), (97, 131)]
 
 
 def spec_of(fit, size=(64, 96)):
-    return VisionSpec(TaskType.DETECT, ("thing",), size, fit, Head.YOLO)
+    return VisionSpec("detect", ("thing",), size, fit, "yolo")
 
 
 def noise(height, width):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contracts import Classification, Detections, TaskType
+from components.contracts import Classification, Detections
 from components.errors import IncompatibleError
 from components.vision.image_score import score_image, score_name
 
@@ -57,4 +57,4 @@ def test_what_cannot_be_compared_is_refused():
 
 
 def test_a_score_has_a_name():
-    assert (score_name(TaskType.DETECT), score_name(TaskType.CLASSIFY)) == ("F1 at IoU 0.5", "top-1")
+    assert (score_name("detect"), score_name("classify")) == ("F1 at IoU 0.5", "top-1")

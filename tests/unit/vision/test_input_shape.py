@@ -1,11 +1,11 @@
 import pytest
 
-from components.contracts import Fit, Head, TaskType, VisionSpec
+from components.contracts import Fit, VisionSpec
 from components.vision.input_shape import input_shape
 
 
 def shape_of(sizes, input_size=(640, 640), fit=Fit.LETTERBOX):
-    return input_shape(sizes, VisionSpec(TaskType.DETECT, ("thing",), input_size, fit, Head.YOLO))
+    return input_shape(sizes, VisionSpec("detect", ("thing",), input_size, fit, "yolo"))
 
 
 def test_a_square_on_landscape_images_costs_its_padding_and_their_shape_is_suggested():

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from components.contracts import AbResult, AbVerdict
 from flows.ab_test import AbSummary, markdown
-from flows.cli.screens import ab as ab_screen
+from flows.cli.screens import results as screen
+from flows.cli.screens.console import write
 from flows.tasks.evaluation import ArmFigures
 
 RESULT = AbResult(
@@ -19,7 +20,7 @@ DONE = AbSummary("1-or-2-shadow", "shadow", "top-1", 40, 600, (A, B), 0.987, RES
 
 
 def test_the_screen_shows_both_arms_the_plan_and_the_verdict(capsys):
-    ab_screen.verdict(DONE)
+    write(screen.ab(DONE))
     said = " ".join(capsys.readouterr().out.split())
     for words in (
         "40 new images, 600 had been counted before",
@@ -34,7 +35,7 @@ def test_the_screen_shows_both_arms_the_plan_and_the_verdict(capsys):
 
 
 def test_a_split_has_no_agreement_and_a_sequential_test_no_plan(capsys):
-    ab_screen.verdict(replace(DONE, counted_before=0, agreement=None, result=replace(RESULT, planned=None)))
+    write(screen.ab(replace(DONE, counted_before=0, agreement=None, result=replace(RESULT, planned=None))))
     said = capsys.readouterr().out
     assert "agreement" not in said and "planned" not in said and "before" not in said
 

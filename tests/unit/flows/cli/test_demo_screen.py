@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.screens.release import demo_places
+from flows.cli.screens.results import demo_places
 from flows.demo import DemoSummary
 from flows.reporting.retraining import RetrainSummary
 from flows.reporting.saved import saved_bundle

@@ -29,11 +29,9 @@ from pathlib import Path
 
 from components.contracts import Gate, GateReport, ModelVersion, Verdict
 from components.monitoring.drift.calibration import AlarmPower, AlarmRate
-from flows.cli import models
-from flows.cli.screens import ab as ab_screen
-from flows.cli.screens import compare as comparing_screen
 from flows.cli.screens import results as screen
-from flows.cli.screens.gates import show_gates
+from flows.cli.screens import versions
+from flows.cli.screens.console import write
 from flows.reporting.summary import Calibration, ReleaseSummary, VariantRow
 from model_registry import Comparison, ModelSummary, TextPair
 from tests.unit.flows.cli.test_ab_screen import A, B, DONE
@@ -45,25 +43,25 @@ rows = (
     VariantRow("fp32 · onnxruntime", 1234.56, 2345.67, None, 0.9123, 1234.56, False),
     VariantRow(f"{LONG} · openvino", 11.27, 12.04, (12.52, 12.17, 12.90), 0.8244, 61.83, True),
 )
-screen.variants(
+write(screen.variants(
     ReleaseSummary(
         NAME, 12, ("champion",), "map50_95", "workstation (measured on host)", rows, (), 0.18, "AMD EPYC, 2 cores",
         Path("/x"), Path("/x"), None, None,
     )
-)
+))
 cut = Gate(f"class {NAME}", 0.81, 0.79, (-0.02, -0.05, 0.01), -0.05, None, 412, Verdict.NOT_EVALUATED, "why")
-show_gates(replace(REPORT, gates=(*REPORT.gates, cut)))
+write(screen.gates(replace(REPORT, gates=(*REPORT.gates, cut))))
 rate = AlarmRate(1000, 200, 0.015, 0.005, 0.0, 0.38)
-screen.calibration(
+write(screen.calibration(
     Calibration(f"{NAME}/12", 5000, 25, (rate, replace(rate, contiguous=True)), rate,
                 (AlarmPower("brightness", 3, 0.1, 20, 0.5, 0.25, 2.0), AlarmPower("jpeg", 5, 1.0, 20, 1, 1, None)), 200)
-)
-models._show((ModelSummary(NAME, 12, {"champion": 11, "challenger": 12}, {}),))
-ab_screen.verdict(replace(DONE, arms=(replace(A, model=f"{NAME}/11"), replace(B, model=f"{NAME}/12"))))
-comparing_screen._texts(
+))
+write(versions.models([ModelSummary(NAME, 12, {"champion": 11, "challenger": 12}, {})]))
+write(screen.ab(replace(DONE, arms=(replace(A, model=f"{NAME}/11"), replace(B, model=f"{NAME}/12")))))
+write([versions.texts(
     "parameter that differs", [f"{NAME}/11 (champion)", f"{NAME}/12"],
     [TextPair("data.labelled", "/srv/data/line3/2026-11/parts/data.yaml", "/srv/data/line3/2026-12/parts/data.yaml")],
-)
+)])
 """
 
 

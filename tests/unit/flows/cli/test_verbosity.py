@@ -13,13 +13,13 @@ from tests.conftest import clean_environment
 SCRIPT = """
 import logging
 from flows.cli.main import app, main
-from flows.cli.screens import results as screen
+from flows.cli.screens.progress import progress
 from components.errors import ConfigError
 from flows.reporting.progress import note
 
 @app.command("try")
 def attempt() -> None:
-    with screen.progress(False):
+    with progress(False):
         note(["a night was picked up"])
         logging.getLogger("components.inference").debug("from https://user:secret@store.example/shots")
     print("the result")

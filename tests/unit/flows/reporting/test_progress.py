@@ -10,9 +10,8 @@ from rich.console import Console
 
 from components.contracts import Gate, GateReport, Verdict
 from flows.cli.screens import results as screen
-from flows.cli.screens.console import make_console, print_plainly
-from flows.cli.screens.gates import show_gates
-from flows.cli.screens.progress_lines import Lines
+from flows.cli.screens.console import make_console, print_plainly, write
+from flows.cli.screens.progress import Lines, progress
 from flows.reporting.progress import advance, answering, ask, listening, note, timed
 
 
@@ -77,7 +76,7 @@ REPORT = GateReport(
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_table_loses_nothing_from_eighty_columns_on(width):
     shown = io.StringIO()
-    show_gates(REPORT, Console(file=shown, width=width))
+    write(screen.gates(REPORT), Console(file=shown, width=width))
     text = shown.getvalue()
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     assert "-0.100 [-0.200, -0.060]" in text
@@ -97,7 +96,7 @@ def test_an_ascii_terminal_is_given_a_likeness(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "latin-1"))
     print_plainly()
-    show_gates(REPORT, make_console())
+    write(screen.gates(REPORT))
     sys.stdout.write("1.5× → −2 ● 数\n")
     sys.stdout.flush()
     text = raw.getvalue().decode("ascii")
@@ -105,7 +104,7 @@ def test_an_ascii_terminal_is_given_a_likeness(monkeypatch):
 
 
 def test_a_note_is_printed_once_however_often_it_is_said(capsys):
-    with screen.progress(True):
+    with progress(True):
         for _ in range(2):
             note(["12 images: 3 with objects, 0 labelled as empty"], "val")
     note(["nobody reads this"])

@@ -19,7 +19,6 @@ from components.contracts import (
     FailedImage,
     Fit,
     Format,
-    Head,
     InferenceRun,
     Latency,
     Measurement,
@@ -28,19 +27,19 @@ from components.contracts import (
     Outcome,
     Precision,
     Target,
-    TaskType,
     Verdict,
     VisionSpec,
 )
 from components.monitoring.alerts.book import Alert, AlertStatus
 from flows.batch_inference import markdown as batch_page
-from flows.cli.screens import promote as promotion_screen
+from flows.cli.screens import versions as screens
+from flows.cli.screens.console import write
 from flows.promote import markdown
 from flows.reporting import links
 from flows.reporting.publish import drift_page, variant_rows
 from flows.reporting.summary import Seen
 
-SPEC = VisionSpec(TaskType.DETECT, ("cat", "dog"), (64, 64), Fit.LETTERBOX, Head.YOLO)
+SPEC = VisionSpec("detect", ("cat", "dog"), (64, 64), Fit.LETTERBOX, "yolo")
 TARGET = Target("desk", "a desk", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget())
 MOVED = ColumnDrift("brightness", 0.91, 0.26, 1e-9, True)
 DECISION = DriftDecision(DriftState.DRIFT, ("brightness moved | by D=0.91",), (MOVED,), 300, 118)
@@ -67,7 +66,7 @@ def test_a_windows_page_holds_counts_checks_and_what_was_told(tmp_path):
 
 
 def test_decisions_have_the_columns_of_the_screen(capsys):
-    promotion_screen.decisions("parts", DECISIONS)
+    write(screens.decisions("parts", DECISIONS))
     screen = capsys.readouterr().out.splitlines()
     page = markdown(ModelVersion("parts", 1, "run"), DECISIONS, "parts/1").splitlines()
     headings = [cell.strip() for cell in page[4].strip("|").split("|")]

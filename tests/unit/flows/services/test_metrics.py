@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import urllib.request
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from components.errors import UnavailableError
 from components.monitoring import ModelStatus
 from components.monitoring.alerts.status import LastWindow
 from components.monitoring.store.stored import TrendPoint
+from components.printing import steers
 from flows.runtime.settings import Settings
 from flows.services.metrics import FovealCollector, Source, serve_metrics
 from model_registry import ModelSummary
@@ -126,3 +128,22 @@ def test_the_endpoint_answers_on_an_empty_root_and_a_port_that_is_taken_is_named
         server.shutdown()
         server.server_close()
     assert 'foveal_source_up{source="store"} 1.0' in told
+
+
+@pytest.mark.parametrize("header", ["Host: evil\x1b[31m\x85forged", "Host: HERE\r\nOrigin: http://evil\x1b[31m"])
+def test_a_request_that_is_refused_steers_no_terminal(tmp_path, monkeypatch, caplog, header):
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
+    server = serve_metrics(Settings.from_environment(), "127.0.0.1", 0)
+    here = f"127.0.0.1:{server.server_port}"
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=60) as asking:
+            lines = f"GET /%1b[31m%0aforged HTTP/1.1\r\n{header.replace('HERE', here)}\r\nConnection: close\r\n\r\n"
+            asking.sendall(lines.encode("latin-1"))
+            with asking.makefile("rb") as answer:
+                said = answer.read().partition(b"\r\n\r\n")[2].decode()
+    finally:
+        server.shutdown()
+        server.server_close()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("refused /\\x1b[31m\\x0aforged: ") and "evil" in record.getMessage()
+    assert said.startswith("refused: ") and not steers(record.getMessage() + said.strip())

@@ -13,10 +13,8 @@ from components.contracts import (
     Classification,
     Detections,
     Fit,
-    Head,
     InferenceRun,
     LabelledImage,
-    TaskType,
     VisionSpec,
 )
 from components.datasets.dataset import LabelledDataset
@@ -30,8 +28,8 @@ from flows.config.base import validate_config
 from flows.tasks import evaluation as ab_scoring
 
 CLASSES = ("cat", "dog")
-CLASSIFIER = VisionSpec(TaskType.CLASSIFY, CLASSES, (32, 32), Fit.STRETCH, Head.LOGITS)
-DETECTOR = VisionSpec(TaskType.DETECT, CLASSES, (32, 32), Fit.LETTERBOX, Head.YOLO)
+CLASSIFIER = VisionSpec("classify", CLASSES, (32, 32), Fit.STRETCH, "logits")
+DETECTOR = VisionSpec("detect", CLASSES, (32, 32), Fit.LETTERBOX, "yolo")
 CAT, DOG = Classification([1, 0]), Classification([0, 1])
 BOX = (0.0, 0.0, 10.0, 10.0)
 
@@ -54,7 +52,7 @@ def arm_run(folder: Path, spec: VisionSpec, answers: list[Answer]) -> InferenceR
         row = {"image_id": answer.image_id, "status": "ok" if ok else "error", "preprocess_ms": 1.0}
         if answer.readable:
             row |= {"inference_ms": answer.ms, "postprocess_ms": 0.5}
-        if ok and spec.task is TaskType.CLASSIFY:
+        if ok and spec.task == "classify":
             row["prediction_class"] = answer.said
         elif ok:
             corners = [dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)) for box in answer.said]
@@ -120,7 +118,7 @@ def test_an_arm_is_summed_up_over_all_batches(tmp_path):
 
 def test_labels_of_other_classes_are_refused():
     images = (LabelledImage("1.jpg", Path("1.jpg"), CAT),)
-    dataset = LabelledDataset(Path("."), "val", TaskType.CLASSIFY, ("cow", "cat"), images, "")
+    dataset = LabelledDataset(Path("."), "val", "classify", ("cow", "cat"), images, "")
     with pytest.raises(IncompatibleError, match="cat, dog, found cow"):
         truths_for(dataset, CLASSIFIER)
 
@@ -162,5 +160,5 @@ def test_two_runs_over_the_same_labels_are_scored_in_pairs(tmp_path):
     a = arm_run(tmp_path / "a", CLASSIFIER, [Answer("1.jpg", 0), Answer("2.jpg", 0)])
     b = arm_run(tmp_path / "b", CLASSIFIER, [Answer("1.jpg", 1), Answer("2.jpg", None)])
     images = tuple(LabelledImage(name, tmp_path / name, CAT) for name in ("1.jpg", "2.jpg"))
-    dataset = LabelledDataset(tmp_path, "val", TaskType.CLASSIFY, CLASSES, images, "0" * 64)
+    dataset = LabelledDataset(tmp_path, "val", "classify", CLASSES, images, "0" * 64)
     assert ab_scoring.paired_scores(a, b, dataset, CLASSIFIER) == {"1.jpg": (1.0, 0.0), "2.jpg": (1.0, 0.0)}

@@ -13,10 +13,11 @@ from rich.console import Console
 from components.contracts import Gate, GateReport, Verdict
 from components.errors import ConfigError
 from components.evaluation import GatePolicy
-from flows.cli.screens.gates import show_gates
+from flows.cli.screens import results as screen
+from flows.cli.screens.console import write
 from flows.config.base import validate_config
 from flows.config.gates import GatesConfig
-from flows.reporting.gates import markdown
+from flows.reporting.evidence import gates_page
 from flows.tasks.gates import is_settled, thirds
 from flows.tasks.steps import ContractSerializer, step_key
 
@@ -55,8 +56,8 @@ def test_what_a_busy_machine_measured_is_never_a_finished_step(verdict, noise, k
 
 def test_the_screen_and_the_page_show_every_gate_and_what_held_it_back():
     shown = io.StringIO()
-    show_gates(REPORT, Console(file=shown, width=120))
-    for text in (shown.getvalue(), markdown(REPORT)):
+    write(screen.gates(REPORT), Console(file=shown, width=120))
+    for text in (shown.getvalue(), gates_page(REPORT)):
         assert "digits/2 against digits/1: not passed" in text
         assert "-0.003 [-0.010, +0.004]" in text
         assert "2.10× [2.00, 2.20]" in text

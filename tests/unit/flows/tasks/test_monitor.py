@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from components.contracts import Fit, Head, InferenceRun, LoadedModel, ModelVersion, TaskType, VisionSpec
+from components.contracts import Fit, InferenceRun, LoadedModel, ModelVersion, VisionSpec
 from components.errors import IncompatibleError
 from components.images.sources import ImageSource, list_images
 from components.inference.batch.tables import detections_schema
@@ -78,6 +78,28 @@ def test_a_plan_whose_images_are_all_gone_is_given_up_with_a_word(shots):
     assert watching.plan_window.fn(config, VERSION) == watching.Planned(None)
 
 
+class Registered:
+    """A registry of versions 1 and 3."""
+
+    def versions(self, name: str) -> tuple[ModelVersion, ...]:
+        return tuple(ModelVersion(name, number, "run") for number in (1, 3))
+
+
+@pytest.mark.parametrize(("planned_for", "version"), [("", ""), ("3", ""), ("1", "1"), ("99", "")])
+def test_a_window_is_done_by_the_version_it_was_planned_for_unless_that_was_deleted(
+    shots, monkeypatch, planned_for, version
+):
+    monkeypatch.setattr(watching, "registry", Registered)
+    config = NightlyConfig(name="digits", images=str(shots))
+    window = replace(planned_earlier(config), version=planned_for)
+    told = []
+    with reading(told.append):
+        assert watching.version_of_plan.fn(window, VERSION) == version
+    assert len(told) == (planned_for == "99")
+    if told:
+        assert "was planned for version 99 of digits, which was deleted; goes on with version 3" in told[0]
+
+
 def test_a_dead_host_is_told_once_and_again_when_it_answers(shots):
     config = NightlyConfig(name="digits", images=str(shots))
     run = InferenceRun(Path("out"), "digits/3", 3, (), 1.0, 1, (("https://dead", 2),))
@@ -102,7 +124,7 @@ def test_an_address_with_a_secret_is_no_parameter_of_a_flow(address):
             kind(**named, images=address)
 
 
-CATS_AND_DOGS = VisionSpec(TaskType.CLASSIFY, ("cat", "dog"), (32, 32), Fit.STRETCH, Head.LOGITS)
+CATS_AND_DOGS = VisionSpec("classify", ("cat", "dog"), (32, 32), Fit.STRETCH, "logits")
 MODEL = LoadedModel(VERSION, Path("bundle"), None, CATS_AND_DOGS)
 
 

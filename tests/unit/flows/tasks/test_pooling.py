@@ -13,11 +13,9 @@ from prefect.utilities.collections import visit_collection
 from components.contracts import (
     DriftState,
     Fit,
-    Head,
     InferenceRun,
     LoadedModel,
     ModelVersion,
-    TaskType,
     VisionSpec,
 )
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
@@ -68,7 +66,7 @@ def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_o
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FOVEAL_ALERT_URLS", raising=False)
     reference = build_reference(finished(tmp_path / "held-out", 0), tmp_path / "reference.parquet")
-    spec = VisionSpec(TaskType.DETECT, ("digit",), (64, 64), Fit.LETTERBOX, Head.YOLO)
+    spec = VisionSpec("detect", ("digit",), (64, 64), Fit.LETTERBOX, "yolo")
     model, config = LoadedModel(DIGITS, tmp_path, reference, spec), NightlyConfig(name="digits", images="shots")
     run, store = finished(tmp_path / "night", 1), MonitoringStore(tmp_path / "home" / "store")
     occasion = watching.Occasion(store.append(run), MONDAY, "digits")

@@ -12,19 +12,17 @@ from components.contracts import (
     Budget,
     Fit,
     Format,
-    Head,
     Latency,
     Measurement,
     ModelArtifact,
     Precision,
     Target,
-    TaskType,
     VisionSpec,
 )
 from flows.reporting.progress import answering
 from flows.tasks import components as tasks
 
-SPEC = VisionSpec(TaskType.CLASSIFY, ("a",), (8, 8), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("a",), (8, 8), Fit.STRETCH, "logits")
 ARTIFACT = ModelArtifact(Path("model.onnx"), Format.ONNX, Precision.FP32, "0", SPEC, (), ())
 TARGET = Target("workstation", "", ("onnxruntime",), "cpu", 0, (Precision.FP32,), Budget())
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import DriftState, Fit, Head, TaskType, Verdict, VisionSpec
+from components.contracts import DriftState, Fit, Verdict, VisionSpec
 from components.inference.batch.tables import detections_schema, images_schema
 from components.monitoring import assess, build_reference, write_report
 from components.monitoring.alerts.health import check_health
@@ -15,7 +15,7 @@ from components.vision import task_for
 
 pytestmark = pytest.mark.slow
 
-SCHEMA = images_schema(task_for(VisionSpec(TaskType.DETECT, ("a", "b"), (320, 320), Fit.LETTERBOX, Head.YOLO)))
+SCHEMA = images_schema(task_for(VisionSpec("detect", ("a", "b"), (320, 320), Fit.LETTERBOX, "yolo")))
 WIDTH = 6
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import Classification, DriftState, Fit, Head, TaskType, Verdict, VisionSpec
+from components.contracts import Classification, DriftState, Fit, Verdict, VisionSpec
 from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import STATISTICS_RECIPE
 from components.inference.batch.tables import detections_schema
@@ -32,7 +32,7 @@ from components.runs.finished import load_run
 
 MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
-SPEC = VisionSpec(TaskType.CLASSIFY, ("cat", "dog"), (32, 32), Fit.STRETCH, Head.LOGITS)
+SPEC = VisionSpec("classify", ("cat", "dog"), (32, 32), Fit.STRETCH, "logits")
 POINT = TrendPoint(MONDAY, DriftState.OK, 100, 0.0, 0.9, 0.4)
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import Classification, Detections, Fit, Head, LabelledImage, TaskType, VisionSpec, dump, load
+from components.contracts import Classification, Detections, Fit, LabelledImage, VisionSpec, dump, load
 from components.datasets.classes import class_ids
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, DatasetError, IncompatibleError
@@ -14,8 +14,8 @@ from components.vision.metrics import average_precision
 from components.vision.tasks.detect import Detect
 
 NAMES = ("cat", "dog", "owl")
-CLASSIFIER = VisionSpec(TaskType.CLASSIFY, NAMES, (32, 32), Fit.STRETCH, Head.LOGITS)
-DETECTOR = VisionSpec(TaskType.DETECT, NAMES, (32, 32), Fit.STRETCH, Head.YOLO)
+CLASSIFIER = VisionSpec("classify", NAMES, (32, 32), Fit.STRETCH, "logits")
+DETECTOR = VisionSpec("detect", NAMES, (32, 32), Fit.STRETCH, "yolo")
 
 
 def image_table(classes, **columns):
@@ -183,7 +183,7 @@ def test_tables_are_read_from_parquet_and_labels_from_a_dataset(answers, tmp_pat
     images, labels = answers
     pq.write_table(images, tmp_path / "images.parquet")
     pictures = tuple(LabelledImage(name, tmp_path / name, label) for name, label in labels.items())
-    dataset = LabelledDataset(tmp_path, "late", TaskType.CLASSIFY, NAMES, pictures, "0")
+    dataset = LabelledDataset(tmp_path, "late", "classify", NAMES, pictures, "0")
     report = measure_accuracy(tmp_path / "images.parquet", None, dataset, CLASSIFIER)
     assert report == measure_accuracy(images, None, labels, CLASSIFIER)
     ids = class_ids(NAMES, NAMES[::-1])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.contracts import TaskType, Verdict
+from components.contracts import Verdict
 from components.errors import DatasetError
 from components.monitoring.alerts.rules import Health, check_alerts
 from components.monitoring.performance.estimate import LabelledConfidence, estimate_accuracy
@@ -14,7 +14,7 @@ def predictions(count, seed, *, hard=0.0):
     return LabelledConfidence(confidence, rng.random(count) < confidence)
 
 
-def estimate(reference, window, task=TaskType.CLASSIFY):
+def estimate(reference, window, task="classify"):
     return estimate_accuracy(task, reference, window.confidence)
 
 
@@ -57,7 +57,7 @@ def test_too_little_to_estimate_from_is_said(reference, window, reason):
 
 
 def test_a_detector_is_not_evaluated():
-    score = estimate(predictions(500, 1), predictions(500, 2), TaskType.DETECT).score
+    score = estimate(predictions(500, 1), predictions(500, 2), "detect").score
     assert score.value is None and score.reason.startswith("not evaluated: what a detector misses")
 
 
@@ -75,7 +75,7 @@ def test_confidences_out_of_range_are_refused(wrong):
     with pytest.raises(DatasetError, match="confidences from 0 to 1"):
         LabelledConfidence(np.array(wrong), np.array([True, False]))
     with pytest.raises(DatasetError, match="confidences from 0 to 1"):
-        estimate_accuracy(TaskType.CLASSIFY, predictions(500, 1), np.array(wrong))
+        estimate_accuracy("classify", predictions(500, 1), np.array(wrong))
 
 
 def test_confidences_and_verdicts_of_different_length_are_refused():

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import Fit, Head, InferenceRun, TaskType, VisionSpec
+from components.contracts import Fit, InferenceRun, VisionSpec
 from components.errors import ConfigError, DatasetError, UnavailableError
 from components.images.object_store import ASIDE, Folder
 from components.inference.batch.tables import detections_schema, images_schema, write_table
@@ -47,7 +47,7 @@ def store(root) -> MonitoringStore:
 @pytest.fixture
 def finished_run(tmp_path) -> Callable[..., InferenceRun]:
     """A run with the columns of a real one: an image every hour from `first`, image k with k % 3 detections."""
-    spec = VisionSpec(TaskType.DETECT, ("zero", "one"), (320, 320), Fit.LETTERBOX, Head.YOLO)
+    spec = VisionSpec("detect", ("zero", "one"), (320, 320), Fit.LETTERBOX, "yolo")
     numbers = iter(range(1000))
 
     def make(images: int = 3, *, first: datetime = DAY, model: str = "digits/3") -> InferenceRun:

@@ -1,7 +1,8 @@
-"""`foveal promote`, `rollback`, `history`: who is the champion, who was it, and why; no flow, so no Prefect needed."""
+"""`foveal promote`, `rollback`, `history`, `models`, `compare`: versions, by hand, no flow."""
 
 from __future__ import annotations
 
+import webbrowser
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,17 +10,23 @@ import typer
 
 from components.contracts import dump
 from components.errors import ConfigError
-from flows.cli.screens import promote as printed
+from flows.cli.screens import versions as screen
+from flows.cli.screens.console import write_error
+from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import VERSIONS, Json, show
 from flows.config.base import validate_config
 from flows.config.promote import PromotionConfig
-from flows.tasks.decide import begin_schedules, decide_by_hand, open_registry
-from model_registry import CHAMPION, PREVIOUS_CHAMPION, History
+from flows.runtime.settings import Settings
+from flows.services.mlflow_ui import mlflow_ui
+from flows.tasks.decide import begin_schedules, decide_by_hand
+from flows.tasks.predict import open_registry
+from model_registry import CHAMPION, PREVIOUS_CHAMPION
 
 app = typer.Typer()
 Who = Annotated[str, typer.Option(help="Who decides, for the record; by default whoever runs the command.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 Name = Annotated[str, typer.Argument(help="NAME of a registered model.")]
+Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
 
 
 @app.command(rich_help_panel=VERSIONS)
@@ -59,8 +66,9 @@ def history(
         done = registry.history(model)
         if not done.entries:
             registry.get(model, CHAMPION)  # says what there is instead
-        show(dump(done.decisions), as_json, lambda: printed.decisions(model, done.decisions))
-        printed.broken(model, done.broken)
+        show(dump(done.decisions), as_json, screen.decisions(model, done.decisions))
+        for line in done.broken:
+            write_error(f"warning: {model}: {line} outside of Foveal")
         return
     moment = at.astimezone(UTC)
     if moment > datetime.now(UTC):
@@ -69,7 +77,37 @@ def history(
     if period is None and not registry.history(model).entries:
         registry.get(model, CHAMPION)
     value: Any = {"model": model, "at": moment.isoformat(), "in_production": dump(period) if period else None}
-    show(value, as_json, lambda: printed.period(model, moment, period))
+    show(value, as_json, screen.period(model, moment, period))
+
+
+@app.command(rich_help_panel=VERSIONS)
+def models(as_json: Json = False) -> None:
+    """List the registered models, their versions, and which is the champion."""
+    found = Settings.from_environment().registry().model_summaries()
+    show([dump(one) for one in found], as_json, screen.models(found))
+
+
+@app.command(rich_help_panel=VERSIONS)
+def compare(
+    model: Name,
+    first: Which,
+    second: Which,
+    open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
+    settings, registry = Settings.from_environment(), open_registry()
+    found = registry.compare(model, first, second)
+    show(dump(found), as_json, screen.comparison(found))
+    if not open_ui:
+        return
+    if not settings.embedded_tracking:
+        webbrowser.open(found.url)
+        return
+    with mlflow_ui(settings) as ui:
+        webbrowser.open(registry.comparison_url(model, first, second, ui.address))
+        write_error(f"MLflow's UI is at {ui.address}; Ctrl-C stops it")
+        ui.wait()
 
 
 def _split(model: str) -> tuple[str, str]:
@@ -82,14 +120,12 @@ def _split(model: str) -> tuple[str, str]:
 
 def _decide(values: dict[str, Any], as_json: bool) -> None:
     config = validate_config(values, PromotionConfig, source="the command line")
-    champion = decide_by_hand(config)
-    record = open_registry().history(config.name)
-    _show(config.name, champion.version, record, as_json)
-    if (last := record.last_change()) and last.decision.champion_before is None and not begin_schedules(config.name):
-        printed.schedules_wait()
-
-
-def _show(name: str, version: int, record: History, as_json: bool) -> None:
+    name, version = config.name, decide_by_hand(config).version
+    record = open_registry().history(name)
     last = record.last_change()
     value = {"name": name, CHAMPION: version, PREVIOUS_CHAMPION: record.previous, "decision": dump(last)}
-    show(value, as_json, lambda: printed.champion(name, record))
+    show(value, as_json, screen.champion(name, record))
+    first = last is not None and last.decision.champion_before is None
+    if first and not begin_schedules(name) and verbosity() is not Verbosity.QUIET:
+        begin = "schedules begin with the next foveal deploy or foveal up"
+        write_error(f"note: no Prefect server answers here: {begin}")

@@ -1,4 +1,4 @@
-"""`foveal gates` and `foveal ab`: evidence about two versions. Nothing changes."""
+"""`foveal gates`, `ab`, `retrain`: evidence about two versions, and a better one from labels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import Annotated
 
 import typer
 
-from components.contracts import AbMode
+from components.contracts import AbMode, dump
+from components.datasets.dataset import dataset_splits, load_dataset
+from components.errors import ConfigError
+from flows.cli.screens import results as screen
 from flows.cli.shared import IMPROVING, Json, Refresh, require_images, running, show
+from flows.config.base import read_values, validate_config
+from flows.config.retrain import RetrainConfig
+from flows.runtime.settings import Settings
 
 app = typer.Typer()
 
@@ -30,10 +36,6 @@ def gates(
     as_json: Json = False,
 ) -> None:
     """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
-    from components.contracts import dump
-    from components.datasets.dataset import dataset_splits, load_dataset
-    from flows.cli.screens.gates import show_gates
-    from flows.config.base import validate_config
     from flows.config.gates import GatesConfig
 
     values = {"name": model, "challenger": challenger, "against": against, "data": data}
@@ -47,7 +49,8 @@ def gates(
         from flows.gates import check_gates
 
         report = check_gates(config)
-    show({**dump(report), "passed": report.passed, "reasons": report.reasons}, as_json, lambda: show_gates(report))
+    value = {**dump(report), "passed": report.passed, "reasons": report.reasons}
+    show(value, as_json, screen.gates(report))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -73,7 +76,6 @@ def ab(
 ) -> None:
     """Compare two versions on images: shadow or split, with a verdict. Run again with more images, it goes on."""
     from flows.config.ab_test import AbConfig
-    from flows.config.base import validate_config
 
     values = {
         "name": name, "a": a, "b": b, "images": images, "labels": labels, "labels_split": labels_split, "mode": mode,
@@ -83,13 +85,49 @@ def ab(
     parameters = validate_config(values, AbConfig, source="the command line")
     require_images(images)
     if labels is not None:
-        from components.datasets.dataset import load_dataset
-
         load_dataset(labels, labels_split)
     with running(f"ab {name}: {a} and {b}", as_json):
         from flows.ab_test import ab_test
 
         done = ab_test(parameters)
-    from flows.cli.screens import ab as ab_screen
+    show(done.to_json(), as_json, screen.ab(done))
 
-    show(done.to_json(), as_json, lambda: ab_screen.verdict(done))
+
+@app.command(rich_help_panel=IMPROVING)
+def retrain(
+    name: Annotated[str, typer.Argument(help="Name of a registered model.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="New labelled images: a data.yaml or an image folder; by default what labelling returned."),
+    ] = None,
+    labels_split: Annotated[str | None, typer.Option(help="The split that holds them; train by default.")] = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="by hand, drift, accuracy or schedule; by hand by default.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="Id of what started it; a repeated one does nothing.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file with further parameters; what is given here goes before it.")
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Load the champion's checkpoint although nobody trusted it here.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the champion on new labels, send the challenger through the chain and the gates, and decide."""
+    from flows.tasks.readiness import require_trainer
+
+    values = read_values(config, RetrainConfig) if config else {}
+    if values.get("name", name) != name:
+        raise ConfigError(f"parameters to retrain {name}", found=f"{values['name']} in {config}", hint="name one model")
+    said = {"name": name, "trigger": trigger, "event": event, "trust_pickle": trust_pickle or None}
+    of_data = {"labels": labels, "labels_split": labels_split}
+    values |= {key: value for key, value in said.items() if value is not None}
+    if given := {key: value for key, value in of_data.items() if value is not None}:
+        values["data"] = {**(values.get("data") or {}), **given}
+    parameters = validate_config(values, RetrainConfig, source=str(config or "the command line"))
+    require_trainer(name, Settings.from_environment())
+    with running(f"retrain {name}", as_json):
+        from flows.retrain import retrain as flow
+
+        done = flow(parameters)
+    show(done.to_json(), as_json, screen.retraining(done))

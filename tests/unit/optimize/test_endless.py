@@ -1,0 +1,69 @@
+"""A network that does not end: every run of it while it is opened, proved and lowered is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from components.contracts import ModelArtifact, Precision
+from components.errors import ModelError, PassError
+from components.optimize import ModelOptions, open_model
+from components.optimize.context import PassContext
+from components.optimize.graph.features import add_embedding
+from components.optimize.graph.structure import EMBEDDING_PREFIX
+from components.optimize.verify import require_lowered
+
+IMAGES = np.random.default_rng(5).integers(0, 256, (4, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def opened(write_network: Callable[..., Path], tmp_path: Path) -> ModelArtifact:
+    return open_model(write_network(), ModelOptions(), workdir=tmp_path / "work", images=IMAGES)
+
+
+def endless(artifact: ModelArtifact) -> Any:
+    """The model with a loop for ever in front of its pooling."""
+    model = onnx.load(artifact.path)
+    pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still on"]), helper.make_node("Add", ["total", "step"], ["more"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("total", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("still on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("more", TensorProto.FLOAT, None),
+        ],
+        [numpy_helper.from_array(np.ones(1, np.float32), "step")],
+    )
+    loop = helper.make_node("Loop", ["", "true", pool.input[0]], ["looped"], "loop", body=body)
+    pool.input[0] = "looped"
+    model.graph.node.insert(list(model.graph.node).index(pool), loop)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    return model
+
+
+@pytest.mark.timeout(300)
+def test_looking_for_an_embedding_ends(opened: ModelArtifact) -> None:
+    model = endless(opened)
+    rest = [node for node in model.graph.node if not node.name.startswith(EMBEDDING_PREFIX)]
+    del model.graph.node[:], model.graph.output[1:]
+    model.graph.node.extend(rest)
+    with pytest.raises(ModelError, match="still running"):
+        add_embedding(model, "classify", IMAGES, limit_s=0.2)
+
+
+@pytest.mark.timeout(300)
+def test_the_proof_of_a_lowered_model_ends(opened: ModelArtifact, tmp_path: Path) -> None:
+    context = PassContext(tmp_path, calibration=list(IMAGES))
+    with pytest.raises(PassError, match=r"a product that runs.*still running"):
+        require_lowered(endless(opened), opened, context, Precision.FP32, limit_s=2)
