@@ -13,7 +13,8 @@
     ├── PassError             an optimization pass could not do what it was asked
     ├── BundleError           a bundle is damaged or does not reproduce its golden outputs
     ├── RegistryError         the model registry lacks what was asked for, or refused
-    │   └── NotRegisteredError    no version of the model was ever released
+    │   ├── NotRegisteredError    no version of the model was ever released
+    │   └── NoChampionError       there are versions, and none was promoted
     └── IncompatibleError     two things that must agree (recipes, classes, columns) do not
 
 Third-party exceptions are translated where they enter (`raise … from error`), so callers
@@ -123,6 +124,10 @@ class RegistryError(FovealError):
 
 class NotRegisteredError(RegistryError):
     """No version of this model was ever released."""
+
+
+class NoChampionError(RegistryError):
+    """Versions of this model are registered, and none of them was promoted yet."""
 
 
 class IncompatibleError(FovealError):

@@ -23,7 +23,7 @@ from components.tables import Table, number
 from components.vision.image_score import score_name
 from flows.config.ab_test import AbConfig
 from flows.reporting.links import with_comparison
-from flows.reporting.outcome import concluded
+from flows.reporting.outcome import Conclusion, concluded
 from flows.reporting.progress import advance, note
 from flows.reporting.summary import Record
 from flows.runtime.settings import Settings
@@ -66,7 +66,14 @@ class AbSummary(Record):
         return Table(headings, [_row(arm) for arm in self.arms], kinds="ttnnnnnn")
 
 
-@concluded("ab test", "{config.name}: {config.a} and {config.b}")
+def conclusion(config: AbConfig, found: AbSummary) -> Conclusion:
+    """Sum a test up: its verdict and the reason."""
+    verdict = found.result.verdict.value
+    better = f"{verdict} is better" if verdict in tuple(Arm) else verdict
+    return Conclusion(f"{config.name}: {config.a} and {config.b}", better, found.result.reason)
+
+
+@concluded("ab test", "{config.name}: {config.a} and {config.b}", conclusion)
 def ab_test(config: AbConfig) -> AbSummary:
     """Run two versions over the same images, or a share each, and compare their scores.
 

@@ -8,15 +8,25 @@ from prefect.artifacts import create_markdown_artifact
 
 from components.contracts import InferenceRun
 from components.files import sha256_json
+from components.printing import counted
 from components.tables import Table
 from flows.config.batch_inference import BatchConfig
-from flows.reporting.outcome import concluded
+from flows.reporting.links import to_model
+from flows.reporting.outcome import Conclusion, concluded
 from flows.runtime.settings import Settings
 from flows.tasks.predict import predict_images
 from flows.tasks.steps import step
 
 
-@concluded("batch inference", "{config.model}")
+def conclusion(_: BatchConfig, run: InferenceRun) -> Conclusion:
+    """Sum a batch up: by which version how many images, and how many could not be read."""
+    outcome = "predicted" if run.processed else "nothing predicted"
+    total = run.processed + len(run.failures)
+    headline = f"{counted(total, 'image')}, {len(run.failures):,} unreadable"
+    return Conclusion(run.model, outcome, headline)
+
+
+@concluded("batch inference", "{config.model}", conclusion)
 def batch(config: BatchConfig) -> InferenceRun:
     """Run a model over images and write Parquet: one row per image, one per detection.
 
@@ -38,18 +48,22 @@ def infer(config: BatchConfig, output: Path) -> InferenceRun:
 
 
 def publish(run: InferenceRun) -> None:
-    """Show in the Prefect UI what was predicted, how fast, and where it is."""
+    """Show in the Prefect UI what was predicted by which version, how fast, and where it is."""
+    create_markdown_artifact(key="batch-inference", markdown=markdown(run), description="What was predicted")
+
+
+def markdown(run: InferenceRun) -> str:
+    """Return a batch as a Markdown page."""
     total = run.processed + len(run.failures)
     rows: list[tuple[str, object]] = [
-        ("model", f"`{run.model}`"),
+        ("model", to_model(run.model)),
         ("images", f"{total}, {len(run.failures)} unreadable"),
         ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else None),
         ("images.parquet", f"`{run.images}`"),
         ("detections.parquet", f"`{run.detections}`"),
     ]
     failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
-    lines = [Table(("what", ""), rows).to_markdown(), "", *failures]
-    create_markdown_artifact(key="batch-inference", markdown="\n".join(lines), description="What was predicted")
+    return "\n".join([Table(("what", ""), rows).to_markdown(), "", *failures])
 
 
 def _folder(config: BatchConfig) -> Path:

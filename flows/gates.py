@@ -8,14 +8,25 @@ from pathlib import Path
 from components.contracts import GateReport
 from flows.config.gates import GatesConfig
 from flows.reporting import publish
-from flows.reporting.outcome import concluded
+from flows.reporting.evidence import headline, held_by
+from flows.reporting.outcome import Conclusion, concluded
 from flows.tasks import components as tasks
 from flows.tasks.gates import GateData, gates, golden_hash, golden_split
 from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
 
 
-@concluded("gates", "{config.name}")
+def conclusion(_: GatesConfig, report: GateReport) -> Conclusion:
+    """Sum the gates by hand up: passed, not passed by which gate, or undecided by its times."""
+    outcome = "passed" if report.passed else f"not passed: {held_by(report) or 'no gate'}"
+    return Conclusion(
+        report.challenger.rpartition("/")[0],
+        "undecided" if report.to_measure_again else outcome,
+        "; ".join((headline(report), *report.reasons[:1])),
+    )
+
+
+@concluded("gates", "{config.name}", conclusion)
 def check_gates(config: GatesConfig) -> GateReport:
     """Run the gates of one registered version against another; no alias moves.
 

@@ -8,14 +8,21 @@ from components.contracts import Decided, ModelVersion
 from flows.config.promote import PromotionConfig
 from flows.reporting.evidence import decisions_table
 from flows.reporting.links import to_version
-from flows.reporting.outcome import concluded
+from flows.reporting.outcome import Conclusion, concluded
 from flows.tasks.decide import decide_by_hand
 from flows.tasks.predict import open_registry
 from flows.tasks.schedules import start_waiting
 from flows.tasks.steps import step
 
 
-@concluded("promotion", "{config.action} {config.name}")
+def conclusion(config: PromotionConfig, champion: ModelVersion) -> Conclusion:
+    """Sum a decision up: what was done, the champion afterwards, and why."""
+    outcome = "rolled back" if config.action == "rollback" else "promoted"
+    line = f"version {champion.version} is the champion"
+    return Conclusion(champion.name, outcome, "; ".join(filter(None, (line, config.reason))))
+
+
+@concluded("promotion", "{config.action} {config.name}", conclusion)
 def promotion(config: PromotionConfig) -> ModelVersion:
     """Make a version the champion, or go back to the champion before.
 

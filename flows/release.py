@@ -71,6 +71,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     report = replace(report, reasons=(*report.reasons, *overruled))
     shape = tasks.shape_of_input(source, validation)
     publish.variants(report, shape)
+    publish.plot(report)
     tasks.require_choice(report)
 
     details = {"datasets": hashes, "golden_split": golden.name}
@@ -93,6 +94,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
             figures=evaluation(accepted, held_out, chosen.artifact),
         )
     )
+    publish.variants(report, shape, version)
     served, gates = replace(served, label=f"{version.name}/{version.version}"), None
     if config.promote == "verified":
         version, gates = decide_release(version, served, bundle.folder, golden)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from components.contracts import DatasetVersion, Outcome
 from components.errors import BudgetError, BundleError, ConfigError, PassError
+from components.printing import counted
 from flows.config.retrain import RetrainConfig
 from flows.release import release
 from flows.reporting import publish
@@ -81,9 +82,9 @@ def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
     queued = labelling.ask_for_labels(champion.version, champion.model.reference, config.data.queue_size)
     if config.trigger == "by hand":
         raise ConfigError(
-            "a champion that was released from a checkpoint (.pt), from which training can go on",
-            found=f"{champion.model.label}, released from {champion.source.name}",
-            hint=f"label the {queued} images of the queue, train elsewhere and release the result",
+            "a champion that was released from a checkpoint from which training can go on",
+            found=champion.untrainable,
+            hint=f"label the {counted(queued, 'image')} of the queue, train elsewhere and release the result",
         )
     return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
 
@@ -97,7 +98,7 @@ def _challenge(
     trusted = champion.released.model.trust_pickle
     trained = learning.learn(champion.source, dataset, champion.spec, config.training, trusted)
     try:
-        released = release(champion.released_again(dataset, trained))
+        released = release(champion.released_again(dataset, trained.checkpoint))
     except (BudgetError, PassError, BundleError) as error:
         return RetrainSummary.unfit(config, champion.version, dataset, str(error))
     made = tasks.fetch(config.name, str(released.version), scratch / "challenger")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.backends import weight_files
 from components.contracts import DatasetVersion, Decided, DriftReport, ModelVersion
-from components.errors import ConfigError, NotRegisteredError, RegistryError
+from components.errors import ConfigError, NoChampionError, NotRegisteredError, RegistryError
 from components.files import replacing
 from components.regular import read_regular_text
 from model_registry import drift
@@ -96,6 +96,8 @@ class Registry:
         """A version by its number or by an alias such as `champion`.
 
         Raises:
+            NotRegisteredError: no version was ever released.
+            NoChampionError: there are versions, and none is the champion.
             RegistryError: there is none; says what there is.
         """
         versions = self.versions(name)
@@ -105,6 +107,9 @@ class Registry:
                 return version
         expected = f"version {which} of {name}" if number is not None else f"a version of {name} with alias {which}"
         if versions:
+            if which == CHAMPION:
+                hint = f"promote one first: foveal promote {name}/{versions[-1].version}"
+                raise NoChampionError(expected, found=_listing(versions), hint=hint)
             raise RegistryError(expected, found=_listing(versions), hint="choose one of these")
         raise NotRegisteredError(
             expected,

@@ -29,6 +29,7 @@ from components.contracts import (
 )
 from components.errors import ModelError
 from components.files import replacing, sha256_file, sha256_json
+from components.printing import counted
 from components.regular import open_regular
 from components.vision import require_known
 from components.vision.heads import head_of
@@ -175,7 +176,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
         ModelError: it does.
     """
     if not spec.class_names or head_of(spec.head).task != spec.task:
-        found = f"a {spec.head} head for {spec.task} with {len(spec.class_names)} classes"
+        found = f"a {spec.head} head for {spec.task} with {counted(len(spec.class_names), 'class')}"
         raise ModelError("a spec with class names and a head of its task", found=f"{found} in {name}")
     if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
         raise ModelError(f"an input size of 1 to {MAX_SIDE} px", found=f"{spec.input_size} in {name}")
@@ -190,7 +191,7 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
     shape = outputs[0].shape if outputs else ()
     if shape and not fits_shape(output_shape(spec), shape):
         raise ModelError(
-            f"an output of a {spec.head} head with {len(spec.class_names)} classes",
+            f"an output of a {spec.head} head with {counted(len(spec.class_names), 'class')}",
             found=f"shape {shape} in {name}",
             hint="give the class names that the model was trained with",
         )

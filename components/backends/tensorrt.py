@@ -17,6 +17,7 @@ from components.backends.session import OpenSession, check_artifact, free_batch,
 from components.contracts import Format, ModelArtifact
 from components.contracts.arrays import Array, Image
 from components.errors import ModelError, UnavailableError
+from components.printing import counted
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -95,7 +96,7 @@ class TensorRtSession(OpenSession):
 
         if len(batch) > MAX_BATCH:
             raise ModelError(
-                f"a batch of at most {MAX_BATCH}", found=f"{len(batch)} images", hint="pass smaller batches"
+                f"a batch of at most {MAX_BATCH}", found=counted(len(batch), "image"), hint="pass smaller batches"
             )
         source = self._artifact.inputs[0].name
         images = torch.from_numpy(np.ascontiguousarray(batch)).cuda()

@@ -7,9 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,6 +22,7 @@ import numpy as np
 from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.session import translated
+from components.backends.torch_pickle import pickle_of
 from components.errors import ModelError, UnavailableError, UntrustedModelError
 from components.files import replacing
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ultralytics import YOLO
 
 INSTALL = "pip install 'foveal[yolo]' (AGPL-3.0: see the README), or start from an ONNX export"
-_PICKLE_BYTES = 16 << 20  # of a checkpoint's description; weights are in other entries of the archive
 
 
 def import_ultralytics() -> ModuleType:
@@ -100,14 +99,7 @@ def has_ultralytics() -> bool:
 
 def is_ultralytics(path: Path) -> bool:
     """Tell an Ultralytics checkpoint by the classes that its pickle names; nothing is loaded."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.filename.rpartition("/")[2] == "data.pkl":
-                with archive.open(entry) as pickled:
-                    return b"ultralytics.nn" in pickled.read(_PICKLE_BYTES)
-    return False
+    return b"ultralytics.nn" in pickle_of(path)
 
 
 def require_ultralytics(path: Path) -> None:

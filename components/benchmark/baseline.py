@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from components.backends import get_backend
 from components.contracts import Check, LabelledImage, ModelArtifact, Prediction, Verdict
 from components.images.reading import read_image
+from components.printing import counted
 from components.vision import VisionTask, task_for, task_kind
 from components.vision.agreement import agreement
 from components.vision.chance import LEVEL, compare_with_chance
@@ -72,7 +73,9 @@ def _chance(
     """Check a model against chance, and tell whether the result is so clear that no more images are needed."""
     spec, kind = artifact.spec, task_kind(artifact.spec.task)
     found = compare_with_chance(predictions, [image.truth for image in images], classes=len(spec.class_names))
-    reason = f"{found.hits} of {found.of} {kind.hits} in {len(images)} images, {found.expected:.1f} by chance"
+    reason = (
+        f"{found.hits} of {found.of} {kind.hits} in {counted(len(images), 'image')}, {found.expected:.1f} by chance"
+    )
     verdict = Verdict.FAIL if found.at_chance else Verdict.PASS if found.p <= LEVEL else Verdict.NOT_EVALUATED
     rate = found.hits / found.of if found.of else None
     check = Check("chance", rate, found.expected / found.of if found.of else None, verdict, reason)
@@ -82,7 +85,9 @@ def _chance(
 def _agreement(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> Check:
     matched, total = agreement(ours, theirs)
     if total < TOO_FEW:
-        return Check("framework", None, AGREEING, Verdict.NOT_EVALUATED, f"{total} predictions of both are too few")
+        return Check(
+            "framework", None, AGREEING, Verdict.NOT_EVALUATED, f"{counted(total, 'prediction')} of both: too few"
+        )
     verdict = Verdict.PASS if matched >= AGREEING * total else Verdict.FAIL
-    reason = f"{matched} of {total} predictions have a counterpart in those of the model's own framework"
+    reason = f"{matched} of {counted(total, 'prediction')} have a counterpart in those of the model's own framework"
     return Check("framework", matched / total, AGREEING, verdict, reason)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from components.contracts import Budget, Check, Verdict
+from components.printing import counted
 from components.statistics.differences import Difference, images_needed
 from components.statistics.improvement import CONFIDENCE
 from components.statistics.timings import Estimate
@@ -99,9 +100,13 @@ def _check_drop(evidence: Evidence, limit: float) -> Check:
         round(-change, 9) for change in (difference.value, difference.high(CONFIDENCE), difference.low(CONFIDENCE))
     )
     verdict = Verdict.PASS if high <= limit else Verdict.FAIL if low > limit else Verdict.UNDECIDED
-    reason = f"{accuracy:.4f} against {reference:.4f} on the same {evidence.images} images, between {low:.4f} and "
-    reason += f"{high:.4f}"
+    reason = f"{accuracy:.4f} against {reference:.4f} on the same "
+    reason += f"{counted(evidence.images, 'image')}, between {low:.4f} and {high:.4f}"
     needed = images_needed(difference, -limit, CONFIDENCE) if verdict is Verdict.UNDECIDED else None
     return Check(
-        "accuracy_drop", drop, limit, verdict, _join(reason, f"about {needed} images would show it" * bool(needed))
+        "accuracy_drop",
+        drop,
+        limit,
+        verdict,
+        _join(reason, f"about {counted(needed, 'image')} would show it" if needed else ""),
     )

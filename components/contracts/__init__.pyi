@@ -19,7 +19,7 @@ from .plain import dump, load
 from .predictions import Classification, Detections, ImageFrame, LabelledImage, Named, Prediction
 from .runs import EMBEDDING, FailedImage, InferenceRun
 from .targets import Budget, Target
-from .versions import Bundle, DatasetVersion, LoadedModel, ModelVersion
+from .versions import Bundle, DatasetVersion, LoadedModel, ModelVersion, TrainedModel
 
 __all__ = [
     "BATCH",
@@ -63,6 +63,7 @@ __all__ = [
     "Prediction",
     "Target",
     "TensorSpec",
+    "TrainedModel",
     "Variant",
     "Verdict",
     "VisionSpec",

@@ -51,6 +51,23 @@ class LoadedModel:
 
 
 @dataclass(frozen=True)
+class TrainedModel:
+    """A finished training run.
+
+    Arguments:
+        checkpoint: the one that was taken.
+        metrics: its own on the validation split.
+        curve: CSV with one row an epoch.
+        blend: share of the way from the weights that it started with to those that were trained.
+    """
+
+    checkpoint: Path
+    metrics: Mapping[str, float]
+    curve: Path
+    blend: float = 1.0
+
+
+@dataclass(frozen=True)
 class DatasetVersion:
     """A labelled dataset as it was trained on: named by what it holds.
 

@@ -24,12 +24,14 @@ class LabelFormat(StrEnum):
     LABEL_STUDIO = "label-studio"
     YOLO = "yolo"
     COCO = "coco"
+    CSV = "csv"
 
 
 DATASET_FORMATS = {  # in the order in which a document is offered to them
     "label-studio": "components.datasets.label_studio:LabelStudio",
     "yolo": "components.datasets.yolo_folder:YoloFolder",
     "coco": "components.datasets.coco:Coco",
+    "csv": "components.datasets.tables.csv_labels:Csv",
 }
 _SERVED = ("http://", "https://", "s3://", "gs://", "azure-blob://")  # what Label Studio fetches by itself
 
@@ -38,7 +40,7 @@ class DatasetFormat(Protocol):
     """Format that labels are written in for people and read back from."""
 
     fetches: bool  # the tool fetches images by itself from where they are served
-    is_folder: bool  # labels are many files, and not one JSON document
+    is_folder: bool  # it is read from its path, and not from one JSON document
 
     @staticmethod
     def write(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
@@ -169,7 +171,7 @@ def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
     if not about.has_boxes:
         return read_classes(path)
     raise DatasetError(
-        "labels as YOLO (data.yaml, classes.txt or obj.data), COCO or Label Studio export them",
+        "labels as YOLO (data.yaml, classes.txt or obj.data), COCO, CSV or Label Studio export them",
         found=f"none of these in {path}",
         hint="name the folder that holds that file",
     )

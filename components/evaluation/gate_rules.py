@@ -26,6 +26,7 @@ from components.benchmark.selection import MAX_NOISE, is_busy
 from components.contracts import Check, Gate, Verdict
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.interleaved import Cost, Ratio
+from components.printing import counted
 from components.statistics.differences import Difference, holm
 from components.statistics.improvement import CONFIDENCE, evaluate_improvement
 from components.statistics.words import apart
@@ -162,7 +163,7 @@ def _non_inferior(golden: EvaluationResult, policy: GatePolicy) -> Gate:
     if golden.images < policy.minimum_images:
         verdict, reason = Verdict.UNDECIDED, f"{reason}; {policy.minimum_images} images are the least"
     elif verdict is Verdict.UNDECIDED and achievable > margin:
-        reason += f", about {ceil(golden.images * (achievable / margin) ** 2)} images would show {margin:g}"
+        reason += f", about {counted(ceil(golden.images * (achievable / margin) ** 2), 'image')} would show {margin:g}"
     return Gate(
         "golden",
         golden.champion,
@@ -208,7 +209,7 @@ def _gained(recent: EvaluationResult, confidence: float, least: float) -> str:
         for label, test in tests
         if test
     ]
-    return f"{'; '.join(words)}; on {recent.images} images one must exceed {least:g}"
+    return f"{'; '.join(words)}; on {counted(recent.images, 'image')} one must exceed {least:g}"
 
 
 def _not_lost(recent: EvaluationResult, policy: GatePolicy) -> Gate:
@@ -340,7 +341,7 @@ def _interval(difference: Difference) -> tuple[float, float, float]:
 
 def _compared(examined: EvaluationResult) -> str:
     words = _spelled(_label(examined.metric), examined.difference) if examined.difference else ""
-    return f"{words} on {examined.images} images"
+    return f"{words} on {counted(examined.images, 'image')}"
 
 
 def _label(metric: str) -> str:

@@ -11,6 +11,7 @@ from components.backends import free_batch
 from components.benchmark.variant_run import Progress, VariantRun, open_variants, predict, time_rounds
 from components.benchmark.worker_client import Worker
 from components.contracts import BATCH, LabelledImage, Prediction, Target, Variant
+from components.printing import counted
 from components.statistics.timings import Estimate, p95_interval, p95_ratio
 
 LOOKS = 4  # as often the rounds are repeated while the times do not decide
@@ -135,7 +136,9 @@ def _ratio(trials: Sequence[VariantRun]) -> Ratio:
     challenger, champion, twin = (trial.calls_ms for trial in trials)
     itself = p95_ratio(champion, twin)
     if itself is None:
-        return Ratio(missing=f"{sum(map(len, champion))} calls in {len(champion)} rounds are too few for a p95")
+        calls, rounds = sum(map(len, champion)), len(champion)
+        few = f"{counted(calls, 'call')} in {counted(rounds, 'round')}: too few for a p95"
+        return Ratio(missing=few)
     return Ratio(p95_ratio(champion, challenger), max(abs(itself.low - 1), abs(itself.high - 1)))
 
 

@@ -1,7 +1,6 @@
 from .dataset_version import OriginalData, SplitNames, compose_dataset
 from .fine_tuning import FineTuning, StartingPoint, fine_tune, training_device
 from .selection import Selection
-from .trainers import TrainedModel
 from .trainers.classifier import ClassifierTraining, train_classifier
 from .trainers.detector import DetectorTraining, train_detector
 
@@ -13,7 +12,6 @@ __all__ = [
     "Selection",
     "SplitNames",
     "StartingPoint",
-    "TrainedModel",
     "compose_dataset",
     "fine_tune",
     "train_classifier",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 LAYOUT = 1
+CLASSIFIER_KEY = "foveal_classifier"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
 _TWO_OUTPUTS = {"googlenet", "inception_v3"}  # auxiliary classifiers while they train
 
@@ -78,7 +79,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     import torch
 
     contents = {
-        "foveal_classifier": LAYOUT,
+        CLASSIFIER_KEY: LAYOUT,
         "architecture": checkpoint.architecture,
         "class_names": list(checkpoint.class_names),
         "image_size": checkpoint.image_size,
@@ -105,7 +106,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with neutral_copy(path, ".pt") as copy:
             contents = torch.load(copy, map_location="cpu", weights_only=True)
-        if not isinstance(contents, dict) or contents.get("foveal_classifier") != LAYOUT:
+        if not isinstance(contents, dict) or contents.get(CLASSIFIER_KEY) != LAYOUT:
             raise ModelError(expected, found=f"another kind of file: {path}", hint=hint)
         names, architecture, image_size = (contents[key] for key in ("class_names", "architecture", "image_size"))
         network = build_network(architecture, len(names), image_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,10 +12,11 @@ from typing import ClassVar
 from pydantic import ConfigDict, Field
 
 from components import telemetry
+from components.contracts import TrainedModel
 from components.datasets.dataset import load_dataset
 from components.files import replacing
 from components.settings import ComponentSettings
-from components.training.trainers import TrainedModel, TrainingStep, trainer_of
+from components.training.trainers import TrainingStep, trainer_of
 
 AUTO = "auto"  # a device: the first GPU that torch can use where it runs, else the processor
 _WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
@@ -84,7 +85,8 @@ def fine_tune(
         progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
-        The checkpoint that was taken with its own metrics on the validation split, and the curve of the fine-tuning.
+        The checkpoint that was taken with its own metrics on the validation split and its blend, which is 1 where the
+        average was not taken, and the curve of the fine-tuning.
 
     Raises:
         FovealError: as `train_detector` and `train_classifier` do, or there is no trainer of the task.
@@ -98,15 +100,15 @@ def fine_tune(
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"
         trainer = trainer_of(start.task or load_dataset(data, "train").task)
         trained = trainer.train(step, folder, progress)
-        metrics = trainer.blend(step, trained.checkpoint, blended)
-        decides = trainer.metric
+        metrics: Mapping[str, float] = trainer.blend(step, trained.checkpoint, blended)
+        decides, blend = trainer.metric, asked.blend
         if trained.metrics[decides] > metrics[decides] + _WORTH:
-            blended, metrics = trained.checkpoint, trained.metrics
+            blended, metrics, blend = trained.checkpoint, trained.metrics, trained.blend
         with replacing(output) as aside:
             aside.mkdir()
             shutil.copy(blended, aside / "model.pt")
             shutil.copy(trained.curve, aside / "curve.csv")
-    return TrainedModel(output / "model.pt", metrics, output / "curve.csv")
+    return TrainedModel(output / "model.pt", metrics, output / "curve.csv", blend)
 
 
 def training_device(name: str) -> str:

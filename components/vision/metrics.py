@@ -11,6 +11,7 @@ import numpy as np
 from components import telemetry
 from components.contracts import Classification, Detections, Prediction
 from components.errors import DatasetError, IncompatibleError
+from components.printing import counted
 
 Kind = TypeVar("Kind", bound=Prediction)
 
@@ -82,7 +83,7 @@ def _check_truths(predictions: Sequence[Detections], truths: Sequence[Detections
     if not objects:
         raise DatasetError(
             "ground truth with at least one object",
-            found=f"{len(truths)} images without any",
+            found=f"{counted(len(truths), 'image')} without any",
             hint="check the label files of this split: there is nothing to measure accuracy on",
         )
     largest = max(int(truth.class_ids.max()) for truth in truths if len(truth))

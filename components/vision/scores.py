@@ -11,6 +11,7 @@ import numpy as np
 
 from components.contracts import Detections
 from components.contracts.arrays import Flags, Floats, Ints
+from components.printing import counted
 from components.statistics.intervals import Interval, effective_samples, wilson
 from components.vision.resampling import Hits, find_hits, mean_over_classes
 
@@ -140,7 +141,7 @@ class BoxPrecision:
         images, objects = int(chosen.sum()), int(self._objects[chosen].sum())
         reason = _too_few(images, "labelled images", self.minimum) if images < self.minimum else ""
         if not objects and not reason:
-            reason = f"the labels of these {images} images hold no object"
+            reason = f"the labels of {counted(images, 'image')} hold no object"
         if reason:
             return dict.fromkeys(("map50_95", "map50"), Score.missing(images, reason))
         value, resampled = self._hits.average_precision(chosen.astype(np.int64)), self._resampled(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.backends.yolo import INSTALL, has_ultralytics, is_ultralytics
+from components.backends.yolo import INSTALL, has_ultralytics
 from components.errors import FovealError
 from flows.doctor.finding import Finding, State, failed
 from flows.doctor.storage import database_is_whole
@@ -29,6 +29,6 @@ def _of(name: str, model: Readiness) -> Iterator[Finding]:
         found = f"{model.untrainable}: a drift fills the labelling queue, and retrains nothing"
         hint = "release it from its checkpoint, or set retraining.automatic: false for it in foveal.yaml"
         yield Finding(f"model {name}", State.WARN, found, hint)
-    elif model.checkpoint and not has_ultralytics() and is_ultralytics(model.checkpoint):
-        found = f"released from {model.checkpoint.name}, and Ultralytics, which retrains it, is not installed"
+    elif model.ultralytics and not has_ultralytics():
+        found = f"released from {model.ultralytics}, and Ultralytics, which retrains it, is not installed"
         yield Finding(f"model {name}", State.WARN, found, INSTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from components.contracts import Decided, Gate, GateReport, Outcome
+from components.contracts import Decided, Gate, GateReport, Outcome, Verdict
 from components.tables import Table, interval, number
 
 _GATES = ("gate", "champion", "challenger", "change [95 %]", "limit", "n", "verdict")
@@ -16,6 +16,12 @@ def headline(report: GateReport) -> str:
     """Sum the result of the gates up in one line."""
     against = f" against {report.champion}" if report.champion else ", without a champion"
     return f"{report.challenger}{against}: {'passed' if report.passed else 'not passed'}"
+
+
+def held_by(report: GateReport) -> str:
+    """Name the first required gate that was not passed; empty where none holds the challenger back."""
+    held = (gate for gate in report.gates if gate.required and gate.verdict is not Verdict.PASS)
+    return next((gate.name for gate in held), "")
 
 
 def gates_table(gates: Sequence[Gate]) -> Table:

@@ -27,6 +27,14 @@ def to_version(version: ModelVersion) -> str:
     return to_page(Settings.from_environment().registry().page(version), label) if mlflow_pages() else label
 
 
+def to_model(label: str) -> str:
+    """Markdown that leads to the run of a version, as `NAME/version`; a bundle's name stays as it is."""
+    name, _, number = label.partition("/")
+    if not number or not mlflow_pages():
+        return label
+    return to_version(Settings.from_environment().registry().get(name, number))
+
+
 def with_comparison(page: str, first: str, second: str) -> str:
     """Return a page that ends with the link of `to_comparison`, where there is one."""
     return "\n\n".join(filter(None, (page, to_comparison(first, second))))

@@ -10,8 +10,9 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from typing import Protocol, TypeVar, cast, overload
 
 from prefect import Flow, flow, get_run_logger
 from prefect.client.orchestration import get_client
@@ -19,17 +20,16 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from components.errors import FovealError, NotRegisteredError
+from components.errors import FovealError, NoChampionError, NotRegisteredError
 from components.settings import Parameters
 
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-NOT_RELEASED = "not released yet"
+NOT_RELEASED, NO_CHAMPION = "not released yet", "no champion yet"
 
 C = TypeVar("C", bound=Parameters)
 R = TypeVar("R")
 
 
-@runtime_checkable
 class Summary(Protocol):
     """Result of a flow, when there is more to say than that it ended."""
 
@@ -46,17 +46,42 @@ class Summary(Protocol):
         """The most important fact, in one line."""
 
 
-def concluded(name: str, run_name: str) -> Callable[[Callable[[C], R]], Flow[[C], R]]:
+@dataclass(frozen=True)
+class Conclusion:
+    """Outcome of a flow whose result is a record of components; see `Summary`."""
+
+    name: str
+    outcome: str
+    headline: str
+
+
+S = TypeVar("S", bound=Summary)
+
+
+@overload
+def concluded(name: str, run_name: str) -> Callable[[Callable[[C], S]], Flow[[C], S]]: ...
+
+
+@overload
+def concluded(
+    name: str, run_name: str, sum_up: Callable[[C, R], Summary]
+) -> Callable[[Callable[[C], R]], Flow[[C], R]]: ...
+
+
+def concluded(
+    name: str, run_name: str, sum_up: Callable[[C, R], Summary] | None = None
+) -> Callable[[Callable[[C], R]], Flow[[C], R]]:
     """Make a function a flow that ends in a state which says its outcome.
 
-    An error of the user's is logged as one line. A `Summary` names the final state and the run;
-    callers of the flow are given the summary. A model that has no version yet fails the run under a
-    name of its own, so that it is nobody's alert. The Prefect UI describes the flow by the first
-    line of the function's docstring.
+    An error of the user's is logged as one line. The summary names the final state and the run;
+    callers of the flow are given the function's result. A model that has no version or no champion
+    yet fails the run under a name of its own, so that it is nobody's alert. The Prefect UI describes
+    the flow by the first line of the function's docstring.
 
     Arguments:
         name: of the flow.
         run_name: of its runs, with fields of ``config``.
+        sum_up: gives the summary of parameters and result; None: the result is a `Summary`.
     """
 
     def decorate(function: Callable[[C], R]) -> Flow[[C], R]:
@@ -65,9 +90,11 @@ def concluded(name: str, run_name: str) -> Callable[[Callable[[C], R]], Flow[[C]
             _log_errors_as_lines()
             try:
                 done = function(config)
-            except NotRegisteredError as error:
-                return cast(R, Failed(name=NOT_RELEASED, message=str(error), data=error))
-            return cast(R, _completed(done)) if isinstance(done, Summary) else done
+            except (NotRegisteredError, NoChampionError) as error:
+                state = NO_CHAMPION if isinstance(error, NoChampionError) else NOT_RELEASED
+                return cast(R, Failed(name=state, message=str(error), data=error))
+            summary = sum_up(config, done) if sum_up else cast(Summary, done)
+            return cast(R, _completed(done, summary))
 
         # Prefect looks annotations up in the module of what it is given, which is this one.
         body.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
@@ -84,12 +111,12 @@ def _log_errors_as_lines() -> None:
             logger.addFilter(_OneLine())
 
 
-def _completed(done: Summary) -> State[Summary]:
-    get_run_logger().info("%s: %s: %s", done.name, done.outcome, done.headline)
+def _completed(done: R, summary: Summary) -> State[R]:
+    get_run_logger().info("%s: %s: %s", summary.name, summary.outcome, summary.headline)
     if flow_run.id:
         with get_client(sync_client=True) as client:
-            client.update_flow_run(flow_run.id, name=f"{done.name}: {done.outcome}")
-    return Completed(name=done.outcome, message=done.headline, data=done)
+            client.update_flow_run(flow_run.id, name=f"{summary.name}: {summary.outcome}")
+    return Completed(name=summary.outcome, message=summary.headline, data=done)
 
 
 class _OneLine(logging.Filter):

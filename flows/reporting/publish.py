@@ -17,7 +17,8 @@ from components.contracts import BenchmarkReport, DriftReport, GateReport, Infer
 from components.monitoring.alerts.book import Alert, AlertStatus
 from components.monitoring.alerts.notify import send_alerts
 from components.monitoring.report.report import read_pictures
-from components.tables import Table
+from components.printing import counted
+from components.tables import Table, number
 from components.training.attempts import Ending
 from components.vision.input_shape import InputShape
 from flows.config.retrain import RetrainConfig
@@ -29,20 +30,43 @@ from flows.runtime.settings import Settings
 from model_registry import draw_latency_accuracy
 
 
-def variants(report: BenchmarkReport, shape: InputShape | None = None) -> None:
-    """Show the table of variants, why one was chosen, and what the shape of the input costs."""
-    rows = [VariantRow.of(measured, report) for measured in report.measurements]
-    remarks = (*reasons_of(report), *([shape.text] if shape else []), measured_on(report))
-    listed = zip(variants_table(rows, report.metric, errors=True).to_json(), rows, strict=True)
+def variants(report: BenchmarkReport, shape: InputShape | None = None, version: ModelVersion | None = None) -> None:
+    """Show the table of variants, why one was chosen, and what the shape of the input costs.
+
+    Arguments:
+        report: the measurements and the choice.
+        shape: of the input, and what it costs.
+        version: that was made of the choice, once it is registered.
+    """
+    remarks = [*reasons_of(report), *([shape.text] if shape else []), measured_on(report)]
+    remarks += [f"registered as {to_version(version)}"] if version else []
     create_table_artifact(
         key="variants",
-        table=[{**cells, "ships": "yes" if row.chosen else ""} for cells, row in listed],
+        table=variant_rows(report),
         description="\n".join(f"- {line}" for line in remarks),
     )
+
+
+def variant_rows(report: BenchmarkReport) -> list[dict[str, str]]:
+    """Return the table of variants, with all that was measured."""
+    rows = [VariantRow.of(measured, report) for measured in report.measurements]
+    listed = variants_table(rows, report.metric, errors=True).to_json()
+    return [
+        {
+            **cells,
+            "peak memory MB": number(measured.peak_rss_mb, 0),
+            "ships": "yes" if row.chosen else "",
+        }
+        for cells, row, measured in zip(listed, rows, report.measurements, strict=True)
+    ]
+
+
+def plot(report: BenchmarkReport) -> None:
+    """Show the plot of latency and accuracy."""
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        plot = Path(scratch) / "plot.png"
-        if draw_latency_accuracy(report, plot):
-            source = f"data:image/png;base64,{b64encode(plot.read_bytes()).decode()}"
+        file = Path(scratch) / "plot.png"
+        if draw_latency_accuracy(report, file):
+            source = f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}"
             create_markdown_artifact(
                 key="latency-and-accuracy",
                 markdown=f"![Median latency and accuracy of the variants]({source})",
@@ -73,8 +97,8 @@ def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about:
     speed = f", {total / run.seconds:.0f} images/s" if run.seconds else ""
     lines = [
         f"# {decision.state.value}",
-        f"{about}: {total} images, {len(run.failures)} unreadable{speed}; {decision.window_samples} with a prediction "
-        f"against {decision.reference_samples} of the reference.",
+        f"{about}: {counted(total, 'image')}, {len(run.failures)} unreadable{speed}; "
+        f"{decision.window_samples} with a prediction against {decision.reference_samples} of the reference.",
         "",
     ]
     lines += [f"- {reason}" for reason in decision.reasons]

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from components.contracts import DatasetVersion, Decision, GateReport, ModelVersion, Outcome
+from components.printing import counted
 from components.tables import Table
+from components.training.attempts import Ending
 from flows.config.retrain import RetrainConfig
+from flows.reporting.evidence import held_by
 from flows.reporting.saved import saved_bundle
 from flows.reporting.summary import Record
 
@@ -49,13 +52,17 @@ class RetrainSummary(Record):
     @classmethod
     def needs_labels(cls, config: RetrainConfig, labelled: int, missing: int, queued: int) -> Self:
         """Sum up a retraining with too few labels to train or to evaluate."""
-        reason = f"{labelled} new labelled images, {missing} are missing; {queued} wait in the labelling queue"
+        labels = counted(labelled, "new labelled image")
+        reason = (
+            f"{labels}, {_verb(missing, 'is', 'are')} missing; {_verb(queued, 'waits', 'wait')} in the labelling queue"
+        )
         return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
 
     @classmethod
     def not_trainable(cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int) -> Self:
         """Sum up one whose champion cannot be trained further; images wait to be labelled for a training elsewhere."""
-        reason = f"{why}; {queued} images wait in the labelling queue: train elsewhere and release the result"
+        waiting = f"{counted(queued, 'image')} {'waits' if queued == 1 else 'wait'} in the labelling queue"
+        reason = f"{why}; {waiting}: train elsewhere and release the result"
         return cls(config.name, "not_trainable", reason, champion.version, queued=queued)
 
     @classmethod
@@ -85,7 +92,7 @@ class RetrainSummary(Record):
         reason = f"every gate passed; the champion was {decision.champion_before}" if promoted else held
         state, more = "promoted" if promoted else "rejected", config.labels_to_decide(decision.gates)
         if more and not promoted:
-            reason += f"; about {more} more labels would decide on the recent images"
+            reason += f"; about {counted(more, 'more label')} would decide on the recent images"
         return cls(config.name, state, reason, champion, decision.version, more, dataset=dataset, gates=decision.gates)
 
     @property
@@ -95,8 +102,11 @@ class RetrainSummary(Record):
 
     @property
     def outcome(self) -> str:
-        """Outcome; that of a retraining that did not begin is ``"skipped"``."""
-        return "skipped" if self.state == "not_begun" else self.state.replace("_", " ")
+        """Outcome, with the gate that rejected the challenger or what a retraining that did not begin waits for."""
+        if self.state == "not_begun":
+            return f"skipped: {self.reason.partition(';')[0]}"
+        gate = held_by(self.gates) if self.state == Ending.REJECTED and self.gates else ""
+        return f"rejected: {gate}" if gate else self.state.replace("_", " ")
 
     @property
     def headline(self) -> str:
@@ -106,6 +116,10 @@ class RetrainSummary(Record):
     def to_json(self) -> dict[str, Any]:
         """Convert to plain values, with the place of the challenger's bundle; paths are strings."""
         return super().to_json() | {"bundle": str(self.bundle) if self.bundle else None}
+
+
+def _verb(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def markdown(config: RetrainConfig, done: RetrainSummary) -> str:

@@ -22,6 +22,7 @@ from components.monitoring.drift.calibration import AlarmPower, AlarmRate
 from components.printing import counted
 from components.tables import Table, interval, number
 from components.vision.input_shape import InputShape
+from flows.reporting.evidence import held_by
 
 NO_IMAGES = "no images"  # the outcome of a night to which none came
 GIVEN_UP = "given up"  # the outcome of a night that dropped what an earlier one had planned, and had nothing else
@@ -182,18 +183,20 @@ class ReleaseSummary(Record):
 
     @property
     def outcome(self) -> str:
-        """Outcome for the version: `champion`, `rejected` by a gate, `undecided` by its times, or `registered`."""
+        """Outcome for the version: `champion`, `rejected: GATE`, `undecided` by its times, or `registered`."""
         if "champion" in self.aliases:
             return "champion"
         if self.gates and self.gates.to_measure_again:
             return "undecided"
-        return "rejected" if self.gates and not self.gates.passed else "registered"
+        if self.gates and not self.gates.passed:
+            return f"rejected: {held_by(self.gates) or 'no gate'}"
+        return "registered"
 
     @property
     def headline(self) -> str:
         """The version, what ships, and why it is not the champion."""
         shipped = next((row.variant for row in self.variants if row.chosen), "no variant")
-        held = self.outcome in ("rejected", "undecided")
+        held = "champion" not in self.aliases and self.gates and not self.gates.passed
         why = f"; {self.gates.reasons[0]}" if held and self.gates and self.gates.reasons else ""
         return f"version {self.version} ships {shipped} for {self.target}{why}"
 
@@ -243,7 +246,7 @@ class MonitorSummary(Record):
     @property
     def headline(self) -> str:
         """Number of images, version, and the most important reason."""
-        images = f"{self.window.images} images, {self.window.failed} unreadable, by version {self.version}"
+        images = f"{counted(self.window.images, 'image')}, {self.window.failed:,} unreadable, by version {self.version}"
         return "; ".join([images, *self.window.reasons[:1]])
 
 

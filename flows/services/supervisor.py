@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 
 from components.errors import UnavailableError
+from components.printing import counted
 from flows.runtime.processes import answers, end_family, last_lines
 
 _TICK_S = 0.2
@@ -200,7 +201,7 @@ class Supervisor:
         """Check the health of a service that runs; one that is busy may be silent for a while."""
         restart_policy, now = self._restart_policy, time.monotonic()
         if charge.service.ready(charge.log):
-            if charge.service.name in self.missing:
+            if charge.deaths and not charge.healthy:
                 self._tell(f"{charge.service.name} is healthy again")
             charge.since = charge.since if charge.healthy else now
             charge.healthy, charge.answered, charge.due = True, now, now + restart_policy.check_s
@@ -219,7 +220,7 @@ class Supervisor:
         if charge.deaths > restart_policy.tries and charge.service.vital:
             raise UnavailableError(
                 f"{name} to keep running",
-                found=f"that it {how}, after {restart_policy.tries} restarts: {last_lines(charge.log)}",
+                found=f"that it {how}, after {counted(restart_policy.tries, 'restart')}: {last_lines(charge.log)}",
                 hint=f"read {charge.log}",
             )
         wait_s = restart_policy.wait_s(charge.deaths)
@@ -229,7 +230,8 @@ class Supervisor:
             self._tell(f"{said}; starting it again in {wait_s:g} s ({charge.deaths} of {restart_policy.tries})")
         elif was_healthy or charge.deaths == restart_policy.tries + 1:
             self._tell(
-                f"{said}, after {restart_policy.tries} restarts; the rest goes on, and it is tried every {wait_s:g} s"
+                f"{said}, after {counted(restart_policy.tries, 'restart')}; "
+                f"the rest goes on, and it is tried every {wait_s:g} s"
             )
 
 

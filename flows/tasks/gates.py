@@ -23,6 +23,7 @@ from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gat
 from components.files import write_json
 from components.images.reading import read_image
 from components.images.statistics import image_statistics
+from components.printing import counted
 from flows.reporting import publish
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
@@ -151,7 +152,8 @@ def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:
     failures += [f"{answer['image']}: {answer['error']}" for answer in answers if "error" in answer]
     if failures:
         return Check("bundle", None, None, Verdict.FAIL, "; ".join(failures[:3]))
-    reason = f"its {verification.images} golden images reproduced, {len(answers)} images answered"
+    golden = counted(verification.images, "golden image")
+    reason = f"its {golden} reproduced, {counted(len(answers), 'image')} answered"
     return Check("bundle", None, None, Verdict.PASS, reason)
 
 

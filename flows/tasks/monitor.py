@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.contracts import Check, DriftDecision, DriftReport, DriftState, InferenceRun, LoadedModel, ModelVersion
 from components.datasets.dataset import load_dataset
-from components.errors import DatasetError, OutageError
+from components.errors import DatasetError, IncompatibleError, OutageError
 from components.images.sources import is_gone, list_images
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
@@ -107,8 +107,8 @@ def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
             return Planned(window, tuple(given_up))
         watermark.commit(window)
         given_up.append(
-            f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its {len(window.images)} images "
-            f"is there any more, such as {window.images[0].image_id}"
+            f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its "
+            f"{counted(len(window.images), 'image')} is there any more, such as {window.images[0].image_id}"
         )
     return Planned(None, tuple(given_up))
 
@@ -140,8 +140,8 @@ def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) ->
     """Enter the images of a window as done that nobody could read for days; returns the line that says so."""
     _watermark(config).commit(window)
     return (
-        f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with {len(window.images)} images after "
-        f"{PATIENCE.days} days: {error}"
+        f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with "
+        f"{counted(len(window.images), 'image')} after {PATIENCE.days} days: {error}"
     )
 
 
@@ -292,20 +292,33 @@ def _sound(earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: Dri
 
 
 def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]) -> AccuracyReport | None:
-    """Accuracy of a run, or of the newest of these nights that labels have come for, however late."""
-    from components.monitoring.store.recent import labelled_rows
+    """Measure accuracy of a run, or of the newest of these nights that labels have come for, however late.
 
+    A night does not wait for its labels: what is wrong with them is noted, and its accuracy is not measured.
+
+    Raises:
+        DatasetError: labels for a run by hand cannot be read.
+        IncompatibleError: they are of another task or of classes that the model does not know.
+    """
     if config.labels is None:
         return None
     try:
-        task = model.spec.task
-        labels = load_dataset(config.labels, config.labels_split, task=task, objects=False, only_labelled=True)
-    except DatasetError as error:
+        return _measured(config, config.labels, model, of)
+    except (DatasetError, IncompatibleError) as error:
         if isinstance(of, InferenceRun):
             raise
-        note((f"accuracy is not measured: {error}",), str(config.labels))  # a night does not wait for its labels
+        note((f"accuracy is not measured: {error}",), str(config.labels))
         return None
-    note(labels.remarks, str(config.labels))
+
+
+def _measured(
+    config: WatchConfig, place: Path, model: LoadedModel, of: InferenceRun | frozenset[str]
+) -> AccuracyReport | None:
+    from components.monitoring.store.recent import labelled_rows
+
+    split, task = config.labels_split, model.spec.task
+    labels = load_dataset(place, split, task=task, objects=False, only_labelled=True)
+    note(labels.remarks, str(place))
     if isinstance(of, InferenceRun):
         return measure_accuracy(of.images, of.detections, labels, model.spec, slices=config.slices)
     wanted = [*image_columns(model.spec, config.slices), TIME]

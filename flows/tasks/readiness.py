@@ -6,13 +6,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.backends.yolo import has_ultralytics, require_ultralytics
+from components.backends.yolo import has_ultralytics, is_ultralytics, require_ultralytics
 from components.contracts import ModelVersion
-from components.errors import NotRegisteredError, RegistryError
+from components.errors import NoChampionError, NotRegisteredError, RegistryError
+from components.training.trainers import what_is_missing
 from flows.runtime.settings import Settings
-from model_registry import CHAMPION
+from model_registry import CHAMPION, Registry
 
-TRAINABLE = ".pt"
+NOT_KEPT = Path("a file that was not kept")
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,12 @@ class Readiness:
     Arguments:
         released: it has a champion.
         untrainable: why a drift cannot retrain the champion; empty when it can, or when there is none.
-        checkpoint: what the champion was released from, where it was then.
+        ultralytics: name of the checkpoint that the champion was released from, where Ultralytics retrains it.
     """
 
     released: bool
     untrainable: str = ""
-    checkpoint: Path | None = None
+    ultralytics: str = ""
 
 
 def readiness(name: str, settings: Settings) -> Readiness:
@@ -39,17 +40,22 @@ def readiness(name: str, settings: Settings) -> Readiness:
     registry = settings.registry()
     try:
         champion = registry.get(name, CHAMPION)
-    except NotRegisteredError:
-        return Readiness(released=False)
-    except RegistryError as error:
-        if error.__cause__ is not None:  # another library's
-            raise
+    except (NotRegisteredError, NoChampionError):
         return Readiness(released=False)
     try:
-        checkpoint = Path(str(registry.parameters(champion)["model"]["path"]))
+        return _of_champion(champion, registry)
     except RegistryError as error:
         return Readiness(released=True, untrainable=f"{champion.name}/{champion.version}: {error}")
-    return Readiness(released=True, untrainable=why_untrainable(champion, checkpoint), checkpoint=checkpoint)
+
+
+def _of_champion(champion: ModelVersion, registry: Registry) -> Readiness:
+    registry.parameters(champion)  # without them it cannot be released again
+    task = registry.tags(champion).get("task", "")
+    with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
+        source = registry.download_source(champion, Path(scratch)) or NOT_KEPT
+        why = why_untrainable(champion, source, task)
+        named = source.name if not why and is_ultralytics(source) else ""
+    return Readiness(released=True, untrainable=why, ultralytics=named)
 
 
 def require_trainer(name: str, settings: Settings) -> None:
@@ -67,9 +73,14 @@ def require_trainer(name: str, settings: Settings) -> None:
             require_ultralytics(source)
 
 
-def why_untrainable(version: ModelVersion, source: Path) -> str:
-    """Say why training cannot go on from the file that a version was made from; empty when it can."""
-    if source.suffix == TRAINABLE:
-        return ""
+def why_untrainable(version: ModelVersion, source: Path, task: str) -> str:
+    """Say why training cannot go on from the file that a version was made from; empty when it can.
+
+    Arguments:
+        version: in the registry.
+        source: a copy of that file.
+        task: of the version, which decides who trains it.
+    """
+    missing = what_is_missing(task, source)
     label = f"{version.name}/{version.version}"
-    return f"{label} was released from {source.name}; training goes on from a checkpoint ({TRAINABLE})"
+    return f"{label} was released from {source.name}; {missing}" if missing else ""

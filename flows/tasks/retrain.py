@@ -9,7 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from components.backends.yolo import require_ultralytics
-from components.contracts import DatasetVersion, GateReport, LoadedModel, ModelVersion, Outcome, VisionSpec, dump, load
+from components.contracts import (
+    DatasetVersion,
+    GateReport,
+    LoadedModel,
+    ModelVersion,
+    Outcome,
+    TrainedModel,
+    VisionSpec,
+    dump,
+    load,
+)
 from components.errors import ConfigError
 from components.files import sha256_json
 from components.inference.lock import exclusive
@@ -24,7 +34,7 @@ from flows.runtime.settings import Settings
 from flows.runtime.trusted_checkpoints import require_trusted
 from flows.tasks.components import load_model, registry, store
 from flows.tasks.predict import Served, served_as
-from flows.tasks.readiness import why_untrainable
+from flows.tasks.readiness import NOT_KEPT, why_untrainable
 from flows.tasks.steps import Split, step, working_folder
 from model_registry import CHAMPION, Rationale
 
@@ -53,7 +63,7 @@ class Champion:
     @property
     def untrainable(self) -> str:
         """Why it cannot be trained further; empty when it can."""
-        return why_untrainable(self.version, self.source)
+        return why_untrainable(self.version, self.source, self.spec.task)
 
     @property
     def spec(self) -> VisionSpec:
@@ -106,10 +116,11 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
     store = registry()
     version = store.get(name, CHAMPION)
     label = f"{version.name}/{version.version}"
-    source = store.download_source(version, output) or Path("a file that was not kept")
+    source = store.download_source(version, output) or NOT_KEPT
     require_ultralytics(source)
     released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
-    untrainable = why_untrainable(version, source)
+    model = load_model(store, version, output / "champion", store.download_reference(version, output))
+    untrainable = why_untrainable(version, source, model.spec.task)
     if released.model.trust_pickle and not untrainable:
         require_trusted(source, label, asked=trust)
     if not untrainable and not released.data.labelled.exists():
@@ -118,7 +129,6 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
             found=f"nothing at {released.data.labelled}",
             hint="put it back, or release the model again from where it is now",
         )
-    model = load_model(store, version, output / "champion", store.download_reference(version, output))
     return Champion(model, source, released, served_as(model))
 
 
@@ -137,25 +147,28 @@ def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | N
 
 
 @step("log training", cached=False, retries=5)
-def log_training(challenger: ModelVersion, champion: Champion, checkpoint: Path, config: RetrainConfig) -> None:
-    """Keep with a challenger how it was trained: from what, with which settings, and the curve."""
-    parameters = {"started_from": champion.model.label, **config.training.model_dump()}
-    registry().log_training(challenger, parameters, checkpoint.with_name("curve.csv"))
+def log_training(challenger: ModelVersion, champion: Champion, trained: TrainedModel, config: RetrainConfig) -> None:
+    """Keep with a challenger how it was trained: from what, with which settings, the blend taken, and the curve."""
+    parameters = {
+        "started_from": champion.model.label,
+        **config.training.model_dump(),
+        "blend": trained.blend,
+    }
+    registry().log_training(challenger, parameters, trained.curve)
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, spec: VisionSpec, training: FineTuning, trust: bool) -> Path:
-    """Train on from the champion's checkpoint, trusted as at its release; gives the checkpoint that was taken."""
+def learn(source: Path, dataset: DatasetVersion, spec: VisionSpec, training: FineTuning, trust: bool) -> TrainedModel:
+    """Train on from the champion's checkpoint, trusted as at its release."""
     from components.training import StartingPoint, fine_tune
 
-    tuned = fine_tune(
+    return fine_tune(
         StartingPoint(source, max(spec.input_size), trust, spec.task),
         dataset.data,
         working_folder(),
         training=training,
         progress=lambda epoch, epochs: advance("training epochs", epoch, epochs),
     )
-    return tuned.checkpoint
 
 
 def rationale_of(report: GateReport, config: RetrainConfig, dataset: DatasetVersion) -> Rationale:
@@ -210,8 +223,8 @@ def cooling_down(config: RetrainConfig) -> str:
     until = earliest_next(ended, timedelta(hours=config.cooldown_hours))
     if until is None or datetime.now(UTC) >= until:
         return ""
-    why = "a rejected challenger or a rollback"
-    return f"cooling down after {why} until {until:%Y-%m-%d %H:%M} UTC; it can be started by hand"
+    why = "a challenger was rejected or rolled back, and a retraining can be started by hand"
+    return f"cooling down until {until:%Y-%m-%d %H:%M} UTC; {why}"
 
 
 def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.contracts import BenchmarkReport, Check, Measurement, Verdict
+from components.printing import counted
 from components.tables import Table, interval, markdown_text, number
 from components.vision.fit import describe_fit
 from model_registry.description import Release, foveal_version
@@ -39,7 +40,7 @@ def _summary(release: Release) -> str:
         "",
         f"**{chosen.variant}** for target **{markdown_text(report.target.name)}**.",
         "",
-        f"- Task: {spec.task}, {len(spec.class_names)} classes: {markdown_text(names)}"
+        f"- Task: {spec.task}, {counted(len(spec.class_names), 'class')}: {markdown_text(names)}"
         + (f" and {more} more" if more > 0 else ""),
         f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
         " the rest of the pre-processing is part of the model",

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from components.backends import sha256_model
 from components.files import flush, sha256_tree
+from components.printing import counted
 from components.tables import markdown_text
 from model_registry.artifacts.model_card import description, model_card
 from model_registry.artifacts.pyfunc import save_pyfunc
@@ -105,7 +106,7 @@ def _about(release: Release) -> str:
     more = len(spec.class_names) - _CLASSES_SHOWN
     classes = markdown_text(shown) + (f" and {more} more" if more > 0 else "")
     return (
-        f"Task: {spec.task}, {len(spec.class_names)} classes: {classes}.\n\n"
+        f"Task: {spec.task}, {counted(len(spec.class_names), 'class')}: {classes}.\n\n"
         f"Each version is one release of Foveal; alias `champion` is in production. Who decided that, when and on "
         f"which evidence is in the experiment `{release.name}{RECORD_SUFFIX}`, and in `foveal history {release.name}`."
     )

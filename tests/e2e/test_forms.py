@@ -88,7 +88,11 @@ def test_promotion_of_the_champion_keeps_it_and_shows_the_record(said, released)
 
 
 def test_runs_and_their_final_states_are_named_by_their_outcome(said):
-    state, message = said["runs"]["digits: champion"]
+    runs = said["runs"]
+    assert runs["digits/1: predicted"] == ["predicted", "6 images, 0 unreadable"]
+    said_why = "version 1 is the champion; it is a test"
+    assert runs["digits: promoted"] == ["promoted", said_why]
+    state, message = runs["digits: champion"]
     assert state == "champion" and message.startswith("version 1 ships ")
 
 

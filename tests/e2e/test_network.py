@@ -6,13 +6,17 @@ import json
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from benchmarks.browser import chromium
 from components.files import sha256_file
+from flows.cli.main import app
 from tests.conftest import COMMAND, MODEL, SERVE, Released, clean_environment
 from tests.network import Watched, namespaces_permitted, recorded
 
@@ -43,6 +47,84 @@ train_detector(Path(sys.argv[1]), Path(sys.argv[2]), training=training, start_fr
 """
 
 
+PAGES = """
+import sys
+from pathlib import Path
+from benchmarks.browser import browsing
+from benchmarks.ui import up
+with up(Path(sys.argv[1])) as servers, browsing() as page:
+    for address in servers.pages.values():
+        page.goto(address)
+        page.wait_for_timeout(5000)  # it goes on asking the server, and is never idle
+"""
+BLANK = """
+from benchmarks.browser import browsing
+with browsing() as page:
+    page.goto("about:blank")
+    page.wait_for_timeout(20_000)  # as long as the pages are looked at
+"""
+ELSEWHERE = {  # commands that no list below has
+    "release": "the releases that all tests share are recorded",
+    "up": "a test of its own starts it",
+    "metrics": "`up` runs it as a service",
+    "demo": "it is release, nightly and retrain over scenes that are made here: no line of its own asks",
+}
+ROOT = Path(__file__).parents[2]
+Line = Sequence[str | Path]
+
+
+def detector_lines(bundle: Path, images: Path, picture: Path, scratch: Path) -> list[Line]:
+    """Commands over a released detector."""
+    exported = scratch / "exported"
+    return [
+        ("bundle", "verify", bundle),
+        ("bundle", "run", bundle, picture),
+        ("predict", bundle, picture, "--output", scratch / "one"),
+        ("predict", "digits", images, "--output", scratch / "many"),
+        ("nightly", "digits", "--images", images),
+        ("monitor", "digits", "--images", images),
+        ("labels", "export", "digits", "--output", exported, "--format", "yolo", "--size", "5"),
+        ("labels", "import", "digits", exported, "--confirmed"),
+        ("labels", "status", "digits"),
+        ("drift", "calibrate", "digits", "--windows", "20", "--size", "20"),
+        ("history", "digits"),
+        ("models",),
+        ("doctor",),
+        ("deploy",),
+    ]
+
+
+def classifier_lines(data: Path, settings: Path) -> list[Line]:
+    """Commands over a released classifier and the version that a retraining makes."""
+    night = ("--labels", data, "--labels-split", "night")
+    return [
+        ("retrain", "crops", *night, "--config", settings),
+        ("compare", "crops", "1", "2"),
+        ("gates", "crops", "2", "--data", data),
+        ("ab", "crops", "1", "2", "--images", data / "night"),
+        ("promote", "crops", "2"),
+        ("rollback", "crops"),
+    ]
+
+
+def commands_of(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
+    """The names of all commands below a group, as they are typed."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, *before, name)
+        else:
+            yield (*before, name)
+
+
+def test_every_command_is_recorded():
+    here = Path("here")
+    lines = [*detector_lines(here, here, here, here), *classifier_lines(here, here)]
+    every = set(commands_of(get_command(app)))
+    run = {name for name in every for line in lines if tuple(line[: len(name)]) == name}
+    assert run | {(name,) for name in ELSEWHERE} == every
+    assert not run & {(name,) for name in ELSEWHERE}
+
+
 def test_the_recorder_sees_what_native_code_and_children_ask_for(tmp_path):
     if not namespaces_permitted():
         pytest.skip("no namespaces here: only Python's own sockets are seen")
@@ -70,22 +152,7 @@ def test_a_release_asks_nobody_and_leaves_the_home_folder_alone(request, fixture
 def test_commands_ask_nobody_and_leave_the_home_folder_alone(released, tmp_path):
     root, images = copy_of(released, tmp_path / "home"), released.data / "images" / "night"
     bundle = measured_on_openvino(Path(released.said["folder"]) / "bundle", tmp_path / "bundle")
-    picture, exported = next(images.iterdir()), tmp_path / "exported"
-    lines: list[Sequence[str | Path]] = [
-        ("bundle", "verify", bundle),
-        ("bundle", "run", bundle, picture),
-        ("predict", bundle, picture, "--output", tmp_path / "one"),
-        ("predict", "digits", images, "--output", tmp_path / "many"),
-        ("nightly", "digits", "--images", images),
-        ("monitor", "digits", "--images", images),
-        ("labels", "export", "digits", "--output", exported, "--format", "yolo", "--size", "5"),
-        ("labels", "import", "digits", exported, "--confirmed"),
-        ("labels", "status", "digits"),
-        ("drift", "calibrate", "digits", "--windows", "20", "--size", "20"),
-        ("history", "digits"),
-        ("doctor",),
-        ("deploy",),
-    ]
+    lines = detector_lines(bundle, images, next(images.iterdir()), tmp_path)
     commands = [[COMMAND, *line] for line in lines]
     commands.insert(0, [sys.executable, bundle / "run.py", "--verify"])
     data = released.data / "data.yaml"
@@ -97,15 +164,7 @@ def test_retraining_and_comparing_ask_nobody(released_classifier, tmp_path):
     one = released_classifier
     root, settings = copy_of(one, tmp_path / "home"), tmp_path / "short.yaml"
     settings.write_text("training: {epochs: 1}\ngates: {rounds: 6}\n")
-    night = ("--labels", one.data, "--labels-split", "night")
-    lines: list[Sequence[str | Path]] = [
-        ("retrain", "crops", *night, "--config", settings),
-        ("compare", "crops", "1", "2"),
-        ("gates", "crops", "2", "--data", one.data),
-        ("ab", "crops", "1", "2", "--images", one.data / "night"),
-        ("promote", "crops", "2"),
-        ("rollback", "crops"),
-    ]
+    lines = classifier_lines(one.data, settings)
     watched = watch(one, root, [[COMMAND, *line] for line in lines], tmp_path)
     # Whether so short a training makes a version that passes is not the question here.
     require_silence(watched, tmp_path / "user", allowed=("compare", "gates", "ab", "promote", "rollback"))
@@ -118,6 +177,19 @@ def test_servers_ask_nobody(released, tmp_path):
     command = [sys.executable, "-c", UP, COMMAND]
     watched = recorded([command], env=env, cwd=tmp_path, mounts={released.root: root})
     require_silence(watched, tmp_path / "user")
+
+
+@pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium")
+def test_pages_in_a_browser_ask_nobody(tmp_path):
+    """DNS look-ups and packets of the browser count, beyond those that it makes for an empty page."""
+    if not namespaces_permitted():
+        pytest.skip("no namespaces here: what the browser asks for is not seen")
+    (tmp_path / "user").mkdir()
+    env = clean_environment(tmp_path / "home") | {"HOME": str(tmp_path / "user")}
+    pages = [sys.executable, "-c", PAGES, tmp_path / "home"]
+    blank, opened = recorded([[sys.executable, "-c", BLANK], pages], env=env, cwd=ROOT)
+    assert (blank.returncode, opened.returncode) == (0, 0), (blank.stderr, opened.stderr)
+    assert set(opened.asked) - set(blank.asked) == set()
 
 
 def copy_of(one: Released, place: Path) -> Path:

@@ -123,7 +123,8 @@ def test_a_service_whose_guard_is_killed_is_started_again(supervised):
     guard.kill()
     assert process.stdout.readline().startswith("web ended with code -9; starting it again")
     assert not left([server])
-    assert eventually(lambda: answers(f"http://127.0.0.1:{port}"))
+    assert process.stdout.readline() == "web is healthy again\n"
+    assert answers(f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -198,7 +199,7 @@ def test_a_service_that_the_rest_works_without_is_tried_on_when_it_keeps_dying(s
     )
     assert [process.stdout.readline() for _ in range(3)] == [
         "dies ended with code 1 (no disk); starting it again in 0.1 s (1 of 1)\n",
-        "dies ended with code 1 (no disk), after 1 restarts; the rest goes on, and it is tried every 0.2 s\n",
+        "dies ended with code 1 (no disk), after 1 restart; the rest goes on, and it is tried every 0.2 s\n",
         "ready dies\n",
     ]
     assert answers(f"http://127.0.0.1:{port}")
@@ -246,7 +247,8 @@ def test_a_service_that_hangs_is_started_again(supervised):
     server.suspend()
     assert process.stdout.readline() == "web has not answered for 1 s; starting it again in 0.1 s (1 of 5)\n"
     assert not left([server])
-    assert eventually(lambda: answers(f"http://127.0.0.1:{port}"))
+    assert process.stdout.readline() == "web is healthy again\n"
+    assert answers(f"http://127.0.0.1:{port}")
 
 
 def test_restarts_wait_longer_each_time_up_to_a_bound():

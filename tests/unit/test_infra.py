@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from components.telemetry import SWITCHES
 from flows.config.deployments import WorkPoolInput
+from flows.runtime.access import EVERYWHERE, Access
 from flows.services.metrics import FovealCollector, Source
 from flows.services.services import HEALTH
 
@@ -449,6 +450,36 @@ def test_runs_of_work_pools_tell_alerts_in_their_log_and_to_channels(services):
     assert "--from-literal=FOVEAL_ALERT_URLS=" in created_with("foveal-alerts")
 
 
+def refuses_pages_of_others(access: Access, *names: str) -> None:
+    """Check that a server answers to its names, and to no rebound name and no page of another site."""
+    for name in names:
+        assert not access.refusal("POST", [("host", name)])
+        assert not access.refusal("POST", [("host", name), ("origin", f"https://{name}")])
+        elsewhere = [("host", name), ("origin", "https://elsewhere.example.org")]
+        assert access.refusal("POST", elsewhere)
+    assert access.refusal("POST", [("host", "elsewhere.example.org:4200")])
+
+
+PROTECTED = {"prefect": "4200", "evidently": "8000"}
+
+
+def test_servers_of_ours_are_behind_the_check_of_host_and_origin(services):
+    command = ["python", "-P", "-m", "flows.services.protected_server"]
+    for name, port in PROTECTED.items():
+        assert services[name]["command"] == [*command, name, EVERYWHERE, port]
+        assert f"{name}:{port}," in services[name]["environment"]["FOVEAL_ALLOWED_HOSTS"]
+
+
+def test_servers_on_a_cluster_are_behind_it_likewise(overlay, monkeypatch):
+    command = ["python", "-P", "-m", "flows.services.protected_server"]
+    for name, port in PROTECTED.items():
+        (container,) = dict(pods(overlay[1]))[name]["containers"]
+        assert container["command"] == [*command, name, EVERYWHERE, port]
+        given = {one["name"]: one["value"] for one in container["env"]}
+        monkeypatch.setenv("FOVEAL_ALLOWED_HOSTS", given["FOVEAL_ALLOWED_HOSTS"])
+        refuses_pages_of_others(Access.of(EVERYWHERE, int(port)), f"{name}:{port}", "localhost:80")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("named", "host", "page", "api"),
@@ -474,6 +505,9 @@ def test_servers_answer_to_the_name_that_a_proxy_gives_them(named, host, page, a
     assert not security_utils.should_block_cors_request(page, "POST", origins)
     assert security_utils.should_block_cors_request("https://elsewhere.example.org", "POST", origins)
     assert told["prefect"]["environment"]["PREFECT_UI_API_URL"] == api
+    monkeypatch.setenv("FOVEAL_ALLOWED_HOSTS", told["prefect"]["environment"]["FOVEAL_ALLOWED_HOSTS"])
+    public = named.get("PREFECT_PUBLIC_NAME", "127.0.0.1:14200")
+    refuses_pages_of_others(Access.of(EVERYWHERE, 4200), "prefect:4200", public)
     assert told["worker"]["environment"]["FOVEAL_MLFLOW_URL"] == page
     prefect = told["worker"]["environment"]["PREFECT_UI_URL"]
     assert prefect == (api.removesuffix("/api") or "http://127.0.0.1:4200")

@@ -22,6 +22,7 @@ from components.inference.batch.shards import Shard, ShardRecord, WorkFolder
 from components.inference.batch.tables import Row, detection_rows, image_rows
 from components.inference.engine import Outcome, describe, predict_inputs
 from components.inference.prepare import Prepared, ahead, prepare
+from components.printing import counted
 from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import VisionTask
 
@@ -34,7 +35,7 @@ def engine_fault(error: str, failed: int) -> ModelError:
     """Return the error to raise when the engine, and not the images, is at fault."""
     return ModelError(
         "a model that the backend can run",
-        found=f"{failed} of {failed} images failing: {error}",
+        found=f"{failed} of {counted(failed, 'image')} failing: {error}",
         hint="try another backend, or make the model file again",
     )
 

@@ -24,6 +24,7 @@ from components.monitoring.drift.anomalies import (
 from components.monitoring.drift.tables import DriftTable, read_window
 from components.monitoring.performance.accuracy import AccuracyReport, measure_accuracy, truths_for
 from components.monitoring.performance.estimate import LabelledConfidence, ReferenceLabels, estimate_accuracy
+from components.printing import counted
 from components.statistics.intervals import wilson
 from components.vision import task_kind
 
@@ -185,7 +186,9 @@ def _unusual_images(anomalies: Anomalies, images: int) -> Check:
         return Check(name, None, _ORDINARY, Verdict.NOT_EVALUATED, anomalies.reason or "no images")
     share = len(anomalies.found) / images
     low = wilson(share, images, 0.99).low
-    reason = f"{len(anomalies.found)} of {images} images ({share:.1%}) are unlike nearly all of the reference"
+    reason = (
+        f"{len(anomalies.found)} of {counted(images, 'image')} ({share:.1%}) are unlike nearly all of the reference"
+    )
     if anomalies.found:
         reason += f": {', '.join(anomaly.image_id for anomaly in anomalies.found[:3])}"
     verdict = Verdict.FAIL if low > _ORDINARY else Verdict.PASS

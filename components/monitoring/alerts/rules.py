@@ -122,11 +122,13 @@ def _usable(report: AccuracyReport | None, policy: AlertPolicy) -> AccuracyRepor
     """The report, or why nothing can be said from it."""
     if report is None:
         return "no labels"
-    left_out = f"; {len(report.ambiguous)} labels fit more than one image" if report.ambiguous else ""
+    ambiguous = len(report.ambiguous)
+    fits = "fits" if ambiguous == 1 else "fit"
+    left_out = f"; {counted(ambiguous, 'label')} {fits} more than one image" if ambiguous else ""
     if report.score.value is None:
         return report.score.reason + left_out
     if report.score.samples < policy.minimum_images:
-        return f"{report.score.samples} images, {policy.minimum_images} are needed{left_out}"
+        return f"{counted(report.score.samples, 'image')}, {policy.minimum_images} are needed{left_out}"
     return report
 
 
@@ -159,11 +161,11 @@ def _engine_calls(inference_ms: Floats) -> Floats:
 def _check_errors(window: Health, policy: AlertPolicy) -> Check:
     name, limit = ERRORS, policy.error_rate
     if window.images < policy.minimum_images:
-        return _not_evaluated(name, limit, f"{window.images} images, {policy.minimum_images} are needed")
+        return _not_evaluated(name, limit, f"{counted(window.images, 'image')}, {policy.minimum_images} are needed")
     share = window.failed / window.images
     low = wilson(share, window.images, policy.confidence).low
     reason = (
-        f"{window.failed} of {window.images} images failed ({share:.1%}), at least {low:.1%} at "
+        f"{window.failed} of {counted(window.images, 'image')} failed ({share:.1%}), at least {low:.1%} at "
         f"{policy.confidence:.0%} confidence (limit {limit:.1%})"
     )
     return Check(name, share, limit, _verdict(share, low, limit), reason)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from components.errors import ConfigError
 from components.monitoring.drift.distances import smallest_change
+from components.printing import counted
 
 Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, Floats]
@@ -122,7 +123,9 @@ def find_anomalies(reference: Columns, window: Columns, image_ids: Sequence[str]
     known = _out_of_fold(shared)
     flagged = int(share * (len(known) + 1))
     if not flagged:
-        return Anomalies((), None, f"the reference has {len(known)} images, {int(np.ceil(1 / share))} are needed")
+        return Anomalies(
+            (), None, f"the reference has {counted(len(known), 'image')}, {int(np.ceil(1 / share))} are needed"
+        )
     limit = max(_USUAL, float(np.sort(known)[-flagged]))
     found = _beyond(scales, window, image_ids, limit)
     return Anomalies(found, limit)
@@ -237,7 +240,7 @@ def check_window(
     """
     accepted = accepted[-_MAX_WINDOWS:]
     if len(accepted) < WINDOWS_FLOOR:
-        return (), f"{len(accepted)} accepted windows, {WINDOWS_FLOOR} are needed"
+        return (), f"{counted(len(accepted), 'accepted window')}, {WINDOWS_FLOOR} are needed"
     histories = {name: np.array([one.get(name, np.nan) for one in accepted]) for name in summary if name in errors}
     usable = {name: values for name, values in histories.items() if _is_usable(values, errors[name])}
     among = [

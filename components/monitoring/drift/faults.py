@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.monitoring.drift.tables import DriftTable
+from components.printing import counted
 from components.statistics.intervals import wilson
 
 BLANK_CONTRAST = 2.0  # grey levels; below, nothing is to be seen
@@ -40,7 +41,7 @@ def data_faults(reference: DriftTable, window: DriftTable, *, share: float, conf
     if (unknown := _unknown_sizes(reference, window, confidence)) is not None:
         faults.append(unknown)
     return [
-        f"{fault.count} of {fault.total} images ({fault.count / fault.total:.0%}) {fault.what}: data fault"
+        f"{fault.count} of {counted(fault.total, 'image')} ({fault.count / fault.total:.0%}) {fault.what}: data fault"
         for fault in faults
         if fault.count and _bounds(fault.count, fault.total, confidence)[0] > fault.usual + share
     ]

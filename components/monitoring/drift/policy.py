@@ -36,6 +36,7 @@ from components.monitoring.drift.history import PastWindow, confirmed, cools_dow
 from components.monitoring.drift.pairs import Pair, aligned, pair_columns
 from components.monitoring.drift.tables import DriftTable, family_of, read_reference, read_window
 from components.monitoring.drift.tolerance import UNTAUGHT
+from components.printing import counted
 from components.settings import ComponentSettings
 
 _FAMILIES = ("image", "embedding", "prediction")
@@ -101,7 +102,7 @@ def compare_tables(
     reference, window = aligned(reference, window)
     faults = data_faults(reference, window, share=policy.fault_share)
     scarce = [
-        f"the {name} has {table.samples} images with a prediction, {policy.minimum_samples} are needed"
+        f"the {name} has {counted(table.samples, 'image')} with a prediction, {policy.minimum_samples} are needed"
         for name, table in (("window", window), ("reference", reference))
         if table.samples < policy.minimum_samples
     ]

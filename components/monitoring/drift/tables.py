@@ -30,7 +30,7 @@ BATCH = "batch"  # of a reference: which of the pooled runs a row is from
 PIECE = 65_536  # rows that are read at a time
 HELD_OUT = "held out"  # the condition of a reference that knows only one
 MIXED = "mixed"  # the condition of what is like all of them together
-NOTHING = "none"  # the category of a row without one, such as the top class of an image without detections
+NOTHING = "nothing found"  # the top class of an image without detections
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from components.datasets.classes import in_classes_of
 from components.datasets.dataset import LabelledDataset
 from components.datasets.matching import find_matches
 from components.errors import ConfigError, DatasetError, IncompatibleError
+from components.printing import counted
 from components.runs.by_day import TIME
 from components.vision import task_kind
 from components.vision.scores import Sampling, Score
@@ -138,7 +139,9 @@ def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
     labels = truths_for(truths, spec) if isinstance(truths, LabelledDataset) else truths
     largest = max((k for label in labels.values() for k in label.labels), default=-1)
     if largest >= len(spec.class_names):
-        raise IncompatibleError(f"labels of the model's {len(spec.class_names)} classes", found=f"class id {largest}")
+        raise IncompatibleError(
+            f"labels of the model's {counted(len(spec.class_names), 'class')}", found=f"class id {largest}"
+        )
     return labels
 
 

@@ -149,7 +149,7 @@ def _content(moved: Mapping[str, Pair]) -> tuple[Advice, ...]:
 def _repeats(quality: Quality) -> tuple[Advice, ...]:
     if not quality.duplicates or quality.duplicates < _FROZEN * quality.rows:
         return ()
-    because = f"{quality.duplicates:,} of {quality.rows:,} files are the same as another one, byte for byte"
+    because = f"{quality.duplicates:,} of {counted(quality.rows, 'file')} are the same as another one, byte for byte"
     return (Advice("Look for a camera that is stuck, or for a source that sends its images twice.", because),)
 
 

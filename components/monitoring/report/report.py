@@ -14,6 +14,7 @@ from components.monitoring.report.findings import Findings, ReportContext, Sides
 from components.monitoring.report.page import render_page
 from components.monitoring.store.pictures import Picture
 from components.monitoring.store.stored import TrendPoint
+from components.printing import counted
 
 PAGE, EVIDENTLY, RESULTS = "report.html", "evidently.html", "report.json"
 
@@ -108,6 +109,6 @@ def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | N
     )
     if workspace is not None:
         when = f"{quality.first} to {quality.last}" if quality.first else run.folder.name
-        window = f"{run.model}, {quality.rows} images, {when}"
+        window = f"{run.model}, {counted(quality.rows, 'image')}, {when}"
         add_to_workspace(workspace, name, window, snapshot, sorted(column.column for column in columns))
     return results

@@ -89,4 +89,4 @@ def quality(found: Quality) -> list[tuple[str, str]]:
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count:,} ({count / total:.1%})" if count else "none"
+    return f"{count:,} ({count / total:.1%})" if count else "0"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from components.contracts import TrainedModel
 from components.plugins import plugin
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ TRAINERS = {
     "detect": "components.training.trainers.detector:DetectorTrainer",
     "classify": "components.training.trainers.classifier:ClassifierTrainer",
 }
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A finished training run: the best checkpoint, its validation metrics and its curve."""
-
-    checkpoint: Path
-    metrics: dict[str, float]
-    curve: Path
 
 
 @dataclass(frozen=True)
@@ -58,6 +50,11 @@ class Trainer(Protocol):
     """Fine-tunes checkpoints of one task."""
 
     metric: ClassVar[str]  # that decides
+    starts_from: ClassVar[str]  # what its checkpoints are called in messages
+
+    @staticmethod
+    def can_start_from(checkpoint: Path) -> bool:
+        """Tell by what a file holds, without loading it, whether training can go on from it."""
 
     @staticmethod
     def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:
@@ -76,6 +73,14 @@ def trainer_of(task: str) -> type[Trainer]:
     """
     found: type[Trainer] = plugin(TRAINERS, task, "a task that can be trained")
     return found
+
+
+def what_is_missing(task: str, checkpoint: Path) -> str:
+    """Name what training of a task would go on from, where a file is not that; empty where it can."""
+    if task not in TRAINERS:
+        return f"training takes {' and '.join(TRAINERS)}, not {task}"
+    trainer = trainer_of(task)
+    return "" if trainer.can_start_from(checkpoint) else f"training goes on from {trainer.starts_from}"
 
 
 def between(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:

@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from components import telemetry
-from components.contracts import Classification, Fit, VisionSpec
+from components.backends.torch_pickle import pickle_of
+from components.contracts import Classification, Fit, TrainedModel, VisionSpec
 from components.contracts.arrays import Image, Ints
 from components.datasets.classes import in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset, load_dataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, UnavailableError
 from components.files import replacing
 from components.images.reading import read_image
-from components.training.checkpoint import MEAN, STD, Checkpoint, build_network, load_checkpoint, save_checkpoint
-from components.training.trainers import Progress, TrainedModel, TrainingStep, between
+from components.training.checkpoint import (
+    CLASSIFIER_KEY,
+    MEAN,
+    STD,
+    Checkpoint,
+    build_network,
+    load_checkpoint,
+    save_checkpoint,
+)
+from components.training.trainers import Progress, TrainingStep, between
 from components.training.trainers.augmentation import augment
 from components.vision.fit import fit_image
 
@@ -269,6 +278,11 @@ class ClassifierTrainer:
     """Fine-tunes Foveal's own classifier checkpoints; see `Trainer`."""
 
     metric: ClassVar[str] = "top1"
+    starts_from: ClassVar[str] = "a checkpoint (.pt) of Foveal's own classifier training"
+
+    @staticmethod
+    def can_start_from(checkpoint: Path) -> bool:
+        return CLASSIFIER_KEY.encode() in pickle_of(checkpoint)
 
     @staticmethod
     def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:

@@ -17,14 +17,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
-from components.backends.yolo import forget_places, import_ultralytics, load_yolo
+from components.backends.yolo import (
+    forget_places,
+    import_ultralytics,
+    is_ultralytics,
+    load_yolo,
+)
+from components.contracts import TrainedModel
 from components.datasets.classes import same_classes
 from components.datasets.dataset import load_dataset
 from components.datasets.yolo_layout import read_description, split_images, split_places
 from components.documents import read_yaml
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.files import replacing
-from components.training.trainers import Progress, TrainedModel, TrainingStep, between
+from components.training.trainers import Progress, TrainingStep, between
 
 if TYPE_CHECKING:
     from ultralytics import YOLO
@@ -275,6 +281,11 @@ class DetectorTrainer:
     """Fine-tunes Ultralytics checkpoints; see `Trainer`."""
 
     metric: ClassVar[str] = "map50_95"
+    starts_from: ClassVar[str] = "a checkpoint (.pt) of Ultralytics"
+
+    @staticmethod
+    def can_start_from(checkpoint: Path) -> bool:
+        return is_ultralytics(checkpoint)
 
     @staticmethod
     def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from components.contracts import Classification, Fit, ImageFrame, Prediction, VisionSpec
 from components.contracts.arrays import Array, Image
 from components.errors import ModelError
+from components.printing import counted
 from components.vision import metrics
 from components.vision.chance import HitsByChance, class_hits_by_chance
 from components.vision.combine import average
@@ -83,7 +84,7 @@ class Classify:
         if unsound:
             raise ModelError(
                 head.expected,
-                found=f"others in the output for {unsound} of {len(frames)} images",
+                found=f"others in the output for {unsound} of {counted(len(frames), 'image')}",
                 hint="say what the output is (model.output: logits, softmax, sigmoid or sigmoid_logits); "
                 "a quantized model may have lost its range",
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from components.datasets.formats import Exported, LabelFormat
 from components.datasets.label_studio import CONFIG, TASKS
 from components.labelling import LabelImport, LabelStatus
+from components.printing import counted
 from flows.cli.screens.console import Part
 
 _SHOWN = 5
@@ -14,7 +15,7 @@ _SHOWN = 5
 
 def exported(done: Exported, form: LabelFormat) -> Iterator[Part]:
     """Show a finished export, and what to do with it."""
-    yield f"{len(done.images)} images to label in {done.folder}"
+    yield f"{counted(len(done.images), 'image')} to label in {done.folder}"
     yield from _some("left out", done.gone)
     if form is LabelFormat.LABEL_STUDIO:
         yield (
@@ -30,7 +31,8 @@ def exported(done: Exported, form: LabelFormat) -> Iterator[Part]:
 def imported(done: LabelImport) -> Iterator[Part]:
     """Show a finished import."""
     labelled = done.added + done.changed + done.same
-    yield f"{done.added} labels added, {done.changed} changed, {done.same} known already"
+    added = counted(done.added, "label")
+    yield f"{added} added, {done.changed} changed, {done.same} known already"
     objects = f"{labelled - done.empty} with objects"
     yield f"  images: {objects}, {done.empty} labelled as empty, {done.unlabelled} unlabelled"
     yield from (f"  {remark}" for remark in done.remarks)
@@ -48,7 +50,8 @@ def imported(done: LabelImport) -> Iterator[Part]:
 
 def status(done: LabelStatus) -> Iterator[Part]:
     """Show how many images are queued, labelled and missing."""
-    yield f"{done.queued} images queued, {done.exported} handed out, {done.waiting} without a label"
+    queued = counted(done.queued, "image")
+    yield f"{queued} queued, {done.exported} handed out, {done.waiting} without a label"
     labelled = f"{done.labelled} labelled, {done.empty} of them as empty"
     yield f"{labelled}, {done.fresh} since the last retraining"
     yield "  " + ", ".join(f"{name}: {count}" for name, count in done.classes.items())
@@ -61,7 +64,7 @@ def _some(what: str, lines: Iterable[str]) -> Iterator[Part]:
     """Show a few of many remarks of one kind."""
     lines = list(lines)
     if lines:
-        yield f"  {len(lines)} {'image' if len(lines) == 1 else 'images'} {what}:"
+        yield f"  {counted(len(lines), 'image')} {what}:"
     for line in lines[:_SHOWN]:
         yield f"    {line}"
     if len(lines) > _SHOWN:

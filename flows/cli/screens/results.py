@@ -72,7 +72,8 @@ def demo(done: DemoSummary) -> Iterator[Part]:
     yield from window("next night", done.next_night.window)
     for row in done.compared:
         change = f"{row.metric} {row.before:.4f} → {row.after:.4f} ({row.after - row.before:+.4f})"
-        what = f"{row.split.replace('_', ' ')}, {row.images} images that neither version learnt from"
+        images = f"{counted(row.images, 'image')} that neither version learnt from"
+        what = f"{row.split.replace('_', ' ')}, {images}"
         yield f"  {change} on {what}"
     yield ""
     yield from places(demo_places(done))
@@ -145,7 +146,8 @@ def calibration(done: summary.Calibration) -> Iterator[Part]:
     yield Table(rates, rows, kinds="nntnnn")
     yield from _dim(CAVEAT, *([NIGHTS_CAVEAT] if done.nights else []))
     if done.power:
-        yield f"windows of {done.power_images} images, a share of them damaged, called drift"
+        images = counted(done.power_images, "image")
+        yield f"windows of {images}, a share of them damaged, called drift"
         headings = ("damage", "severity", "damaged", "drift", "median delay")
         yield Table(headings, [_power(row) for row in done.power])
 
@@ -164,7 +166,7 @@ def run(done: InferenceRun) -> Iterator[Part]:
     lines = [f"{failed.image_id}: {failed.error}" for failed in done.failures[:10]]
     if len(done.failures) > 10:
         lines.append(f"and {len(done.failures) - 10} more, in images.parquet")
-    lines += [f"no answer of {place}: {images} images" for place, images in done.unreachable]
+    lines += [f"no answer of {place}: {counted(images, 'image')}" for place, images in done.unreachable]
     yield from (Text(f"  {line}", "yellow") for line in lines)
     yield from places([("images", done.images), ("detections", done.detections)])
 
@@ -174,7 +176,8 @@ def retraining(done: RetrainSummary) -> Iterator[Part]:
     if done.dataset:
         sources = ", ".join(f"{count} {source}" for source, count in done.dataset.sources.items() if count)
         dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in done.dataset.dropped.items())
-        trained = f"trained on {done.dataset.images['train']} images; the dataset holds {sources}"
+        images = counted(done.dataset.images["train"], "image")
+        trained = f"trained on {images}; the dataset holds {sources}"
         yield trained + (f"; left out: {dropped}" if dropped else "")
     if done.gates:
         yield from gates(done.gates)
@@ -203,7 +206,7 @@ def _holds_back(gate: Gate) -> bool:
 def ab(done: AbSummary) -> Iterator[Part]:
     """Show the two arms of an A/B test, and what their scores say."""
     before = f", {done.counted_before} had been counted before" if done.counted_before else ""
-    yield f"{done.experiment} ({done.mode}): {done.new} new images{before}"
+    yield f"{done.experiment} ({done.mode}): {counted(done.new, 'new image')}{before}"
     yield done.table
     if done.agreement is not None:
         what = f"{done.score} of one against the other"

@@ -117,7 +117,7 @@ def test_what_is_promoted_is_no_worse_by_the_margin_better_and_never_twice_as_sl
     [
         (0.80, 0.001, Verdict.PASS, "the margin is 0.02"),
         (0.70, 0.01, Verdict.FAIL, "difference −0.100 [−0.120, −0.080]"),
-        (0.80, 0.02, Verdict.UNDECIDED, "0.039 could have been shown, about 1165 images would show 0.02"),
+        (0.80, 0.02, Verdict.UNDECIDED, "0.039 could have been shown, about 1,165 images would show 0.02"),
         (0.783, 0.009, Verdict.UNDECIDED, "0.018 could have been shown"),
     ],
 )

@@ -144,7 +144,7 @@ def test_another_golden_set_than_the_champions_is_not_evaluated(
     gates = race(model, model, golden_sha256_of_champion=known, policy=too_short)
     assert gates["golden"].verdict is Verdict.NOT_EVALUATED
     assert words in gates["golden"].reason
-    assert gates["p95_ms"].reason == "1 calls in 1 rounds are too few for a p95"
+    assert gates["p95_ms"].reason == "1 call in 1 round: too few for a p95"
 
 
 def test_models_and_images_of_other_classes_are_refused(

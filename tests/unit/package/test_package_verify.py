@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from components.contracts import Bundle, Verdict
 from components.errors import BundleError
@@ -175,6 +175,40 @@ def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, f
     verification = verify_bundle(copied)
     assert {check.name for check in verification.failed} == failed
     assert not verification.max_abs_difference <= 0.1
+
+
+def keep_the_first_of_a_batch(model: onnx.ModelProto) -> None:
+    """Let all images of a batch but the first find nothing, as graphs do that were exported for one image."""
+    (output,) = model.graph.output
+    for node in model.graph.node:
+        node.output[:] = ["whole" if name == output.name else name for name in node.output]
+    constants = {"no": 0, "one": 1, "column": [-1, 1, 1]}
+    for name, value in constants.items():
+        tensor = numpy_helper.from_array(np.array(value, np.int64), name)
+        model.graph.initializer.append(tensor)
+    model.graph.node.extend(
+        [
+            helper.make_node("Shape", ["whole"], ["shape"]),
+            helper.make_node("Gather", ["shape", "no"], ["count"]),
+            helper.make_node("Range", ["no", "count", "one"], ["place"]),
+            helper.make_node("Equal", ["place", "no"], ["is_first"]),
+            helper.make_node("Cast", ["is_first"], ["flat"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Reshape", ["flat", "column"], ["mask"]),
+            helper.make_node("Mul", ["whole", "mask"], [output.name]),
+        ]
+    )
+
+
+def test_a_bundle_whose_batch_loses_images_does_not_verify(copied: Path, reseal: Change) -> None:
+    """Each golden image alone is as it was: only the largest batch tells."""
+    model = onnx.load(copied / "model.onnx")
+    keep_the_first_of_a_batch(model)
+    onnx.save(model, copied / "model.onnx")
+    sha256 = sha256_file(copied / "model.onnx")
+    edit(copied / "manifest.json", lambda values: values["model"].update(sha256=sha256))
+    reseal(copied)
+    (failed,) = verify_bundle(copied).failed
+    assert failed.name == "golden_outputs" and "in a batch of " in failed.reason
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from components.backends.yolo import load_yolo
+from components.contracts import TrainedModel
 from components.errors import ConfigError, IncompatibleError, UntrustedModelError
 from components.training import (
     ClassifierTraining,
@@ -16,6 +17,7 @@ from components.training import (
     training_device,
 )
 from components.training.checkpoint import load_checkpoint
+from components.training.trainers import TRAINERS
 from tests.conftest import MODEL
 
 pytestmark = pytest.mark.slow
@@ -50,13 +52,39 @@ def test_a_small_blend_stays_near_the_old_weights(champion, tmp_path):
         tuned = fine_tune(StartingPoint(checkpoint, 32), data, tmp_path / f"tuned{blend}", training=asked)
         new = load_checkpoint(tuned.checkpoint)
         assert set(tuned.metrics) == {"top1", "top5"} and tuned.curve.is_file()
-        assert new.metrics == tuned.metrics
+        assert new.metrics == tuned.metrics and tuned.blend == blend
         weights = new.network.state_dict()
         return sum(float((weights[name] - old[name]).norm()) for name in old if name.endswith("weight"))
 
     whole, part = moved(1.0), moved(0.25)
     assert whole > 0
     assert part == pytest.approx(0.25 * whole, rel=0.02)
+
+
+class Forgetful:
+    """A trainer whose average is worth half of what it trained."""
+
+    metric = "top1"
+
+    @staticmethod
+    def train(step, output, progress):
+        output.mkdir()
+        for name in ("model.pt", "curve.csv"):
+            (output / name).write_text("trained")
+        return TrainedModel(output / "model.pt", {"top1": 0.9}, output / "curve.csv")
+
+    @staticmethod
+    def blend(step, trained, output):
+        output.write_text("average")
+        return {"top1": 0.89 if step.settings.blend > 0.5 else 0.45}
+
+
+@pytest.mark.parametrize(("asked", "taken", "kept"), [(0.6, 0.6, "average"), (0.2, 1.0, "trained")])
+def test_the_blend_that_was_taken_is_told(asked, taken, kept, image_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(TRAINERS, "classify", f"{Forgetful.__module__}:Forgetful")
+    start = StartingPoint(tmp_path / "start.pt", 32)
+    tuned = fine_tune(start, image_folder(), tmp_path / "out", training=FineTuning(blend=asked))
+    assert (tuned.blend, tuned.checkpoint.read_text()) == (taken, kept)
 
 
 def test_fine_tuning_on_other_classes_is_refused(champion, image_folder, tmp_path):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.contracts import (
+    BenchmarkReport,
+    Budget,
     Check,
     ColumnDrift,
     Decided,
@@ -15,19 +17,30 @@ from components.contracts import (
     DriftReport,
     DriftState,
     FailedImage,
+    Fit,
+    Format,
     InferenceRun,
+    Latency,
+    Measurement,
+    ModelArtifact,
     ModelVersion,
     Outcome,
+    Precision,
+    Target,
     Verdict,
+    VisionSpec,
 )
 from components.monitoring.alerts.book import Alert, AlertStatus
+from flows.batch_inference import markdown as batch_page
 from flows.cli.screens import versions as screens
 from flows.cli.screens.console import write
 from flows.promote import markdown
 from flows.reporting import links
-from flows.reporting.publish import drift_page
+from flows.reporting.publish import drift_page, variant_rows
 from flows.reporting.summary import Seen
 
+SPEC = VisionSpec("detect", ("cat", "dog"), (64, 64), Fit.LETTERBOX, "yolo")
+TARGET = Target("desk", "a desk", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget())
 MOVED = ColumnDrift("brightness", 0.91, 0.26, 1e-9, True)
 DECISION = DriftDecision(DriftState.DRIFT, ("brightness moved | by D=0.91",), (MOVED,), 300, 118)
 DECISIONS = (
@@ -72,3 +85,17 @@ def test_links_lead_to_mlflow_where_it_has_pages(monkeypatch, tmp_path):
     assert links.to_page("#/experiments/1", "report") == "[report](http://mlflow.example:5000/#/experiments/1)"
     assert links.to_comparison("parts/3", "parts/3") == "" and links.to_comparison("bundle", "parts/3") == ""
     assert Path(tmp_path, "mlflow").exists() is False
+
+
+def test_the_table_of_variants_holds_peak_memory_and_a_batch_its_model(monkeypatch, tmp_path):
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    artifact = ModelArtifact(Path("m.onnx"), Format.ONNX, Precision.FP32, "a" * 64, SPEC, (), ())
+    latency = Latency(140, 5.0, 4.9, 5.1, 6.0)
+    measured = Measurement("fp32", artifact, "onnxruntime", latency, 90.0, 8, 2.0, 311.6, {"map50_95": 0.8}, 30)
+    report = BenchmarkReport(TARGET, (measured,), "fp32", "fp32", ("the fastest",), 0.01, "map50_95", {})
+    (row,) = variant_rows(report)
+    assert (row["peak memory MB"], row["size MB"], row["ships"]) == ("312", "2.00", "yes")
+    run = InferenceRun(tmp_path, "parts/3", 118, (), 4.0, 1)
+    assert "| model | parts/3 |" in batch_page(run)
+    assert links.to_model("bundle") == "bundle"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.runtime.programs import prefect_program
+
 ROOT = Path(__file__).parents[4]
 
 
@@ -20,3 +22,9 @@ def test_no_python_is_started_that_takes_packages_from_the_working_directory(pac
     ]
     assert files
     assert lines == []
+
+
+def test_prefects_pages_promote_nothing_and_are_those_that_show_titles(tmp_path):
+    environment = prefect_program(tmp_path, "127.0.0.1", 4200).environment
+    assert environment["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] == "false"
+    assert environment["PREFECT_SERVER_UI_V2_ENABLED"] == "false"

@@ -6,13 +6,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from components.contracts import InferenceRun, ModelVersion
+from components.contracts import Fit, InferenceRun, LoadedModel, ModelVersion, VisionSpec
+from components.errors import IncompatibleError
 from components.images.sources import ImageSource, list_images
-from components.monitoring import Watermark
+from components.inference.batch.tables import detections_schema
+from components.monitoring import MonitoringStore, Watermark
 from flows.config.ab_test import AbConfig
 from flows.config.batch_inference import BatchConfig
 from flows.config.monitor import MonitorConfig, NightlyConfig
@@ -118,3 +122,67 @@ def test_an_address_with_a_secret_is_no_parameter_of_a_flow(address):
     ):
         with pytest.raises(ValidationError, match="without a secret"):
             kind(**named, images=address)
+
+
+CATS_AND_DOGS = VisionSpec("classify", ("cat", "dog"), (32, 32), Fit.STRETCH, "logits")
+MODEL = LoadedModel(VERSION, Path("bundle"), None, CATS_AND_DOGS)
+
+
+@pytest.fixture
+def predicted(tmp_path) -> InferenceRun:
+    """Sixty cats, found to be cats, and the detections that a classifier has none of."""
+    folder, at = tmp_path / "run", datetime.now(UTC)
+    folder.mkdir()
+    ids = [f"{k}.png" for k in range(60)]
+    images = {
+        "image_id": ids,
+        "status": ["ok"] * 60,
+        "sha256": ids,
+        **{name: [1.0] * 60 for name in ("brightness", "contrast", "sharpness")},
+        "prediction_class": [0] * 60,
+        "prediction_confidence": [0.9] * 60,
+        "predicted_at": pa.array([at] * 60, pa.timestamp("us", "UTC")),
+    }
+    pq.write_table(pa.table(images), folder / "images.parquet")
+    pq.write_table(detections_schema().empty_table(), folder / "detections.parquet")
+    return InferenceRun(folder, "digits/3", 60, (), 1.0, 1)
+
+
+def labelled(folder: Path, classes: dict[str, range]) -> NightlyConfig:
+    """A night's parameters with labels in `folder`: class → numbers of its images."""
+    for name, numbers in classes.items():
+        (folder / "val" / name).mkdir(parents=True)
+        for k in numbers:
+            Image.new("RGB", (8, 8), (k, 0, 0)).save(folder / "val" / name / f"{k}.png")
+    return NightlyConfig(name="digits", images="shots", labels=folder)
+
+
+def test_labels_of_a_class_that_the_model_lacks_cost_a_night_its_accuracy_alone(shots, predicted, tmp_path):
+    key = MonitoringStore(Settings.from_environment().store).append(predicted)
+    strange = labelled(tmp_path / "strange", {"cat": range(40), "unicorn": range(40, 43)})
+    told = []
+    with reading(told.append):
+        assert watching._accuracy(strange, MODEL, frozenset([key])) is None
+    (line,) = told
+    assert "accuracy is not measured: " in line
+    assert "cat, dog" in line and "unicorn (images: 3)" in line
+    with pytest.raises(IncompatibleError, match="unicorn"):
+        watching._accuracy(strange, MODEL, predicted)
+    known = labelled(tmp_path / "known", {"cat": range(40), "dog": range(40, 43)})
+    report = watching._accuracy(known, MODEL, frozenset([key]))
+    assert report is not None and report.matched == 43
+
+
+def test_labels_of_another_task_cost_a_night_its_accuracy_alone(shots, predicted, tmp_path):
+    key = MonitoringStore(Settings.from_environment().store).append(predicted)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "0.png")
+    (tmp_path / "labels" / "0.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    data = tmp_path / "data.yaml"
+    data.write_text("path: .\nval: images\nnames: [cat, dog]\n")
+    config = NightlyConfig(name="digits", images="shots", labels=data)
+    told = []
+    with reading(told.append):
+        assert watching._accuracy(config, MODEL, frozenset([key])) is None
+    assert "accuracy is not measured: " in told[-1]

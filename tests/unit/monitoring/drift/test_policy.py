@@ -137,7 +137,7 @@ def test_a_column_of_which_the_reference_knows_nothing_is_not_held_against_the_w
 
 def test_a_window_in_which_nothing_was_found_lacks_a_top_class(judge, ordinary):
     decision = judge(ordinary(100, seed=2, prediction_top_class=pa.nulls(100)))
-    assert decision.reasons[0].endswith("none: 0% → 100%")
+    assert decision.reasons[0].endswith("nothing found: 0% → 100%")
 
 
 def test_a_constant_column_has_no_p_value_and_cannot_drift(judge, ordinary):

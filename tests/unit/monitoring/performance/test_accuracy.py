@@ -169,7 +169,7 @@ def test_perfect_answers_are_not_certain_ones():
 def test_images_labelled_as_empty_have_no_map():
     images, found, true = scenes()
     report = measure_accuracy(images, stored(found), dict.fromkeys(true, Detections.empty()), DETECTOR)
-    assert report.score.value is None and report.score.reason == "the labels of these 60 images hold no object"
+    assert report.score.value is None and report.score.reason == "the labels of 60 images hold no object"
 
 
 def test_the_same_seed_gives_the_same_report_and_it_survives_json():

@@ -216,3 +216,13 @@ def test_a_decision_is_explained_without_writing_a_report(write_run, ordinary, t
     assert found.drifted == tuple(column.column for column in decision.columns if column.drifted) == ("brightness",)
     assert np.median(found.pairs["brightness"].window) == 20 < np.median(found.pairs["brightness"].reference)
     assert "light" in found.advice[0].what
+
+
+def test_a_night_that_reused_predictions_stands_at_its_own_time_and_not_at_theirs(write_run, ordinary, tmp_path):
+    old, night = datetime(2026, 5, 1, 2, tzinfo=UTC), datetime(2026, 5, 9, 2, tzinfo=UTC)
+    path = build_reference(write_run(ordinary(200, seed=1)), tmp_path / "reference.parquet")
+    predicted = pa.array([old] * 100, pa.timestamp("us", "UTC"))
+    run = write_run(ordinary(100, seed=2, predicted_at=predicted))
+    sides, decision = Sides.read(run, path, ""), assess(run, path)
+    assert find(run, sides, decision).trend[-1].at == old
+    assert find(run, sides, decision, ReportContext(at=night)).trend[-1].at == night

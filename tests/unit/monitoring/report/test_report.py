@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -216,3 +217,14 @@ def test_the_table_of_a_run_is_not_changed(tmp_path, write_run, ordinary):
     reference = build_reference(run, tmp_path / "reference.parquet")
     write_report(run, reference, assess(run, reference), tmp_path / "report")
     assert pq.read_table(run.images).equals(before)
+
+
+@pytest.mark.slow
+def test_images_in_which_nothing_was_found_are_not_called_as_a_count_of_none(report, ordinary):
+    """`Without a prediction: none` beside `none 74.6 %` would contradict itself."""
+    empty = pa.array([None] * 75 + [3] * 25, pa.int64())
+    done = report(ordinary(100, seed=2, prediction_top_class=empty))
+    words = Page(done.html.read_text()).words
+    assert words[words.index("Without a prediction") + 1] == "0"
+    assert "nothing found" in words and "none" not in words
+    assert any(word.endswith("nothing found: 0% → 75%") for word in words), words

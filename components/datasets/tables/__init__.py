@@ -1,0 +1,1 @@
+"""Labels in tables: one row an object."""
