@@ -5,14 +5,16 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint hooks audit docs docs-serve bench model notebooks lock clean
+.PHONY: help install demo test test-fast lint hooks audit docs docs-serve bench model notebooks \
+        lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[yolo,servers,dask,docs,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[yolo,servers,dask,docs,dev]'
 	touch $@
 
 install: $(STAMP)  ## the virtual environment with everything in it
@@ -23,8 +25,9 @@ demo: $(STAMP)  ## the whole loop on real data
 test: $(STAMP)  ## every test
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
-test-fast: $(STAMP)  ## the quick tests: unit, property, contract and architecture without those marked slow
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/property tests/contract tests/architecture
+test-fast: $(STAMP)  ## unit, property, contract and architecture tests without those marked slow
+	$(BIN)/python -m pytest -n 2 -m "not slow" \
+		tests/unit tests/property tests/contract tests/architecture
 
 lint: $(STAMP)  ## style, spelling, types, layers and security
 	$(BIN)/ruff check .
@@ -32,7 +35,8 @@ lint: $(STAMP)  ## style, spelling, types, layers and security
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml components flows foveal model_registry benchmarks infra
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml \
+		components flows foveal model_registry benchmarks infra
 
 hooks: $(STAMP)  ## the checks of .pre-commit-config.yaml before each commit
 	$(BIN)/pre-commit install
@@ -57,8 +61,9 @@ model: $(STAMP)  ## train the detector that the demo ships, again
 notebooks: $(STAMP)  ## the notebooks run over the tests' releases, their outputs kept
 	KEEP_OUTPUTS=1 $(BIN)/python -m pytest tests/e2e/test_notebooks.py
 
-BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates identical ab \
-           promotion rollback events servers automation overhead together chaos ui layout tests
+BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates \
+           identical ab promotion rollback events servers automation overhead together chaos ui \
+           layout tests
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

@@ -1,1 +1,1 @@
-"""Every figure that Foveal claims, measured again: `make bench-NAME` for one, `make bench` for all."""
+"""Every figure Foveal claims, measured again: `make bench-NAME` for one, `make bench` for all."""

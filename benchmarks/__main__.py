@@ -1,4 +1,4 @@
-"""Measure every figure, or those named as arguments, one after another, and bring docs/evidence.md up to date."""
+"""Measure all figures, or those named as arguments, in turn, and update docs/evidence.md."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ PACKAGES = (
 )
 HEAD = """# Evidence
 
-Written by `make bench`: every figure was measured by the command beside it, at the time and on the machine named there.
-Times are ratios of interleaved rounds where they compare."""
+Written by `make bench`: every figure was measured by the command beside it, at the time and on the
+machine named there. Times are ratios of interleaved rounds where they compare."""
 EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence.md"
 
 
@@ -83,7 +83,9 @@ def _record(name: str, output: str) -> None:
     """Put the bench's section in its place and leave the others as they were measured."""
     page = EVIDENCE.read_text(encoding="utf-8") if EVIDENCE.exists() else ""
     sections = _sections(page) | {name: _section(name, output)}
-    write_text(EVIDENCE, "\n\n## ".join([HEAD, *(sections[k] for k in ORDER if k in sections)]) + "\n")
+    write_text(
+        EVIDENCE, "\n\n## ".join([HEAD, *(sections[k] for k in ORDER if k in sections)]) + "\n"
+    )
 
 
 def main() -> None:
@@ -91,7 +93,10 @@ def main() -> None:
     failed = []
     for name in sys.argv[1:] or ORDER:
         done = subprocess.run(  # noqa: S603 - our own modules
-            [sys.executable, "-m", f"benchmarks.{name}"], capture_output=True, text=True, check=False
+            [sys.executable, "-m", f"benchmarks.{name}"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         output = (done.stdout or done.stderr).strip()
         sys.stdout.write(output + "\n")

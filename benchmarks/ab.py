@@ -1,7 +1,7 @@
 """Error rates of A/B verdicts, in simulations and on the shipped detector.
 
-Errors between equals however often one looks, power at the planned number of images, and a shadow run against a
-damaged detector.
+Errors between equals however often one looks, power at the planned number of images, and a shadow
+run against a damaged detector.
 """
 
 from __future__ import annotations
@@ -36,17 +36,25 @@ SCENES, DAMAGE, DELTA = 400, 0.06, 0.02
 
 def one_of_five(rng: np.random.Generator, images: int, difference: float) -> Rows:
     """Classifiers of which one alone is right on a fifth of the images; both see all."""
-    return _paired(rng.choice([-1, 0, 1], images, p=[(0.2 - difference) / 2, 0.8, (0.2 + difference) / 2]))
+    return _paired(
+        rng.choice([-1, 0, 1], images, p=[(0.2 - difference) / 2, 0.8, (0.2 + difference) / 2])
+    )
 
 
 def one_of_fifty(rng: np.random.Generator, images: int, difference: float) -> Rows:
-    """Draw similar classifiers: one alone is right on a fiftieth of the images, and on as many more as they differ."""
+    """Draw two similar classifiers of which one alone is right on a fiftieth of the images.
+
+    That share is larger by the difference between the two.
+    """
     share = 0.01 + difference
     return _paired(rng.choice([-1, 0, 1], images, p=[0.01, 0.99 - share, share]))
 
 
 def f1_scores(rng: np.random.Generator, images: int, difference: float) -> Rows:
-    """Detectors that find a share of a few objects each and say the same on half of the images; both see all."""
+    """Draw two detectors that find a share of a few objects and agree on half of the images.
+
+    Both see every image.
+    """
     objects = rng.integers(1, 8, images)
     a, b = (rng.binomial(objects, 0.8 + sign * difference) / objects for sign in (-1, 1))
     same = rng.random(images) < 0.5
@@ -87,7 +95,10 @@ def _significant(rows: Rows) -> bool:
 
 
 def stopped_at(rows: Rows, plan: AbPlan) -> int:
-    """Find the images it takes the sequential test to decide; a verdict once reached stays, so halving finds them."""
+    """Find how many images the sequential test takes to decide.
+
+    A verdict stays once it is reached, so the search can halve the range.
+    """
     low, high = 0, len(rows) + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -116,21 +127,33 @@ def simulate(name: str, tests: int, power_tests: int) -> tuple[bool, list[str]]:
     found = [evaluate_ab(rows, fixed) for rows in better]
     power = np.mean([result.verdict is AbVerdict.B for result in found])
     planned = float(np.median([result.planned or np.nan for result in found]))
-    stops = {times: _stops(draw, sequential, times * delta, most, power_tests // 8, rng) for times in (0, 1, 2)}
+    stops = {
+        times: _stops(draw, sequential, times * delta, most, power_tests // 8, rng)
+        for times in (0, 1, 2)
+    }
     noise = 2 * np.sqrt(MIN_POWER * (1 - MIN_POWER) / power_tests)
     fixed_noise = 2 * np.sqrt(MAX_ERRORS * (1 - MAX_ERRORS) / tests)
-    ok = errors <= MAX_ERRORS and fixed_errors <= MAX_ERRORS + fixed_noise and power >= MIN_POWER - noise
+    ok = (
+        errors <= MAX_ERRORS
+        and fixed_errors <= MAX_ERRORS + fixed_noise
+        and power >= MIN_POWER - noise
+    )
     lines = [
-        f"{name}: a difference between equals in {errors:.1%} of {tests} sequential tests looked at after every image "
-        f"up to {most}, {fixed_errors:.1%} of fixed ones; plain intervals looked at every {NAIVE_LOOK}: {naive:.0%}",
-        f"{name}: δ = {delta:g} is seen by {power:.0%} of {power_tests} fixed tests, with {planned:.0f} images planned "
+        f"{name}: a difference between equals in {errors:.1%} of {tests} sequential tests looked "
+        "at after every image "
+        f"up to {most}, {fixed_errors:.1%} of fixed ones; plain intervals looked at every "
+        f"{NAIVE_LOOK}: {naive:.0%}",
+        f"{name}: δ = {delta:g} is seen by {power:.0%} of {power_tests} fixed tests, with "
+        f"{planned:.0f} images planned "
         f"from {PILOT}; sequential tests stop after {stops[1] / planned:.2f}× as many (median), "
         f"{stops[2] / planned:.2f}× at 2δ, {stops[0] / planned:.2f}× between equals",
     ]
     return bool(ok), lines
 
 
-def _stops(draw: Draw, plan: AbPlan, difference: float, most: int, tests: int, rng: np.random.Generator) -> float:
+def _stops(
+    draw: Draw, plan: AbPlan, difference: float, most: int, tests: int, rng: np.random.Generator
+) -> float:
     return float(np.median([stopped_at(draw(rng, most, difference), plan) for _ in range(tests)]))
 
 
@@ -144,7 +167,9 @@ def damaged(artifact: ModelArtifact, folder: Path) -> ModelArtifact:
     for tensor in model.graph.initializer:
         weights = numpy_helper.to_array(tensor)
         if weights.ndim == 4 and weights.dtype == np.float32:
-            noisy = weights + rng.normal(0, DAMAGE * weights.std(), weights.shape).astype(np.float32)
+            noisy = weights + rng.normal(0, DAMAGE * weights.std(), weights.shape).astype(
+                np.float32
+            )
             tensor.CopyFrom(numpy_helper.from_array(noisy, tensor.name))
     folder.mkdir()
     save_onnx(model, folder / "damaged.onnx", artifact.spec, ())
@@ -155,14 +180,21 @@ def shadow(a: ModelArtifact, b: ModelArtifact, data: Path) -> tuple[AbResult, Ro
     """Every scene through both, A answering; the verdict of the records."""
     records: list[Shadowed] = []
     images = load_dataset(data, "val").images
-    one, other = (InferencePipeline.open([Variant(artifact.path.name, artifact, "onnxruntime")]) for artifact in (a, b))
+    one, other = (
+        InferencePipeline.open([Variant(artifact.path.name, artifact, "onnxruntime")])
+        for artifact in (a, b)
+    )
     with ShadowPipeline(one, other, record=records.append) as pipeline:
         for image in images:
             pipeline.predict(image.path, image_id=image.image_id)
             pipeline.wait(60)
     truths = {image.image_id: image.truth for image in images}
-    answers = [(truths[found.a.image_id], found.a.prediction, found.b.prediction) for found in records]
-    scores = [[score_image(said, truth) if said else 0.0 for said in both] for truth, *both in answers]
+    answers = [
+        (truths[found.a.image_id], found.a.prediction, found.b.prediction) for found in records
+    ]
+    scores = [
+        [score_image(said, truth) if said else 0.0 for said in both] for truth, *both in answers
+    ]
     rows = np.array(scores)[np.random.default_rng(0).permutation(len(scores))]
     return evaluate_ab(rows, AbPlan(DELTA, sequential=True)), rows
 
@@ -171,14 +203,18 @@ def real_runs(scenes: int) -> tuple[bool, list[str]]:
     """The shipped detector in FP32, against itself damaged and against itself."""
     with scratch() as name:
         folder = Path(name)
-        data = write_detection_dataset(folder / "digits", counts=replace(SceneCounts(), train=1, validation=scenes))
+        data = write_detection_dataset(
+            folder / "digits", counts=replace(SceneCounts(), train=1, validation=scenes)
+        )
         shipped = open_model(MODEL, ModelOptions(trust_pickle=True), workdir=folder / "work")
         worse, rows = shadow(shipped, damaged(shipped, folder / "damaged"), data)
         same, _ = shadow(shipped, shipped, data)
     first = stopped_at(rows, AbPlan(DELTA, sequential=True))
     lines = [
-        f"shadow, the shipped detector (A) and one with {DAMAGE:.0%} noise on its weights (B), {len(rows)} scenes: "
-        f"{worse.verdict.value}, {worse.reason}" + (f", decided after {first}" if _decided(worse) else ""),
+        f"shadow, the shipped detector (A) and one with {DAMAGE:.0%} noise on its weights (B), "
+        f"{len(rows)} scenes: "
+        f"{worse.verdict.value}, {worse.reason}"
+        + (f", decided after {first}" if _decided(worse) else ""),
         f"shadow, the shipped detector against itself: {same.verdict.value}, {same.reason}",
     ]
     return worse.verdict is AbVerdict.A and not _picks(same), lines
@@ -194,7 +230,8 @@ def measure(tests: int = TESTS, power_tests: int = POWER_TESTS, scenes: int = SC
         "loses" if runs_ok else "does not lose"
     )
     bar = (
-        f"≤ {MAX_ERRORS:.0%} errors with a look after every image, ≥ {MIN_POWER:.0%} power at the planned number "
+        f"≤ {MAX_ERRORS:.0%} errors with a look after every image, ≥ {MIN_POWER:.0%} power at the "
+        "planned number "
         "less two standard deviations of the simulation"
     )
     return Figure("ab", text, bar, right == len(parts) and runs_ok, details)

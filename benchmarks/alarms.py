@@ -1,4 +1,4 @@
-"""False-alarm rate of the drift policy on windows of held-out scenes in which nothing has changed."""
+"""False-alarm rate of the drift policy on windows of held-out scenes where nothing has changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ HELD_OUT_SCENES, FRESH_SCENES = 300, 300  # the latter over each photograph
 
 @dataclass(frozen=True)
 class _Setting:
-    """References to compare windows with, one for each seed; the mix of the windows; whether they follow each other."""
+    """The references of a setting, one for each seed, and how its windows are drawn.
+
+    `mix` is the mix of the windows, and `successive` tells whether they follow each other.
+    """
 
     name: str
     references: tuple[DriftTable, ...]
@@ -40,16 +43,27 @@ class _Setting:
     successive: bool = False
 
 
-def _references(folder: Path) -> tuple[tuple[DriftTable, ...], tuple[DriftTable, ...], list[DriftTable]]:
-    """For each seed a held-out reference and one with learnt limits; and what windows are drawn from."""
+def _references(
+    folder: Path,
+) -> tuple[tuple[DriftTable, ...], tuple[DriftTable, ...], list[DriftTable]]:
+    """Return two references for each seed, and the tables that windows are drawn from.
+
+    One of the two is held out, the other has learnt limits.
+    """
     predict = shipped(folder)
     fresh = scenes_by_photograph(predict, folder / "fresh", "production", FRESH_SCENES, seed=3)
     held_out = tuple(
-        read_window(predicted(predict, write_scenes(folder / f"held-out-{k}", "validation", HELD_OUT_SCENES, seed=k)))
+        read_window(
+            predicted(
+                predict,
+                write_scenes(folder / f"held-out-{k}", "validation", HELD_OUT_SCENES, seed=k),
+            )
+        )
         for k in SEEDS
     )
     learnt = tuple(
-        taught(predict, table, folder / f"accepted-{k}", seed=k) for table, k in zip(held_out, SEEDS, strict=True)
+        taught(predict, table, folder / f"accepted-{k}", seed=k)
+        for table, k in zip(held_out, SEEDS, strict=True)
     )
     return held_out, learnt, fresh
 
@@ -59,7 +73,10 @@ def _rate(setting: _Setting, fresh: list[DriftTable], images: int, windows: int)
     draw = Mixture(fresh, setting.mix)
     rates = [
         measure_false_alarms(
-            one, draw, WindowDraws(images=images, windows=windows, seed=seed), successive=setting.successive
+            one,
+            draw,
+            WindowDraws(images=images, windows=windows, seed=seed),
+            successive=setting.successive,
         )
         for one, seed in zip(setting.references, SEEDS, strict=True)
     ]
@@ -71,41 +88,62 @@ def _rate(setting: _Setting, fresh: list[DriftTable], images: int, windows: int)
 
 
 def _line(setting: _Setting, rate: AlarmRate) -> str:
-    mix = "mix of photographs stays" if setting.mix is None else f"mix changes (Dirichlet {setting.mix:g})"
+    mix = (
+        "mix of photographs stays"
+        if setting.mix is None
+        else f"mix changes (Dirichlet {setting.mix:g})"
+    )
     return (
-        f"{setting.name}, {mix}, {rate.windows} windows of {rate.images}: drift {rate.drifted:.1%}, "
+        f"{setting.name}, {mix}, {rate.windows} windows of {rate.images}: drift "
+        f"{rate.drifted:.1%}, "
         f"warn {rate.warned:.1%}, data fault {rate.faulted:.1%}, any KS p < .05 {rate.naive:.0%}"
     )
 
 
 def measure() -> Figure:
-    """Draw windows in each setting and size; every rate must be within its bar. Stronger mixes are shown beside it."""
+    """Draw windows in each setting and size, where every rate must be within its bar.
+
+    The rates of stronger mixes are shown beside it.
+    """
     with scratch() as folder:
         held_out, learnt, fresh = _references(Path(folder))
-    plain, batches = f"{len(SEEDS)} held-out references", f"{len(SEEDS)} references of {BATCHES} accepted batches"
+    plain, batches = (
+        f"{len(SEEDS)} held-out references",
+        f"{len(SEEDS)} references of {BATCHES} accepted batches",
+    )
     settings = (
         _Setting(plain, held_out, None),
         _Setting(plain, held_out, CONCENTRATION),
         _Setting(batches, learnt, CONCENTRATION, successive=True),
     )
-    judged = [(setting, _rate(setting, fresh, size, WINDOWS)) for setting in settings for size in SIZES]
+    judged = [
+        (setting, _rate(setting, fresh, size, WINDOWS)) for setting in settings for size in SIZES
+    ]
     beside = [
         (setting, _rate(setting, fresh, STRONGER_IMAGES, STRONGER_WINDOWS))
         for mix in STRONGER
         for setting in (replace(settings[1], mix=mix), replace(settings[2], mix=mix))
     ]
     details = [_line(*one) for one in judged]
-    details += [f"outside the bar, since so other a mix is a drift: {_line(*one)}" for one in beside]
+    details += [
+        f"outside the bar, since so other a mix is a drift: {_line(*one)}" for one in beside
+    ]
     return _figure([rate for _, rate in judged], details)
 
 
 def _figure(rates: list[AlarmRate], details: list[str]) -> Figure:
-    """Sum the rates up; a data fault counts with the warnings: where nothing has changed either is a false alarm."""
+    """Sum the rates up, where a data fault counts with the warnings.
+
+    Where nothing has changed either is a false alarm.
+    """
     drift = sum(rate.drifted * rate.windows for rate in rates)
     other = sum((rate.warned + rate.faulted) * rate.windows for rate in rates)
     ok = all(rate.drifted <= MAX_DRIFT and rate.warned + rate.faulted <= MAX_WARN for rate in rates)
     total = sum(rate.windows for rate in rates)
-    text = f"drift in {drift:.0f} and warn or data fault in {other:.0f} of {total} windows without drift"
+    text = (
+        f"drift in {drift:.0f} and warn or data fault in {other:.0f} of {total} windows without "
+        "drift"
+    )
     bar = f"drift ≤ {MAX_DRIFT:.1%}, warn or data fault ≤ {MAX_WARN:.0%} in each setting and size"
     return Figure("alarms", text, bar, ok, tuple(details))
 

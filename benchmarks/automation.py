@@ -27,7 +27,8 @@ from components.contracts import DriftDecision, DriftReport, DriftState, ModelVe
 from flows.reporting import publish
 from flows.reporting.summary import Seen
 
-seen = Seen(DriftReport(Path(), Path(), DriftDecision(DriftState.DRIFT, ("moved",), (), 50, 50, True, True)), (), ())
+decision = DriftDecision(DriftState.DRIFT, ("moved",), (), 50, 50, True, True)
+seen = Seen(DriftReport(Path(), Path(), decision), (), ())
 for name in sys.stdin:
     publish.announce(ModelVersion(name.strip(), 1, ""), "night", seen)
     print("announced", flush=True)
@@ -44,17 +45,24 @@ with prefect_api(Settings.from_environment()) as url:
 
 
 def measure() -> Figure:
-    """A server and the serving process on an empty root; three events, each when the run before has ended.
+    """Measure three events on an empty root, each sent when the run before has ended.
 
-    Nothing is released there, so each retraining ends when it finds no champion. Retrainings of different models wait
-    for each other by design, since they measure latency; that wait is not what is measured here.
+    A server and the serving process run on it.
+
+    Nothing is released there, so each retraining ends when it finds no champion. Retrainings of
+    different models wait for each other by design, since they measure latency; that wait is not
+    what is measured here.
     """
     with scratch() as name:
         folder = Path(name)
         models = [f"model{number}" for number in range(TIMES)]
         listed = "".join(f"  - {{name: {model}, images: in/}}\n" for model in models)
         (folder / "foveal.yaml").write_text(f"models:\n{listed}")
-        ours = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+        ours = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))
+        }
         ours |= {"FOVEAL_HOME": str(folder / "home")}
         with child(["-c", SERVER], folder, ours) as (_, said):
             url, secret = said.readline().split()
@@ -78,7 +86,9 @@ def measure() -> Figure:
 def running_after(
     api: Mapping[str, str], model: str, emitter: subprocess.Popen[str], announced: TextIO
 ) -> tuple[float, float]:
-    """Seconds from a drift event about a model to its retraining, and to the state Running, by the server's record.
+    """Return the seconds from a model's drift event to its retraining and to the state Running.
+
+    Both go by the server's record.
 
     Arguments:
         api: what names Prefect's API, and its password, in the environment.
@@ -99,7 +109,9 @@ def running_after(
     return created or float("inf"), float("inf")
 
 
-def _wait(api: Mapping[str, str], model: str, emitter: subprocess.Popen[str], announced: TextIO) -> tuple[float, float]:
+def _wait(
+    api: Mapping[str, str], model: str, emitter: subprocess.Popen[str], announced: TextIO
+) -> tuple[float, float]:
     """As `running_after`; waits for the end of the run, since the next one would wait for it."""
     waits, deadline = running_after(api, model, emitter, announced), time.time() + PATIENCE_S
     while not ((run := _run(api, model)) and run["end_time"]) and time.time() < deadline:

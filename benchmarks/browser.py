@@ -48,7 +48,10 @@ def browsing(*options: str, width: int = 1400, height: int = 1000) -> Iterator[A
 
 
 def open_form(page: Any, prefect: str, deployment: str) -> None:
-    """From the list of deployments to the form of one, by clicks; `prefect` is the link that `foveal up` prints."""
+    """Click from the list of deployments to the form of one of them.
+
+    `prefect` is the link that `foveal up` prints.
+    """
     page.goto(prefect)
     page.get_by_role("link", name=deployment, exact=True).first.click()
     page.get_by_role("button", name="Run", exact=True).click()
@@ -57,10 +60,15 @@ def open_form(page: Any, prefect: str, deployment: str) -> None:
 
 
 def fill(page: Any, values: Mapping[str, str]) -> None:
-    """Fill fields of a form by their titles, e.g. ``{"Name": "parts", "Calibration images": "16"}``."""
+    """Fill form fields by their titles, e.g. ``{"Name": "parts", "Calibration images": "16"}``."""
     for title, value in values.items():
-        named = f"starts-with(normalize-space(text()), '{title} (') or normalize-space(text()) = '{title}'"
-        page.locator(f"xpath=(//*[{named}]/following::*[self::textarea or self::input[@type='number']])[1]").fill(value)
+        named = (
+            f"starts-with(normalize-space(text()), '{title} (') or normalize-space(text()) = "
+            f"'{title}'"
+        )
+        page.locator(
+            f"xpath=(//*[{named}]/following::*[self::textarea or self::input[@type='number']])[1]"
+        ).fill(value)
 
 
 def submit(page: Any) -> None:

@@ -1,4 +1,7 @@
-"""Four challengers that must not be promoted, made for real from the shipped detector, and some that are no better."""
+"""Four challengers that must not be promoted, and some that are no better.
+
+All of them are made for real from the shipped detector.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +48,14 @@ def target() -> Target:
 
 def shipped(folder: Path, image_size: int | None = None) -> ModelArtifact:
     """The shipped detector in FP32 ONNX."""
-    return open_model(CHECKPOINT, ModelOptions(trust_pickle=True, image_size=image_size), workdir=folder)
+    return open_model(
+        CHECKPOINT, ModelOptions(trust_pickle=True, image_size=image_size), workdir=folder
+    )
 
 
-def packed(artifact: ModelArtifact, folder: Path, golden: Sequence[Path], hashes: dict[str, str]) -> Bundle:
+def packed(
+    artifact: ModelArtifact, folder: Path, golden: Sequence[Path], hashes: dict[str, str]
+) -> Bundle:
     """A bundle of one artifact, as a release packs it."""
     unmeasured = Latency(0, None, None, None, None)
     row = Measurement("fp32", artifact, BACKEND, unmeasured, None, 1, artifact.size_mb, None, {}, 0)
@@ -62,15 +69,21 @@ def shuffled_labels(data: Path, folder: Path) -> ModelArtifact:
 
     shuffled = _shuffled(data, folder / "data")
     training = DetectorTraining(epochs=1, learning_rate=0.002, extra=(("mosaic", 0.0),))
-    trained = train_detector(shuffled, folder / "trained", training=training, start_from=CHECKPOINT, trust=True)
-    return open_model(trained.checkpoint, ModelOptions(trust_pickle=True), workdir=folder / "exported")
+    trained = train_detector(
+        shuffled, folder / "trained", training=training, start_from=CHECKPOINT, trust=True
+    )
+    return open_model(
+        trained.checkpoint, ModelOptions(trust_pickle=True), workdir=folder / "exported"
+    )
 
 
 def _shuffled(data: Path, folder: Path) -> Path:
     """Make a dataset whose training images have each other's labels; a few of them validate."""
     root = data.parent
     pictures = sorted((root / "images" / "train").iterdir())
-    labels = [(root / "labels" / "train" / picture.name).with_suffix(".txt") for picture in pictures]
+    labels = [
+        (root / "labels" / "train" / picture.name).with_suffix(".txt") for picture in pictures
+    ]
     random.Random(0).shuffle(labels)  # noqa: S311 - an order, not a secret
     for split, chosen in (("train", slice(None)), ("val", slice(16))):
         for kind in ("images", "labels"):
@@ -79,19 +92,26 @@ def _shuffled(data: Path, folder: Path) -> Path:
             shutil.copy(picture, folder / "images" / split / picture.name)
             shutil.copy(label, (folder / "labels" / split / picture.name).with_suffix(".txt"))
     names = yaml.safe_load(data.read_text())["names"]
-    (folder / "data.yaml").write_text(yaml.safe_dump({"names": names, "train": "images/train", "val": "images/val"}))
+    (folder / "data.yaml").write_text(
+        yaml.safe_dump({"names": names, "train": "images/train", "val": "images/val"})
+    )
     return folder / "data.yaml"
 
 
 def better_but_slow(folder: Path) -> ModelArtifact:
-    """The shipped detector on larger images, run twice on each: as it is and brighter, the two answers averaged."""
+    """Return the shipped detector on larger images, run twice on each, the answers averaged.
+
+    It sees each image as it is and brighter.
+    """
     import onnx
     from onnx import TensorProto, helper
 
     artifact = shipped(folder, LARGER)
     model = read_onnx(artifact.path)
     twin = onnx.compose.add_prefix_graph(model.graph, "bright_")
-    (output,) = (value.name for value in model.graph.output if value.name == artifact.outputs[0].name)
+    (output,) = (
+        value.name for value in model.graph.output if value.name == artifact.outputs[0].name
+    )
     floats, bright, capped = "bright_floats", "bright_scaled", "bright_capped"
     nodes = [
         helper.make_node("Cast", ["images"], [floats], to=TensorProto.FLOAT),
@@ -123,14 +143,21 @@ def _renamed(nodes: Sequence[Any], old: str, new: str) -> list[Any]:
 
 
 def broken_class(artifact: ModelArtifact, folder: Path) -> ModelArtifact:
-    """The model with the weights of one class damaged in each of its heads: it hardly sees that class any more."""
+    """Return the model with the weights of one class damaged in each of its heads.
+
+    It hardly sees that class any more.
+    """
     from onnx import numpy_helper
 
     model = read_onnx(artifact.path)
     classes = len(artifact.spec.class_names)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type != "Conv" or len(node.input) < 3 or list(weights[node.input[1]].dims)[:1] != [classes]:
+        if (
+            node.op_type != "Conv"
+            or len(node.input) < 3
+            or list(weights[node.input[1]].dims)[:1] != [classes]
+        ):
             continue
         for name, value in ((node.input[1], 0.0), (node.input[2], -12.0)):
             array = numpy_helper.to_array(weights[name]).copy()
@@ -156,7 +183,7 @@ def truncated(bundle: Bundle, folder: Path) -> Bundle:
 
 
 def jittered(artifact: ModelArtifact, folder: Path, share: float, seed: int) -> ModelArtifact:
-    """The model with noise on every weight of its convolutions, as a share of the layer's own spread."""
+    """Add noise to every weight of the convolutions, as a share of the layer's own spread."""
     from onnx import numpy_helper
 
     rng, model = np.random.default_rng(seed), read_onnx(artifact.path)

@@ -18,7 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos_batches import EMPTIED_FILE, Batch, Tally, digest_rows, empty_batches, kill_batches
+from benchmarks.chaos_batches import (
+    EMPTIED_FILE,
+    Batch,
+    Tally,
+    digest_rows,
+    empty_batches,
+    kill_batches,
+)
 from benchmarks.figure import Figure, conclude
 from benchmarks.hostile import HostileFile, write_hostile_folder
 from benchmarks.subject import scratch
@@ -91,7 +98,9 @@ class Trials:
     def scenes(self) -> SceneCounts:
         """Images that the trials need."""
         night = NIGHT * (2 + SPARE * self.nights)
-        return SceneCounts(train=1, calibration=24, validation=40, golden=3, day=48, night=night, next_night=1)
+        return SceneCounts(
+            train=1, calibration=24, validation=40, golden=3, day=48, night=night, next_night=1
+        )
 
 
 class Root:
@@ -100,11 +109,17 @@ class Root:
     def __init__(self, folder: Path, data: Path) -> None:
         self.home, self.data, self.arrived = folder / "home", data, folder / "camera"
         self.arrived.mkdir()
-        ours = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+        ours = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))
+        }
         self.environment = ours | {"FOVEAL_HOME": str(self.home)}
         self.command = str(Path(sys.executable).with_name("foveal"))
         (folder / "target.toml").write_text(TARGET)
-        (folder / "digits.yaml").write_text(CONFIG.format(model=MODEL, data=data, target=folder / "target.toml"))
+        (folder / "digits.yaml").write_text(
+            CONFIG.format(model=MODEL, data=data, target=folder / "target.toml")
+        )
         self.released = json.loads(self.run("release", str(folder / "digits.yaml")))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -148,7 +163,7 @@ class Root:
             server.communicate()
 
     def stored(self) -> tuple[Any, Any]:
-        """Read the rows of images and of detections in the monitoring store, in the order of the images' ids."""
+        """Read the rows of images and detections in the monitoring store, by image id."""
         store = MonitoringStore(self.home / "store")
         images = store.images(NAME).sort_by("image_id").drop_columns(["window", "uri"])
         found = store.detections(NAME, columns=detections_schema().names)
@@ -156,7 +171,7 @@ class Root:
 
 
 class Nights:
-    """Nights of images that arrive one after the other, and the rows that runs which nobody kills have of them."""
+    """Nights of images that arrive in turn, and the rows that runs nobody kills have of them."""
 
     def __init__(self, root: Root, served: Served, folder: Path) -> None:
         self._root, self._served, self._folder = root, served, folder
@@ -185,14 +200,17 @@ class Nights:
         right = pa.concat_tables(self._images).drop_columns(["uri"])
         if images["image_id"].to_pylist() != sorted(right["image_id"].to_pylist()):
             return "an image is missing, or there twice"
-        same = digest_rows(images, detections) == digest_rows(right, pa.concat_tables(self._detections))
+        same = digest_rows(images, detections) == digest_rows(
+            right, pa.concat_tables(self._detections)
+        )
         return "" if same else "a row differs from that of a run that nobody killed"
 
 
 def kill_nights(root: Root, nights: Nights, tally: Tally, rng: random.Random, times: int) -> None:
-    """Kill one night after the other; the run after it has to end with every image once, and with the right rows.
+    """Kill nights; the run after each has to end with every image once and the right rows.
 
-    Only a night that was under way when it was killed counts; the next one is tried where it had ended.
+    Only a night that was under way when it was killed counts; the next one is tried where it had
+    ended.
     """
     command = ("nightly", NAME, "--images", str(root.arrived))
     seconds = 0.0
@@ -226,19 +244,27 @@ def _killed(process: subprocess.Popen[str], after_s: float) -> bool:
 
 
 def empty_steps(root: Root, tally: Tally, rng: random.Random, times: int) -> None:
-    """Empty one file of a finished step after the other; the same command has to say the same again."""
-    look = ("monitor", NAME, "--images", str(root.data / "images" / "night"), "--no-tell")  # a run that is not kept yet
+    """Empty one file of a finished step after the other; the same command must answer as before."""
+    # a run that is not kept yet
+    look = ("monitor", NAME, "--images", str(root.data / "images" / "night"), "--no-tell")
     started = time.time()
     right = _said(root.run(*look))
     places = [root.home / "steps", root.home / "prefect" / "results"]
-    files = [path for place in places for path in place.rglob("*") if path.is_file() and path.stat().st_size]
+    files = [
+        path
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file() and path.stat().st_size
+    ]
     fresh = sorted(path for path in files if path.stat().st_mtime > started)
     for number in range(times):
         path = fresh[number] if number < len(fresh) else rng.choice(fresh)
         if path.exists():  # a run after an emptied file need not give each file its name again
             os.truncate(path, 0)
         try:
-            problem = "" if _said(root.run(*look)) == right else "the same command said something else"
+            problem = (
+                "" if _said(root.run(*look)) == right else "the same command said something else"
+            )
         except RuntimeError as error:
             problem = str(error)
         tally.note(EMPTIED_FILE, f"{path.relative_to(root.home)}: {problem}" if problem else "")
@@ -249,18 +275,32 @@ def _said(document: str) -> Sequence[Any]:
     import pyarrow.parquet as pq
 
     summary = json.loads(document)
-    tables = (pq.read_table(Path(summary["folder"]) / "predictions" / name) for name in (IMAGES, DETECTIONS))
+    tables = (
+        pq.read_table(Path(summary["folder"]) / "predictions" / name)
+        for name in (IMAGES, DETECTIONS)
+    )
     window = [summary["window"][name] for name in ("images", "failed", "state", "reasons")]
     return [*window, digest_rows(*tables)]
 
 
 def read_hostile_files(root: Root, folder: Path, tally: Tally, huge: Sequence[str]) -> float:
-    """Predict a hostile folder; each file has to have the row that it should. Gives the peak of memory in GB."""
+    """Predict a hostile folder, in which each file must get the row that it should.
+
+    Returns the peak of memory in GB.
+    """
     import pyarrow.parquet as pq
 
     known = write_hostile_folder(folder / "shots", huge=huge)
-    command = [root.command, "predict", NAME, str(folder / "shots"), "--output", str(folder / "hostile")]
-    # An interpreter of its own starts the command: Linux counts to a process what its parent held when it started it.
+    command = [
+        root.command,
+        "predict",
+        NAME,
+        str(folder / "shots"),
+        "--output",
+        str(folder / "hostile"),
+    ]
+    # An interpreter of its own starts the command: Linux counts to a process what its parent held
+    # when it started it.
     done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-IS", "-c", PEAK, *command],
         env=root.environment,
@@ -270,20 +310,26 @@ def read_hostile_files(root: Root, folder: Path, tally: Tally, huge: Sequence[st
         check=True,
     )
     ended, peak_kb = map(int, done.stdout.split())
-    problem = f"the command ended with {ended}: {done.stderr.strip().splitlines()[-1:]}" if ended else ""
+    problem = (
+        f"the command ended with {ended}: {done.stderr.strip().splitlines()[-1:]}" if ended else ""
+    )
     tally.note("hostile folder", problem)
     table = folder / "hostile" / IMAGES
     compare_rows(known, pq.read_table(table).to_pylist() if table.exists() else [], tally)
     return peak_kb * 1024 / 1e9
 
 
-def compare_rows(known: Sequence[HostileFile], rows: Sequence[dict[str, Any]], tally: Tally) -> None:
-    """Note for each file of a hostile folder whether it has one row, the right one, and each row that is of no file."""
+def compare_rows(
+    known: Sequence[HostileFile], rows: Sequence[dict[str, Any]], tally: Tally
+) -> None:
+    """Note each file of a hostile folder without its one right row, and rows of no file."""
     found = {row["image_id"]: row for row in rows}
     for file in known:
         row = found.pop(file.image_id, {"status": "", "error": "no row"})
         right = (row["status"] == "ok") is file.ok and file.words in (row["error"] or "")
-        tally.note("hostile file", "" if right else f"{file.image_id}: {row['status']} {row['error']}")
+        tally.note(
+            "hostile file", "" if right else f"{file.image_id}: {row['status']} {row['error']}"
+        )
     again = Counter(row["image_id"] for row in rows) - Counter({row["image_id"] for row in rows})
     for name in [*found, *again.elements()]:
         tally.note("row of a hostile folder", f"{name}: one too many")

@@ -1,4 +1,4 @@
-"""Batches that are killed at any moment, or whose files are emptied as by a power cut, and the runs after them."""
+"""Batches killed at any moment, or with files emptied as by a power cut, and the next runs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ from components.inference.batch.shards import plan_shards, work_root
 from components.runs.finished import DETECTIONS, FILES, IMAGES
 from flows.tasks.predict import Served
 
-SHARD = 16  # images; the three shards of 48 images make the changes to the file system that are killed at
-RANDOM_KILL, CHANGE_KILL, EMPTIED_FILE = "random kill of a batch", "kill at a rename, unlink or mkdir", "emptied file"
+# images; the three shards of 48 images make the changes to the file system that are killed at
+SHARD = 16
+RANDOM_KILL, CHANGE_KILL, EMPTIED_FILE = (
+    "random kill of a batch",
+    "kill at a rename, unlink or mkdir",
+    "emptied file",
+)
 DRAWS = 10  # moments drawn for each kill that is wanted: a run may end before its moment comes
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 VOLATILE = ("decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "predicted_at")
@@ -82,7 +87,7 @@ class Batch:
         return bool(process.exitcode == -signal.SIGKILL)
 
     def kill_at(self, change: int) -> bool:
-        """Kill a run just before a change to the file system; False where it did not come so far."""
+        """Kill a run just before a change to the file system; False if it did not come so far."""
         process = self.start(change)
         process.join()
         return bool(process.exitcode == -signal.SIGKILL)
@@ -94,7 +99,9 @@ class Batch:
         if not all((self.output / name).exists() for name in FILES):
             return ""
         try:
-            return digest_rows(*(pq.read_table(self.output / name) for name in (IMAGES, DETECTIONS)))
+            return digest_rows(
+                *(pq.read_table(self.output / name) for name in (IMAGES, DETECTIONS))
+            )
         except Exception:
             return "unreadable"
 
@@ -115,7 +122,9 @@ def digest_rows(images: Any, detections: Any) -> str:
 
 
 _CONTEXT: Any = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["benchmarks.chaos_batches", "onnxruntime", "pyarrow.parquet", "cv2"])
+_CONTEXT.set_forkserver_preload(
+    ["benchmarks.chaos_batches", "onnxruntime", "pyarrow.parquet", "cv2"]
+)
 
 
 class Tally:
@@ -138,7 +147,7 @@ class Tally:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Note the error that ends a part of the bench, so that the other parts and the verdict follow."""
+        """Note the error that ends a part of the bench; the other parts and the verdict follow."""
         try:
             yield
         except Exception as error:
@@ -146,9 +155,12 @@ class Tally:
 
 
 def kill_batches(batch: Batch, tally: Tally, rng: random.Random, times: int) -> tuple[str, int]:
-    """Kill a batch `times` at random and at each change to the file system; the right digest, and how many changes.
+    """Kill a batch `times` at random and at each change to the file system.
 
-    Only a run that was under way when it was killed counts; another moment is drawn for one that had ended.
+    Returns the right digest and the number of changes.
+
+    Only a run that was under way when it was killed counts; another moment is drawn for one that
+    had ended.
     """
     count = _CONTEXT.Value("i", 0)
     batch.finish()  # starts the server that runs are forked from, which is no part of a run's time
@@ -180,17 +192,27 @@ def _resumed(batch: Batch, right: str) -> str:
     return "" if batch.digest() == right else "the next batch gave another result"
 
 
-def empty_batches(batch: Batch, right: str, changes: int, tally: Tally, rng: random.Random, times: int) -> None:
-    """Empty files of a finished batch and of finished shards `times`: first each alone, then several at once."""
+def empty_batches(
+    batch: Batch, right: str, changes: int, tally: Tally, rng: random.Random, times: int
+) -> None:
+    """Empty files of a finished batch and of shards `times`: each alone, then several at once."""
     for name in sorted(FILES):
         os.truncate(batch.output / name, 0)
-        tally.note(EMPTIED_FILE, f"{name}: {problem}" if (problem := _made_again(batch, right)) else "")
+        tally.note(
+            EMPTIED_FILE, f"{name}: {problem}" if (problem := _made_again(batch, right)) else ""
+        )
     work, saved = work_root(batch.output), batch.output.with_name("saved")
     _leave_finished_shards(batch, changes)
     shutil.copytree(work, saved)
-    files = sorted(path.relative_to(saved) for path in saved.glob("*/*/*") if path.parent.name != "merged")
+    files = sorted(
+        path.relative_to(saved) for path in saved.glob("*/*/*") if path.parent.name != "merged"
+    )
     for number in range(times - len(FILES)):
-        together = [files[number]] if number < len(files) else rng.sample(files, rng.randint(2, len(files)))
+        together = (
+            [files[number]]
+            if number < len(files)
+            else rng.sample(files, rng.randint(2, len(files)))
+        )
         batch.clear()
         shutil.copytree(saved, work)
         for file in together:
@@ -209,7 +231,10 @@ def _leave_finished_shards(batch: Batch, changes: int) -> None:
     for number in range(changes, 0, -1):
         batch.clear()
         batch.kill_at(number)
-        if len(list(work_root(batch.output).glob("*/*/shard.json"))) == len(shards) and not batch.output.exists():
+        if (
+            len(list(work_root(batch.output).glob("*/*/shard.json"))) == len(shards)
+            and not batch.output.exists()
+        ):
             return
     raise RuntimeError("no change to the file system comes between the shards and the output")
 

@@ -1,4 +1,4 @@
-"""Training time of the small torchvision classifier, which must be under a minute, and its accuracy then."""
+"""Training time, which must be under a minute, and accuracy of the small torchvision classifier."""
 
 from __future__ import annotations
 

@@ -44,10 +44,13 @@ def measure() -> Figure:
         return Figure("demo", "it failed", bar, False, problems)
     day, night = said["release"]["window"]["state"], said["night"]["window"]["state"]
     chosen = next(row["variant"] for row in said["release"]["variants"] if row["chosen"])
-    alarm = said["seconds_to_alarm"] + (seconds - said["seconds"])  # starting and stopping the command count, too
+    # starting and stopping the command count, too
+    alarm = said["seconds_to_alarm"] + (seconds - said["seconds"])
     ok = alarm < BAR_S and (day, night) == ("ok", "drift")
     text = f"exit 0, alarm in {alarm:.0f} s, day {day}, night {night}"
-    return Figure("demo", text, bar, ok, (f"ships {chosen}", f"with retraining and all {seconds:.0f} s"))
+    return Figure(
+        "demo", text, bar, ok, (f"ships {chosen}", f"with retraining and all {seconds:.0f} s")
+    )
 
 
 if __name__ == "__main__":

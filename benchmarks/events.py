@@ -15,7 +15,10 @@ from components.datasets.scenes import write_classification_dataset
 from components.training import ClassifierTraining, train_classifier
 
 EVENTS = 20
-TARGET = 'description = "one backend"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = 0\nprecisions = ["fp32"]\n'
+TARGET = (
+    'description = "one backend"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = '
+    '0\nprecisions = ["fp32"]\n'
+)
 CONFIG = """name: crops
 model: {path: trained/model.pt}
 data: {labelled: crops, calibration_split: calibration}
@@ -28,7 +31,10 @@ training: {epochs: 2, learning_rate: 0.002}
 
 
 def measure() -> Figure:
-    """Release a small classifier, send the same event to twenty processes, and once more when all have ended."""
+    """Release a small classifier and send the same event to twenty processes.
+
+    It is sent once more when all of them have ended.
+    """
     with scratch() as name:
         folder = Path(name)
         train_classifier(
@@ -36,17 +42,35 @@ def measure() -> Figure:
             folder / "trained",
             training=ClassifierTraining(image_size=32, epochs=4),
         )
-        for file, text in (("target.toml", TARGET), ("crops.yaml", CONFIG), ("retrain.yaml", RETRAIN)):
+        for file, text in (
+            ("target.toml", TARGET),
+            ("crops.yaml", CONFIG),
+            ("retrain.yaml", RETRAIN),
+        ):
             (folder / file).write_text(text)
         _answer(_foveal(folder, "release", "crops.yaml", "--json"))
-        event = ("retrain", "crops", "--config", "retrain.yaml", "--trigger", "drift", "--event", "night 1", "--json")
+        event = (
+            "retrain",
+            "crops",
+            "--config",
+            "retrain.yaml",
+            "--trigger",
+            "drift",
+            "--event",
+            "night 1",
+            "--json",
+        )
         answers = [_answer(process) for process in [_foveal(folder, *event) for _ in range(EVENTS)]]
         late = _answer(_foveal(folder, *event))
         history = _answer(_foveal(folder, "history", "crops", "--json"))
     done = [said for said in answers if said["challenger"] is not None and not said["repeated"]]
     decided = [entry for entry in history if entry["decision"]["event"] == "night 1"]
     states = [said["state"] + (" (repeated)" if said["repeated"] else "") for said in answers]
-    ok = len(done) == len(decided) == 1 and late["repeated"] and late["challenger"] == done[0]["challenger"]
+    ok = (
+        len(done) == len(decided) == 1
+        and late["repeated"]
+        and late["challenger"] == done[0]["challenger"]
+    )
     return Figure(
         "events",
         f"{len(done)} retraining, {len(decided)} decision of {EVENTS} identical events at once",
@@ -54,7 +78,8 @@ def measure() -> Figure:
         ok,
         (
             *(f"{states.count(state)} × {state}" for state in sorted(set(states))),
-            f"the event again, later: {late['state']}, {'nothing was done' if late['repeated'] else 'done again'}",
+            f"the event again, later: {late['state']}, "
+            f"{'nothing was done' if late['repeated'] else 'done again'}",
         ),
     )
 

@@ -1,4 +1,7 @@
-"""Rejection of four bad challengers, each for its own reason: wrong labels, half the speed, a broken class, a cut."""
+"""Rejection of four bad challengers, each for its own reason.
+
+One has wrong labels, one half the speed, one a broken class, and one is cut off.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from components.evaluation import EvaluationSet, GateInputs, run_gates
 from flows.tasks.gates import golden_hash, load_and_query
 from flows.tasks.predict import read_bundle
 
-COUNTS = SceneCounts(train=240, calibration=1, validation=400, golden=1, day=1, night=1, next_night=1)
+COUNTS = SceneCounts(
+    train=240, calibration=1, validation=400, golden=1, day=1, night=1, next_night=1
+)
 QUERIES = 3
 BROKEN = f"class {CLASS_NAMES[challengers.BROKEN_CLASS]}"
 SLOWER = 2.0
@@ -27,7 +32,10 @@ Failed = dict[str, Gate]
 
 @dataclass(frozen=True)
 class Bad:
-    """A challenger, the gate that must reject it, and what must hold of the gates that failed and of all."""
+    """A challenger and the gate that must reject it.
+
+    `right` tells what must hold of the gates that failed and of all gates.
+    """
 
     what: str
     bundle: Bundle
@@ -36,15 +44,24 @@ class Bad:
 
 
 def measure(counts: SceneCounts = COUNTS) -> Figure:
-    """Each against the shipped detector on the same scenes; the shipped detector against itself must pass."""
+    """Compare each bad challenger with the shipped detector on the same scenes.
+
+    The shipped detector against itself must pass.
+    """
     with scratch() as name:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=counts)
         golden = load_dataset(data, "val")
         champion, bad = _contenders(data, golden, folder)
         itself = gated(champion, champion, golden)
-        details = [f"the shipped detector against itself: {'passed' if itself.passed else 'held back'}"]
-        details += [f"  {line}" for line in itself.reasons if not itself.passed or line.startswith(("golden", "p95"))]
+        details = [
+            f"the shipped detector against itself: {'passed' if itself.passed else 'held back'}"
+        ]
+        details += [
+            f"  {line}"
+            for line in itself.reasons
+            if not itself.passed or line.startswith(("golden", "p95"))
+        ]
         rejected = 0
         for one in bad:
             report = gated(champion, one.bundle, golden)
@@ -71,14 +88,23 @@ def _contenders(data: Path, golden: LabelledDataset, folder: Path) -> tuple[Bund
     return champion, [
         Bad("trained on shuffled labels", bundles[0], "golden", lambda failed, _: True),
         Bad("better, and its work doubled", bundles[1], "p95_ms", _slow_only),
-        Bad(f"{BROKEN} broken", bundles[2], BROKEN, lambda failed, _: {n for n in failed if "class" in n} == {BROKEN}),
-        Bad("its bundle does not load", cut, "bundle", lambda failed, _: list(failed) == ["bundle"]),
+        Bad(
+            f"{BROKEN} broken",
+            bundles[2],
+            BROKEN,
+            lambda failed, _: {n for n in failed if "class" in n} == {BROKEN},
+        ),
+        Bad(
+            "its bundle does not load", cut, "bundle", lambda failed, _: list(failed) == ["bundle"]
+        ),
     ]
 
 
 def _slow_only(failed: Failed, every: dict[str, Gate]) -> bool:
     """At least as good, and half as fast: no gate of accuracy holds it back."""
-    accuracy = [gate for gate in every.values() if gate.name == "golden" or gate.name.startswith("class")]
+    accuracy = [
+        gate for gate in every.values() if gate.name == "golden" or gate.name.startswith("class")
+    ]
     better, slower = every["golden"].difference, every["p95_ms"].difference
     kept = all(gate.verdict is Verdict.PASS or not gate.required for gate in accuracy)
     return bool(kept and better and better[0] >= 0 and slower and slower[0] >= SLOWER)

@@ -1,4 +1,7 @@
-"""A folder of images as an attacker, a full disk or a strange camera leaves it, with what must become of each file."""
+"""A folder of images as an attacker, a full disk or a strange camera leaves it.
+
+It comes with what must become of each file.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +51,20 @@ def write_hostile_folder(folder: Path, *, huge: Iterable[str] = ()) -> tuple[Hos
 
     Arguments:
         folder: new or empty; a socket in it needs a path of under a hundred characters.
-        huge: formats of additional images of 199 megapixels each, ``"png"`` with transparency or ``"jpeg"``.
+        huge: formats of additional images of 199 megapixels each, ``"png"`` with transparency or
+            ``"jpeg"``.
 
     Returns:
         What a listing has to find, in no order.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    known = [*_formats(folder), *_modes(folder), *_names(folder), *_damaged(folder), *_foreign(folder)]
+    known = [
+        *_formats(folder),
+        *_modes(folder),
+        *_names(folder),
+        *_damaged(folder),
+        *_foreign(folder),
+    ]
     known += [*_too_large(folder), *_special(folder)]
     for number, kind in enumerate(huge):
         known.append(_huge(folder, f"huge-{number}.{kind}", kind))
@@ -63,7 +73,12 @@ def write_hostile_folder(folder: Path, *, huge: Iterable[str] = ()) -> tuple[Hos
 
 def _picture(mode: str = "RGB", width: int = _WIDTH, height: int = _HEIGHT) -> Image.Image:
     y, x = np.mgrid[:height, :width]
-    planes = [x * 255 // max(width, 1), y * 255 // max(height, 1), (x + y + 40) % 256, (x * y) % 256]
+    planes = [
+        x * 255 // max(width, 1),
+        y * 255 // max(height, 1),
+        (x + y + 40) % 256,
+        (x * y) % 256,
+    ]
     image = Image.fromarray(np.stack(planes, -1).astype(np.uint8))
     return image.convert(mode) if mode in ("RGBA", "LA") else image.convert("RGB").convert(mode)
 
@@ -74,7 +89,9 @@ def _encoded(image: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _write(folder: Path, name: str | bytes, content: bytes, words: str | None = None) -> HostileFile:
+def _write(
+    folder: Path, name: str | bytes, content: bytes, words: str | None = None
+) -> HostileFile:
     """One file; `words` say why it is no image."""
     raw = os.fsencode(name)
     path = Path(os.fsdecode(os.path.join(os.fsencode(folder), raw)))
@@ -84,23 +101,37 @@ def _write(folder: Path, name: str | bytes, content: bytes, words: str | None = 
 
 
 def _all_formats() -> list[str]:
-    return ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", *(["AVIF"] if features.check("avif") else [])]
+    return [
+        "JPEG",
+        "PNG",
+        "TIFF",
+        "WEBP",
+        "BMP",
+        "GIF",
+        *(["AVIF"] if features.check("avif") else []),
+    ]
 
 
 def _formats(folder: Path) -> Iterator[HostileFile]:
     suffixes = {"JPEG": "jpg", "TIFF": "tif"}
     for kind in _all_formats():
-        yield _write(folder, f"plain.{suffixes.get(kind, kind.lower())}", _encoded(_picture(), format=kind))
+        yield _write(
+            folder, f"plain.{suffixes.get(kind, kind.lower())}", _encoded(_picture(), format=kind)
+        )
     yield _write(folder, "upper.JPG", _encoded(_picture(), format="JPEG"))
     yield _write(folder, "png-inside.jpg", _encoded(_picture(), format="PNG"))
     yield _write(folder, "progressive.jpg", _encoded(_picture(), format="JPEG", progressive=True))
     frames = {"save_all": True, "append_images": [_picture().rotate(180)] * 3}
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
-        yield _write(folder, f"animated.{kind.lower()}", _encoded(_picture(), format=kind, **frames))
+        yield _write(
+            folder, f"animated.{kind.lower()}", _encoded(_picture(), format=kind, **frames)
+        )
     for orientation in range(2, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        yield _write(folder, f"exif-{orientation}.jpg", _encoded(_picture(), format="JPEG", exif=exif))
+        yield _write(
+            folder, f"exif-{orientation}.jpg", _encoded(_picture(), format="JPEG", exif=exif)
+        )
     exif = Image.Exif()
     exif[0x0112] = 99
     yield _write(folder, "exif-99.jpg", _encoded(_picture(), format="JPEG", exif=exif))
@@ -109,28 +140,41 @@ def _formats(folder: Path) -> Iterator[HostileFile]:
 def _modes(folder: Path) -> Iterator[HostileFile]:
     for mode in ("L", "LA", "RGBA", "P", "1"):
         yield _write(folder, f"mode-{mode}.png", _encoded(_picture(mode), format="PNG"))
-    sixteen = Image.fromarray(np.arange(_WIDTH * _HEIGHT, dtype=np.uint16).reshape(_HEIGHT, _WIDTH) * 20)
+    sixteen = Image.fromarray(
+        np.arange(_WIDTH * _HEIGHT, dtype=np.uint16).reshape(_HEIGHT, _WIDTH) * 20
+    )
     for kind in ("PNG", "TIFF"):
         yield _write(folder, f"16-bit.{kind.lower()}", _encoded(sixteen, format=kind))
     for kind in ("JPEG", "TIFF"):
         yield _write(folder, f"cmyk.{kind.lower()}", _encoded(_picture("CMYK"), format=kind))
     yield _write(folder, "grey.jpg", _encoded(_picture("L"), format="JPEG"))
     for width, height in ((1, 1), (1, 3000), (3000, 1)):
-        yield _write(folder, f"{width}x{height}.png", _encoded(_picture("RGB", width, height), format="PNG"))
-    floats = Image.fromarray(np.linspace(0, 1, _WIDTH * _HEIGHT, dtype=np.float32).reshape(_HEIGHT, _WIDTH))
+        yield _write(
+            folder, f"{width}x{height}.png", _encoded(_picture("RGB", width, height), format="PNG")
+        )
+    floats = Image.fromarray(
+        np.linspace(0, 1, _WIDTH * _HEIGHT, dtype=np.float32).reshape(_HEIGHT, _WIDTH)
+    )
     yield _write(folder, "floats.tif", _encoded(floats, format="TIFF"), "floats")
-    yield _write(folder, "32-bit.tif", _encoded(floats.convert("I"), format="TIFF"), "wide or signed integers")
+    yield _write(
+        folder,
+        "32-bit.tif",
+        _encoded(floats.convert("I"), format="TIFF"),
+        "wide or signed integers",
+    )
 
 
 def _names(folder: Path) -> Iterator[HostileFile]:
     content = _encoded(_picture(), format="JPEG")
     told: list[str] = [
-        " leading.jpg", "leading.jpg", "trailing .jpg", "\u00a0nbsp.jpg", "nbsp.jpg", "line\u2028end.jpg",
-        "right\u202egpj.jpg", "wide\u3000space.jpg", "caf\u00e9.jpg", "\U0001f468\u200d\U0001f469.jpg",
-        "esc\x1b[31m.jpg", "new\nline.jpg", "tab\t.jpg", "return\r.jpg", "bell\x07.jpg", "back\\slash.jpg",
-        "\\xff.jpg", "per%20cent.jpg",
-        "quote'\".jpg", "comma,;.jpg", "<script>alert(1)<\u2215script>.jpg", "$(touch x).jpg", "-rf.jpg", "[a]*?.jpg",
-        "hash#query?.jpg", "pipe|`tick`.jpg", "a" * 251 + ".jpg", "x.jpg/inside.jpg",
+        " leading.jpg", "leading.jpg", "trailing .jpg", "\u00a0nbsp.jpg", "nbsp.jpg",
+        "line\u2028end.jpg", "right\u202egpj.jpg", "wide\u3000space.jpg", "caf\u00e9.jpg",
+        "\U0001f468\u200d\U0001f469.jpg",
+        "esc\x1b[31m.jpg", "new\nline.jpg", "tab\t.jpg", "return\r.jpg", "bell\x07.jpg",
+        "back\\slash.jpg", "\\xff.jpg", "per%20cent.jpg",
+        "quote'\".jpg", "comma,;.jpg", "<script>alert(1)<\u2215script>.jpg", "$(touch x).jpg",
+        "-rf.jpg", "[a]*?.jpg", "hash#query?.jpg", "pipe|`tick`.jpg",
+        "a" * 251 + ".jpg", "x.jpg/inside.jpg",
         "/".join(["deep"] * 40) + "/end.jpg",
     ]  # fmt: skip
     for name in told:
@@ -140,7 +184,9 @@ def _names(folder: Path) -> Iterator[HostileFile]:
 
 
 def _damaged(folder: Path) -> Iterator[HostileFile]:
-    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (_HEIGHT, _WIDTH, 3), np.uint8))
+    noise = Image.fromarray(
+        np.random.default_rng(1).integers(0, 256, (_HEIGHT, _WIDTH, 3), np.uint8)
+    )
     for kind in _all_formats():
         whole = _encoded(noise, format=kind)
         yield _write(folder, f"truncated.{kind.lower()}", whole[: len(whole) // 2], "")
@@ -166,7 +212,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _png(width: int, height: int, pixels: bytes, *, colour: int = 0, bits: int = 1, extra: bytes = b"") -> bytes:
+def _png(
+    width: int, height: int, pixels: bytes, *, colour: int = 0, bits: int = 1, extra: bytes = b""
+) -> bytes:
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + extra + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
@@ -174,7 +222,12 @@ def _png(width: int, height: int, pixels: bytes, *, colour: int = 0, bits: int =
 def _too_large(folder: Path) -> Iterator[HostileFile]:
     pixels = "pixels"
     side = 60_000
-    yield _write(folder, "pixels.png", _png(side, side, zlib.compress(bytes((side // 8 + 1) * side), 9)), pixels)
+    yield _write(
+        folder,
+        "pixels.png",
+        _png(side, side, zlib.compress(bytes((side // 8 + 1) * side), 9)),
+        pixels,
+    )
     jpeg = bytearray(_encoded(_picture(), format="JPEG"))
     frame = jpeg.index(b"\xff\xc0")
     jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 65_500, 65_500)
@@ -185,7 +238,12 @@ def _too_large(folder: Path) -> Iterator[HostileFile]:
     packed = _chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(300_000_000), 9))
     whole = _encoded(_picture(), format="PNG")
     yield _write(folder, "profile-bomb.png", whole[:33] + packed + whole[33:], "")
-    yield _write(folder, "large-chunk.png", whole[:33] + _chunk(b"prVt", bytes(100_000_000)) + whole[33:], "a chunk")
+    yield _write(
+        folder,
+        "large-chunk.png",
+        whole[:33] + _chunk(b"prVt", bytes(100_000_000)) + whole[33:],
+        "a chunk",
+    )
     found = _write(folder, "sparse-filler.jpg", b"\xff\xd8\xff", "filler")
     os.truncate(folder / "sparse-filler.jpg", 400_000_000)
     yield found
@@ -217,14 +275,21 @@ def _special(folder: Path) -> Iterator[HostileFile]:
     yield linked("loop.jpg", "loop.jpg", "symbolic links")
     yield linked("linked.jpg", "plain.jpg")
     (folder / "round").symlink_to(".")
-    yield _write(folder, "closed.jpg", _encoded(_picture(), format="JPEG"), None if os.geteuid() == 0 else "Permission")
+    yield _write(
+        folder,
+        "closed.jpg",
+        _encoded(_picture(), format="JPEG"),
+        None if os.geteuid() == 0 else "Permission",
+    )
     (folder / "closed.jpg").chmod(0)
 
 
 def _huge(folder: Path, name: str, kind: str) -> HostileFile:
     writers: dict[str, Callable[[], bytes]] = {
         "png": _huge_png,
-        "jpeg": lambda: _encoded(Image.new("RGB", (HUGE, HUGE), (200, 10, 20)), format="JPEG", quality=30),
+        "jpeg": lambda: _encoded(
+            Image.new("RGB", (HUGE, HUGE), (200, 10, 20)), format="JPEG", quality=30
+        ),
     }
     return _write(folder, name, writers[kind]())
 

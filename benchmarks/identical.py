@@ -1,4 +1,4 @@
-"""False promotions of a challenger that is no better, in a hundred tries, on other images each time."""
+"""False promotions of a challenger that is no better, in a hundred tries on other images each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from components.evaluation.interleaved import Ratio, Side, Timing, measure_both
 POOL = SceneCounts(train=1, calibration=1, validation=450, golden=1, day=1, night=450, next_night=1)
 TRIES, DRAWN = 100, 150  # in all; images of each set
 JITTER, SEEDS = 0.01, (1, 2, 3)  # noise on the weights, as a share of a layer's spread
-DISAGREEING = 0.06  # noise that makes a model answer differently, and worse, until answers change hands
+# noise that makes a model answer differently, and worse, until answers change hands
+DISAGREEING = 0.06
 POLICY = GatePolicy()
 ANSWERED = Check("bundle", None, None, Verdict.PASS, "not part of this bench")
 
@@ -40,7 +41,8 @@ class Race:
         sides: champion and challenger.
         ratio: of their times.
         weight: how many tenths of the tries are of this pair.
-        swapped: whether a coin decides for each image whose answer is whose: as good by construction.
+        swapped: whether a coin decides for each image whose answer is whose: as good by
+            construction.
     """
 
     what: str
@@ -51,27 +53,41 @@ class Race:
     swapped: bool = False
 
     def report(
-        self, pool: tuple[EvaluationSet, EvaluationSet], rows: tuple[Rows, Rows], rng: np.random.Generator
+        self,
+        pool: tuple[EvaluationSet, EvaluationSet],
+        rows: tuple[Rows, Rows],
+        rng: np.random.Generator,
     ) -> GateReport:
-        """The gates on some of the day images as the golden set, and on some of the night's as the recent one."""
+        """Run the gates with some day images as the golden set and some night images as recent."""
         before, after = (_answers(side, rows) for side in self.sides)
         if self.swapped:
             before, after = _swapped(before, after, rng)
         golden, recent = (
-            examine(EvaluationSet(_chosen(evaluation_set, chosen)), before, after, self.spec, number)
+            examine(
+                EvaluationSet(_chosen(evaluation_set, chosen)), before, after, self.spec, number
+            )
             for number, (evaluation_set, chosen) in enumerate(zip(pool, rows, strict=True))
         )
         evidence = Evidence(golden, recent, before.cost, after.cost, self.ratio, "", (), ANSWERED)
-        return GateReport("digits/1", "digits/2", evaluate_gates(evidence, POLICY, require_improvement=True))
+        return GateReport(
+            "digits/1", "digits/2", evaluate_gates(evidence, POLICY, require_improvement=True)
+        )
 
 
 def _chosen(evaluation_set: EvaluationSet, rows: Rows) -> LabelledDataset:
-    return replace(evaluation_set.dataset, images=tuple(evaluation_set.dataset.images[row] for row in rows))
+    return replace(
+        evaluation_set.dataset, images=tuple(evaluation_set.dataset.images[row] for row in rows)
+    )
 
 
 def _answers(side: Side, rows: tuple[Rows, Rows]) -> Side:
     found = zip(side.predictions, rows, strict=True)
-    return replace(side, predictions=tuple(tuple(predictions[row] for row in chosen) for predictions, chosen in found))
+    return replace(
+        side,
+        predictions=tuple(
+            tuple(predictions[row] for row in chosen) for predictions, chosen in found
+        ),
+    )
 
 
 def _swapped(one: Side, other: Side, rng: np.random.Generator) -> tuple[Side, Side]:
@@ -88,7 +104,7 @@ def _swapped(one: Side, other: Side, rng: np.random.Generator) -> tuple[Side, Si
 
 
 def measure(counts: SceneCounts = POOL, tries: int = TRIES, drawn: int = DRAWN) -> Figure:
-    """Some of the tries with the same file, the others with models that are as good and not the same."""
+    """Make some tries with the same file, the others with other models that are as good."""
     with scratch() as name:
         folder = Path(name)
         data = write_detection_dataset(folder / "digits", counts=counts, seed=1)
@@ -98,15 +114,23 @@ def measure(counts: SceneCounts = POOL, tries: int = TRIES, drawn: int = DRAWN) 
     tried = [(race, _tried(race, pool, race.weight * tries // 10, drawn, rng)) for race in races]
     promoted = sum(len(_improved(reports)) for _, reports in tried)
     sizes = " and ".join(str(len(evaluation_set.dataset.images)) for evaluation_set in pool)
-    details = [f"pool of {sizes} images of day and night, predicted once by each pair; a try draws {drawn} of both"]
+    details = [
+        f"pool of {sizes} images of day and night, predicted once by each pair; a try draws "
+        f"{drawn} of both"
+    ]
     details += [_line(race, reports) for race, reports in tried]
     made = sum(len(reports) for _, reports in tried)
     text = f"{promoted} of {made} challengers that are no better promoted as improvements"
-    return Figure("identical", text, f"0 of {tries}", promoted == 0 and made == tries, tuple(details))
+    return Figure(
+        "identical", text, f"0 of {tries}", promoted == 0 and made == tries, tuple(details)
+    )
 
 
 def _races(folder: Path, pool: tuple[EvaluationSet, EvaluationSet]) -> Iterator[Race]:
-    """The shipped detector against itself, on another backend, with noise on its weights, and with answers swapped."""
+    """Yield races of the shipped detector against itself and against variants of itself.
+
+    The variants run on another backend, have noise on their weights, or have their answers swapped.
+    """
     source = challengers.shipped(folder / "source")
     yield _race("bit-identical", source, source, pool, weight=2)
     yield _race("the same weights on openvino", source, source, pool, backend="openvino")
@@ -141,7 +165,11 @@ def _race(
 
 
 def _tried(
-    race: Race, pool: tuple[EvaluationSet, EvaluationSet], tries: int, drawn: int, rng: np.random.Generator
+    race: Race,
+    pool: tuple[EvaluationSet, EvaluationSet],
+    tries: int,
+    drawn: int,
+    rng: np.random.Generator,
 ) -> list[GateReport]:
     def draw(evaluation_set: EvaluationSet) -> Rows:
         return rng.choice(len(evaluation_set.dataset.images), drawn, replace=False)
@@ -150,21 +178,28 @@ def _tried(
 
 
 def _improved(reports: list[GateReport]) -> list[GateReport]:
-    """Those whose gain on recent images was believed, whatever the other gates said: no promotion goes without it."""
+    """Return the reports that believed the gain on recent images, whatever other gates said.
+
+    No promotion goes without that gain.
+    """
     return [
         report
         for report in reports
-        if report.passed or any(gate.name == "recent" and gate.verdict is Verdict.PASS for gate in report.gates)
+        if report.passed
+        or any(gate.name == "recent" and gate.verdict is Verdict.PASS for gate in report.gates)
     ]
 
 
 def _line(race: Race, reports: list[GateReport]) -> str:
-    """Report how many were promoted, and what rules that look at less would have made of the recent images."""
-    recent = [gate.difference for report in reports for gate in report.gates if gate.name == "recent"]
+    """Report how many were promoted, and how rules that look at less would judge recent images."""
+    recent = [
+        gate.difference for report in reports for gate in report.gates if gate.name == "recent"
+    ]
     gained, surely = (sum(bool(found and found[k] > 0) for found in recent) for k in (0, 1))
     widest, believed = max(abs(found[0]) for found in recent if found), len(_improved(reports))
     return (
-        f"{race.what}: {believed} of {len(reports)} taken for better; {gained} gained on the recent images, {surely} "
+        f"{race.what}: {believed} of {len(reports)} taken for better; {gained} gained on the "
+        f"recent images, {surely} "
         f"of them beyond the 95 % interval, {widest:.4f} at most either way"
     )
 

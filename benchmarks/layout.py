@@ -1,7 +1,7 @@
-"""Layout of the source: sizes, parameters, questions of task and backend, and the time that the public face takes.
+"""Layout of the source: sizes, parameters, questions of task and backend, time of the public face.
 
-A second column has the same measures of the last commit before the packages were laid out, its code formatted as ours
-is; it needs git's history.
+A second column has the same measures of the last commit before the packages were laid out, its code
+formatted as ours is; it needs git's history.
 """
 
 from __future__ import annotations
@@ -22,13 +22,22 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.figure import Figure, conclude
-from benchmarks.source_measures import FOLDER_FILES, PACKAGES, Measures, branches, measure_source, read_modules
+from benchmarks.source_measures import (
+    FOLDER_FILES,
+    PACKAGES,
+    Measures,
+    branches,
+    measure_source,
+    read_modules,
+)
 
 ROOT = Path(__file__).parents[1]
 BEFORE = "044a9c0"  # the last commit before the layout
 PARAMETERS, BRANCHES, ANY_PER_1000, IMPORT_MS = 6, 10, 10.0, 50.0
 IMPORTS = 7  # fresh processes; the fastest counts, as others' work only adds
-_IMPORT = "import time; before = time.process_time(); import foveal; print(time.process_time() - before)"
+_IMPORT = (
+    "import time; before = time.process_time(); import foveal; print(time.process_time() - before)"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,9 @@ class Row:
         """One line of the table."""
         before = "–" if self.before is None else figure(self.before)
         verdict = ("ok" if self.ok else "short") if self.bar else ""
-        return f"{self.name:<46} {figure(self.now):>8} {before:>8}  {self.bar:<8} {verdict}".rstrip()
+        return (
+            f"{self.name:<46} {figure(self.now):>8} {before:>8}  {self.bar:<8} {verdict}".rstrip()
+        )
 
 
 def figure(value: float) -> str:
@@ -63,7 +74,7 @@ def figure(value: float) -> str:
 
 
 def checkout(commit: str, folder: Path) -> bool:
-    """Unpack our packages as of a commit into a folder; False where git or the commit is not there."""
+    """Unpack our packages as of a commit into a folder; False without git or without the commit."""
     git = shutil.which("git")
     if git is None:
         return False
@@ -106,21 +117,42 @@ def import_ms() -> float:
 def rows(now: Measures, before: Measures | None, face_ms: float) -> tuple[Row, ...]:
     """Compare measures with their bars."""
 
-    def row(name: str, value: Callable[[Measures], float], bar: str = "", limit: float | None = None) -> Row:
+    def row(
+        name: str, value: Callable[[Measures], float], bar: str = "", limit: float | None = None
+    ) -> Row:
         ok = limit is None or value(now) < limit
         return Row(name, value(now), value(before) if before else None, bar, ok)
 
-    lines = row("lines of source", lambda m: m.lines, "fewer", before.lines if before else 0)  # no history, no claim
+    # no history, no claim
+    lines = row("lines of source", lambda m: m.lines, "fewer", before.lines if before else 0)
     return (
-        row("files in the largest folder", lambda m: m.folder_files, f"≤ {FOLDER_FILES}", FOLDER_FILES + 1),
+        row(
+            "files in the largest folder",
+            lambda m: m.folder_files,
+            f"≤ {FOLDER_FILES}",
+            FOLDER_FILES + 1,
+        ),
         row("lines of the longest file", lambda m: m.file_lines),
         row("lines of a function, 95th percentile", lambda m: m.function_p95),
-        row("parameters of one function", lambda m: m.parameters, f"≤ {PARAMETERS}", PARAMETERS + 1),
-        row("branches on task or backend outside plug-ins", lambda m: m.branches, f"< {BRANCHES}", BRANCHES),
+        row(
+            "parameters of one function", lambda m: m.parameters, f"≤ {PARAMETERS}", PARAMETERS + 1
+        ),
+        row(
+            "branches on task or backend outside plug-ins",
+            lambda m: m.branches,
+            f"< {BRANCHES}",
+            BRANCHES,
+        ),
         row("Any per 1,000 lines", lambda m: m.any_per_1000, f"< {ANY_PER_1000:.0f}", ANY_PER_1000),
         lines,
         row("lines of code, without docstrings and comments", lambda m: m.code),
-        Row("ms of processor time to import foveal", face_ms, None, f"< {IMPORT_MS:.0f}", face_ms < IMPORT_MS),
+        Row(
+            "ms of processor time to import foveal",
+            face_ms,
+            None,
+            f"< {IMPORT_MS:.0f}",
+            face_ms < IMPORT_MS,
+        ),
     )
 
 
@@ -134,17 +166,22 @@ def measure(before: str = BEFORE) -> Figure:
     with tempfile.TemporaryDirectory(prefix="foveal-") as name:
         earlier = measure_source(read_modules(Path(name))) if checkout(before, Path(name)) else None
     found = rows(measure_source(modules), earlier, import_ms())
-    asking = Counter(".".join(re.split(r"/|\.py", place)[:2]) for module in modules for place in branches(module))
+    asking = Counter(
+        ".".join(re.split(r"/|\.py", place)[:2]) for module in modules for place in branches(module)
+    )
     details = (
         f"{'':<46} {'now':>8} {before:>8}  bar",
         *(row.text for row in found),
-        "branches are in " + ", ".join(f"{package} {count}" for package, count in asking.most_common()),
+        "branches are in "
+        + ", ".join(f"{package} {count}" for package, count in asking.most_common()),
         "parameters: without self, cls, and the options of the command line's commands",
         f"load average {os.getloadavg()[0]:.1f}",
     )
     barred = [row for row in found if row.bar]
     text = ", ".join(f"{figure(row.now)} {row.name}" for row in barred)
-    return Figure("layout", text, ", ".join(row.bar for row in barred), all(row.ok for row in barred), details)
+    return Figure(
+        "layout", text, ", ".join(row.bar for row in barred), all(row.ok for row in barred), details
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole loop in a demo from nothing: drift, retraining, gates, promotion, and quiet monitoring afterwards."""
+"""The whole loop in a demo from nothing: drift, retraining, gates, promotion, quiet monitoring."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ BARS = {"day": -0.01, "next_night": 0.10}  # least change of mAP50-95, champion 
 
 def measure() -> Figure:
     """Run the demo once in an empty storage root and compare the two versions it leaves."""
-    bar = f"next night ≥ +{BARS['next_night']:.2f}, day ≥ {BARS['day']:.2f}, next night ok, < {BAR_S} s"
+    bar = (
+        f"next night ≥ +{BARS['next_night']:.2f}, day ≥ {BARS['day']:.2f}, next night ok, < "
+        f"{BAR_S} s"
+    )
     said, seconds, problems = run_demo()
     if said is None:
         return Figure("loop", "the demo failed", bar, False, problems)
@@ -20,7 +23,8 @@ def measure() -> Figure:
     ok = all(changes[split] >= least for split, least in BARS.items())
     ok = ok and (ended, state) == ("promoted", "ok") and seconds < BAR_S
     details = tuple(
-        f"{row['split']}: {row['metric']} {row['before']:.4f} → {row['after']:.4f} on {row['images']} images"
+        f"{row['split']}: {row['metric']} {row['before']:.4f} → {row['after']:.4f} on "
+        f"{row['images']} images"
         for row in said["compared"]
     )
     text = (

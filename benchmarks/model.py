@@ -16,7 +16,8 @@ TRAINING = DetectorTraining(
     width=0.1875,
     image_size=256,
     epochs=28,
-    # Boxes are easy here, telling ten handwritten digits apart is not, and digits are of any colour.
+    # Boxes are easy here, telling ten handwritten digits apart is not, and digits are of any
+    # colour.
     extra=(("mosaic", 0.0), ("cls", 1.5), ("hsv_h", 0.3)),
 )
 CURVE = Path(__file__).parents[1] / "docs" / "training-curve.png"
@@ -33,7 +34,12 @@ def draw(curve: Path, picture: Path) -> None:
     losses, accuracy = figure.subplots(1, 2)
     for column, label in (("train_box_loss", "box"), ("train_class_loss", "class")):
         losses.plot(table.epoch, table[column], label=f"training, {label}")
-        losses.plot(table.epoch, table[column.replace("train", "val")], linestyle="--", label=f"validation, {label}")
+        losses.plot(
+            table.epoch,
+            table[column.replace("train", "val")],
+            linestyle="--",
+            label=f"validation, {label}",
+        )
     for column, label in (("map50", "mAP50"), ("map50_95", "mAP50-95")):
         accuracy.plot(table.epoch, table[column], label=label)
     losses.set(title="loss", xlabel="epoch")
@@ -52,7 +58,9 @@ def main() -> None:
         shutil.copy(trained.checkpoint, MODEL)
         shutil.copy(trained.curve, MODEL.with_suffix(".csv"))
     draw(MODEL.with_suffix(".csv"), CURVE)
-    sys.stdout.write(f"{MODEL.name}: " + ", ".join(f"{k} {v:.4f}" for k, v in trained.metrics.items()) + "\n")
+    sys.stdout.write(
+        f"{MODEL.name}: " + ", ".join(f"{k} {v:.4f}" for k, v in trained.metrics.items()) + "\n"
+    )
 
 
 if __name__ == "__main__":

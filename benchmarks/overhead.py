@@ -33,7 +33,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _release(settings: Settings) -> tuple[float, Counter[str]]:
-    """The demo's release from nothing: seconds of the flow, and of the body of each of its steps."""
+    """Release the demo from nothing; return the seconds of the flow and of each step's body."""
     from flows.config.demo import COUNTS, data_folder, release_config
     from flows.release import release
     from flows.reporting.progress import timing
@@ -52,12 +52,17 @@ def _tiny_model(folder: Path) -> ModelArtifact:
     from components.optimize import open_model
 
     data = write_classification_dataset(folder / "crops", size=32)
-    trained = train_classifier(data, folder / "trained", training=ClassifierTraining(image_size=32, epochs=1))
+    trained = train_classifier(
+        data, folder / "trained", training=ClassifierTraining(image_size=32, epochs=1)
+    )
     return open_model(trained.checkpoint, workdir=folder / "model")
 
 
 def _shards(folder: Path) -> dict[str, float]:
-    """Measure what each shard of one image adds in ms, against one shard of them all, here and mapped on Dask."""
+    """Measure what each shard of one image adds in ms, against one shard of all images.
+
+    It is measured here and mapped on Dask.
+    """
     from distributed import LocalCluster
 
     from components.inference import run_batch
@@ -67,7 +72,9 @@ def _shards(folder: Path) -> dict[str, float]:
     (folder / "shots").mkdir()
     rng = np.random.default_rng(0)
     for number in range(SHARDS):
-        cv2.imwrite(str(folder / "shots" / f"{number:04d}.png"), rng.integers(0, 255, (32, 32, 3), np.uint8))
+        cv2.imwrite(
+            str(folder / "shots" / f"{number:04d}.png"), rng.integers(0, 255, (32, 32, 3), np.uint8)
+        )
     sources: tuple[ImageSource, ...] = list_images(folder / "shots")
     names = itertools.count()
 
@@ -77,18 +84,26 @@ def _shards(folder: Path) -> dict[str, float]:
                 sources,
                 Variant("tiny/1", artifact, "onnxruntime"),
                 folder / f"out-{next(names)}",
-                settings=BatchSettings(threads=1, batch=1, decode_threads=1, shard_images=size, spread=spread),
+                settings=BatchSettings(
+                    threads=1, batch=1, decode_threads=1, shard_images=size, spread=spread
+                ),
             )
         )
 
     def added_ms(spread: Spread | None) -> float:
         run(SHARDS, spread)  # the first pays for what is loaded
         pairs = [(run(1, spread), run(SHARDS, spread)) for _ in range(ROUNDS)]
-        return (min(one for one, _ in pairs) - min(other for _, other in pairs)) * 1000 / (SHARDS - 1)
+        return (
+            (min(one for one, _ in pairs) - min(other for _, other in pairs)) * 1000 / (SHARDS - 1)
+        )
 
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
         ) as cluster,
         on_cluster(cluster.scheduler_address) as spread,
     ):
@@ -112,7 +127,8 @@ def measure() -> Figure:
     details = (
         f"flow {wall:.1f} s, bodies of its steps {own:.1f} s: "
         + ", ".join(f"{step} {seconds:.1f}" for step, seconds in spent.most_common()),
-        "counted as overhead: hashing inputs, the cache, Prefect's engine and API calls, artifacts, copying results",
+        "counted as overhead: hashing inputs, the cache, Prefect's engine and API calls, "
+        "artifacts, copying results",
         f"not counted: starting the Prefect server, {starting:.1f} s, which a command does once",
         f"each of {SHARDS} shards of one image adds, against one shard of them all: "
         + ", ".join(f"{where} {ms:.1f} ms" for where, ms in added.items())

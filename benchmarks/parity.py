@@ -1,4 +1,4 @@
-"""Parity of the boxes of the FP32 ONNX with Ultralytics' own: share matched on the validation images."""
+"""Parity of the FP32 ONNX boxes with Ultralytics' own: share matched on validation images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def matched(ours: Detections, theirs: Detections) -> int:
     if not len(ours) or not len(theirs):
         return 0
     a, b = ours.xyxy[:, None].astype(np.float64), theirs.xyxy[None].astype(np.float64)
-    overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
+    overlap = np.clip(
+        np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None
+    ).prod(-1)
     area = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - overlap
     alike = (
         (overlap / area >= IOU)
@@ -53,7 +55,13 @@ def measure() -> Figure:
     shares = {label: pairs / boxes for label, (pairs, boxes) in counts.items()}
     details = tuple(f"{label}: {counts[label][0]} of {counts[label][1]} boxes" for label in counts)
     share = shares["same input (rect=False)"]
-    return Figure("parity", f"{100 * share:.2f} % of boxes matched", f"≥ {100 * BAR:.0f} %", share >= BAR, details)
+    return Figure(
+        "parity",
+        f"{100 * share:.2f} % of boxes matched",
+        f"≥ {100 * BAR:.0f} %",
+        share >= BAR,
+        details,
+    )
 
 
 if __name__ == "__main__":

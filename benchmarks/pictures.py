@@ -1,4 +1,7 @@
-"""Pictures of what `foveal up` shows of a storage root on which the demo has run; look at the paths in them first."""
+"""Pictures of what `foveal up` shows of a storage root on which the demo has run.
+
+Look at the paths in them first.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def main() -> None:
         page.goto(Registry(settings.tracking_uri).comparison_url(NAME, 1, 2, servers["mlflow"]))
         page.get_by_text("Comparing 2 Versions").first.wait_for()
         page.wait_for_timeout(SETTLES_MS)
-        page.get_by_text("peak_rss_mb", exact=True).first.scroll_into_view_if_needed()  # metrics are below parameters
+        page.get_by_text(
+            "peak_rss_mb", exact=True
+        ).first.scroll_into_view_if_needed()  # metrics are below parameters
         page.screenshot(path=PICTURES / "comparison.png")
 
         page.goto(servers["evidently"])

@@ -1,4 +1,4 @@
-"""Power of the drift policy: six kinds of damage in five severities, in all or some of a window's images."""
+"""Power of the drift policy: six kinds of damage in five severities, in all or part of a window."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from benchmarks.scenes import BATCHES, damaged, predicted, shipped, taught, writ
 from benchmarks.subject import scratch
 from components.images.corruptions import CORRUPTIONS, SEVERITIES
 from components.images.sources import list_images
-from components.monitoring.drift.calibration import AlarmPower, Damage, WindowDraws, draw_from, measure_power
+from components.monitoring.drift.calibration import (
+    AlarmPower,
+    Damage,
+    WindowDraws,
+    draw_from,
+    measure_power,
+)
 from components.monitoring.drift.tables import read_window
 from components.statistics.intervals import wilson
 
 BAR, SEVERE = 0.95, 3
 MAX_DELAY, PATIENCE = 2, 5  # windows; after that many a damage counts as missed
 IMAGES = 600  # that are damaged in each way; a window of 200 is drawn from them without repetition
-WINDOWS, TAUGHT_WINDOWS, SHOWN_WINDOWS = 60, 20, 10  # against held-out scenes, learnt limits, and beside the bar
+# against held-out scenes, learnt limits, and beside the bar
+WINDOWS, TAUGHT_WINDOWS, SHOWN_WINDOWS = 60, 20, 10
 CONTAMINATIONS = (1.0, 0.3, 0.1)
 
 
@@ -37,14 +44,15 @@ class _Row:
     def __str__(self) -> str:
         power = self.power
         return (
-            f"{self.reference}, {power.kind} {power.severity}, {power.contamination:.0%} of the images, "
+            f"{self.reference}, {power.kind} {power.severity}, {power.contamination:.0%} of the "
+            "images, "
             f"{power.windows} windows: drift {power.drifted:.0%}, raised {power.raised:.0%}, "
             f"median delay {_windows(self.delay)} windows"
         )
 
 
 def measure(images: int = IMAGES) -> Figure:
-    """The whole table; what counts is severity 3 and more in every image, against either reference."""
+    """Measure the table; severity 3 and more in every image counts, against either reference."""
     with scratch() as name:
         rows = list(_rows(Path(name), images))
     judged = [row for row in rows if _judged(row.power.severity, row.power.contamination)]
@@ -62,7 +70,9 @@ def measure(images: int = IMAGES) -> Figure:
 
 def _rows(folder: Path, images: int) -> Iterator[_Row]:
     predict = shipped(folder)
-    held_out = read_window(predicted(predict, write_scenes(folder / "held-out", "validation", 300, seed=1)))
+    held_out = read_window(
+        predicted(predict, write_scenes(folder / "held-out", "validation", 300, seed=1))
+    )
     learnt = taught(predict, held_out, folder / "accepted", seed=1)
     ordinary = write_scenes(folder / "ordinary", "production", images, seed=4)
     sources, clean = list_images(ordinary), read_window(predicted(predict, ordinary))

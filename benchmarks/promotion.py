@@ -1,4 +1,4 @@
-"""Exactly one champion at all times, and a true history, while promoters are killed around the alias swap."""
+"""Always exactly one champion, and a true history, with promoters killed around the alias swap."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class _Said:
-    """Journal entry of a promoter on a change: `ended` is None when it was killed in it, `did` if it succeeded."""
+    """Journal entry of a promoter on a change.
+
+    `ended` is None when the promoter was killed in the change, and `did` tells whether it
+    succeeded.
+    """
 
     event: str
     version: int | None
@@ -115,12 +119,18 @@ def _journals(folder: Path) -> list[_Said]:
 def _look(folder: Path, before: Sequence[Decided], answer: Any) -> None:
     """Everything that must hold after a kill, seen by a process that has just begun."""
     client = open_store(sqlite_uri(folder / "mlflow.db")).client
-    found = _Found(inside=any(key.startswith("writing.") for key in client.get_prompt(f"{NAME}.decisions").tags))
+    found = _Found(
+        inside=any(
+            key.startswith("writing.") for key in client.get_prompt(f"{NAME}.decisions").tags
+        )
+    )
     aliases = client.get_registered_model(NAME).aliases
     if CHAMPION not in aliases:
         found.faults.append("no champion before anybody mended")
     registry = _registry(folder)
-    champions = [version.version for version in registry.versions(NAME) if CHAMPION in version.aliases]
+    champions = [
+        version.version for version in registry.versions(NAME) if CHAMPION in version.aliases
+    ]
     history = registry.history(NAME)
     found.decisions = history.decisions
     found.faults += _aliases(registry, champions) + _chain(found.decisions, before)
@@ -141,7 +151,10 @@ def _aliases(registry: Registry, champions: Sequence[int]) -> list[str]:
 
 
 def _chain(decisions: Sequence[Decided], before: Sequence[Decided]) -> list[str]:
-    """Each change begins where the one before it ended, in order of number and time, and nothing of old is changed."""
+    """Check that each change begins where the one before ended, and that nothing old is changed.
+
+    The changes must be in order of number and time.
+    """
     faults, champion = [], None
     if list(decisions[: len(before)]) != list(before):
         faults.append("an older decision was changed or lost")
@@ -150,7 +163,10 @@ def _chain(decisions: Sequence[Decided], before: Sequence[Decided]) -> list[str]
             faults.append(f"decision {two.number} does not follow {one.number}")
     for decided in decisions:
         if decided.decision.champion_before != champion:
-            faults.append(f"decision {decided.number} saw champion {decided.decision.champion_before}, not {champion}")
+            faults.append(
+                f"decision {decided.number} saw champion {decided.decision.champion_before}, not "
+                f"{champion}"
+            )
         if decided.decision.outcome is not Outcome.REJECTED:
             champion = decided.decision.version
         if decided.decision.outcome in (Outcome.ADOPTED, Outcome.WITHDRAWN):
@@ -159,9 +175,11 @@ def _chain(decisions: Sequence[Decided], before: Sequence[Decided]) -> list[str]
 
 
 def _events(decisions: Sequence[Decided], said: Sequence[_Said]) -> list[str]:
-    """Check that the record holds what was reported as done, nothing that was refused, and nothing twice."""
+    """Check that the record holds what was reported done, nothing refused, and nothing twice."""
     counts = Counter(decided.decision.event for decided in decisions)
-    faults = [f"{event} is there {count} times" for event, count in counts.items() if event and count > 1]
+    faults = [
+        f"{event} is there {count} times" for event, count in counts.items() if event and count > 1
+    ]
     for change in said:
         there = bool(counts[change.event])
         if change.did and not there and not _already(decisions, change):
@@ -176,7 +194,9 @@ def _already(decisions: Sequence[Decided], change: _Said) -> bool:
     changes = [decided for decided in decisions if decided.decision.outcome is not Outcome.REJECTED]
     ends = [decided.at for decided in changes[1:]] + [datetime.now(UTC)]
     return any(
-        one.decision.version == change.version and one.at <= (change.ended or end) and end >= change.began
+        one.decision.version == change.version
+        and one.at <= (change.ended or end)
+        and end >= change.began
         for one, end in zip(changes, ends, strict=True)
     )
 
@@ -184,12 +204,21 @@ def _already(decisions: Sequence[Decided], change: _Said) -> bool:
 def _leftovers(client: Any) -> list[str]:
     experiment = client.get_experiment_by_name(f"{NAME}.decisions").experiment_id
     unfinished = client.search_runs([experiment], "attributes.status = 'RUNNING'")
-    open_now = [key for key in client.get_prompt(f"{NAME}.decisions").tags if key.startswith("writing.")]
-    return [f"{len(found)} {what}" for what, found in (("open runs", unfinished), ("announcements", open_now)) if found]
+    open_now = [
+        key for key in client.get_prompt(f"{NAME}.decisions").tags if key.startswith("writing.")
+    ]
+    return [
+        f"{len(found)} {what}"
+        for what, found in (("open runs", unfinished), ("announcements", open_now))
+        if found
+    ]
 
 
 class _Watch(threading.Thread):
-    """Looks at the alias all the time, as other programs do, and counts the moments without a champion."""
+    """Thread that reads the alias all the time and counts the moments without a champion.
+
+    It reads the alias as other programs do.
+    """
 
     def __init__(self, database: Path) -> None:
         super().__init__(daemon=True)
@@ -213,8 +242,9 @@ def _watching(database: Path) -> Iterator[_Watch]:
 
 
 def _strike(context: Any, folder: Path, rng: random.Random, number: int, promoters: int) -> None:
-    """Let promoters work on the store, and kill each at a random moment after its first change began."""
-    begun = [context.RawValue("i", 0) for _ in range(promoters)]  # without a lock, which a killed process would keep
+    """Let promoters work on the store, and kill each at random after its first change began."""
+    # without a lock, which a killed process would keep
+    begun = [context.RawValue("i", 0) for _ in range(promoters)]
     processes = [
         context.Process(target=_promoter, args=(folder, f"p{number}.{k}", rng.random(), flag))
         for k, flag in enumerate(begun)
@@ -262,7 +292,8 @@ def measure(kills: int = KILLS) -> Figure:
                 before = found.decisions
                 faults += found.faults
     text = (
-        f"{killed} kills, {len(faults)} faults in {len(before)} decisions, {watch.without} moments without a champion"
+        f"{killed} kills, {len(faults)} faults in {len(before)} decisions, {watch.without} "
+        "moments without a champion"
     )
     details = (
         *faults[:10],

@@ -1,4 +1,4 @@
-"""Time and memory that decision and report of a window take, over 10,000 images and over a million."""
+"""Time and memory that decision and report of a window take, over 10,000 and a million images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ MODEL = "digits/3"
 DIGITS = VisionSpec("detect", CLASS_NAMES, (320, 320), Fit.LETTERBOX, "yolo")
 REFERENCE, WINDOWS = 5_000, (10_000, 1_000_000)  # images
 SECONDS, PEAK_MB = (15.0, 90.0), 1500.0  # the bars: of each window, and of the larger one
-SCENES, NIGHT = 300, 0.5  # real scenes that rows are drawn from, and the share of dark ones in a window
+# real scenes that rows are drawn from, and the share of dark ones in a window
+SCENES, NIGHT = 300, 0.5
 EMBEDDING, PIECE = 192, 50_000
 NOISE = 0.03  # of a statistic, relative; two images of one place are never equal
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -50,7 +51,10 @@ class _Scenes:
 
 
 def _compose(folder: Path, mood: Lighting, count: int) -> _Scenes:
-    rng, pool = np.random.default_rng(0), digits_of("production" if mood == "night" else "validation", 0)
+    rng, pool = (
+        np.random.default_rng(0),
+        digits_of("production" if mood == "night" else "validation", 0),
+    )
     files, rows, objects = [], [], []
     for number in range(count):
         image, classes, _ = compose_scene(pool, rng, mood)
@@ -64,7 +68,10 @@ def _compose(folder: Path, mood: Lighting, count: int) -> _Scenes:
 
 
 def _pieces(scenes: tuple[_Scenes, _Scenes], night: float, rows: int) -> Iterator[tuple[Any, Any]]:
-    """Both tables, some thousand images at a time: rows of real scenes, drawn again and again with noise."""
+    """Yield both tables in pieces of some thousand images.
+
+    The rows are those of real scenes, drawn again and again with noise.
+    """
     import pyarrow as pa
 
     schema = images_schema(task_for(DIGITS))
@@ -77,25 +84,37 @@ def _pieces(scenes: tuple[_Scenes, _Scenes], night: float, rows: int) -> Iterato
     for first in range(0, rows, PIECE):
         count = min(PIECE, rows - first)
         drawn = rng.integers(0, len(scenes[0].files), count)
-        drawn = np.where(rng.random(count) < night, len(scenes[0].files) + drawn % len(scenes[1].files), drawn)
+        drawn = np.where(
+            rng.random(count) < night, len(scenes[0].files) + drawn % len(scenes[1].files), drawn
+        )
         values = statistics[drawn] * (1 + NOISE * rng.normal(size=(count, statistics.shape[1])))
         values[:, :4] = statistics[drawn, :4]  # sizes have no noise
-        vectors = ((statistics[drawn] - middle) / spread) @ axes + rng.normal(size=(count, EMBEDDING))
+        vectors = ((statistics[drawn] - middle) / spread) @ axes + rng.normal(
+            size=(count, EMBEDDING)
+        )
         made: dict[str, Any] = dict(zip(IMAGE_COLUMNS, values.T, strict=True))
         made |= _predicted(rng, objects[drawn])
         made |= {
             "image_id": [f"{first + k:07d}.jpg" for k in range(count)],
             "uri": files[drawn],
             "status": np.full(count, "ok"),
-            "sha256": [f"{value:016x}".ljust(64, "0") for value in rng.integers(0, 2**62, count).tolist()],
+            "sha256": [
+                f"{value:016x}".ljust(64, "0") for value in rng.integers(0, 2**62, count).tolist()
+            ],
             "predicted_at": pa.array([START + timedelta(seconds=first + k) for k in range(count)]),
             "embedding": pa.ListArray.from_arrays(
-                np.arange(0, (count + 1) * EMBEDDING, EMBEDDING, dtype=np.int32), vectors.astype(np.float32).ravel()
+                np.arange(0, (count + 1) * EMBEDDING, EMBEDDING, dtype=np.int32),
+                vectors.astype(np.float32).ravel(),
             ),
         }
         columns = [made.get(field.name, pa.nulls(count)) for field in schema]
-        arrays = [pa.array(values).cast(field.type) for values, field in zip(columns, schema, strict=True)]
-        yield pa.Table.from_arrays(arrays, schema=schema), _detections(made["image_id"], objects[drawn], rng)
+        arrays = [
+            pa.array(values).cast(field.type) for values, field in zip(columns, schema, strict=True)
+        ]
+        yield (
+            pa.Table.from_arrays(arrays, schema=schema),
+            _detections(made["image_id"], objects[drawn], rng),
+        )
 
 
 def _predicted(rng: np.random.Generator, objects: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -105,12 +124,15 @@ def _predicted(rng: np.random.Generator, objects: npt.NDArray[np.int64]) -> dict
         "prediction_count": objects.astype(np.float64),
         "prediction_confidence_mean": confidence,
         "prediction_confidence_min": confidence * rng.uniform(0.6, 1, len(objects)),
-        "prediction_confidence_max": confidence + (1 - confidence) * rng.uniform(0, 1, len(objects)),
+        "prediction_confidence_max": confidence
+        + (1 - confidence) * rng.uniform(0, 1, len(objects)),
         "prediction_box_x": np.where(found, rng.normal(0.5, 0.15, len(objects)), np.nan),
         "prediction_box_y": np.where(found, rng.normal(0.5, 0.15, len(objects)), np.nan),
         "prediction_box_side_px": np.where(found, rng.normal(40, 8, len(objects)), np.nan),
         "prediction_class_entropy": np.where(found, rng.uniform(0, 1.6, len(objects)), np.nan),
-        "prediction_top_class": np.where(found, rng.integers(0, len(CLASS_NAMES), len(objects)), -1),
+        "prediction_top_class": np.where(
+            found, rng.integers(0, len(CLASS_NAMES), len(objects)), -1
+        ),
     }
 
 
@@ -125,18 +147,24 @@ def _detections(names: list[str], objects: npt.NDArray[np.int64], rng: np.random
         "confidence": rng.beta(12, 2, len(classes)),
     }
     schema = detections_schema()
-    columns = [pa.array(made.get(field.name, pa.nulls(len(classes)))).cast(field.type) for field in schema]
+    columns = [
+        pa.array(made.get(field.name, pa.nulls(len(classes)))).cast(field.type) for field in schema
+    ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_run(folder: Path, scenes: tuple[_Scenes, _Scenes], night: float, rows: int) -> InferenceRun:
+def _write_run(
+    folder: Path, scenes: tuple[_Scenes, _Scenes], night: float, rows: int
+) -> InferenceRun:
     import pyarrow.parquet as pq
 
     folder.mkdir()
     images = detections = None
     for part, found in _pieces(scenes, night, rows):
         images = images or pq.ParquetWriter(folder / IMAGES, part.schema, compression="zstd")
-        detections = detections or pq.ParquetWriter(folder / DETECTIONS, found.schema, compression="zstd")
+        detections = detections or pq.ParquetWriter(
+            folder / DETECTIONS, found.schema, compression="zstd"
+        )
         images.write_table(part)
         detections.write_table(found)
     for writer in (images, detections):
@@ -150,7 +178,9 @@ def _report(folder: Path, rows: int) -> None:
     run = InferenceRun(folder / str(rows), MODEL, rows, (), 1.0, STATISTICS_RECIPE)
     reference = folder / "reference.parquet"
     decision = assess(run, reference)
-    write_report(run, reference, decision, folder / f"report-{rows}", workspace=folder / "workspace")
+    write_report(
+        run, reference, decision, folder / f"report-{rows}", workspace=folder / "workspace"
+    )
 
 
 def measure(windows: tuple[int, ...] = WINDOWS) -> Figure:
@@ -168,17 +198,23 @@ def measure(windows: tuple[int, ...] = WINDOWS) -> Figure:
                 [sys.executable, "-m", "benchmarks.report", str(folder), str(rows)], check=True
             )
             seconds.append(time.perf_counter() - started)
-            peaks.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)  # of the largest so far
+            # of the largest so far
+            peaks.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)
     text = " and ".join(
         f"{rows:,} images in {taken:.0f} s with {peak:.0f} MB"
         for rows, taken, peak in zip(windows, seconds, peaks, strict=True)
     )
-    ok = all(taken < bar for taken, bar in zip(seconds, SECONDS, strict=False)) and peaks[-1] < PEAK_MB
+    ok = (
+        all(taken < bar for taken, bar in zip(seconds, SECONDS, strict=False))
+        and peaks[-1] < PEAK_MB
+    )
     bars = " and ".join(f"< {bar:.0f} s" for bar in SECONDS[: len(windows)])
     details = (
-        f"assess and write_report with Evidently's page and workspace, imports included; reference of {REFERENCE:,} "
+        "assess and write_report with Evidently's page and workspace, imports included; reference "
+        f"of {REFERENCE:,} "
         f"images, embeddings of {EMBEDDING}, {NIGHT:.0%} of the window dark scenes",
-        f"every row is read for counts, gaps and sizes; the decision rests on at most {MAX_ROWS:,} of them, evenly "
+        f"every row is read for counts, gaps and sizes; the decision rests on at most {MAX_ROWS:,} "
+        "of them, evenly "
         f"spread, and Evidently's page on {EVIDENTLY_ROWS:,}",
     )
     return Figure("report", text, f"{bars}, < {PEAK_MB:.0f} MB", ok, details)

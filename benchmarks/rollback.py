@@ -20,8 +20,15 @@ NAME = "digits"
 
 
 def _prepare(root: Path) -> dict[str, str]:
-    """A store in which one version after the other was promoted; returns an environment that names it."""
-    ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+    """Prepare a store in which one version after the other was promoted.
+
+    Returns an environment that names it.
+    """
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))
+    }
     registry = Registry(sqlite_uri(root / "mlflow" / "mlflow.db"), root / "mlflow" / "artifacts")
     client = open_store(registry.tracking_uri).client
     client.create_registered_model(NAME)
@@ -45,13 +52,20 @@ def measure() -> Figure:
         for _ in range(TIMES):
             started = time.perf_counter()
             done = subprocess.run(  # noqa: S603 - our own command
-                [command, "rollback", NAME, "--json"], env=environment, capture_output=True, text=True, check=True
+                [command, "rollback", NAME, "--json"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
             )
             seconds.append(time.perf_counter() - started)
             champions.append(json.loads(done.stdout)["champion"])
         processor = (_processor_s() - before) / TIMES
     back = champions == [EARLIER - number for number in range(1, TIMES + 1)]
-    text = f"slowest of {TIMES} {max(seconds):.1f} s, fastest {min(seconds):.1f} s, champions {champions}"
+    text = (
+        f"slowest of {TIMES} {max(seconds):.1f} s, fastest {min(seconds):.1f} s, champions "
+        f"{champions}"
+    )
     details = (
         f"after {EARLIER} earlier decisions; each a process of its own, no Prefect server",
         f"{processor:.1f} s of processor time each; load average {os.getloadavg()[0]:.1f}",

@@ -1,4 +1,4 @@
-"""Scenes with the shipped model's predictions on them, by the photograph behind: what windows are drawn from."""
+"""Scenes with the shipped model's predictions, by the photograph behind, to draw windows from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def shipped(folder: Path) -> Predict:
     return Served(artifact, "onnxruntime", target, "digits/1", Thresholds()).run
 
 
-def write_scenes(folder: Path, split: str, count: int, seed: int, photographs: tuple[int, ...] | None = None) -> Path:
+def write_scenes(
+    folder: Path, split: str, count: int, seed: int, photographs: tuple[int, ...] | None = None
+) -> Path:
     """Compose scenes over some of the photographs as JPEG files; returns the folder."""
     folder.mkdir(parents=True)
     rng, pool = np.random.default_rng([seed, *(photographs or ())]), digits_of(split, 0)
@@ -59,32 +61,44 @@ def damaged(folder: Path, sources: Sequence[ImageSource], kind: str, severity: i
     """Write damaged copies without further loss; returns the folder."""
     folder.mkdir(parents=True)
     for number, source in enumerate(sources):
-        image = corrupt(read_image(source.uri), kind, severity, np.random.default_rng([number, severity]))
+        image = corrupt(
+            read_image(source.uri), kind, severity, np.random.default_rng([number, severity])
+        )
         cv2.imwrite(str(folder / f"{number:05d}.png"), image)
     return folder
 
 
 def taught(predict: Predict, held_out: DriftTable, folder: Path, seed: int) -> DriftTable:
-    """A reference with limits learnt from accepted batches of other scenes, each with its own mix of photographs."""
+    """Return a reference with limits learnt from accepted batches of other scenes.
+
+    Each batch has its own mix of photographs.
+    """
     folder.mkdir(parents=True)
     rng, pool = np.random.default_rng([seed, BATCHES]), digits_of("production", 0)
     for batch in range(BATCHES):
         shares = rng.dirichlet(np.full(PHOTOGRAPHS, CONCENTRATION))
-        for number, photograph in enumerate(rng.choice(PHOTOGRAPHS, BATCH_IMAGES, p=shares).tolist()):
+        for number, photograph in enumerate(
+            rng.choice(PHOTOGRAPHS, BATCH_IMAGES, p=shares).tolist()
+        ):
             image = compose_scene(pool, rng, photographs=(photograph,))[0]
             _write(folder / f"{batch:02d}-{number:05d}.jpg", image)
     rows = read_window(predicted(predict, folder))
-    batches = [held_out, *(rows.rows(slice(k, k + BATCH_IMAGES)) for k in range(0, rows.samples, BATCH_IMAGES))]
-    return replace(joined(batches), tolerances={HELD_OUT: learn_tolerances(batches, minimum_values=20)})
+    batches = [
+        held_out,
+        *(rows.rows(slice(k, k + BATCH_IMAGES)) for k in range(0, rows.samples, BATCH_IMAGES)),
+    ]
+    return replace(
+        joined(batches), tolerances={HELD_OUT: learn_tolerances(batches, minimum_values=20)}
+    )
 
 
 class Mixture:
-    """Windows whose share of each photograph may differ from one to the next, as the places of a day's work do.
+    """Windows among which the share of each photograph may vary, as the places of a day's work do.
 
     Arguments:
         tables: rows of the scenes over each photograph.
-        concentration: of the Dirichlet distribution of the shares; None keeps them equal. 5 gives each of 11
-            photographs a share of 9 ± 4 %.
+        concentration: of the Dirichlet distribution of the shares; None keeps them equal. 5 gives
+            each of 11 photographs a share of 9 ± 4 %.
     """
 
     def __init__(self, tables: list[DriftTable], concentration: float | None) -> None:
@@ -97,14 +111,21 @@ class Mixture:
         if self._concentration is not None:
             shares = rng.dirichlet(np.full(kinds, self._concentration))
         counts = rng.multinomial(images, shares)
-        parts = [table.rows(_rows(rng, table.samples, n)) for table, n in zip(self._tables, counts, strict=True)]
+        parts = [
+            table.rows(_rows(rng, table.samples, n))
+            for table, n in zip(self._tables, counts, strict=True)
+        ]
         window = joined(parts)
         return window.rows(rng.permutation(images))
 
 
-def scenes_by_photograph(predict: Predict, folder: Path, split: str, each: int, seed: int) -> list[DriftTable]:
+def scenes_by_photograph(
+    predict: Predict, folder: Path, split: str, each: int, seed: int
+) -> list[DriftTable]:
     """So many scenes over each photograph, predicted."""
-    folders = [write_scenes(folder / f"{k:02d}", split, each, seed, (k,)) for k in range(PHOTOGRAPHS)]
+    folders = [
+        write_scenes(folder / f"{k:02d}", split, each, seed, (k,)) for k in range(PHOTOGRAPHS)
+    ]
     return [read_window(predicted(predict, one)) for one in folders]
 
 

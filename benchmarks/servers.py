@@ -19,10 +19,15 @@ from components.errors import UnavailableError
 from components.telemetry import SWITCHES
 from flows.config.demo import MODEL
 
-COUNTS = SceneCounts(train=8, calibration=8, validation=60, golden=4, day=55, night=55, next_night=0)
+COUNTS = SceneCounts(
+    train=8, calibration=8, validation=60, golden=4, day=55, night=55, next_night=0
+)
 NAME = "digits"
 DAY, NIGHT = f"s3://{BUCKET}/shots/day", f"s3://{BUCKET}/shots/night"
-TARGET = 'description = "one backend"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = 0\nprecisions = ["fp32"]\n'
+TARGET = (
+    'description = "one backend"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = '
+    '0\nprecisions = ["fp32"]\n'
+)
 CONFIG = """name: {name}
 model: {{path: {model}, trust_pickle: true}}
 data:
@@ -41,7 +46,7 @@ benchmark: {{rounds: 6, calls: 22}}
 
 @dataclass(frozen=True)
 class Machine:
-    """A computer with nothing but Foveal and the addresses of the services; it keeps its files to itself.
+    """A computer with nothing but Foveal and the addresses of the services, and files of its own.
 
     Arguments:
         folder: its storage root and working directory.
@@ -81,7 +86,9 @@ class Machine:
         process = self.start(*arguments, "--json")
         out, problems = process.communicate(timeout=500)
         if process.returncode:
-            sys.exit(f"foveal {arguments[0]}: exit {process.returncode}: {problems.strip()[-2000:]}")
+            sys.exit(
+                f"foveal {arguments[0]}: exit {process.returncode}: {problems.strip()[-2000:]}"
+            )
         return json.loads(out)
 
 
@@ -94,19 +101,28 @@ def upload(store: Services, images: Path, *, most: int) -> None:
 
 
 def run_chain(machines: tuple[Machine, Machine], data: Path) -> dict[str, Any]:
-    """Release, a night, a look by hand, a second version, promotion, roll-back, prediction: what each said, by name.
+    """Run the chain of steps on two machines; return what each step said, by name.
+
+    The steps are a release, a night, a look by hand, a second version, a promotion, a roll-back and
+    a prediction.
 
     Arguments:
-        machines: the one that releases, and another one that shares nothing with it but the services.
+        machines: the one that releases, and another one that shares nothing with it but the
+            services.
         data: the dataset's data.yaml, whose images have been uploaded.
     """
     one, other = machines
     one.folder.mkdir(parents=True, exist_ok=True)
     (one.folder / "target.toml").write_text(TARGET)
     for number, (promote, confidence) in enumerate((("verified", 0.25), ("never", 0.3)), 1):
-        text = CONFIG.format(name=NAME, model=MODEL, data=data, images=DAY, confidence=confidence, promote=promote)
+        text = CONFIG.format(
+            name=NAME, model=MODEL, data=data, images=DAY, confidence=confidence, promote=promote
+        )
         (one.folder / f"{number}.yaml").write_text(text)
-    said = {"release": one.foveal("release", "1.yaml"), "nightly": other.foveal("nightly", NAME, "--images", DAY)}
+    said = {
+        "release": one.foveal("release", "1.yaml"),
+        "nightly": other.foveal("nightly", NAME, "--images", DAY),
+    }
     said["again"] = one.foveal("nightly", NAME, "--images", DAY)
     said["monitor"] = other.foveal("monitor", NAME, "--images", NIGHT)
     said["challenger"] = one.foveal("release", "2.yaml")
@@ -126,19 +142,29 @@ def measure() -> Figure:
         data = write_detection_dataset(folder / "digits", counts=COUNTS)
         upload(running, data.parent / "images", most=COUNTS.day)
         started = time.perf_counter()
-        said = run_chain((Machine(folder / "one", running), Machine(folder / "other", running)), data)
+        said = run_chain(
+            (Machine(folder / "one", running), Machine(folder / "other", running)), data
+        )
         seconds = time.perf_counter() - started
         rows, objects = running.rows(), running.objects()
     done = [step["decision"]["outcome"] for step in said["history"]]
     registered = rows["versions"] == 2 and done == ["promoted", "promoted", "rolled_back"]
-    kept = said["again"]["window"] is None and objects.get("monitoring", 0) > 0 and objects.get("mlflow", 0) > 0
+    kept = (
+        said["again"]["window"] is None
+        and objects.get("monitoring", 0) > 0
+        and objects.get("mlflow", 0) > 0
+    )
     answered = said["predict"]["processed"] == COUNTS.day and rows["flow runs"] == 5
     details = (
         "in PostgreSQL: " + ", ".join(f"{count} {what}" for what, count in rows.items()),
         "objects in S3: " + ", ".join(f"{count} {what}" for what, count in sorted(objects.items())),
-        f"windows: {said['nightly']['window']['state']} by day, {said['monitor']['window']['state']} by night",
+        f"windows: {said['nightly']['window']['state']} by day, "
+        f"{said['monitor']['window']['state']} by night",
     )
-    text = f"{len(said)} commands from 2 places in {seconds:.0f} s, {rows['versions']} versions, decisions {done}"
+    text = (
+        f"{len(said)} commands from 2 places in {seconds:.0f} s, {rows['versions']} versions, "
+        f"decisions {done}"
+    )
     bar = "chain finished, all registered"
     return Figure("servers", text, bar, registered and kept and answered, details)
 

@@ -1,4 +1,4 @@
-"""The services of infra/compose.yaml as plain processes on this machine: PostgreSQL, S3, MLflow and Prefect."""
+"""The services of infra/compose.yaml as plain local processes: PostgreSQL, S3, MLflow, Prefect."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ BUCKET = "foveal"
 STARTUP_S = 240.0
 _GRACE_S = 8.0
 _HOST = "127.0.0.1"
-_BASE = Path(__file__).parents[1] / "infra" / "kubernetes" / "base"  # compose takes these files from there, too
-DATABASES, AUTH, HEALTH = _BASE / "databases.sql", _BASE / "basic_auth.ini", _BASE / "mlflow_health.py"
+# compose takes these files from there, too
+_BASE = Path(__file__).parents[1] / "infra" / "kubernetes" / "base"
+DATABASES, AUTH, HEALTH = (
+    _BASE / "databases.sql",
+    _BASE / "basic_auth.ini",
+    _BASE / "mlflow_health.py",
+)
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,20 @@ class Services:
         import psycopg2
 
         asked = {
-            "flow runs": ("prefect", "select count(*) from flow_run where state_type = 'COMPLETED'"),
+            "flow runs": (
+                "prefect",
+                "select count(*) from flow_run where state_type = 'COMPLETED'",
+            ),
             "task runs": ("prefect", "select count(*) from task_run"),
             "events": ("prefect", "select count(*) from events where event like 'foveal.%'"),
-            "versions": ("mlflow", "select count(*) from model_versions where name not like '%.decisions'"),
-            "decisions": ("mlflow", "select count(*) from model_versions where name like '%.decisions'"),
+            "versions": (
+                "mlflow",
+                "select count(*) from model_versions where name not like '%.decisions'",
+            ),
+            "decisions": (
+                "mlflow",
+                "select count(*) from model_versions where name like '%.decisions'",
+            ),
             "metrics": ("mlflow", "select count(*) from latest_metrics"),
         }
         found = {}
@@ -93,7 +107,7 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def services() -> Iterator[Services]:
-    """Start everything, each on a free loopback port with data of its own, and stop it at the end."""
+    """Start everything, each on a free loopback port with its own data, and stop it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="foveal-services-"))
     password = secrets.token_hex(8)
     with contextlib.ExitStack() as running:
@@ -131,7 +145,10 @@ def _postgres_binaries() -> Path | None:
 
 @contextlib.contextmanager
 def _postgres(folder: Path, password: str) -> Iterator[str]:
-    """A database server, set up as compose does; it refuses to be root, so root hands it to `nobody`."""
+    """Run a database server, set up as compose does.
+
+    It refuses to be root, so root hands it to `nobody`.
+    """
     import psycopg2
 
     binaries, port, data = _postgres_binaries(), _free_port(), folder / "postgres"
@@ -144,10 +161,23 @@ def _postgres(folder: Path, password: str) -> Iterator[str]:
         folder.chmod(0o711)
         for path in (data, folder / "password"):
             shutil.chown(path, "nobody", "nogroup")
-    create = [binaries / "initdb", "--pgdata", data, "--username", "foveal", "--auth", "scram-sha-256"]
+    create = [
+        binaries / "initdb",
+        "--pgdata",
+        data,
+        "--username",
+        "foveal",
+        "--auth",
+        "scram-sha-256",
+    ]
     create += ["--encoding", "UTF8", "--locale", "C", "--no-sync", "--pwfile", folder / "password"]
     subprocess.run([*map(str, create)], check=True, stdout=subprocess.DEVNULL, cwd="/", **other)  # noqa: S603 - Debian's
-    settings = {"listen_addresses": _HOST, "port": port, "unix_socket_directories": "", "fsync": "off"}
+    settings = {
+        "listen_addresses": _HOST,
+        "port": port,
+        "unix_socket_directories": "",
+        "fsync": "off",
+    }
     command = [binaries / "postgres", "-D", data]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     url = f"postgresql://foveal:{password}@{_HOST}:{port}"
@@ -159,21 +189,36 @@ def _postgres(folder: Path, password: str) -> Iterator[str]:
         return False
 
     # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients to leave.
-    with _process("postgres", command, folder, os.environ, stop=signal.SIGINT, cwd="/", **other) as wait:
+    with _process(
+        "postgres", command, folder, os.environ, stop=signal.SIGINT, cwd="/", **other
+    ) as wait:
         wait(ready)
-        set_up = [binaries / "psql", f"{url}/postgres", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
-        own = {f"{role.upper()}_DB_PASSWORD": role_password(role, password) for role in ("prefect", "mlflow")}
+        set_up = [
+            binaries / "psql",
+            f"{url}/postgres",
+            "--no-psqlrc",
+            "--quiet",
+            "--set",
+            "ON_ERROR_STOP=1",
+        ]
+        own = {
+            f"{role.upper()}_DB_PASSWORD": role_password(role, password)
+            for role in ("prefect", "mlflow")
+        }
         subprocess.run([*map(str, set_up), "--file", DATABASES], env=os.environ | own, check=True)  # noqa: S603 - Debian's
         yield url
 
 
 def role_password(role: str, password: str) -> str:
-    """The password of a service's role in the database, made from that of the database's administrator."""
+    """Make the password of a service's role from that of the database's administrator."""
     return f"{role}-{password}"
 
 
 def _address(driver: str, role: str, postgres: str) -> str:
-    """Return a role's address of the database server; its password comes from PGPASSWORD, so no address holds it."""
+    """Return a role's address of the database server.
+
+    The password comes from PGPASSWORD, so no address holds it.
+    """
     return f"{driver}://{role}@{postgres.rpartition('@')[2]}"
 
 
@@ -197,9 +242,11 @@ def _mlflow(
     """MLflow with authentication; its artifacts go to S3, and it alone holds the keys of that."""
     port = _free_port()
     url = f"http://{_HOST}:{port}"
-    tracking = _address("postgresql+psycopg2", "mlflow", postgres)  # the driver that MLflow is tested with
+    # the driver that MLflow is tested with
+    tracking = _address("postgresql+psycopg2", "mlflow", postgres)
     (folder / "basic_auth.ini").write_text(
-        AUTH.read_text().replace("postgresql+psycopg2://mlflow@postgres:5432", tracking), encoding="utf-8"
+        AUTH.read_text().replace("postgresql+psycopg2://mlflow@postgres:5432", tracking),
+        encoding="utf-8",
     )
     environment = {
         **os.environ,
@@ -210,7 +257,18 @@ def _mlflow(
         "MLFLOW_AUTH_ADMIN_PASSWORD": password,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        _HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += ["--app-name", "basic-auth", "--backend-store-uri", f"{tracking}/mlflow"]
     command += ["--artifacts-destination", f"s3://{BUCKET}/mlflow"]
     with _process("mlflow", command, folder, environment, cwd=str(folder)) as wait:
@@ -218,7 +276,9 @@ def _mlflow(
 
 
 @contextlib.contextmanager
-def _prefect(folder: Path, postgres: str, password: str) -> Iterator[tuple[str, Callable[[], None]]]:
+def _prefect(
+    folder: Path, postgres: str, password: str
+) -> Iterator[tuple[str, Callable[[], None]]]:
     port = _free_port()
     url = f"http://{_HOST}:{port}"
     database = _address("postgresql+asyncpg", "prefect", postgres)
@@ -230,7 +290,17 @@ def _prefect(folder: Path, postgres: str, password: str) -> Iterator[tuple[str, 
         "PGPASSWORD": role_password("prefect", password),
         "PREFECT_SERVER_API_AUTH_STRING": f"admin:{password}",
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        _HOST,
+        "--port",
+        str(port),
+    ]
     with _process("prefect", command, folder, environment, stop=signal.SIGINT) as wait:
         yield url, lambda: wait(lambda: _answers(f"{url}/api/health"))
 
@@ -278,7 +348,8 @@ def _end(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
         process.wait(timeout=_GRACE_S)
     except subprocess.TimeoutExpired:
         pass
-    with contextlib.suppress(ProcessLookupError):  # what it started, and itself if it is slow: nothing is kept
+    with contextlib.suppress(ProcessLookupError):
+        # what it started, and itself if it is slow: nothing is kept
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
 

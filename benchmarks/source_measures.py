@@ -1,4 +1,4 @@
-"""Measures of the source tree, read from its syntax trees: sizes, parameters, and questions of task and backend."""
+"""Measures of the source by its syntax trees: sizes, parameters, questions of task or backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ PACKAGES = ("foveal", "flows", "components", "model_registry")
 TASKS = frozenset({"detect", "classify", "segment"})
 BACKENDS = frozenset({"onnxruntime", "openvino", "tensorrt", "torch"})
 PREDICTIONS = frozenset({"Detections", "Classification"})
-# Plug-ins may ask which task or backend they are; components/images is where formats were before the layout.
+# Plug-ins may ask which task or backend they are; components/images is where formats were before
+# the layout.
 PLUG_INS = (
     "components/vision/",
     "components/backends/",
@@ -93,7 +94,9 @@ def read_modules(root: Path) -> list[Module]:
     paths = sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
     modules = []
     for path in paths:
-        modules.append(parse_module(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")))
+        modules.append(
+            parse_module(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
+        )
     return modules
 
 
@@ -102,7 +105,11 @@ def parse_module(path: str, text: str) -> Module:
     tree = ast.parse(text)
     lines = text.splitlines()
     documented = _docstring_lines(tree)
-    code = [number for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    code = [
+        number
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
     return Module(path, len(lines), len(set(code) - documented), tree)
 
 
@@ -110,7 +117,10 @@ def _docstring_lines(tree: ast.Module) -> set[int]:
     """Collect the numbers of the lines of all docstrings."""
     found: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | _Function) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | _Function)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             found.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     return found
 
@@ -143,15 +153,20 @@ def functions(module: Module) -> Iterator[Function]:
     for node in ast.walk(module.tree):
         if isinstance(node, _Function):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            command = module.path.startswith(COMMANDS) and any(map(_is_command, node.decorator_list))
-            yield Function(f"{module.path}:{node.lineno}", node.name, lines, _parameters(node.args), command)
+            command = module.path.startswith(COMMANDS) and any(
+                map(_is_command, node.decorator_list)
+            )
+            yield Function(
+                f"{module.path}:{node.lineno}", node.name, lines, _parameters(node.args), command
+            )
 
 
 def branches(module: Module) -> list[str]:
-    """Places outside plug-ins that ask for the task of a model, the type of a prediction, or the name of a backend.
+    """List places outside plug-ins that ask for a model task, a prediction type or a backend name.
 
-    Counted are comparisons with a member of `TaskType` or a task's or backend's name, `isinstance` of the two types of
-    predictions, and cases of a `match` with any of these; a look into `sys.modules` is none.
+    Counted are comparisons with a member of `TaskType` or a task's or backend's name, `isinstance`
+    of the two types of predictions, and cases of a `match` with any of these; a look into
+    `sys.modules` is none.
     """
     if module.path.startswith(PLUG_INS):
         return []
@@ -161,7 +176,8 @@ def branches(module: Module) -> list[str]:
 def uses_of_any(tree: ast.Module) -> int:
     """Count where `Any` is written as a type; its imports are not counted."""
     return sum(
-        (isinstance(node, ast.Name) and node.id == "Any") or (isinstance(node, ast.Attribute) and node.attr == "Any")
+        (isinstance(node, ast.Name) and node.id == "Any")
+        or (isinstance(node, ast.Attribute) and node.attr == "Any")
         for node in ast.walk(tree)
     )
 
@@ -169,7 +185,13 @@ def uses_of_any(tree: ast.Module) -> int:
 def _parameters(arguments: ast.arguments) -> int:
     named = [*arguments.posonlyargs, *arguments.args]
     own = bool(named) and named[0].arg in ("self", "cls")
-    return len(named) - own + len(arguments.kwonlyargs) + bool(arguments.vararg) + bool(arguments.kwarg)
+    return (
+        len(named)
+        - own
+        + len(arguments.kwonlyargs)
+        + bool(arguments.vararg)
+        + bool(arguments.kwarg)
+    )
 
 
 def _is_command(decorator: ast.expr) -> bool:
@@ -185,8 +207,16 @@ def _asks(node: ast.AST) -> bool:
     if isinstance(node, ast.Compare):
         operands = [node.left, *node.comparators]
         return any(map(_names_one, operands)) and not any(map(_is_sys_modules, operands))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
-        return any(_last_name(one) in PREDICTIONS for argument in node.args[1:] for one in ast.walk(argument))
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "isinstance"
+    ):
+        return any(
+            _last_name(one) in PREDICTIONS
+            for argument in node.args[1:]
+            for one in ast.walk(argument)
+        )
     if isinstance(node, ast.match_case):
         return any(
             (isinstance(one, ast.MatchValue) and _names_one(one.value))

@@ -1,4 +1,4 @@
-"""Speed of the best CPU variant against `YOLO.predict`, at the same accuracy, in one interleaved run."""
+"""Best CPU variant's speed against `YOLO.predict`, at the same accuracy, in one interleaved run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ Predict = Callable[[Image], object]
 
 
 def interleaved(contenders: dict[str, Predict], images: list[Image]) -> dict[str, list[float]]:
-    """Milliseconds per image, one median a round; every round runs each contender on the same images."""
+    """Measure milliseconds per image, one median a round.
+
+    Every round runs each contender on the same images.
+    """
     order = random.Random(0)  # noqa: S311 - an order, not a secret
     medians: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(-1, ROUNDS):  # round −1 warms up
@@ -48,7 +51,10 @@ def variants_of(subject: Subject) -> tuple[ModelArtifact, ...]:
     calibration = load_dataset(subject.data, "calibration")
     inputs = [task.preprocess(read_image(image.path))[0] for image in calibration.images]
     context = PassContext(
-        subject.workdir, calibration=inputs, calibration_sha256=calibration.sha256, trust_pickle=False
+        subject.workdir,
+        calibration=inputs,
+        calibration_sha256=calibration.sha256,
+        trust_pickle=False,
     )
     return make_variants(subject.source, (Precision.FP32, Precision.INT8), context)
 
@@ -77,7 +83,8 @@ def measure() -> Figure:
                 contenders[name] = predict
                 found = [predict(image, task=judge)[0] for image in subject.images]  # type: ignore[call-arg, index]
                 scores[name] = judge.evaluate(found, truths)[judge.metric]
-        torch.set_num_threads(threads)  # Ultralytics leaves a core idle; the comparison gives it all of them
+        # Ultralytics leaves a core idle; the comparison gives it all of them
+        torch.set_num_threads(threads)
         medians = interleaved(contenders, subject.images)
     return conclude_from(medians, scores)
 
@@ -86,14 +93,17 @@ def conclude_from(medians: dict[str, list[float]], scores: dict[str, float]) -> 
     """The best variant whose accuracy holds, by the median of its per-round ratios."""
     original = medians.pop("YOLO.predict")
     limit = scores["YOLO.predict"] - MAX_DROP
-    details = [f"YOLO.predict: {statistics.median(original):.2f} ms, mAP50-95 {scores['YOLO.predict']:.4f}"]
+    details = [
+        f"YOLO.predict: {statistics.median(original):.2f} ms, mAP50-95 {scores['YOLO.predict']:.4f}"
+    ]
     ratios = {}
     for name, times in medians.items():
         per_round = sorted(a / b for a, b in zip(original, times, strict=True))
         spread = f"[{per_round[1]:.2f}, {per_round[-2]:.2f}]"
         held = scores[name] >= limit
         details.append(
-            f"{name}: {statistics.median(times):.2f} ms, {statistics.median(per_round):.2f}× {spread}, "
+            f"{name}: {statistics.median(times):.2f} ms, {statistics.median(per_round):.2f}× "
+            f"{spread}, "
             f"mAP50-95 {scores[name]:.4f}{'' if held else ' (too low)'}"
         )
         if held:
@@ -101,8 +111,13 @@ def conclude_from(medians: dict[str, list[float]], scores: dict[str, float]) -> 
     if not ratios:
         return Figure("speed", "no variant keeps its accuracy", f"≥ {BAR}×", False, tuple(details))
     best = max(ratios, key=ratios.__getitem__)
-    text = f"{ratios[best]:.2f}× YOLO.predict ({best}), ΔmAP50-95 {scores[best] - scores['YOLO.predict']:+.4f}"
-    return Figure("speed", text, f"≥ {BAR}× at Δ ≥ −{MAX_DROP}", ratios[best] >= BAR, tuple(details))
+    text = (
+        f"{ratios[best]:.2f}× YOLO.predict ({best}), ΔmAP50-95 "
+        f"{scores[best] - scores['YOLO.predict']:+.4f}"
+    )
+    return Figure(
+        "speed", text, f"≥ {BAR}× at Δ ≥ −{MAX_DROP}", ratios[best] >= BAR, tuple(details)
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cost of image statistics, beside a naive implementation at 1080p and beside the inference they accompany."""
+"""Cost of image statistics, beside a naive version at 1080p and the inference they accompany."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "china.jpg", "flower.jpg")
 
 
 def photograph(name: str, height: int = 1080, width: int = 1920) -> Image:
-    """A photograph that scikit-image or scikit-learn ships, enlarged to cover the size and cropped; BGR."""
+    """Return a photograph that scikit-image or scikit-learn ships, as BGR.
+
+    It is enlarged to cover the size, and cropped.
+    """
     from skimage import data
     from sklearn.datasets import load_sample_image
 
@@ -57,7 +60,8 @@ def naive_statistics(image: Image) -> dict[str, float]:
         "red": float(red.mean()),
         "saturation": float(hsv[..., 1].mean() / 255),
         "colourfulness": float(
-            np.hypot(red_green.std(), yellow_blue.std()) + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean())
+            np.hypot(red_green.std(), yellow_blue.std())
+            + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean())
         ),
         "entropy": float(-(shares * np.log2(shares)).sum()),
         "sharpness": float(cv2.Laplacian(grey, cv2.CV_64F).var()),
@@ -76,11 +80,15 @@ def _naive_blockiness(grey: npt.NDArray[np.float32]) -> float:
     return float(np.mean(ratios))
 
 
-def interleaved(contenders: Mapping[str, Callable[[int], int]], rounds: int) -> dict[str, list[float]]:
-    """CPU milliseconds an image, one value a round; every round runs all contenders, in an order by chance.
+def interleaved(
+    contenders: Mapping[str, Callable[[int], int]], rounds: int
+) -> dict[str, list[float]]:
+    """Measure CPU milliseconds an image, one value a round.
 
-    Each is called with the number of the round and says how many images it did. CPU time is what one core would
-    take, whatever else the machine does.
+    Every round runs all contenders, in an order by chance.
+
+    Each is called with the number of the round and says how many images it did. CPU time is what
+    one core would take, whatever else the machine does.
     """
     order = random.Random(0)  # noqa: S311 - an order, not a secret
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -104,8 +112,10 @@ def over(function: Callable[[Image], object], images: list[Image]) -> Callable[[
     return run
 
 
-def share_of_inference(folder: Path, subject: Subject, images: list[Path]) -> dict[str, list[float]]:
-    """CPU milliseconds an image of whole batch runs, statistics included, and of the statistics alone.
+def share_of_inference(
+    folder: Path, subject: Subject, images: list[Path]
+) -> dict[str, list[float]]:
+    """Measure CPU milliseconds an image: whole batch runs with statistics, and statistics alone.
 
     Arguments:
         folder: for the results.
@@ -124,7 +134,9 @@ def share_of_inference(folder: Path, subject: Subject, images: list[Path]) -> di
         )
         return len(sources)
 
-    return interleaved({"inference": infer, "statistics": over(image_statistics, decoded)}, ROUNDS // 3)
+    return interleaved(
+        {"inference": infer, "statistics": over(image_statistics, decoded)}, ROUNDS // 3
+    )
 
 
 def spread(values: list[float]) -> str:
@@ -134,11 +146,15 @@ def spread(values: list[float]) -> str:
 
 
 def measure() -> Figure:
-    """Both implementations on the same photographs, then batch runs over the demo's scenes and over the photographs."""
+    """Measure both implementations on the same photographs, then whole batch runs.
+
+    The batch runs are over the demo's scenes and over the photographs.
+    """
     cv2.setNumThreads(1)
     photos = [photograph(name) for name in PHOTOS]
     times = interleaved(
-        {"naive": over(naive_statistics, photos), "ours": over(image_statistics, photos)}, rounds=ROUNDS
+        {"naive": over(naive_statistics, photos), "ours": over(image_statistics, photos)},
+        rounds=ROUNDS,
     )
     ratios = [naive / ours for naive, ours in zip(times["naive"], times["ours"], strict=True)]
     details = [f"{name} at 1080p, one core: {spread(values)} ms" for name, values in times.items()]
@@ -151,13 +167,22 @@ def measure() -> Figure:
         for k, photo in enumerate(photos * 4):
             cv2.imwrite(str(folder / "photos" / f"{k:02d}.jpg"), photo)
         shares = []
-        for kind, images in {"scenes": scenes, "1080p": sorted((folder / "photos").iterdir())}.items():
+        for kind, images in {
+            "scenes": scenes,
+            "1080p": sorted((folder / "photos").iterdir()),
+        }.items():
             cost = share_of_inference(folder / kind, subject, images)
-            parts = [one / all_ for one, all_ in zip(cost["statistics"], cost["inference"], strict=True)]
+            parts = [
+                one / all_ for one, all_ in zip(cost["statistics"], cost["inference"], strict=True)
+            ]
             shares.append(statistics.median(parts))
-            details.append(f"{kind}: {spread(cost['statistics'])} of {spread(cost['inference'])} ms, {spread(parts)}")
+            details.append(
+                f"{kind}: {spread(cost['statistics'])} of {spread(cost['inference'])} ms, "
+                f"{spread(parts)}"
+            )
     text = (
-        f"{statistics.median(ratios):.0f}× naive, {', '.join(f'{100 * share:.1f} %' for share in shares)} of inference"
+        f"{statistics.median(ratios):.0f}× naive, "
+        f"{', '.join(f'{100 * share:.1f} %' for share in shares)} of inference"
     )
     ok = statistics.median(ratios) >= BAR and max(shares) < SHARE_BAR
     return Figure("statistics", text, f"≥ {BAR}×, < {100 * SHARE_BAR:.0f} %", ok, tuple(details))

@@ -1,4 +1,7 @@
-"""Rows of the monitoring store, each kept once, while two writers of the same runs are killed again and again."""
+"""Rows of the monitoring store, each kept once, while two writers of the same runs are killed.
+
+The writers are killed again and again.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +47,20 @@ def _write_run(folder: Path, number: int) -> InferenceRun:
         found = rng.randint(0, 3)
         images.append(
             {
-                "image_id": image, "uri": f"/shots/{image}", "status": "ok", "model": MODEL, "backend": "onnxruntime",
-                "statistics_recipe": STATISTICS_RECIPE, "predicted_at": start + timedelta(seconds=10 * k),
+                "image_id": image, "uri": f"/shots/{image}", "status": "ok", "model": MODEL,
+                "backend": "onnxruntime", "statistics_recipe": STATISTICS_RECIPE,
+                "predicted_at": start + timedelta(seconds=10 * k),
                 **{name: rng.random() for name in IMAGE_COLUMNS}, "prediction_count": float(found),
             }
         )  # fmt: skip
         detections += [
-            {"image_id": image, "detection": n, "class_id": n, "class_name": str(n), "confidence": rng.random()}
+            {
+                "image_id": image,
+                "detection": n,
+                "class_id": n,
+                "class_name": str(n),
+                "confidence": rng.random(),
+            }
             for n in range(found)
         ]
     write_table(folder / IMAGES, images, images_schema(task_for(DIGITS)))
@@ -83,7 +93,9 @@ class _Writer:
         """Start the process; to be killed within its next appends, or left to finish."""
         spawn = multiprocessing.get_context("spawn")
         self._done = spawn.RawValue("i", 0)  # without a lock, which a killed process would keep
-        self._process = spawn.Process(target=_write, args=(self.root, self.folders, self.rng.random(), self._done))
+        self._process = spawn.Process(
+            target=_write, args=(self.root, self.folders, self.rng.random(), self._done)
+        )
         self._process.start()
         most = max(2, len(self.folders) // 10)
         self._limit = self.rng.uniform(1, most) if kill else math.inf
@@ -97,7 +109,9 @@ class _Writer:
         if self._process.is_alive():
             return False
         if self._process.exitcode not in (0, -signal.SIGKILL):
-            raise RuntimeError(f"a writer failed by itself, with exit code {self._process.exitcode}")
+            raise RuntimeError(
+                f"a writer failed by itself, with exit code {self._process.exitcode}"
+            )
         self.finished = self._process.exitcode == 0
         return True
 
@@ -134,36 +148,56 @@ def _unreadable(root: Path) -> int:
 
 
 def measure(runs: int = RUNS, kills: int = KILLS) -> Figure:
-    """Write the runs, let the writers append them, then count every row against what was written."""
+    """Write the runs, let the writers append them, and count every row against what was written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     started = time.perf_counter()
     with scratch() as folder:
-        root, folders = Path(folder) / "store", [Path(folder) / "runs" / str(number) for number in range(runs)]
+        root, folders = (
+            Path(folder) / "store",
+            [Path(folder) / "runs" / str(number) for number in range(runs)],
+        )
         for number, path in enumerate(folders):
             _write_run(path, number)
         share, rng = round(runs * (0.5 + SHARED / 2)), random.Random(0)  # noqa: S311
-        killed = _append_all([_Writer(root, folders[:share], rng), _Writer(root, folders[runs - share :], rng)], kills)
+        killed = _append_all(
+            [_Writer(root, folders[:share], rng), _Writer(root, folders[runs - share :], rng)],
+            kills,
+        )
         store, lost, twice, rows = MonitoringStore(root), 0, 0, 0
         for columns, found, file in (
             (("image_id", "brightness"), store.images("digits"), IMAGES),
             (("image_id", "detection", "confidence"), store.detections("digits"), DETECTIONS),
         ):
-            written = _rows(pa.concat_tables([pq.read_table(path / file) for path in folders]), *columns)
+            written = _rows(
+                pa.concat_tables([pq.read_table(path / file) for path in folders]), *columns
+            )
             stored = _rows(found, *columns)
-            lost, twice, rows = lost + (written - stored).total(), twice + (stored - written).total(), rows + len(found)
+            lost, twice, rows = (
+                lost + (written - stored).total(),
+                twice + (stored - written).total(),
+                rows + len(found),
+            )
         struck = len(list((root / ASIDE).iterdir()))
         windows, unreadable = len(store.windows("digits")), _unreadable(root)
     text = (
-        f"{windows} of {runs} appends, {killed} kills, {lost} rows lost, {twice} twice, {unreadable} files unreadable"
+        f"{windows} of {runs} appends, {killed} kills, {lost} rows lost, {twice} twice, "
+        f"{unreadable} files unreadable"
     )
     ok = windows == runs and killed >= kills and not (lost or twice or unreadable)
     details = (
-        f"{rows} rows; {2 * share - runs} runs appended by both writers; {struck} kills struck within an append",
+        f"{rows} rows; {2 * share - runs} runs appended by both writers; {struck} kills struck "
+        "within an append",
         f"{time.perf_counter() - started:.0f} s",
     )
-    return Figure("store", text, f"{runs} appends, ≥ {kills} kills, 0 lost, 0 twice, 0 unreadable", ok, details)
+    return Figure(
+        "store",
+        text,
+        f"{runs} appends, ≥ {kills} kills, 0 lost, 0 twice, 0 unreadable",
+        ok,
+        details,
+    )
 
 
 if __name__ == "__main__":

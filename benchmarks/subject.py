@@ -1,4 +1,4 @@
-"""Subject of the benches: the shipped detector, as a user's checkpoint, on the demo's validation scenes."""
+"""Bench subject: the shipped detector, as a user's checkpoint, on the demo's validation scenes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Subject:
     def __init__(self, folder: Path) -> None:
         self.data = write_detection_dataset(folder / "digits", counts=COUNTS)
         self.workdir = folder / "work"
-        self.source: ModelArtifact = open_model(MODEL, ModelOptions(trust_pickle=True), workdir=self.workdir)
+        self.source: ModelArtifact = open_model(
+            MODEL, ModelOptions(trust_pickle=True), workdir=self.workdir
+        )
         self.image_size = self.source.spec.input_size[0]
         self.yolo: Any = load_yolo(MODEL, trust=True)
         self.dataset: LabelledDataset = load_dataset(self.data, "val")
@@ -38,9 +40,17 @@ class Subject:
 
     def predict(self, image: Image, **options: Any) -> Detections:
         """Ultralytics' own prediction of one image, with its defaults for the rest."""
-        options = {"imgsz": self.image_size, "conf": 0.25, "iou": 0.7, "device": "cpu", "verbose": False} | options
+        options = {
+            "imgsz": self.image_size,
+            "conf": 0.25,
+            "iou": 0.7,
+            "device": "cpu",
+            "verbose": False,
+        } | options
         boxes = self.yolo.predict(image, **options)[0].boxes
-        return Detections(boxes.xyxy.numpy(), boxes.conf.numpy(), boxes.cls.numpy().astype(np.int64))
+        return Detections(
+            boxes.xyxy.numpy(), boxes.conf.numpy(), boxes.cls.numpy().astype(np.int64)
+        )
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -22,7 +22,9 @@ def measure() -> Figure:
     )
     seconds = time.perf_counter() - started
     last = done.stdout.strip().splitlines()[-1].strip("= ")
-    return Figure("tests", f"{last}", f"green in < {BAR_S} s", not done.returncode and seconds < BAR_S)
+    return Figure(
+        "tests", f"{last}", f"green in < {BAR_S} s", not done.returncode and seconds < BAR_S
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""From `foveal up` on an empty root: a click in Prefect's form that ends in a version, a drift in a retraining."""
+"""From `foveal up` on an empty root to a version by Prefect's form, and to a retraining.
+
+A click in the form ends in a version, and a drift event in a retraining.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +54,20 @@ class Up:
 @contextmanager
 def up(root: Path, *options: str) -> Iterator[Up]:
     """`foveal up` over a storage root, on free ports."""
-    ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))
+    }
     command = [str(Path(sys.executable).with_name("foveal")), "up", "--json", *options]
     for service in ("prefect", "mlflow", "evidently", "metrics"):
         command += [f"--{service}-port", str(free_port())]
     with subprocess.Popen(  # noqa: S603 - our own command
-        command, cwd=root.parent, env=ours | {"FOVEAL_HOME": str(root)}, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=root.parent,
+        env=ours | {"FOVEAL_HOME": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             said = _document(process)
@@ -70,7 +81,7 @@ def up(root: Path, *options: str) -> Iterator[Up]:
 
 
 def _document(process: subprocess.Popen[str]) -> Any:
-    """Return the output of `foveal up --json` once all is healthy; the pipe stays open behind it."""
+    """Return the output of `foveal up --json` once all is healthy; the pipe stays open after it."""
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     document = ""
     while not document.endswith("\n}\n"):
@@ -83,7 +94,9 @@ def _document(process: subprocess.Popen[str]) -> Any:
 
 def ask(servers: Up, path: str, question: Mapping[str, Any]) -> Any:
     """Return the answer of Prefect's API to a filter."""
-    headers = {"Content-Type": "application/json"} | proof(servers.environment["PREFECT_API_AUTH_STRING"])
+    headers = {"Content-Type": "application/json"} | proof(
+        servers.environment["PREFECT_API_AUTH_STRING"]
+    )
     request = urllib.request.Request(  # noqa: S310 - http, of our own server
         f"{servers['prefect']}/api/{path}", json.dumps(question).encode(), headers
     )
@@ -118,7 +131,10 @@ def next_nightly(page: Any, servers: Up) -> str:
 
 
 def measure() -> Figure:
-    """The demo's form as it stands; then a drift event about what it released, as a night emits it."""
+    """Submit the demo's form as it stands, then emit a drift event about what it released.
+
+    The event is as a night emits it.
+    """
     with scratch() as name:
         root = Path(name) / "home"
         with up(root) as servers:
@@ -134,18 +150,29 @@ def measure() -> Figure:
         left = _state_of_retraining(root / "prefect" / "prefect.db")
     completed = run["state_type"] == "COMPLETED"
     text = (
-        f"the run ended {run['state_type'].lower()} in {seconds:.0f} s as {version.name}/{version.version}, "
+        f"the run ended {run['state_type'].lower()} in {seconds:.0f} s as "
+        f"{version.name}/{version.version}, "
         f"a drift event starts a retraining in {retraining_s:.1f} s"
     )
-    details = (f"next nightly run: {upcoming}", f"the retraining when `foveal up` had ended: {left}")
+    details = (
+        f"next nightly run: {upcoming}",
+        f"the retraining when `foveal up` had ended: {left}",
+    )
     bar = f"a registered version, the next nightly run visible, a retraining in < {BAR_S:g} s"
     ok = completed and version.version == 1 and bool(upcoming) and retraining_s < BAR_S
     return Figure("ui", text, bar, ok, details)
 
 
 def _retraining_s(servers: Up, root: Path) -> float:
-    """Seconds from a drift event about the released model to its retraining that runs; `foveal up` ends it."""
-    ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+    """Measure the seconds from a drift event about the released model to its running retraining.
+
+    The end of `foveal up` ends that retraining.
+    """
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))
+    }
     ours |= {"FOVEAL_HOME": str(root), **servers.environment}
     with child(["-c", EMIT], root.parent, ours) as (emitter, announced):
         return running_after(servers.environment, NAME, emitter, announced)[1]
@@ -154,7 +181,8 @@ def _retraining_s(servers: Up, root: Path) -> float:
 def _state_of_retraining(database: Path) -> str:
     """Return the state in which the last retraining was left."""
     query = (
-        "select state_name from flow_run join flow on flow.id = flow_run.flow_id where flow.name = 'retrain' "
+        "select state_name from flow_run join flow on flow.id = flow_run.flow_id where flow.name = "
+        "'retrain' "
         "order by flow_run.created desc limit 1"
     )
     with closing(sqlite3.connect(database)) as opened:

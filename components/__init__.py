@@ -1,1 +1,1 @@
-"""Pure steps from a trained model to a monitored one: no Prefect, no MLflow, importable in milliseconds."""
+"""Pure steps from trained to monitored model: no Prefect, no MLflow, importable in milliseconds."""

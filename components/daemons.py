@@ -1,7 +1,7 @@
-"""Calls that can be given up: they run on threads that nobody waits for, not even the end of the process.
+"""Calls that can be given up, on threads that nobody waits for, not even the process's end.
 
-A read from a network share that hangs cannot be interrupted. The threads of `concurrent.futures` are joined when the
-interpreter ends, so one such read would keep the process for ever.
+A read from a network share that hangs cannot be interrupted. The threads of `concurrent.futures`
+are joined when the interpreter ends, so one such read would keep the process for ever.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ _pools: dict[int, DaemonPool] = {}  # by process: a fork has none of its parent'
 
 
 def call_within(seconds: float, call: Callable[[], R]) -> R:
-    """Make a call and wait for it no longer than some seconds; a call that is given up goes on, its result unused.
+    """Make a call and wait for it at most some seconds.
+
+    A call that is given up goes on, its result unused.
 
     Raises:
         TimeoutError: it took longer.

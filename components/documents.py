@@ -1,4 +1,4 @@
-"""Read JSON and YAML that somebody else wrote: regular files of a bounded size, and every failure in one line."""
+"""Read JSON and YAML that others wrote: regular files of bounded size, each failure in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from components.regular import open_regular
 
 MAX_JSON_BYTES = 2**31
 MAX_YAML_BYTES = 10 * 2**20  # PyYAML reads about one megabyte a second
-MAX_YAML_VALUES = 1_000_000  # once aliases are written out: a few lines of them can stand for billions
+# once aliases are written out: a few lines of them can stand for billions
+MAX_YAML_VALUES = 1_000_000
 _DEEP = "values that are nested too deeply"
 
 _short = reprlib.Repr()
@@ -25,11 +26,13 @@ _short.maxstring = _short.maxother = _short.maxlong = 80
 
 
 def shorten(value: object) -> str:
-    """Describe a value of any size and depth in at most some hundred characters, as `repr` would."""
+    """Describe a value of any size or depth as `repr` would, in at most some hundred characters."""
     return _short.repr(value)
 
 
-def read_json(path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError) -> Any:
+def read_json(
+    path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError
+) -> Any:
     """Read a JSON document.
 
     Arguments:
@@ -39,13 +42,16 @@ def read_json(path: Path, expected: str, *, hint: str = "", kind: type[InputErro
         kind: of the error.
 
     Raises:
-        InputError: of `kind`: it cannot be read, is no JSON, is nested too deeply or larger than `MAX_JSON_BYTES`.
+        InputError: of `kind`: it cannot be read, is no JSON, is nested too deeply or larger than
+            `MAX_JSON_BYTES`.
     """
     return _read(path, json.loads, MAX_JSON_BYTES, (expected, hint, kind))
 
 
-def read_yaml(path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError) -> Any:
-    """Read a YAML document, as `read_json` reads JSON; at most `MAX_YAML_BYTES` and `MAX_YAML_VALUES`."""
+def read_yaml(
+    path: Path, expected: str, *, hint: str = "", kind: type[InputError] = DatasetError
+) -> Any:
+    """Read YAML as `read_json` reads JSON, at most `MAX_YAML_BYTES` and `MAX_YAML_VALUES`."""
     return _read(path, _parse_yaml, MAX_YAML_BYTES, (expected, hint, kind))
 
 
@@ -73,7 +79,10 @@ def _parse_yaml(text: str) -> object:
 
 
 def _count(value: object, known: dict[int, int]) -> int:
-    """Count the values of a document, those behind an alias each time; one inside itself counts without end."""
+    """Count the values of a document, those behind an alias each time.
+
+    A value inside itself counts without end.
+    """
     if not isinstance(value, dict | list):
         return 1
     if id(value) not in known:
@@ -83,7 +92,12 @@ def _count(value: object, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def _read(path: Path, parse: Callable[[str], object], most: int, error_of: tuple[str, str, type[InputError]]) -> object:
+def _read(
+    path: Path,
+    parse: Callable[[str], object],
+    most: int,
+    error_of: tuple[str, str, type[InputError]],
+) -> object:
     expected, hint, kind = error_of
 
     def refuse(what: object, cause: Exception | None = None) -> NoReturn:
@@ -102,5 +116,6 @@ def _read(path: Path, parse: Callable[[str], object], most: int, error_of: tuple
         refuse(_DEEP, error)
     except (yaml.YAMLError, ValueError) as error:
         refuse(error, error)
-    except (LookupError, AttributeError, TypeError) as error:  # PyYAML's, of `!!bool foo` and the like
+    except (LookupError, AttributeError, TypeError) as error:
+        # PyYAML's, of `!!bool foo` and the like
         refuse(f"a value that is not what its tag says: {error}", error)

@@ -35,18 +35,20 @@ _END = 200  # of a text that is too long: it often names the file
 
 
 def _bounded(text: str) -> str:
-    """A text in one line that can be printed, without credentials, the middle of a longer one left out."""
+    """Return a text in one printable line without credentials, a longer one without its middle."""
     shown = printed(_BREAK.sub(" ", redact(text[:_SCANNED])))
     if len(shown) <= _LONGEST:
         return shown
-    end = shown[-_END:] if len(text) <= _SCANNED else ""  # half of an address may end a text that was cut
+    # half of an address may end a text that was cut
+    end = shown[-_END:] if len(text) <= _SCANNED else ""
     return f"{shown[: _LONGEST - len(end) - 3]} … {end}".rstrip()
 
 
 class FovealError(Exception):
-    """A failure that names what was expected, what was found and what to do about it; never a URL's password.
+    """A failure that names what was expected and found, and what to do; never a URL's password.
 
-    Each of the three is one line of at most four thousand characters, in which nothing steers a terminal.
+    Each of the three is one line of at most four thousand characters, in which nothing steers a
+    terminal.
 
     Arguments:
         expected: what would have been right, e.g. ``"a folder of images"``.
@@ -99,7 +101,10 @@ class UnavailableError(FovealError):
 
 
 class OutageError(UnavailableError):
-    """A host, a store or a mount does not answer; what was asked for is not at fault, as far as anybody can tell."""
+    """A host, a store or a mount does not answer.
+
+    What was asked for is not at fault, as far as anybody can tell.
+    """
 
 
 class BudgetError(FovealError):
@@ -107,7 +112,7 @@ class BudgetError(FovealError):
 
 
 class BaselineError(FovealError):
-    """A model is no better than chance as it was given, or does not agree with its own framework."""
+    """A model as given is no better than chance, or does not agree with its own framework."""
 
 
 class PassError(FovealError):

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, after a power cut too: atomic writes, content hashes, checks."""
+"""Files that are whole or absent, after a power cut too: atomic writes, content hashes, checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_tree(folder: Path, pattern: str = "*", *, without: str = "") -> str:
-    """Hex sha256 over the sorted relative names and contents of the files below `folder` that match.
+    """Hash the sorted relative names and contents of matching files below `folder`, as hex sha256.
 
     Arguments:
         folder: to look in.
@@ -54,8 +54,8 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or a folder to; it takes its place on success.
 
     On an exception what was written is removed and `target` stays as it was, so a reader sees the
-    old content or the whole new content, never a part. That holds after a power cut: the content is on the disk
-    before its name is. The yielded path keeps the target's suffix.
+    old content or the whole new content, never a part. That holds after a power cut: the content is
+    on the disk before its name is. The yielded path keeps the target's suffix.
     """
     target = Path(target)
     make_folder(target.parent)
@@ -94,7 +94,10 @@ def flush(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where its file system knows how and it is still there."""
+    """Wait until the names in a folder are on the disk.
+
+    That needs a file system that knows how, and a folder that is still there.
+    """
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -104,7 +107,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Tell whether a file is there and ends as its kind does: JSON and Parquet have an end, others a first byte.
+    """Tell whether a file is there and ends as its kind does.
+
+    JSON and Parquet have an end, others a first byte.
 
     What was written without a flush may be empty after a power cut, or filled with zeros.
     """
@@ -124,7 +129,10 @@ def is_whole(path: Path) -> bool:
 
 
 def _take_place(aside: Path, target: Path) -> None:
-    """Rename over what is there; of several processes that do so at once each succeeds, and the last one stays."""
+    """Rename over what is there.
+
+    Of several processes that do so at once each succeeds, and the last one stays.
+    """
     while True:
         old = target.with_name(f".{uuid.uuid4().hex[:8]}-old-{target.name}")
         if target.is_dir():

@@ -1,4 +1,4 @@
-"""Limits on the size of foreign files and stores and on the time to read them; set in the environment."""
+"""Limits on the size of foreign files and stores and on reading time; set in the environment."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read `FOVEAL_MAX_FILE_MB` (512), `FOVEAL_MAX_MEGAPIXELS` (200) and `FOVEAL_READ_TIMEOUT_S` (30).
+        """Read the limits from the environment.
+
+        They are `FOVEAL_MAX_FILE_MB` (512), `FOVEAL_MAX_MEGAPIXELS` (200) and
+        `FOVEAL_READ_TIMEOUT_S` (30).
 
         Raises:
             ConfigError: one of them is no positive number.
         """
         return cls(
-            bytes=int(_number("FOVEAL_MAX_FILE_MB", os.environ.get("FOVEAL_MAX_FILE_MB"), 512) * _MB),
-            pixels=int(_number("FOVEAL_MAX_MEGAPIXELS", os.environ.get("FOVEAL_MAX_MEGAPIXELS"), 200) * _MB),
+            bytes=int(
+                _number("FOVEAL_MAX_FILE_MB", os.environ.get("FOVEAL_MAX_FILE_MB"), 512) * _MB
+            ),
+            pixels=int(
+                _number("FOVEAL_MAX_MEGAPIXELS", os.environ.get("FOVEAL_MAX_MEGAPIXELS"), 200) * _MB
+            ),
             seconds=_number("FOVEAL_READ_TIMEOUT_S", os.environ.get("FOVEAL_READ_TIMEOUT_S"), 30),
         )
 
@@ -61,5 +68,9 @@ def _number(name: str, given: str | None, default: float) -> float:
     except ValueError:
         value = 0
     if not 0 < value < float("inf"):
-        raise ConfigError(f"a positive number in {name}", found=repr(given), hint=f"set it, e.g. {name}={default:g}")
+        raise ConfigError(
+            f"a positive number in {name}",
+            found=repr(given),
+            hint=f"set it, e.g. {name}={default:g}",
+        )
     return value

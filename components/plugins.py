@@ -9,7 +9,9 @@ from typing import Any
 from components.errors import FovealError, ModelError
 
 
-def plugin(table: Mapping[str, str], name: str, what: str, kind: type[FovealError] = ModelError) -> Any:
+def plugin(
+    table: Mapping[str, str], name: str, what: str, kind: type[FovealError] = ModelError
+) -> Any:
     """Return the class of a name.
 
     Arguments:

@@ -1,21 +1,22 @@
-"""Text from outside, such as names of files and words of other libraries, as a terminal may have it."""
+"""Text from outside, such as file names and other libraries' words, as a terminal may have it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-# Controls, stray surrogates (bytes that are not UTF-8), ends of lines and paragraphs, what turns the text around it.
+# Controls, stray surrogates (bytes that are not UTF-8), ends of lines and paragraphs, what turns
+# the text around it.
 _STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printed(text: str) -> str:
-    r"""The text with whatever would steer a terminal as ``\xNN`` or ``\uNNNN``; all else stays as it is."""
+    r"""Escape what would steer a terminal as ``\xNN`` or ``\uNNNN``; all else stays as it is."""
     return _STEERS.sub(lambda found: escape(found[0]), text)
 
 
 def escape(character: str) -> str:
-    r"""A character as ``\xNN``, if it is a byte that is not UTF-8 or below 128, or as ``\uNNNN``."""
+    r"""Escape a character as ``\xNN`` if below 128 or a non-UTF-8 byte, else as ``\uNNNN``."""
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
@@ -29,7 +30,11 @@ def steers(text: str) -> bool:
 
 def counted(count: int, noun: str) -> str:
     """A count with its noun: "1 image", "2 images", "1 class", "2 classes"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+    return (
+        f"{count:,} {noun}"
+        if count == 1
+        else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+    )
 
 
 def short_path(path: Path) -> str:

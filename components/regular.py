@@ -1,6 +1,7 @@
 """Regular files only, opened without waiting, and read up to a limit.
 
-A FIFO, a socket or a device that bears the name of an image or a label file would block its reader or never end.
+A FIFO, a socket or a device that bears the name of an image or a label file would block its reader
+or never end.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def open_regular(path: str | Path) -> BufferedReader:
     _require_regular(os.stat(path), path)  # opening a device may already do something
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        _require_regular(os.fstat(descriptor), path)  # what was opened, whatever took the name's place meanwhile
+        # what was opened, whatever took the name's place meanwhile
+        _require_regular(os.fstat(descriptor), path)
         return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -51,12 +53,13 @@ def read_regular(path: str | Path, limit: int | None = None) -> bytes:
     with open_regular(path) as file:
         require_size(os.fstat(file.fileno()).st_size, limit, path)
         content = file.read(limit + 1)
-    require_size(len(content), limit, path)  # it may have grown, or be a file of the kernel, which has no size
+    # it may have grown, or be a file of the kernel, which has no size
+    require_size(len(content), limit, path)
     return content
 
 
 def read_regular_text(path: str | Path, encoding: str = "utf-8") -> str:
-    """Read a whole regular file as text, its lines ended by one character as Python's own files have them.
+    """Read a whole regular file as text, its lines ended by one character as in Python's own files.
 
     Raises:
         OSError: as `read_regular`.
@@ -73,7 +76,11 @@ def require_size(size: int | None, limit: int, path: str | Path) -> None:
     """
     if size is None or size > limit:
         has = "" if size is None else f"{size / 1e6:,.0f} MB, which is "
-        raise OSError(errno.EOVERFLOW, f"{has}more than the {limit / 1e6:,.0f} MB of FOVEAL_MAX_FILE_MB", str(path))
+        raise OSError(
+            errno.EOVERFLOW,
+            f"{has}more than the {limit / 1e6:,.0f} MB of FOVEAL_MAX_FILE_MB",
+            str(path),
+        )
 
 
 def _require_regular(found: os.stat_result, path: str | Path) -> None:

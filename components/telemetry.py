@@ -21,12 +21,13 @@ SWITCHES = {
     "YOLO_AUTOINSTALL": "false",
     "YOLO_OFFLINE": "true",
 }
-REPORTER = "openvino_telemetry"  # sends events for OpenVINO and NNCF, knows no switch, keeps an id in the home folder
+# sends events for OpenVINO and NNCF, knows no switch, keeps an id in the home folder
+REPORTER = "openvino_telemetry"
 _hiding = threading.RLock()
 
 
 def switch_off() -> None:
-    """Turn off telemetry, update checks and auto-install of all dependencies, in this process and its children.
+    """Turn off all dependencies' telemetry, update checks and auto-install, in child processes too.
 
     Every adapter calls this before it imports its library; calling it again costs nothing.
     """
@@ -35,12 +36,17 @@ def switch_off() -> None:
 
 @contextmanager
 def reporter_hidden() -> Iterator[None]:
-    """Import OpenVINO or NNCF inside this block: both fall back to a stub of their own, which sends nothing.
+    """Let OpenVINO and NNCF, imported in this block, fall back to a stub that sends nothing.
 
-    What is imported while it is hidden keeps its stub; afterwards the reporter can be imported as before.
+    What is imported while it is hidden keeps its stub; afterwards the reporter can be imported as
+    before.
     """
     with _hiding:
-        shown = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == REPORTER}
+        shown = {
+            name: sys.modules.pop(name)
+            for name in list(sys.modules)
+            if name.partition(".")[0] == REPORTER
+        }
         sys.modules[REPORTER] = None  # type: ignore[assignment]
         try:
             yield

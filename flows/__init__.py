@@ -1,4 +1,4 @@
-"""Prefect flows, their tasks, their parameters, and the `foveal` command: the only package that imports Prefect.
+"""Prefect flows, tasks, parameters and the `foveal` command: the only package to import Prefect.
 
 Importing it turns the telemetry of all dependencies off (docs/decisions/0003): Prefect reads those
 switches while it is imported, so no later moment would do.

@@ -83,13 +83,16 @@ def ab_test(config: AbConfig) -> AbSummary:
         config: the versions, the images, and how to judge.
 
     Raises:
-        FovealError: no such version or images, versions that cannot be compared, or another test under this name.
+        FovealError: no such version or images, versions that cannot be compared, or another test
+            under this name.
     """
     sources = list_images(config.images)
     with serving(config.model_of(config.a)) as a, serving(config.model_of(config.b)) as b:
         _require_comparable(a, b)
         truths = _labels(config, a.artifact.spec)
-        name = config.experiment or f"{_plainly(a.label)}-or-{_plainly(b.label)}-{config.mode.value}"
+        name = (
+            config.experiment or f"{_plainly(a.label)}-or-{_plainly(b.label)}-{config.mode.value}"
+        )
         folder = Settings.from_environment().root / "experiments" / config.name / name
         with Experiment.opened(folder, _design(config, name, a, b)) as experiment:
             new = experiment.plan(sources)
@@ -106,11 +109,15 @@ def ab_test(config: AbConfig) -> AbSummary:
 def run_arm(served: Served, experiment: Experiment, arm: Arm) -> InferenceRun:
     """One version over the images that were planned for it; a killed run resumes."""
     sources, output = experiment.sources(arm), experiment.output(arm)
-    return served.run(sources, output, lambda done, total: advance(f"images of {served.label}", done, total))
+    return served.run(
+        sources, output, lambda done, total: advance(f"images of {served.label}", done, total)
+    )
 
 
 @step("ab verdict", cached=False)
-def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new: int, asked: int) -> AbSummary:
+def look(
+    config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new: int, asked: int
+) -> AbSummary:
     """Judge all of the test, and show it."""
     batches, spec = experiment.batches(), a.artifact.spec
     _, scores = experiment.scores()
@@ -125,12 +132,16 @@ def look(config: AbConfig, experiment: Experiment, a: Served, b: Served, *, new:
         new,
         asked - new,
         arms,
-        ab_scoring.agreement(batches, spec, b.artifact.spec) if config.mode is AbMode.SHADOW else None,
+        ab_scoring.agreement(batches, spec, b.artifact.spec)
+        if config.mode is AbMode.SHADOW
+        else None,
         _judge(config, scores),
         experiment.folder,
     )
     page = with_comparison(markdown(found), a.label, b.label)
-    create_markdown_artifact(key="ab-verdict", markdown=page, description="The verdict of an A/B test")
+    create_markdown_artifact(
+        key="ab-verdict", markdown=page, description="The verdict of an A/B test"
+    )
     return found
 
 
@@ -139,15 +150,29 @@ def markdown(found: AbSummary) -> str:
     lines = [f"# {found.result.verdict.value}", f"{found.result.reason} ({found.result.method})"]
     lines += ["", found.table.to_markdown()]
     if found.result.planned is not None:
-        lines += ["", f"Planned: {found.result.planned} scored images, for δ = {found.result.delta:g}"]
+        lines += [
+            "",
+            f"Planned: {found.result.planned} scored images, for δ = {found.result.delta:g}",
+        ]
     if found.agreement is not None:
-        lines += ["", f"Agreement of the two, as {found.score} of one against the other: {found.agreement:.4f}"]
+        lines += [
+            "",
+            f"Agreement of the two, as {found.score} of one against the other: "
+            f"{found.agreement:.4f}",
+        ]
     return "\n".join(lines)
 
 
 def _row(arm: ArmFigures) -> tuple[object, ...]:
     counts = (arm.images, arm.failed, arm.scored)
-    return (arm.arm, arm.model, *counts, number(arm.score, 4), number(arm.p50_ms), number(arm.p95_ms))
+    return (
+        arm.arm,
+        arm.model,
+        *counts,
+        number(arm.score, 4),
+        number(arm.p50_ms),
+        number(arm.p95_ms),
+    )
 
 
 def _labels(config: AbConfig, spec: VisionSpec) -> dict[str, Prediction]:
@@ -162,7 +187,10 @@ def _judge(config: AbConfig, scores: npt.NDArray[np.float64]) -> AbResult:
     share = config.share if config.mode is AbMode.SPLIT else None
     plan = AbPlan(config.delta, share, config.sequential, config.samples)
     if not len(scores):
-        return undecided(plan, "no labels" if config.labels is None else f"none of the labels in {config.labels} fits")
+        return undecided(
+            plan,
+            "no labels" if config.labels is None else f"none of the labels in {config.labels} fits",
+        )
     return evaluate_ab(scores, plan)
 
 

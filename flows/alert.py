@@ -1,7 +1,8 @@
-"""Alerts of automations: what Prefect has noticed goes the way of Foveal's own alerts, to the log and to Apprise.
+"""Alerts of automations: what Prefect has noticed goes Foveal's own way, to the log and Apprise.
 
-An automation of Prefect has one fixed time for all nights, and those in which the clocks change are an hour shorter or
-longer. So it calls after the shortest time that a night may have, and here it is seen whether the time is over.
+An automation of Prefect has one fixed time for all nights, and those in which the clocks change are
+an hour shorter or longer. So it calls after the shortest time that a night may have, and here it is
+seen whether the time is over.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from flows.runtime.settings import Settings
 ALERT = "alert/alert"
 
 
-def is_missed(client: SyncPrefectClient, config: AlertConfig, night: NightInput, now: datetime) -> bool:
-    """Tell whether a night has missed its deadline; before the deadline another look is scheduled for then.
+def is_missed(
+    client: SyncPrefectClient, config: AlertConfig, night: NightInput, now: datetime
+) -> bool:
+    """Tell whether a night has missed its deadline; before it, schedule another look for then.
 
     Arguments:
         client: of the server that knows the run.
@@ -47,7 +50,9 @@ def is_missed(client: SyncPrefectClient, config: AlertConfig, night: NightInput,
     if now.astimezone(UTC) < deadline:
         deployment = client.read_deployment_by_name(ALERT)
         parameters = {"config": config.model_dump(mode="json")}
-        again: State[Any] = Scheduled(scheduled_time=deadline, message=f"looks at {run.name} when its time is over")
+        again: State[Any] = Scheduled(
+            scheduled_time=deadline, message=f"looks at {run.name} when its time is over"
+        )
         client.create_flow_run_from_deployment(deployment.id, parameters=parameters, state=again)
         return False
     return True
@@ -67,7 +72,8 @@ def _completed(run: FlowRun, deadline: datetime) -> bool:
     flow_run_name="{config.subject}: {config.rule}",
     retries=3,
     retry_delay_seconds=60,
-    description="Tell people what an automation has noticed: a line in the log, a message to each channel.",
+    description="Tell people what an automation has noticed: a line in the log, a message to each "
+    "channel.",
 )
 def alert(config: AlertConfig) -> None:
     """Tell people: a line in the log, and a message to each URL in `FOVEAL_ALERT_URLS`.
@@ -81,9 +87,18 @@ def alert(config: AlertConfig) -> None:
                 return
     told = Alert(config.subject, config.rule, AlertStatus.FIRING, config.reason, datetime.now(UTC))
     delivery = send_alerts([told], Settings.from_environment().alert_channels)
-    went = [f"- sent to {name}" for name in delivery.sent] + [f"- not taken by {name}" for name in delivery.failed]
-    lines = [f"# {config.subject}: {config.rule}", config.reason, "", *(went or ["- the log; no channel is named"])]
-    create_markdown_artifact(key="alert", markdown="\n".join(lines), description="What people were told, and how")
+    went = [f"- sent to {name}" for name in delivery.sent] + [
+        f"- not taken by {name}" for name in delivery.failed
+    ]
+    lines = [
+        f"# {config.subject}: {config.rule}",
+        config.reason,
+        "",
+        *(went or ["- the log; no channel is named"]),
+    ]
+    create_markdown_artifact(
+        key="alert", markdown="\n".join(lines), description="What people were told, and how"
+    )
     if not delivery.reached:
         raise UnavailableError(
             "a channel of FOVEAL_ALERT_URLS to take an alert",

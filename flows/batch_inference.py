@@ -44,12 +44,16 @@ def batch(config: BatchConfig) -> InferenceRun:
 @step("batch inference", cached=False, retries=2)
 def infer(config: BatchConfig, output: Path) -> InferenceRun:
     """The same as `foveal predict` does; a run that was killed resumes."""
-    return predict_images(config.model, config.images, output, confidence=config.confidence, iou=config.iou)
+    return predict_images(
+        config.model, config.images, output, confidence=config.confidence, iou=config.iou
+    )
 
 
 def publish(run: InferenceRun) -> None:
     """Show in the Prefect UI what was predicted by which version, how fast, and where it is."""
-    create_markdown_artifact(key="batch-inference", markdown=markdown(run), description="What was predicted")
+    create_markdown_artifact(
+        key="batch-inference", markdown=markdown(run), description="What was predicted"
+    )
 
 
 def markdown(run: InferenceRun) -> str:
@@ -68,5 +72,7 @@ def markdown(run: InferenceRun) -> str:
 
 def _folder(config: BatchConfig) -> Path:
     key = sha256_json(config.model_dump(mode="json"))[:8]
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in Path(config.model).name)
+    name = "".join(
+        letter if letter.isalnum() or letter in "-_." else "-" for letter in Path(config.model).name
+    )
     return Settings.from_environment().root / "predictions" / f"{name}-{key}"

@@ -34,7 +34,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class DemoSummary(Record):
-    """A release judged on day images, a night that drifts, what was learnt from it, and the night after.
+    """A release judged on day images, a drifting night, what was learnt from it, and the next one.
 
     Arguments:
         release: the first version, and its look at the day.
@@ -72,7 +72,7 @@ def compose(settings: Settings) -> Path:
 
 
 def run(settings: Settings) -> DemoSummary:
-    """Release the shipped detector, watch it fail by night, learn from that night, and look at the next one.
+    """Release the shipped detector, watch it fail by night, learn from it, look at the next night.
 
     Raises:
         FovealError: as `release`, `monitor` and `retrain` do.
@@ -84,11 +84,15 @@ def run(settings: Settings) -> DemoSummary:
     data, started = data_folder(settings), time.perf_counter()
     compose(settings)
     first = release(release_config(settings))
-    night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "night"), version=str(first.version)))
+    night = monitor(
+        MonitorConfig(name=NAME, images=str(data / "images" / "night"), version=str(first.version))
+    )
     alarm = time.perf_counter()
     retrained = retrain(retrain_config(settings))
     champion = retrained.champion or first.version
-    next_night = monitor(MonitorConfig(name=NAME, images=str(data / "images" / "next_night"), version=str(champion)))
+    next_night = monitor(
+        MonitorConfig(name=NAME, images=str(data / "images" / "next_night"), version=str(champion))
+    )
     compared = _compare(data / "data.yaml", first.version, champion)
     return DemoSummary(
         first,
@@ -104,7 +108,7 @@ def run(settings: Settings) -> DemoSummary:
 
 
 def _compare(data: Path, before: int, after: int) -> tuple[Compared, ...]:
-    """Both versions on scenes by day and of the next night; no digit of either was ever trained on."""
+    """Compare both versions by day and on the next night, on digits that were never trained on."""
     from flows.tasks.predict import serving
 
     compared = []
@@ -112,9 +116,15 @@ def _compare(data: Path, before: int, after: int) -> tuple[Compared, ...]:
         dataset, scores = load_dataset(data, split), []
         for version in (before, after):
             with serving(f"{NAME}/{version}") as served:
-                scores.append(served.evaluate(dataset, lambda done, total: advance("comparing versions", done, total)))
+                scores.append(
+                    served.evaluate(
+                        dataset, lambda done, total: advance("comparing versions", done, total)
+                    )
+                )
         metric = "map50_95"
-        compared.append(Compared(split, len(dataset.images), metric, scores[0][metric], scores[1][metric]))
+        compared.append(
+            Compared(split, len(dataset.images), metric, scores[0][metric], scores[1][metric])
+        )
     return tuple(compared)
 
 

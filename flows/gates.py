@@ -40,7 +40,9 @@ def check_gates(config: GatesConfig) -> GateReport:
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         champion = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
         challenger = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
-        golden = Split(config.data, config.golden_split or golden_split(champion.bundle, config.data))
+        golden = Split(
+            config.data, config.golden_split or golden_split(champion.bundle, config.data)
+        )
         report = gates(
             served_as(champion),
             served_as(challenger),

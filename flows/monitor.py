@@ -1,4 +1,4 @@
-"""Monitoring by hand: the registered model over any images or any time range, judged as a night is."""
+"""Monitoring by hand: the registered model over any images or time range, judged as a night is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
     remember it.
 
     Arguments:
-        config: the registered name, the images or the time range, and the version (`champion` unless told otherwise).
+        config: the registered name, the images or the time range, and the version (`champion`
+            unless told otherwise).
 
     Raises:
         FovealError: no such version, no images, or a version without a reference.
@@ -37,7 +38,9 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
         if config.images is None:
             run = tasks.stored_run(version, config.since, config.until)
         else:
-            run = tasks.predict(Images(config.images), replace(served_as(model), keep_going=config.keep_going))
+            run = tasks.predict(
+                Images(config.images), replace(served_as(model), keep_going=config.keep_going)
+            )
         occasion = watching.keep_looked_at(config, run)
         reference = tasks.pool_reference(held_out, version)
         found = watching.evaluate_window(config, model, occasion, run, reference)

@@ -1,7 +1,8 @@
 """Nightly monitoring: what is new since the last night, predicted, kept, judged, reported and told.
 
-A window is planned, then worked on under its key, then committed. Every step between is idempotent under that key, so
-a night that fails anywhere is picked up by the next run: no image is skipped, none counts twice.
+A window is planned, then worked on under its key, then committed. Every step between is idempotent
+under that key, so a night that fails anywhere is picked up by the next run: no image is skipped,
+none counts twice.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def nightly(config: NightlyConfig) -> NightlySummary:
 
 
 def _without_window(
-    config: NightlyConfig, version: ModelVersion, arrivals: watching.Arrivals, given_up: tuple[str, ...]
+    config: NightlyConfig,
+    version: ModelVersion,
+    arrivals: watching.Arrivals,
+    given_up: tuple[str, ...],
 ) -> NightlySummary:
     """End a night in which there is nothing to evaluate."""
     watching.remove_old(config)

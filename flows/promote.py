@@ -1,4 +1,4 @@
-"""Promotion by hand as a flow: who is allowed to use the Prefect UI decides there, with a reason for the record."""
+"""Promotion by hand as a flow: who may use the Prefect UI decides, with a reason on record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def promotion(config: PromotionConfig) -> ModelVersion:
         config: the model, what to do, and why.
 
     Raises:
-        FovealError: no such version, none to go back to, or somebody changed the champion meanwhile.
+        FovealError: no such version, none to go back to, or somebody changed the champion
+            meanwhile.
     """
     champion = decide(config)
     start_waiting(champion.name)
@@ -42,14 +43,16 @@ def promotion(config: PromotionConfig) -> ModelVersion:
 
 @step("decide by hand", cached=False)
 def decide(config: PromotionConfig) -> ModelVersion:
-    """Decide as `foveal promote` and `foveal rollback` do; once, since a second rollback goes further back."""
+    """Decide as `foveal promote` or `rollback`; once, since a second rollback goes further back."""
     return decide_by_hand(config)
 
 
 def publish(champion: ModelVersion, decisions: tuple[Decided, ...]) -> None:
     """The champion and the decisions that led there, in the Prefect UI."""
     page = markdown(champion, decisions, to_version(champion))
-    create_markdown_artifact(key="champion", markdown=page, description="Who is the champion, and why")
+    create_markdown_artifact(
+        key="champion", markdown=page, description="Who is the champion, and why"
+    )
 
 
 def markdown(champion: ModelVersion, decisions: tuple[Decided, ...], link: str) -> str:

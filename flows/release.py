@@ -2,8 +2,8 @@
 
     release(ReleaseConfig(name="digits", model=…, data=…))
 
-Every step is a task of `flows.tasks.components`, cached by the content of its inputs: a rerun does only what
-changed, and a crashed run resumes.
+Every step is a task of `flows.tasks.components`, cached by the content of its inputs: a rerun does
+only what changed, and a crashed run resumes.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
         config: the model, the data, the target.
 
     Raises:
-        FovealError: bad input, or no variant within the target's budget; nothing is registered then.
+        FovealError: bad input, or no variant within the target's budget; nothing is registered.
     """
     require_ultralytics(config.model.path)
     data, target = config.data, load_target(config.target)
     validation = Split(data.labelled, data.validation_split)
     calibration = Split(data.labelled, data.calibration_split)
     golden = Split(data.labelled, data.golden_split)
-    held_out = tuple(Split(data.labelled, name) for name in data.conditions or [data.validation_split])
+    conditions = data.conditions or [data.validation_split]
+    held_out = tuple(Split(data.labelled, name) for name in conditions)
     parts = {part.name: _load(part) for part in (validation, calibration, golden)}
     hashes = {name: part.sha256 for name, part in parts.items()}
 
@@ -75,7 +76,9 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     tasks.require_choice(report)
 
     details = {"datasets": hashes, "golden_split": golden.name}
-    bundle = tasks.package(report, config.name, golden, data.golden_images, config.thresholds, details)
+    bundle = tasks.package(
+        report, config.name, golden, data.golden_images, config.thresholds, details
+    )
     chosen = report.of(report.chosen or "")
     served = Served(chosen.artifact, chosen.backend, target, config.name, config.thresholds)
     accepted = tuple(tasks.predict(tasks.images_of(split), served) for split in held_out)
@@ -137,6 +140,9 @@ def _conclude(
     parts = {"bundle": bundle.folder, bundle.archive.name: bundle.archive}
     if run and drift:
         parts |= {"predictions": run.folder, "drift": drift.html.parent}
-    folder = tasks.keep(Settings.from_environment().releases / version.name / str(version.version), parts)
+    place = Settings.from_environment().releases / version.name / str(version.version)
+    folder = tasks.keep(place, parts)
     window = Window.of(run, drift, folder) if run and drift else None
-    return ReleaseSummary.of(version, report, gates, window, folder=folder, archive=folder / bundle.archive.name)
+    return ReleaseSummary.of(
+        version, report, gates, window, folder=folder, archive=folder / bundle.archive.name
+    )

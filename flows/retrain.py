@@ -1,8 +1,10 @@
-"""Retraining: drift, or whatever else asks for it, leads to a better model in production, by evidence.
+"""Retraining: drift, or any other request, leads to a better model in production, by evidence.
 
-new labels → dataset → fine-tune from the champion → the whole chain → gates → promotion or rejection.
+new labels → dataset → fine-tune from the champion → the whole chain → gates → promotion or
+rejection.
 
-A version brings its own reference and begins without a history, so with a promotion the memory of the drift ends.
+A version brings its own reference and begins without a history, so with a promotion the memory of
+the drift ends.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ from flows.tasks.steps import Split
 def retrain(config: RetrainConfig) -> RetrainSummary:
     """Train a challenger on new labels, and promote it only if every gate is passed.
 
-    One retraining of a model is in flight at a time, and each event is dealt with once. Without enough new labels to
-    learn from and to judge by, the labelling queue is filled, and the flow says how many are missing.
+    One retraining of a model is in flight at a time, and each event is dealt with once. Without
+    enough new labels to learn from and to judge by, the labelling queue is filled, and the flow
+    says how many are missing.
 
     Arguments:
         config: the model, why, the labels and the limits.
@@ -42,7 +45,11 @@ def retrain(config: RetrainConfig) -> RetrainSummary:
         FovealError: no champion, one that cannot be trained further, or labels that do not fit.
     """
     with learning.in_flight(config.name) as mine:
-        done = _retrain(config) if mine else RetrainSummary.not_begun(config, f"one of {config.name} is in flight")
+        done = (
+            _retrain(config)
+            if mine
+            else RetrainSummary.not_begun(config, f"one of {config.name} is in flight")
+        )
     publish.retraining(config, done)
     return done
 
@@ -61,11 +68,15 @@ def _retrain(config: RetrainConfig) -> RetrainSummary:
         new = labelling.new_labels(config.name, champion.spec, config.data)
         dataset, count, missing = None, new.count, config.missing(new.count)
         if not missing:
-            dataset = labelling.compose(config.name, champion.spec, champion.original, new.parts, config.data)
+            dataset = labelling.compose(
+                config.name, champion.spec, champion.original, new.parts, config.data
+            )
             count = dataset.sources["new"]
             missing = config.missing(count, dataset.images.get("recent", 0))
         if dataset is None or missing:
-            queued = labelling.ask_for_labels(champion.version, champion.model.reference, config.data.queue_size)
+            queued = labelling.ask_for_labels(
+                champion.version, champion.model.reference, config.data.queue_size
+            )
             done = RetrainSummary.needs_labels(config, count, missing, queued)
         else:
             done = _challenge(config, champion, dataset, new.until, Path(scratch))
@@ -79,18 +90,25 @@ def _ask_instead(config: RetrainConfig, champion: Champion) -> RetrainSummary:
     Raises:
         ConfigError: the retraining was asked for by hand.
     """
-    queued = labelling.ask_for_labels(champion.version, champion.model.reference, config.data.queue_size)
+    queued = labelling.ask_for_labels(
+        champion.version, champion.model.reference, config.data.queue_size
+    )
     if config.trigger == "by hand":
         raise ConfigError(
             "a champion that was released from a checkpoint from which training can go on",
             found=champion.untrainable,
-            hint=f"label the {counted(queued, 'image')} of the queue, train elsewhere and release the result",
+            hint=f"label the {counted(queued, 'image')} of the queue, train elsewhere and release "
+            "the result",
         )
     return RetrainSummary.not_trainable(config, champion.version, champion.untrainable, queued)
 
 
 def _challenge(
-    config: RetrainConfig, champion: Champion, dataset: DatasetVersion, read_at: datetime, scratch: Path
+    config: RetrainConfig,
+    champion: Champion,
+    dataset: DatasetVersion,
+    read_at: datetime,
+    scratch: Path,
 ) -> RetrainSummary:
     """Train, release, compare, decide."""
     config = learning.on_this_machine(config)
@@ -119,7 +137,9 @@ def _challenge(
     )
     publish.gates(report)
     if report.to_measure_again:
-        return RetrainSummary.undecided(config, champion.version, challenger.version, dataset, report)
+        return RetrainSummary.undecided(
+            config, champion.version, challenger.version, dataset, report
+        )
     decision = tasks.decide(challenger, report, learning.rationale_of(report, config, dataset))
     if decision.outcome is Outcome.PROMOTED:
         labelling.mark_learnt(config.name, f"version-{decision.version}", read_at)

@@ -5,7 +5,8 @@
     with foveal.prefect_api():
         foveal.release(foveal.read_config("parts.yaml", foveal.ReleaseConfig))
 
-Flows import Prefect, which reads its settings while it is imported: use `release` and `nightly` inside `prefect_api`.
+Flows import Prefect, which reads its settings while it is imported: use `release` and `nightly`
+inside `prefect_api`.
 """
 
 from importlib import import_module

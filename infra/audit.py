@@ -1,4 +1,4 @@
-"""Known vulnerabilities of everything that constraints.txt pins, by pip-audit and the data of osv.dev.
+"""Known vulnerabilities of all that constraints.txt pins, by pip-audit and the data of osv.dev.
 
 Exit codes: 0 none known, 1 some found, 75 not audited because the data cannot be reached from here.
 """
@@ -24,9 +24,20 @@ def main() -> int:
         pass  # an answer, if not a page
     except OSError as error:
         reason = getattr(error, "reason", error)
-        sys.stdout.write(f"not audited: the vulnerability data at {DATA} cannot be reached from here ({reason})\n")
+        sys.stdout.write(
+            f"not audited: the vulnerability data at {DATA} cannot be reached from here "
+            f"({reason})\n"
+        )
         return NOT_AUDITED
-    command = [sys.executable, "-m", "pip_audit", "--vulnerability-service", "osv", "--disable-pip", "--no-deps"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip_audit",
+        "--vulnerability-service",
+        "osv",
+        "--disable-pip",
+        "--no-deps",
+    ]
     return subprocess.run([*command, "--requirement", PINNED], check=False).returncode  # noqa: S603 - our own command
 
 

@@ -1,7 +1,8 @@
-"""Write infra/requirements/, from which the images are installed: every file that pip may take is named by its hash.
+"""Write infra/requirements/ for the images: every file that pip may take is named by its hash.
 
-`base.txt` is always installed, `torch.txt` holds PyTorch, which the CPU image takes from PyTorch's own index, and each
-extra has a file with what it adds. Run by `make lock`, which has uv at hand; versions are those of constraints.txt.
+`base.txt` is always installed, `torch.txt` holds PyTorch, which the CPU image takes from PyTorch's
+own index, and each extra has a file with what it adds. Run by `make lock`, which has uv at hand;
+versions are those of constraints.txt.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "infra" / "requirements"
 EXTRAS = ("servers", "dask", "kubernetes", "docker", "yolo")
 UNLOCKED = {
-    "gpu": "# TensorRT's packages fetch their libraries from NVIDIA when they are built: hashes prove nothing.\n"
+    "gpu": "# TensorRT's packages fetch their libraries from NVIDIA when they are built: hashes "
+    "prove nothing.\n"
 }
 PYTHONS = ((3, 11), (3, 12))  # of infra/Dockerfile, and of Ubuntu in infra/Dockerfile.gpu
 MACHINES = ("x86_64", "aarch64")
@@ -40,7 +42,9 @@ def main() -> int:
         "torch": {name: found for name, found in always.items() if TORCH.fullmatch(name)},
     }
     for extra in EXTRAS:
-        parts[extra] = {name: found for name, found in resolve("--extra", extra).items() if name not in always}
+        parts[extra] = {
+            name: found for name, found in resolve("--extra", extra).items() if name not in always
+        }
     for name, packages in parts.items():
         text = "".join(requirement(packages[one]) for one in sorted(packages))
         (OUTPUT / f"{name}.txt").write_text(HEADER + text, encoding="utf-8")
@@ -52,7 +56,17 @@ def main() -> int:
 
 def resolve(*options: str) -> dict[str, dict[str, Any]]:
     """Packages that some image needs, by name, as uv writes them."""
-    command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--format", "pylock.toml"]
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--format",
+        "pylock.toml",
+    ]
     command += ["--constraint", "constraints.txt", *options, "pyproject.toml"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     found = tomllib.loads(done.stdout)["packages"]
@@ -83,10 +97,18 @@ def environments() -> Iterator[Mapping[str, str]]:
 def requirement(package: Mapping[str, Any]) -> str:
     """A pinned line with the hashes of the wheels that the images can take."""
     marker = f" ; {package['marker']}" if "marker" in package else ""
-    hashes = sorted({wheel["hashes"]["sha256"] for wheel in package.get("wheels", ()) if fits(wheel)})
+    hashes = sorted(
+        {wheel["hashes"]["sha256"] for wheel in package.get("wheels", ()) if fits(wheel)}
+    )
     if not hashes:
-        sys.exit(f"no wheel of {package['name']} {package['version']} fits the images; building one is not locked")
-    lines = [f"{package['name']}=={package['version']}{marker}", *(f"--hash=sha256:{one}" for one in hashes)]
+        sys.exit(
+            f"no wheel of {package['name']} {package['version']} fits the images; building one is "
+            "not locked"
+        )
+    lines = [
+        f"{package['name']}=={package['version']}{marker}",
+        *(f"--hash=sha256:{one}" for one in hashes),
+    ]
     return " \\\n    ".join(lines) + "\n"
 
 
@@ -99,10 +121,16 @@ def fits(wheel: Mapping[str, Any]) -> bool:
 def tags() -> Iterable[Tag]:
     """Everything that pip takes in the images."""
     glibc = [f"manylinux_2_{minor}" for minor in range(5, NEWEST_GLIBC + 1)]
-    platforms = [f"{kind}_{m}" for m in MACHINES for kind in (*glibc, "manylinux1", "manylinux2010", "manylinux2014")]
+    platforms = [
+        f"{kind}_{m}"
+        for m in MACHINES
+        for kind in (*glibc, "manylinux1", "manylinux2010", "manylinux2014")
+    ]
     for version in PYTHONS:
         yield from cpython_tags(version, platforms=platforms)
-        yield from compatible_tags(version, interpreter="cp{}{}".format(*version), platforms=platforms)
+        yield from compatible_tags(
+            version, interpreter="cp{}{}".format(*version), platforms=platforms
+        )
 
 
 TAGS = frozenset(tags())

@@ -1,4 +1,4 @@
-"""Model registry, the only package that imports MLflow: log, register, alias, promote, roll back, compare.
+"""Model registry, alone in importing MLflow: log, register, alias, promote, roll back, compare.
 
     registry = Registry("sqlite:////srv/foveal/mlflow.db", "/srv/foveal/artifacts")
     version = registry.log_release(Release(name="digits", report=report, bundle=bundle))

@@ -1,4 +1,4 @@
-"""Two versions side by side: what decided between them, what each measured by itself, and how they were made."""
+"""Two versions side by side: what decided, what each measured by itself, how they were made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HASH_SHOWN = 12
 
 @dataclass(frozen=True)
 class MetricPair:
-    """One metric of two versions, each as it was measured at its own release; None where a version lacks it.
+    """One metric of two versions, each measured at its own release; None where a version lacks it.
 
     Arguments:
         metric: its name.
@@ -39,7 +39,11 @@ class MetricPair:
     @property
     def difference(self) -> float | None:
         """Second − first, where both have it and the two compare."""
-        return None if self.first is None or self.second is None or self.incomparable else self.second - self.first
+        return (
+            None
+            if self.first is None or self.second is None or self.incomparable
+            else self.second - self.first
+        )
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,10 @@ class Comparison:
     Arguments:
         first: the one that differences count from.
         second: the other.
-        decided: the newest decision that rests on gates between these two, whichever was the champion; None for none.
-        metrics: all of both, by name, as each version was released: in a run, a session and on images of its own.
+        decided: the newest decision that rests on gates between these two, whichever was the
+            champion; None for none.
+        metrics: all of both, by name, as each version was released: in a run, a session and on
+            images of its own.
         parameters: those that differ.
         hashes: role of the data or of the file → sha256, those that differ.
         url: where MLflow's UI shows the same two versions.
@@ -84,15 +90,22 @@ class _Side:
     hashes: Mapping[str, str]
 
 
-def compare(store: Store, history: History, first: ModelVersion, second: ModelVersion) -> Comparison:
-    """Read both versions' runs and tags from MLflow; one that was registered without a run has only tags."""
+def compare(
+    store: Store, history: History, first: ModelVersion, second: ModelVersion
+) -> Comparison:
+    """Read both versions' runs and tags from MLflow; one registered without a run has only tags."""
     one, two = _side(store, first), _side(store, second)
-    names = sorted(name for name in one.metrics.keys() | two.metrics.keys() if not name.startswith(_ELSEWHERE))
+    names = sorted(
+        name for name in one.metrics.keys() | two.metrics.keys() if not name.startswith(_ELSEWHERE)
+    )
     return Comparison(
         first,
         second,
         _decided(store, history, {first.version, second.version}),
-        tuple(MetricPair(k, one.metrics.get(k), two.metrics.get(k), _incomparable(k, one, two)) for k in names),
+        tuple(
+            MetricPair(k, one.metrics.get(k), two.metrics.get(k), _incomparable(k, one, two))
+            for k in names
+        ),
         _differing(one.params, two.params),
         _differing(one.hashes, two.hashes),
         comparison_url(store, first, second),
@@ -135,10 +148,12 @@ def _decided(store: Store, history: History, pair: set[int]) -> Decided | None:
 
 
 def comparison_url(store: Store, first: ModelVersion, second: ModelVersion, ui: str = "") -> str:
-    """Give the page of MLflow's UI with two versions side by side; `ui` is its address, a server's own unless given."""
+    """Give MLflow's page of two versions side by side; `ui` is its address, else the server's."""
     base = ui or (store.tracking_uri if store.remote else UI)
     runs_by_version = {str(version.version): version.run_id for version in (first, second)}
-    query = f"name={_query(first.name)}&runs={_query(runs_by_version)}&workflowType=machine_learning"
+    query = (
+        f"name={_query(first.name)}&runs={_query(runs_by_version)}&workflowType=machine_learning"
+    )
     return f"{base.rstrip('/')}/#/compare-model-versions?{query}"
 
 

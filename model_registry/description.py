@@ -14,15 +14,26 @@ from components.contracts import BenchmarkReport, Bundle, Measurement, dump
 from components.errors import BudgetError, BundleError, ConfigError, RegistryError
 from components.files import sha256_file, sha256_json
 
-RECORD_SUFFIX = ".decisions"  # beside the model NAME, MLflow holds its decision record as NAME.decisions
+# beside the model NAME, MLflow holds its decision record as NAME.decisions
+RECORD_SUFFIX = ".decisions"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-KEY_CHARACTERS = re.compile(r"[^\w\-. /]", re.ASCII)  # what MLflow refuses in the key of a metric or a parameter
+# what MLflow refuses in the key of a metric or a parameter
+KEY_CHARACTERS = re.compile(r"[^\w\-. /]", re.ASCII)
 
 SESSION_METRICS = frozenset(  # they depend on the machine and on the moment
-    {"p50_ms", "p50_low_ms", "p50_high_ms", "p95_ms", "throughput_per_s", "peak_rss_mb", "noise_floor"}
+    {
+        "p50_ms",
+        "p50_low_ms",
+        "p50_high_ms",
+        "p95_ms",
+        "throughput_per_s",
+        "peak_rss_mb",
+        "noise_floor",
+    }
 )
 OWN_BASELINE_METRICS = frozenset({"speedup", "speedup_low", "speedup_high", "accuracy_drop"})
-_VALIDATION = ("validation", "val")  # roles of the data that accuracy is measured on, where no parameter names it
+# roles of the data that accuracy is measured on, where no parameter names it
+_VALIDATION = ("validation", "val")
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ class Release:
         if self.report.chosen is None:
             raise BudgetError(
                 "a benchmark that chose a variant",
-                found=f"none chosen for target {self.report.target.name}: {'; '.join(self.report.reasons)}",
+                found=f"none chosen for target {self.report.target.name}: "
+                f"{'; '.join(self.report.reasons)}",
                 hint="relax the target's budget or add precisions",
             )
         return self.report.of(self.report.chosen)
@@ -107,7 +119,8 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or name.endswith(RECORD_SUFFIX):
         raise ConfigError(
-            "a model name of up to 100 letters, digits, '-', '_' and '.', starting with a letter or a digit"
+            "a model name of up to 100 letters, digits, '-', '_' and '.', starting with a letter "
+            "or a digit"
             f" and not ending in {RECORD_SUFFIX}",
             found=repr(name),
             hint="choose another name",
@@ -131,7 +144,9 @@ def check_files(release: Release) -> None:
         )
     if (found := sha256_file(bundle.archive)) != bundle.sha256:
         raise BundleError(
-            f"a bundle with sha256 {bundle.sha256}", found=f"{bundle.archive} with {found}", hint="package it again"
+            f"a bundle with sha256 {bundle.sha256}",
+            found=f"{bundle.archive} with {found}",
+            hint="package it again",
         )
     if release.reference is not None and not release.reference.is_file():
         raise RegistryError(
@@ -155,7 +170,9 @@ def metrics_of(measurement: Measurement) -> dict[str, float]:
         **measurement.accuracy,
     }
     if measurement.speedup is not None:
-        values |= dict(zip(("speedup", "speedup_low", "speedup_high"), measurement.speedup, strict=True))
+        values |= dict(
+            zip(("speedup", "speedup_low", "speedup_high"), measurement.speedup, strict=True)
+        )
     return {
         KEY_CHARACTERS.sub("_", name): float(value)
         for name, value in values.items()
@@ -191,7 +208,7 @@ def params_of(measurement: Measurement) -> dict[str, str]:
 
 
 def release_params(release: Release) -> dict[str, str]:
-    """The chosen variant's parameters, the target's, and the user's own where they do not clash with these."""
+    """Return the variant's parameters, the target's, and the user's that do not clash with them."""
     target, spec = release.report.target, release.chosen.artifact.spec
     facts = {
         "target": target.name,
@@ -229,7 +246,7 @@ def flatten(parameters: Mapping[str, object], prefix: str = "") -> dict[str, str
 
 
 def version_tags(release: Release) -> dict[str, str]:
-    """Return the tags that a person filters versions by; all else is a parameter of the version's run.
+    """Return the tags to filter versions by; all else is a parameter of the version's run.
 
     Raises:
         ConfigError: the user's tags contain one of these.
@@ -242,7 +259,9 @@ def version_tags(release: Release) -> dict[str, str]:
         "task": release.chosen.artifact.spec.task,
     }
     if clash := sorted(tags.keys() & release.tags.keys()):
-        raise ConfigError("tags of your own", found=f"{', '.join(clash)}, which Foveal sets", hint="rename them")
+        raise ConfigError(
+            "tags of your own", found=f"{', '.join(clash)}, which Foveal sets", hint="rename them"
+        )
     return {**release.tags, **tags}
 
 
@@ -264,8 +283,10 @@ def file_hashes(release: Release) -> dict[str, str]:
 
 
 def run_tags(release: Release) -> dict[str, str]:
-    """The machine and the versions that the numbers were measured with, and what ties runs to their release."""
-    environment = {f"environment.{key}": str(value) for key, value in release.report.environment.items()}
+    """Return the machine and versions of the measurement, and what ties runs to their release."""
+    environment = {
+        f"environment.{key}": str(value) for key, value in release.report.environment.items()
+    }
     return {
         **environment,
         "release_key": release.key,

@@ -14,16 +14,18 @@ from model_registry.store import Store
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-_LEVELS = {DriftState.OK: 0.0, DriftState.WARN: 1.0, DriftState.DRIFT: 2.0}  # a window with too little data has none
+# a window with too little data has none
+_LEVELS = {DriftState.OK: 0.0, DriftState.WARN: 1.0, DriftState.DRIFT: 2.0}
 _COLUMN = re.compile(r"[^\w\-. ]", re.ASCII)
 
 
 def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: str) -> str:
-    """Add a window to the version's drift run, unless one of that name is there already; gives its page.
+    """Add a window to the version's drift run, unless one of that name is there; return its page.
 
-    The run's metrics are charts over windows: ``drift_level`` (0 ok, 1 warn, 2 drift), ``drifted_columns``, sample
-    counts, and ``distance.COLUMN``; the reports are under ``windows/NUMBER``. The page is what follows the address of
-    MLflow's pages where they show the report.
+    The run's metrics are charts over windows: ``drift_level`` (0 ok, 1 warn, 2 drift),
+    ``drifted_columns``, sample counts, and ``distance.COLUMN``; the reports are under
+    ``windows/NUMBER``. The page is what follows the address of MLflow's pages where they show the
+    report.
     """
     run = _drift_run(store, version)
     key = f"window.{sha256_json(window)[:32]}"
@@ -31,14 +33,16 @@ def log_drift(store: Store, version: ModelVersion, report: DriftReport, window: 
         return _page(run, int(run.data.tags[key]), report)
     client, run_id = store.client, run.info.run_id
     step = 1 + sum(tag.startswith("window.") for tag in run.data.tags)
-    for path in (report.html, report.json, report.evidently):  # Evidently's too: no link leads out of a page in MLflow
+    for path in (report.html, report.json, report.evidently):
+        # Evidently's too: no link leads out of a page in MLflow
         if path:
             client.log_artifact(run_id, str(path), f"windows/{step:04d}")
     client.log_dict(run_id, dump(report.decision), f"windows/{step:04d}/decision.json")
     runs.log_metrics(client, run_id, _metrics(report.decision), runs.MetricContext(step))
     client.set_tag(run_id, "state", report.decision.state.value)
     client.set_tag(run_id, "reasons", "; ".join(report.decision.reasons)[:5000])
-    client.set_tag(run_id, key, str(step))  # last: a window that failed half way is logged again under its number
+    # last: a window that failed half way is logged again under its number
+    client.set_tag(run_id, key, str(step))
     return _page(run, step, report)
 
 
@@ -60,7 +64,10 @@ def _drift_run(store: Store, version: ModelVersion) -> Run:
 
 
 def _metrics(decision: DriftDecision) -> dict[str, float]:
-    metrics = {f"distance.{_COLUMN.sub('_', column.column)}": column.distance for column in decision.columns}
+    metrics = {
+        f"distance.{_COLUMN.sub('_', column.column)}": column.distance
+        for column in decision.columns
+    }
     metrics |= {
         "drifted_columns": float(sum(column.drifted for column in decision.columns)),
         "window_samples": float(decision.window_samples),

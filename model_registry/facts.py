@@ -1,4 +1,4 @@
-"""Facts of a version by name: parameters of its run, which nobody can change, and tags of older releases."""
+"""Facts of a version by name: its run's parameters, which are fixed, and tags of older releases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = ("backend", "metric", "precision", "target", "task", "variant")
 
 
 def facts_of(store: Store, row: Row) -> dict[str, str]:
-    """Return the facts of a version: its tags, what it was measured as, and ``ROLE_sha256`` of its files and data.
+    """Return a version's facts: tags, what it was measured as, ``ROLE_sha256`` of files and data.
 
     Arguments:
         store: that has it.
@@ -34,4 +34,8 @@ def facts_of(store: Store, row: Row) -> dict[str, str]:
 
 def hashes_of(facts: Mapping[str, str]) -> dict[str, str]:
     """Role → sha256 of the files and data of a version, by what is known of it."""
-    return {key.removesuffix(_HASH_TAG): value for key, value in facts.items() if key.endswith(_HASH_TAG)}
+    return {
+        key.removesuffix(_HASH_TAG): value
+        for key, value in facts.items()
+        if key.endswith(_HASH_TAG)
+    }

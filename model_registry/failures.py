@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from components.errors import RegistryError
 
 _STORES = frozenset(
-    {"azure", "boto3", "botocore", "google", "mlflow", "requests", "s3transfer", "sqlalchemy", "urllib3"}
+    {
+        "azure",
+        "boto3",
+        "botocore",
+        "google",
+        "mlflow",
+        "requests",
+        "s3transfer",
+        "sqlalchemy",
+        "urllib3",
+    }
 )
 _MAX = 400  # characters of another library's words
 _SQL = re.compile(r"\s*(\[SQL:|\(Background on this error).*", re.DOTALL)
@@ -17,8 +27,10 @@ _RESUME = "then run the same command again, which repeats nothing that is finish
 _HINTS = (
     (r"database is locked|database table is locked",
      f"another program holds the database: end it, or wait; {_RESUME}"),
-    (r"disk is full|no space left|disk quota exceeded|error 28\b", f"free some disk space, {_RESUME}"),
-    (r"max retries|connection (refused|reset|aborted)|timed? ?out|failed to establish|50[234]\b|remotedisconnected",
+    (r"disk is full|no space left|disk quota exceeded|error 28\b",
+     f"free some disk space, {_RESUME}"),
+    (r"max retries|connection (refused|reset|aborted)|timed? ?out|failed to establish"
+     r"|50[234]\b|remotedisconnected",
      f"start MLflow's server, or what it stores in, again, {_RESUME}"),
 )  # fmt: skip
 _OTHERWISE = "check the tracking URI, the server's log and its free disk space"
@@ -58,4 +70,6 @@ def passing_over(code: str) -> Iterator[None]:
 
 def hint_of(words: str) -> str:
     """Return what to do about a failure of a store, by its words."""
-    return next((hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE)
+    return next(
+        (hint for pattern, hint in _HINTS if re.search(pattern, words, re.IGNORECASE)), _OTHERWISE
+    )

@@ -40,17 +40,20 @@ class Registry:
 
     Arguments:
         tracking_uri: ``sqlite:////absolute/mlflow.db`` (made when missing) or ``http://host:port``.
-        artifact_root: folder or URI for artifacts; the default is ``artifacts`` beside the SQLite file, or
-            whatever the server uses.
-        seen: folder of this machine that keeps the newest decision seen of each model, so that one that is deleted
-            or changed afterwards is missed whatever the store says; None keeps none.
+        artifact_root: folder or URI for artifacts; the default is ``artifacts`` beside the SQLite
+            file, or whatever the server uses.
+        seen: folder of this machine that keeps the newest decision seen of each model, so that one
+            that is deleted or changed afterwards is missed whatever the store says; None keeps
+            none.
 
     Raises:
         ConfigError: MLflow cannot use the URI.
         RegistryError: the database or the server cannot be opened.
     """
 
-    def __init__(self, tracking_uri: str, artifact_root: str | Path | None = None, seen: Path | None = None) -> None:
+    def __init__(
+        self, tracking_uri: str, artifact_root: str | Path | None = None, seen: Path | None = None
+    ) -> None:
         self._store = open_store(tracking_uri, artifact_root)
         self._seen = seen
 
@@ -60,10 +63,10 @@ class Registry:
         return self._store.tracking_uri
 
     def log_release(self, release: Release) -> ModelVersion:
-        """Log a release with all that belongs to it, register it as one new version, alias `challenger`.
+        """Log a release with all of its parts; register it as one new version, alias `challenger`.
 
-        A release that was registered before is returned, not repeated. The version is registered last:
-        what fails before leaves runs marked FAILED and no version.
+        A release that was registered before is returned, not repeated. The version is registered
+        last: what fails before leaves runs marked FAILED and no version.
 
         Raises:
             ConfigError: a tag is one that Foveal sets itself.
@@ -75,7 +78,9 @@ class Registry:
         tags = version_tags(release)
         with mlflow_errors("to log a release"):
             with taking_turns(self._store, f"{release.name}.release"):
-                number = find_release(self._store, release) or log_release(self._store, release, tags)
+                number = find_release(self._store, release) or log_release(
+                    self._store, release, tags
+                )
             version = self.get(release.name, number)
             run_name = f"v{version.version} · {release.chosen.variant}"
             self._store.client.update_run(version.run_id, name=run_name)
@@ -105,7 +110,11 @@ class Registry:
         for version in versions:
             if version.version == number or (number is None and which in version.aliases):
                 return version
-        expected = f"version {which} of {name}" if number is not None else f"a version of {name} with alias {which}"
+        expected = (
+            f"version {which} of {name}"
+            if number is not None
+            else f"a version of {name} with alias {which}"
+        )
         if versions:
             if which == CHAMPION:
                 hint = f"promote one first: foveal promote {name}/{versions[-1].version}"
@@ -124,7 +133,9 @@ class Registry:
             RegistryError: MLflow failed.
         """
         with mlflow_errors("to list models"):
-            return tuple(summarise_model(self._record(name)) for name in registered_names(self._store))
+            return tuple(
+                summarise_model(self._record(name)) for name in registered_names(self._store)
+            )
 
     def set_alias(self, name: str, alias: str, version: int) -> ModelVersion:
         """Give an alias to a version; it leaves the version that had it.
@@ -134,7 +145,11 @@ class Registry:
             RegistryError: no such version, or MLflow refuses the alias.
         """
         if alias in (CHAMPION, PREVIOUS_CHAMPION):
-            raise ConfigError("an alias of your own", found=alias, hint="promote or roll back, which keeps the record")
+            raise ConfigError(
+                "an alias of your own",
+                found=alias,
+                hint="promote or roll back, which keeps the record",
+            )
         self.get(name, version)
         with mlflow_errors(f"to set alias {alias}"):
             self._record(name).set_alias(alias, version)
@@ -143,21 +158,25 @@ class Registry:
     def promote(self, name: str, version: int, rationale: Rationale | None = None) -> ModelVersion:
         """Make a version the champion; the one before it becomes `previous_champion`.
 
-        The decision is appended to the record, then the aliases follow; a kill at any moment leaves one champion, and
-        whoever opens the model next finishes what is half done. Nothing happens if it is the champion already.
+        The decision is appended to the record, then the aliases follow; a kill at any moment leaves
+        one champion, and whoever opens the model next finishes what is half done. Nothing happens
+        if it is the champion already.
 
         Raises:
             BundleError: its bundle is not the one that was released.
-            RegistryError: no such version; no gates that it passed, where nobody decides by hand or by the rule
-                for releases; or somebody changed the champion since it was compared with, or since this began.
+            RegistryError: no such version; no gates that it passed, where nobody decides by hand or
+                by the rule for releases; or somebody changed the champion since it was compared
+                with, or since this began.
         """
         self.verify(self.get(name, version))
         with mlflow_errors(f"to promote {name}/{version}"):
             deciding.promote(self._record(name), version, rationale or Rationale())
         return self.get(name, version)
 
-    def rollback(self, name: str, rationale: Rationale | None = None, to: int | None = None) -> ModelVersion:
-        """Make the champion before this one the champion again; a second rollback goes back further.
+    def rollback(
+        self, name: str, rationale: Rationale | None = None, to: int | None = None
+    ) -> ModelVersion:
+        """Make the champion before this one the champion; a second rollback goes back further.
 
         Arguments:
             name: of the model.
@@ -166,7 +185,8 @@ class Registry:
 
         Raises:
             BundleError: the bundle of the version to go back to is not the one that was released.
-            RegistryError: no such version, none to go back to, or somebody changed the champion meanwhile.
+            RegistryError: no such version, none to go back to, or somebody changed the champion
+                meanwhile.
         """
         if to is not None:
             self.get(name, to)
@@ -196,26 +216,29 @@ class Registry:
             return aliases.settle(self._record(check_name(name)))
 
     def decisions(self, name: str) -> tuple[Decided, ...]:
-        """All decisions on a model, oldest first. A number is missing where another one was first."""
+        """Return a model's decisions, oldest first; a number is missing where another was first."""
         return self.history(name).decisions
 
     def champion_at(self, name: str, time: datetime) -> ChampionPeriod | None:
-        """Return the version in production at a moment, since when, until when, and by which decisions; None for none.
+        """Return the version in production at a moment, its times and its decisions; None for none.
 
         Raises:
             ConfigError: the time has no zone.
         """
         if time.tzinfo is None:
-            raise ConfigError("a time with its zone", found=str(time), hint="e.g. datetime.now(UTC)")
+            raise ConfigError(
+                "a time with its zone", found=str(time), hint="e.g. datetime.now(UTC)"
+            )
         return self.history(name).champion_at(time)
 
     def log_dataset(self, name: str, dataset: DatasetVersion, run_id: str | None = None) -> str:
-        """Log a dataset version to a model's experiment, once by its content; returns the id of its run.
+        """Log a dataset version to a model's experiment, once by its content; return its run's id.
 
         Arguments:
             name: of the registered model.
             dataset: what was composed.
-            run_id: a run that used it, e.g. that of a version; the dataset becomes an input of it too.
+            run_id: a run that used it, e.g. that of a version; the dataset becomes an input of it
+                too.
 
         Raises:
             DatasetError: the dataset is not there any more.
@@ -224,13 +247,16 @@ class Registry:
         with mlflow_errors("to log a dataset"):
             return datasets.log_dataset(self._store, check_name(name), dataset, run_id)
 
-    def log_training(self, version: ModelVersion, parameters: Mapping[str, object], curve: Path) -> None:
+    def log_training(
+        self, version: ModelVersion, parameters: Mapping[str, object], curve: Path
+    ) -> None:
         """Keep with a version how it was trained; a second time it changes nothing.
 
         Arguments:
             version: that was trained.
             parameters: of the training, logged as ``training.NAME``.
-            curve: CSV with one row an epoch and an ``epoch`` column; each other column is a metric ``training/COLUMN``.
+            curve: CSV with one row an epoch and an ``epoch`` column; each other column is a metric
+                ``training/COLUMN``.
 
         Raises:
             RegistryError: MLflow failed.
@@ -239,14 +265,17 @@ class Registry:
             runs.log_training(self._store.client, version.run_id, parameters, curve)
 
     def tags(self, version: ModelVersion) -> dict[str, str]:
-        """Return the facts of a version by name: hashes, target, variant, precision, backend and more."""
+        """Return a version's facts by name: hashes, target, variant, precision, backend, more."""
         with mlflow_errors("to read a version"):
             row = self._store.client.get_model_version(version.name, str(version.version))
             return facts_of(self._store, row)
 
     def hashes(self, version: ModelVersion) -> dict[str, str]:
-        """Role → sha256 of a version's files and data; what its first decision recorded counts before all else."""
-        return {**hashes_of(self.tags(version)), **bound_hashes(self.history(version.name), version.version)}
+        """Map roles to sha256 of a version's files and data; its first decision has priority."""
+        return {
+            **hashes_of(self.tags(version)),
+            **bound_hashes(self.history(version.name), version.version),
+        }
 
     def verify(self, version: ModelVersion) -> None:
         """Make sure that a version's bundle, and what MLflow runs of it, are what was released.
@@ -273,7 +302,7 @@ class Registry:
             return compare(self._store, self._record(name).read(), one, two)
 
     def page(self, version: ModelVersion) -> str:
-        """Give what follows the address of MLflow's pages where they show a version's run, ``#/experiments/…``.
+        """Return the address part after MLflow's that shows a version's run, ``#/experiments/…``.
 
         Raises:
             RegistryError: the version's run is gone, or MLflow failed.
@@ -285,8 +314,9 @@ class Registry:
     def comparison_url(self, name: str, first: str | int, second: str | int, ui: str = "") -> str:
         """Return the address at which MLflow's UI shows two versions side by side.
 
-        `ui` is the address of the UI, such as one over an embedded store (`mlflow ui --backend-store-uri …`), or where
-        browsers find a server that has another name for them; a server's own unless it is given.
+        `ui` is the address of the UI, such as one over an embedded store (`mlflow ui
+        --backend-store-uri …`), or where browsers find a server that has another name for them; a
+        server's own unless it is given.
 
         Raises:
             RegistryError: no such version.
@@ -304,13 +334,15 @@ class Registry:
         return fetch_bundle(self._store, version, self.hashes(version).get("bundle"), output)
 
     def download_reference(self, version: ModelVersion, output: Path) -> Path | None:
-        """Copy a version's drift reference into the folder `output`; None when it was released without one.
+        """Copy a version's drift reference into the folder `output`; None if released without one.
 
         Raises:
             RegistryError: it is not the file that was registered.
         """
         with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-            stored = stored_file(self._store, version, runs.REFERENCE_FOLDER, ".parquet", Path(scratch))
+            stored = stored_file(
+                self._store, version, runs.REFERENCE_FOLDER, ".parquet", Path(scratch)
+            )
             if stored is None:
                 return None
             require_same(stored, self.hashes(version).get("reference"), version)
@@ -319,10 +351,10 @@ class Registry:
         return output / "reference.parquet"
 
     def download_source(self, version: ModelVersion, output: Path) -> Path | None:
-        """Copy the model file that a version was made from into the folder `output`; None when it was not kept.
+        """Copy the model file a version was made from into the folder `output`; None if not kept.
 
-        Files that hold its weights come with it. What loads it may unpickle it, on the word that was given for the file
-        of the release: no other file is given.
+        Files that hold its weights come with it. What loads it may unpickle it, on the word that
+        was given for the file of the release: no other file is given.
 
         Raises:
             RegistryError: it is not the file that was registered, or its hash was not kept.
@@ -339,11 +371,15 @@ class Registry:
         return output / stored.name
 
     def _download_source(self, version: ModelVersion, scratch: Path) -> Path | None:
-        """The model file among those that were kept: the only one, or the ONNX file that refers to the others."""
+        """Find the kept model file: the only one, or the ONNX file that refers to the others."""
         with mlflow_errors("to download an artifact"):
             if not self._store.client.list_artifacts(version.run_id, runs.SOURCE_FOLDER):
                 return None
-            folder = Path(self._store.client.download_artifacts(version.run_id, runs.SOURCE_FOLDER, str(scratch)))
+            folder = Path(
+                self._store.client.download_artifacts(
+                    version.run_id, runs.SOURCE_FOLDER, str(scratch)
+                )
+            )
         files = sorted(path for path in folder.iterdir() if path.is_file())
         return next((path for path in files if weight_files(path)), files[0] if files else None)
 
@@ -375,7 +411,8 @@ class Registry:
         """Keep a drift report with the version that it judges; a window is kept once, by its name.
 
         Returns:
-            What follows the address of MLflow's pages where they show the report, ``#/experiments/…``.
+            What follows the address of MLflow's pages where they show the report,
+            ``#/experiments/…``.
 
         Raises:
             RegistryError: the version's run is gone, or MLflow failed.
@@ -399,6 +436,8 @@ def _version(row: Row, aliases: Mapping[str, int]) -> ModelVersion:
 
 def _listing(versions: tuple[ModelVersion, ...]) -> str:
     return "versions " + ", ".join(
-        f"{version.version} ({', '.join(version.aliases)})" if version.aliases else str(version.version)
+        f"{version.version} ({', '.join(version.aliases)})"
+        if version.aliases
+        else str(version.version)
         for version in versions
     )

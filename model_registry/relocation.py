@@ -1,4 +1,4 @@
-"""A storage root that was moved or copied: MLflow's database names the files of its artifacts by absolute addresses."""
+"""A moved or copied storage root: MLflow's database names artifact files by absolute addresses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _ADDRESSES = (  # table and column; what is below the former root comes below th
     ("model_versions", "storage_location"),
 )
 _UPDATES = tuple(
-    f"update {table} set {column} = :new || substr({column}, :rest)"  # noqa: S608 - names of our own
+    f"update {table} set {column} = "  # noqa: S608 - names of our own
+    f":new || substr({column}, :rest)"
     f" where {column} = :old or substr({column}, 1, :rest) = :below"
     for table, column in _ADDRESSES
 )
@@ -27,24 +28,37 @@ _BUSY_S = 10.0
 
 
 def former_roots(database: Path, artifact_root: str) -> tuple[str, ...]:
-    """The artifact roots that a database names although the same experiments have their files below another one.
+    """List a database's artifact roots whose experiments have their files below another one.
 
     Arguments:
         database: MLflow's SQLite file.
         artifact_root: URI of the folder in which the artifacts are looked for.
 
     Returns:
-        URIs, sorted; none for a store whose artifacts are where it says, on this machine or in an object store.
+        URIs, sorted; none for a store whose artifacts are where it says, on this machine or in an
+        object store.
     """
     here = _folder(artifact_root)
     if here is None or not database.exists():
         return ()
     with _connected(database) as connection:
-        if not connection.execute("select 1 from sqlite_master where name = 'experiments'").fetchone():
+        if not connection.execute(
+            "select 1 from sqlite_master where name = 'experiments'"
+        ).fetchone():
             return ()
-        found = [row[0] or "" for row in connection.execute("select artifact_location from experiments")]
+        found = [
+            row[0] or "" for row in connection.execute("select artifact_location from experiments")
+        ]
     former = (location.rstrip("/").rpartition("/") for location in found)
-    return tuple(sorted({root for root, _, name in former if root and root != artifact_root and _is_here(here, name)}))
+    return tuple(
+        sorted(
+            {
+                root
+                for root, _, name in former
+                if root and root != artifact_root and _is_here(here, name)
+            }
+        )
+    )
 
 
 def require_in_place(database: Path, artifact_root: str) -> None:
@@ -62,7 +76,9 @@ def require_in_place(database: Path, artifact_root: str) -> None:
 
 
 def relocate(database: Path, artifact_root: str) -> int:
-    """Write the place where the artifacts are into a database, in one transaction; returns how many addresses changed.
+    """Write where the artifacts are into a database, in one transaction.
+
+    Returns how many addresses changed.
 
     Arguments:
         database: MLflow's SQLite file.
@@ -73,7 +89,12 @@ def relocate(database: Path, artifact_root: str) -> int:
     """
     changed = 0
     for former in former_roots(database, artifact_root):
-        values = {"new": artifact_root, "old": former, "below": f"{former}/", "rest": len(former) + 1}
+        values = {
+            "new": artifact_root,
+            "old": former,
+            "below": f"{former}/",
+            "rest": len(former) + 1,
+        }
         with _connected(database) as connection, connection:
             changed += sum(connection.execute(update, values).rowcount for update in _UPDATES)
     return changed
@@ -87,12 +108,14 @@ def _connected(database: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise RegistryError(
-            "a SQLite database that can be read and written", found=f"{database}: {error}", hint=hint_of(str(error))
+            "a SQLite database that can be read and written",
+            found=f"{database}: {error}",
+            hint=hint_of(str(error)),
         ) from error
 
 
 def _is_here(folder: Path, name: str) -> bool:
-    """Tell whether the files of an experiment lie in a folder, by the last part of the address that it had."""
+    """Tell whether an experiment's files lie in a folder, by the last part of its address."""
     return (folder / unquote(name)).is_dir()
 
 

@@ -1,4 +1,4 @@
-"""MLflow's server over a store, as an ASGI app, so that something of ours can stand in front of it."""
+"""MLflow's server over a store, as an ASGI app, so that ours can stand in front of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _ARTIFACTS = "mlflow-artifacts:/"  # clients of the server send and fetch artifacts through it
 
 
-def mlflow_app(store: str, artifacts: str, *, hosts: Sequence[str], origins: Sequence[str]) -> FastAPI:
+def mlflow_app(
+    store: str, artifacts: str, *, hosts: Sequence[str], origins: Sequence[str]
+) -> FastAPI:
     """Build the app that ``mlflow server`` would run, in this process; once in its life.
 
     Arguments:

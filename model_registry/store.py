@@ -1,4 +1,4 @@
-"""Opening MLflow's store, an embedded SQLite file or a server, with nothing in the working directory."""
+"""Opening MLflow's store, embedded SQLite or a server, with nothing in the working directory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _QUIET = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what a command prints may be JSON
 }
-_PATIENCE = {  # a server that is gone is waited for about half a minute; MLflow's own defaults wait for four
+# a server that is gone is waited for about half a minute; MLflow's own defaults wait for four
+_PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -44,8 +45,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _TRIES = 20
-_migrating = threading.Lock()  # Alembic, by which MLflow makes tables, keeps what it works on in globals of the process
-_OPENING = 0x666F7665616C  # "foveal": the key of PostgreSQL's advisory lock around the first opening of a database
+# Alembic, by which MLflow makes tables, keeps what it works on in globals of the process
+_migrating = threading.Lock()
+# "foveal": the key of PostgreSQL's advisory lock around the first opening of a database
+_OPENING = 0x666F7665616C
 _TAKEN = re.compile("unique constraint|duplicate (key|entry)", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -68,9 +71,10 @@ class Store:
 
 
 def contended(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Make a call of MLflow's that writes a row, again if another process has just written one of the same key.
+    """Make a call of MLflow's that writes a row, again if another process has just done the same.
 
-    MLflow looks whether a row is there and then inserts it, so that of two at once one is refused by the database.
+    MLflow looks whether a row is there and then inserts it, so that of two at once one is refused
+    by the database.
     """
     for attempt in range(1, _TRIES):
         try:
@@ -91,13 +95,17 @@ def sqlite_uri(database: Path) -> str:
     from sqlalchemy import URL
 
     if "?" in str(database.resolve()):
-        raise ConfigError("a storage root without a question mark in its path", found=str(database), hint="rename it")
+        raise ConfigError(
+            "a storage root without a question mark in its path",
+            found=str(database),
+            hint="rename it",
+        )
     return URL.create("sqlite", database=str(database.resolve())).render_as_string()
 
 
 @contextmanager
 def taking_turns(store: Store, what: str) -> Iterator[None]:
-    """Hold a lock of an embedded store, so that processes take turns at something; nothing on a server."""
+    """Hold an embedded store's lock, so that processes take turns; no lock on a server."""
     database = sqlite_file(store)
     if database is None:
         yield
@@ -120,9 +128,10 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
     """Open a store; a SQLite database that is not there yet is made, by one process at a time.
 
     Arguments:
-        tracking_uri: ``sqlite:////absolute/mlflow.db``, ``http://host:port``, or another database that MLflow knows.
-        artifact_root: folder or URI for artifacts; the default is ``artifacts`` beside the SQLite file, or
-            whatever the server uses.
+        tracking_uri: ``sqlite:////absolute/mlflow.db``, ``http://host:port``, or another database
+            that MLflow knows.
+        artifact_root: folder or URI for artifacts; the default is ``artifacts`` beside the SQLite
+            file, or whatever the server uses.
 
     Raises:
         ConfigError: MLflow cannot use the URI, or would write to the working directory.
@@ -140,15 +149,19 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
         _check_server(tracking_uri)
     elif scheme not in _DATABASES:
         raise ConfigError(
-            f"a tracking URI with sqlite:///, {', '.join(s + '://' for s in (*_SERVERS, *_DATABASES))}",
+            "a tracking URI with sqlite:///, "
+            f"{', '.join(s + '://' for s in (*_SERVERS, *_DATABASES))}",
             found=repr(tracking_uri),
-            hint="e.g. sqlite:////absolute/path/mlflow.db; MLflow has retired plain folders (mlruns)",
+            hint="e.g. sqlite:////absolute/path/mlflow.db; MLflow has retired plain folders "
+            "(mlruns)",
         )
     elif artifact_root is None:
         raise ConfigError(
             "an artifact root beside a database",
-            found=f"only {scheme}:, for which MLflow would write artifacts to the working directory",
-            hint="give artifact_root (FOVEAL_ARTIFACTS), a folder or a URI such as s3://bucket/foveal",
+            found=f"only {scheme}:, for which MLflow would write artifacts to the working "
+            "directory",
+            hint="give artifact_root (FOVEAL_ARTIFACTS), a folder or a URI such as "
+            "s3://bucket/foveal",
         )
     root = None if artifact_root is None else _as_uri(artifact_root)
     with _one_at_a_time(tracking_uri) if scheme == "postgresql" else nullcontext():
@@ -156,7 +169,7 @@ def open_store(tracking_uri: str, artifact_root: str | Path | None = None) -> St
 
 
 def _without_password(uri: str) -> str:
-    """A server's URI without its user and password, which go where MLflow looks for them and repeats them nowhere."""
+    """Strip a server's URI of user and password, which go to where MLflow looks, nowhere else."""
     parts = urlsplit(uri)
     if parts.username is None:
         return uri
@@ -177,7 +190,7 @@ def _connect(uri: str, artifact_root: str | None, remote: bool) -> Store:
 
 @contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Hold a lock of a PostgreSQL database, which ends with the connection: see `_open_sqlite` for the reason.
+    """Hold a PostgreSQL lock, which ends with the connection, for the reason of `_open_sqlite`.
 
     Raises:
         RegistryError: nobody answers, or it refuses; MLflow itself would keep trying for minutes.
@@ -187,7 +200,9 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        engine = create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_S})
+        engine = create_engine(
+            uri, poolclass=NullPool, connect_args={"connect_timeout": _CONNECT_S}
+        )
         connection = engine.connect()
     except ImportError as error:
         raise UnavailableError(
@@ -214,7 +229,9 @@ def _open_sqlite(tracking_uri: str, artifact_root: str | Path | None) -> Store:
     named = make_url(tracking_uri).database
     if not named or named == ":memory:":
         raise ConfigError(
-            "a SQLite file", found=repr(tracking_uri), hint="name one, e.g. sqlite:////absolute/path/mlflow.db"
+            "a SQLite file",
+            found=repr(tracking_uri),
+            hint="name one, e.g. sqlite:////absolute/path/mlflow.db",
         )
     database = Path(named).resolve()
     uri = sqlite_uri(database)
@@ -246,7 +263,9 @@ def _check_database(database: Path) -> None:
             if locked
             else "a SQLite database that can be opened, or a place to make one",
             found=f"{database}: {error}",
-            hint=hint_of(str(error)) if locked else "check the path and its permissions; move a damaged file aside",
+            hint=hint_of(str(error))
+            if locked
+            else "check the path and its permissions; move a damaged file aside",
         ) from error
 
 
@@ -257,11 +276,18 @@ def _check_server(tracking_uri: str) -> None:
     from mlflow.utils.rest_utils import http_request
 
     try:
-        http_request(get_default_host_creds(tracking_uri), "/health", "GET", max_retries=0, timeout=_CONNECT_S)
+        http_request(
+            get_default_host_creds(tracking_uri),
+            "/health",
+            "GET",
+            max_retries=0,
+            timeout=_CONNECT_S,
+        )
     except MlflowException as error:
         raise RegistryError(
             f"an MLflow server at {tracking_uri}",
             found=str(error),
-            hint="start it (mlflow server …) and run the same command again, which repeats nothing that is finished; "
+            hint="start it (mlflow server …) and run the same command again, which repeats nothing "
+            "that is finished; "
             "or unset MLFLOW_TRACKING_URI to use the embedded store",
         ) from error

@@ -1,4 +1,4 @@
-"""Shared parts: one small dataset and one release, made through the command line, for all tests that look at it."""
+"""Shared parts: one small dataset and one release by command line, for all tests that use them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from components import telemetry
 from tests.network import Watched, recorded
 
 telemetry.switch_off()
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads of torch that spin hold up all else on a busy machine
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored
+# threads of torch that spin hold up all else on a busy machine
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# a shell that starts us in the background has it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIMIT_S = 1500  # for what takes a minute on an idle machine
 COMMAND = Path(sys.executable).parent / "foveal"
@@ -31,13 +33,19 @@ MODEL = Path(__file__).parents[1] / "flows" / "assets" / "digits.pt"
 
 
 def clean_environment(root: Path) -> dict[str, str]:
-    """This process's environment without what would send a command elsewhere, and with its own storage root."""
-    ours = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))}
+    """Return this environment with its own storage root, without what sends commands elsewhere."""
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PREFECT_", "MLFLOW_", "FOVEAL_"))
+    }
     return ours | telemetry.SWITCHES | {"FOVEAL_HOME": str(root)}
 
 
-def foveal(*arguments: str | Path, root: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the `foveal` command as a user does; the lines of its progress, which depend on the time, are left out."""
+def foveal(
+    *arguments: str | Path, root: Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the `foveal` command as a user; progress lines, which depend on time, are left out."""
     done = subprocess.run(
         [COMMAND, *map(str, arguments)],
         env=clean_environment(root),
@@ -60,7 +68,7 @@ def complaints(stderr: str) -> list[str]:
 
 
 class _ByFile(LoadScopeScheduling):
-    """Gives a file to one process, and all end-to-end tests to the same one: they share releases that take minutes."""
+    """Gives a file to one process, and all end-to-end tests to one: they share slow releases."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -122,11 +130,13 @@ def prefect_server(root: Path) -> Iterator[None]:
 
 
 def release(root: Path, config: Path, data: Path) -> Iterator[Released]:
-    """Release through the command line, without a network, then keep a Prefect server up as long as somebody looks."""
+    """Release by command line, off the network, then keep Prefect up while somebody looks."""
     home = root.parent / "user"
     home.mkdir()
     command = [COMMAND, "release", config, "--json"]
-    (done,) = recorded([command], env=clean_environment(root) | {"HOME": str(home)}, cwd=root.parent)
+    (done,) = recorded(
+        [command], env=clean_environment(root) | {"HOME": str(home)}, cwd=root.parent
+    )
     assert done.returncode == 0, done.stderr
     with prefect_server(root):
         yield Released(root, data, config, json.loads(done.stdout), done)
@@ -137,8 +147,12 @@ def scenes(tmp_path_factory) -> Path:
     """A small digit dataset; returns its data.yaml."""
     from components.datasets.scenes import SceneCounts, write_detection_dataset
 
-    counts = SceneCounts(train=24, calibration=32, validation=80, golden=6, day=80, night=80, next_night=2)
-    return write_detection_dataset(tmp_path_factory.mktemp("scenes") / "digits", counts=counts, seed=3)
+    counts = SceneCounts(
+        train=24, calibration=32, validation=80, golden=6, day=80, night=80, next_night=2
+    )
+    return write_detection_dataset(
+        tmp_path_factory.mktemp("scenes") / "digits", counts=counts, seed=3
+    )
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +183,9 @@ def trained_classifier(tmp_path_factory) -> Any:
 
     folder = tmp_path_factory.mktemp("classifier")
     data = write_classification_dataset(folder / "crops", size=32)
-    return train_classifier(data, folder / "trained", training=ClassifierTraining(image_size=32, epochs=4))
+    return train_classifier(
+        data, folder / "trained", training=ClassifierTraining(image_size=32, epochs=4)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -177,14 +193,16 @@ def released_classifier(trained_classifier) -> Iterator[Released]:
     """The small classifier, released once for the whole session."""
     folder = trained_classifier.checkpoint.parents[1]
     (folder / "target.toml").write_text(
-        'description = "one backend, two precisions"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = 0\n'
+        'description = "one backend, two precisions"\nbackends = ["onnxruntime"]\ndevice = '
+        '"cpu"\nthreads = 0\n'
         'precisions = ["fp32", "int8"]\n'
     )
     config = folder / "crops.yaml"
     config.write_text(
         "name: crops\n"
         "model: {path: trained/model.pt}\n"
-        "data: {labelled: crops, images: crops/day, calibration_split: calibration, calibration_images: 64}\n"
+        "data: {labelled: crops, images: crops/day, calibration_split: calibration, "
+        "calibration_images: 64}\n"
         "target: target.toml\nbenchmark: {rounds: 6, calls: 22}\n"
     )
     yield from release(folder / "home", config, folder / "crops")
@@ -192,7 +210,7 @@ def released_classifier(trained_classifier) -> Iterator[Released]:
 
 @pytest.fixture
 def command(tmp_path):
-    """`foveal` over an empty storage root, run from an empty folder: ``command("release", "x.yaml")``."""
+    """Run `foveal` on an empty root, in an empty folder: ``command("release", "x.yaml")``."""
     folder = tmp_path / "cwd"
     folder.mkdir()
     return lambda *arguments: foveal(*arguments, root=tmp_path / "home", cwd=folder)
@@ -200,7 +218,7 @@ def command(tmp_path):
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Any]:
-    """PostgreSQL, an S3 store, MLflow and Prefect with passwords, as processes: a `benchmarks.services.Services`."""
+    """Start PostgreSQL, S3, MLflow, Prefect with passwords, as `benchmarks.services.Services`."""
     from benchmarks.services import missing, services
 
     if reason := missing():
@@ -219,7 +237,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def start():
-    """Start `foveal` and go on: ``start("nightly", "digits", …, root=…)``; what still runs at the end is killed."""
+    """Start `foveal` and go on: ``start("nightly", "digits", …, root=…)``; kill it at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str | Path, root: Path) -> subprocess.Popen[str]:

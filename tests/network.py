@@ -1,9 +1,10 @@
-"""Run commands where no network but loopback exists, and record every name and address that they ask for.
+"""Run commands with loopback alone for a network, and record each name and address they ask for.
 
-`recorded` starts this file as the first process of namespaces of its own (Linux, `unshare`): all packets to other
-machines end in a TUN device that is read here, and all DNS queries at a name server on loopback that knows no name.
-Native code and children of children are seen like Python. Where the kernel does not permit namespaces, an audit hook in
-every Python process is the substitute, which sees Python's own sockets only.
+`recorded` starts this file as the first process of namespaces of its own (Linux, `unshare`): all
+packets to other machines end in a TUN device that is read here, and all DNS queries at a name
+server on loopback that knows no name. Native code and children of children are seen like Python.
+Where the kernel does not permit namespaces, an audit hook in every Python process is the
+substitute, which sees Python's own sockets only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-UNSHARE = ["unshare", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+UNSHARE = [
+    "unshare",
+    "--map-root-user",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+]
 TUNSETIFF, TUN_WITHOUT_HEADER = 0x400454CA, 0x1001
 DEVICE, SETTLE_S = "recorder", 0.3
 _PROTOCOLS = {6: "tcp", 17: "udp"}
@@ -38,7 +48,8 @@ def _record(event, arguments):
     else:
         return
     host = str(address[0]) if address else "localhost"
-    if host not in ("", "None", "localhost", "::1", "0.0.0.0", "::") and not host.startswith("127."):
+    here = ("", "None", "localhost", "::1", "0.0.0.0", "::")
+    if host not in here and not host.startswith("127."):
         with open(os.environ["NETWORK_RECORD"], "a") as file:
             file.write(f"{event} {host}\\n")
 sys.addaudithook(_record)
@@ -47,7 +58,7 @@ sys.addaudithook(_record)
 
 @dataclass(frozen=True)
 class Watched:
-    """A finished command and what it asked for beyond loopback: ``"dns example.org"``, ``"tcp 192.0.2.7:443"``."""
+    """A finished command and outside requests: ``"dns example.org"``, ``"tcp 192.0.2.7:443"``."""
 
     command: tuple[str, ...]
     returncode: int
@@ -70,8 +81,10 @@ def recorded(
         commands: program and arguments of each.
         env: their environment.
         cwd: their working directory.
-        background: a program that runs meanwhile, from its first line of output until its input is closed.
-        mounts: folders that the commands see in place of others: shown → real; only where namespaces are permitted.
+        background: a program that runs meanwhile, from its first line of output until its input is
+            closed.
+        mounts: folders that the commands see in place of others: shown → real; only where
+            namespaces are permitted.
     """
     whole = namespaces_permitted()
     assert whole or not mounts
@@ -86,7 +99,14 @@ def recorded(
         (place / "plan.json").write_text(json.dumps(plan))
         (place / "sitecustomize.py").write_text(_HOOK)
         extra = {} if whole else {"PYTHONPATH": scratch, "NETWORK_RECORD": str(place / "asked")}
-        start = [*(UNSHARE if whole else []), sys.executable, "-P", __file__, scratch, "namespace" if whole else "hook"]
+        start = [
+            *(UNSHARE if whole else []),
+            sys.executable,
+            "-P",
+            __file__,
+            scratch,
+            "namespace" if whole else "hook",
+        ]
         done = subprocess.run(start, env={**env, **extra}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return [
@@ -99,7 +119,9 @@ def recorded(
 def namespaces_permitted() -> bool:
     """Whether this process may make the namespaces, and the device in them."""
     try:
-        tried = subprocess.run([*UNSHARE, sys.executable, "-P", __file__], capture_output=True, text=True, timeout=60)
+        tried = subprocess.run(
+            [*UNSHARE, sys.executable, "-P", __file__], capture_output=True, text=True, timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return tried.returncode == 0
@@ -138,7 +160,8 @@ def _separate(record: _Record, scratch: Path) -> None:
         f"-6 route add default via 2001:db8::2 dev {DEVICE}",
     ):
         subprocess.run(["ip", *line.split()], check=not line.startswith("-6"), capture_output=True)
-    Path("/proc/sys/net/ipv4/tcp_syn_retries").write_text("1")  # nobody answers: be done with it in 3 s
+    # nobody answers: be done with it in 3 s
+    Path("/proc/sys/net/ipv4/tcp_syn_retries").write_text("1")
     resolver = scratch / "resolv.conf"
     resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     subprocess.run(["mount", "--bind", resolver, os.path.realpath("/etc/resolv.conf")], check=True)
@@ -152,7 +175,8 @@ def _answer(names: socket.socket, record: _Record) -> None:
     while True:
         query, sender = names.recvfrom(4096)
         record.add(f"dns {_queried(query)}")
-        names.sendto(query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12:], sender)  # no such name
+        # no such name
+        names.sendto(query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12:], sender)
 
 
 def _queried(query: bytes) -> str:
@@ -173,9 +197,17 @@ def _read_packets(device: int, record: _Record) -> None:
 def _described(packet: bytes) -> str:
     """Where a TCP or UDP packet was to go; nothing for what the kernel sends by itself."""
     if packet[0] >> 4 == 4:
-        protocol, target, start = packet[9], socket.inet_ntop(socket.AF_INET, packet[16:20]), (packet[0] & 15) * 4
+        protocol, target, start = (
+            packet[9],
+            socket.inet_ntop(socket.AF_INET, packet[16:20]),
+            (packet[0] & 15) * 4,
+        )
     else:
-        protocol, target, start = packet[6], f"[{socket.inet_ntop(socket.AF_INET6, packet[24:40])}]", 40
+        protocol, target, start = (
+            packet[6],
+            f"[{socket.inet_ntop(socket.AF_INET6, packet[24:40])}]",
+            40,
+        )
     if protocol not in _PROTOCOLS:
         return ""
     return f"{_PROTOCOLS[protocol]} {target}:{int.from_bytes(packet[start + 2 : start + 4])}"
@@ -186,16 +218,26 @@ def _run(plan: Mapping[str, Any], record: _Record) -> list[dict[str, Any]]:
         subprocess.run(["mount", "--bind", real, shown], check=True)
     if not plan["background"]:
         return [_watch(command, plan["cwd"], record) for command in plan["commands"]]
-    with subprocess.Popen(plan["background"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=plan["cwd"]) as other:
+    with subprocess.Popen(
+        plan["background"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=plan["cwd"]
+    ) as other:
         assert other.stdout is not None and other.stdout.readline()
-        first = {"command": plan["background"], "returncode": 0, "stdout": "", "stderr": "", "asked": record.take()}
+        first = {
+            "command": plan["background"],
+            "returncode": 0,
+            "stdout": "",
+            "stderr": "",
+            "asked": record.take(),
+        }
         rest = [_watch(command, plan["cwd"], record) for command in plan["commands"]]
         other.communicate()
     return [{**first, "asked": first["asked"] + record.take()}, *rest]
 
 
 def _watch(command: Sequence[str], cwd: str, record: _Record) -> dict[str, Any]:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     said = {"returncode": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
     return {"command": list(command), **said, "asked": record.take()}
 

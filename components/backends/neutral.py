@@ -13,10 +13,11 @@ from components.errors import UnavailableError
 
 @contextmanager
 def neutral_copy(path: Path, suffix: str) -> Iterator[Path]:
-    """Copy a model file as `model` + `suffix` into a private, otherwise empty folder for as long as the block runs.
+    """Copy a model file as `model` + `suffix` into a private, otherwise empty folder for the block.
 
-    Ultralytics opens `yolov5nu.pt` where it is asked for `yolov5n.pt`, drops apostrophes from a path, and downloads
-    what it then does not find. A name that means nothing, alone in its folder, leaves nothing to act on.
+    Ultralytics opens `yolov5nu.pt` where it is asked for `yolov5n.pt`, drops apostrophes from a
+    path, and downloads what it then does not find. A name that means nothing, alone in its folder,
+    leaves nothing to act on.
 
     Raises:
         UnavailableError: the folder for temporary files has an apostrophe in its own name.
@@ -36,7 +37,8 @@ def private_folder() -> Iterator[Path]:
     """
     if "'" in (place := tempfile.gettempdir()):
         raise UnavailableError(
-            "a folder for temporary files without an apostrophe in its path, which Ultralytics drops",
+            "a folder for temporary files without an apostrophe in its path, which Ultralytics "
+            "drops",
             found=place,
             hint="set TMPDIR to another folder",
         )

@@ -1,8 +1,8 @@
 """Foveal's ONNX file: one file that holds its weights, its pre-processing and its own meaning.
 
 The input is ``images``, (batch, height, width, 3) uint8 BGR with a free batch axis; output 0 is the
-prediction, and the output ``embedding``, where there is one, what the backbone saw, (batch, c) float32.
-Two metadata entries describe it: ``foveal.spec`` (a `VisionSpec`) and ``foveal.history``
+prediction, and the output ``embedding``, where there is one, what the backbone saw, (batch, c)
+float32. Two metadata entries describe it: ``foveal.spec`` (a `VisionSpec`) and ``foveal.history``
 (the passes that made it), both JSON. Reading such a file never executes code from it.
 """
 
@@ -45,7 +45,9 @@ MAX_BYTES = 2**31  # of a protobuf; what is larger is read for nothing
 MAX_SIDE = 8192  # px; a larger claim is a damaged or a hostile file
 
 
-def describe_onnx(path: Path, *, spec: VisionSpec | None = None, history: Sequence[PassRecord] = ()) -> ModelArtifact:
+def describe_onnx(
+    path: Path, *, spec: VisionSpec | None = None, history: Sequence[PassRecord] = ()
+) -> ModelArtifact:
     """Describe an ONNX file that Foveal wrote.
 
     Arguments:
@@ -78,8 +80,9 @@ def read_onnx(path: Path, *, outside: bool = False) -> onnx.ModelProto:
 
     Arguments:
         path: the file.
-        outside: the file comes from elsewhere, so take up weights that lie in other files of the same folder, and
-            accept nodes in any order, as some converters write them, instead of refusing both.
+        outside: the file comes from elsewhere, so take up weights that lie in other files of the
+            same folder, and accept nodes in any order, as some converters write them, instead of
+            refusing both.
 
     Returns:
         An `onnx.ModelProto` that holds all its weights.
@@ -106,7 +109,9 @@ def read_onnx(path: Path, *, outside: bool = False) -> onnx.ModelProto:
         return model
 
 
-def save_onnx(model: onnx.ModelProto, target: Path, spec: VisionSpec, history: Sequence[PassRecord]) -> ModelArtifact:
+def save_onnx(
+    model: onnx.ModelProto, target: Path, spec: VisionSpec, history: Sequence[PassRecord]
+) -> ModelArtifact:
     """Write a model with its meaning to `target`, whole or not at all, and describe it.
 
     Equal models give equal bytes: other metadata, which may hold dates, is dropped.
@@ -122,7 +127,7 @@ def save_onnx(model: onnx.ModelProto, target: Path, spec: VisionSpec, history: S
 
 
 def write_spec(model: onnx.ModelProto, spec: VisionSpec, history: Sequence[PassRecord]) -> None:
-    """Replace the metadata of an `onnx.ModelProto` by what the file means and the passes that made it."""
+    """Replace an `onnx.ModelProto`'s metadata by the file's meaning and the passes that made it."""
     del model.metadata_props[:]
     for key, value in describe_metadata(spec, history).items():
         model.metadata_props.add(key=key, value=value)
@@ -169,7 +174,9 @@ def parse_metadata(entries: dict[str, str], name: str) -> tuple[VisionSpec, tupl
     return spec, history
 
 
-def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], name: str) -> None:
+def check_meaning(
+    spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], name: str
+) -> None:
     """Refuse a spec that contradicts itself or the graph.
 
     Raises:
@@ -177,15 +184,25 @@ def check_meaning(spec: VisionSpec, inputs: Sequence[TensorSpec], outputs: Seque
     """
     if not spec.class_names or head_of(spec.head).task != spec.task:
         found = f"a {spec.head} head for {spec.task} with {counted(len(spec.class_names), 'class')}"
-        raise ModelError("a spec with class names and a head of its task", found=f"{found} in {name}")
+        raise ModelError(
+            "a spec with class names and a head of its task", found=f"{found} in {name}"
+        )
     if not all(1 <= side <= MAX_SIDE for side in spec.input_size):
-        raise ModelError(f"an input size of 1 to {MAX_SIDE} px", found=f"{spec.input_size} in {name}")
+        raise ModelError(
+            f"an input size of 1 to {MAX_SIDE} px", found=f"{spec.input_size} in {name}"
+        )
     require_fit(spec, name)
     wanted = (*spec.input_size, 3)
-    if len(inputs) != 1 or inputs[0].name != INPUT or inputs[0].dtype != "uint8" or inputs[0].shape[1:] != wanted:
+    if (
+        len(inputs) != 1
+        or inputs[0].name != INPUT
+        or inputs[0].dtype != "uint8"
+        or inputs[0].shape[1:] != wanted
+    ):
         raise ModelError(
             f"one input {INPUT!r}, uint8 (batch, {', '.join(map(str, wanted))})",
-            found=f"{'; '.join(f'{i.name} {i.dtype} {i.shape}' for i in inputs) or 'none'} in {name}",
+            found=f"{'; '.join(f'{i.name} {i.dtype} {i.shape}' for i in inputs) or 'none'} in "
+            f"{name}",
             hint="open it with open_model, which puts the pre-processing into the graph",
         )
     shape = outputs[0].shape if outputs else ()
@@ -204,7 +221,10 @@ def require_fit(spec: VisionSpec, name: str) -> None:
         ModelError: the spec says one.
     """
     sides = (spec.resize, spec.resize) if isinstance(spec.resize, int) else spec.resize
-    if sides and (spec.fit is not Fit.CENTER_CROP or any(a < b for a, b in zip(sides, _largest(spec), strict=True))):
+    if sides and (
+        spec.fit is not Fit.CENTER_CROP
+        or any(a < b for a, b in zip(sides, _largest(spec), strict=True))
+    ):
         raise ModelError(
             f"an image scaled to at least the {spec.input_size} that are cropped of it",
             found=f"resize {spec.resize} and fit {spec.fit} in {name}",
@@ -212,19 +232,25 @@ def require_fit(spec: VisionSpec, name: str) -> None:
         )
     if spec.interpolation is not Interpolation.BILINEAR and spec.fit is Fit.LETTERBOX:
         raise ModelError(
-            "a letterbox, which is bilinear", found=f"{spec.interpolation} in {name}", hint="leave interpolation out"
+            "a letterbox, which is bilinear",
+            found=f"{spec.interpolation} in {name}",
+            hint="leave interpolation out",
         )
 
 
 def _largest(spec: VisionSpec) -> tuple[int, int]:
-    """Return the (height, width) that a resize must cover; for a shorter side, the input's longer one twice."""
+    """Return the (height, width) that a resize must cover.
+
+    For a shorter side that is the input's longer one, twice.
+    """
     return (max(spec.input_size),) * 2 if isinstance(spec.resize, int) else spec.input_size
 
 
 def fits_shape(wanted: Sequence[int | str], shape: Sequence[int | str]) -> bool:
     """Tell whether two shapes are the same, free axes aside."""
     return len(shape) == len(wanted) and all(
-        isinstance(want, str) or isinstance(have, str) or want == have for want, have in zip(wanted, shape, strict=True)
+        isinstance(want, str) or isinstance(have, str) or want == have
+        for want, have in zip(wanted, shape, strict=True)
     )
 
 
@@ -235,7 +261,7 @@ def output_shape(spec: VisionSpec) -> tuple[int | str, ...]:
 
 
 def _settle_external(model: onnx.ModelProto, path: Path, allowed: bool) -> None:
-    """Take up weights from other files, if that is allowed and they lie inside the model's own folder."""
+    """Take up weights from other files, if allowed and if they lie in the model's own folder."""
     from onnx.external_data_helper import load_external_data_for_model
 
     places = _external_places(model)
@@ -255,8 +281,13 @@ def _external_places(model: onnx.ModelProto) -> list[str]:
     """Return the paths, relative to its folder, at which a model says that it keeps weights."""
     import onnx
 
-    external = [tensor for tensor in tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    found = [{entry.key: entry.value for entry in tensor.external_data}.get("location", "") for tensor in external]
+    external = [
+        tensor for tensor in tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL
+    ]
+    found = [
+        {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+        for tensor in external
+    ]
     return sorted(set(found))
 
 
@@ -273,7 +304,8 @@ def _require_beside(path: Path, places: Sequence[str]) -> tuple[Path, ...]:
         if not inside or not file.is_relative_to(folder) or not file.is_file():
             raise ModelError(
                 "weights in files beside the model",
-                found=f"{path.name} keeps them in {place!r}" + (", where nothing is" if inside else ""),
+                found=f"{path.name} keeps them in {place!r}"
+                + (", where nothing is" if inside else ""),
                 hint="put the .data file next to the model, or export into one file",
             )
         files.append(folder / place)
@@ -281,7 +313,9 @@ def _require_beside(path: Path, places: Sequence[str]) -> tuple[Path, ...]:
 
 
 def weight_files(path: Path) -> tuple[Path, ...]:
-    """The other files that hold weights of an ONNX model; none where it holds its own, and for any other file.
+    """Return the other files that hold weights of an ONNX model.
+
+    There are none where it holds its own, and none for any other file.
 
     Raises:
         ModelError: one is missing, or lies outside of the model's folder.

@@ -1,4 +1,4 @@
-"""ONNX graphs: their inputs, outputs and precision, and walks over nested graphs and constant tensors."""
+"""ONNX graphs: inputs, outputs, precision, and walks over nested graphs and constants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 
-_QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"})
+_QUANTIZED = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"}
+)
 
 
 def tensor_specs(model: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -27,7 +29,10 @@ def _tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     import onnx
 
     tensor = value.type.tensor_type
-    shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
+    shape = tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
+        for dim in tensor.shape.dim
+    )
     known = tensor.elem_type in onnx.helper.get_all_tensor_dtypes()
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name if known else "unknown"
     return TensorSpec(value.name, shape, dtype)
@@ -45,7 +50,7 @@ def precision_of(model: onnx.ModelProto) -> Precision:
 
 
 def graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
-    """The graph of an `onnx.ModelProto`, the bodies of its branches and loops, and its local functions."""
+    """Yield an `onnx.ModelProto`'s graph, its branch and loop bodies, and its local functions."""
     waiting: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]
     while waiting:
         graph = waiting.pop()
@@ -59,11 +64,19 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     for graph in graphs(model):
         for attribute in _attributes(graph):
             yield from [attribute.t] if attribute.HasField("t") else attribute.tensors
-            sparse = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else attribute.sparse_tensors
+            sparse = (
+                [attribute.sparse_tensor]
+                if attribute.HasField("sparse_tensor")
+                else attribute.sparse_tensors
+            )
             yield from (part for tensor in sparse for part in (tensor.values, tensor.indices))
         if hasattr(graph, "initializer"):  # a local function has none
             yield from graph.initializer
-            yield from (part for tensor in graph.sparse_initializer for part in (tensor.values, tensor.indices))
+            yield from (
+                part
+                for tensor in graph.sparse_initializer
+                for part in (tensor.values, tensor.indices)
+            )
 
 
 def _attributes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.AttributeProto]:
@@ -79,8 +92,15 @@ def replace_items(field: MutableSequence[M], items: Iterable[M]) -> None:
 
 def sort_nodes(graph: onnx.GraphProto) -> None:
     """Put the nodes of a graph behind those that they read from, if they are not."""
-    producers = {output: position for position, node in enumerate(graph.node) for output in node.output if output}
-    needs = [{producers[name] for name in _read_by(node) if name in producers} for node in graph.node]
+    producers = {
+        output: position
+        for position, node in enumerate(graph.node)
+        for output in node.output
+        if output
+    }
+    needs = [
+        {producers[name] for name in _read_by(node) if name in producers} for node in graph.node
+    ]
     if all(position > max(needed, default=-1) for position, needed in enumerate(needs)):
         return
     order = TopologicalSorter(dict(enumerate(needs))).static_order()

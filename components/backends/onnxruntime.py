@@ -35,7 +35,8 @@ _ERRORS, _SILENT = 3, 4  # of onnxruntime's levels
 def import_onnxruntime() -> ModuleType:
     """Import onnxruntime with its telemetry off, and have it write errors only.
 
-    Its warnings, of initializers that it removes or devices that it does not find, are for whoever made the graph.
+    Its warnings, of initializers that it removes or devices that it does not find, are for whoever
+    made the graph.
 
     Raises:
         UnavailableError: it is not installed.
@@ -45,11 +46,15 @@ def import_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0) -> InferenceSession:
-    """An `InferenceSession` that prints nothing, optimizes the graph fully and never falls back to another provider.
+def quiet_session(
+    model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0
+) -> InferenceSession:
+    """Return an `InferenceSession` that prints nothing and optimizes the graph fully.
 
-    Idle threads sleep instead of spinning: the median was the same within 1 % (YOLO11n, 2 threads), and spinning
-    takes the cores from whatever decodes the next images.
+    It never falls back to another provider.
+
+    Idle threads sleep instead of spinning: the median was the same within 1 % (YOLO11n, 2 threads),
+    and spinning takes the cores from whatever decodes the next images.
 
     Raises:
         ModelError: onnxruntime cannot load the model.
@@ -84,7 +89,10 @@ def quiet_session(model: Path | bytes, *, provider: str = PROVIDERS["cpu"], thre
 
 
 def run_within(
-    session: InferenceSession, feeds: Mapping[str, Array], limit_s: float, outputs: Sequence[str] | None = None
+    session: InferenceSession,
+    feeds: Mapping[str, Array],
+    limit_s: float,
+    outputs: Sequence[str] | None = None,
 ) -> list[Array]:
     """Run a session once; a graph that does not end, such as a loop without a condition, is ended.
 
@@ -127,7 +135,11 @@ class _Watchdog:
         Thread(target=_look_after, args=arguments, name="onnxruntime-watchdog", daemon=True).start()
 
     def run(
-        self, session: InferenceSession, outputs: Sequence[str] | None, feeds: Mapping[str, Array], limit_s: float
+        self,
+        session: InferenceSession,
+        outputs: Sequence[str] | None,
+        feeds: Mapping[str, Array],
+        limit_s: float,
     ) -> list[Array]:
         """Run a session once.
 
@@ -143,7 +155,9 @@ class _Watchdog:
             if not call.options.terminate:
                 raise
             raise ModelError(
-                f"a model that answers within {limit_s:g} s", found="one that was still running", hint="export it again"
+                f"a model that answers within {limit_s:g} s",
+                found="one that was still running",
+                hint="export it again",
             ) from error
         finally:
             del self._calls[id(call)]
@@ -163,7 +177,10 @@ def _look_after(calls: dict[int, _Call], closed: Event, look_s: float) -> None:
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """Runs ONNX with onnxruntime; a GPU is used only when `device` names it, and never replaced by the CPU."""
+    """Runs ONNX with onnxruntime.
+
+    A GPU is used only when `device` names it, and is never replaced by the CPU.
+    """
 
     name: ClassVar[str] = "onnxruntime"
     formats: ClassVar[frozenset[Format]] = frozenset({Format.ONNX})
@@ -172,19 +189,25 @@ class OnnxRuntime:
     def unavailable_reason(self) -> str | None:
         return why_unavailable(import_onnxruntime)
 
-    def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> OnnxRuntimeSession:
+    def open(
+        self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0
+    ) -> OnnxRuntimeSession:
         if device not in PROVIDERS:
             raise UnavailableError(f"one of the devices {', '.join(PROVIDERS)}", found=repr(device))
         check_artifact(artifact, self.formats, self.name)
         session = quiet_session(artifact.path, provider=PROVIDERS[device], threads=threads)
-        return OnnxRuntimeSession(artifact, session, limit_s=_BUILDING_S if device == "tensorrt" else LIMIT_S)
+        return OnnxRuntimeSession(
+            artifact, session, limit_s=_BUILDING_S if device == "tensorrt" else LIMIT_S
+        )
 
 
 class OnnxRuntimeSession(OpenSession):
     """An ONNX model that onnxruntime has loaded."""
 
-    def __init__(self, artifact: ModelArtifact, session: InferenceSession, *, limit_s: float = LIMIT_S) -> None:
-        """Take a session; a call that takes longer than `limit_s` seconds for each of its images is ended."""
+    def __init__(
+        self, artifact: ModelArtifact, session: InferenceSession, *, limit_s: float = LIMIT_S
+    ) -> None:
+        """Take a session, whose calls are ended after `limit_s` seconds for each of the images."""
         super().__init__(artifact, OnnxRuntime.name)
         self._session: InferenceSession = session
         self._limit_s = limit_s

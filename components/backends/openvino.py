@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _import_openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry, which reports each import and keeps an id in the home folder."""
+    """Import OpenVINO without telemetry, which reports imports and keeps an id at home."""
     return import_library("openvino", "OpenVINO", "pip install openvino")
 
 
@@ -26,8 +26,8 @@ def _import_openvino() -> ModuleType:
 class OpenVino:
     """Runs ONNX with OpenVINO, tuned for the latency of one call.
 
-    Arithmetic is as precise as the file says: the float32 hint keeps OpenVINO from choosing bfloat16 by itself on
-    CPUs that have it, and leaves INT8 nodes as they are.
+    Arithmetic is as precise as the file says: the float32 hint keeps OpenVINO from choosing
+    bfloat16 by itself on CPUs that have it, and leaves INT8 nodes as they are.
     """
 
     name: ClassVar[str] = "openvino"
@@ -37,12 +37,16 @@ class OpenVino:
     def unavailable_reason(self) -> str | None:
         return why_unavailable(_import_openvino)
 
-    def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> OpenVinoSession:
+    def open(
+        self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0
+    ) -> OpenVinoSession:
         check_artifact(artifact, self.formats, self.name)
         core = _import_openvino().Core()
         wanted = device.upper()
         if wanted.split(".")[0] not in {found.split(".")[0] for found in core.available_devices}:
-            raise UnavailableError(f"the OpenVINO device {device!r}", found=", ".join(core.available_devices) or "none")
+            raise UnavailableError(
+                f"the OpenVINO device {device!r}", found=", ".join(core.available_devices) or "none"
+            )
         settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if wanted == "CPU":
             settings["INFERENCE_PRECISION_HINT"] = "f32"
@@ -53,12 +57,17 @@ class OpenVino:
 class OpenVinoSession(OpenSession):
     """An ONNX model that OpenVINO has compiled.
 
-    It is compiled twice: for single images with a fixed shape, which takes 12 to 16 % less processor time than a free
-    batch axis (measured on YOLO11n at 256 px, FP32 and INT8), and, once one comes, for batches of any size.
+    It is compiled twice: for single images with a fixed shape, which takes 12 to 16 % less
+    processor time than a free batch axis (measured on YOLO11n at 256 px, FP32 and INT8), and, once
+    one comes, for batches of any size.
     """
 
     def __init__(
-        self, artifact: ModelArtifact, core: openvino.Core, device: str, settings: dict[str, str | int]
+        self,
+        artifact: ModelArtifact,
+        core: openvino.Core,
+        device: str,
+        settings: dict[str, str | int],
     ) -> None:
         super().__init__(artifact, OpenVino.name)
         self._core, self._device, self._settings = core, device, settings
@@ -70,7 +79,9 @@ class OpenVinoSession(OpenSession):
                 model = self._core.read_model(str(copy))
             if single:
                 model.reshape([1, *self._artifact.spec.input_size, 3])
-            return self._core.compile_model(model, self._device, self._settings).create_infer_request()
+            return self._core.compile_model(
+                model, self._device, self._settings
+            ).create_infer_request()
 
     def _infer(self, batch: Image) -> tuple[Array, ...]:
         single = len(batch) == 1

@@ -27,7 +27,8 @@ class Session(Protocol):
             One array per output, in the order of the artifact's outputs, the batch axis first.
 
         Raises:
-            ModelError: the batch has another shape or dtype, the session is closed, or the model fails on it.
+            ModelError: the batch has another shape or dtype, the session is closed, or the model
+                fails on it.
         """
 
     def close(self) -> None:
@@ -36,7 +37,10 @@ class Session(Protocol):
     def __enter__(self) -> Session: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
 
@@ -45,7 +49,8 @@ class Backend(Protocol):
 
     name: ClassVar[str]
     formats: ClassVar[frozenset[Format]]
-    bundled: ClassVar[tuple[str, ...]]  # distributions that a bundle needs to run on it, beside onnxruntime
+    # distributions that a bundle needs to run on it, beside onnxruntime
+    bundled: ClassVar[tuple[str, ...]]
 
     def unavailable_reason(self) -> str | None:
         """Return why it cannot run on this machine, or None when it can."""

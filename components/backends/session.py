@@ -1,4 +1,4 @@
-"""Base of all backends' sessions: the checks before a call and the translation of errors after it."""
+"""Base of all backends' sessions: checks before a call and the translation of errors after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Self = TypeVar("Self", bound="OpenSession")
 
 
 def free_batch(artifact: ModelArtifact) -> bool:
-    """Tell whether the model takes any number of images in a call; if not, a session calls it image by image."""
+    """Tell whether the model takes any number of images in a call.
+
+    If not, a session calls it image by image.
+    """
     return not artifact.inputs or isinstance(artifact.inputs[0].shape[0], str)
 
 
@@ -48,9 +51,13 @@ class OpenSession(ABC):
 
     def run(self, batch: Image) -> tuple[Array, ...]:
         if self._closed:
-            raise ModelError("an open session", found="one that was closed", hint="open the artifact again")
+            raise ModelError(
+                "an open session", found="one that was closed", hint="open the artifact again"
+            )
         check_batch(batch, self._artifact.spec.input_size)
-        with translated(ModelError, f"a model that runs on {self._backend}", self._artifact.path.name):
+        with translated(
+            ModelError, f"a model that runs on {self._backend}", self._artifact.path.name
+        ):
             if len(batch) == 1 or free_batch(self._artifact):
                 return self._infer(batch)
             runs = [self._infer(image[None]) for image in batch]
@@ -65,7 +72,10 @@ class OpenSession(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -79,25 +89,34 @@ def check_batch(batch: Image, input_size: tuple[int, int]) -> None:
     wanted = (*input_size, 3)
     if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
         found = f"dtype {batch.dtype}" if isinstance(batch, np.ndarray) else type(batch).__name__
-        raise ModelError("a uint8 array", found=found, hint="pass pixels as they are: the model scales them itself")
+        raise ModelError(
+            "a uint8 array",
+            found=found,
+            hint="pass pixels as they are: the model scales them itself",
+        )
     if batch.ndim != 4 or batch.shape[1:] != wanted or not len(batch):
         raise ModelError(
-            f"a batch of shape (n, {', '.join(map(str, wanted))})", found=str(batch.shape), hint="fit the images first"
+            f"a batch of shape (n, {', '.join(map(str, wanted))})",
+            found=str(batch.shape),
+            hint="fit the images first",
         )
 
 
 def check_artifact(artifact: ModelArtifact, formats: frozenset[Format], backend: str) -> None:
-    """Refuse a file that the backend cannot read, or that is not the one the artifact describes any more.
+    """Refuse a file that the backend cannot read or that the artifact no longer describes.
 
     Raises:
         ModelError: wrong format, missing file, or another sha256.
     """
     if artifact.format not in formats:
         raise ModelError(
-            f"a model file in a format that {backend} runs ({', '.join(sorted(formats))})", found=artifact.format.value
+            f"a model file in a format that {backend} runs ({', '.join(sorted(formats))})",
+            found=artifact.format.value,
         )
     if not artifact.path.is_file():
-        raise ModelError("a model file", found=f"nothing at {artifact.path}", hint="make or fetch it again")
+        raise ModelError(
+            "a model file", found=f"nothing at {artifact.path}", hint="make or fetch it again"
+        )
     found = sha256_file(artifact.path)
     if found != artifact.sha256:
         raise ModelError(
@@ -108,7 +127,10 @@ def check_artifact(artifact: ModelArtifact, formats: frozenset[Format], backend:
 
 
 def one_line(error: BaseException) -> str:
-    """Shorten a library's error to one line: our own text as it is, others' first line with the type's name."""
+    """Shorten a library's error to one line.
+
+    Our own text stays as it is; of others it is the first line, with the type's name.
+    """
     if isinstance(error, FovealError):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -1,8 +1,8 @@
 """The TensorRT backend: builds an engine from the same ONNX file on the machine with the GPU.
 
-Networks are strongly typed since TensorRT 11, so precision comes from the ONNX file alone: an FP16 or a Q/DQ INT8
-file gives an FP16 or an INT8 engine. The engine lives in memory: it fits one GPU and one TensorRT version only,
-so the file that ships stays the ONNX.
+Networks are strongly typed since TensorRT 11, so precision comes from the ONNX file alone: an FP16
+or a Q/DQ INT8 file gives an FP16 or an INT8 engine. The engine lives in memory: it fits one GPU and
+one TensorRT version only, so the file that ships stays the ONNX.
 """
 
 from __future__ import annotations
@@ -45,12 +45,18 @@ class TensorRt:
             return f"expected TensorRT 10 or newer, found {tensorrt.__version__}"
         return None if torch.cuda.is_available() else "no NVIDIA GPU was found"
 
-    def open(self, artifact: ModelArtifact, *, device: str = "gpu", threads: int = 0) -> TensorRtSession:
+    def open(
+        self, artifact: ModelArtifact, *, device: str = "gpu", threads: int = 0
+    ) -> TensorRtSession:
         reason = self.unavailable_reason()
         if reason:
-            raise UnavailableError("a machine where TensorRT works", found=reason, hint="choose another backend")
+            raise UnavailableError(
+                "a machine where TensorRT works", found=reason, hint="choose another backend"
+            )
         if device not in {"gpu", "cuda"}:
-            raise UnavailableError("the device gpu", found=repr(device), hint="TensorRT runs on NVIDIA GPUs only")
+            raise UnavailableError(
+                "the device gpu", found=repr(device), hint="TensorRT runs on NVIDIA GPUs only"
+            )
         check_artifact(artifact, self.formats, self.name)
         return TensorRtSession(artifact, _build(artifact))
 
@@ -69,7 +75,9 @@ def _build(artifact: ModelArtifact) -> trt.ICudaEngine:
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(artifact.path)):
         reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise ModelError("a model that TensorRT parses", found=f"{artifact.path.name}: {reasons[:200]}")
+        raise ModelError(
+            "a model that TensorRT parses", found=f"{artifact.path.name}: {reasons[:200]}"
+        )
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
     profile = builder.create_optimization_profile()
@@ -96,7 +104,9 @@ class TensorRtSession(OpenSession):
 
         if len(batch) > MAX_BATCH:
             raise ModelError(
-                f"a batch of at most {MAX_BATCH}", found=counted(len(batch), "image"), hint="pass smaller batches"
+                f"a batch of at most {MAX_BATCH}",
+                found=counted(len(batch), "image"),
+                hint="pass smaller batches",
             )
         source = self._artifact.inputs[0].name
         images = torch.from_numpy(np.ascontiguousarray(batch)).cuda()

@@ -1,4 +1,4 @@
-"""The torch backend: runs TorchScript, as the reference that the optimized files are compared with."""
+"""The torch backend: runs TorchScript as the reference that optimized files are compared with."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def _import_torch() -> ModuleType:
 class TorchScript:
     """Runs TorchScript files that Foveal traced.
 
-    torch has one thread pool per process: `threads` sets it for the whole process, and the session that was opened
-    last decides. A TorchScript file is a program: open only artifacts that you made or trust.
+    torch has one thread pool per process: `threads` sets it for the whole process, and the session
+    that was opened last decides. A TorchScript file is a program: open only artifacts that you made
+    or trust.
     """
 
     name: ClassVar[str] = "torch"
@@ -37,12 +38,16 @@ class TorchScript:
     def unavailable_reason(self) -> str | None:
         return why_unavailable(_import_torch)
 
-    def open(self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0) -> TorchSession:
+    def open(
+        self, artifact: ModelArtifact, *, device: str = "cpu", threads: int = 0
+    ) -> TorchSession:
         check_artifact(artifact, self.formats, self.name)
         torch = _import_torch()
         place = "cuda" if device == "gpu" else device
         if place.startswith("cuda") and not torch.cuda.is_available():
-            raise UnavailableError(f"the torch device {device!r}", found="no CUDA device", hint="choose the device cpu")
+            raise UnavailableError(
+                f"the torch device {device!r}", found="no CUDA device", hint="choose the device cpu"
+            )
         if threads:
             torch.set_num_threads(threads)
         with (
@@ -52,7 +57,9 @@ class TorchScript:
         ):  # torch calls TorchScript deprecated at every load
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
-            return TorchSession(artifact, torch.jit.load(str(copy), map_location=torch.device(place)), place)
+            return TorchSession(
+                artifact, torch.jit.load(str(copy), map_location=torch.device(place)), place
+            )
 
 
 class TorchSession(OpenSession):

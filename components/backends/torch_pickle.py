@@ -12,8 +12,8 @@ _LEGACY = b"\x80\x02"  # how torch began its files before they were zip archives
 def pickle_of(path: Path) -> bytes:
     """Return the beginning of a checkpoint's pickle.
 
-    It is empty for TorchScript, which torch traces or compiles and nothing trains further, and for whatever else is
-    no checkpoint.
+    It is empty for TorchScript, which torch traces or compiles and nothing trains further, and for
+    whatever else is no checkpoint.
     """
     try:
         if not path.is_file():

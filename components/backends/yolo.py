@@ -1,4 +1,4 @@
-"""Access to Ultralytics (AGPL-3.0): imported lazily, kept quiet, and only for files the user trusts."""
+"""Access to Ultralytics (AGPL-3.0): imported lazily, kept quiet, only for files the user trusts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSTALL = "pip install 'foveal[yolo]' (AGPL-3.0: see the README), or start from 
 
 
 def import_ultralytics() -> ModuleType:
-    """Import Ultralytics without its side effects: no settings in the home folder, no network, no trackers.
+    """Import Ultralytics without its settings in the home folder, its network use and its trackers.
 
     Raises:
         UnavailableError: it is not installed.
@@ -50,18 +50,32 @@ def import_ultralytics() -> ModuleType:
             settings = import_module("ultralytics.utils").SETTINGS
     except ImportError as error:
         raise _unavailable(str(error)) from error
-    for tracker in ("clearml", "comet", "dvc", "hub", "mlflow", "neptune", "raytune", "sync", "tensorboard", "wandb"):
+    for tracker in (
+        "clearml",
+        "comet",
+        "dvc",
+        "hub",
+        "mlflow",
+        "neptune",
+        "raytune",
+        "sync",
+        "tensorboard",
+        "wandb",
+    ):
         if settings.get(tracker):
             dict.__setitem__(settings, tracker, False)
     return ultralytics
 
 
 def _replace(module: ModuleType, functions: Mapping[str, Callable[..., object]]) -> None:
-    """Replace functions of a module, and in the modules of Ultralytics that have taken them over by name."""
+    """Replace functions of a module, also where modules of Ultralytics took them over by name."""
     for name, instead in functions.items():
         theirs = getattr(module, name)
         for user in list(sys.modules.values()):
-            if getattr(user, "__name__", "").startswith("ultralytics") and vars(user).get(name) is theirs:
+            if (
+                getattr(user, "__name__", "").startswith("ultralytics")
+                and vars(user).get(name) is theirs
+            ):
                 setattr(user, name, instead)
 
 
@@ -72,11 +86,16 @@ def _is_reachable_url(url: str | Path, check: bool = False) -> bool:
 
 def _refuse(*arguments: object, **named: object) -> None:
     wanted = named.get("url") or (arguments[0] if arguments else "a file")
-    raise ConnectionError(f"expected a file on this machine, found {wanted}; Foveal downloads nothing at run time")
+    raise ConnectionError(
+        f"expected a file on this machine, found {wanted}; Foveal downloads nothing at run time"
+    )
 
 
-_OFFLINE: dict[str, dict[str, Callable[..., object]]] = {  # its own switch leaves out fonts, datasets and weights
-    "checks": {"check_font": lambda *_: None},  # it also writes a list of fonts into the home folder
+_OFFLINE: dict[
+    str, dict[str, Callable[..., object]]
+] = {  # its own switch leaves out fonts, datasets and weights
+    # it also writes a list of fonts into the home folder
+    "checks": {"check_font": lambda *_: None},
     "downloads": {
         "is_url": _is_reachable_url,
         "get_github_assets": lambda *_, **__: ("", []),
@@ -86,7 +105,9 @@ _OFFLINE: dict[str, dict[str, Callable[..., object]]] = {  # its own switch leav
 
 
 def _unavailable(found: str) -> UnavailableError:
-    return UnavailableError("Ultralytics, which YOLO training and .pt files need", found=found, hint=INSTALL)
+    return UnavailableError(
+        "Ultralytics, which YOLO training and .pt files need", found=found, hint=INSTALL
+    )
 
 
 def has_ultralytics() -> bool:
@@ -109,7 +130,9 @@ def require_ultralytics(path: Path) -> None:
         UnavailableError: it does, and Ultralytics is not installed.
     """
     if not has_ultralytics() and is_ultralytics(path):
-        raise _unavailable(f"{path.name}, a checkpoint of Ultralytics, and no Ultralytics installed")
+        raise _unavailable(
+            f"{path.name}, a checkpoint of Ultralytics, and no Ultralytics installed"
+        )
 
 
 @cache
@@ -124,8 +147,9 @@ def _settings_folder() -> str:
 def _undone_afterwards() -> Iterator[None]:
     """Put back what importing Ultralytics changes for the whole process.
 
-    It limits OpenMP to one thread (also for child processes), turns off OpenCV's threads, sets how numpy prints,
-    and replaces `torch.save`. torch comes first, so that it still sees the user's own OpenMP setting.
+    It limits OpenMP to one thread (also for child processes), turns off OpenCV's threads, sets how
+    numpy prints, and replaces `torch.save`. torch comes first, so that it still sees the user's own
+    OpenMP setting.
     """
     import cv2
     import torch
@@ -144,7 +168,9 @@ def _undone_afterwards() -> Iterator[None]:
 
 
 def load_yolo(path: Path, *, trust: bool) -> YOLO:
-    """Load an Ultralytics checkpoint from a copy without a name, so that no other file is opened or fetched instead.
+    """Load an Ultralytics checkpoint from a copy without a name.
+
+    So no other file is opened or fetched instead.
 
     Arguments:
         path: the file, whatever its name.
@@ -160,7 +186,8 @@ def load_yolo(path: Path, *, trust: bool) -> YOLO:
         raise UntrustedModelError(
             "your word that this file is trusted",
             found=f"{path.name}, a pickle that can run any code when it is loaded",
-            hint="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
+            hint="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: "
+            "true in YAML); "
             "an ONNX export needs no trust",
         )
     ultralytics = import_ultralytics()
@@ -178,7 +205,8 @@ def _require_own_classes(yolo: YOLO, copy: Path) -> None:
     """Make sure that what came back is what this very file holds.
 
     Raises:
-        ValueError: another file was opened, or the classes are not those that the file's network has.
+        ValueError: another file was opened, or the classes are not those that the file's network
+            has.
     """
     if Path(yolo.ckpt_path) != copy:
         raise ValueError(f"Ultralytics opened {Path(yolo.ckpt_path).name} instead")
@@ -191,7 +219,9 @@ def _require_own_classes(yolo: YOLO, copy: Path) -> None:
 
 
 def forget_places(checkpoint: Path) -> None:
-    """Remove from an Ultralytics checkpoint where it was made: folders of this machine, and the repository around them.
+    """Remove from an Ultralytics checkpoint where it was made.
+
+    That is the folders of this machine, and the repository around them.
 
     A checkpoint is passed on. Its weights and the names of files stay.
 

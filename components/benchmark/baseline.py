@@ -1,4 +1,4 @@
-"""Baseline check of a model as it was given: above chance, and in agreement with its own framework."""
+"""Baseline check of a model as given: above chance, and in agreement with its own framework."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def check_baseline(
         iou: the overlap above which NMS keeps one box.
 
     Returns:
-        The check ``chance``, and ``framework`` where that is here. One that the images are too few for is
-        `not_evaluated`.
+        The check ``chance``, and ``framework`` where that is here. One that the images are too few
+        for is `not_evaluated`.
 
     Raises:
         FovealError: the model cannot be run, or an image cannot be read.
@@ -55,7 +55,10 @@ def check_baseline(
                 found += settings.postprocess(session.run(fitted[None]), [frame])
             return found
 
-        looked, predictions = list(images[:FIRST]), predict(images[:FIRST], task.evaluation_settings())
+        looked, predictions = (
+            list(images[:FIRST]),
+            predict(images[:FIRST], task.evaluation_settings()),
+        )
         check, clear = _chance(predictions, looked, artifact)
         if not clear and len(images) > FIRST:
             looked += images[FIRST:IMAGES]
@@ -70,13 +73,22 @@ def check_baseline(
 def _chance(
     predictions: Sequence[Prediction], images: Sequence[LabelledImage], artifact: ModelArtifact
 ) -> tuple[Check, bool]:
-    """Check a model against chance, and tell whether the result is so clear that no more images are needed."""
+    """Check a model against chance; tell whether the result is clear without more images."""
     spec, kind = artifact.spec, task_kind(artifact.spec.task)
-    found = compare_with_chance(predictions, [image.truth for image in images], classes=len(spec.class_names))
-    reason = (
-        f"{found.hits} of {found.of} {kind.hits} in {counted(len(images), 'image')}, {found.expected:.1f} by chance"
+    found = compare_with_chance(
+        predictions, [image.truth for image in images], classes=len(spec.class_names)
     )
-    verdict = Verdict.FAIL if found.at_chance else Verdict.PASS if found.p <= LEVEL else Verdict.NOT_EVALUATED
+    reason = (
+        f"{found.hits} of {found.of} {kind.hits} in {counted(len(images), 'image')}, "
+        f"{found.expected:.1f} by chance"
+    )
+    verdict = (
+        Verdict.FAIL
+        if found.at_chance
+        else Verdict.PASS
+        if found.p <= LEVEL
+        else Verdict.NOT_EVALUATED
+    )
     rate = found.hits / found.of if found.of else None
     check = Check("chance", rate, found.expected / found.of if found.of else None, verdict, reason)
     return check, found.p <= CLEAR
@@ -86,8 +98,15 @@ def _agreement(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> Chec
     matched, total = agreement(ours, theirs)
     if total < TOO_FEW:
         return Check(
-            "framework", None, AGREEING, Verdict.NOT_EVALUATED, f"{counted(total, 'prediction')} of both: too few"
+            "framework",
+            None,
+            AGREEING,
+            Verdict.NOT_EVALUATED,
+            f"{counted(total, 'prediction')} of both: too few",
         )
     verdict = Verdict.PASS if matched >= AGREEING * total else Verdict.FAIL
-    reason = f"{matched} of {counted(total, 'prediction')} have a counterpart in those of the model's own framework"
+    reason = (
+        f"{matched} of {counted(total, 'prediction')} have a counterpart in those of the "
+        "model's own framework"
+    )
     return Check("framework", matched / total, AGREEING, verdict, reason)

@@ -29,7 +29,9 @@ def describe_machine(backends: Iterable[str] = ()) -> dict[str, str]:
 
     described = {
         "cpu": _processor(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "memory_gb": f"{psutil.virtual_memory().total / 1e9:.1f}",
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),

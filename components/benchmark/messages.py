@@ -48,7 +48,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Timings:
-    """The time of each call at batch 1 and at the full batch, and the process's peak memory so far."""
+    """Time of each call at batch 1 and at the full batch, and the process's peak memory so far."""
 
     calls_ms: tuple[float, ...]
     batches_ms: tuple[float, ...]

@@ -18,17 +18,23 @@ REFERENCE_BACKEND = "onnxruntime"
 def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[Variant, ...]:
     """Every artifact on every backend of the target that runs its format, the baseline first.
 
-    The baseline is the first FP32 artifact, which is the model as it was given, on onnxruntime, the reference
-    implementation of ONNX, if the target allows that and else on the target's first backend that runs it.
+    The baseline is the first FP32 artifact, which is the model as it was given, on onnxruntime, the
+    reference implementation of ONNX, if the target allows that and else on the target's first
+    backend that runs it.
 
     Raises:
-        ModelError: no artifact is FP32, or one of them is missing or cannot be called with one image at a time.
+        ModelError: no artifact is FP32, or one of them is missing or cannot be called with one
+            image at a time.
         ConfigError: a backend is unknown or runs none of the artifacts.
     """
-    original = next((artifact for artifact in artifacts if artifact.precision is Precision.FP32), None)
+    original = next(
+        (artifact for artifact in artifacts if artifact.precision is Precision.FP32), None
+    )
     if original is None:
         found = ", ".join(artifact.path.name for artifact in artifacts) or "no artifact"
-        raise ModelError("an FP32 artifact as the baseline", found=found, hint="pass the unoptimized model, too")
+        raise ModelError(
+            "an FP32 artifact as the baseline", found=found, hint="pass the unoptimized model, too"
+        )
     for artifact in artifacts:
         _require_usable(artifact)
     labels = _labels(artifacts)
@@ -38,7 +44,8 @@ def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[V
         runnable = [k for k, artifact in enumerate(artifacts) if artifact.format in formats]
         if not runnable:
             raise ConfigError(
-                f"backends of target {target.name} that run {', '.join(sorted({a.format for a in artifacts}))} files",
+                f"backends of target {target.name} that run "
+                f"{', '.join(sorted({a.format for a in artifacts}))} files",
                 found=f"{backend}, which runs {', '.join(sorted(formats))}",
                 hint=f"remove {backend} from the target's backends",
             )
@@ -46,10 +53,13 @@ def plan_variants(artifacts: Sequence[ModelArtifact], target: Target) -> tuple[V
     of_original = [variant for variant in variants if variant.artifact is original]
     if not of_original:
         raise ConfigError(
-            f"a backend of target {target.name} that runs the original {original.path.name} ({original.format})",
+            f"a backend of target {target.name} that runs the original {original.path.name} "
+            f"({original.format})",
             found=", ".join(target.backends),
         )
-    baseline = next((variant for variant in of_original if variant.backend == REFERENCE_BACKEND), of_original[0])
+    baseline = next(
+        (variant for variant in of_original if variant.backend == REFERENCE_BACKEND), of_original[0]
+    )
     return (baseline, *(variant for variant in variants if variant is not baseline))
 
 
@@ -65,7 +75,9 @@ def _require_usable(artifact: ModelArtifact) -> None:
 
 
 def _labels(artifacts: Sequence[ModelArtifact]) -> list[str]:
-    """Precision, and the last pass where two artifacts share a precision, and a number where they share that, too.
+    """Label each artifact by its precision, and by its last pass where others share the precision.
+
+    A number is added where they share that, too.
 
     The first FP32 artifact stays plain ``fp32``.
     """
@@ -87,10 +99,13 @@ class BenchmarkSettings(ComponentSettings):
 
     model_config = ConfigDict(title="Benchmark")
 
-    rounds: int = Field(7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval.")
+    rounds: int = Field(
+        7, ge=6, le=100, description="Interleaved rounds; six are the least for an interval."
+    )
     calls: int = Field(20, ge=1, le=1000, description="Timed calls per variant and round.")
     batch: int = Field(8, ge=1, le=256, description="Images per call for the throughput.")
     accept_noise: bool = Field(
         False,
-        description="Compare speeds even in a noise floor above 30 %; else the baseline ships then, if it can.",
+        description="Compare speeds even in a noise floor above 30 %; else the baseline ships "
+        "then, if it can.",
     )

@@ -1,4 +1,4 @@
-"""Report of a benchmark from its trials' results: intervals, checks against the budget, the choice."""
+"""Report of a benchmark from its trials' results: intervals, checks against budget, the choice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from components.benchmark.environment import describe_machine
 from components.benchmark.selection import choose
 from components.benchmark.variant_run import VariantRun
 from components.benchmark.verdicts import Evidence, check_budget
-from components.contracts import BenchmarkReport, LabelledImage, Latency, Measurement, Prediction, Target
+from components.contracts import (
+    BenchmarkReport,
+    LabelledImage,
+    Latency,
+    Measurement,
+    Prediction,
+    Target,
+)
 from components.statistics.differences import Difference
 from components.statistics.timings import noise_floor, p95_interval, speedup, summarise_latency
 from components.vision import task_for
@@ -51,11 +58,15 @@ def build_report(
             peak_rss_mb=trial.peak_rss_mb,
             accuracy=found.get(metric),
             reference_accuracy=accuracy[0].get(metric),
-            difference=_difference(baseline, trial, truths) if target.budget.max_accuracy_drop is not None else None,
+            difference=_difference(baseline, trial, truths)
+            if target.budget.max_accuracy_drop is not None
+            else None,
             images=len(images),
             is_reference=trial is baseline,
         )
-        measurements.append(replace(_measurement(trial, baseline, evidence, target), accuracy=found))
+        measurements.append(
+            replace(_measurement(trial, baseline, evidence, target), accuracy=found)
+        )
     report = BenchmarkReport(
         target=target,
         measurements=tuple(measurements),
@@ -75,7 +86,10 @@ def noise_of(baseline: VariantRun, twin: VariantRun) -> float | None:
 
 
 def choose_again(report: BenchmarkReport, *, accept_noise: bool) -> BenchmarkReport:
-    """Choose the variant that ships from what was measured, on a busy machine with or without comparing speeds."""
+    """Choose the variant that ships from what was measured.
+
+    On a busy machine `accept_noise` says whether speeds are compared.
+    """
     chosen, reasons = choose(
         report.measurements,
         baseline=report.baseline,
@@ -94,8 +108,10 @@ def _accuracy(trial: VariantRun, truths: Sequence[Prediction]) -> dict[str, floa
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 
-def _difference(baseline: VariantRun, trial: VariantRun, truths: Sequence[Prediction]) -> Difference | None:
-    """The trial's accuracy against the baseline's on the same images; None where one of them is missing."""
+def _difference(
+    baseline: VariantRun, trial: VariantRun, truths: Sequence[Prediction]
+) -> Difference | None:
+    """Compare accuracy of trial and baseline on the same images; None where one is missing."""
     if trial is baseline or trial.error or baseline.error:
         return None
     names = trial.variant.artifact.spec.class_names
@@ -103,13 +119,27 @@ def _difference(baseline: VariantRun, trial: VariantRun, truths: Sequence[Predic
     return pair.overall(np.ones(len(truths), np.bool_))
 
 
-def _measurement(trial: VariantRun, baseline: VariantRun, evidence: Evidence, target: Target) -> Measurement:
+def _measurement(
+    trial: VariantRun, baseline: VariantRun, evidence: Evidence, target: Target
+) -> Measurement:
     name, artifact, backend = trial.variant.name, trial.variant.artifact, trial.variant.backend
     if trial.error:
         return Measurement(
-            name, artifact, backend, _NO_LATENCY, None, trial.batch, evidence.size_mb, None, {}, 0, error=trial.error
+            name,
+            artifact,
+            backend,
+            _NO_LATENCY,
+            None,
+            trial.batch,
+            evidence.size_mb,
+            None,
+            {},
+            0,
+            error=trial.error,
         )
-    gain = None if trial is baseline or baseline.error else speedup(baseline.calls_ms, trial.calls_ms)
+    gain = (
+        None if trial is baseline or baseline.error else speedup(baseline.calls_ms, trial.calls_ms)
+    )
     return Measurement(
         variant=name,
         artifact=artifact,

@@ -1,4 +1,4 @@
-"""Selection of the variant that ships, with the reason in plain words why each of the others does not."""
+"""Selection of the variant that ships, with a reason in plain words why each other one does not."""
 
 from __future__ import annotations
 
@@ -31,23 +31,26 @@ def choose(
     target: Target,
     accept_noise: bool = False,
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The fastest variant that keeps every limit and is really faster than the baseline, or else the baseline.
+    """Choose the fastest variant that keeps every limit and is really faster, or else the baseline.
 
-    A variant is really faster when the whole interval of its speed-up lies above 1 + `noise_floor`. That is asked
-    only while the baseline itself could ship: where it fails a limit, the fastest variant that fails none is chosen.
-    Above a noise floor of 30 % speeds are not compared unless `accept_noise` says so: the baseline ships if it can.
-    A limit that is undecided keeps no variant from shipping, and is named; but one whose measured drop in accuracy
-    exceeds its limit does not ship, whether the images are enough to show that or not.
+    A variant is really faster when the whole interval of its speed-up lies above 1 + `noise_floor`.
+    That is asked only while the baseline itself could ship: where it fails a limit, the fastest
+    variant that fails none is chosen. Above a noise floor of 30 % speeds are not compared unless
+    `accept_noise` says so: the baseline ships if it can. A limit that is undecided keeps no variant
+    from shipping, and is named; but one whose measured drop in accuracy exceeds its limit does not
+    ship, whether the images are enough to show that or not.
 
     Arguments:
         measurements: with their checks against the target's budget.
         baseline: its variant name, one of the measurements.
-        noise_floor: of the run, as a share; None when it is unknown, and then nothing counts as faster.
+        noise_floor: of the run, as a share; None when it is unknown, and then nothing counts as
+            faster.
         target: named in the reasons.
         accept_noise: compare speeds on a busy machine, too.
 
     Returns:
-        The name of the chosen variant, None when every variant fails a limit, and one reason a line.
+        The name of the chosen variant, None when every variant fails a limit, and one reason a
+        line.
     """
     able = [m for m in measurements if not m.error and not _kept_back(m)]
     fallback = next((m for m in able if m.variant == baseline), None)
@@ -58,19 +61,30 @@ def choose(
     if best is None:
         lines = [f"no variant meets every limit of {_label(target)}"]
     else:
-        why = _why(best, baseline) if best is not fallback or not busy else "speeds were not compared"
+        why = (
+            _why(best, baseline) if best is not fallback or not busy else "speeds were not compared"
+        )
         lines = [f"{best.variant}: chosen for {_label(target)}, {why}{_open_questions(best)}"]
     for m in measurements:
         if m is not best:
             rival = best if m in ready else None
-            lines.append(f"{m.variant}: {_why_not(m, baseline, noise_floor, rival, compared=not busy)}")
+            lines.append(
+                f"{m.variant}: {_why_not(m, baseline, noise_floor, rival, compared=not busy)}"
+            )
     if is_busy(noise_floor):
-        lines.insert(1, f"busy machine: measure again; a noise floor of {noise_floor:.1%} is above {MAX_NOISE:.0%}")
+        lines.insert(
+            1,
+            f"busy machine: measure again; a noise floor of {noise_floor:.1%} is above "
+            f"{MAX_NOISE:.0%}",
+        )
     return (best.variant if best else None), tuple(lines)
 
 
 def _fastest(ready: Sequence[Measurement], baseline: str) -> Measurement | None:
-    """The first by its speed against the baseline, where all have one; else by its median; else in the plan."""
+    """Return the first by speed against the baseline, else by median, else in the plan.
+
+    Speeds count where all have one, and so do medians.
+    """
     speeds = [_speed(m, baseline) for m in ready]
     medians = [m.latency.p50_ms for m in ready]
     if all(speed is not None for speed in speeds):
@@ -87,8 +101,10 @@ def _speed(measurement: Measurement, baseline: str) -> float | None:
 
 
 def _kept_back(measurement: Measurement) -> list[Check]:
-    """Limits that are failed, or undecided with a drop in accuracy that exceeds its limit as it was measured."""
-    return [check for check in measurement.checks if check.verdict is Verdict.FAIL or _dropped(check)]
+    """List limits that failed, or are undecided with a measured accuracy drop beyond the limit."""
+    return [
+        check for check in measurement.checks if check.verdict is Verdict.FAIL or _dropped(check)
+    ]
 
 
 def _dropped(check: Check) -> bool:
@@ -125,15 +141,24 @@ def _why(best: Measurement, baseline: str) -> str:
 
 
 def _why_not(
-    measurement: Measurement, baseline: str, noise_floor: float | None, rival: Measurement | None, *, compared: bool
+    measurement: Measurement,
+    baseline: str,
+    noise_floor: float | None,
+    rival: Measurement | None,
+    *,
+    compared: bool,
 ) -> str:
-    """Say why a variant does not ship; `rival` is the one that does, for a variant that could have."""
+    """Say why a variant does not ship; `rival` is the one that does, if this one could have."""
     if measurement.error:
         return f"not measured: {measurement.error}"
     if kept_back := _kept_back(measurement):
         return "rejected, " + "; ".join(_excess(check) for check in kept_back)
     if rival:
-        words = "the baseline" if measurement.variant == baseline else f"meets the limits, {_spelled(measurement)}"
+        words = (
+            "the baseline"
+            if measurement.variant == baseline
+            else f"meets the limits, {_spelled(measurement)}"
+        )
         return f"{words}; {_behind(measurement, rival, baseline)}"
     if measurement.speedup is None:
         return "rejected, too few rounds to tell whether it is faster than the baseline"
@@ -144,11 +169,13 @@ def _why_not(
     if measurement.speedup[2] < 1:
         return f"rejected, {_spelled(measurement)}"
     low, needed = apart(measurement.speedup[1], 1 + noise_floor, 2)
-    return f"rejected, {_spelled(measurement)}; {low}× is not above {needed}×, 1 plus the noise floor"
+    return (
+        f"rejected, {_spelled(measurement)}; {low}× is not above {needed}×, 1 plus the noise floor"
+    )
 
 
 def _behind(measurement: Measurement, rival: Measurement, baseline: str) -> str:
-    """Say why a variant that meets the limits comes after the one that ships, by the numbers that were compared."""
+    """Say by the compared numbers why a variant within the limits comes after the shipped one."""
     mine, its = _speed(measurement, baseline), _speed(rival, baseline)
     if mine is not None and its is not None and its > mine:
         return f"{rival.variant} is faster"
@@ -169,6 +196,10 @@ def _excess(check: Check) -> str:
 
 
 def _open_questions(measurement: Measurement) -> str:
-    """List the checks of the chosen variant that were undecided or not evaluated: missing is not passing."""
-    unsure = [c for c in measurement.checks if c.verdict in (Verdict.UNDECIDED, Verdict.NOT_EVALUATED)]
-    return "".join(f"; {_WORDS[c.name][0]} {c.verdict.value.replace('_', ' ')} ({c.reason})" for c in unsure)
+    """List the chosen variant's undecided or unevaluated checks: missing is not passing."""
+    unsure = [
+        c for c in measurement.checks if c.verdict in (Verdict.UNDECIDED, Verdict.NOT_EVALUATED)
+    ]
+    return "".join(
+        f"; {_WORDS[c.name][0]} {c.verdict.value.replace('_', ' ')} ({c.reason})" for c in unsure
+    )

@@ -1,4 +1,4 @@
-"""One variant while it is measured: its worker process, and interleaved rounds over several of them."""
+"""One variant while it is measured: its worker process, and interleaved rounds over several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from components.benchmark.messages import Measure, Message, Open, Opened, Predict, Predicted, Timings
+from components.benchmark.messages import (
+    Measure,
+    Message,
+    Open,
+    Opened,
+    Predict,
+    Predicted,
+    Timings,
+)
 from components.benchmark.worker_client import Worker, WorkerFailedError
 from components.contracts import LabelledImage, Prediction, Target, Variant
 from components.vision import TASKS
@@ -78,11 +86,17 @@ Progress = Callable[[str, int, int], None]
 
 TIMED_IMAGES = 16  # enough to rotate through scenes, few enough to keep decoded in memory
 CHUNK = 64  # images of one request to predict
-TURN = 5  # calls before the next process has its turn: so short that a busy second of the machine meets all of them
+# calls before the next process has its turn: so short that a busy second of the machine meets all
+# of them
+TURN = 5
 
 
 def open_variants(
-    trials: Sequence[VariantRun], target: Target, images: Sequence[LabelledImage], timeout_s: float, advance: Progress
+    trials: Sequence[VariantRun],
+    target: Target,
+    images: Sequence[LabelledImage],
+    timeout_s: float,
+    advance: Progress,
 ) -> None:
     """Load all at the same time: nothing is timed yet."""
     paths = _spread([image.path for image in images], TIMED_IMAGES)
@@ -102,9 +116,14 @@ def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
 
 
 def time_rounds(
-    trials: Sequence[VariantRun], rounds: int, calls: int, seed: int, timeout_s: float, advance: Progress
+    trials: Sequence[VariantRun],
+    rounds: int,
+    calls: int,
+    seed: int,
+    timeout_s: float,
+    advance: Progress,
 ) -> None:
-    """Give every worker several short turns in each round, alone, in an order that is drawn anew each time."""
+    """Give every worker several short turns a round, alone, in an order drawn anew each time."""
     order = list(trials)
     shuffle = random.Random(seed).shuffle  # noqa: S311
     for done in range(1, rounds + 1):
@@ -117,8 +136,10 @@ def time_rounds(
         advance("timing rounds", done, rounds)
 
 
-def predict(trials: Sequence[VariantRun], images: Sequence[LabelledImage], timeout_s: float) -> Iterator[int]:
-    """Have all trials predict the images, at the same time; the answers are appended to their predictions.
+def predict(
+    trials: Sequence[VariantRun], images: Sequence[LabelledImage], timeout_s: float
+) -> Iterator[int]:
+    """Have all trials predict the images at once, and append the answers to their predictions.
 
     Arguments:
         trials: opened.

@@ -39,14 +39,16 @@ class Evidence:
     is_reference: bool = False
 
 
-def check_budget(evidence: Evidence, budget: Budget, *, measured_on_host: bool) -> tuple[Check, ...]:
+def check_budget(
+    evidence: Evidence, budget: Budget, *, measured_on_host: bool
+) -> tuple[Check, ...]:
     """One check per limit that the budget sets, in a fixed order.
 
     Arguments:
         evidence: of the variant.
         budget: its limits.
-        measured_on_host: the target is another device than this machine, which every reason about time or
-            memory then says.
+        measured_on_host: the target is another device than this machine, which every reason about
+            time or memory then says.
     """
     where = "measured on host" if measured_on_host else ""
     checks = []
@@ -66,16 +68,28 @@ def _join(*parts: str) -> str:
 
 
 def _check_p95(evidence: Evidence, limit: float, where: str) -> Check:
-    """The interval, widened by what the run cannot tell apart, must lie on one side of the limit."""
+    """Require the interval, widened by the run's own noise, to lie on one side of the limit."""
     p95, noise = evidence.p95_ms, evidence.noise_floor
     if p95 is None:
-        return Check("p95_ms", None, limit, Verdict.NOT_EVALUATED, _join("too few calls for a 95th percentile", where))
+        return Check(
+            "p95_ms",
+            None,
+            limit,
+            Verdict.NOT_EVALUATED,
+            _join("too few calls for a 95th percentile", where),
+        )
     low, high = p95.low / (1 + (noise or 0.0)), p95.high * (1 + (noise or 0.0))
     verdict = Verdict.PASS if high <= limit else Verdict.FAIL if low > limit else Verdict.UNDECIDED
     unknown = ""
     if noise is None:
         verdict, unknown = Verdict.UNDECIDED, "the run's noise is unknown"
-    return Check("p95_ms", p95.value, limit, verdict, _join(f"between {low:.1f} and {high:.1f} ms", unknown, where))
+    return Check(
+        "p95_ms",
+        p95.value,
+        limit,
+        verdict,
+        _join(f"between {low:.1f} and {high:.1f} ms", unknown, where),
+    )
 
 
 def _check_exact(name: str, value: float | None, limit: float, where: str = "") -> Check:
@@ -85,19 +99,39 @@ def _check_exact(name: str, value: float | None, limit: float, where: str = "") 
 
 
 def _check_drop(evidence: Evidence, limit: float) -> Check:
-    """Non-inferiority: the drop's whole 95 % interval must lie within the limit to pass, and beyond it to fail."""
+    """Check non-inferiority by the whole 95 % interval of the drop.
+
+    It must lie within the limit to pass, and beyond it to fail.
+    """
     accuracy, reference = evidence.accuracy, evidence.reference_accuracy
     if accuracy is None or not isfinite(accuracy):
-        return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "no accuracy was measured")
+        return Check(
+            "accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "no accuracy was measured"
+        )
     if reference is None or not isfinite(reference):
-        return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "there is no accuracy to compare with")
+        return Check(
+            "accuracy_drop",
+            None,
+            limit,
+            Verdict.NOT_EVALUATED,
+            "there is no accuracy to compare with",
+        )
     if evidence.is_reference:
-        return Check("accuracy_drop", 0.0, limit, Verdict.PASS, "it is what the others are compared with")
+        return Check(
+            "accuracy_drop", 0.0, limit, Verdict.PASS, "it is what the others are compared with"
+        )
     difference = evidence.difference
     if difference is None:
-        return Check("accuracy_drop", None, limit, Verdict.NOT_EVALUATED, "too few images or objects to compare")
+        return Check(
+            "accuracy_drop",
+            None,
+            limit,
+            Verdict.NOT_EVALUATED,
+            "too few images or objects to compare",
+        )
     drop, low, high = (  # rounded: 0.90 − 0.88 is a drop of 0.02, not of more
-        round(-change, 9) for change in (difference.value, difference.high(CONFIDENCE), difference.low(CONFIDENCE))
+        round(-change, 9)
+        for change in (difference.value, difference.high(CONFIDENCE), difference.low(CONFIDENCE))
     )
     verdict = Verdict.PASS if high <= limit else Verdict.FAIL if low > limit else Verdict.UNDECIDED
     reason = f"{accuracy:.4f} against {reference:.4f} on the same "

@@ -1,7 +1,7 @@
 """The process that measures one variant: `python -m components.benchmark.worker DESCRIPTOR`.
 
-One process runs one model file on one backend and nothing else, so that its memory is its own and no
-other variant's threads, caches or allocator disturb it. It is spoken to over the connection with
+One process runs one model file on one backend and nothing else, so that its memory is its own and
+no other variant's threads, caches or allocator disturb it. It is spoken to over the connection with
 that file descriptor, and ends when this is closed.
 """
 
@@ -18,7 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from components.backends import get_backend
-from components.benchmark.messages import Failed, Measure, Message, Open, Opened, Predict, Predicted, Timings
+from components.benchmark.messages import (
+    Failed,
+    Measure,
+    Message,
+    Open,
+    Opened,
+    Predict,
+    Predicted,
+    Timings,
+)
 from components.contracts import Prediction
 from components.errors import FovealError
 from components.images.reading import read_image
@@ -29,7 +38,8 @@ Image = npt.NDArray[np.uint8]
 
 FIRST_WARM_UP = 10  # calls after opening: graph optimizations, memory pools, page faults
 WARM_UP = 2  # calls at the start of each turn: another process had the caches
-MAX_IMAGE_BYTES = 64_000_000  # decoded images in memory, so that they do not drown the model's own memory
+# decoded images in memory, so that they do not drown the model's own memory
+MAX_IMAGE_BYTES = 64_000_000
 
 
 class Bench:
@@ -42,7 +52,9 @@ class Bench:
         spec = artifact.spec
         TASKS[spec.task], HEADS[spec.head] = order.task, order.head
         self._task = task_for(spec, confidence=variant.confidence, iou=variant.iou)
-        self._session = get_backend(variant.backend).open(artifact, device=order.device, threads=order.threads)
+        self._session = get_backend(variant.backend).open(
+            artifact, device=order.device, threads=order.threads
+        )
         self._images = _load_some(order.images)
         self._batch = [self._images[k % len(self._images)] for k in range(order.batch)]
         self._next = 0
@@ -56,11 +68,13 @@ class Bench:
         return len(self._images)
 
     def measure(self, calls: int, batches: int) -> Timings:
-        """Time calls at batch 1, from the decoded image to the prediction, then calls at the full batch."""
+        """Time calls at batch 1, from decoded image to prediction, then calls at the full batch."""
         for _ in range(WARM_UP):
             self._predict(self._task, self._turn())
         calls_ms = tuple(self._timed(self._turn()) for _ in range(calls))
-        return Timings(calls_ms, tuple(self._timed(self._batch) for _ in range(batches)), peak_rss_mb())
+        return Timings(
+            calls_ms, tuple(self._timed(self._batch) for _ in range(batches)), peak_rss_mb()
+        )
 
     def predict(self, paths: Sequence[Path]) -> list[Prediction]:
         """Predict with the thresholds of evaluation, without masks."""
@@ -100,8 +114,9 @@ def _load_some(paths: Sequence[Path]) -> list[Image]:
 def peak_rss_mb() -> float | None:
     """The largest resident memory that this process has had so far, in MB (10⁶ bytes).
 
-    It is the whole process: the interpreter, the runtime's libraries, the model and a few decoded images.
-    Linux tells it per program (VmHWM); `ru_maxrss` would include what the parent held when it started us.
+    It is the whole process: the interpreter, the runtime's libraries, the model and a few decoded
+    images. Linux tells it per program (VmHWM); `ru_maxrss` would include what the parent held when
+    it started us.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -132,7 +147,8 @@ def serve(connection: Connection[Message, Message]) -> None:
                 connection.send(Failed(f"unexpected {type(request).__name__}"))
         except FovealError as error:
             connection.send(Failed(str(error)))
-        except Exception as error:  # whatever a runtime throws must reach the parent as this variant's error
+        except Exception as error:
+            # whatever a runtime throws must reach the parent as this variant's error
             connection.send(Failed(f"{type(error).__name__}: {error}"))
 
 

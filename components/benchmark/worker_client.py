@@ -1,4 +1,4 @@
-"""The parent's side of a worker process: start it, ask it with a time limit, and see that it ends."""
+"""Parent's side of a worker process: start it, ask it with a time limit, and see that it ends."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ END_GRACE_S = 3.0  # how long a worker may take to end by itself, and again afte
 
 
 class WorkerFailedError(Exception):
-    """A worker crashed, did not answer in time, or could not do what it was asked; caught where variants are run."""
+    """A worker crashed, did not answer in time, or could not do what it was asked.
+
+    It is caught where variants are run.
+    """
 
 
 class Worker:
-    """A fresh Python process that measures one variant. Close it, or use it as a context manager."""
+    """A fresh Python process that measures one variant; close it or use it as a context manager."""
 
     def __init__(self) -> None:
         root = str(Path(components.__file__).parents[1])
@@ -91,8 +94,18 @@ class Worker:
             code = None
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4000))
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        how = "hung up" if code is None else f"died of signal {-code}" if code < 0 else f"ended with code {code}"
+        lines = [
+            line.strip()
+            for line in self._log.read().decode(errors="replace").splitlines()
+            if line.strip()
+        ]
+        how = (
+            "hung up"
+            if code is None
+            else f"died of signal {-code}"
+            if code < 0
+            else f"ended with code {code}"
+        )
         return f"the worker process {how}" + (f": {lines[-1]}" if lines else "")
 
     def close(self) -> None:

@@ -17,7 +17,8 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     ROLLED_BACK = "rolled_back"
     ADOPTED = "adopted"  # somebody had moved the alias outside of Foveal; the record follows
-    WITHDRAWN = "withdrawn"  # somebody had removed the alias, or the version: nothing is in production since
+    # somebody had removed the alias, or the version: nothing is in production since
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision with its place in the record: `number` counts from 1, `at` is the registry's clock in UTC."""
+    """A decision with its place in the record.
+
+    `number` counts from 1, and `at` is the registry's clock in UTC.
+    """
 
     number: int
     at: datetime

@@ -19,7 +19,7 @@ class DriftState(StrEnum):
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """Drift of one column: its distance, its threshold, and the p-value after control of the family.
+    """Drift of a column: its distance, its threshold, and the p-value after control of the family.
 
     Arguments:
         column: its name.
@@ -48,10 +48,12 @@ class DriftDecision:
         columns: what was compared, the farthest beyond its limit first.
         reference_samples: images of the reference.
         window_samples: images of the window that have a prediction.
-        raised: some column moved beyond its limit in this window, and its images are not broken; it takes more than one
-            such window to be a drift.
-        fires: this drift is news, and what waits for drift should be told; false while an earlier one cools down.
-        condition: which of the conditions that the reference knows, such as day and night, the window is nearest to.
+        raised: some column moved beyond its limit in this window, and its images are not broken; it
+            takes more than one such window to be a drift.
+        fires: this drift is news, and what waits for drift should be told; false while an earlier
+            one cools down.
+        condition: which of the conditions that the reference knows, such as day and night, the
+            window is nearest to.
     """
 
     state: DriftState
@@ -83,4 +85,6 @@ class DriftReport:
     def at(self, folder: Path) -> DriftReport:
         """The same report in a copy of its folder."""
         beside = folder / self.evidently.name if self.evidently else None
-        return replace(self, html=folder / self.html.name, json=folder / self.json.name, evidently=beside)
+        return replace(
+            self, html=folder / self.html.name, json=folder / self.json.name, evidently=beside
+        )

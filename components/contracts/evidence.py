@@ -18,8 +18,8 @@ class Gate:
         name: e.g. ``golden``, ``recent``, ``class 7``, ``p95_ms``, ``size_mb``, ``bundle``.
         champion: its value, or None where there is none.
         challenger: likewise.
-        difference: challenger − champion with its 95 % interval, as (value, low, high); challenger ÷ champion where
-            `is_ratio`.
+        difference: challenger − champion with its 95 % interval, as (value, low, high); challenger
+            ÷ champion where `is_ratio`.
         limit: what the interval's bound is compared with.
         achievable: the smallest margin that this many images could have shown, or None.
         images: what it rests on.
@@ -28,7 +28,8 @@ class Gate:
         required: whether anything but a pass keeps the challenger from being promoted.
         slice_of: the gate whose images it looks at a part of, or empty.
         images_needed: about how many images would decide what is undecided, or None.
-        noise: of the run that its times were taken in, as a share, where it is too large to decide by; else None.
+        noise: of the run that its times were taken in, as a share, where it is too large to decide
+            by; else None.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Gate:
 
     @property
     def is_ratio(self) -> bool:
-        """Tell whether `difference` and `limit` are ratios, as those of latency, size and memory are."""
+        """Tell whether `difference` and `limit` are ratios, as for latency, size and memory."""
         return self.name in RATIO_GATES
 
 
@@ -67,13 +68,18 @@ class GateReport:
 
     @property
     def to_measure_again(self) -> bool:
-        """Tell whether times of a busy machine are all that keeps the challenger back: no ground to reject it."""
+        """Tell whether only the times of a busy machine hold the challenger back.
+
+        They are no ground to reject it.
+        """
         held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
-        return bool(held) and all(gate.noise is not None and gate.verdict is Verdict.UNDECIDED for gate in held)
+        return bool(held) and all(
+            gate.noise is not None and gate.verdict is Verdict.UNDECIDED for gate in held
+        )
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Required gates that were not passed, one line each; when there are none, the gates that were passed."""
+        """Required gates that were not passed, one line each, or else those that were passed."""
         held = [gate for gate in self.gates if gate.required and gate.verdict is not Verdict.PASS]
         shown = held or [gate for gate in self.gates if not gate.slice_of]
         lines = [f"{gate.name}: {gate.verdict.value}, {gate.reason}" for gate in shown]
@@ -87,7 +93,10 @@ class GateReport:
             return ()
         worst = min(enough, key=lambda gate: gate.difference[0] if gate.difference else 0.0)
         change = "" if worst.difference is None else f", {worst.difference[0]:+.3f}"
-        return (f"slices: pass, {len(enough)} of {len(judged)} are large enough; most lost {worst.name}{change}",)
+        return (
+            f"slices: pass, {len(enough)} of {len(judged)} are large enough; most lost "
+            f"{worst.name}{change}",
+        )
 
 
 class AbMode(StrEnum):
@@ -112,10 +121,12 @@ class AbResult:
 
     Arguments:
         verdict: what it says.
-        value: mean score of B − mean score of A; None where it is not known, or not to be looked at yet.
+        value: mean score of B − mean score of A; None where it is not known, or not to be looked at
+            yet.
         interval: what the data do not contradict of that difference, at 95 %; None likewise.
         samples: scored images that it rests on; an image that both versions saw counts once.
-        planned: of a fixed sample size: how many images it needs; None for a sequential test, or before it is known.
+        planned: of a fixed sample size: how many images it needs; None for a sequential test, or
+            before it is known.
         delta: δ, the smallest difference that matters.
         method: ``"fixed sample size"`` or ``"always-valid sequential"``.
         reason: one line for people.

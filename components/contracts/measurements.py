@@ -36,7 +36,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Check:
-    """One limit, the measured value and the verdict, e.g. ``Check("p95_ms", 7.1, 50.0, Verdict.PASS)``."""
+    """One limit, measured value and verdict, e.g. ``Check("p95_ms", 7.1, 50.0, Verdict.PASS)``."""
 
     name: str
     value: float | None
@@ -58,10 +58,11 @@ class Measurement:
         batch: images per call for the throughput.
         size_mb: of the file.
         peak_rss_mb: of the process that measured it, or None.
-        accuracy: metric → value on the validation images, e.g. ``{"map50_95": 0.83, "map50": 0.97}``.
+        accuracy: metric → value on the validation images, e.g. ``{"map50_95": 0.83, "map50":
+            0.97}``.
         images: how many images the accuracy rests on.
-        speedup: baseline p50 / this p50, median over rounds, with its 95 % interval; None for the baseline, and for
-            too few rounds.
+        speedup: baseline p50 / this p50, median over rounds, with its 95 % interval; None for the
+            baseline, and for too few rounds.
         checks: this variant against the target's budget.
         error: why the variant could not be measured; then the numbers are empty.
     """

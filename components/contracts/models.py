@@ -67,9 +67,10 @@ class VisionSpec:
         input_size: (height, width) in pixels of the model's input.
         fit: how an image is brought to that size.
         head: its name in `HEADS`: how the first output is read.
-        resize: what an image is scaled to before its centre is cropped: the length of its shorter side in pixels, or
-            (height, width); None scales it to what just covers the input.
-        interpolation: of stretching and cropping; a letterbox is bilinear without antialiasing, as YOLO trains.
+        resize: what an image is scaled to before its centre is cropped: the length of its shorter
+            side in pixels, or (height, width); None scales it to what just covers the input.
+        interpolation: of stretching and cropping; a letterbox is bilinear without antialiasing, as
+            YOLO trains.
     """
 
     task: str
@@ -103,8 +104,9 @@ class ModelArtifact:
     """A model file and all that is known of it.
 
     An ONNX artifact takes a (batch, height, width, 3) uint8 BGR tensor: pre-processing is part of
-    the graph. Its first output is the prediction; a further one called ``embedding``, if there is one, is what the
-    backbone saw, (batch, c) float32. `history` is the ordered list of passes that made it.
+    the graph. Its first output is the prediction; a further one called ``embedding``, if there is
+    one, is what the backbone saw, (batch, c) float32. `history` is the ordered list of passes that
+    made it.
     """
 
     path: Path
@@ -135,7 +137,8 @@ class Variant:
     """A model file on the backend that runs it, with the thresholds of its predictions.
 
     Arguments:
-        name: in a benchmark unique, such as ``"int8 · openvino"``; of a released model NAME/VERSION.
+        name: in a benchmark unique, such as ``"int8 · openvino"``; of a released model
+            NAME/VERSION.
         artifact: the file, exactly as it ships.
         backend: what runs it.
         confidence: that detections must exceed.

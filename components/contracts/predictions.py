@@ -53,7 +53,7 @@ def _frozen(array: npt.ArrayLike, dtype: npt.DTypeLike) -> Array:
 
 
 class Prediction(Protocol):
-    """Prediction of a model for one image, or its ground truth; each task has a class of its own."""
+    """Prediction of a model for an image, or its ground truth; each task has its own class."""
 
     task: ClassVar[str]  # its name in `TASKS`
 
@@ -127,7 +127,9 @@ class Detections:
         if self.masks is not None:
             object.__setattr__(self, "masks", _frozen(self.masks, np.bool_))
             if self.masks.ndim != 3 or len(self.masks) != n:
-                raise ValueError(f"expected masks of shape ({n}, height, width), found {self.masks.shape}")
+                raise ValueError(
+                    f"expected masks of shape ({n}, height, width), found {self.masks.shape}"
+                )
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -153,12 +155,17 @@ class Detections:
 
     @property
     def lowest_score(self) -> float:
-        """Lowest score of an object; 0 where there is none, which is no confidence that nothing is there."""
+        """Lowest score of an object; 0 where there is none.
+
+        That 0 is no confidence that nothing is there.
+        """
         return float(self.scores.min(initial=1.0)) if len(self) else 0.0
 
     def renumbered(self, ids: Sequence[int], classes: int) -> Detections:
         """Replace class ids; see `Prediction.renumbered`."""
-        return Detections(self.xyxy, self.scores, np.array(ids, np.int64)[self.class_ids], self.masks)
+        return Detections(
+            self.xyxy, self.scores, np.array(ids, np.int64)[self.class_ids], self.masks
+        )
 
     def has_labels_of(self, other: Prediction) -> bool:
         """Compare with labels of the same image: the same boxes to a pixel, in any order."""
@@ -175,8 +182,12 @@ class Detections:
     def named(self) -> list[Named]:
         """Every object, in its own order."""
         masks = self.masks if self.masks is not None else [None] * len(self)
-        rows = zip(self.class_ids.tolist(), self.scores.tolist(), self.xyxy.tolist(), masks, strict=True)
-        return [Named(k, score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows]
+        rows = zip(
+            self.class_ids.tolist(), self.scores.tolist(), self.xyxy.tolist(), masks, strict=True
+        )
+        return [
+            Named(k, score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows
+        ]
 
     def without_masks(self) -> Detections:
         """Leave out the masks; see `Prediction.without_masks`."""
@@ -254,7 +265,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image of a labelled dataset; `truth` is its ground truth in pixels of the upright image."""
+    """Image of a labelled dataset; `truth` is its ground truth in pixels of the upright image."""
 
     image_id: str
     path: Path

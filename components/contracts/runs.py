@@ -27,7 +27,8 @@ class InferenceRun:
         failures: the others.
         seconds: wall time.
         statistics_recipe: version of the image statistics.
-        unreachable: hosts and mounts that did not answer, each with how many of the failures are theirs.
+        unreachable: hosts and mounts that did not answer, each with how many of the failures are
+            theirs.
     """
 
     folder: Path

@@ -29,7 +29,8 @@ class Target:
         threads: intra-op threads; 0 is all cores of the machine.
         precisions: the precisions that the recipe makes and compares.
         budget: the limits.
-        accelerators: what the device offers at run time (nnapi, coreml, …), for the bundle's configuration.
+        accelerators: what the device offers at run time (nnapi, coreml, …), for the bundle's
+            configuration.
         measured_on_host: the budget is that of another device than the one measured on.
     """
 

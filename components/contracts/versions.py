@@ -75,8 +75,10 @@ class DatasetVersion:
         data: its YOLO `data.yaml`, or the folder `split/class/*.jpg` of a classifier.
         sha256: of images and labels of all splits.
         images: split → number of images.
-        sources: where the images of all splits came from, e.g. ``{"original": 400, "replay": 0, "new": 180}``.
-        dropped: reason → number of images left out, e.g. ``{"near_duplicate": 3, "in_golden_set": 1}``.
+        sources: where the images of all splits came from, e.g. ``{"original": 400, "replay": 0,
+            "new": 180}``.
+        dropped: reason → number of images left out, e.g. ``{"near_duplicate": 3, "in_golden_set":
+            1}``.
     """
 
     data: Path

@@ -1,8 +1,8 @@
-"""Check labels where they arrive, by the same rules in every format, and those that were kept before.
+"""Check labels where they arrive, by the same rules in every format, and those kept before.
 
-A box must be of finite numbers, not be of negative size, and have its centre inside the image and a size of at most
-the image's, all but for one per cent; Ultralytics takes the same. What lies beyond the edge is cut off. A box without
-an area is left out, and a label that comes twice counts once.
+A box must be of finite numbers, not be of negative size, and have its centre inside the image and a
+size of at most the image's, all but for one per cent; Ultralytics takes the same. What lies beyond
+the edge is cut off. A box without an area is left out, and a label that comes twice counts once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Tidied(Generic[K]):
 
 
 def tidy_boxes(boxes: Iterable[tuple[K, Box]]) -> Tidied[K]:
-    """Cut boxes without a problem off at the image's edge, and leave out what is nothing or comes twice.
+    """Cut sound boxes off at the image's edge, and leave out what is nothing or comes twice.
 
     Arguments:
         boxes: each with its class, as shares of the upright image.
@@ -141,16 +141,19 @@ class MadeOn(Enum):
 def made_on(size: tuple[float, float], geometry: Geometry) -> MadeOn:
     """Tell what labels were made on.
 
-    Some tools pass over the EXIF orientation and label an image as it is stored. That shows in the size that their
-    file gives, unless the image is square, mirrored or turned by 180°. Labels of a scaled copy fit, as they are in
-    shares.
+    Some tools pass over the EXIF orientation and label an image as it is stored. That shows in the
+    size that their file gives, unless the image is square, mirrored or turned by 180°. Labels of a
+    scaled copy fit, as they are in shares.
 
     Arguments:
         size: width and height that the label file gives.
         geometry: of the image.
     """
     exact = size in (geometry.upright, geometry.stored)
-    upright, stored = (size == one if exact else _same_shape(size, one) for one in (geometry.upright, geometry.stored))
+    upright, stored = (
+        size == one if exact else _same_shape(size, one)
+        for one in (geometry.upright, geometry.stored)
+    )
     if not (upright or stored):
         return MadeOn.NEITHER
     if geometry.orientation == 1:
@@ -161,15 +164,20 @@ def made_on(size: tuple[float, float], geometry: Geometry) -> MadeOn:
 
 
 def fit_to_image(
-    labels: Sequence[Label], size: tuple[float, float], geometry: Geometry, *, by_stored: bool = False
+    labels: Sequence[Label],
+    size: tuple[float, float],
+    geometry: Geometry,
+    *,
+    by_stored: bool = False,
 ) -> tuple[tuple[Label, ...], str]:
-    """Take labels that were made on stored pixels to the upright image; refuse those of an image of another shape.
+    """Take labels made on stored pixels to the upright image; refuse those of another image shape.
 
     Arguments:
         labels: with boxes as shares of an image of `size`.
         size: width and height that the label file gives.
         geometry: of the image.
-        by_stored: where the size does not tell, they were made on the stored pixels, as others of their file were.
+        by_stored: where the size does not tell, they were made on the stored pixels, as others of
+            their file were.
 
     Returns:
         The labels, and why they cannot be of this image, or nothing.
@@ -179,9 +187,15 @@ def fit_to_image(
     made = made_on(size, geometry)
     if made is MadeOn.NEITHER:
         shown = geometry.upright
-        return (), f"made for {size[0]:g} × {size[1]:g} pixels, where the image has {shown[0]} × {shown[1]}"
+        return (
+            (),
+            f"made for {size[0]:g} × {size[1]:g} pixels, where the image has {shown[0]} × "
+            f"{shown[1]}",
+        )
     if made is MadeOn.STORED or (made is MadeOn.EITHER and by_stored):
-        return tuple(replace(label, box=geometry.turn(label.box)) if label.box else label for label in labels), ""
+        return tuple(
+            replace(label, box=geometry.turn(label.box)) if label.box else label for label in labels
+        ), ""
     return tuple(labels), ""
 
 
@@ -200,7 +214,11 @@ class Remarks:
 
     def add(self, name: str, tidied: Tidied[K]) -> None:
         """Note what was put right in one image."""
-        for counts, count in ((self.cut, tidied.cut), (self.empty, tidied.empty), (self.repeated, tidied.repeated)):
+        for counts, count in (
+            (self.cut, tidied.cut),
+            (self.empty, tidied.empty),
+            (self.repeated, tidied.repeated),
+        ):
             if count:
                 counts[name] = count
 
@@ -212,7 +230,8 @@ class Remarks:
             (self.repeated, "counted once for several"),
         )
         return tuple(
-            f"{sum(counts.values())} {'box' if sum(counts.values()) == 1 else 'boxes'} {what}: {name_some(counts)}"
+            f"{sum(counts.values())} {'box' if sum(counts.values()) == 1 else 'boxes'} {what}: "
+            f"{name_some(counts)}"
             for counts, what in kinds
             if counts
         )

@@ -1,4 +1,4 @@
-"""Match classes by their names: what two files call a class is the same whatever its number is in either."""
+"""Match classes by name: what two files call a class is the same whatever its number in either."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ def class_ids(names: Sequence[str], among: Sequence[str]) -> list[int]:
     """Give the id that each of `names` has in `among`; -1 where it is not there.
 
     Raises:
-        IncompatibleError: the orders differ and a name comes twice, so that nobody knows which is which.
+        IncompatibleError: the orders differ and a name comes twice, so that nobody knows which is
+            which.
     """
     if tuple(names) == tuple(among):
         return list(range(len(names)))
-    if repeated := [name for known in (names, among) for name, count in Counter(known).items() if count > 1]:
+    if repeated := [
+        name for known in (names, among) for name, count in Counter(known).items() if count > 1
+    ]:
         raise IncompatibleError(
             "class names that come once, as they are in another order",
             found=f"{name_some(dict.fromkeys(repeated))} more than once",
@@ -35,7 +38,9 @@ def class_ids(names: Sequence[str], among: Sequence[str]) -> list[int]:
 
 
 def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDataset:
-    """Give a dataset the class ids of a model, by name; a class that no image shows may be missing on either side.
+    """Give a dataset the class ids of a model, by name.
+
+    A class that no image shows may be missing on either side.
 
     Arguments:
         dataset: a split.
@@ -56,8 +61,11 @@ def in_classes_of(dataset: LabelledDataset, names: Sequence[str]) -> LabelledDat
             f"labels of the model's classes, {', '.join(names)}",
             found=", ".join(f"{name} (images: {count})" for name, count in unknown.items())
             + f" of {dataset.split} in {dataset.root}",
-            hint="label with these names, in any order; where the model's file does not name its classes, "
+            hint="label with these names, in any order; where the model's file does not name its "
+            "classes, "
             "give class_names in the order of its outputs",
         )
-    images = tuple(replace(image, truth=image.truth.renumbered(ids, len(names))) for image in dataset.images)
+    images = tuple(
+        replace(image, truth=image.truth.renumbered(ids, len(names))) for image in dataset.images
+    )
     return replace(dataset, class_names=tuple(names), images=images)

@@ -1,4 +1,4 @@
-"""Pictures with their ground truth: YOLO datasets for detection, image folders for classification."""
+"""Pictures with ground truth: YOLO datasets for detection, image folders for classification."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class LabelledDataset:
         task: that its truths are of, by its name in `TASKS`.
         class_names: index is class id; the same for every split.
         images: sorted by id; ids are relative to the folder that holds all of the split.
-        sha256: content hash of the task, the class names, the images and their labels; where they lie does not matter.
+        sha256: content hash of the task, the class names, the images and their labels; where they
+            lie does not matter.
         remarks: what people should know of its labels, one line each.
     """
 
@@ -58,30 +59,38 @@ class LabelledDataset:
 
 
 def load_dataset(
-    path: Path, split: str, *, task: str | None = None, objects: bool = True, only_labelled: bool = False
+    path: Path,
+    split: str,
+    *,
+    task: str | None = None,
+    objects: bool = True,
+    only_labelled: bool = False,
 ) -> LabelledDataset:
     """Load one split of a dataset, with its ground truth in pixels of the upright images.
 
-    Detection: a dataset in YOLO's form (see `yolo_layout`). The label of an image is the `.txt` file under `labels`
-    where the image is under `images`, or else beside it; by the rule of this format an image without one shows nothing
-    of interest. Rows are ``class cx cy width height``, normalised to the upright image; a polygon becomes its box,
-    keypoints after a box (with `kpt_shape`) are passed over. Boxes are checked and tidied as `label_check` says.
+    Detection: a dataset in YOLO's form (see `yolo_layout`). The label of an image is the `.txt`
+    file under `labels` where the image is under `images`, or else beside it; by the rule of this
+    format an image without one shows nothing of interest. Rows are ``class cx cy width height``,
+    normalised to the upright image; a polygon becomes its box, keypoints after a box (with
+    `kpt_shape`) are passed over. Boxes are checked and tidied as `label_check` says.
 
-    Classification: a folder ``split/class/*.jpg``. Class ids follow the sorted names of the training split, or of
-    the split itself where there is none. Images in ``split/_unlabelled`` are passed over.
+    Classification: a folder ``split/class/*.jpg``. Class ids follow the sorted names of the
+    training split, or of the split itself where there is none. Images in ``split/_unlabelled`` are
+    passed over.
 
     Arguments:
         path: a `data.yaml`, a folder that holds a dataset, or an image folder.
         split: its name; val, validation and valid mean the same.
         task: that reads its labels as ground truth, see `VisionTask.from_labels`; a dataset with
             the other kind of labels stays as it is. None: detect for boxes, classify for classes.
-        objects: of a dataset for detection: whether at least one image must show something; where none need, an empty
-            label file is an answer, and there must be one.
-        only_labelled: leave out images without a label file, and in CVAT's forms those with an empty one: nobody has
-            said yet that they show nothing.
+        objects: of a dataset for detection: whether at least one image must show something; where
+            none need, an empty label file is an answer, and there must be one.
+        only_labelled: leave out images without a label file, and in CVAT's forms those with an
+            empty one: nobody has said yet that they show nothing.
 
     Raises:
-        DatasetError: the split, its images or its labels are missing, damaged or contradict themselves.
+        DatasetError: the split, its images or its labels are missing, damaged or contradict
+            themselves.
         ModelError: there is no such task.
     """
     path = Path(os.path.abspath(os.path.expanduser(path)))
@@ -129,7 +138,9 @@ def _no_dataset(path: Path) -> DatasetError:
     )
 
 
-def _load_yolo(description: Description, split: str, objects: bool, only_labelled: bool) -> LabelledDataset:
+def _load_yolo(
+    description: Description, split: str, objects: bool, only_labelled: bool
+) -> LabelledDataset:
     places = split_places(description, split)
     base = os.path.commonpath([place if place.is_dir() else place.parent for place in places])
     files = {image for place in places for image in split_images(place, description)}
@@ -141,16 +152,24 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
     if wrong and not (only_labelled and len(wrong) < len(named)):
         more = f"; wrong label files: {len(wrong)}" if len(wrong) > 1 else ""
         raise DatasetError(wrong[0].expected, found=f"{wrong[0].found}{more}", hint=wrong[0].hint)
-    rows = {name: one for (name, _), one in zip(named, read, strict=True) if not isinstance(one, DatasetError)}
+    rows = {
+        name: one
+        for (name, _), one in zip(named, read, strict=True)
+        if not isinstance(one, DatasetError)
+    }
     digest, images, remarks = _digest("detect", description.names), [], Remarks()
     for name, image in named:
         if (found := rows.get(name)) is None:
             continue
-        tidied = tidy_boxes((int(k), (left, top, right, bottom)) for k, left, top, right, bottom in found)
+        tidied = tidy_boxes(
+            (int(k), (left, top, right, bottom)) for k, left, top, right, bottom in found
+        )
         remarks.add(name, tidied)
         images.append(LabelledImage(name, image, _detections(image, tidied)))
         digest.update(sha256_json([name, _sha256(image), tuple(dict.fromkeys(found))]).encode())
-    if not any(image.truth.count or (not objects and label_file(image.path).is_file()) for image in images):
+    if not any(
+        image.truth.count or (not objects and label_file(image.path).is_file()) for image in images
+    ):
         raise DatasetError(
             "labels for at least one image",
             found=f"none for the {len(files)} of {split} in {description.file}",
@@ -164,8 +183,10 @@ def _load_yolo(description: Description, split: str, objects: bool, only_labelle
     return LabelledDataset(description.root, split, "detect", names, tuple(images), sha256, lines)
 
 
-def _rows_of(images: Sequence[Path], description: Description) -> list[tuple[Row, ...] | DatasetError]:
-    """Read the label files of all images; what is wrong with one stands in the place of its rows."""
+def _rows_of(
+    images: Sequence[Path], description: Description
+) -> list[tuple[Row, ...] | DatasetError]:
+    """Read the label files of all images; what is wrong with one takes the place of its rows."""
     read: list[tuple[Row, ...] | DatasetError] = []
     for image in images:
         try:
@@ -180,14 +201,21 @@ def _left_out(wrong: Sequence[DatasetError]) -> tuple[str, ...]:
     if not wrong:
         return ()
     many = f"{counted(len(wrong), 'label file')} left out"
-    return (f"{many}: expected {wrong[0].expected}, found {wrong[0].found}{', and others' if wrong[1:] else ''}",)
+    return (
+        f"{many}: expected {wrong[0].expected}, found "
+        f"{wrong[0].found}{', and others' if wrong[1:] else ''}",
+    )
 
 
 def _count(labelled: Sequence[LabelledImage], files: int, *, left_out: bool) -> str:
     """Say how many images are labelled, empty and without a label."""
     empty = sum(not image.truth.count for image in labelled)
     without = files - len(labelled)
-    tail = f", {without} without a label and {'left out' if left_out else 'taken to show nothing'}" if without else ""
+    tail = (
+        f", {without} without a label and {'left out' if left_out else 'taken to show nothing'}"
+        if without
+        else ""
+    )
     return f"images: {files}, {len(labelled) - empty} with objects, {empty} labelled as empty{tail}"
 
 
@@ -197,7 +225,9 @@ def _detections(image: Path, tidied: Tidied[int]) -> Detections:
     try:
         size = image_size(image)
     except ImageError as error:
-        raise DatasetError("images that can be read", found=error.found, hint="mend or remove it") from error
+        raise DatasetError(
+            "images that can be read", found=error.found, hint="mend or remove it"
+        ) from error
     boxes = np.array([box for _, box in tidied.boxes]) * np.array(size * 2)
     ids = np.array([class_id for class_id, _ in tidied.boxes], np.int64)
     return Detections(boxes.astype(np.float32), np.ones(len(ids), np.float32), ids)
@@ -211,7 +241,9 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
     if found is None:
         raise no_split(split, root, splits)
     folder = splits[found]
-    names = tuple(child.name for child in _folders(splits.get("train", folder)) if child.name != UNLABELLED)
+    names = tuple(
+        child.name for child in _folders(splits.get("train", folder)) if child.name != UNLABELLED
+    )
     digest, images, classes = _digest("classify", names), [], defaultdict[str, set[str]](set)
     one_hot = dict(zip(names, np.eye(len(names), dtype=np.float32), strict=True))
     for source in list_images(folder):
@@ -219,22 +251,36 @@ def _load_folder(root: Path, split: str) -> LabelledDataset:
         if name == UNLABELLED:
             continue
         if not separator:
-            raise DatasetError("images in one folder a class", found=f"{name} beside them in {folder}")
+            raise DatasetError(
+                "images in one folder a class", found=f"{name} beside them in {folder}"
+            )
         if name not in one_hot:
             raise DatasetError(
-                "the classes of the training split", found=f"{name} in {folder}", hint="rename or remove that folder"
+                "the classes of the training split",
+                found=f"{name} in {folder}",
+                hint="rename or remove that folder",
             )
-        images.append(LabelledImage(source.image_id, local_file(source), Classification(one_hot[name])))
+        images.append(
+            LabelledImage(source.image_id, local_file(source), Classification(one_hot[name]))
+        )
         sha256 = _sha256(local_file(source))
         classes[sha256].add(name)
         digest.update(sha256_json([source.image_id, sha256]).encode())
     twice = [" and ".join(sorted(of)) for of in classes.values() if len(of) > 1]
-    remarks = (f"images that lie in two classes: {len(twice)}, {name_some(dict.fromkeys(twice))}",) if twice else ()
-    return LabelledDataset(root, split, "classify", names, tuple(images), digest.hexdigest(), remarks)
+    remarks = (
+        (f"images that lie in two classes: {len(twice)}, {name_some(dict.fromkeys(twice))}",)
+        if twice
+        else ()
+    )
+    return LabelledDataset(
+        root, split, "classify", names, tuple(images), digest.hexdigest(), remarks
+    )
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(child for child in parent.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return sorted(
+        child for child in parent.iterdir() if child.is_dir() and not child.name.startswith(".")
+    )
 
 
 def _digest(task: str, names: Iterable[str]) -> hashlib._Hash:
@@ -246,4 +292,6 @@ def _sha256(image: Path) -> str:
         return sha256_file(image)
     except OSError as error:
         detail = f"{image}: {error.strerror}"
-        raise DatasetError("images that can be read", found=detail, hint="mend or remove it") from error
+        raise DatasetError(
+            "images that can be read", found=detail, hint="mend or remove it"
+        ) from error

@@ -33,7 +33,8 @@ DATASET_FORMATS = {  # in the order in which a document is offered to them
     "coco": "components.datasets.coco:Coco",
     "csv": "components.datasets.tables.csv_labels:Csv",
 }
-_SERVED = ("http://", "https://", "s3://", "gs://", "azure-blob://")  # what Label Studio fetches by itself
+# what Label Studio fetches by itself
+_SERVED = ("http://", "https://", "s3://", "gs://", "azure-blob://")
 
 
 class DatasetFormat(Protocol):
@@ -43,7 +44,9 @@ class DatasetFormat(Protocol):
     is_folder: bool  # it is read from its path, and not from one JSON document
 
     @staticmethod
-    def write(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+    def write(
+        images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask
+    ) -> Path:
         """Write a queue with its pre-labels.
 
         Arguments:
@@ -79,15 +82,19 @@ def format_of(name: str) -> DatasetFormat:
 
 @dataclass(frozen=True)
 class Exported:
-    """An export: its folder, the sha256 of the images in it, and one line for each image that could not be had."""
+    """An export: its folder, its images' sha256, and one line for each unavailable image."""
 
     folder: Path
     images: tuple[str, ...]
     gone: tuple[str, ...]
 
 
-def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat, about: LabelTask) -> Exported:
-    """Write a queue with its pre-labels; images are copied to ``images/``, but those that Label Studio fetches itself.
+def export_labels(
+    images: Sequence[QueuedImage], output: Path, form: LabelFormat, about: LabelTask
+) -> Exported:
+    """Write a queue with its pre-labels.
+
+    Images are copied to ``images/``, except those that Label Studio fetches itself.
 
     Arguments:
         images: the queue.
@@ -96,11 +103,14 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
         about: the model's task and classes.
 
     Raises:
-        ConfigError: the folder holds something, or a class name cannot be a folder where it has to be one.
+        ConfigError: the folder holds something, or a class name cannot be a folder where it has to
+            be one.
         DatasetError: none of the images is there any more.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ConfigError("a new or empty folder", found=f"{output}, which holds something", hint="name another")
+        raise ConfigError(
+            "a new or empty folder", found=f"{output}, which holds something", hint="name another"
+        )
     with replacing(output) as aside:
         (aside / "images").mkdir(parents=True)
         places, gone = {}, []
@@ -110,8 +120,13 @@ def export_labels(images: Sequence[QueuedImage], output: Path, form: LabelFormat
             except FovealError as error:
                 gone.append(f"{image.image_id}: {error.found}")
         if not places:
-            raise DatasetError("images of the queue", found=f"none of {len(images)}: {gone[0] if gone else 'no queue'}")
-        format_of(form).write([_in_classes_of(image, about) for image in images], places, aside, about)
+            raise DatasetError(
+                "images of the queue",
+                found=f"none of {len(images)}: {gone[0] if gone else 'no queue'}",
+            )
+        format_of(form).write(
+            [_in_classes_of(image, about) for image in images], places, aside, about
+        )
     return Exported(output, tuple(places), tuple(gone))
 
 
@@ -145,7 +160,8 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
     """Read labels, in whatever of the formats they are.
 
     Arguments:
-        path: a file, or a folder as a tool exports it; COCO's files of several splits are read together.
+        path: a file, or a folder as a tool exports it; COCO's files of several splits are read
+            together.
         about: the model's task and classes.
         form: of which tool; None finds out.
 
@@ -153,7 +169,9 @@ def read_labels(path: Path, about: LabelTask, form: LabelFormat | None = None) -
         DatasetError: it is none of these formats, or damaged.
     """
     if not path.exists():
-        raise DatasetError("a file or a folder of labels", found=f"nothing at {path}", hint="check the path")
+        raise DatasetError(
+            "a file or a folder of labels", found=f"nothing at {path}", hint="check the path"
+        )
     folders = [one for one in _offered(form) if one.is_folder]
     for one in folders:
         if one.recognises(path, about):
@@ -171,14 +189,17 @@ def _read_folder(path: Path, about: LabelTask) -> tuple[Found, ...]:
     if not about.has_boxes:
         return read_classes(path)
     raise DatasetError(
-        "labels as YOLO (data.yaml, classes.txt or obj.data), COCO, CSV or Label Studio export them",
+        "labels as YOLO (data.yaml, classes.txt or obj.data), COCO, CSV or Label Studio export "
+        "them",
         found=f"none of these in {path}",
         hint="name the folder that holds that file",
     )
 
 
 def _documents(folder: Path) -> list[Path]:
-    """Find the JSON files of a folder, or those that Roboflow, CVAT and Label Studio put one folder down.
+    """Find the JSON files of a folder, or those one folder down.
+
+    Roboflow, CVAT and Label Studio put them one folder down.
 
     Raises:
         DatasetError: it is not clear which is meant.
@@ -186,7 +207,9 @@ def _documents(folder: Path) -> list[Path]:
     if described := sorted(folder.glob("*.json")):
         if len(described) > 1:
             raise DatasetError(
-                "one file of labels", found=", ".join(file.name for file in described), hint="name the file"
+                "one file of labels",
+                found=", ".join(file.name for file in described),
+                hint="name the file",
             )
         return described
     patterns = ("annotations/*.json", "*/_annotations.coco.json")

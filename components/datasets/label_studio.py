@@ -1,7 +1,8 @@
 """Label Studio: tasks with pre-labels to import there, and the JSON that it exports.
 
-Formats: https://labelstud.io/guide/predictions and https://labelstud.io/guide/task_format. Boxes are in per cent of the
-upright image; annotations are kept apart from predictions, so what a person has not looked at is never a label.
+Formats: https://labelstud.io/guide/predictions and https://labelstud.io/guide/task_format. Boxes
+are in per cent of the upright image; annotations are kept apart from predictions, so what a person
+has not looked at is never a label.
 """
 
 from __future__ import annotations
@@ -30,19 +31,28 @@ _REMARKS = ("textarea", "rating", "relation")
 _HINT = "in Label Studio choose Export, then JSON"
 
 
-def write_tasks(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+def write_tasks(
+    images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask
+) -> Path:
     """Write tasks to import and the labelling configuration beside them; see `DatasetFormat.write`.
 
     `folder` is to be Label Studio's document root, where an image is not at a URL.
     """
     write_text(folder / CONFIG, _config(about))
-    tasks = [_task(image, places[image.sha256], about) for image in images if image.sha256 in places]
+    tasks = [
+        _task(image, places[image.sha256], about) for image in images if image.sha256 in places
+    ]
     return write_json(folder / TASKS, tasks)
 
 
 def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, object]:
     url = place if "://" in place else _LOCAL + quote(place)
-    data = {"image": url, _HASH: image.sha256, "image_id": image.image_id, "score": round(image.score, 4)}
+    data = {
+        "image": url,
+        _HASH: image.sha256,
+        "image_id": image.image_id,
+        "score": round(image.score, 4),
+    }
     confidences = [label.confidence for label in image.prelabels if label.confidence is not None]
     prediction = {
         "model_version": image.model,
@@ -53,7 +63,12 @@ def _task(image: QueuedImage, place: str, about: LabelTask) -> dict[str, object]
 
 
 def _region(number: int, label: Label, image: QueuedImage, about: LabelTask) -> dict[str, object]:
-    common = {"id": f"prelabel-{number}", "from_name": "label", "to_name": "image", "score": label.confidence}
+    common = {
+        "id": f"prelabel-{number}",
+        "from_name": "label",
+        "to_name": "image",
+        "score": label.confidence,
+    }
     if not about.has_boxes or label.box is None:
         return {**common, "type": "choices", "value": {"choices": [label.class_name]}}
     left, top, right, bottom = (100 * side for side in label.box)
@@ -80,9 +95,12 @@ def _config(about: LabelTask) -> str:
 
 
 def read_tasks(document: Any, file: Path) -> tuple[Found, ...]:
-    """Read what Label Studio exported as JSON; of several annotations of a task the latest that was not skipped counts.
+    """Read what Label Studio exported as JSON.
 
-    An annotation without regions that somebody submitted says that nothing is there. See `DatasetFormat.read`.
+    Of several annotations of a task the latest that was not skipped counts.
+
+    An annotation without regions that somebody submitted says that nothing is there. See
+    `DatasetFormat.read`.
 
     Raises:
         DatasetError: it is another kind of file, or holds other labels than rectangles and choices.
@@ -91,7 +109,9 @@ def read_tasks(document: Any, file: Path) -> tuple[Found, ...]:
         return tuple(_found(task, file) for task in document)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         detail = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise DatasetError("the JSON export of Label Studio", found=f"{file}: {detail}", hint=_HINT) from error
+        raise DatasetError(
+            "the JSON export of Label Studio", found=f"{file}: {detail}", hint=_HINT
+        ) from error
 
 
 def _found(task: dict[str, Any], file: Path) -> Found:
@@ -110,7 +130,9 @@ def _found(task: dict[str, Any], file: Path) -> Found:
         size = _size(regions)
         if any(region["type"] == _UNNAMED and region.get("id") not in named for region in regions):
             raise ValueError("a rectangle without a class")
-        labels = tuple(_label(region, f"{name} in {file}") for region in regions if region["type"] != _UNNAMED)
+        labels = tuple(
+            _label(region, f"{name} in {file}") for region in regions if region["type"] != _UNNAMED
+        )
     except (ValueError, OverflowError, KeyError, TypeError) as error:
         return replace(said, problem=" ".join(str(error).split()) or type(error).__name__)
     return replace(said, labels=labels, size=size)
@@ -122,10 +144,20 @@ def _size(regions: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
     Raises:
         ValueError: they were drawn on several, or on an image that was turned.
     """
-    if turned := [angle for region in regions if float(angle := region.get("image_rotation") or 0) % 360]:
-        raise ValueError(f"an image that was turned by {turned[0]}° while it was labelled; turn it back there")
-    found = dict.fromkeys((region.get("original_width"), region.get("original_height")) for region in regions)
-    sizes = [(float(width), float(height)) for width, height in found if width is not None and height is not None]
+    if turned := [
+        angle for region in regions if float(angle := region.get("image_rotation") or 0) % 360
+    ]:
+        raise ValueError(
+            f"an image that was turned by {turned[0]}° while it was labelled; turn it back there"
+        )
+    found = dict.fromkeys(
+        (region.get("original_width"), region.get("original_height")) for region in regions
+    )
+    sizes = [
+        (float(width), float(height))
+        for width, height in found
+        if width is not None and height is not None
+    ]
     if len(sizes) > 1 or not all(0 < side < math.inf for size in sizes for side in size):
         raise ValueError(f"the image's width and height are given as {shorten(sizes)}")
     return sizes[0] if sizes else None
@@ -151,10 +183,14 @@ def _box(region: dict[str, Any], value: dict[str, Any]) -> Box:
 
     Label Studio turns clockwise about the left upper corner, and in pixels, not in per cent.
     """
-    width, height = float(region.get("original_width") or 1), float(region.get("original_height") or 1)
+    width, height = (
+        float(region.get("original_width") or 1),
+        float(region.get("original_height") or 1),
+    )
     x, y, w, h = (float(value[name]) / 100 for name in ("x", "y", "width", "height"))
     angle = math.radians(float(value.get("rotation") or 0))
-    if not angle or not (0 <= w < math.inf and 0 <= h < math.inf):  # turning would hide what is wrong with it
+    if not angle or not (0 <= w < math.inf and 0 <= h < math.inf):
+        # turning would hide what is wrong with it
         return x, y, x + w, y + h
     cos, sin = math.cos(angle), math.sin(angle)
     along = (w * cos, w * sin * width / height)

@@ -23,7 +23,8 @@ class Label:
 
     Arguments:
         class_name: as the model calls it.
-        box: left, top, right, bottom as shares of the upright image's width and height; None for a whole image.
+        box: left, top, right, bottom as shares of the upright image's width and height; None for a
+            whole image.
         confidence: of a prediction; None for what a person said.
     """
 
@@ -86,7 +87,7 @@ class QueuedImage:
 
     @property
     def name(self) -> str:
-        """A file name that is safe everywhere and tells by its first 16 hex digits which image it is."""
+        """File name that is safe everywhere; its first 16 hex digits tell which image it is."""
         path = PurePosixPath(self.image_id.replace("\\", "/"))
         stem = _UNSAFE.sub("_", path.stem)[:_LONGEST]
         return f"{self.sha256[:HASH_IN_NAME]}-{stem}{path.suffix.lower()}"
@@ -99,13 +100,14 @@ class Found:
     Arguments:
         name: what the file calls the image.
         labels: what is in it, as the file says it; None where nobody has labelled it.
-        stated: a person has said so. Else the same labels as the exported ones may only have been left alone, and no
-            labels may be nobody's word.
+        stated: a person has said so. Else the same labels as the exported ones may only have been
+            left alone, and no labels may be nobody's word.
         sha256: of the image, where the file tells.
         at: when it was labelled, where the file tells.
         who: who labelled it, where the file tells.
         file: the image's copy that lies with the labels, if it does.
-        size: width and height in pixels of the image that the labels were made on, where the file tells.
+        size: width and height in pixels of the image that the labels were made on, where the file
+            tells.
         problem: why the labels cannot be read, or nothing.
     """
 

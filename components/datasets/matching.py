@@ -46,17 +46,20 @@ def match_ids(labels: Iterable[str], images: Sequence[str]) -> dict[str, int]:
     return dict(found.places)
 
 
-def find_matches(labels: Iterable[str], images: Sequence[str], usable: Sequence[bool] | None = None) -> Matches:
+def find_matches(
+    labels: Iterable[str], images: Sequence[str], usable: Sequence[bool] | None = None
+) -> Matches:
     """The image of each label, as its position in `images`; labels without one are left out.
 
-    An id that is equal wins. Else two ids mean the same image when, without the suffix of an image file, one is
-    the end of the other's path: ``"val/cat/7.jpg"``, ``"cat/7"`` and ``"7"``.
+    An id that is equal wins. Else two ids mean the same image when, without the suffix of an image
+    file, one is the end of the other's path: ``"val/cat/7.jpg"``, ``"cat/7"`` and ``"7"``.
 
     Arguments:
         labels: ids as the labels give them.
         images: ids as inference stored them.
-        usable: of each image, whether it has a prediction. Of several images that a label fits those that have none
-            are earlier attempts at the one that has; of several that all have none the last counts.
+        usable: of each image, whether it has a prediction. Of several images that a label fits
+            those that have none are earlier attempts at the one that has; of several that all have
+            none the last counts.
     """
     by_id, by_name = _index(images)
     stated: defaultdict[int, list[str]] = defaultdict(list)
@@ -64,7 +67,9 @@ def find_matches(labels: Iterable[str], images: Sequence[str], usable: Sequence[
     for label in labels:
         candidates = by_id.get(label) or _alike(_key(label), by_name)
         if usable is not None and len(candidates) > 1:
-            candidates = [position for position in candidates if usable[position]] or candidates[-1:]
+            candidates = [position for position in candidates if usable[position]] or candidates[
+                -1:
+            ]
         if len(candidates) > 1:
             shown = ", ".join(images[position] for position in candidates[:3])
             ambiguous[label] = f"the label {label} for {len(candidates)} images: {shown}"
@@ -74,11 +79,15 @@ def find_matches(labels: Iterable[str], images: Sequence[str], usable: Sequence[
         if len(claimants) > 1:
             problem = f"the labels {' and '.join(claimants[:3])} for the image {images[position]}"
             ambiguous |= dict.fromkeys(claimants, problem)
-    places = {claimants[0]: position for position, claimants in stated.items() if len(claimants) == 1}
+    places = {
+        claimants[0]: position for position, claimants in stated.items() if len(claimants) == 1
+    }
     return Matches(places, ambiguous)
 
 
-def _index(images: Sequence[str]) -> tuple[Mapping[str, list[int]], Mapping[str, list[tuple[Key, int]]]]:
+def _index(
+    images: Sequence[str],
+) -> tuple[Mapping[str, list[int]], Mapping[str, list[tuple[Key, int]]]]:
     """Positions by whole id, and keys with their positions by the last part of the key."""
     by_id: defaultdict[str, list[int]] = defaultdict(list)
     by_name: defaultdict[str, list[tuple[Key, int]]] = defaultdict(list)

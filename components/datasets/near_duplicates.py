@@ -1,13 +1,14 @@
-"""Find pictures that show the same, though their bytes differ: saved again, slightly resized or relit.
+"""Find pictures that show the same in different bytes: saved again, slightly resized or relit.
 
-A hash of 63 bits names candidates, small pictures confirm them. The hash alone would not do: over 480 dark scenes
-of the demo it is up to 12 bits off for the same picture saved again and as few as 8 for two different ones, and of a
-camera that stands still it may be the same with and without an object. Nor would a correlation of the small pictures,
-which is below 0.96 for a dark picture saved again and 0.98 for that camera: the largest difference at one place tells.
-Colour is compared on its own, since a red lamp and a green one may be equally bright: over scenes of the demo, what is
-saved again, resized or darkened differs by up to 2.5 levels of Cr or Cb at one place, and by 6.5 where highlights were
-cut (of a picture of 48 pixels by a third of its spread, as JPEG halves colours); a lamp with a radius of a hundredth of
-the picture's width by more than 13.
+A hash of 63 bits names candidates, small pictures confirm them. The hash alone would not do: over
+480 dark scenes of the demo it is up to 12 bits off for the same picture saved again and as few as 8
+for two different ones, and of a camera that stands still it may be the same with and without an
+object. Nor would a correlation of the small pictures, which is below 0.96 for a dark picture saved
+again and 0.98 for that camera: the largest difference at one place tells. Colour is compared on its
+own, since a red lamp and a green one may be equally bright: over scenes of the demo, what is saved
+again, resized or darkened differs by up to 2.5 levels of Cr or Cb at one place, and by 6.5 where
+highlights were cut (of a picture of 48 pixels by a third of its spread, as JPEG halves colours); a
+lamp with a radius of a hundredth of the picture's width by more than 13.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _NOISE = 2.0  # grey levels that noise and JPEG leave at one place
 _COLOUR = 3.0  # levels of Cr or Cb that JPEG and scaling leave at one place
 _CUT_COLOUR = 8.0  # where highlights may have been cut, which changes their hue
 _BRIGHT = 200  # grey levels from which on they may
-_SHARE = 0.45  # of the picture's spread, where highlights were cut or a small picture's colours were halved by JPEG
+# of the picture's spread, where highlights were cut or a small picture's colours were halved by
+# JPEG
+_SHARE = 0.45
 _THREADS = 4
 
 
@@ -53,7 +56,7 @@ class Fingerprints:
     aspects: Floats32
 
     def same_as(self, row: int, among: Flags) -> int | None:
-        """The picture that shows the same as that of `row`, if there is one; of several the likeliest.
+        """Find the likeliest picture that shows the same as that of `row`, if there is one.
 
         Arguments:
             row: of the picture.
@@ -65,10 +68,14 @@ class Fingerprints:
         near = near[np.argsort(apart[near], kind="stable")[:_CONFIRMED]]
         ratios = self.aspects[near] / self.aspects[row]
         near = near[(ratios < _ASPECT) & (ratios > 1 / _ASPECT)]
-        return next((int(other) for other in near if _same(self.small[row], self.small[other])), None)
+        return next(
+            (int(other) for other in near if _same(self.small[row], self.small[other])), None
+        )
 
 
-def look_at(paths: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> Fingerprints:
+def look_at(
+    paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
+) -> Fingerprints:
     """Read pictures and keep what is needed to find those that show the same; 3 KB each.
 
     Arguments:
@@ -95,7 +102,10 @@ def _look(path: Path) -> tuple[Image, float]:
 
 
 def _hash(small: Image) -> int:
-    """Hash a picture by the slow cosine waves above their median (Zauner, "Perceptual image hash functions", 2010)."""
+    """Hash a picture by the slow cosine waves above their median.
+
+    See Zauner, "Perceptual image hash functions", 2010.
+    """
     waves = cv2.dct(_grey(small))[:_WAVES, :_WAVES].ravel()[1:]  # the first is the brightness
     return int.from_bytes(np.packbits(waves > np.median(waves)).tobytes())
 
@@ -105,7 +115,7 @@ def _grey(small: Image) -> Floats32:
 
 
 def _same(one: Image, other: Image) -> bool:
-    """Tell whether two small pictures differ nowhere by more than noise, once their light is the same."""
+    """Tell whether two small pictures differ nowhere by more than noise in the same light."""
     a, b = (grey - grey.mean() for grey in (_grey(one), _grey(other)))
     gain = np.clip(float((a * b).sum()) / max(float((a * a).sum()), 1e-6), 1 / _GAIN, _GAIN)
     apart = cv2.blur(b - gain * a, (2, 2))
@@ -115,7 +125,10 @@ def _same(one: Image, other: Image) -> bool:
 
 
 def _same_colour(dark: Image, light: Image, gain: float) -> bool:
-    """Tell whether two small pictures agree in colour, the darker one lit by `gain`; values too bright are cut."""
+    """Tell whether two small pictures agree in colour, the darker one lit by `gain`.
+
+    Values that are too bright are cut.
+    """
     lit = gain * (dark - _grey(dark).mean()) + _grey(light).mean()
     colours = _colours(light)
     apart = cv2.blur(colours - _colours(lit), (2, 2))

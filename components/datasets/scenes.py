@@ -28,7 +28,13 @@ CLASS_NAMES = tuple("0123456789")
 SCENE_SIZES = ((320, 240), (240, 320), (256, 256), (320, 320), (384, 256))  # width, height in px
 RECIPE = 2  # raise when the composition changes: it is part of the dataset's key
 
-_SHARES = {"train": 0.60, "calibration": 0.08, "validation": 0.14, "golden": 0.04, "production": 0.14}
+_SHARES = {
+    "train": 0.60,
+    "calibration": 0.08,
+    "validation": 0.14,
+    "golden": 0.04,
+    "production": 0.14,
+}
 # split of a dataset → the digits that it draws from
 _SPLITS = {
     "train": "train",
@@ -39,7 +45,8 @@ _SPLITS = {
     "night": "tonight",
     "next_night": "next_night",
 }
-_HALVES = {"tonight": 0, "next_night": 1}  # of production: a model that learns from one night is judged on another
+# of production: a model that learns from one night is judged on another
+_HALVES = {"tonight": 0, "next_night": 1}
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,13 @@ def _digits() -> tuple[Floats32, Ints]:
 @cache
 def _photographs() -> tuple[Image, ...]:
     """The photographs inside the installed packages, BGR, in a fixed order."""
-    name, hint = "scikit-image and scikit-learn, which ship the photographs", "pip install scikit-image scikit-learn"
-    skimage, sklearn = (Path(str(import_library(one, name, hint).__file__)).parent for one in ("skimage", "sklearn"))
+    name, hint = (
+        "scikit-image and scikit-learn, which ship the photographs",
+        "pip install scikit-image scikit-learn",
+    )
+    skimage, sklearn = (
+        Path(str(import_library(one, name, hint).__file__)).parent for one in ("skimage", "sklearn")
+    )
     paths = [
         skimage / "data" / name
         for name in (
@@ -95,7 +107,8 @@ def digits_of(split: str, seed: int) -> Ints:
     """Indices of the digits that belong to a split; the splits of one seed are disjoint.
 
     Arguments:
-        split: one of train, calibration, validation, golden, production; or a half of the last, tonight or next_night.
+        split: one of train, calibration, validation, golden, production; or a half of the last,
+            tonight or next_night.
         seed: the dataset's seed.
     """
     if split in _HALVES:
@@ -135,7 +148,12 @@ def _background(
     zoom = max(width / photo.shape[1], height / photo.shape[0], rng.uniform(0.5, 1.3))
     photo = cv2.resize(photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     photo = cv2.copyMakeBorder(
-        photo, 0, max(0, height - photo.shape[0]), 0, max(0, width - photo.shape[1]), cv2.BORDER_REFLECT_101
+        photo,
+        0,
+        max(0, height - photo.shape[0]),
+        0,
+        max(0, width - photo.shape[1]),
+        cv2.BORDER_REFLECT_101,
     )
     x = int(rng.integers(photo.shape[1] - width + 1))
     y = int(rng.integers(photo.shape[0] - height + 1))
@@ -165,7 +183,8 @@ def compose_scene(
         pool: indices of the digits to draw from.
         rng: source of all randomness.
         mood: ``"day"``, or ``"night"`` for a dark, noisy, partly blurred scene.
-        photographs: which of the `photograph_count` photographs may lie behind the digits; all by default.
+        photographs: which of the `photograph_count` photographs may lie behind the digits; all by
+            default.
 
     Returns:
         image (height, width, 3) uint8 BGR; class ids (n,); boxes (n, 4) xyxy in pixels.
@@ -200,7 +219,9 @@ def _write_digits(
         mask = _render(images[index], size, rng)
         x, y = int(rng.integers(width - size + 1)), int(rng.integers(height - size + 1))
         inked = mask > 0.4
-        covered = np.bincount(owner[y : y + size, x : x + size][inked] + 1, minlength=len(areas) + 1)[1:]
+        covered = np.bincount(
+            owner[y : y + size, x : x + size][inked] + 1, minlength=len(areas) + 1
+        )[1:]
         if any(covered[k] > 0.1 * areas[k] for k in range(len(areas))):
             continue
         patch = scene[y : y + size, x : x + size]
@@ -232,24 +253,32 @@ def _nightfall(scene: Floats32, rng: np.random.Generator) -> Floats32:
     return scene + rng.normal(0, rng.uniform(5, 11), scene.shape).astype(np.float32)
 
 
-def _write_scene(folder: Path, split: str, number: int, pool: Ints, rng: np.random.Generator, mood: Lighting) -> None:
+def _write_scene(
+    folder: Path, split: str, number: int, pool: Ints, rng: np.random.Generator, mood: Lighting
+) -> None:
     image, classes, boxes = compose_scene(pool, rng, mood)
     height, width = image.shape[:2]
     name = f"{split}_{number:05d}"
-    cv2.imwrite(str(folder / "images" / split / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    cv2.imwrite(
+        str(folder / "images" / split / f"{name}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95]
+    )
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / (width, height)
     extent = (boxes[:, 2:] - boxes[:, :2]) / (width, height)
     rows = [
-        f"{k} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}" for k, (cx, cy), (w, h) in zip(classes, centre, extent, strict=True)
+        f"{k} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}"
+        for k, (cx, cy), (w, h) in zip(classes, centre, extent, strict=True)
     ]
     (folder / "labels" / split / f"{name}.txt").write_text("\n".join(rows) + ("\n" if rows else ""))
 
 
-def write_detection_dataset(folder: Path, *, counts: SceneCounts | None = None, seed: int = 0) -> Path:
+def write_detection_dataset(
+    folder: Path, *, counts: SceneCounts | None = None, seed: int = 0
+) -> Path:
     """Write the scenes as a YOLO dataset and return its `data.yaml`.
 
-    Splits: train, val, calibration, golden, and the production streams day, night and next_night. A folder that
-    already holds this dataset (same counts, seed and recipe) is left as it is; another one made here is replaced.
+    Splits: train, val, calibration, golden, and the production streams day, night and next_night. A
+    folder that already holds this dataset (same counts, seed and recipe) is left as it is; another
+    one made here is replaced.
 
     Raises:
         DatasetError: the folder holds something else.
@@ -265,7 +294,11 @@ def _once(folder: Path, key: dict[str, object], fill: Callable[[Path], None]) ->
     key = {**key, "recipe": RECIPE}
     marker = folder / "digits.json"
     if folder.exists() and not marker.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DatasetError("a new or empty folder", found=f"{folder}, which holds something else", hint="name another")
+        raise DatasetError(
+            "a new or empty folder",
+            found=f"{folder}, which holds something else",
+            hint="name another",
+        )
     if not (marker.exists() and sha256_json(key) in marker.read_text()):
         with replacing(folder) as aside:
             aside.mkdir(parents=True)
@@ -290,7 +323,7 @@ def _fill_scenes(folder: Path, counts: SceneCounts, seed: int) -> None:
 
 
 def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0) -> Path:
-    """Write every digit over a photograph as an image folder `split/class/name.jpg`; return the folder.
+    """Write every digit over a photograph as an image folder `split/class/name.jpg`; return it.
 
     Arguments:
         folder: where to write; splits train, val, calibration, golden, day, night and next_night.
@@ -300,7 +333,11 @@ def write_classification_dataset(folder: Path, *, size: int = 64, seed: int = 0)
     Raises:
         DatasetError: the folder holds something else.
     """
-    _once(folder, {"kind": "classify", "seed": seed, "size": size}, lambda aside: _fill_crops(aside, size, seed))
+    _once(
+        folder,
+        {"kind": "classify", "seed": seed, "size": size},
+        lambda aside: _fill_crops(aside, size, seed),
+    )
     return folder
 
 
@@ -317,4 +354,6 @@ def _fill_crops(folder: Path, size: int, seed: int) -> None:
             target = folder / split / str(targets[index])
             target.mkdir(parents=True, exist_ok=True)
             picture = np.clip(scene, 0, 255).astype(np.uint8)
-            cv2.imwrite(str(target / f"{split}_{index:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            cv2.imwrite(
+                str(target / f"{split}_{index:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 95]
+            )

@@ -1,4 +1,4 @@
-"""Write images and their labels as a YOLO dataset or an image folder, to train on or to label in."""
+"""Write images and their labels as a YOLO dataset or an image folder, to train on or label in."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from components.images.sources import list_images, local_file
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Put a file at a second place where none is: by a hard link, or by a copy where the file system has none."""
+    """Put a file at a free second place: by hard link, or by copy if the file system has none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)  # resolved: a link to a link would break with it
-    except FileExistsError:  # a copy would write through the link that it may be, into somebody's image
+    except FileExistsError:
+        # a copy would write through the link that it may be, into somebody's image
         raise
     except OSError:
         shutil.copy2(source, target)
@@ -41,17 +42,22 @@ def yolo_text(rows: Iterable[tuple[int, Sequence[float]]]) -> str:
         rows: of each its class id, and left, top, right and bottom as shares of the image.
     """
     lines = (
-        f"{k} {(left + right) / 2:.6f} {(top + bottom) / 2:.6f} {right - left:.6f} {bottom - top:.6f}\n"
+        f"{k} {(left + right) / 2:.6f} {(top + bottom) / 2:.6f} {right - left:.6f} "
+        f"{bottom - top:.6f}\n"
         for k, (left, top, right, bottom) in rows
     )
     return "".join(lines)
 
 
-def write_description(folder: Path, class_names: Sequence[str], splits: dict[str, str], **more: object) -> Path:
+def write_description(
+    folder: Path, class_names: Sequence[str], splits: dict[str, str], **more: object
+) -> Path:
     """Write a `data.yaml` with these splits, paths relative to it; return it."""
     file = folder / "data.yaml"
     described = {"names": dict(enumerate(class_names)), **splits, **more}
-    file.write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    file.write_text(
+        yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     return file
 
 
@@ -63,19 +69,24 @@ def class_folder(class_name: str) -> str:
     """
     if not class_name or class_name.startswith(".") or set(class_name) & set('/\\:*?"<>|\0'):
         raise ConfigError(
-            "class names that can be folders", found=repr(class_name), hint="choose the format label-studio or coco"
+            "class names that can be folders",
+            found=repr(class_name),
+            hint="choose the format label-studio or coco",
         )
     return class_name
 
 
-def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+def write_yolo(
+    images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask
+) -> Path:
     """Write pre-labels beside the images that lie in `folder` already.
 
-    An image in which the model sees nothing gets no label file, so that an empty one is a person's word. The images lie
-    below ``images/``; see `DatasetFormat.write`.
+    An image in which the model sees nothing gets no label file, so that an empty one is a person's
+    word. The images lie below ``images/``; see `DatasetFormat.write`.
 
     Returns:
-        The `data.yaml`; for a classifier the folder with one folder a class, into which the images have been moved.
+        The `data.yaml`; for a classifier the folder with one folder a class, into which the images
+        have been moved.
 
     Raises:
         ConfigError: a class name cannot be a folder.
@@ -91,7 +102,9 @@ def write_yolo(images: Sequence[QueuedImage], places: Mapping[str, str], folder:
     return write_description(folder, about.class_names, {"train": "images", "val": "images"})
 
 
-def _write_classes(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+def _write_classes(
+    images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask
+) -> Path:
     for name in about.class_names:
         (folder / "train" / class_folder(name)).mkdir(parents=True)
     for image in images:
@@ -107,9 +120,10 @@ def _write_classes(images: Sequence[QueuedImage], places: Mapping[str, str], fol
 def read_yolo(description: Description) -> tuple[Found, ...]:
     """Read the labels of all splits that are there.
 
-    An image without a label file is unlabelled; an empty file says that nothing is there, as Ultralytics, Roboflow and
-    Label Studio write it, but not in the forms that CVAT exports (`Description.empty_is_word`). Where a tool exported
-    labels alone, each file is taken for the label of an image of its name.
+    An image without a label file is unlabelled; an empty file says that nothing is there, as
+    Ultralytics, Roboflow and Label Studio write it, but not in the forms that CVAT exports
+    (`Description.empty_is_word`). Where a tool exported labels alone, each file is taken for the
+    label of an image of its name.
 
     Raises:
         DatasetError: none of the splits is there.
@@ -121,7 +135,9 @@ def read_yolo(description: Description) -> tuple[Found, ...]:
         for split in description.splits:
             split_places(description, split)
     places = [place for split in description.there for place in split_places(description, split)]
-    images = dict.fromkeys(image for place in dict.fromkeys(places) for image in split_images(place, description))
+    images = dict.fromkeys(
+        image for place in dict.fromkeys(places) for image in split_images(place, description)
+    )
     return tuple(_found(image, label_file(image), description) for image in images)
 
 
@@ -132,13 +148,25 @@ def _found(image: Path, label: Path, description: Description) -> Found:
     try:
         rows = read_rows(label, description)
     except DatasetError as error:
-        return Found(image.as_posix(), (), file=file, problem=f"{error.found}, where {error.expected} is expected")
-    labels = tuple(Label(description.names[int(k)], (left, top, right, bottom)) for k, left, top, right, bottom in rows)
-    return Found(image.as_posix(), labels, stated=not labels and description.empty_is_word, file=file)
+        return Found(
+            image.as_posix(),
+            (),
+            file=file,
+            problem=f"{error.found}, where {error.expected} is expected",
+        )
+    labels = tuple(
+        Label(description.names[int(k)], (left, top, right, bottom))
+        for k, left, top, right, bottom in rows
+    )
+    return Found(
+        image.as_posix(), labels, stated=not labels and description.empty_is_word, file=file
+    )
 
 
 def read_classes(folder: Path) -> tuple[Found, ...]:
-    """Read images that lie in one folder a class, at any depth; those in ``_unlabelled`` are not labelled.
+    """Read images that lie in one folder a class, at any depth.
+
+    Those in ``_unlabelled`` are not labelled.
 
     Raises:
         DatasetError: an image lies in no folder, or there are none.
@@ -147,7 +175,9 @@ def read_classes(folder: Path) -> tuple[Found, ...]:
     for image in list_images(folder):
         path = local_file(image)
         if "/" not in image.image_id:
-            raise DatasetError("images in one folder a class", found=f"{path.name} directly in {folder}")
+            raise DatasetError(
+                "images in one folder a class", found=f"{path.name} directly in {folder}"
+            )
         name = path.parent.name
         found.append(Found(path.name, None if name == UNLABELLED else (Label(name),), file=path))
     return tuple(found)
@@ -168,5 +198,9 @@ class YoloFolder:
     def read(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
         description = find_description(source)
         if description is None:
-            raise DatasetError("a YOLO dataset with its description", found=f"none in {file}", hint="name its folder")
+            raise DatasetError(
+                "a YOLO dataset with its description",
+                found=f"none in {file}",
+                hint="name its folder",
+            )
         return read_yolo(description)

@@ -1,8 +1,9 @@
-"""Find the splits, the images and the label files of a dataset in YOLO's form, as the tools of the field write it.
+"""Find the splits, images and label files of a YOLO dataset, as the tools of the field write it.
 
-- Ultralytics, Roboflow, FiftyOne and CVAT ("Ultralytics YOLO"): a `data.yaml` or `dataset.yaml` with names and splits,
-  https://docs.ultralytics.com/datasets/detect/.
-- Label Studio ("YOLO") and labelImg: a `classes.txt`, with `labels/` beside `images/` or all in one folder.
+- Ultralytics, Roboflow, FiftyOne and CVAT ("Ultralytics YOLO"): a `data.yaml` or `dataset.yaml`
+  with names and splits, https://docs.ultralytics.com/datasets/detect/.
+- Label Studio ("YOLO") and labelImg: a `classes.txt`, with `labels/` beside `images/` or all in one
+  folder.
 - CVAT ("YOLO 1.1") and Darknet: `obj.data`, `obj.names` and lists of images.
 
 Nothing is ever fetched: `download` is passed over.
@@ -46,8 +47,8 @@ class Description:
         row_lengths: numbers of fields of a row that starts with a box.
         splits: name → folders of images, or lists of them.
         keys: all that the file has.
-        empty_is_word: an empty label file is a person's word that nothing is there. Not in the forms that CVAT
-            exports, which writes one for every image that nobody annotated, too.
+        empty_is_word: an empty label file is a person's word that nothing is there. Not in the
+            forms that CVAT exports, which writes one for every image that nobody annotated, too.
     """
 
     file: Path
@@ -64,7 +65,9 @@ class Description:
         texts = [place, place[3:]] if place.startswith("../") else [place]
         texts += [place.removeprefix(_PREFIX)] if place.startswith(_PREFIX) else []
         roots = dict.fromkeys((self.root, Path(os.path.abspath(self.file.parent))))
-        return list(dict.fromkeys(Path(os.path.abspath(root / text)) for root in roots for text in texts))
+        return list(
+            dict.fromkeys(Path(os.path.abspath(root / text)) for root in roots for text in texts)
+        )
 
     def exists(self, split: str) -> bool:
         """Tell whether all places of a split are there."""
@@ -100,7 +103,9 @@ def find_description(path: Path) -> Description | None:
             return _read_darknet(path / _DARKNET)
         classes = next((path / name for name in _CLASSES if (path / name).is_file()), None)
         if classes and (place := _unsplit(path)):
-            return Description(classes, path, _read_names(classes), frozenset({5}), {place: (place,)})
+            return Description(
+                classes, path, _read_names(classes), frozenset({5}), {place: (place,)}
+            )
     return None
 
 
@@ -112,11 +117,13 @@ def description_file(path: Path) -> Path | None:
 
 
 def _unsplit(folder: Path) -> str:
-    """Name the folder of all images where a tool exports no splits; nothing where there are no labels."""
+    """Name the folder of all images where an export has no splits; nothing without labels."""
     if (folder / "labels").is_dir():
         return "images"
     labels = {path.stem for path in folder.glob("*.txt") if path.name not in _CLASSES}
-    images = {path.stem for path in folder.iterdir() if path.is_file() and path.suffix.lower() != ".txt"}
+    images = {
+        path.stem for path in folder.iterdir() if path.is_file() and path.suffix.lower() != ".txt"
+    }
     return "." if labels & images else ""
 
 
@@ -128,9 +135,15 @@ def read_description(file: Path) -> Description:
     """
     content = read_yaml(file, "a readable YAML file")
     if not isinstance(content, dict):
-        raise DatasetError("a YOLO data.yaml with names and splits", found=f"{file}, which is no mapping")
+        raise DatasetError(
+            "a YOLO data.yaml with names and splits", found=f"{file}, which is no mapping"
+        )
     place = content.get("path")
-    root = Path(os.path.abspath(file.parent / (place if isinstance(place, str) and "\0" not in place else "")))
+    root = Path(
+        os.path.abspath(
+            file.parent / (place if isinstance(place, str) and "\0" not in place else "")
+        )
+    )
     row_lengths = {5}
     match content.get("kpt_shape"):
         case [int(points), int(dimensions)]:
@@ -140,7 +153,9 @@ def read_description(file: Path) -> Description:
         for key, value in content.items()
         if key not in _SETTINGS and _is_place(value)
     }
-    described = Description(file, root, (), frozenset(row_lengths), splits, tuple(map(str, content)))
+    described = Description(
+        file, root, (), frozenset(row_lengths), splits, tuple(map(str, content))
+    )
     names = _class_names(content.get("names"), content.get("nc"), described)
     listed = any(place.endswith(".txt") for places in splits.values() for place in places)
     return replace(described, names=names, empty_is_word=not listed)
@@ -148,18 +163,25 @@ def read_description(file: Path) -> Description:
 
 def _is_place(value: object) -> bool:
     places = value if isinstance(value, list) else [value]
-    return bool(places) and all(isinstance(place, str) and place and "\0" not in place for place in places)
+    return bool(places) and all(
+        isinstance(place, str) and place and "\0" not in place for place in places
+    )
 
 
 def _class_names(names: Any, count: Any, described: Description) -> tuple[str, ...]:
-    """Take a list, or a mapping from class id that leaves none out; without either `nc` names are made up."""
+    """Take a list of names, or a mapping from class id that leaves none out.
+
+    Without either, `nc` names are made up.
+    """
     file = described.file
     if names is None and isinstance(count, int) and 0 < count <= 100_000:
         return tuple(f"class_{number}" for number in range(count))
     if isinstance(names, list):
         names = dict(enumerate(names))
     try:
-        by_id = {int(key): str(name) for key, name in names.items() if not isinstance(name, list | dict)}
+        by_id = {
+            int(key): str(name) for key, name in names.items() if not isinstance(name, list | dict)
+        }
         whole = len(by_id) == len(names)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(
@@ -168,10 +190,15 @@ def _class_names(names: Any, count: Any, described: Description) -> tuple[str, .
         ) from error
     if not by_id or not whole or sorted(by_id) != list(range(len(by_id))):
         raise DatasetError(
-            "a name for each class id from 0 on", found=f"names for the ids {shorten(sorted(by_id))} in {file}"
+            "a name for each class id from 0 on",
+            found=f"names for the ids {shorten(sorted(by_id))} in {file}",
         )
     if isinstance(count, int) and count != len(by_id):
-        raise DatasetError(f"{count} names, as nc says", found=f"{len(by_id)} in {file}", hint="correct nc or names")
+        raise DatasetError(
+            f"{count} names, as nc says",
+            found=f"{len(by_id)} in {file}",
+            hint="correct nc or names",
+        )
     return tuple(by_id[key] for key in range(len(by_id)))
 
 
@@ -183,11 +210,21 @@ def _read_darknet(file: Path) -> Description:
         if separator:
             values[key.strip()] = value.strip()
     described = Description(file, file.parent, (), frozenset({5}), {})
-    listed = [path for path in described.candidates(values.get("names", "obj.names")) if path.is_file()]
+    listed = [
+        path for path in described.candidates(values.get("names", "obj.names")) if path.is_file()
+    ]
     if not listed:
-        raise DatasetError("a file of class names", found=f"none named in {file}", hint="add names = obj.names")
+        raise DatasetError(
+            "a file of class names", found=f"none named in {file}", hint="add names = obj.names"
+        )
     splits = {split: (values[split],) for split in _SPLITS if values.get(split)}
-    return replace(described, names=_read_names(listed[0]), splits=splits, keys=tuple(values), empty_is_word=False)
+    return replace(
+        described,
+        names=_read_names(listed[0]),
+        splits=splits,
+        keys=tuple(values),
+        empty_is_word=False,
+    )
 
 
 def _read_names(file: Path) -> tuple[str, ...]:
@@ -216,11 +253,16 @@ def split_places(description: Description, split: str) -> list[Path]:
     candidates = [description.candidates(place) for place in description.splits[name]]
     for places in candidates:
         if not any(map(Path.exists, places)):
-            fetched = "; download is passed over, fetch it yourself" if "download" in description.keys else ""
+            fetched = (
+                "; download is passed over, fetch it yourself"
+                if "download" in description.keys
+                else ""
+            )
             raise DatasetError(
                 "a folder of images or a .txt list of them",
                 found=f"nothing at {places[0]}",
-                hint=f"correct {name} or path in {description.file}: relative paths start at its folder"
+                hint=f"correct {name} or path in {description.file}: relative paths start at its "
+                "folder"
                 f"{description.like('path')}{fetched}",
             )
     return [next(filter(Path.exists, places)) for places in candidates]
@@ -235,7 +277,9 @@ def synonym(split: str, splits: Iterable[str]) -> str | None:
 def no_split(split: str, where: Path, known: Iterable[str], hint: str = "") -> DatasetError:
     """Say that there is no such split, and which there are."""
     found = ", ".join(known) or "no splits"
-    return DatasetError(f"the split {split} in {where}", found=found, hint=f"name one of these, or add it{hint}")
+    return DatasetError(
+        f"the split {split} in {where}", found=found, hint=f"name one of these, or add it{hint}"
+    )
 
 
 def split_images(place: Path, description: Description) -> list[Path]:
@@ -255,7 +299,7 @@ def split_images(place: Path, description: Description) -> list[Path]:
 
 
 def label_file(image: Path) -> Path:
-    """Name the label file of an image: under `labels` where it is under `images`, or else beside it."""
+    """Name an image's label file: under `labels` where it is under `images`, or else beside it."""
     parts = list(image.parts)
     if "images" in parts[:-1]:
         parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
@@ -269,7 +313,9 @@ def is_labelled(image: Path, description: Description) -> bool:
 
 
 def read_rows(label: Path, description: Description) -> tuple[Row, ...]:
-    """Read the rows of a label file as (class id, left, top, right, bottom) in shares of the image; none without it.
+    """Read a label file's rows as (class id, left, top, right, bottom) in shares of the image.
+
+    There are none without the file.
 
     Raises:
         DatasetError: the file is damaged, or a row is wrong.
@@ -287,7 +333,9 @@ def _parse_row(fields: list[str], where: str, description: Description) -> Row:
     try:
         class_id, *values = map(float, fields)
     except ValueError as error:
-        raise DatasetError("numbers in a label file", found=f"{' '.join(fields)[:60]!r} in {where}") from error
+        raise DatasetError(
+            "numbers in a label file", found=f"{' '.join(fields)[:60]!r} in {where}"
+        ) from error
     is_box = len(fields) in description.row_lengths
     if not is_box and (len(fields) < 7 or len(fields) % 2 == 0):
         raise DatasetError(

@@ -43,7 +43,8 @@ class AbPlan:
         if self.samples is not None and (self.sequential or self.samples < PILOT):
             raise ConfigError(
                 f"a fixed number of at least {PILOT} images, or a sequential test",
-                found=f"{self.samples} images" + (" and a sequential test" if self.sequential else ""),
+                found=f"{self.samples} images"
+                + (" and a sequential test" if self.sequential else ""),
             )
 
     @property
@@ -55,12 +56,14 @@ class AbPlan:
 def evaluate_ab(scores: npt.NDArray[np.float64], plan: AbPlan) -> AbResult:
     """Judge all scores that there are.
 
-    A test of a fixed size looks at the first images of that number, and at nothing before it has them. A sequential one
-    may be judged after every image: over all these looks together the chance of calling one of two equal versions
-    the better, or a difference of δ and more none, is at most 5 % each.
+    A test of a fixed size looks at the first images of that number, and at nothing before it has
+    them. A sequential one may be judged after every image: over all these looks together the chance
+    of calling one of two equal versions the better, or a difference of δ and more none, is at most
+    5 % each.
 
     Arguments:
-        scores: (n, 2) of A and B in 0–1, in the order in which they came; NaN where a version did not see the image.
+        scores: (n, 2) of A and B in 0–1, in the order in which they came; NaN where a version did
+            not see the image.
         plan: how; settled before the first look.
     """
     if missing := _missing(scores, plan):
@@ -70,20 +73,32 @@ def evaluate_ab(scores: npt.NDArray[np.float64], plan: AbPlan) -> AbResult:
     planned = plan.samples
     if planned is None:
         if len(scores) < PILOT:
-            reason = f"the plan needs {PILOT} scored images to learn their spread; {PILOT - len(scores)} are missing"
+            reason = (
+                f"the plan needs {PILOT} scored images to learn their spread; "
+                f"{PILOT - len(scores)} are missing"
+            )
             return undecided(plan, reason, samples=len(scores))
         planned = planned_samples(scores[:PILOT], delta=plan.delta, share=plan.share)
     if len(scores) < planned:
-        reason = f"{len(scores)} of {planned} planned images are scored; {planned - len(scores)} are missing"
+        reason = (
+            f"{len(scores)} of {planned} planned images are scored; {planned - len(scores)} "
+            "are missing"
+        )
         return undecided(plan, reason, samples=len(scores), planned=planned)
     if missing := _missing(scores[:planned], plan):
         return undecided(plan, missing, samples=len(scores), planned=planned)
-    return _result(fixed_interval(scores[:planned], paired=plan.share is None), plan, planned, planned)
+    return _result(
+        fixed_interval(scores[:planned], paired=plan.share is None), plan, planned, planned
+    )
 
 
-def undecided(plan: AbPlan, reason: str, *, samples: int = 0, planned: int | None = None) -> AbResult:
+def undecided(
+    plan: AbPlan, reason: str, *, samples: int = 0, planned: int | None = None
+) -> AbResult:
     """There is not enough to look at."""
-    return AbResult(AbVerdict.UNDECIDED, None, None, samples, planned, plan.delta, plan.method, reason)
+    return AbResult(
+        AbVerdict.UNDECIDED, None, None, samples, planned, plan.delta, plan.method, reason
+    )
 
 
 def decide(low: float, high: float, delta: float) -> AbVerdict:
@@ -115,9 +130,13 @@ def _result(found: Estimate, plan: AbPlan, samples: int, planned: int | None) ->
     verdict = decide(found.low, found.high, plan.delta)
     if found.low > found.high:
         reason = "no single difference fits all images: it has changed on the way"
-        return AbResult(verdict, found.value, None, samples, planned, plan.delta, plan.method, reason)
+        return AbResult(
+            verdict, found.value, None, samples, planned, plan.delta, plan.method, reason
+        )
     reason = f"B − A = {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}], δ = {plan.delta:g}"
     if verdict in (AbVerdict.A, AbVerdict.B) and max(abs(found.low), abs(found.high)) < plan.delta:
         reason += "; the difference is smaller than δ"
     interval = (found.low, found.high)
-    return AbResult(verdict, found.value, interval, samples, planned, plan.delta, plan.method, reason)
+    return AbResult(
+        verdict, found.value, interval, samples, planned, plan.delta, plan.method, reason
+    )

@@ -1,19 +1,24 @@
-"""Rules of the gates: from two models' measurements to a verdict for each gate, with its reason in one line.
+"""Rules of the gates: from two models' measurements to each gate's verdict and one-line reason.
 
-- golden: the lower bound of the two-sided 95 % interval of the difference must lie above −margin (non-inferiority).
-- recent, where these images were the cause: the lower bound at a one-sided confidence of 99.9 % must lie above the
-  least improvement. A retraining is tried again and again, and each try is a chance to win by luck: of a thousand that
-  are no better one passes. The deciding metric shows it, or where its interval is too wide for that, the score of
-  single images (`improvement`). Where they were not the cause: not significantly worse, by more than the margin.
-- slices and classes: none may be significantly worse than by the margin. One that has lost more than the margin, and is
-  significantly worse at all, is undecided. Both are tested over the whole family by Holm's method at 5 %, so
-  that of challengers that are no worse one in twenty at most is held back by chance.
-- p95: the upper bound of the ratio must keep within 1 + increase, widened by what the champion differs from itself
-  in the same run. In a noise above 30 % only what keeps within the limit with all of the noise added passes, nothing
-  fails, and the times are to be measured again: noise may neither excuse nor condemn what is twice as slow.
+- golden: the lower bound of the two-sided 95 % interval of the difference must lie above −margin
+  (non-inferiority).
+- recent, where these images were the cause: the lower bound at a one-sided confidence of 99.9 %
+  must lie above the least improvement. A retraining is tried again and again, and each try is a
+  chance to win by luck: of a thousand that are no better one passes. The deciding metric shows it,
+  or where its interval is too wide for that, the score of single images (`improvement`). Where they
+  were not the cause: not significantly worse, by more than the margin.
+- slices and classes: none may be significantly worse than by the margin. One that has lost more
+  than the margin, and is significantly worse at all, is undecided. Both are tested over the whole
+  family by Holm's method at 5 %, so that of challengers that are no worse one in twenty at most is
+  held back by chance.
+- p95: the upper bound of the ratio must keep within 1 + increase, widened by what the champion
+  differs from itself in the same run. In a noise above 30 % only what keeps within the limit with
+  all of the noise added passes, nothing fails, and the times are to be measured again: noise may
+  neither excuse nor condemn what is twice as slow.
 - size and memory: ratios of single measurements.
 
-Missing is not passing: what could not be measured, or has no limit, is `not_evaluated` and required.
+Missing is not passing: what could not be measured, or has no limit, is `not_evaluated` and
+required.
 """
 
 from __future__ import annotations
@@ -56,7 +61,8 @@ class EvaluationResult:
         champion, challenger: their values, None where one could not be measured.
         difference: None where there is nothing to compare.
         slices: of the set, classes included.
-        by_image: the difference of the mean score of an image, where that is another metric than the one that decides.
+        by_image: the difference of the mean score of an image, where that is another metric than
+            the one that decides.
         missing: why there is no difference, or why it does not count.
     """
 
@@ -94,13 +100,16 @@ class Evidence:
     bundle: Check
 
 
-def evaluate_gates(evidence: Evidence, policy: GatePolicy, *, require_improvement: bool) -> tuple[Gate, ...]:
+def evaluate_gates(
+    evidence: Evidence, policy: GatePolicy, *, require_improvement: bool
+) -> tuple[Gate, ...]:
     """All gates: accuracy first, then cost, then the bundle.
 
     Arguments:
         evidence: as far as there is any.
         policy: the limits.
-        require_improvement: the recent images were the cause, and on them the challenger must be better.
+        require_improvement: the recent images were the cause, and on them the challenger must be
+            better.
     """
     gates = [_non_inferior(evidence.golden, policy)]
     if require_improvement:
@@ -126,9 +135,19 @@ def latency_verdict(ratio: Ratio, increase: float | None) -> Verdict:
     if ratio.p95 is None or ratio.noise is None or increase is None:
         return Verdict.NOT_EVALUATED
     if is_busy(ratio.noise):
-        return Verdict.PASS if ratio.p95.high * (1 + ratio.noise) <= 1 + increase else Verdict.UNDECIDED
+        return (
+            Verdict.PASS
+            if ratio.p95.high * (1 + ratio.noise) <= 1 + increase
+            else Verdict.UNDECIDED
+        )
     limit = _widened(ratio.noise, increase)
-    return Verdict.PASS if ratio.p95.high <= limit else Verdict.FAIL if ratio.p95.low > limit else Verdict.UNDECIDED
+    return (
+        Verdict.PASS
+        if ratio.p95.high <= limit
+        else Verdict.FAIL
+        if ratio.p95.low > limit
+        else Verdict.UNDECIDED
+    )
 
 
 def _too_much(noise: float | None) -> float | None:
@@ -137,33 +156,67 @@ def _too_much(noise: float | None) -> float | None:
 
 
 def _widened(noise: float, increase: float) -> float:
-    """The limit that an interval's bound is compared with; noise of a busy machine is in the interval."""
+    """Return the limit that an interval's bound is compared with.
+
+    The noise of a busy machine is in the interval.
+    """
     return (1 + increase) * (1 if is_busy(noise) else 1 + noise)
 
 
 def _unknown(
-    examined: EvaluationResult | None, name: str, limit: float | None, reason: str, *, required: bool = True
+    examined: EvaluationResult | None,
+    name: str,
+    limit: float | None,
+    reason: str,
+    *,
+    required: bool = True,
 ) -> Gate:
     """Return an accuracy gate that cannot be evaluated, with the values that are known."""
     champion, challenger = (examined.champion, examined.challenger) if examined else (None, None)
     difference = _interval(examined.difference) if examined and examined.difference else None
     images = examined.images if examined else 0
-    return Gate(name, champion, challenger, difference, limit, None, images, Verdict.NOT_EVALUATED, reason, required)
+    return Gate(
+        name,
+        champion,
+        challenger,
+        difference,
+        limit,
+        None,
+        images,
+        Verdict.NOT_EVALUATED,
+        reason,
+        required,
+    )
 
 
 def _non_inferior(golden: EvaluationResult, policy: GatePolicy) -> Gate:
     margin, difference = policy.margin, golden.difference
     limit = None if margin is None else -margin
     if margin is None or difference is None or golden.missing:
-        return _unknown(golden, "golden", limit, golden.missing or _no_limit(margin, "margin") or "nothing to compare")
+        return _unknown(
+            golden,
+            "golden",
+            limit,
+            golden.missing or _no_limit(margin, "margin") or "nothing to compare",
+        )
     achievable = difference.achievable(CONFIDENCE)
     low, high = difference.low(CONFIDENCE), difference.high(CONFIDENCE)
-    verdict = Verdict.PASS if low > -margin else Verdict.FAIL if high < -margin else Verdict.UNDECIDED
-    reason = f"{_compared(golden)}; the margin is {margin:g}, {achievable:.3f} could have been shown"
+    verdict = (
+        Verdict.PASS if low > -margin else Verdict.FAIL if high < -margin else Verdict.UNDECIDED
+    )
+    reason = (
+        f"{_compared(golden)}; the margin is {margin:g}, {achievable:.3f} could have been shown"
+    )
     if golden.images < policy.minimum_images:
-        verdict, reason = Verdict.UNDECIDED, f"{reason}; {policy.minimum_images} images are the least"
+        verdict, reason = (
+            Verdict.UNDECIDED,
+            f"{reason}; {policy.minimum_images} images are the least",
+        )
     elif verdict is Verdict.UNDECIDED and achievable > margin:
-        reason += f", about {counted(ceil(golden.images * (achievable / margin) ** 2), 'image')} would show {margin:g}"
+        reason += (
+            f", about {counted(ceil(golden.images * (achievable / margin) ** 2), 'image')} "
+            f"would show {margin:g}"
+        )
     return Gate(
         "golden",
         golden.champion,
@@ -189,7 +242,9 @@ def _improved(recent: EvaluationResult | None, policy: GatePolicy) -> Gate:
     verdict, needed = found.verdict, found.needed
     reason = _gained(recent, found.confidence, least)
     if found.by_image and recent.by_image:
-        recent = replace(recent, champion=recent.by_image.champion, challenger=recent.by_image.challenger)
+        recent = replace(
+            recent, champion=recent.by_image.champion, challenger=recent.by_image.challenger
+        )
         difference = recent.by_image or difference
     if recent.images < policy.minimum_images:
         verdict, needed = Verdict.UNDECIDED, max(needed or 0, policy.minimum_images)
@@ -205,7 +260,8 @@ def _gained(recent: EvaluationResult, confidence: float, least: float) -> str:
     """Describe the difference in each of the tests, with its one-sided bound."""
     tests = [(_label(recent.metric), recent.difference), (IMAGE_SCORE, recent.by_image)]
     words = [
-        f"{_spelled(label, test)}, {_signed(test.low(confidence))} or more at {100 * confidence:g} %"
+        f"{_spelled(label, test)}, {_signed(test.low(confidence))} or more at {100 * confidence:g} "
+        "%"
         for label, test in tests
         if test
     ]
@@ -213,23 +269,34 @@ def _gained(recent: EvaluationResult, confidence: float, least: float) -> str:
 
 
 def _not_lost(recent: EvaluationResult, policy: GatePolicy) -> Gate:
-    """Require no loss on recent images that were not the cause; a challenger need not be better on them."""
+    """Require no loss on recent images that were not the cause; a gain on them is not needed."""
     margin, difference = policy.margin, recent.difference
     limit = None if margin is None else -margin
     if margin is None or difference is None or recent.missing:
         reason = recent.missing or _no_limit(margin, "margin") or "nothing to compare"
         return _unknown(recent, "recent", limit, reason, required=False)
-    at_best, verdict, words = difference.high(CONFIDENCE), Verdict.PASS, f"not significantly worse by {margin:g}"
+    at_best, verdict, words = (
+        difference.high(CONFIDENCE),
+        Verdict.PASS,
+        f"not significantly worse by {margin:g}",
+    )
     if at_best < -margin:
         verdict, words = Verdict.FAIL, f"worse by more than {margin:g}"
     elif at_best < 0 and difference.value < -margin:
         verdict, words = Verdict.UNDECIDED, f"worse, perhaps by more than {margin:g}"
     reason = f"{_compared(recent)}; {words}"
-    return _of_recent(recent, difference, -margin, difference.achievable(CONFIDENCE), verdict, reason)
+    return _of_recent(
+        recent, difference, -margin, difference.achievable(CONFIDENCE), verdict, reason
+    )
 
 
 def _of_recent(
-    recent: EvaluationResult, difference: Difference, limit: float, achievable: float, verdict: Verdict, reason: str
+    recent: EvaluationResult,
+    difference: Difference,
+    limit: float,
+    achievable: float,
+    verdict: Verdict,
+    reason: str,
 ) -> Gate:
     interval = _interval(difference)
     values = recent.champion, recent.challenger
@@ -242,7 +309,11 @@ def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:
     if evidence.recent:
         every += [("recent", evidence.recent.metric, part) for part in evidence.recent.slices]
     margin = policy.slice_margin
-    compared = [part.difference for _, _, part in every if part.difference and part.samples >= policy.slice_samples]
+    compared = [
+        part.difference
+        for _, _, part in every
+        if part.difference and part.samples >= policy.slice_samples
+    ]
     worse = iter(holm([difference.chance_above(0.0) for difference in compared]))
     beyond = iter(holm([difference.chance_above(-(margin or 0.0)) for difference in compared]))
     for whole, metric, part in every:
@@ -252,25 +323,43 @@ def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:
                 reason = f"too few images or objects in these {part.samples} {part.unit} to compare"
             yield _sliced(whole, part, margin, Verdict.NOT_EVALUATED, reason, required=False)
         elif margin is None:
-            yield _sliced(whole, part, None, Verdict.NOT_EVALUATED, _no_limit(margin, "margin of slices"))
+            yield _sliced(
+                whole, part, None, Verdict.NOT_EVALUATED, _no_limit(margin, "margin of slices")
+            )
         else:
-            verdict, words = _lost(part.difference.value, margin, next(worse), next(beyond), len(compared))
+            verdict, words = _lost(
+                part.difference.value, margin, next(worse), next(beyond), len(compared)
+            )
             label = _label(metric).removeprefix("m") if part.unit == "objects" else _label(metric)
             reason = f"{_spelled(label, part.difference)} on {part.samples} {part.unit}; {words}"
             yield _sliced(whole, part, margin, verdict, reason)
 
 
-def _lost(value: float, margin: float, worse: float, beyond: float, family: int) -> tuple[Verdict, str]:
-    """Evaluate two p-values after control of the family: of any loss, and of one beyond the margin."""
+def _lost(
+    value: float, margin: float, worse: float, beyond: float, family: int
+) -> tuple[Verdict, str]:
+    """Evaluate two p-values after control of the family: any loss, and one beyond the margin."""
     if beyond <= FAMILY_ERROR:
-        return Verdict.FAIL, f"worse by more than {margin:g} (p = {beyond:.1g} among {family} slices)"
+        return (
+            Verdict.FAIL,
+            f"worse by more than {margin:g} (p = {beyond:.1g} among {family} slices)",
+        )
     if worse <= FAMILY_ERROR and value < -margin:
-        return Verdict.UNDECIDED, f"worse (p = {worse:.1g} among {family} slices), perhaps by more than {margin:g}"
+        return (
+            Verdict.UNDECIDED,
+            f"worse (p = {worse:.1g} among {family} slices), perhaps by more than {margin:g}",
+        )
     return Verdict.PASS, f"not significantly worse by {margin:g} among {family} slices"
 
 
 def _sliced(
-    whole: str, part: Slice, margin: float | None, verdict: Verdict, reason: str, *, required: bool = True
+    whole: str,
+    part: Slice,
+    margin: float | None,
+    verdict: Verdict,
+    reason: str,
+    *,
+    required: bool = True,
 ) -> Gate:
     difference = part.difference
     return Gate(
@@ -290,26 +379,49 @@ def _sliced(
 
 def _p95(evidence: Evidence, increase: float | None) -> Gate:
     champion, challenger = (
-        cost.p95.value if cost and cost.p95 else None for cost in (evidence.champion, evidence.challenger)
+        cost.p95.value if cost and cost.p95 else None
+        for cost in (evidence.champion, evidence.challenger)
     )
     ratio, noise = evidence.ratio.p95, evidence.ratio.noise
     calls = evidence.challenger.calls if evidence.challenger else 0
     if increase is None or ratio is None or noise is None or champion is None or challenger is None:
-        reason = evidence.missing or _no_limit(increase, "latency increase") or evidence.ratio.missing or "not measured"
+        reason = (
+            evidence.missing
+            or _no_limit(increase, "latency increase")
+            or evidence.ratio.missing
+            or "not measured"
+        )
         limit = None if increase is None else 1 + increase
-        return Gate("p95_ms", champion, challenger, None, limit, None, calls, Verdict.NOT_EVALUATED, reason)
+        return Gate(
+            "p95_ms", champion, challenger, None, limit, None, calls, Verdict.NOT_EVALUATED, reason
+        )
     limit = _widened(noise, increase)
     reason = (
-        f"{champion:.1f} → {challenger:.1f} ms, {ratio.value:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}] "
+        f"{champion:.1f} → {challenger:.1f} ms, {ratio.value:.2f}× [{ratio.low:.2f}, "
+        f"{ratio.high:.2f}] "
         f"in {calls} interleaved calls each; the limit is {1 + increase:.2f}×"
     )
     if is_busy(noise):
-        reason = f"busy machine: measure again; a noise of {noise:.0%} is above {MAX_NOISE:.0%}; {reason}"
+        reason = (
+            f"busy machine: measure again; a noise of {noise:.0%} is above {MAX_NOISE:.0%}; "
+            f"{reason}"
+        )
     else:
         reason += f", {limit:.2f}× with the noise of this run"
     interval = (ratio.value, ratio.low, ratio.high)
     verdict = latency_verdict(evidence.ratio, increase)
-    return Gate("p95_ms", champion, challenger, interval, limit, None, calls, verdict, reason, noise=_too_much(noise))
+    return Gate(
+        "p95_ms",
+        champion,
+        challenger,
+        interval,
+        limit,
+        None,
+        calls,
+        verdict,
+        reason,
+        noise=_too_much(noise),
+    )
 
 
 def _by_ratio(name: str, values: list[float | None], most: float | None, missing: str) -> Gate:
@@ -327,7 +439,9 @@ def _by_ratio(name: str, values: list[float | None], most: float | None, missing
 def _of_check(name: str, check: Check) -> Gate:
     reason = check.reason
     if check.value is not None and check.limit is not None:
-        reason = f"{check.value:.4g}, the limit is {check.limit:g}" + (f"; {reason}" if reason else "")
+        reason = f"{check.value:.4g}, the limit is {check.limit:g}" + (
+            f"; {reason}" if reason else ""
+        )
     return Gate(name, None, check.value, None, check.limit, None, 0, check.verdict, reason)
 
 
@@ -350,7 +464,10 @@ def _label(metric: str) -> str:
 
 def _spelled(label: str, difference: Difference) -> str:
     value, low, high = (_signed(number) for number in _interval(difference))
-    return f"{label} {difference.champion:.3f} → {difference.challenger:.3f}, difference {value} [{low}, {high}]"
+    return (
+        f"{label} {difference.champion:.3f} → {difference.challenger:.3f}, difference {value} "
+        f"[{low}, {high}]"
+    )
 
 
 def _signed(number: float) -> str:

@@ -1,7 +1,7 @@
 """Gates of a promotion: whether the challenger is safe, and worth it, in the champion's place.
 
-Both are run exactly as they ship, on the same images and in interleaved rounds. `gate_rules` says what each
-gate asks; a bundle is loaded and queried by whoever knows bundles.
+Both are run exactly as they ship, on the same images and in interleaved rounds. `gate_rules` says
+what each gate asks; a bundle is loaded and queried by whoever knows bundles.
 """
 
 from __future__ import annotations
@@ -15,12 +15,27 @@ import numpy.typing as npt
 from components.benchmark.variant_run import Progress
 from components.benchmark.verdicts import Evidence as Measured
 from components.benchmark.verdicts import check_budget
-from components.contracts import Check, Gate, GateReport, Prediction, Target, Variant, Verdict, VisionSpec
+from components.contracts import (
+    Check,
+    Gate,
+    GateReport,
+    Prediction,
+    Target,
+    Variant,
+    Verdict,
+    VisionSpec,
+)
 from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates, latency_verdict
+from components.evaluation.gate_rules import (
+    EvaluationResult,
+    Evidence,
+    Slice,
+    evaluate_gates,
+    latency_verdict,
+)
 from components.evaluation.interleaved import Cost, Ratio, Side, Timing, measure_both
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for
@@ -32,7 +47,7 @@ NO_CHAMPION = "there is no champion to compare with"
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSet:
-    """Labelled images that both models are evaluated on, and the groups of them that are evaluated on their own.
+    """Labelled images that both models are evaluated on, and groups of them evaluated separately.
 
     Arguments:
         dataset: one split.
@@ -48,7 +63,9 @@ class EvaluationSet:
     def __post_init__(self) -> None:
         for name, mask in self.slices.items():
             if mask.shape != (len(self.dataset.images),):
-                raise ConfigError(f"a slice of {len(self.dataset.images)} images", found=f"{name} of {mask.shape}")
+                raise ConfigError(
+                    f"a slice of {len(self.dataset.images)} images", found=f"{name} of {mask.shape}"
+                )
 
     @property
     def truths(self) -> list[Prediction]:
@@ -62,11 +79,12 @@ class GateInputs:
 
     Arguments:
         golden: the frozen set.
-        target: device and threads for both models, and the limits that the challenger must keep besides.
+        target: device and threads for both models, and the limits that the challenger must keep
+            besides.
         smoke: loads and queries the challenger's bundle as whoever deploys it would.
         recent: labelled images since the drift, or None.
-        golden_sha256_of_champion: content hash of the golden set that the champion was released with; another one than
-            that of `golden`, or None, and the golden gate is not evaluated.
+        golden_sha256_of_champion: content hash of the golden set that the champion was released
+            with; another one than that of `golden`, or None, and the golden gate is not evaluated.
         require_improvement: drift was the cause: on recent images the challenger must be better.
     """
 
@@ -86,24 +104,29 @@ def run_gates(
     policy: GatePolicy | None = None,
     progress: Progress | None = None,
 ) -> GateReport:
-    """Run every gate; a model that cannot be run leaves its gates `not_evaluated`, and nothing is promoted.
+    """Run every gate; a model that cannot be run leaves its gates `not_evaluated`.
+
+    Nothing is promoted then.
 
     Arguments:
         champion: what is in production, or None: then no gate that compares is evaluated.
         challenger: what is to take its place.
         inputs: images, target and the challenger's bundle.
-        policy: limits and effort; rounds are repeated up to four times while the latency is undecided.
+        policy: limits and effort; rounds are repeated up to four times while the latency is
+            undecided.
         progress: called with what is being done, how much of it is done, and out of how much.
 
     Raises:
-        IncompatibleError: the two models differ in task or class names, or images show other classes; in which order
-            the names are does not matter.
+        IncompatibleError: the two models differ in task or class names, or images show other
+            classes; in which order the names are does not matter.
     """
     policy, target = policy or GatePolicy(), inputs.target
     spec = challenger.artifact.spec
     _require_alike(spec, champion.artifact.spec if champion else spec)
     exams = [
-        _in_classes_of(evaluation_set, spec) for evaluation_set in (inputs.golden, inputs.recent) if evaluation_set
+        _in_classes_of(evaluation_set, spec)
+        for evaluation_set in (inputs.golden, inputs.recent)
+        if evaluation_set
     ]
     bundle = _try(inputs.smoke)
 
@@ -120,7 +143,9 @@ def run_gates(
     )
     if champion and before:
         before = _renumbered(before, champion.artifact.spec, spec)
-    examined = [examine(evaluation_set, before, after, spec, k) for k, evaluation_set in enumerate(exams)]
+    examined = [
+        examine(evaluation_set, before, after, spec, k) for k, evaluation_set in enumerate(exams)
+    ]
     known = inputs.golden_sha256_of_champion if champion else None
     examined[0] = _frozen(examined[0], inputs.golden.dataset.sha256, known)
     evidence = Evidence(
@@ -133,7 +158,9 @@ def run_gates(
         budget=_budget(after.cost, ratio, target),
         bundle=bundle,
     )
-    gates: tuple[Gate, ...] = evaluate_gates(evidence, policy, require_improvement=inputs.require_improvement)
+    gates: tuple[Gate, ...] = evaluate_gates(
+        evidence, policy, require_improvement=inputs.require_improvement
+    )
     return GateReport(champion.name if champion else "", challenger.name, gates)
 
 
@@ -151,26 +178,38 @@ def examine(
     """
     task, truths = task_for(spec), evaluation_set.truths
     if not any(truth.count for truth in truths):
-        return EvaluationResult(len(truths), task.metric, missing="nobody labelled an object in these images")
+        return EvaluationResult(
+            len(truths), task.metric, missing="nobody labelled an object in these images"
+        )
     scores = [
-        task.evaluate(side.predictions[number], truths)[task.metric] if side and not side.error else None
+        task.evaluate(side.predictions[number], truths)[task.metric]
+        if side and not side.error
+        else None
         for side in (before, after)
     ]
-    examined = EvaluationResult(len(truths), task.metric, scores[0], scores[1], missing=_why_not(before, after))
+    examined = EvaluationResult(
+        len(truths), task.metric, scores[0], scores[1], missing=_why_not(before, after)
+    )
     if examined.missing or before is None:
         return examined
     pair = pair_up(before.predictions[number], after.predictions[number], truths, spec.class_names)
-    classes = [Slice(f"class {name}", count, task.unit, found) for name, (count, found) in pair.by_class().items()]
+    classes = [
+        Slice(f"class {name}", count, task.unit, found)
+        for name, (count, found) in pair.by_class().items()
+    ]
     groups = [
-        Slice(name, int(mask.sum()), "images", pair.overall(mask)) for name, mask in evaluation_set.slices.items()
+        Slice(name, int(mask.sum()), "images", pair.overall(mask))
+        for name, mask in evaluation_set.slices.items()
     ]
     everything = pair.overall(np.ones(len(truths), np.bool_))
     by_image = _by_image(before, after, truths, number) if task.finds_objects else None
     return replace(examined, difference=everything, slices=(*classes, *groups), by_image=by_image)
 
 
-def _by_image(before: Side, after: Side, truths: list[Prediction], number: int) -> Difference | None:
-    """The difference of the mean score of an image, each side's at the confidence that it was released with."""
+def _by_image(
+    before: Side, after: Side, truths: list[Prediction], number: int
+) -> Difference | None:
+    """Return the difference of the mean image scores, each at the confidence of its release."""
     scores = [
         [
             score_image(shown_at(found, side.confidence), truth)
@@ -186,8 +225,13 @@ def _frozen(golden: EvaluationResult, found: str, expected: str | None) -> Evalu
     if golden.missing or found == expected:
         return golden
     if expected is None:
-        return replace(golden, missing="nobody knows which golden set the champion was released with")
-    reason = f"not the golden set that the champion was released with: sha256 {found[:12]} and not {expected[:12]}"
+        return replace(
+            golden, missing="nobody knows which golden set the champion was released with"
+        )
+    reason = (
+        f"not the golden set that the champion was released with: sha256 {found[:12]} and not "
+        f"{expected[:12]}"
+    )
     return replace(golden, missing=reason)
 
 
@@ -200,7 +244,10 @@ def _why_not(before: Side | None, after: Side) -> str:
 
 
 def _budget(cost: Cost, ratio: Ratio, target: Target) -> tuple[Check, ...]:
-    """Check the challenger against the target's limits of time, size and memory; accuracy has gates of its own."""
+    """Check the challenger against the target's limits of time, size and memory.
+
+    Accuracy has gates of its own.
+    """
     if cost.size_mb is None:
         return ()
     measured = Measured(cost.p95, ratio.noise, cost.size_mb, cost.peak_rss_mb, None, None, 0)
@@ -242,5 +289,7 @@ def _renumbered(side: Side, own: VisionSpec, spec: VisionSpec) -> Side:
     ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
     return replace(
         side,
-        predictions=tuple(tuple(one.renumbered(ids, classes) for one in part) for part in side.predictions),
+        predictions=tuple(
+            tuple(one.renumbered(ids, classes) for one in part) for part in side.predictions
+        ),
     )

@@ -1,4 +1,4 @@
-"""Interleaved run of champion and challenger: their costs, and their predictions of the same images."""
+"""Interleaved run of champion and challenger: their costs and predictions of the same images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from components.backends import free_batch
-from components.benchmark.variant_run import Progress, VariantRun, open_variants, predict, time_rounds
+from components.benchmark.variant_run import (
+    Progress,
+    VariantRun,
+    open_variants,
+    predict,
+    time_rounds,
+)
 from components.benchmark.worker_client import Worker
 from components.contracts import BATCH, LabelledImage, Prediction, Target, Variant
 from components.printing import counted
@@ -19,7 +25,10 @@ LOOKS = 4  # as often the rounds are repeated while the times do not decide
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one of two compared models; None where it was not measured. `calls` is how many were timed."""
+    """Cost of one of two compared models; None where it was not measured.
+
+    `calls` is how many calls were timed.
+    """
 
     p95: Estimate | None
     calls: int
@@ -29,10 +38,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The challenger's p95 as a multiple of the champion's, and the noise of the champion's own times in this run.
+    """The challenger's p95 as a multiple of the champion's, and the champion's noise in this run.
 
-    `noise` is the largest |ratio − 1| within the interval of the champion against itself (A/A), or None; `missing` says
-    why there is no ratio.
+    `noise` is the largest |ratio − 1| within the interval of the champion against itself (A/A), or
+    None; `missing` says why there is no ratio.
     """
 
     p95: Estimate | None = None
@@ -48,7 +57,8 @@ class Side:
         cost: as far as it was measured.
         predictions: for each set of images one prediction an image; empty where it failed.
         error: why it could not be run, or empty.
-        confidence: the threshold that it was released with; the predictions are made with that of evaluation.
+        confidence: the threshold that it was released with; the predictions are made with that of
+            evaluation.
     """
 
     cost: Cost
@@ -85,13 +95,14 @@ def measure_both(
 ) -> tuple[Side | None, Side, Ratio]:
     """Run both, each in a process of its own, and the champion in a second one.
 
-    The processes take short turns in shuffled order, as in a benchmark. While `timing.decided` says no the rounds go
-    on, four times as many at most: a busy machine needs more of them.
+    The processes take short turns in shuffled order, as in a benchmark. While `timing.decided` says
+    no the rounds go on, four times as many at most: a busy machine needs more of them.
 
     Arguments:
         champion: None where there is none.
         challenger: what is compared with it.
-        sets: the images that both predict, with the thresholds of evaluation; the first times them, too.
+        sets: the images that both predict, with the thresholds of evaluation; the first times them,
+            too.
         target: device and threads for both.
         timing: how long they are timed.
         progress: told what is being done.
@@ -124,7 +135,9 @@ def measure_both(
 
 def _trial(contender: Variant, worker: Worker) -> VariantRun:
     artifact = contender.artifact
-    variant = Variant(contender.name, artifact, contender.backend, contender.confidence, contender.iou)
+    variant = Variant(
+        contender.name, artifact, contender.backend, contender.confidence, contender.iou
+    )
     return VariantRun(variant, BATCH if free_batch(artifact) else 1, worker)
 
 
@@ -143,7 +156,7 @@ def _ratio(trials: Sequence[VariantRun]) -> Ratio:
 
 
 def _side(trial: VariantRun, sizes: Sequence[int]) -> Side:
-    """Return the results of a model's run; `sizes` are the numbers of images of the sets, in their order."""
+    """Return the results of a model's run; `sizes` are the image counts of the sets, in order."""
     file = trial.variant.artifact.path
     size = trial.variant.artifact.size_mb if file.is_file() else None
     calls = sum(map(len, trial.calls_ms))

@@ -1,4 +1,4 @@
-"""Read encoded images so that no file, however it is made, takes the memory or the time of the others."""
+"""Read encoded images so that no file, however made, takes the memory or time of the others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def holding(uri: str, check: Check = len) -> Iterator[bytes]:
 
     Arguments:
         uri: a local path, or a URL that fsspec knows.
-        check: is given the first bytes of a large file before the rest is read, and raises if that is in vain.
+        check: is given the first bytes of a large file before the rest is read, and raises if that
+            is in vain.
 
     Raises:
         ImageError: it is missing, no regular file, larger than `Limits` allows, or cannot be read.
@@ -59,7 +60,8 @@ def holding(uri: str, check: Check = len) -> Iterator[bytes]:
         yield content or b""
 
 
-Read = tuple[bytes | None, bytes, int]  # the content, or the first bytes of what is larger, and the size
+# the content, or the first bytes of what is larger, and the size
+Read = tuple[bytes | None, bytes, int]
 
 
 def _read_local(path: str, limits: Limits, limit: int) -> Read:
@@ -78,7 +80,8 @@ def _read_remote(url: str, limit: int) -> Read:
     try:
         return fetch(url, limit), b"", 0
     except OversizeError as error:
-        return None, error.head, error.size() or Limits.from_environment().bytes  # unknown: as much as there may be
+        # unknown: as much as there may be
+        return None, error.head, error.size() or Limits.from_environment().bytes
 
 
 @contextmanager
@@ -91,17 +94,22 @@ def _translated(uri: str, *, local: bool) -> Iterator[None]:
         raise
     except TimeoutError as error:
         raise OutageError(
-            "an answer of the disk or the share", found=f"{uri}: {reason(error)}", hint="look at its mount"
+            "an answer of the disk or the share",
+            found=f"{uri}: {reason(error)}",
+            hint="look at its mount",
         ) from error
     except OSError as error:
         hint = "scale the image, or raise the limit" if error.errno == errno.EOVERFLOW else check
-        raise ImageError("a readable file", found=f"{uri}: {error.strerror or reason(error)}", hint=hint) from error
-    except Exception as error:  # each store raises errors of its own; ValueError: a null byte in a path
+        raise ImageError(
+            "a readable file", found=f"{uri}: {error.strerror or reason(error)}", hint=hint
+        ) from error
+    except Exception as error:
+        # each store raises errors of its own; ValueError: a null byte in a path
         raise ImageError("a readable file", found=f"{uri}: {reason(error)}", hint=check) from error
 
 
 def stat_file(uri: str) -> os.stat_result | None:
-    """Return size and time of a local file; None for one that is remote, not there, or on a mount that does not answer.
+    """Return size and time of a local file; None if it is remote, absent or does not answer.
 
     A mount that did not answer is not asked for its other files for a while; see `Silence`.
     """

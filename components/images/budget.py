@@ -27,7 +27,9 @@ class Budget:
         with self._turn:
             self._waiting.append(ticket)
             try:
-                self._turn.wait_for(lambda: self._waiting[0] is ticket and self._held + weight <= capacity)
+                self._turn.wait_for(
+                    lambda: self._waiting[0] is ticket and self._held + weight <= capacity
+                )
                 self._held += weight
             finally:
                 self._waiting.remove(ticket)

@@ -1,8 +1,8 @@
 """Known damage to images, in five severities: what the power of a drift alarm is measured with.
 
-The kinds and their strengths follow Hendrycks and Dietterich, "Benchmarking neural network robustness to common
-corruptions and perturbations", 2019, with strengths given in shares of the image's size where that makes them the same
-for any image.
+The kinds and their strengths follow Hendrycks and Dietterich, "Benchmarking neural network
+robustness to common corruptions and perturbations", 2019, with strengths given in shares of the
+image's size where that makes them the same for any image.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def corrupt(image: Image, kind: str, severity: int, rng: np.random.Generator) ->
     """
     if kind not in CORRUPTIONS or severity not in SEVERITIES:
         raise ConfigError(
-            f"one of {', '.join(CORRUPTIONS)} with a severity from 1 to 5", found=f"{kind} with {severity}"
+            f"one of {', '.join(CORRUPTIONS)} with a severity from 1 to 5",
+            found=f"{kind} with {severity}",
         )
     return CORRUPTIONS[kind](image, severity - 1, rng)
 
@@ -64,13 +65,17 @@ def _noise(image: Image, k: int, rng: np.random.Generator) -> Image:
 
 
 def _blur(image: Image, k: int, rng: np.random.Generator) -> Image:
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), max(0.5, _BLUR[k] * max(image.shape[:2]))), np.uint8)
+    return np.asarray(
+        cv2.GaussianBlur(image, (0, 0), max(0.5, _BLUR[k] * max(image.shape[:2]))), np.uint8
+    )
 
 
 def _fog(image: Image, k: int, rng: np.random.Generator) -> Image:
     """Light grey that varies smoothly over the image."""
     height, width = image.shape[:2]
-    clouds = cv2.resize(rng.uniform(0.6, 1.0, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+    clouds = cv2.resize(
+        rng.uniform(0.6, 1.0, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC
+    )[..., None]
     thickness = np.clip(_FOG[k] * clouds, 0, 1)
     return _image(image * (1 - thickness) + 225 * thickness)
 

@@ -1,7 +1,7 @@
-"""The headers of a JPEG or PNG, looked over before Pillow reads them: it holds the GIL while it does.
+"""Headers of a JPEG or PNG, looked over before Pillow reads them: it holds the GIL while it does.
 
-Pillow looks for a JPEG's next marker byte by byte, a minute for half a gigabyte of zeros, and reads each
-ancillary chunk of a PNG whole.
+Pillow looks for a JPEG's next marker byte by byte, a minute for half a gigabyte of zeros, and reads
+each ancillary chunk of a PNG whole.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _next_marker(file: IO[bytes], room: int) -> int | None:
         return int.from_bytes(block, "big") if len(block) == 2 else None
     block += file.read(room)
     at = block.find(b"\xff")
-    while 0 <= at < len(block) - 1 and block[at + 1] in (0, 0xFF):  # a stuffed byte, or one that fills
+    while 0 <= at < len(block) - 1 and block[at + 1] in (0, 0xFF):
+        # a stuffed byte, or one that fills
         at = block.find(b"\xff", at + 1)
     if 0 <= at < len(block) - 1:
         file.seek(start + at + 2)
@@ -83,4 +84,6 @@ def _check_png(file: IO[bytes]) -> None:
 
 
 def _odd(kind: str, found: str) -> ImageError:
-    return ImageError(f"{kind} whose segments follow each other", found=found, hint="export or copy it again")
+    return ImageError(
+        f"{kind} whose segments follow each other", found=found, hint="export or copy it again"
+    )

@@ -25,7 +25,7 @@ _URL = re.compile(r"https?://[-a-zA-Z0-9@:%_+.~#?&/=]+")
 
 
 class BoundedHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]
-    """fsspec's file system of web servers, whose pages may be endless or packed small; see `MAX_PAGE_BYTES`.
+    """fsspec's file system of web servers, whose pages may be endless; see `MAX_PAGE_BYTES`.
 
     A listing begins with `invalidate_cache`.
     """
@@ -39,7 +39,7 @@ class BoundedHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]
         self._links = {}
 
     async def download(self, url: str, limit: int, *, page: bool = False) -> bytes:
-        """Return the body of an answer; one that is packed is unpacked bit by bit, since it may fill the memory.
+        """Return the body of an answer; a packed one is unpacked bit by bit, as it may be huge.
 
         Arguments:
             url: of what is asked for.
@@ -52,7 +52,9 @@ class BoundedHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]
         session = await self.set_session()
         headers = {**self.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
         content = bytearray()
-        async with session.get(self.encode_url(url), **{**self.kwargs, "headers": headers}) as answer:
+        async with session.get(
+            self.encode_url(url), **{**self.kwargs, "headers": headers}
+        ) as answer:
             self._raise_not_found_for_status(answer, url)
             if page and not answer.headers.get("Content-Type", "text/html").startswith("text/html"):
                 return b""
@@ -63,13 +65,16 @@ class BoundedHTTPFileSystem(HTTPFileSystem):  # type: ignore[misc]
         return bytes(content)
 
     async def _ls_real(self, url: str, detail: bool = True, **_: Any) -> list[Any]:
-        """List the links of a page that lie below it, as fsspec's own does, which reads it whole."""
+        """List the links of a page that lie below it, as fsspec's does, which reads all of it."""
         found = await self._below(url)
         if not found and url.endswith("/"):
             found = await self._below(url.rstrip("/"))
         if not detail:
             return sorted(found)
-        return [{"name": u, "size": None, "type": "directory" if u.endswith("/") else "file"} for u in found]
+        return [
+            {"name": u, "size": None, "type": "directory" if u.endswith("/") else "file"}
+            for u in found
+        ]
 
     async def _below(self, url: str) -> set[str]:
         limit = min(MAX_PAGE_BYTES, Limits.from_environment().bytes)
@@ -99,13 +104,14 @@ def _links_of(text: str, *, simple: bool) -> Iterator[str]:
 
 
 def _below(url: str, link: str) -> str:
-    """Return the address that a page's link leads to, where that is below the page; otherwise nothing."""
+    """Return the address that a page's link leads to if it is below the page; else nothing."""
     base = url.rstrip("/")
     if link.startswith("/") and len(link) > 1:
         parts = urlsplit(url)
         link = f"{parts.scheme}://{parts.netloc}{link}"
     if link.startswith("http"):
-        within = _plain(link).startswith(f"{_plain(base)}/")  # from http to https or back is no other place
+        # from http to https or back is no other place
+        within = _plain(link).startswith(f"{_plain(base)}/")
         return link if within else ""
     return "" if link in ("..", "../") else f"{base}/{link.lstrip('/')}"
 

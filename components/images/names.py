@@ -1,4 +1,4 @@
-"""Names of files that can be printed and stored, and lead back to the file whatever bytes its name is made of."""
+"""Names of files that can be printed and stored, and lead back to the file whatever their bytes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ _FILE = "file://"
 
 
 def printable(name: str) -> str:
-    r"""A name in which every character can be printed; ordinary names stay as they are, spaces of all kinds included.
+    r"""Return a name in which every character can be printed.
 
-    A byte that is not UTF-8 and a control character become ``\xNN``, other characters that steer a terminal
-    ``\uNNNN``, and a backslash is doubled, so that no two names become the same and `original` gives the name back.
+    Ordinary names stay as they are, spaces of all kinds included.
+
+    A byte that is not UTF-8 and a control character become ``\xNN``, other characters that steer a
+    terminal ``\uNNNN``, and a backslash is doubled, so that no two names become the same and
+    `original` gives the name back.
     """
     return printed(name.replace("\\", "\\\\"))
 
@@ -35,12 +38,15 @@ def original(text: str) -> str:
 
 
 def local_uri(path: str) -> str:
-    """The address of a local file as it is stored: its path, or a file URL (RFC 8089) where that cannot be printed."""
+    """Return the address of a local file as it is stored.
+
+    It is the path, or a file URL (RFC 8089) where that cannot be printed.
+    """
     return _FILE + quote(os.fsencode(path)) if steers(path) else path
 
 
 def local_path(uri: str) -> str | None:
-    """The path of a local file, from the address that `local_uri` made; None for an address elsewhere."""
+    """Return the local path from the address that `local_uri` made; None for one elsewhere."""
     if uri.startswith(_FILE):
         return os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))
     return None if "://" in uri else uri

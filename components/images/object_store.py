@@ -1,4 +1,4 @@
-"""A folder on this machine or in any store that fsspec knows, in which a file is whole or absent."""
+"""A folder on this machine or in any store that fsspec knows, with files whole or absent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def checked_part(text: str, what: str) -> str:
     """
     if not _PART.fullmatch(text):
         raise ConfigError(
-            f"a {what} of up to 200 letters, digits, '-', '_' and '.', starting with a letter or a digit",
+            f"a {what} of up to 200 letters, digits, '-', '_' and '.', starting with a letter or a "
+            "digit",
             found=repr(text),
             hint="choose another one",
         )
@@ -46,17 +47,17 @@ def checked_part(text: str, what: str) -> str:
 class Folder:
     """Files below one root, by relative paths with ``/``.
 
-    A file appears with its whole content or not at all: on this machine it is written aside, flushed and moved; an
-    object store shows an object once its upload is complete. Stores that show a file while it grows (SFTP, WebDAV)
-    do not give that.
+    A file appears with its whole content or not at all: on this machine it is written aside,
+    flushed and moved; an object store shows an object once its upload is complete. Stores that show
+    a file while it grows (SFTP, WebDAV) do not give that.
 
     Arguments:
         root: a folder, made when first written to, or a URL, such as ``"s3://bucket/monitoring"``.
 
     Raises:
         ConfigError: fsspec does not know the URL, or it chains several stores.
-        UnavailableError: the URL's scheme needs a package that is not installed. The methods raise it too, when the
-            store cannot be reached or refuses.
+        UnavailableError: the URL's scheme needs a package that is not installed. The methods raise
+            it too, when the store cannot be reached or refuses.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -71,7 +72,10 @@ class Folder:
         return self._list(folder, "file")
 
     def folders(self, folder: str) -> list[str]:
-        """Names of the folders directly in a folder, the root if it is empty, sorted; none if there is no such one."""
+        """Return the sorted names of the folders directly in a folder, none if it is missing.
+
+        An empty `folder` is the root.
+        """
         return self._list(folder, "directory")
 
     def exists(self, path: str) -> bool:
@@ -81,7 +85,7 @@ class Folder:
             return is_file(self._store, self._full(path))
 
     def read_all(self, paths: Sequence[str]) -> list[bytes | None]:
-        """The contents of several files, fetched at the same time where the store can; None for a missing one."""
+        """Read several files' contents, at once where the store can; None for a missing one."""
         if not paths:
             return []
         full = [self._full(path) for path in paths]
@@ -107,7 +111,10 @@ class Folder:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A local folder of the caller's own, to write files in before they are `put`; afterwards it is gone."""
+        """Yield a local folder of the caller's own, to write files in before they are `put`.
+
+        Afterwards it is gone.
+        """
         beside = self._full(ASIDE) if self._local else None
         with self._reported(ASIDE):
             if beside:
@@ -126,13 +133,15 @@ class Folder:
                 flush(file)
                 _into_place(os.replace, file, target)
             else:
-                ask(self._store, "put_file", str(file), target, bounded=False)  # however large the file is
+                # however large the file is
+                ask(self._store, "put_file", str(file), target, bounded=False)
 
     def create(self, path: str, content: bytes) -> bool:
         """Write a file unless it is there: of several writers one succeeds.
 
-        On this machine that is certain, as on stores with conditional writes behind fsspec's ``mode="create"`` (S3,
-        Google, Azure). Elsewhere fsspec looks before it writes, and of two writers in the same moment the last wins.
+        On this machine that is certain, as on stores with conditional writes behind fsspec's
+        ``mode="create"`` (S3, Google, Azure). Elsewhere fsspec looks before it writes, and of two
+        writers in the same moment the last wins.
 
         Returns:
             Whether this call wrote it.
@@ -157,7 +166,8 @@ class Folder:
             except FileExistsError:
                 return False
             except Exception:
-                # S3 reports a lost race, and its own retry of a write that did succeed, as some other error
+                # S3 reports a lost race, and its own retry of a write that did succeed, as some
+                # other error
                 if not self.exists(path):
                     raise
                 return self.read_all([path]) == [content]
@@ -169,7 +179,7 @@ class Folder:
             ask(self._store, "rm_file", self._full(path))
 
     def remove_folder(self, path: str) -> None:
-        """Remove a folder and the files directly in it; it stays if a writer puts a file there meanwhile."""
+        """Remove a folder and the files directly in it; it stays if a writer adds one meanwhile."""
         for name in self.files(path):
             self.remove(f"{path}/{name}")
         with suppress(OSError):  # not empty, or a store that has no folders
@@ -194,7 +204,9 @@ class Folder:
                 found = ask(self._store, "ls", full, detail=True)
             except FileNotFoundError:
                 return []
-        names = [info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == kind]
+        names = [
+            info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == kind
+        ]
         return sorted(name for name in names if not name.startswith("."))
 
     @contextmanager
@@ -207,7 +219,8 @@ class Folder:
             raise UnavailableError(
                 "a store that can be read and written",
                 found=f"{self.url}/{path}: {reason(error)}",
-                hint="check the path and your access to it; a local file system must know hard links",
+                hint="check the path and your access to it; a local file system must know hard "
+                "links",
             ) from error
 
 
@@ -225,7 +238,9 @@ def undamaged(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError("a whole file", found=f"{path}: {error}", hint="bring it back from a backup") from error
+        raise DatasetError(
+            "a whole file", found=f"{path}: {error}", hint="bring it back from a backup"
+        ) from error
 
 
 def _open_store(url: str) -> tuple[AbstractFileSystem, str]:
@@ -235,13 +250,17 @@ def _open_store(url: str) -> tuple[AbstractFileSystem, str]:
     if "://" not in url:
         return LocalFileSystem(), os.path.abspath(os.path.expanduser(url))
     if "::" in url:  # a cache or an archive in between would show old or half content
-        raise ConfigError("a folder or the URL of one store", found=url, hint="leave out what is before '::'")
+        raise ConfigError(
+            "a folder or the URL of one store", found=url, hint="leave out what is before '::'"
+        )
     try:
         store, path = open_remote(url)
     except FovealError:
         raise
     except Exception as error:  # each store raises errors of its own
-        raise ConfigError("a folder or the URL of one", found=f"{url}: {reason(error)}", hint="check it") from error
+        raise ConfigError(
+            "a folder or the URL of one", found=f"{url}: {reason(error)}", hint="check it"
+        ) from error
     return store, path.rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""Reachability of hosts and mounts, so that a dead one costs its own images and not the whole run."""
+"""Reachability of hosts and mounts, so that a dead one costs its own images, not the whole run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RETRY_S = 60.0  # after which it is asked again, once
 
 
 def place_of(uri: str) -> str:
-    """Return the host or mount that an address depends on: ``https://host:port``, ``s3://bucket``, or a folder."""
+    """Name the host or mount of an address: ``https://host:port``, ``s3://bucket`` or a folder."""
     path = local_path(uri)
     if path is None:
         scheme, _, rest = uri.partition("://")
@@ -29,24 +29,37 @@ def place_of(uri: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _mount_of(folder: str) -> str:
-    return max((mount for mount in _mounts() if f"{folder}/".startswith(f"{mount.rstrip('/')}/")), key=len)
+    return max(
+        (mount for mount in _mounts() if f"{folder}/".startswith(f"{mount.rstrip('/')}/")), key=len
+    )
 
 
 def _mounts() -> tuple[str, ...]:
     """Return the folders at which file systems are mounted, read without touching any of them."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = (
+            Path("/proc/self/mountinfo")
+            .read_text(encoding="utf-8", errors="surrogateescape")
+            .splitlines()
+        )
     except OSError:
         return ("/",)
     # octal escapes of spaces and the like, see proc(5)
-    return ("/", *(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines))
+    return (
+        "/",
+        *(
+            re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4])
+            for line in lines
+        ),
+    )
 
 
 class Silence:
-    """Remembers folders and mounts that did not answer, so that not every file on them is waited for.
+    """Remembers folders and mounts that did not answer, so that not each file is waited for.
 
-    A folder that does not answer is passed over for `RETRY_S`; so is the mount that it is on after `MAX_FAILURES` of
-    its folders in a row. That is never the root, where a link may have led to another mount.
+    A folder that does not answer is passed over for `RETRY_S`; so is the mount that it is on after
+    `MAX_FAILURES` of its folders in a row. That is never the root, where a link may have led to
+    another mount.
 
     Arguments:
         clock: seconds that only ever grow.
@@ -61,7 +74,9 @@ class Silence:
         """Tell whether a file need not be asked for."""
         folder = path.rpartition("/")[0]
         with self._lock:
-            return self._clock() < max(self._until.get(place, 0.0) for place in (folder, _mount_of(folder)))
+            return self._clock() < max(
+                self._until.get(place, 0.0) for place in (folder, _mount_of(folder))
+            )
 
     def begin(self, path: str) -> None:
         """Note that a file's folder did not answer."""
@@ -82,17 +97,22 @@ class Silence:
 class Places:
     """Counts what fails by place, over one run; its methods may be called from several threads.
 
-    A place that fails `MAX_FAILURES` times in a row is taken for dead and asked again once in `RETRY_S`.
+    A place that fails `MAX_FAILURES` times in a row is taken for dead and asked again once in
+    `RETRY_S`.
 
     Arguments:
         uris: of all images of the run.
-        keep_going: an outage costs the image, and a dead place its images while another place is left. Otherwise the
-            first outage of a store ends the run, and so does a dead mount.
+        keep_going: an outage costs the image, and a dead place its images while another place is
+            left. Otherwise the first outage of a store ends the run, and so does a dead mount.
         clock: seconds that only ever grow.
     """
 
     def __init__(
-        self, uris: Iterable[str], *, keep_going: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        uris: Iterable[str],
+        *,
+        keep_going: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keep_going, self._clock, self._lock = keep_going, clock, threading.Lock()
         self._failures = dict.fromkeys(map(place_of, uris), 0)
@@ -109,7 +129,9 @@ class Places:
         with self._lock:
             dead = self._failures.get(place, 0) >= MAX_FAILURES
             if dead and self._clock() < self._retry_at[place]:
-                raise OutageError(f"an answer of {place}", found=f"{uri}: none to {MAX_FAILURES} images before it")
+                raise OutageError(
+                    f"an answer of {place}", found=f"{uri}: none to {MAX_FAILURES} images before it"
+                )
             if dead:
                 self._retry_at[place] = self._clock() + RETRY_S
         try:

@@ -1,8 +1,9 @@
-"""Read a picture as a person sees it: upright, eight bits a channel, on white where it is transparent.
+"""Read a picture as a person sees it: upright, eight bits a channel, on white where transparent.
 
-Pillow decodes everything. OpenCV has the same libjpeg and saves a copy, a quarter of the time of a 1080p JPEG. But it
-passes over transparency, decodes some damaged files without a word to the caller, and lets libjpeg and libpng write
-to the stderr of the process, which nobody can redirect safely while other threads run.
+Pillow decodes everything. OpenCV has the same libjpeg and saves a copy, a quarter of the time of a
+1080p JPEG. But it passes over transparency, decodes some damaged files without a word to the
+caller, and lets libjpeg and libpng write to the stderr of the process, which nobody can redirect
+safely while other threads run.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ from components.limits import Limits
 from components.regular import open_regular, require_size
 
 _BAND = 4_000_000  # pixels that are converted at once
-_WIDE = {"RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LA", "La", "PA", "LAB", "HSV"}  # Pillow keeps 4 bytes a pixel
+# Pillow keeps 4 bytes a pixel
+_WIDE = {"RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LA", "La", "PA", "LAB", "HSV"}
 # Decoders that hold more than the picture: how many times as much memory as others they take.
 _COSTS = {"WEBP": 4.0, "AVIF": 3.0, "progressive JPEG": 2.5}
 
 _budget = Budget()
 
-# First bytes → Pillow's reader. `Image.open` would also try forty formats that nobody photographs in.
+# First bytes → Pillow's reader. `Image.open` would also try forty formats that nobody photographs
+# in.
 _READERS = (
     (re.compile(rb"\xff\xd8\xff"), "PIL.JpegImagePlugin", "JpegImageFile"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PIL.PngImagePlugin", "PngImageFile"),
@@ -52,14 +55,16 @@ _READERS = (
 )
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION = 0x0100, 0x0101, 0x0102, 0x0112  # tags of TIFF 6.0 and EXIF
 _TRANSPOSED = 5  # from this EXIF orientation on width and height change places
-_FLIP = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # EXIF orientation → cv2.flip's code, after the transpose from 5 on
+# EXIF orientation → cv2.flip's code, after the transpose from 5 on
+_FLIP = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
 
 def read_image(source: Path | str | bytes) -> npt.NDArray[np.uint8]:
     """Read one image; of an animation or a stack of pages, the first.
 
-    EXIF orientation is applied. Grey, palette and CMYK become colour, 16 bits a channel are scaled to 8 by the range
-    of the type, and transparent parts show white, as on a page. Embedded colour profiles are not applied.
+    EXIF orientation is applied. Grey, palette and CMYK become colour, 16 bits a channel are scaled
+    to 8 by the range of the type, and transparent parts show white, as on a page. Embedded colour
+    profiles are not applied.
 
     Arguments:
         source: a path, a URL that fsspec knows, or an encoded file in memory.
@@ -68,7 +73,8 @@ def read_image(source: Path | str | bytes) -> npt.NDArray[np.uint8]:
         (height, width, 3) uint8, BGR, contiguous and writable.
 
     Raises:
-        ImageError: it is missing, no regular file, empty, no image, damaged, truncated or larger than `Limits` allows.
+        ImageError: it is missing, no regular file, empty, no image, damaged, truncated or larger
+            than `Limits` allows.
         OutageError: the store or the mount that it is on does not answer.
     """
     if isinstance(source, bytes):
@@ -80,7 +86,7 @@ def read_image(source: Path | str | bytes) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def decoding(data: bytes, name: str = "the given bytes") -> Iterator[npt.NDArray[np.uint8]]:
-    """An encoded image as `read_image` reads it, while others have to wait for the memory that it takes.
+    """Decode an image as `read_image` does, while others have to wait for the memory it takes.
 
     Arguments:
         data: of the file.
@@ -95,10 +101,12 @@ def decoding(data: bytes, name: str = "the given bytes") -> Iterator[npt.NDArray
         cost = _cost(picture, limit)
     with _budget.hold(cost, limit):
         with _naming(name):
-            if picture.format == "PNG":  # decoding skips PNG's checksums, and only an untouched reader can verify them
+            if picture.format == "PNG":
+                # decoding skips PNG's checksums, and only an untouched reader can verify them
                 picture.verify()
                 picture = _open(io.BytesIO(data))
-            orientation = 1 if picture.format == "TIFF" else _orientation(picture)  # Pillow turns TIFF itself
+            # Pillow turns TIFF itself
+            orientation = 1 if picture.format == "TIFF" else _orientation(picture)
             image = _upright(_pixels(picture), orientation)
             del picture
         yield image
@@ -115,7 +123,7 @@ def check_head(head: bytes) -> None:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Geometry of an image file: its size in pixels as stored, and its EXIF orientation, 1 (upright) to 8."""
+    """Image file geometry: its size in pixels as stored, and EXIF orientation, 1 (upright) to 8."""
 
     stored: tuple[int, int]
     orientation: int = 1
@@ -152,10 +160,14 @@ def image_geometry(source: Path | bytes) -> Geometry:
         source: a file, or an encoded one in memory.
 
     Raises:
-        ImageError: the file is missing, no regular file, empty, no image, or larger than `Limits` allows.
+        ImageError: the file is missing, no regular file, empty, no image, or larger than `Limits`
+            allows.
     """
     name = "the given bytes" if isinstance(source, bytes) else str(source)
-    with _naming(name), io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
+    with (
+        _naming(name),
+        io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file,
+    ):
         if not isinstance(source, bytes):
             require_size(os.fstat(file.fileno()).st_size, Limits.from_environment().bytes, source)
         picture = _open(file)
@@ -166,7 +178,8 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels of the upright image, from the file's header alone.
 
     Raises:
-        ImageError: the file is missing, no regular file, empty, no image, or larger than `Limits` allows.
+        ImageError: the file is missing, no regular file, empty, no image, or larger than `Limits`
+            allows.
     """
     return image_geometry(path).upright
 
@@ -181,23 +194,29 @@ def _naming(name: str) -> Iterator[None]:
     except OSError as error:
         if error.strerror is None:  # a decoder's: the system says why
             raise _broken(name, error) from error
-        raise ImageError("a readable file", found=f"{name}: {error.strerror}", hint="check the path") from error
+        raise ImageError(
+            "a readable file", found=f"{name}: {error.strerror}", hint="check the path"
+        ) from error
     except ImageError as error:
         raise ImageError(error.expected, found=f"{name}: {error.found}", hint=error.hint) from error
     except FovealError:
         raise
-    except Exception as error:  # hostile bytes make decoders raise anything, SyntaxError and struct.error included
+    except Exception as error:
+        # hostile bytes make decoders raise anything, SyntaxError and struct.error included
         raise _broken(name, error) from error
 
 
 def _broken(name: str, error: Exception) -> ImageError:
-    return ImageError("a whole image", found=f"{name}: {reason(error)}", hint="export or copy it again")
+    return ImageError(
+        "a whole image", found=f"{name}: {reason(error)}", hint="export or copy it again"
+    )
 
 
 def _open(file: IO[bytes]) -> ImageFile:
     """Read the header, without decoding pixels."""
-    # Remarks on damaged metadata are of no use to whoever wants the picture. Not `catch_warnings`, which mixes up
-    # the filters of threads; and not added twice, since each change makes every shown warning show again.
+    # Remarks on damaged metadata are of no use to whoever wants the picture. Not `catch_warnings`,
+    # which mixes up the filters of threads; and not added twice, since each change makes every
+    # shown warning show again.
     if ("ignore", None, UserWarning, re.compile(r"PIL\."), 0) not in warnings.filters:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     head = file.read(16)
@@ -235,13 +254,19 @@ def _cost(picture: ImageFile, limit: int) -> int:
 
 
 def _stored_size(picture: ImageFile) -> tuple[int, int]:
-    """Width and height before the picture is turned; releases of Pillow differ in which they give of a TIFF."""
+    """Return width and height before the picture is turned.
+
+    Releases of Pillow differ in which they give of a TIFF.
+    """
     tags: Any = getattr(picture, "tag_v2", None)
     return (tags[_WIDTH], tags[_HEIGHT]) if tags else picture.size
 
 
 def _orientation(picture: ImageFile) -> int:
-    """The EXIF orientation, 1 (upright) to 8, as it stands before the pixels; browsers heed no other either."""
+    """Return the EXIF orientation, 1 (upright) to 8, as it stands before the pixels.
+
+    Browsers heed no other either.
+    """
     try:
         tags: Any = getattr(picture, "tag_v2", None)
         if tags is None:
@@ -256,8 +281,8 @@ def _orientation(picture: ImageFile) -> int:
 def _pixels(picture: ImageFile, band: int = _BAND) -> npt.NDArray[np.uint8]:
     """Decode and convert, band by band, so that a large image is in memory once and not four times.
 
-    Where Pillow keeps four bytes a pixel, it decodes into memory of ours, in which the three of the result take the
-    place of those that have been converted.
+    Where Pillow keeps four bytes a pixel, it decodes into memory of ours, in which the three of the
+    result take the place of those that have been converted.
     """
     width, height = picture.size
     bits = getattr(picture, "tag_v2", {}).get(_BITS, (16,))[0]  # TIFF has 12 bits too
@@ -266,7 +291,9 @@ def _pixels(picture: ImageFile, band: int = _BAND) -> npt.NDArray[np.uint8]:
         memory = np.empty(width * height * 3, np.uint8)
     else:
         memory = np.empty(width * height * 4, np.uint8)
-        picture.im = import_module("PIL._imaging").map_buffer(memory, picture.size, "raw", 0, (picture.mode, 0, 1))
+        picture.im = import_module("PIL._imaging").map_buffer(
+            memory, picture.size, "raw", 0, (picture.mode, 0, 1)
+        )
         picture.load()
     width, height = picture.size  # a TIFF is turned as it is loaded
     image = memory[: width * height * 3].reshape(height, width, 3)
@@ -283,7 +310,8 @@ def _bgr(picture: Image.Image, bits: int) -> npt.NDArray[np.uint8]:
     if picture.mode in {"I", "F"}:
         raise ImageError(
             "8 or 16 bits a channel",
-            found=f"{'wide or signed integers' if picture.mode == 'I' else 'floats'}, whose white nobody can know",
+            found=f"{'wide or signed integers' if picture.mode == 'I' else 'floats'}, whose white "
+            "nobody can know",
             hint="export it with 8 bits",
         )
     if picture.has_transparency_data:
@@ -291,7 +319,9 @@ def _bgr(picture: Image.Image, bits: int) -> npt.NDArray[np.uint8]:
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
     if picture.mode == "L":
         return _colour(cv2.COLOR_GRAY2BGR, np.asarray(picture))
-    return _colour(cv2.COLOR_RGB2BGR, np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB")))
+    return _colour(
+        cv2.COLOR_RGB2BGR, np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    )
 
 
 def _colour(conversion: int, pixels: Array) -> npt.NDArray[np.uint8]:
@@ -301,4 +331,6 @@ def _colour(conversion: int, pixels: Array) -> npt.NDArray[np.uint8]:
 def _upright(image: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
     if orientation >= _TRANSPOSED:
         image = np.asarray(cv2.transpose(image), np.uint8)
-    return np.asarray(cv2.flip(image, _FLIP[orientation]), np.uint8) if orientation in _FLIP else image
+    return (
+        np.asarray(cv2.flip(image, _FLIP[orientation]), np.uint8) if orientation in _FLIP else image
+    )

@@ -22,8 +22,8 @@ R = TypeVar("R")
 WAITS_S = (0.5, 1.0, 2.0)
 _HEAD = 64  # bytes that tell what kind of file it is
 _BROKEN = {
-    errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO,
-    errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
+    errno.EBUSY, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH,
+    errno.EIO, errno.ENETUNREACH, errno.EPIPE, errno.ETIMEDOUT,
 }  # fmt: skip
 # of HTTP and S3 clients
 _BROKEN_CLASSES = {"ClientConnectionError", "ConnectionError", "HTTPClientError", "TimeoutError"}
@@ -47,7 +47,9 @@ def open_remote(url: str) -> tuple[AbstractFileSystem, str]:
 
             filesystem = BoundedHTTPFileSystem(**filesystem.storage_options)
     except ImportError as error:
-        raise UnavailableError(f"a package that reads {url.partition('://')[0]}://", found=reason(error)) from error
+        raise UnavailableError(
+            f"a package that reads {url.partition('://')[0]}://", found=reason(error)
+        ) from error
     return filesystem, str(path)
 
 
@@ -60,14 +62,22 @@ def require_no_credentials(url: str) -> None:
     if has_credentials(url):
         scheme = url.partition("://")[0].upper()
         raise ConfigError(
-            "a URL without a user and a password, which would be kept with results and in histories",
+            "a URL without a user and a password, which would be kept with results and in "
+            "histories",
             found=url,
-            hint=f'give them to fsspec in the environment, e.g. FSSPEC_{scheme}=\'{{"key": …, "secret": …}}\'',
+            hint=f'give them to fsspec in the environment, e.g. FSSPEC_{scheme}=\'{{"key": …, '
+            f'"secret": …}}\'',
         )
 
 
-def ask(filesystem: AbstractFileSystem, method: str, *arguments: object, bounded: bool = True, **named: object) -> Any:
-    """Call a method of a store, up to four times within seconds while the store, and not what is asked for, fails.
+def ask(
+    filesystem: AbstractFileSystem,
+    method: str,
+    *arguments: object,
+    bounded: bool = True,
+    **named: object,
+) -> Any:
+    """Call a method of a store, up to four times within seconds while the store itself fails.
 
     Arguments:
         filesystem: of fsspec.
@@ -77,8 +87,8 @@ def ask(filesystem: AbstractFileSystem, method: str, *arguments: object, bounded
         named: its named arguments.
 
     Raises:
-        OutageError: the store refuses, does not answer or fails. What it says of a file, such as that it is missing,
-            passes as the store raises it.
+        OutageError: the store refuses, does not answer or fails. What it says of a file, such as
+            that it is missing, passes as the store raises it.
     """
     within = Limits.from_environment().seconds if bounded else None
     return _persistently(filesystem, _bounded(filesystem, method, within), *arguments, **named)
@@ -108,7 +118,9 @@ def fetch(url: str, limit: int) -> bytes:
 
 
 def _speaks_http(filesystem: Any) -> bool:
-    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    protocols = (
+        (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    )
     return "http" in protocols
 
 
@@ -117,7 +129,9 @@ def _listed_size(filesystem: AbstractFileSystem, path: str) -> int | None:
     return None if size is None else int(size)
 
 
-def _persistently(filesystem: AbstractFileSystem, call: Callable[..., R], *arguments: object, **named: object) -> R:
+def _persistently(
+    filesystem: AbstractFileSystem, call: Callable[..., R], *arguments: object, **named: object
+) -> R:
     """Make a call up to four times while the store, and not what is asked for, fails."""
     for wait in (*WAITS_S, None):
         try:
@@ -139,9 +153,16 @@ def is_outage(error: Exception) -> bool:
     """Tell whether the store is at fault and not the request, so that asking again may help."""
     if isinstance(error, FileNotFoundError):  # which some stores say when they could not ask
         return isinstance(error.__cause__, Exception) and is_outage(error.__cause__)
-    status = next((vars(error)[name] for name in ("status", "status_code", "code") if name in vars(error)), None)
+    status = next(
+        (vars(error)[name] for name in ("status", "status_code", "code") if name in vars(error)),
+        None,
+    )
     kinds = {base.__name__ for base in type(error).__mro__}
-    return status in _BROKEN_STATUS or getattr(error, "errno", None) in _BROKEN or bool(kinds & _BROKEN_CLASSES)
+    return (
+        status in _BROKEN_STATUS
+        or getattr(error, "errno", None) in _BROKEN
+        or bool(kinds & _BROKEN_CLASSES)
+    )
 
 
 def is_file(filesystem: AbstractFileSystem, path: str) -> bool:
@@ -163,7 +184,9 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _bounded(filesystem: AbstractFileSystem, method: str, within: float | None) -> Callable[..., object]:
+def _bounded(
+    filesystem: AbstractFileSystem, method: str, within: float | None
+) -> Callable[..., object]:
     from fsspec.asyn import sync
 
     coroutine = getattr(filesystem, f"_{method}", None)
@@ -172,7 +195,9 @@ def _bounded(filesystem: AbstractFileSystem, method: str, within: float | None) 
         if within is None:
             return plain
         return lambda *arguments, **named: call_within(within, partial(plain, *arguments, **named))
-    return lambda *arguments, **named: sync(filesystem.loop, coroutine, *arguments, timeout=within, **named)
+    return lambda *arguments, **named: sync(
+        filesystem.loop, coroutine, *arguments, timeout=within, **named
+    )
 
 
 def _protocol(filesystem: AbstractFileSystem) -> str:

@@ -33,12 +33,14 @@ IMAGE_SUFFIXES = frozenset(
 MANIFEST_SUFFIXES = frozenset({".txt", ".csv"})
 _LISTED_AT_ONCE = 1000  # matches of a glob that are found within one time limit
 _CHECK_URL = "check the URL and your access to it"
-# what a listing says of an object's content, in lower case; its storage class or when it was read are no part of that
+# what a listing says of an object's content, in lower case; its storage class or when it was read
+# are no part of that
 _CONTENT = frozenset(
     {"size", "etag", "md5", "md5hash", "content_md5", "crc32c", "generation", "sha", "blob_id"}
     | {"lastmodified", "last_modified", "mtime", "modified", "created"}
 )
-_WRITTEN = frozenset({"size", "generation", "md5hash", "crc32c"})  # of Google's: the others change with the metadata
+# of Google's: the others change with the metadata
+_WRITTEN = frozenset({"size", "generation", "md5hash", "crc32c"})
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class ImageSource:
     Arguments:
         image_id: unique within its listing.
         uri: an absolute path or a URL, which may hold a secret; see `address`.
-        state: what the listing of a remote store said of the content (size, time, ETag, …), or nothing.
+        state: what the listing of a remote store said of the content (size, time, ETag, …), or
+            nothing.
     """
 
     image_id: str
@@ -64,20 +67,22 @@ class ImageSource:
 def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[ImageSource, ...]:
     """List the images of a source, sorted by their ids; no image is opened.
 
-    Hidden files and folders are passed over. Ids are paths relative to the folder, or to the part of the glob before
-    its first wildcard. A manifest lists what it names whether it exists or not, so that a missing image is recorded as
-    a failure where it is read; its relative paths are relative to the manifest.
+    Hidden files and folders are passed over. Ids are paths relative to the folder, or to the part
+    of the glob before its first wildcard. A manifest lists what it names whether it exists or not,
+    so that a missing image is recorded as a failure where it is read; its relative paths are
+    relative to the manifest.
 
     Arguments:
-        source: a folder (searched recursively), a glob, one image, a manifest (`.txt` with one path a line, or `.csv`
-            with a column `path` or `uri` and perhaps `image_id`), or the URL of any of these, such as
-            ``"s3://bucket/shots"`` or ``"memory://shots/*.jpg"``.
+        source: a folder (searched recursively), a glob, one image, a manifest (`.txt` with one path
+            a line, or `.csv` with a column `path` or `uri` and perhaps `image_id`), or the URL of
+            any of these, such as ``"s3://bucket/shots"`` or ``"memory://shots/*.jpg"``.
         may_be_empty: a place that holds no images is no error.
 
     Raises:
         ConfigError: a URL, or one in a manifest, holds a user or a password.
         DatasetError: there is no such place, it holds no images, or an id comes twice.
-        UnavailableError: the URL's scheme needs a package that is not installed, or its store is not to be reached.
+        UnavailableError: the URL's scheme needs a package that is not installed, or its store is
+            not to be reached.
     """
     text = str(source)
     place = local_path(text)
@@ -97,11 +102,17 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
 
 
 def _told_apart(images: Sequence[ImageSource]) -> Iterator[ImageSource]:
-    """The images, with a short hash of the URL in the ids that are equal because a secret was taken out of them."""
+    """Yield the images, with a short hash of the URL in those ids that are equal.
+
+    They are equal because a secret was taken out of them.
+    """
     count = Counter(image.image_id for image in images)
     for image in images:
         if count[image.image_id] > 1 and image.address != image.uri:
-            yield replace(image, image_id=f"{image.image_id}#{hashlib.sha256(image.uri.encode()).hexdigest()[:8]}")
+            yield replace(
+                image,
+                image_id=f"{image.image_id}#{hashlib.sha256(image.uri.encode()).hexdigest()[:8]}",
+            )
         else:
             yield image
 
@@ -114,14 +125,19 @@ def local_file(source: ImageSource) -> Path:
     """
     path = local_path(source.uri)
     if path is None:
-        raise DatasetError("images on this machine", found=source.uri, hint="copy them to a local folder")
+        raise DatasetError(
+            "images on this machine", found=source.uri, hint="copy them to a local folder"
+        )
     return Path(path)
 
 
 def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
-    """Return values that show cheaply whether an image changed: names, size and time, or the store's listing.
+    """Return values that show cheaply whether an image changed.
 
-    A remote image that a manifest names was not listed; it is taken for the same as long as its names are.
+    They are its names with its size and time, or with the store's listing.
+
+    A remote image that a manifest names was not listed; it is taken for the same as long as its
+    names are.
     """
     stat = stat_file(source.uri)
     if stat is None:  # remote, or not there: then reading it will tell
@@ -130,7 +146,7 @@ def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
 
 
 def is_gone(source: ImageSource, listed: Container[str]) -> bool:
-    """Tell whether an image is certainly gone: a local file that is missing, or a remote one that is not listed.
+    """Tell whether an image is certainly gone: a missing local file, or an unlisted remote one.
 
     Arguments:
         source: the image, as it was listed once.
@@ -149,14 +165,16 @@ def is_gone(source: ImageSource, listed: Container[str]) -> bool:
 
 
 def _answered(parts: Iterator[list[ImageSource]], text: str) -> Iterator[ImageSource]:
-    """Yield a listing, unless one of its parts, such as a folder, takes too long: a mount may hang."""
+    """Yield a listing, unless a part of it, such as a folder, takes too long: a mount may hang."""
     seconds = Limits.from_environment().seconds
     while True:
         try:
             part = call_within(seconds, lambda: next(parts, None))
         except TimeoutError as error:
             raise OutageError(
-                "an answer of the disk or the share", found=f"{text}: {reason(error)}", hint="look at its mount"
+                "an answer of the disk or the share",
+                found=f"{text}: {reason(error)}",
+                hint="look at its mount",
             ) from error
         if part is None:
             return
@@ -184,10 +202,15 @@ def _local(text: str) -> Iterator[list[ImageSource]]:
 
 
 def _walk(folder: str) -> Iterator[list[str]]:
-    """All files below a folder, one folder after the other, through links but never twice, so that a loop ends."""
+    """Yield all files below a folder, one folder after the other, through links.
+
+    No folder is entered twice, so that a loop ends.
+    """
 
     def unreadable(error: OSError) -> NoReturn:
-        raise DatasetError("a readable folder", found=f"{error.filename}: {error.strerror}") from error
+        raise DatasetError(
+            "a readable folder", found=f"{error.filename}: {error.strerror}"
+        ) from error
 
     seen = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
@@ -203,7 +226,9 @@ def _walk(folder: str) -> Iterator[list[str]]:
 
 def _remote(url: str) -> Iterator[ImageSource]:
     if "::" in url:  # names inside an archive do not say which archive they are in
-        raise DatasetError("a URL of one store", found=url, hint="unpack the archive, or name a copy of it")
+        raise DatasetError(
+            "a URL of one store", found=url, hint="unpack the archive, or name a copy of it"
+        )
     try:
         filesystem, path = open_remote(url)
         filesystem.invalidate_cache()  # a listing that is a night old would hide the day's images
@@ -216,7 +241,9 @@ def _remote(url: str) -> Iterator[ImageSource]:
     except FovealError:
         raise
     except Exception as error:  # each store raises errors of its own
-        raise DatasetError("a readable folder", found=f"{url}: {reason(error)}", hint=_CHECK_URL) from error
+        raise DatasetError(
+            "a readable folder", found=f"{url}: {reason(error)}", hint=_CHECK_URL
+        ) from error
     for image in _visible(listed, _fixed_part(path) if pattern else path, listed=True):
         yield ImageSource(image.image_id, urls[image.uri], _state(listed[image.uri]))
 
@@ -237,7 +264,10 @@ def _remote_file(url: str, filesystem: AbstractFileSystem, path: str) -> Iterato
 
 
 def _visible(paths: Iterable[str], base: str, *, listed: bool = False) -> Iterator[ImageSource]:
-    """The images among `paths`, local ones or those that a store listed, that are not hidden, by ids below `base`."""
+    """Yield the images among `paths` that are not hidden, by ids below `base`.
+
+    The paths are local, or those that a store listed.
+    """
     for path in paths:
         name = path.removeprefix(base).replace(os.sep, "/").lstrip("/")
         hidden = any(part.startswith(".") for part in name.split("/"))
@@ -251,7 +281,9 @@ def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
         lines = ({"path": line.removesuffix("\n").removesuffix("\r")} for line in text)
         rows = list(csv.DictReader(text) if _suffix(manifest) == ".csv" else lines)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError("a manifest as UTF-8 text", found=f"{manifest}: {error}", hint="save it again") from error
+        raise DatasetError(
+            "a manifest as UTF-8 text", found=f"{manifest}: {error}", hint="save it again"
+        ) from error
     folder = manifest.rpartition("/" if "://" in manifest else os.sep)[0]
     for number, row in enumerate(rows, 1):
         path = row.get("path") or row.get("uri") or ""
@@ -268,13 +300,19 @@ def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
 def _beside(folder: str, path: str) -> str:
     if "://" in path:
         return path
-    return f"{folder}/{path}" if "://" in folder else local_uri(os.path.normpath(os.path.join(folder, path)))
+    return (
+        f"{folder}/{path}"
+        if "://" in folder
+        else local_uri(os.path.normpath(os.path.join(folder, path)))
+    )
 
 
 def _fixed_part(pattern: str) -> str:
     """The folder of a glob before its first wildcard: ``a/b/*/c.jpg`` → ``a/b``."""
     parts = pattern.split("/")
-    wild = next((position for position, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    wild = next(
+        (position for position, part in enumerate(parts) if glob.has_magic(part)), len(parts)
+    )
     return "/".join(parts[:wild])
 
 

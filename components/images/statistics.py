@@ -1,9 +1,9 @@
 """Numbers that say what an image looks like, for drift monitoring.
 
-Tone and colour come from the image reduced to 256 px; sharpness and edges from a crop at native resolution, since
-reducing hides blur (a blur of σ = 1 at 1080p takes the Laplacian's variance to 8 % in the crop and to 87 % at
-256 px). A change to either, or to what a column of the predictions means, makes old and new numbers incomparable: it
-raises `STATISTICS_RECIPE`.
+Tone and colour come from the image reduced to 256 px; sharpness and edges from a crop at native
+resolution, since reducing hides blur (a blur of σ = 1 at 1080p takes the Laplacian's variance to 8
+% in the crop and to 87 % at 256 px). A change to either, or to what a column of the predictions
+means, makes old and new numbers incomparable: it raises `STATISTICS_RECIPE`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ IMAGE_COLUMNS = (
     "blockiness",
 )
 
-# column → (absolute, relative to the usual value): a change below either is no change of the images that matters. A
-# camera quantizes to one grey level and its exposure wavers by another; what is exact, such as a size, has none.
+# column → (absolute, relative to the usual value): a change below either is no change of the images
+# that matters. A camera quantizes to one grey level and its exposure wavers by another; what is
+# exact, such as a size, has none.
 SMALLEST_CHANGES: Mapping[str, tuple[float, float]] = {
     "brightness": (2.0, 0.0),
     "contrast": (2.0, 0.0),
@@ -64,11 +65,12 @@ def image_statistics(image: Image) -> dict[str, float]:
         image: (height, width, 3) uint8 BGR, upright, at least 1 × 1.
 
     Returns:
-        The columns of `IMAGE_COLUMNS`, in that order: width and height in pixels; aspect, width / height; megapixels;
-        brightness and contrast, mean and standard deviation of the grey values (0–255); blue, green and red, the
-        channels' means (0–255); saturation, the mean of HSV's S (0–1); colourfulness; entropy of the grey values in
-        bits (0–8); sharpness, the variance of the Laplacian; edge_density, the share of Canny edge pixels (0–1);
-        blockiness, how much stronger the steps are on the grid of 8 px that JPEG leaves than off it (1 is no grid).
+        The columns of `IMAGE_COLUMNS`, in that order: width and height in pixels; aspect, width /
+        height; megapixels; brightness and contrast, mean and standard deviation of the grey values
+        (0–255); blue, green and red, the channels' means (0–255); saturation, the mean of HSV's S
+        (0–1); colourfulness; entropy of the grey values in bits (0–8); sharpness, the variance of
+        the Laplacian; edge_density, the share of Canny edge pixels (0–1); blockiness, how much
+        stronger the steps are on the grid of 8 px that JPEG leaves than off it (1 is no grid).
     """
     height, width = image.shape[:2]
     small = _reduced(image)
@@ -99,15 +101,18 @@ def image_statistics(image: Image) -> dict[str, float]:
 def check_statistics(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of image statistics; ValueError otherwise, as pydantic wants it."""
     if unknown := sorted(set(names) - set(IMAGE_COLUMNS)):
-        raise ValueError(f"{', '.join(unknown)}: expected image statistics, {', '.join(IMAGE_COLUMNS)}")
+        raise ValueError(
+            f"{', '.join(unknown)}: expected image statistics, {', '.join(IMAGE_COLUMNS)}"
+        )
     return names
 
 
 def _reduced(image: Image) -> Image:
     """The image with its longer side reduced to `_SIDE`; a smaller one as it is.
 
-    It is halved by averaging as often as that goes, then interpolated: over less than a factor of two that skips
-    hardly anything, and averaging areas that share pixels would take as long as all the statistics together.
+    It is halved by averaging as often as that goes, then interpolated: over less than a factor of
+    two that skips hardly anything, and averaging areas that share pixels would take as long as all
+    the statistics together.
     """
     height, width = image.shape[:2]
     while max(height, width) >= 2 * _SIDE and min(height, width) >= 2:
@@ -116,8 +121,11 @@ def _reduced(image: Image) -> Image:
     scale = _SIDE / max(height, width)
     if scale >= 1:
         return image
-    interpolation = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA  # a line of pixels is not halved
-    return _resized(image, max(1, round(width * scale)), max(1, round(height * scale)), interpolation)
+    # a line of pixels is not halved
+    interpolation = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    return _resized(
+        image, max(1, round(width * scale)), max(1, round(height * scale)), interpolation
+    )
 
 
 def _resized(image: Image, width: int, height: int, interpolation: int) -> Image:
@@ -131,20 +139,25 @@ def _centre(image: Image) -> Image:
 
 
 def _colourfulness(planes: Sequence[Image], means: Sequence[float]) -> float:
-    """M of Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003: 0 is grey, 109 very colourful.
+    """Compute M of Hasler and Süsstrunk: 0 is grey, 109 very colourful.
 
-    Their opponent axes are r − g and (r + g) / 2 − b. The mean squares of both follow from those of the planes'
-    differences, by the parallelogram law for the second: a tenth of the time that making the axes takes.
+    See "Measuring colourfulness in natural images", 2003.
+
+    Their opponent axes are r − g and (r + g) / 2 − b. The mean squares of both follow from those of
+    the planes' differences, by the parallelogram law for the second: a tenth of the time that
+    making the axes takes.
     """
     blue, green, red = planes
     mean_blue, mean_green, mean_red = means
     red_green, red_blue, green_blue = (
-        cv2.norm(one, other, cv2.NORM_L2SQR) / one.size for one, other in ((red, green), (red, blue), (green, blue))
+        cv2.norm(one, other, cv2.NORM_L2SQR) / one.size
+        for one, other in ((red, green), (red, blue), (green, blue))
     )
     centre = mean_red - mean_green, (mean_red + mean_green) / 2 - mean_blue
     squares = red_green, (2 * red_blue + 2 * green_blue - red_green) / 4
     spread = sum(square - mean**2 for square, mean in zip(squares, centre, strict=True))
-    return float(max(spread, 0.0) ** 0.5 + 0.3 * np.hypot(*centre))  # max: of one colour, rounding gives below 0
+    # max: of one colour, rounding gives below 0
+    return float(max(spread, 0.0) ** 0.5 + 0.3 * np.hypot(*centre))
 
 
 def _sharpness(grey: Image) -> float:
@@ -155,16 +168,20 @@ def _sharpness(grey: Image) -> float:
 
 
 def _blockiness(grey: Image) -> float:
-    """The mean step across the strongest of the eight possible grids by that across the others, of both directions.
+    """Divide the mean step across the strongest of eight possible grids by that across the others.
 
-    The idea of Wang, Bovik and Evans, "Blind measurement of blocking artifacts in images", 2000; the grid is searched
-    for, since a crop or a turn moves it.
+    The result is that of both directions.
+
+    The idea of Wang, Bovik and Evans, "Blind measurement of blocking artifacts in images", 2000;
+    the grid is searched for, since a crop or a turn moves it.
     """
     ratios = []
     for image in (grey, cv2.transpose(grey)):
         if image.shape[1] <= 2 * _BLOCK:  # too narrow to tell a grid from one step
             continue
-        steps = cv2.reduce(cv2.absdiff(image[:, 1:], image[:, :-1]), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[0]
+        steps = cv2.reduce(
+            cv2.absdiff(image[:, 1:], image[:, :-1]), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F
+        )[0]
         means = steps[: len(steps) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(axis=0)
         strongest = means.max()
         others = (means.sum() - strongest) / (_BLOCK - 1)

@@ -1,7 +1,8 @@
 """The production pipeline: a model, or several, over one image, many, or a folder of millions.
 
 - `InferencePipeline`: pre-process → models → combine, sync and async, with running metrics.
-- `ShadowPipeline`, `SplitPipeline`: two versions in the place of one; `Experiment`: a test that goes on for days.
+- `ShadowPipeline`, `SplitPipeline`: two versions in the place of one; `Experiment`: a test that
+  goes on for days.
 - `run_batch`: a table row for every image, in bounded memory; a killed run goes on where it was.
 """
 

@@ -17,7 +17,8 @@ from components.vision import VisionTask, task_for
 
 _LOG = logging.getLogger(__name__)
 
-Fitted = tuple[npt.NDArray[np.uint8], ImageFrame]  # the model's input (height, width, 3) BGR, and how it was fitted
+# the model's input (height, width, 3) BGR, and how it was fitted
+Fitted = tuple[npt.NDArray[np.uint8], ImageFrame]
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Outcome:
         error: why there is none.
         inference_ms: this image's share of the engine call.
         postprocess_ms: its share of decoding the outputs.
-        embedding: what the model's backbone saw, (c,) float32; None if the model does not say, or not in finite
-            numbers.
+        embedding: what the model's backbone saw, (c,) float32; None if the model does not say, or
+            not in finite numbers.
     """
 
     prediction: Prediction | None
@@ -41,7 +42,7 @@ class Outcome:
 
 
 def open_model(model: Variant, *, device: str, threads: int) -> tuple[Session, VisionTask]:
-    """Open a model's file on its backend, for the caller to close, and make the task that it solves.
+    """Open a model's file on its backend, for the caller to close, and make its task.
 
     Raises:
         ModelError: it cannot be opened.
@@ -54,7 +55,7 @@ def open_model(model: Variant, *, device: str, threads: int) -> tuple[Session, V
 def predict_inputs(
     session: Session, task: VisionTask, inputs: Sequence[Fitted], *, embedding: int | None = None
 ) -> list[Outcome]:
-    """Run fitted images as one batch; when that fails, one by one, so that only the offending image fails.
+    """Run fitted images as one batch; if it fails, one by one, so that only the bad image fails.
 
     Arguments:
         session: the open model.
@@ -70,14 +71,23 @@ def predict_inputs(
     started = time.perf_counter()
     try:
         return _call(session, task, inputs, embedding)
-    except Exception as error:  # engines raise exceptions of many kinds, and any of them may be one image's fault
+    except Exception as error:
+        # engines raise exceptions of many kinds, and any of them may be one image's fault
         if len(inputs) == 1:
             return [Outcome(None, error, (time.perf_counter() - started) * 1e3, 0.0)]
-        _LOG.warning("a batch of %d failed and is run image by image: %s", len(inputs), describe(error))
-    return [outcome for one in inputs for outcome in predict_inputs(session, task, [one], embedding=embedding)]
+        _LOG.warning(
+            "a batch of %d failed and is run image by image: %s", len(inputs), describe(error)
+        )
+    return [
+        outcome
+        for one in inputs
+        for outcome in predict_inputs(session, task, [one], embedding=embedding)
+    ]
 
 
-def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted], embedding: int | None) -> list[Outcome]:
+def _call(
+    session: Session, task: VisionTask, inputs: Sequence[Fitted], embedding: int | None
+) -> list[Outcome]:
     started = time.perf_counter()
     outputs = session.run(np.stack([image for image, _ in inputs]))
     ran = time.perf_counter()
@@ -92,7 +102,11 @@ def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted], embeddin
     finished = time.perf_counter()
     inference_ms = (ran - started) * 1e3 / len(inputs)
     postprocess_ms = (finished - ran) * 1e3 / len(inputs)
-    seen = [None] * len(inputs) if embedding is None else [_whole(vector) for vector in outputs[embedding]]
+    seen = (
+        [None] * len(inputs)
+        if embedding is None
+        else [_whole(vector) for vector in outputs[embedding]]
+    )
     return [
         Outcome(prediction, None, inference_ms, postprocess_ms, vector)
         for prediction, vector in zip(predictions, seen, strict=True)
@@ -100,7 +114,7 @@ def _call(session: Session, task: VisionTask, inputs: Sequence[Fitted], embeddin
 
 
 def _whole(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
-    """A copy, so that no batch is kept for the sake of a row; None where a number is NaN or infinite."""
+    """Copy a vector, so that no batch is kept for a row; None if a number is NaN or infinite."""
     return vector.copy() if np.isfinite(vector).all() else None
 
 

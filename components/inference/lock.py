@@ -13,7 +13,7 @@ from components.errors import ConfigError
 
 @contextmanager
 def exclusive(output: Path) -> Iterator[None]:
-    """Hold `output` for this process; the kernel lets go of it when the process dies, however it dies.
+    """Hold `output` for this process; the kernel lets go of it however the process dies.
 
     The lock is a file beside the folder, as the folder itself is replaced when the run is finished.
 
@@ -21,7 +21,9 @@ def exclusive(output: Path) -> Iterator[None]:
         ConfigError: another run holds it.
     """
     if not output.name:
-        raise ConfigError("a folder to write to", found=f"{output}, the root of all", hint="give another output")
+        raise ConfigError(
+            "a folder to write to", found=f"{output}, the root of all", hint="give another output"
+        )
     lock = FileLock(output.with_name(f".{output.name}.lock"), blocking=False)
     try:
         lock.acquire()

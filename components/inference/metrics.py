@@ -50,7 +50,9 @@ class Metrics:
         self._errors = 0
         self._latest: deque[tuple[float, float, float]] = deque(maxlen=window)
 
-    def record(self, *, started: float, finished: float, latencies_ms: Sequence[float], errors: int = 0) -> None:
+    def record(
+        self, *, started: float, finished: float, latencies_ms: Sequence[float], errors: int = 0
+    ) -> None:
         """Count one call.
 
         Arguments:
@@ -68,7 +70,9 @@ class Metrics:
         """Count a call that ends now; `started` is in seconds of `time.perf_counter`."""
         times = [result.ms for result in results if result.ok]
         finished = time.perf_counter()
-        self.record(started=started, finished=finished, latencies_ms=times, errors=len(results) - len(times))
+        self.record(
+            started=started, finished=finished, latencies_ms=times, errors=len(results) - len(times)
+        )
 
     def snapshot(self) -> MetricsSnapshot:
         """The figures now."""
@@ -80,4 +84,6 @@ class Metrics:
         p50, p95 = np.percentile(ms, [50, 95])
         span = float(finished.max() - started.min())
         rate = len(latest) / span if span else None
-        return MetricsSnapshot(processed, errors, len(latest), float(ms.mean()), float(p50), float(p95), rate)
+        return MetricsSnapshot(
+            processed, errors, len(latest), float(ms.mean()), float(p50), float(p95), rate
+        )

@@ -1,4 +1,7 @@
-"""The production pipeline: pre-process → one or more models → combine → results; one image, many, or async."""
+"""The production pipeline: pre-process → one or more models → combine → results.
+
+It takes one image or many, and has asynchronous calls too.
+"""
 
 from __future__ import annotations
 
@@ -70,9 +73,9 @@ class _Job:
 class InferencePipeline(Predictor[PredictionResult]):
     """Predicts images with one model, or with several whose predictions it combines.
 
-    A bad image never costs the others: its result says in `error` what is wrong with it. All methods
-    may be called from several threads; an engine runs one batch at a time and has its own threads.
-    Close the pipeline, or use it as a context manager.
+    A bad image never costs the others: its result says in `error` what is wrong with it. All
+    methods may be called from several threads; an engine runs one batch at a time and has its own
+    threads. Close the pipeline, or use it as a context manager.
 
     Arguments:
         members: the models; all of one task type with the same class names.
@@ -104,7 +107,8 @@ class InferencePipeline(Predictor[PredictionResult]):
         self.class_names = spec.class_names
         self.metrics = metrics or Metrics()
         self._members = [
-            (member, class_ids(member.task.spec.class_names, spec.class_names), threading.Lock()) for member in members
+            (member, class_ids(member.task.spec.class_names, spec.class_names), threading.Lock())
+            for member in members
         ]
         self._weights = [member.weight for member in members]
         self._combine = combine or task_kind(spec.task).combine
@@ -154,13 +158,20 @@ class InferencePipeline(Predictor[PredictionResult]):
         self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[PredictionResult]:
         """Predict many images; see `Predictor.predict_batch`."""
-        ids = image_ids if image_ids is not None else [_name(image, k) for k, image in enumerate(images)]
+        ids = (
+            image_ids
+            if image_ids is not None
+            else [_name(image, k) for k, image in enumerate(images)]
+        )
         about = metadata if metadata is not None else [{}] * len(images)
         require_one_each(images, image_ids=ids, metadata=about)
         started = time.perf_counter()
         results: list[PredictionResult] = []
         for k in range(0, len(images), self._batch):
-            jobs = [_Job(*pair) for pair in zip(ids[k : k + self._batch], about[k : k + self._batch], strict=True)]
+            jobs = [
+                _Job(*pair)
+                for pair in zip(ids[k : k + self._batch], about[k : k + self._batch], strict=True)
+            ]
             results += self._run(jobs, images[k : k + self._batch])
         self.metrics.count(results, started=started)
         return results
@@ -168,12 +179,12 @@ class InferencePipeline(Predictor[PredictionResult]):
     async def apredict_batch(
         self, images: Sequence[Picture], *, image_ids: ImageIds = None, metadata: About = None
     ) -> list[PredictionResult]:
-        """`predict_batch` on a thread, while the event loop goes on; at most `workers` calls run at once."""
+        """Run `predict_batch` on a thread beside the event loop, at most `workers` at once."""
         call = partial(self.predict_batch, images, image_ids=image_ids, metadata=metadata)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def close(self) -> None:
-        """Wait for the calls that are running, drop those that wait, and close the models; twice is fine."""
+        """Wait for running calls, drop those that wait, and close the models; twice is fine."""
         self._pool.shutdown(cancel_futures=True)
         for member, *_ in self._members:
             member.session.close()
@@ -190,9 +201,13 @@ class InferencePipeline(Predictor[PredictionResult]):
         if not job.error:
             started = time.perf_counter()
             alone = len(job.predictions) == 1
-            prediction = job.predictions[0] if alone else self._combine(job.predictions, self._weights)
+            prediction = (
+                job.predictions[0] if alone else self._combine(job.predictions, self._weights)
+            )
             job.ms += (time.perf_counter() - started) * 1e3
-        return PredictionResult(job.image_id, prediction, self.class_names, job.ms, job.metadata, job.error)
+        return PredictionResult(
+            job.image_id, prediction, self.class_names, job.ms, job.metadata, job.error
+        )
 
 
 def _check_members(members: Sequence[Member]) -> None:
@@ -203,7 +218,8 @@ def _check_members(members: Sequence[Member]) -> None:
         if other.task.spec.task != first.task.spec.task:
             raise IncompatibleError(
                 "models of one task type",
-                found=f"{first.name} to {first.task.spec.task} and {other.name} to {other.task.spec.task}",
+                found=f"{first.name} to {first.task.spec.task} and {other.name} to "
+                f"{other.task.spec.task}",
             )
         if not same_classes(other.task.spec.class_names, first.task.spec.class_names):
             raise IncompatibleError(
@@ -213,8 +229,10 @@ def _check_members(members: Sequence[Member]) -> None:
             )
         if head_of(other.task.spec.head).exclusive != head_of(first.task.spec.head).exclusive:
             raise IncompatibleError(
-                "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of each class",
-                found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of {other.name}",
+                "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of "
+                "each class",
+                found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of "
+                f"{other.name}",
                 hint="combine models of one kind",
             )
 
@@ -232,8 +250,10 @@ def _read(job: _Job, image: Picture) -> None:
     job.ms += (time.perf_counter() - started) * 1e3
 
 
-def _predict(jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: threading.Lock) -> None:
-    """Add one model's predictions, renumbered by `ids`, to the jobs that nothing has gone wrong with so far."""
+def _predict(
+    jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: threading.Lock
+) -> None:
+    """Add one model's predictions, renumbered by `ids`, to the jobs without a failure so far."""
     ready: list[tuple[_Job, Fitted]] = []
     for job in jobs:
         if job.image is None or job.error:
@@ -250,6 +270,8 @@ def _predict(jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: thr
     for (job, _), outcome in zip(ready, outcomes, strict=True):
         job.ms += outcome.inference_ms + outcome.postprocess_ms
         if outcome.prediction is not None:
-            job.predictions.append(outcome.prediction if ordered else outcome.prediction.renumbered(ids, len(ids)))
+            job.predictions.append(
+                outcome.prediction if ordered else outcome.prediction.renumbered(ids, len(ids))
+            )
         elif outcome.error is not None:
             job.error = f"{member.name}: {describe(outcome.error)}"

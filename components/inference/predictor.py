@@ -48,7 +48,9 @@ class Predictor(ABC, Generic[R]):
     ) -> list[R]:
         """`predict_batch` on a thread, while the event loop goes on."""
 
-    def predict(self, image: Picture, *, image_id: str | None = None, metadata: Metadata | None = None) -> R:
+    def predict(
+        self, image: Picture, *, image_id: str | None = None, metadata: Metadata | None = None
+    ) -> R:
         """Predict one image.
 
         Arguments:
@@ -59,7 +61,9 @@ class Predictor(ABC, Generic[R]):
         ids = None if image_id is None else [image_id]
         return self.predict_batch([image], image_ids=ids, metadata=[metadata or {}])[0]
 
-    async def apredict(self, image: Picture, *, image_id: str | None = None, metadata: Metadata | None = None) -> R:
+    async def apredict(
+        self, image: Picture, *, image_id: str | None = None, metadata: Metadata | None = None
+    ) -> R:
         """`predict` on a thread, while the event loop goes on."""
         ids = None if image_id is None else [image_id]
         return (await self.apredict_batch([image], image_ids=ids, metadata=[metadata or {}]))[0]
@@ -72,7 +76,10 @@ class Predictor(ABC, Generic[R]):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

@@ -1,4 +1,4 @@
-"""Preparation of images ahead of the engine: in order, on several threads, never more than a few at a time."""
+"""Preparation of images ahead of the engine: in order, on several threads, only a few at a time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image that is ready for the engine, or the reason why it is not; the picture itself is already let go.
+    """An image ready for the engine, or the reason why it is not; its picture is already let go.
 
     Arguments:
         source: which image.
         file_bytes: size of the file; None when it could not be read at all.
         sha256: of the file's bytes.
-        fitted: the model's input and how the image was fitted into it; None when `error` says why not.
+        fitted: the model's input and how the image was fitted into it; None when `error` says why
+            not.
         statistics: of the picture, one value for each column of the statistics recipe.
         decode_ms: reading and decoding.
         preprocess_ms: fitting.
@@ -95,12 +96,20 @@ def _fitted(source: ImageSource, data: bytes, task: VisionTask, started: float) 
     except FovealError as error:
         return Prepared(source, len(data), digest, error=str(error))
     return Prepared(
-        source, len(data), digest, fitted, statistics, (decoded - started) * 1e3, (finished - decoded) * 1e3
+        source,
+        len(data),
+        digest,
+        fitted,
+        statistics,
+        (decoded - started) * 1e3,
+        (finished - decoded) * 1e3,
     )
 
 
-def ahead(function: Callable[[T], R], items: Iterable[T], *, threads: int, limit: int) -> Generator[R]:
-    """Yield ``function(item)`` for each item in order, worked out by `threads` threads while the caller is busy.
+def ahead(
+    function: Callable[[T], R], items: Iterable[T], *, threads: int, limit: int
+) -> Generator[R]:
+    """Yield ``function(item)`` for each item in order, by `threads` threads while the caller works.
 
     Arguments:
         function: runs on the threads; what it raises is raised at its item's turn.
@@ -108,7 +117,8 @@ def ahead(function: Callable[[T], R], items: Iterable[T], *, threads: int, limit
         threads: how many items are worked on at once.
         limit: how many results may wait, so that memory does not grow with the number of items.
     """
-    pool = DaemonPool(threads)  # so that a read which hangs keeps neither the caller nor the process
+    # so that a read which hangs keeps neither the caller nor the process
+    pool = DaemonPool(threads)
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -118,7 +128,8 @@ def ahead(function: Callable[[T], R], items: Iterable[T], *, threads: int, limit
         while pending:
             yield pending.popleft().result()
     except Exception:
-        wait([future for future in pending if not future.cancel()])  # nothing is read any more when the caller hears
+        # nothing is read any more when the caller hears
+        wait([future for future in pending if not future.cancel()])
         raise
     finally:  # but whoever is interrupted waits for nothing
         for future in pending:

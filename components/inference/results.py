@@ -55,7 +55,8 @@ class PredictionResult:
         image_id: as the caller named the image.
         prediction: what the models found; None when `error` says why not.
         class_names: index is class id.
-        ms: processing time: reading and pre-processing, and this image's share of the batch that it went through.
+        ms: processing time: reading and pre-processing, and this image's share of the batch that it
+            went through.
         metadata: the caller's own, handed through.
         error: empty when all went well.
     """
@@ -74,7 +75,7 @@ class PredictionResult:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """The objects found or the most probable classes, as `items_of` lists them; none for a failed image."""
+        """Objects or most probable classes, as `items_of` lists them; none for a failed image."""
         return () if self.prediction is None else items_of(self.prediction, self.class_names)
 
     def to_dict(self) -> dict[str, object]:
@@ -93,13 +94,15 @@ class PredictionResult:
 
 
 def items_of(prediction: Prediction, class_names: tuple[str, ...]) -> tuple[Item, ...]:
-    """A prediction one item at a time: every detection in its own order, or the five most probable classes.
+    """List a prediction's detections in their own order, or its five most probable classes.
 
     Arguments:
         prediction: of one image.
         class_names: index is class id.
     """
-    return tuple(Item(k, class_names[k], score, box, mask) for k, score, box, mask in prediction.named())
+    return tuple(
+        Item(k, class_names[k], score, box, mask) for k, score, box, mask in prediction.named()
+    )
 
 
 def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, list[int]]:
@@ -109,7 +112,8 @@ def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, list[int]]:
         mask: (height, width) bool.
 
     Returns:
-        ``size`` [height, width] and ``counts``: lengths of alternating runs down the columns, the first of them False.
+        ``size`` [height, width] and ``counts``: lengths of alternating runs down the columns, the
+        first of them False.
     """
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1

@@ -1,4 +1,4 @@
-"""A model's labelling queue and the labels that came back: kept for good, in order, by image content."""
+"""A model's labelling queue and the labels that came: kept for good, in order, by image content."""
 
 from __future__ import annotations
 
@@ -46,15 +46,18 @@ class Booked:
     last: datetime
 
     def outlasts(self, at: datetime | None) -> bool:
-        """Tell whether this label is newer than one that was made at `at`; one of no known time is new."""
+        """Tell whether this label is newer than one made at `at`; one of no known time is new."""
         return at is not None and at < (self.label.at or self.last)
 
 
 class LabelStore:
-    """The queue, what was exported, the labels, and when they were last learnt from; any number of processes may write.
+    """The queue, what was exported, the labels, and when they were last learnt from.
 
-    Everything is added as a file of its own, ``NAME/_labels/KIND/TIME-HASH.json``, and never changed; images lie
-    beside them by content, since labels outlive the place where their images arrived.
+    Any number of processes may write.
+
+    Everything is added as a file of its own, ``NAME/_labels/KIND/TIME-HASH.json``, and never
+    changed; images lie beside them by content, since labels outlive the place where their images
+    arrived.
 
     Arguments:
         root: a folder or a URL, perhaps that of the monitoring store.
@@ -68,13 +71,17 @@ class LabelStore:
     """
 
     def __init__(
-        self, root: str | Path, name: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        root: str | Path,
+        name: str,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._folder, self._clock = Folder(root), clock
         self._place = f"{checked_part(name, 'name')}/_labels"
 
     def enqueue(self, images: Sequence[QueuedImage]) -> int:
-        """Add images to the queue; one that is in it already stays where it is. Returns how many are new."""
+        """Add images to the queue, where known ones stay in place; return how many are new."""
         known = {image.sha256 for image in self.queue()}
         fresh = [image for image in images if image.sha256 not in known]
         if fresh:
@@ -136,7 +143,10 @@ class LabelStore:
             until: when they were read, with a time zone.
         """
         content = {"at": utc(until, "until").isoformat()}
-        self._folder.create(f"{self._place}/learnt/{checked_part(event, 'event')}.json", json.dumps(content).encode())
+        self._folder.create(
+            f"{self._place}/learnt/{checked_part(event, 'event')}.json",
+            json.dumps(content).encode(),
+        )
 
     def learnt_until(self) -> datetime | None:
         """Return when labels were last used for training; None if they never were."""
@@ -153,10 +163,14 @@ class LabelStore:
 
     def _entries(self, kind: str) -> Iterator[tuple[datetime, Any]]:
         """All entries of a kind, each with the time at which it was added."""
-        return ((at, entry) for at, document in self._documents(kind) for entry in document["entries"])
+        return (
+            (at, entry) for at, document in self._documents(kind) for entry in document["entries"]
+        )
 
     def _documents(self, kind: str) -> Iterator[tuple[datetime, dict[str, Any]]]:
-        paths = [f"{self._place}/{kind}/{name}" for name in self._folder.files(f"{self._place}/{kind}")]
+        paths = [
+            f"{self._place}/{kind}/{name}" for name in self._folder.files(f"{self._place}/{kind}")
+        ]
         for path, content in zip(paths, self._folder.read_all(paths), strict=True):
             if content is not None:
                 with undamaged(path):

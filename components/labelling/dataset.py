@@ -1,4 +1,7 @@
-"""A model's labels as a dataset, the number still missing, and the champion's own labels where no person gave any."""
+"""A model's labels as a dataset, and the number still missing.
+
+It also has the champion's own labels where no person gave any.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ class LabelStatus:
 
 @dataclass(frozen=True)
 class LabelledData:
-    """Labels on disk: the dataset, its split, its images; fresh and unusable labels as `LabelStatus` has them."""
+    """Labels on disk: the dataset, its split and its number of images.
+
+    `fresh` and `unusable` are as `LabelStatus` has them.
+    """
 
     data: Path
     split: str
@@ -88,10 +94,13 @@ def label_status(book: LabelStore, about: LabelTask, *, minimum: int) -> LabelSt
 
 
 def usable_labels(book: LabelStore, about: LabelTask) -> tuple[dict[str, Booked], tuple[str, ...]]:
-    """Check the kept labels of a model, as some were kept before imports were checked or are of a former class.
+    """Check the kept labels of a model.
+
+    Some were kept before imports were checked, or are of a former class.
 
     Returns:
-        The label of every image by its sha256, tidied up, and a line for each image whose label is wrong.
+        The label of every image by its sha256, tidied up, and a line for each image whose label is
+        wrong.
     """
     usable, wrong = {}, []
     for sha256, booked in book.labels().items():
@@ -117,9 +126,14 @@ def write_labelled(book: LabelStore, output: Path, about: LabelTask) -> Labelled
     labels, unusable = usable_labels(book, about)
     if not labels:
         found = f"none that can be used: {unusable[0]}" if unusable else "none"
-        raise DatasetError("labelled images", found=found, hint="`foveal labels export`, label, `foveal labels import`")
+        raise DatasetError(
+            "labelled images",
+            found=found,
+            hint="`foveal labels export`, label, `foveal labels import`",
+        )
     content = [
-        [sha256, [[label.class_name, label.box] for label in one.label.labels]] for sha256, one in labels.items()
+        [sha256, [[label.class_name, label.box] for label in one.label.labels]]
+        for sha256, one in labels.items()
     ]
     folder = output / sha256_json([about.task, about.class_names, content])[:32]
     if not folder.exists():
@@ -136,7 +150,9 @@ def _write(book: LabelStore, labels: Sequence[Booked], folder: Path, about: Labe
     for number, booked in enumerate(labels):
         label = booked.label
         name = f"{number:07d}-{label.sha256[:16]}{label.suffix}"
-        place = "images" if about.has_boxes else f"{SPLIT}/{class_folder(label.labels[0].class_name)}"
+        place = (
+            "images" if about.has_boxes else f"{SPLIT}/{class_folder(label.labels[0].class_name)}"
+        )
         target = folder_made(folder / place) / name
         target.write_bytes(book.image(label))
         if about.has_boxes:
@@ -154,7 +170,7 @@ def folder_made(folder: Path) -> Path:
 def pseudo_labels(
     images: Sequence[QueuedImage], folder: Path, about: LabelTask, *, confidence: float
 ) -> tuple[LabelledImage, ...]:
-    """The champion's own labels of images that no person has labelled, where it is sure of all of them.
+    """Return the champion's own labels of unlabelled images, where it is sure of all of them.
 
     Arguments:
         images: those that wait.
@@ -178,7 +194,11 @@ def pseudo_labels(
                     content = content_of(image.uri, image.sha256)
                     with replacing(path) as aside:
                         aside.write_bytes(content)
-                found.append(LabelledImage(image.image_id, path, _truth(image.prelabels, image_size(path), about)))
+                found.append(
+                    LabelledImage(
+                        image.image_id, path, _truth(image.prelabels, image_size(path), about)
+                    )
+                )
             except FovealError:
                 continue
     return tuple(found)
@@ -187,9 +207,13 @@ def pseudo_labels(
 def _truth(labels: Sequence[Label], size: tuple[int, int], about: LabelTask) -> Prediction:
     ids = [about.class_names.index(label.class_name) for label in labels]
     scores = np.array([label.confidence for label in labels], np.float32)
-    truth: Prediction = Classification(np.eye(len(about.class_names), dtype=np.float32)[ids[0]] * scores[0])
+    truth: Prediction = Classification(
+        np.eye(len(about.class_names), dtype=np.float32)[ids[0]] * scores[0]
+    )
     if about.has_boxes:
-        boxes = np.array([label.box for label in labels], np.float32) * np.array(size * 2, np.float32)
+        boxes = np.array([label.box for label in labels], np.float32) * np.array(
+            size * 2, np.float32
+        )
         truth = Detections(boxes, scores, np.array(ids, np.int64))
     return task_kind(about.task).from_labels(truth)
 

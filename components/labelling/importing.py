@@ -1,4 +1,4 @@
-"""Import of labels into the book: the image that each belongs to, and whether a person has confirmed it."""
+"""Import of labels into the book: the image of each, and whether a person has confirmed it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-from components.datasets.checks import MadeOn, Remarks, check_labels, fit_to_image, made_on, name_some
+from components.datasets.checks import (
+    MadeOn,
+    Remarks,
+    check_labels,
+    fit_to_image,
+    made_on,
+    name_some,
+)
 from components.datasets.formats import content_of
 from components.datasets.labels import HASH_IN_NAME, Found, Label, LabelTask, QueuedImage
 from components.datasets.matching import match_ids
@@ -48,11 +55,13 @@ class LabelImport:
         changed: images whose label is another one now.
         same: images whose label was known already.
         empty: of these three, the images of which a person says that nothing is there.
-        unlabelled: images that nobody has labelled, or skipped, or of which the file does not say that they are empty.
+        unlabelled: images that nobody has labelled, or skipped, or of which the file does not say
+            that they are empty.
         unconfirmed: names of images whose labels are the champion's, left as they were exported.
         repeated: names that came more than once; the last label counts.
         older: names of images whose known label was made later than this one, and stays.
-        turned: names of images whose boxes were made on stored pixels, and were turned as EXIF says.
+        turned: names of images whose boxes were made on stored pixels, and were turned as EXIF
+            says.
         unknown: names of images that the model has not seen.
         refused: one line for each image whose labels are wrong and were not taken.
         gone: one line for each image that is no longer where it was.
@@ -75,7 +84,12 @@ class LabelImport:
 
 
 def import_labels(
-    book: LabelStore, found: Sequence[Found], known: Iterable[KnownImage], about: LabelTask, *, confirmed: bool = False
+    book: LabelStore,
+    found: Sequence[Found],
+    known: Iterable[KnownImage],
+    about: LabelTask,
+    *,
+    confirmed: bool = False,
 ) -> LabelImport:
     """Take labels into the book, each after it was checked; a wrong one is left out by name.
 
@@ -84,17 +98,20 @@ def import_labels(
         found: what `read_labels` read.
         known: all images that the model has seen; queued ones are known anyway.
         about: the model's task and classes.
-        confirmed: labels that were left as they were exported have been looked at too, and an image without
-            annotations shows nothing.
+        confirmed: labels that were left as they were exported have been looked at too, and an image
+            without annotations shows nothing.
 
     Raises:
-        IncompatibleError: a label has a class that the model does not know, or does not fit its task.
+        IncompatibleError: a label has a class that the model does not know, or does not fit its
+            task.
         DatasetError: nothing was read, no image of them is known, or a name fits several.
     """
     _require_classes(found, about)
     queue = {image.sha256: image for image in book.queue()}
     ours = {image.sha256: image for image in known}
-    ours |= {sha256: KnownImage(sha256, image.image_id, image.uri) for sha256, image in queue.items()}
+    ours |= {
+        sha256: KnownImage(sha256, image.image_id, image.uri) for sha256, image in queue.items()
+    }
     whose, unknown = _resolve(found, ours)
     if not whose:
         raise DatasetError(
@@ -112,7 +129,9 @@ def import_labels(
 class _Import:
     """An import at work: takes the labels of one image after the other, and counts."""
 
-    def __init__(self, book: LabelStore, queue: Mapping[str, QueuedImage], about: LabelTask, confirmed: bool) -> None:
+    def __init__(
+        self, book: LabelStore, queue: Mapping[str, QueuedImage], about: LabelTask, confirmed: bool
+    ) -> None:
         self._book, self._queue, self._about, self._confirmed = book, queue, about, confirmed
         self._before, self._new = book.labels(), list[LabelRecord]()
         self._counts, self._remarks = Counter[str](), Remarks()
@@ -121,12 +140,19 @@ class _Import:
         self._seen: set[MadeOn] = set()
 
     def look_at_pixels(self, labelled: Iterable[tuple[KnownImage, Found]]) -> None:
-        """Find out on which pixels the tool labels: where an image's size does not tell, that of others must."""
+        """Find out on which pixels the tool labels.
+
+        Where an image's size does not tell, that of others must.
+        """
         for image, found in labelled:
             if any(label.box for label in found.labels or ()):
                 with suppress(FovealError):  # it is told when the labels are taken
                     picture = _Picture(found, image)
-                    made = made_on(size, picture.geometry) if (size := picture.labelled_size()) else MadeOn.SAME
+                    made = (
+                        made_on(size, picture.geometry)
+                        if (size := picture.labelled_size())
+                        else MadeOn.SAME
+                    )
                     self._seen.add(made)
                     if made is MadeOn.EITHER:
                         self._either[image.sha256] = found.name
@@ -168,7 +194,9 @@ class _Import:
             self._names["unconfirmed"].append(found.name)
             return
         else:
-            label = LabelRecord(image.sha256, image.image_id, picture.suffix, checked.labels, found.at, found.who)
+            label = LabelRecord(
+                image.sha256, image.image_id, picture.suffix, checked.labels, found.at, found.who
+            )
             self._book.add_image(label, picture.content)
             self._new.append(label)
             self._counts["changed" if before else "added"] += 1
@@ -178,10 +206,15 @@ class _Import:
             self._names["turned"].append(found.name)
 
     def _placed(self, found: Found, picture: _Picture) -> tuple[tuple[Label, ...], str]:
-        """Take boxes to the upright image; one whose size is as it was exported need not be opened for that."""
+        """Take boxes to the upright image.
+
+        An image whose size is as it was exported need not be opened for that.
+        """
         labels, size = found.labels or (), picture.labelled_size()
         queued = self._queue.get(picture.sha256)
-        as_exported = queued and size == (queued.width, queued.height) and picture.sha256 not in self._either
+        as_exported = (
+            queued and size == (queued.width, queued.height) and picture.sha256 not in self._either
+        )
         if size is None or as_exported or self._left_alone(found, labels, picture.sha256):
             return labels, ""
         return fit_to_image(labels, size, picture.geometry, by_stored=MadeOn.STORED in self._seen)
@@ -196,17 +229,25 @@ class _Import:
         self._book.add(self._new)
         counts: dict[str, Any] = {name: self._counts[name] for name in _COUNTED}
         names: dict[str, Any] = {name: tuple(lines) for name, lines in self._names.items()}
-        return LabelImport(**counts, **names, unknown=unknown, remarks=(*self._remarks.lines(), *self._assumed()))
+        return LabelImport(
+            **counts, **names, unknown=unknown, remarks=(*self._remarks.lines(), *self._assumed())
+        )
 
     def _assumed(self) -> Iterator[str]:
-        """Say what is taken for granted where no image with an EXIF orientation tells on which pixels a tool labels."""
+        """Say what is assumed where nothing tells on which pixels a tool labels.
+
+        Only an image with an EXIF orientation can tell that.
+        """
         if self._either and self._seen.isdisjoint((MadeOn.UPRIGHT, MadeOn.STORED)):
             images, some = counted(len(self._either), "image"), name_some(self._either.values())
-            yield f"{images} that EXIF turns without a change of shape, taken as labelled upright: {some}"
+            yield (
+                f"{images} that EXIF turns without a change of shape, taken as labelled upright: "
+                f"{some}"
+            )
 
 
 class _Picture:
-    """The file of an image that labels are for: the copy beside the labels, or that of its own place.
+    """File of an image that labels are for: the copy beside them, or the one in its own place.
 
     Every property raises `FovealError` where neither is there any more.
     """
@@ -232,7 +273,7 @@ class _Picture:
         return suffix if suffix in IMAGE_SUFFIXES else ".jpg"
 
     def labelled_size(self) -> tuple[float, float] | None:
-        """Give the size that the labels were made for: as their file says, or that of another copy beside them."""
+        """Return the size the labels were made for: their file's, or another copy's beside them."""
         if self._found.size or not self._copy or _sha256(self._copy) == self.sha256:
             return self._found.size
         return image_geometry(self._copy).upright
@@ -247,7 +288,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _contradiction(labels: Sequence[Found]) -> str:
-    """Say that an image came several times with different labels and nothing tells which is the later one."""
+    """Say that an image came several times with different labels and nothing tells the latest."""
     last = labels[-1]
     others = [one for one in labels[:-1] if one.at is None or one.at == last.at]
     if any(not _alike(one.labels or (), last.labels or ()) for one in others):
@@ -267,25 +308,30 @@ def _require_classes(found: Sequence[Found], about: LabelTask) -> None:
         (class_name, name), more = next(iter(unknown)), len(unknown) - 1
         raise IncompatibleError(
             f"the model's classes, {', '.join(about.class_names)}",
-            found=f"{class_name!r} in the label of {name}" + (f" and {more} more like it" if more else ""),
+            found=f"{class_name!r} in the label of {name}"
+            + (f" and {more} more like it" if more else ""),
             hint="rename the class in the labels, or train a new model for it",
         )
     for image in found:
         if not about.has_boxes and image.stated | bool(image.labels):
             names = {label.class_name for label in image.labels or ()}
             if len(names) != 1 and not image.problem:
-                raise IncompatibleError("one class for each image", found=f"{len(names)} for {image.name}")
+                raise IncompatibleError(
+                    "one class for each image", found=f"{len(names)} for {image.name}"
+                )
         if about.has_boxes and any(label.box is None for label in image.labels or ()):
             raise IncompatibleError(
                 "boxes, as the model is a detector", found=f"a class without a box for {image.name}"
             )
 
 
-def _resolve(found: Sequence[Found], known: Mapping[str, KnownImage]) -> tuple[dict[str, list[Found]], tuple[str, ...]]:
+def _resolve(
+    found: Sequence[Found], known: Mapping[str, KnownImage]
+) -> tuple[dict[str, list[Found]], tuple[str, ...]]:
     """The labels by image, those of one image in order of time; and names of unknown images.
 
-    What an image is called by content wins: in the file of labels, in an exported name, or by the copy beside the
-    labels. Else its name must fit that of one image.
+    What an image is called by content wins: in the file of labels, in an exported name, or by the
+    copy beside the labels. Else its name must fit that of one image.
     """
     by_hash = {sha256[:HASH_IN_NAME]: sha256 for sha256 in known}
     whose: dict[str, list[Found]] = {}
@@ -297,7 +343,9 @@ def _resolve(found: Sequence[Found], known: Mapping[str, KnownImage]) -> tuple[d
         else:
             rest.append(label)
     images = list(known.values())
-    places = match_ids(dict.fromkeys(label.name for label in rest), [image.image_id for image in images])
+    places = match_ids(
+        dict.fromkeys(label.name for label in rest), [image.image_id for image in images]
+    )
     for label in rest:
         if label.name in places:
             whose.setdefault(images[places[label.name]].sha256, []).append(label)
@@ -306,7 +354,9 @@ def _resolve(found: Sequence[Found], known: Mapping[str, KnownImage]) -> tuple[d
     return whose, tuple(dict.fromkeys(label.name for label in rest if label.name not in places))
 
 
-def _by_content(label: Found, known: Mapping[str, KnownImage], by_hash: Mapping[str, str]) -> str | None:
+def _by_content(
+    label: Found, known: Mapping[str, KnownImage], by_hash: Mapping[str, str]
+) -> str | None:
     if label.sha256 in known:
         return label.sha256
     named = _HASH.search(PurePosixPath(label.name).name)

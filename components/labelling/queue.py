@@ -1,4 +1,4 @@
-"""Choice of the images that are worth a person's time: they drifted, the model is unsure of them, and they differ."""
+"""Choice of images worth a person's time: drifted ones that differ and leave the model unsure."""
 
 from __future__ import annotations
 
@@ -26,28 +26,36 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 _FIELDS = ("image_id", "uri", "sha256", "width", "height", "model")
-_NOTHING_SEEN = 0.75  # uncertainty of an image without detections: that of one at a threshold of 0.25
+# uncertainty of an image without detections: that of one at a threshold of 0.25
+_NOTHING_SEEN = 0.75
 _SAME = 0.02  # of the usual distance between two images; nearer ones are copies of one scene
 _PAIRS = 2000  # that the usual distance is learnt from
 
 
 def rank_for_labels(
-    images: pa.Table, detections: pa.Table, reference: Path, *, size: int, known: Collection[str] = ()
+    images: pa.Table,
+    detections: pa.Table,
+    reference: Path,
+    *,
+    size: int,
+    known: Collection[str] = (),
 ) -> tuple[QueuedImage, ...]:
-    """Order the images of a model by what a label of each would teach: drift × uncertainty × diversity.
+    """Order a model's images by what a label of each would teach: drift × uncertainty × diversity.
 
-    Drift is the probability that an image is of the window and not of the reference, by a classifier that tells equally
-    many of both apart in the columns that moved (in all of them where none did). Uncertainty is 1 − margin of a
-    classifier and 1 − mean confidence of a detector's detections. Diversity is the distance to the nearest image that
-    was chosen before, greedily (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; as core
-    sets for labelling: Sener and Savarese, ICLR 2018); copies of one scene are left out.
+    Drift is the probability that an image is of the window and not of the reference, by a
+    classifier that tells equally many of both apart in the columns that moved (in all of them where
+    none did). Uncertainty is 1 − margin of a classifier and 1 − mean confidence of a detector's
+    detections. Diversity is the distance to the nearest image that was chosen before, greedily
+    (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; as core sets for
+    labelling: Sener and Savarese, ICLR 2018); copies of one scene are left out.
 
     Arguments:
         images: rows of one model's images, from the monitoring store.
         detections: the rows of detections on them.
         reference: what `build_reference` wrote.
         size: how many images, at most.
-        known: sha256 of images that are queued or labelled already: others are to differ from them too.
+        known: sha256 of images that are queued or labelled already: others are to differ from them
+            too.
 
     Returns:
         The best first.
@@ -60,7 +68,9 @@ def rank_for_labels(
 
     rows = _unique(images)
     if not len(rows):
-        raise DatasetError("images with a prediction", found="none", hint="run nightly monitoring over some first")
+        raise DatasetError(
+            "images with a prediction", found="none", hint="run nightly monitoring over some first"
+        )
     before, after = _tables(rows, reference)
     drift, uncertainty = _drift(before, after), _uncertainty(after)
     taken = np.array([sha256 in known for sha256 in rows["sha256"].to_pylist()], np.bool_)
@@ -71,14 +81,17 @@ def rank_for_labels(
         QueuedImage(
             row["image_id"], row["uri"], row["sha256"], round(row["width"]), round(row["height"]),
             str(row[WINDOW]), row["model"], float(drift[place]), float(uncertainty[place]),
-            float(drift[place] * uncertainty[place] * gap), seen.get((row["image_id"], str(row[WINDOW])), ()),
+            float(drift[place] * uncertainty[place] * gap),
+            seen.get((row["image_id"], str(row[WINDOW])), ()),
         )
         for row, place, gap in zip(values, chosen, gaps, strict=True)
     )  # fmt: skip
 
 
-def rank_run_for_labels(run: InferenceRun, reference: Path, *, size: int) -> tuple[QueuedImage, ...]:
-    """Order the images of one finished run by what a label of each would teach; see `rank_for_labels`.
+def rank_run_for_labels(
+    run: InferenceRun, reference: Path, *, size: int
+) -> tuple[QueuedImage, ...]:
+    """Order a finished run's images by what a label of each would teach; see `rank_for_labels`.
 
     Arguments:
         run: the images, whether a store keeps them or not.
@@ -115,7 +128,9 @@ def _tables(rows: pa.Table, reference: Path) -> tuple[DriftTable, DriftTable]:
     before = read_reference(reference)
     missing = [name for name in before.columns if name not in rows.column_names]
     if missing:
-        raise DatasetError(f"the reference's columns in the store: {', '.join(missing)}", found="none of them")
+        raise DatasetError(
+            f"the reference's columns in the store: {', '.join(missing)}", found="none of them"
+        )
     recipes = pc.unique(rows["statistics_recipe"]).to_pylist()
     models = pc.unique(rows["model"]).to_pylist()
     window = window_of(rows.select([*before.columns]), models[-1], recipes[-1])
@@ -124,7 +139,10 @@ def _tables(rows: pa.Table, reference: Path) -> tuple[DriftTable, DriftTable]:
 
 def _drift(reference: DriftTable, window: DriftTable) -> Floats:
     """Return how probable it is, in 0–1, that each image is not one of the reference."""
-    before, after = (replace(table, batches=np.arange(table.samples)) for table in (reference, window))  # in no order
+    # in no order
+    before, after = (
+        replace(table, batches=np.arange(table.samples)) for table in (reference, window)
+    )
     decision = compare_tables(before, after)
     moved = [column.column for column in decision.columns if column.drifted]
     if decision.state is DriftState.INSUFFICIENT_DATA or not moved:
@@ -143,7 +161,7 @@ def _uncertainty(window: DriftTable) -> Floats:
 
 
 def _features(reference: DriftTable, window: DriftTable) -> tuple[Floats, float]:
-    """Return images' features on one scale, (n, k), and the usual distance of two images of the reference."""
+    """Return images' features on one scale, (n, k), and the reference's usual image distance."""
     m, parts = reference.samples, []
     for name, after in window.columns.items():
         before = reference.columns[name]
@@ -163,9 +181,12 @@ def _features(reference: DriftTable, window: DriftTable) -> tuple[Floats, float]
 def _spread_out(
     scores: Floats, features: Floats, usual: float, taken: npt.NDArray[np.bool_], size: int
 ) -> tuple[list[int], list[float]]:
-    """Take image by image that with the largest score × distance to those taken before; rows and these distances.
+    """Take one by one the image with the largest score × distance to those taken before.
 
-    A distance is a share of the usual one between two images, and 1 at most: being an outlier is no merit.
+    Returns the rows and these distances.
+
+    A distance is a share of the usual one between two images, and 1 at most: being an outlier is no
+    merit.
     """
     gaps = np.ones(len(scores))
     for row in np.flatnonzero(taken).tolist():
@@ -185,8 +206,10 @@ def _spread_out(
     return chosen, at
 
 
-def _prelabels(detections: pa.Table, rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Label, ...]]:
-    """Return the model's predictions by image and window: every detection, or the most probable class."""
+def _prelabels(
+    detections: pa.Table, rows: list[dict[str, Any]]
+) -> dict[tuple[str, str], tuple[Label, ...]]:
+    """Return the predictions by image and window: all detections, or the most probable class."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,8 +1,9 @@
-"""Optimization of vision models into the files that are benchmarked: opening, exporting, lowering precision.
+"""Optimization of vision models into files to benchmark: opening, exporting, lowering precision.
 
-`open_model` brings a model from outside into Foveal's own form, an FP32 ONNX file with its pre-processing
-inside; `make_variants` makes the other precisions from it. Every pass is one frozen dataclass in one file,
-takes a model file and writes another, and says in the file's history what it did. `PASSES` lists them.
+`open_model` brings a model from outside into Foveal's own form, an FP32 ONNX file with its
+pre-processing inside; `make_variants` makes the other precisions from it. Every pass is one frozen
+dataclass in one file, takes a model file and writes another, and says in the file's history what it
+did. `PASSES` lists them.
 """
 
 import lazy_loader

@@ -21,9 +21,11 @@ class PassContext:
 
     Arguments:
         workdir: folder that products are written to.
-        calibration: (height, width, 3) uint8 BGR model inputs, already fitted, from the user's own images; needed
-            by the passes that learn activation ranges, and what every equivalence is proved on where there are some.
-        calibration_sha256: content hash of the dataset they come from, for the record; hashed here when empty.
+        calibration: (height, width, 3) uint8 BGR model inputs, already fitted, from the user's own
+            images; needed by the passes that learn activation ranges, and what every equivalence is
+            proved on where there are some.
+        calibration_sha256: content hash of the dataset they come from, for the record; hashed here
+            when empty.
         trust_pickle: the user's word that a checkpoint may be unpickled.
         batch: the largest number of images that the product will be given in one call.
     """
@@ -82,14 +84,19 @@ class OptimizationPass(Protocol):
         """
 
 
-def require(artifact: ModelArtifact, step: OptimizationPass, precision: Precision | None = None) -> None:
+def require(
+    artifact: ModelArtifact, step: OptimizationPass, precision: Precision | None = None
+) -> None:
     """Refuse an artifact that a pass cannot take.
 
     Raises:
         PassError: its format or its precision is not what the pass starts from.
     """
     if artifact.format not in step.accepts:
-        raise PassError(f"a model in {' or '.join(sorted(step.accepts))} for pass {step.name}", found=artifact.format)
+        raise PassError(
+            f"a model in {' or '.join(sorted(step.accepts))} for pass {step.name}",
+            found=artifact.format,
+        )
     if precision and artifact.precision is not precision:
         raise PassError(
             f"an {precision.upper()} model for pass {step.name}",
@@ -99,7 +106,7 @@ def require(artifact: ModelArtifact, step: OptimizationPass, precision: Precisio
 
 
 def product_path(artifact: ModelArtifact, context: PassContext, ending: str) -> Path:
-    """Return the path that a pass writes: the model's name with another ending, in the working folder.
+    """Return a pass's output path: the model's name with another ending, in the working folder.
 
     Raises:
         PassError: that is the input file itself.
@@ -107,5 +114,9 @@ def product_path(artifact: ModelArtifact, context: PassContext, ending: str) -> 
     stem = artifact.path.stem.removesuffix(".fp32")
     target = context.workdir / f"{stem}.{ending}"
     if target.resolve() == artifact.path.resolve():
-        raise PassError("a working folder beside the model's", found=str(context.workdir), hint="choose another folder")
+        raise PassError(
+            "a working folder beside the model's",
+            found=str(context.workdir),
+            hint="choose another folder",
+        )
     return target

@@ -24,17 +24,20 @@ Probe = Callable[[], list[Array]]  # a network's first outputs for images that d
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Shift and scale of RGB values in 0–1 before the network: (value − mean) / std, per channel."""
+    """Shift and scale of RGB values, 0–1, before the network: (value − mean) / std, per channel."""
 
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 SCORE_SLACK = 0.01
-MAX_SHARE = 2.0  # px; boxes all over an image end farther out than that, and shares of its sides do not
+# px; boxes all over an image end farther out than that, and shares of its sides do not
+MAX_SHARE = 2.0
 UNIT = Normalisation()
-BYTES = Normalisation(std=(1 / 255, 1 / 255, 1 / 255))  # 0–255, for networks that scale their input themselves
-IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's, and most classifiers'
+# 0–255, for networks that scale their input themselves
+BYTES = Normalisation(std=(1 / 255, 1 / 255, 1 / 255))
+# torchvision's, and most classifiers'
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTION = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # −1 to 1
 
 
@@ -47,10 +50,11 @@ class Fitting:
 
     Arguments:
         method: letterbox, stretch or centre crop.
-        resize: what an image is scaled to before its centre is cropped: its shorter side, or (height, width); None
-            scales it to what just covers the input.
+        resize: what an image is scaled to before its centre is cropped: its shorter side, or
+            (height, width); None scales it to what just covers the input.
         interpolation: of a stretch or a crop.
-        crop_share: of the shorter side, that the crop keeps, in place of `resize`; timm calls it crop_pct.
+        crop_share: of the shorter side, that the crop keeps, in place of `resize`; timm calls it
+            crop_pct.
     """
 
     method: Fit = Fit.CENTER_CROP
@@ -67,7 +71,9 @@ class Fitting:
         if self.crop_share is None:
             return self.resize
         if input_size[0] != input_size[1]:
-            raise ModelError("a square input for crop_pct", found=f"{input_size}", hint="give resize instead")
+            raise ModelError(
+                "a square input for crop_pct", found=f"{input_size}", hint="give resize instead"
+            )
         return math.floor(input_size[0] / self.crop_share)  # as timm rounds it
 
 
@@ -103,12 +109,18 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
         ModelError: they contradict each other in what cannot be chosen.
     """
     if user.task and file.task and user.task != file.task:
-        raise ModelError(f"a model for {user.task}", found=f"{name}, made for {file.task}", hint="correct the task")
+        raise ModelError(
+            f"a model for {user.task}",
+            found=f"{name}, made for {file.task}",
+            hint="correct the task",
+        )
     names, own = user.class_names, file.class_names
     if names and own and names != own:
         hint = "leave the class names out to use the model's own"
         if len(names) != len(own):
-            raise ModelError(f"{len(own)} class names, as {name} has", found=f"{len(names)}", hint=hint)
+            raise ModelError(
+                f"{len(own)} class names, as {name} has", found=f"{len(names)}", hint=hint
+            )
         if sorted(names) == sorted(own):
             expected = f"the class names of {name} in its own order, {', '.join(own)}"
             raise ModelError(expected, found=", ".join(names), hint=hint)
@@ -125,7 +137,12 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
             found=f"{list(user.input_size)}",
             hint=f"take {fitting} (height, width)",
         )
-    if user.output and file.output and user.output is not file.output and not _before_a_sigmoid(user, file):
+    if (
+        user.output
+        and file.output
+        and user.output is not file.output
+        and not _before_a_sigmoid(user, file)
+    ):
         raise ModelError(
             f"output {file.output}, which the graph of {name} ends in",
             found=str(user.output),
@@ -141,7 +158,10 @@ def agree(user: StatedMeaning, file: StatedMeaning, name: str) -> StatedMeaning:
 
 
 def _before_a_sigmoid(user: StatedMeaning, file: StatedMeaning) -> bool:
-    """Tell whether the user says that a graph's logits are those of a sigmoid, which the graph cannot tell."""
+    """Tell whether the user says that a graph's logits are those of a sigmoid.
+
+    The graph cannot tell that.
+    """
     return file.output is Output.LOGITS and user.output is Output.SIGMOID_LOGITS
 
 
@@ -156,7 +176,9 @@ def meaning_of(
     spec, normalisation = settle(agree(user, file, name), network, name)
     if user.output and task_kind(spec.task).finds_objects:
         raise ModelError(
-            "output for a classifier only", found=f"{user.output} for {name}, a detector", hint="leave output out"
+            "output for a classifier only",
+            found=f"{user.output} for {name}, a detector",
+            hint="leave output out",
         )
     return spec, normalisation
 
@@ -164,9 +186,10 @@ def meaning_of(
 def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSpec, Normalisation]:
     """Complete what is claimed by what the network's outputs show on a random image.
 
-    Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; what a classifier's numbers
-    are is seen as in `settle_output`; its input is normalised as ImageNet's and its images are cropped in the centre.
-    For any other task the shape of the output tells which of its heads it is.
+    Without a claim a rank-2 output is a classifier's and a rank-3 output a detector's; what a
+    classifier's numbers are is seen as in `settle_output`; its input is normalised as ImageNet's
+    and its images are cropped in the centre. For any other task the shape of the output tells which
+    of its heads it is.
 
     Raises:
         ModelError: something is missing, or the outputs are those of no head that Foveal reads.
@@ -178,7 +201,10 @@ def settle(stated: StatedMeaning, network: Network, name: str) -> tuple[VisionSp
     task = stated.task or _task_of(prediction)
     recognise = _RECOGNISERS.get(task, _by_shape)
     head, names, usual = recognise(prediction, replace(stated, task=task), plain, name)
-    fit, normalisation = stated.fit or Fitting(task_kind(task).usual_fit), stated.normalisation or usual
+    fit, normalisation = (
+        stated.fit or Fitting(task_kind(task).usual_fit),
+        stated.normalisation or usual,
+    )
     resize = fit.resize_for(stated.input_size)
     spec = VisionSpec(task, names, stated.input_size, fit.method, head, resize, fit.interpolation)
     require_fit(spec, name)
@@ -189,7 +215,9 @@ def _first_output(network: Network, input_size: tuple[int, int], name: str) -> A
     """Return a network's first output for a random image."""
     height, width = input_size
     noise = np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)
-    with translated(ModelError, f"a network that runs at {height} × {width} px", name, "give another image size"):
+    with translated(
+        ModelError, f"a network that runs at {height} × {width} px", name, "give another image size"
+    ):
         return network(noise)[0]
 
 
@@ -204,24 +232,32 @@ def _by_shape(prediction: Array, stated: StatedMeaning, plain: Probe, name: str)
         ModelError: the classes are not named, or no head of the task has that shape, or several.
     """
     if not stated.class_names:
-        raise ModelError("class names", found=f"none in {name}", hint="pass the class names it was trained with")
+        raise ModelError(
+            "class names", found=f"none in {name}", hint="pass the class names it was trained with"
+        )
     of_task = {known: head_of(known) for known in HEADS if head_of(known).task == stated.task}
     shapes = {known: head.shape(len(stated.class_names)) for known, head in of_task.items()}
     fitting = [known for known, shape in shapes.items() if fits_shape(shape, prediction.shape)]
     if len(fitting) != 1:
         wanted = " or ".join(f"{shape} ({known})" for known, shape in shapes.items())
-        raise ModelError(f"an output to {stated.task}, {wanted}", found=f"{prediction.shape} from {name}")
+        raise ModelError(
+            f"an output to {stated.task}, {wanted}", found=f"{prediction.shape} from {name}"
+        )
     return fitting[0], stated.class_names, UNIT
 
 
-def _recognise_detector(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+def _recognise_detector(
+    prediction: Array, stated: StatedMeaning, plain: Probe, name: str
+) -> Recognised:
     head, names = _detector(prediction, stated.class_names, name)
     if head == "yolo":
         _require_decoded(prediction, name)
     return head, names, UNIT
 
 
-def _recognise_classifier(prediction: Array, stated: StatedMeaning, plain: Probe, name: str) -> Recognised:
+def _recognise_classifier(
+    prediction: Array, stated: StatedMeaning, plain: Probe, name: str
+) -> Recognised:
     names = _classes_of(prediction, stated.class_names, name)
     rows = np.concatenate([prediction, *plain()])
     return settle_output(stated.output, rows, name).head, names, IMAGENET
@@ -230,11 +266,14 @@ def _recognise_classifier(prediction: Array, stated: StatedMeaning, plain: Probe
 _RECOGNISERS = {"detect": _recognise_detector, "classify": _recognise_classifier}
 
 
-def _detector(prediction: Array, names: tuple[str, ...] | None, name: str) -> tuple[str, tuple[str, ...]]:
+def _detector(
+    prediction: Array, names: tuple[str, ...] | None, name: str
+) -> tuple[str, tuple[str, ...]]:
     """Determine the detection head that gave this output, and the class names."""
     shape = prediction.shape
     _refuse_shares(prediction, len(names or ()), name)
-    if len(shape) == 3 and names and shape[2] == 6:  # first: no input size gives 6 anchors, but k may be 4 + classes
+    if len(shape) == 3 and names and shape[2] == 6:
+        # first: no input size gives 6 anchors, but k may be 4 + classes
         if len(names) == 2:  # as wide as a box with two scores
             _require_rows(prediction, len(names), name)
         return "yolo_end2end", names
@@ -245,7 +284,9 @@ def _detector(prediction: Array, names: tuple[str, ...] | None, name: str) -> tu
     raise ModelError(
         f"a detector's output, (n, 4 + {len(names) if names else 'classes'}, anchors) or (n, k, 6)",
         found=f"{shape} from {name}",
-        hint="pass the class names it was trained with" if not names else "export a YOLOv8, 10, 11 or 26 detector",
+        hint="pass the class names it was trained with"
+        if not names
+        else "export a YOLOv8, 10, 11 or 26 detector",
     )
 
 
@@ -262,9 +303,15 @@ def _refuse_shares(prediction: Array, classes: int, name: str) -> None:
     """Refuse the rows of a DETR: a box as shares of the image's sides, and a score for each class.
 
     Raises:
-        ModelError: all numbers of (n, k, 4 + classes) lie between 0 and 1, and not all class ids could be whole.
+        ModelError: all numbers of (n, k, 4 + classes) lie between 0 and 1, and not all class ids
+            could be whole.
     """
-    if prediction.ndim != 3 or not classes or prediction.shape[2] != 4 + classes or not prediction.size:
+    if (
+        prediction.ndim != 3
+        or not classes
+        or prediction.shape[2] != 4 + classes
+        or not prediction.size
+    ):
         return
     within = prediction.min() >= -SCORE_SLACK and prediction.max() <= 1 + SCORE_SLACK
     if within and not np.array_equal(prediction[..., -1], np.rint(prediction[..., -1])):
@@ -275,15 +322,21 @@ def _require_rows(prediction: Array, classes: int, name: str) -> None:
     """Refuse (n, k, 6) that are not rows of a box in pixels, a score and a class id.
 
     Raises:
-        ModelError: a score is beyond 0–1, a class id is no whole number or unknown, or boxes are shares of the image.
+        ModelError: a score is beyond 0–1, a class id is no whole number or unknown, or boxes are
+            shares of the image.
     """
     scores, ids = prediction[..., 4], prediction[..., 5]
-    known = np.array_equal(ids, np.rint(ids)) and ids.min(initial=0) >= 0 and ids.max(initial=0) < classes
+    known = (
+        np.array_equal(ids, np.rint(ids))
+        and ids.min(initial=0) >= 0
+        and ids.max(initial=0) < classes
+    )
     if not known or scores.min(initial=0) < -SCORE_SLACK or scores.max(initial=0) > 1 + SCORE_SLACK:
         raise ModelError(
             "rows of a box, a score between 0 and 1, and a class id",
             found=f"others in the {prediction.shape} of {name}",
-            hint="check what its output holds; RT-DETR and other heads of queries are not supported yet",
+            hint="check what its output holds; RT-DETR and other heads of queries are not "
+            "supported yet",
         )
     if scores.max(initial=0) > 0:
         _require_pixels(prediction[..., :4], name)
@@ -322,7 +375,10 @@ def _classes_of(prediction: Array, names: tuple[str, ...] | None, name: str) -> 
         if not classes:
             hint = "export the network with one number a class, flattened to (n, classes)"
         elif classes == 1:
-            hint = "export it with one number a class: a single number says only how sure it is of one of them"
+            hint = (
+                "export it with one number a class: a single number says only how sure it is of "
+                "one of them"
+            )
         raise ModelError(
             f"a classifier's output, (n, {len(names) if names else 'classes'})",
             found=f"{prediction.shape} from {name}",
@@ -337,7 +393,7 @@ def _plain_outputs(network: Network, height: int, width: int) -> list[Array]:
 
 
 def _plain_images(height: int, width: int) -> list[Floats32]:
-    """Images that differ as widely as images can: black, white, and a ramp; each (1, 3, height, width)."""
+    """Return images as different as can be: black, white and a ramp; each (1, 3, height, width)."""
     shape = (1, 3, height, width)
     ramp = np.broadcast_to(np.linspace(0, 1, width, dtype=np.float32), shape)
     return [np.zeros(shape, np.float32), np.ones(shape, np.float32), np.ascontiguousarray(ramp)]

@@ -1,4 +1,4 @@
-"""Kind of a classifier's output values, by the last operator of its graph or by the values themselves."""
+"""Kind of a classifier's output values, by its graph's last operator or the values themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _LOOKED_AT = 8  # real images
 
 # Operators that leave what the numbers are as it is: those that move, round or average them.
 _PASSING = frozenset(
-    "Identity Reshape Flatten Squeeze Unsqueeze Transpose Cast CastLike Dropout Clip Relu QuantizeLinear "
+    "Identity Reshape Flatten Squeeze Unsqueeze Transpose Cast CastLike Dropout Clip Relu "
+    "QuantizeLinear "
     "DequantizeLinear AveragePool GlobalAveragePool ReduceMean".split()
 )
 _MEANINGS = {
@@ -36,7 +37,8 @@ _MEANINGS = {
 }
 
 _TORCH_PASSING = frozenset(
-    "view reshape flatten squeeze unsqueeze contiguous to clone detach dropout dropout_ clamp relu relu_ mean type_as "
+    "view reshape flatten squeeze unsqueeze contiguous to clone detach dropout dropout_ clamp relu "
+    "relu_ mean type_as "
     "adaptive_avg_pool2d avg_pool2d".split()
 )
 _TORCH_MEANINGS = {
@@ -48,9 +50,10 @@ _TORCH_MEANINGS = {
 
 
 def output_of_graph(model: onnx.ModelProto) -> Output | None:
-    """Determine the kind of a classifier's output from the last operator in front of output 0 of a `ModelProto`.
+    """Determine a classifier's output kind by the last operator before output 0 of a `ModelProto`.
 
-    None where the graph does not tell, as for a softmax that is spelled out as exponential, sum and division.
+    None where the graph does not tell, as for a softmax that is spelled out as exponential, sum and
+    division.
     """
     from onnx.inliner import inline_local_functions
 
@@ -61,7 +64,8 @@ def output_of_graph(model: onnx.ModelProto) -> Output | None:
     node = producers.get(model.graph.output[0].name) if model.graph.output else None
     while node is not None and node.op_type not in _MEANINGS:
         followed = [value for value in node.input if value not in constants]
-        biased = node.op_type == "Add" and len(followed) == 1 and len(node.input) == 2  # a layer's bias
+        # a layer's bias
+        biased = node.op_type == "Add" and len(followed) == 1 and len(node.input) == 2
         if node.op_type not in _PASSING and not biased:
             return None
         node = producers.get(followed[0]) if followed else None
@@ -77,14 +81,16 @@ def output_of_torchscript(module: torch.jit.ScriptModule) -> Output | None:
         if operator in _TORCH_MEANINGS:
             return _TORCH_MEANINGS[operator]
         inputs = list(node.inputs())
-        if not inputs or (operator not in _TORCH_PASSING and node.kind() not in {"prim::TupleConstruct"}):
+        if not inputs or (
+            operator not in _TORCH_PASSING and node.kind() not in {"prim::TupleConstruct"}
+        ):
             return None
         node = inputs[0].node()
     return None
 
 
 def settle_output(said: Output | None, rows: Array, name: str) -> Output:
-    """Check what is said of a classifier's numbers by the numbers, or see it from them where nothing is said.
+    """Check what is said of a classifier's numbers by the numbers, or else see it from them.
 
     Arguments:
         said: by the graph, by metadata or by the user; None where nobody says.
@@ -92,11 +98,16 @@ def settle_output(said: Output | None, rows: Array, name: str) -> Output:
         name: of its file, for errors.
 
     Raises:
-        ModelError: the numbers are others than what is said, or nothing is said and they could be several things.
+        ModelError: the numbers are others than what is said, or nothing is said and they could be
+            several things.
     """
     classes = rows.shape[1]
     if not np.isfinite(rows).all():
-        raise ModelError("finite outputs", found=f"a NaN or an infinity from {name}", hint="export the model again")
+        raise ModelError(
+            "finite outputs",
+            found=f"a NaN or an infinity from {name}",
+            hint="export the model again",
+        )
     within = bool((rows >= -RANGE_SLACK).all() and (rows <= 1 + RANGE_SLACK).all())
     whole = within and bool((np.abs(rows.sum(axis=1, dtype=np.float64) - 1) <= SUM_SLACK).all())
     if said is None:
@@ -108,12 +119,19 @@ def settle_output(said: Output | None, rows: Array, name: str) -> Output:
         raise ModelError(
             "one output a class",
             found=f"one number an image from {name}, of which a softmax is always 1",
-            hint="export a classifier of two classes with two outputs, p and 1 − p; one class that is there or not "
+            hint="export a classifier of two classes with two outputs, p and 1 − p; one class that "
+            "is there or not "
             "is output: sigmoid (or sigmoid_logits)",
         )
-    wrong = {Output.SOFTMAX: not whole, Output.SIGMOID: not within, Output.LOGITS: whole and classes > 1}
+    wrong = {
+        Output.SOFTMAX: not whole,
+        Output.SIGMOID: not within,
+        Output.LOGITS: whole and classes > 1,
+    }
     if wrong.get(said, False):
-        raise ModelError(f"outputs of {name} that are {_WORDS[said]}", found=_described(rows), hint=_CHOICES)
+        raise ModelError(
+            f"outputs of {name} that are {_WORDS[said]}", found=_described(rows), hint=_CHOICES
+        )
     return said
 
 
@@ -128,7 +146,10 @@ _CHOICES = Logits.remedy
 def _described(rows: Array) -> str:
     sums = rows.sum(axis=1, dtype=np.float64)
     lowest, highest = float(rows.min()), float(rows.max())
-    return f"numbers from {lowest:.3g} to {highest:.3g} whose rows sum to {sums.min():.3g} to {sums.max():.3g}"
+    return (
+        f"numbers from {lowest:.3g} to {highest:.3g} whose rows sum to {sums.min():.3g} to "
+        f"{sums.max():.3g}"
+    )
 
 
 def require_scores(outputs: Sequence[TensorSpec], name: str) -> None:
@@ -140,23 +161,27 @@ def require_scores(outputs: Sequence[TensorSpec], name: str) -> None:
     if outputs and outputs[0].dtype.startswith(("int", "uint", "bool")):
         raise ModelError(
             "scores, one a class",
-            found=f"class ids, {outputs[0].dtype} {outputs[0].shape}, as the first output of {name}",
-            hint="export the model without its final ArgMax: accuracy, confidence and drift need the scores",
+            found=f"class ids, {outputs[0].dtype} {outputs[0].shape}, as the first output of "
+            f"{name}",
+            hint="export the model without its final ArgMax: accuracy, confidence and drift need "
+            "the scores",
         )
 
 
 def require_sound(artifact: ModelArtifact, images: Sequence[Image]) -> None:
     """Refuse a model whose outputs on real images are not those of its head.
 
-    Random images show less: a detector finds nothing in them, and an end-to-end one fills its rows with zeros.
+    Random images show less: a detector finds nothing in them, and an end-to-end one fills its rows
+    with zeros.
 
     Arguments:
         artifact: an ONNX model with its pre-processing inside.
-        images: (height, width, 3) uint8 BGR model inputs; some of them, spread over all, are looked at.
+        images: (height, width, 3) uint8 BGR model inputs; some of them, spread over all, are looked
+            at.
 
     Raises:
-        ModelError: scores beyond 0–1, probabilities that do not sum to 1, class ids that are no whole numbers of
-            known classes, or numbers that are not finite.
+        ModelError: scores beyond 0–1, probabilities that do not sum to 1, class ids that are no
+            whole numbers of known classes, or numbers that are not finite.
     """
     count = min(_LOOKED_AT, len(images))
     chosen = [images[index * len(images) // count] for index in range(count)]
@@ -164,7 +189,9 @@ def require_sound(artifact: ModelArtifact, images: Sequence[Image]) -> None:
     with get_backend("onnxruntime").open(artifact, device="cpu", threads=0) as session:
         outputs = [session.run(image[None]) for image in chosen]
     head = head_of(artifact.spec.head)
-    unsound = sum(not task.valid_outputs(found)[0] or not head.is_read_right(found[0]) for found in outputs)
+    unsound = sum(
+        not task.valid_outputs(found)[0] or not head.is_read_right(found[0]) for found in outputs
+    )
     if unsound:
         raise ModelError(
             f"outputs of a {artifact.spec.head} head on real images",

@@ -1,4 +1,4 @@
-"""The images that equivalence is proved on: calibration images on which the model finds something."""
+"""Images that equivalence is proved on: calibration images on which the model finds something."""
 
 from __future__ import annotations
 
@@ -39,18 +39,22 @@ def noise(count: int, spec: VisionSpec) -> Image:
 
 
 def one_by_one(predict: Callable[[Image], Outputs], images: Image) -> list[Array]:
-    """The outputs for images that are each given in a call of its own, put together along the batch axis."""
+    """Return the outputs for images given in a call each, put together along the batch axis."""
     runs = [predict(image[None]) for image in images]
     return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
 
 
 def prove_on(
-    samples: Sequence[Image] | None, spec: VisionSpec, predict: Callable[[Image], Outputs], batch: int
+    samples: Sequence[Image] | None,
+    spec: VisionSpec,
+    predict: Callable[[Image], Outputs],
+    batch: int,
 ) -> Proof:
     """Choose the images of a proof.
 
-    For a detector they are those on which it finds something, so that no image of a batch can lose its detections
-    unseen; they are repeated where there are fewer than the batch holds. Without samples they are random pixels.
+    For a detector they are those on which it finds something, so that no image of a batch can lose
+    its detections unseen; they are repeated where there are fewer than the batch holds. Without
+    samples they are random pixels.
 
     Arguments:
         samples: (height, width, 3) uint8 BGR model inputs.
@@ -61,7 +65,9 @@ def prove_on(
     count = max(2, batch)
     if not samples:
         images = noise(count, spec)
-        return Proof(images, one_by_one(predict, images), "random pixels, as no image was at hand", False)
+        return Proof(
+            images, one_by_one(predict, images), "random pixels, as no image was at hand", False
+        )
     limit = min(len(samples), MAX_SAMPLES)
     wanted = [samples[k * len(samples) // limit] for k in range(limit)]
     head = head_of(spec.head)
@@ -77,22 +83,35 @@ def prove_on(
         if len(found) == count:
             break
     if found:
-        return _proof(found, count, f"{len(found)} calibration images with detections", telling=True)
+        return _proof(
+            found, count, f"{len(found)} calibration images with detections", telling=True
+        )
     basis = f"{len(empty)} calibration images, in none of which it finds anything"
     return _proof(empty[:count], count, basis, telling=False)
 
 
-def _proof(seen: Sequence[tuple[Image, Outputs]], count: int, basis: str, *, telling: bool) -> Proof:
+def _proof(
+    seen: Sequence[tuple[Image, Outputs]], count: int, basis: str, *, telling: bool
+) -> Proof:
     """A batch of `count` images, repeated in turn where there are fewer."""
     rows = [seen[k % len(seen)] for k in range(count)]
     images = np.stack([image for image, _ in rows])
-    expected = [np.concatenate(outputs) for outputs in zip(*(outputs for _, outputs in rows), strict=True)]
+    expected = [
+        np.concatenate(outputs) for outputs in zip(*(outputs for _, outputs in rows), strict=True)
+    ]
     return Proof(images, expected, basis, telling)
 
 
 def record_of(proof: Proof, one_by_one: str) -> dict[str, object]:
-    """Return a proof's record for a file's history; `one_by_one`: why the model is called image by image, or empty."""
-    record = {"proved_on": proof.basis, "telling": proof.telling, "largest_batch": len(proof.images)}
+    """Return a proof's record for a file's history.
+
+    `one_by_one` says why the model is called image by image, or is empty.
+    """
+    record = {
+        "proved_on": proof.basis,
+        "telling": proof.telling,
+        "largest_batch": len(proof.images),
+    }
     return record | ({"largest_batch": 1, "one_by_one": one_by_one} if one_by_one else {})
 
 
@@ -105,9 +124,12 @@ def remarks_on(artifact: ModelArtifact) -> tuple[str, ...]:
             remarks.append(f"the model is run image by image: {about['one_by_one']}")
         if about.get("built_in_nms"):
             remarks.append(
-                "its built-in NMS leaves out all below the confidence of the export, where the precision-recall curve "
+                "its built-in NMS leaves out all below the confidence of the export, where the "
+                "precision-recall curve "
                 "ends: the plain export of the same weights measures higher"
             )
         if about.get("telling") is False:
-            remarks.append(f"its export was compared with the original on {about['proved_on']}: a weak proof")
+            remarks.append(
+                f"its export was compared with the original on {about['proved_on']}: a weak proof"
+            )
     return tuple(remarks)

@@ -9,7 +9,8 @@ from components.errors import PassError
 from components.optimize.context import PassContext
 from components.optimize.passes.table import get_pass
 
-# Two ways to INT8: which one is faster depends on the backend and the CPU, so the benchmark decides.
+# Two ways to INT8: which one is faster depends on the backend and the CPU, so the benchmark
+# decides.
 RECIPES: dict[Precision, tuple[str, ...]] = {
     Precision.FP32: (),
     Precision.FP16: ("fp16",),
@@ -28,8 +29,8 @@ def make_variants(
         context: working folder and, for INT8, the calibration set.
 
     Returns:
-        The source itself, the baseline that the others are compared with, then the products. The last entry of an
-        artifact's history names the pass that made it.
+        The source itself, the baseline that the others are compared with, then the products. The
+        last entry of an artifact's history names the pass that made it.
 
     Raises:
         PassError: a pass failed, or its product did not stand its test; the message names the pass.
@@ -48,4 +49,6 @@ def _apply(name: str, source: ModelArtifact, context: PassContext) -> ModelArtif
     try:
         return get_pass(name).apply(source, context)
     except PassError as error:
-        raise PassError(f"pass {name}: {error.expected}", found=error.found, hint=error.hint) from error
+        raise PassError(
+            f"pass {name}: {error.expected}", found=error.found, hint=error.hint
+        ) from error

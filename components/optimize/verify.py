@@ -23,9 +23,12 @@ from components.vision.heads import head_of
 if TYPE_CHECKING:
     import onnx
 
-AGREEING = 0.98  # share of predictions that must be the same where sums in another order flip some of them
+# share of predictions that must be the same where sums in another order flip some of them
+AGREEING = 0.98
 AGREEING_LOWERED = 0.9  # the same of a lowered model, in a batch and alone
-NOISE = 20  # times the tolerance that the boxes and scores of a detector may differ where its predictions are the same
+# times the tolerance that the boxes and scores of a detector may differ where its predictions are
+# the same
+NOISE = 20
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,18 @@ def form_of(model: onnx.ModelProto, name: str) -> NetworkForm:
     inputs, _ = tensor_specs(model)
     wanted = "one float input of shape (n, 3, height, width) or (n, height, width, 3)"
     described = "; ".join(f"{i.name} {i.dtype} {i.shape}" for i in inputs) or "none"
-    if len(inputs) != 1 or inputs[0].dtype not in {"float32", "float16"} or len(inputs[0].shape) != 4:
+    if (
+        len(inputs) != 1
+        or inputs[0].dtype not in {"float32", "float16"}
+        or len(inputs[0].shape) != 4
+    ):
         raise ModelError(wanted, found=f"{described} in {name}", hint="export the network alone")
     batch, *sides = inputs[0].shape
     channels_last = sides[0] != 3
     if channels_last and sides[2] != 3:
-        raise ModelError(wanted, found=f"{described} in {name}", hint="export it with three fixed channels")
+        raise ModelError(
+            wanted, found=f"{described} in {name}", hint="export it with three fixed channels"
+        )
     height, width = sides[:2] if channels_last else sides[1:]
     return NetworkForm(
         batch=batch if isinstance(batch, int) else None,
@@ -70,7 +79,7 @@ def form_of(model: onnx.ModelProto, name: str) -> NetworkForm:
 
 
 class OnnxNetwork:
-    """An ONNX image model as it came, called with (n, 3, height, width) float32 whatever its own form.
+    """ONNX image model as it came, called with (n, 3, height, width) float32 whatever its own form.
 
     Arguments:
         model: the `onnx.ModelProto`.
@@ -90,7 +99,8 @@ class OnnxNetwork:
     def __call__(self, batch: Floats32) -> list[Array]:
         """The outputs as float32, image by image: a fixed batch is filled by repeating the image.
 
-        An original is what it says of single images: whether a batch gives the same is to be proved, not assumed.
+        An original is what it says of single images: whether a batch gives the same is to be
+        proved, not assumed.
 
         Raises:
             ModelError: it does not end.
@@ -98,12 +108,17 @@ class OnnxNetwork:
         value = batch.transpose(0, 2, 3, 1) if self.form.channels_last else batch
         value = np.ascontiguousarray(value, np.float16 if self.form.half else np.float32)
         filled = [np.repeat(one[None], self.form.batch or 1, axis=0) for one in value]
-        runs = [[o[:1] for o in run_within(self._session, {self._input: images}, self._limit_s)] for images in filled]
+        runs = [
+            [o[:1] for o in run_within(self._session, {self._input: images}, self._limit_s)]
+            for images in filled
+        ]
         return [np.concatenate(outputs).astype(np.float32) for outputs in zip(*runs, strict=True)]
 
 
-def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
-    """Prove that a model with a free batch axis says of a whole batch what the original says of its images.
+def require_batches(
+    model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float
+) -> None:
+    """Prove that a model with a free batch axis agrees with the original on a whole batch.
 
     Arguments:
         model: the `onnx.ModelProto`; its declared outputs are changed to the shapes seen.
@@ -113,7 +128,8 @@ def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name
         tolerance: see `require_same`.
 
     Raises:
-        ModelError: onnxruntime cannot run it, with a batch or with single images, or it does not end.
+        ModelError: onnxruntime cannot run it, with a batch or with single images, or it does not
+            end.
         PassError: other outputs than the original's.
     """
     session = quiet_session(model.SerializeToString())
@@ -125,8 +141,10 @@ def require_batches(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name
     _declare_outputs(model, together, "batch")
 
 
-def require_singles(model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float) -> None:
-    """Prove that a model that takes one image a call says what the original says; see `require_batches`."""
+def require_singles(
+    model: onnx.ModelProto, spec: VisionSpec, proof: Proof, name: str, tolerance: float
+) -> None:
+    """Prove that a model of one image a call agrees with the original; see `require_batches`."""
     session = quiet_session(model.SerializeToString())
     with translated(ModelError, "a model that runs on one image", name):
         found = one_by_one(lambda image: run_within(session, {INPUT: image}, LIMIT_S), proof.images)
@@ -142,11 +160,13 @@ def _declare_outputs(model: onnx.ModelProto, seen: Outputs, batch: int | str) ->
         value.CopyFrom(helper.make_tensor_value_info(value.name, dtype, [batch, *output.shape[1:]]))
 
 
-def _require_equivalent(expected: Outputs, found: Outputs, spec: VisionSpec, name: str, tolerance: float) -> None:
-    """Refuse outputs that are not the original's, unless a detector's predictions are the same all the same.
+def _require_equivalent(
+    expected: Outputs, found: Outputs, spec: VisionSpec, name: str, tolerance: float
+) -> None:
+    """Refuse outputs other than the original's, unless a detector's predictions are still the same.
 
-    Two libraries sum in different orders. A threshold or NMS inside of a graph makes a row of that, and a network that
-    amplifies it more than the tolerance.
+    Two libraries sum in different orders. A threshold or NMS inside of a graph makes a row of that,
+    and a network that amplifies it more than the tolerance.
 
     Raises:
         PassError: see `require_same`.
@@ -157,7 +177,10 @@ def _require_equivalent(expected: Outputs, found: Outputs, spec: VisionSpec, nam
         whole = expected[0].shape == found[0].shape and np.isfinite(found[0]).all()
         if not whole or not task_kind(spec.task).finds_objects:
             raise
-        near = head_of(spec.head).ranked or deviation(expected[0], found[0], spec.head) <= NOISE * tolerance
+        near = (
+            head_of(spec.head).ranked
+            or deviation(expected[0], found[0], spec.head) <= NOISE * tolerance
+        )
         if not near or not agree(expected, found, spec, AGREEING):
             raise
 
@@ -176,7 +199,9 @@ def require_same(expected: Outputs, found: Outputs, head: str, name: str, tolera
         PassError: the shapes or the numbers differ.
     """
     if expected[0].shape != found[0].shape:
-        raise PassError(f"an output of shape {expected[0].shape} from {name}", found=str(found[0].shape))
+        raise PassError(
+            f"an output of shape {expected[0].shape} from {name}", found=str(found[0].shape)
+        )
     largest = deviation(expected[0], found[0], head)
     if not largest <= tolerance:
         raise PassError(
@@ -198,10 +223,11 @@ def require_lowered(
     *,
     limit_s: float = LIMIT_S,
 ) -> None:
-    """Refuse a lowered model that does not run, gives no numbers, or says something else of an image in a batch.
+    """Refuse a lowered model that does not run, gives no numbers, or differs on images in a batch.
 
-    It is tried on the calibration images on which the original finds something, at the largest batch that will be
-    used. How much accuracy it costs is for the benchmark to measure on labelled images.
+    It is tried on the calibration images on which the original finds something, at the largest
+    batch that will be used. How much accuracy it costs is for the benchmark to measure on labelled
+    images.
 
     Arguments:
         model: the product, an `onnx.ModelProto`.
@@ -219,7 +245,10 @@ def require_lowered(
         raise PassError(f"an {precision.upper()} model", found=found, hint=hint)
     original = quiet_session(artifact.path)
     proof = prove_on(
-        context.calibration, artifact.spec, lambda image: run_within(original, {INPUT: image}, limit_s), context.batch
+        context.calibration,
+        artifact.spec,
+        lambda image: run_within(original, {INPUT: image}, limit_s),
+        context.batch,
     )
     try:
         session = quiet_session(model.SerializeToString())
@@ -228,15 +257,22 @@ def require_lowered(
         if free_batch(artifact):
             together = run_within(session, {INPUT: proof.images}, limit_s * len(proof.images))
     except Exception as error:
-        raise PassError("a product that runs", found=f"{artifact.path.name}: {one_line(error)}") from error
+        raise PassError(
+            "a product that runs", found=f"{artifact.path.name}: {one_line(error)}"
+        ) from error
     for output, declared in zip((*together, *alone), artifact.outputs * 2, strict=True):
-        if output.shape[1:] != declared.shape[1:] or output.dtype != declared.dtype or not np.isfinite(output).all():
+        if (
+            output.shape[1:] != declared.shape[1:]
+            or output.dtype != declared.dtype
+            or not np.isfinite(output).all()
+        ):
             raise PassError(
                 f"finite outputs of shape {declared.shape}, {declared.dtype}",
                 found=f"{output.shape}, {output.dtype}, {np.isfinite(output).mean():.0%} finite",
                 hint=hint,
             )
-    if agree(alone, together, artifact.spec, AGREEING_LOWERED) is False:  # None: the benchmark shows that it fails
+    if agree(alone, together, artifact.spec, AGREEING_LOWERED) is False:
+        # None: the benchmark shows that it fails
         raise PassError(
             f"a batch of {len(proof.images)} that gives what its images give one by one",
             found=f"other predictions from {artifact.path.name} in {precision.upper()}",
@@ -245,14 +281,19 @@ def require_lowered(
 
 
 def agree(expected: Outputs, found: Outputs, spec: VisionSpec, share: float) -> bool | None:
-    """Tell whether outputs mean the same predictions, up to those that a rounding in the last digits may flip.
+    """Tell whether outputs mean the same predictions, but for flips by last-digit rounding.
 
-    Of every image at least half of the predictions must have a counterpart, and of all images a share of `share`. None
-    where the outputs cannot be decoded.
+    Of every image at least half of the predictions must have a counterpart, and of all images a
+    share of `share`. None where the outputs cannot be decoded.
     """
-    task, frame = task_for(spec), ImageFrame(spec.input_size[1], spec.input_size[0], 1.0, 1.0, 0.0, 0.0)
+    task, frame = (
+        task_for(spec),
+        ImageFrame(spec.input_size[1], spec.input_size[0], 1.0, 1.0, 0.0, 0.0),
+    )
     try:
-        one, other = (task.postprocess(outputs, [frame] * len(outputs[0])) for outputs in (expected, found))
+        one, other = (
+            task.postprocess(outputs, [frame] * len(outputs[0])) for outputs in (expected, found)
+        )
     except ModelError:
         return None
     counts = [agreement([a], [b]) for a, b in zip(one, other, strict=True)]

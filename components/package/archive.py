@@ -1,4 +1,7 @@
-"""The bundle's zip: equal files give equal bytes; a foreign one can neither write elsewhere nor fill the disk."""
+"""The bundle's zip: equal files give equal bytes.
+
+A foreign zip can neither write elsewhere nor fill the disk.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ def write_zip(folder: Path, target: Path) -> Path:
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
             entry.create_system = 3  # Unix, wherever it is packed
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            with path.open("rb") as source, archive.open(entry, "w", force_zip64=path.stat().st_size > 1 << 31) as sink:
+            with (
+                path.open("rb") as source,
+                archive.open(entry, "w", force_zip64=path.stat().st_size > 1 << 31) as sink,
+            ):
                 while block := source.read(BLOCK):
                     sink.write(block)
     return target
@@ -40,11 +46,13 @@ def unpack(archive: Path, folder: Path) -> Path:
 
     Raises:
         ConfigError: something is in the folder.
-        BundleError: it is no zip, is damaged, would write outside the folder, or is unreasonably large; the message
-            names the file.
+        BundleError: it is no zip, is damaged, would write outside the folder, or is unreasonably
+            large; the message names the file.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("a new or empty folder", found=f"something at {folder}", hint="choose another place")
+        raise ConfigError(
+            "a new or empty folder", found=f"something at {folder}", hint="choose another place"
+        )
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(opened, archive)
@@ -52,8 +60,17 @@ def unpack(archive: Path, folder: Path) -> Path:
                 aside.mkdir()
                 for entry in entries:
                     _extract(opened, entry, aside)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise BundleError("a whole zip of a bundle", found=f"{archive}: {error}", hint="fetch it again") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        NotImplementedError,
+    ) as error:
+        raise BundleError(
+            "a whole zip of a bundle", found=f"{archive}: {error}", hint="fetch it again"
+        ) from error
     return folder
 
 
@@ -71,7 +88,10 @@ def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
     for entry in entries:
         name = entry.filename
         if not _is_plain(entry):
-            raise BundleError("plain, unencrypted files inside the bundle's folder", found=f"{name!r} in {archive}")
+            raise BundleError(
+                "plain, unencrypted files inside the bundle's folder",
+                found=f"{name!r} in {archive}",
+            )
         if name.casefold() in seen:
             raise BundleError("each file once", found=f"{name!r} twice in {archive}")
         seen.add(name.casefold())
@@ -80,12 +100,15 @@ def _checked(opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
 
 def _is_plain(entry: zipfile.ZipInfo) -> bool:
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    readable = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.flag_bits & _ENCRYPTED
+    readable = (
+        entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        and not entry.flag_bits & _ENCRYPTED
+    )
     return is_inside(entry.filename) and kind in (0, stat.S_IFREG) and readable
 
 
 def is_inside(name: str) -> bool:
-    """Tell whether a relative name with forward slashes stays inside the folder that it is relative to."""
+    """Tell whether a relative name with forward slashes stays inside the folder it starts from."""
     parts = PurePosixPath(name).parts
     strange = any(character in name for character in "\\:\0")
     return bool(parts) and not strange and not name.startswith("/") and ".." not in parts

@@ -1,4 +1,4 @@
-"""The golden set: real images with the inputs, outputs and predictions that the shipped model gave for them."""
+"""The golden set: real images with the shipped model's inputs, outputs and predictions for them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ RULE = f"{FOLDER}/rule-"  # begins the names of pictures that stand for a rule o
 def write_golden(folder: Path, images: Sequence[Path], session: Session, task: VisionTask) -> None:
     """Run the model on the golden images and keep all of it in `folder`/golden.
 
-    The encoded images are copied byte for byte; beside each lies an `.npz` with the fitted input and the raw outputs.
-    To them come pictures made of the first one, one for each rule of reading: where the device's decoder does
-    otherwise, it shows. Of these the fitted input and the predictions are kept.
+    The encoded images are copied byte for byte; beside each lies an `.npz` with the fitted input
+    and the raw outputs. To them come pictures made of the first one, one for each rule of reading:
+    where the device's decoder does otherwise, it shows. Of these the fitted input and the
+    predictions are kept.
 
     Arguments:
         folder: of the bundle.
@@ -40,7 +41,11 @@ def write_golden(folder: Path, images: Sequence[Path], session: Session, task: V
         ModelError: the model fails on one.
     """
     if not images:
-        raise ConfigError("at least one golden image", found="none", hint="name images that show what the model sees")
+        raise ConfigError(
+            "at least one golden image",
+            found="none",
+            hint="name images that show what the model sees",
+        )
     (folder / FOLDER).mkdir()
     entries: list[Json] = []
     for number, image in enumerate(images, start=1):
@@ -56,7 +61,9 @@ def write_golden(folder: Path, images: Sequence[Path], session: Session, task: V
     write_json(folder / GOLDEN, {"images": entries})
 
 
-def _record(folder: Path, image: str, session: Session, task: VisionTask, *, outputs: bool = True) -> Json:
+def _record(
+    folder: Path, image: str, session: Session, task: VisionTask, *, outputs: bool = True
+) -> Json:
     """Run one image of the bundle and keep its arrays beside it; what the listing says of it."""
     fitted, frame = task.preprocess(read_image(folder / image))
     found = session.run(fitted[None])
@@ -67,7 +74,9 @@ def _record(folder: Path, image: str, session: Session, task: VisionTask, *, out
     return {"image": image, "arrays": name, "items": items}
 
 
-def reproduce(folder: Path, session: Session, task: VisionTask, rules: Rules) -> tuple[list[Finding], float]:
+def reproduce(
+    folder: Path, session: Session, task: VisionTask, rules: Rules
+) -> tuple[list[Finding], float]:
     """Run the golden set of an unpacked bundle again; see `check_golden` for what comes back."""
 
     def predict(path: Path) -> tuple[Pixels, list[Item]]:
@@ -79,8 +88,16 @@ def reproduce(folder: Path, session: Session, task: VisionTask, rules: Rules) ->
 
 
 def to_items(prediction: Prediction, class_names: Sequence[str]) -> list[Item]:
-    """A prediction as the runner writes it: detections with a box, or the five most probable classes, best first."""
+    """Return a prediction as the runner writes it.
+
+    It is detections with a box, or the five most probable classes, best first.
+    """
     return [
-        {"class_id": k, "class_name": class_names[k], "confidence": score, **({"box": list(box)} if box else {})}
+        {
+            "class_id": k,
+            "class_name": class_names[k],
+            "confidence": score,
+            **({"box": list(box)} if box else {}),
+        }
         for k, score, box, _ in prediction.named()
     ]

@@ -8,7 +8,16 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from zipfile import is_zipfile
 
-from components.contracts import BenchmarkReport, Check, Latency, Measurement, ModelArtifact, Precision, Target, load
+from components.contracts import (
+    BenchmarkReport,
+    Check,
+    Latency,
+    Measurement,
+    ModelArtifact,
+    Precision,
+    Target,
+    load,
+)
 from components.errors import BundleError, ModelError
 from components.files import sha256_file
 from components.regular import read_regular_text
@@ -61,7 +70,9 @@ class Measured:
     def of(cls, measurement: Measurement) -> Measured:
         """The row of a measurement."""
         artifact, own = measurement.artifact, ("precision", "sha256")
-        shared = {one.name: getattr(measurement, one.name) for one in fields(cls) if one.name not in own}
+        shared = {
+            one.name: getattr(measurement, one.name) for one in fields(cls) if one.name not in own
+        }
         return cls(precision=artifact.precision, sha256=artifact.sha256, **shared)
 
 
@@ -130,11 +141,14 @@ class Manifest:
 def list_files(folder: Path) -> tuple[BundledFile, ...]:
     """All files below a folder, sorted by name."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return tuple(BundledFile(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size) for p in paths)
+    return tuple(
+        BundledFile(p.relative_to(folder).as_posix(), sha256_file(p), p.stat().st_size)
+        for p in paths
+    )
 
 
 def is_bundle(path: Path) -> bool:
-    """Tell a bundle, whole or not, from other folders and files: a folder with a manifest, or a zip."""
+    """Tell a bundle, whole or not, from other paths: it is a folder with a manifest, or a zip."""
     return (path / MANIFEST).is_file() if path.is_dir() else path.is_file() and is_zipfile(path)
 
 
@@ -150,13 +164,21 @@ def read_manifest(folder: Path) -> Manifest:
         values = json.loads(read_regular_text(path))
         schema = values["schema"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleError("a bundle's manifest", found=f"{path}: {error}", hint="pass a bundle's folder") from error
+        raise BundleError(
+            "a bundle's manifest", found=f"{path}: {error}", hint="pass a bundle's folder"
+        ) from error
     if schema != SCHEMA:
-        raise BundleError(f"a bundle of schema {SCHEMA}", found=f"{schema} in {path}", hint="use the matching Foveal")
+        raise BundleError(
+            f"a bundle of schema {SCHEMA}",
+            found=f"{schema} in {path}",
+            hint="use the matching Foveal",
+        )
     try:
         manifest = load(Manifest, values)
     except (ValueError, RecursionError) as error:
-        raise BundleError("a bundle's manifest", found=f"{path}: {error}", hint="package it again") from error
+        raise BundleError(
+            "a bundle's manifest", found=f"{path}: {error}", hint="package it again"
+        ) from error
     try:
         require_known(manifest.model.spec, str(path))
     except ModelError as error:

@@ -9,7 +9,10 @@ from components.vision import task_kind
 from components.vision.fit import describe_fit
 
 _FILES = (
-    ("model.onnx", "the model; it takes uint8 images, scaling and normalisation are part of its graph"),
+    (
+        "model.onnx",
+        "the model; it takes uint8 images, scaling and normalisation are part of its graph",
+    ),
     ("run.py", "the runner: numpy, Pillow or OpenCV, and onnxruntime are all it needs"),
     ("config.json", "backend, threads, batch size, execution providers, thresholds"),
     ("preprocessing.json", "how an image becomes the model's input"),
@@ -21,7 +24,10 @@ _FILES = (
 
 
 def describe_bundle(manifest: Manifest) -> str:
-    """README.md: how to run the bundle, what the model is, how it was measured, and what that does not say."""
+    """Return README.md: how to run the bundle, what the model is, and how it was measured.
+
+    It also says what the measurement does not say.
+    """
     sections = (_usage(manifest), _model(manifest), _measurements(manifest), _limits(manifest))
     return "\n\n".join(sections) + "\n"
 
@@ -57,7 +63,10 @@ def _model(manifest: Manifest) -> str:
 def _measurements(manifest: Manifest) -> str:
     benchmark = manifest.benchmark
     heads = ("variant", benchmark.metric, "p50 ms", "p95 ms", "speed", "size MB", "peak memory MB")
-    rows = [_row(row, benchmark.metric, ships=row.variant == benchmark.variant) for row in benchmark.measured]
+    rows = [
+        _row(row, benchmark.metric, ships=row.variant == benchmark.variant)
+        for row in benchmark.measured
+    ]
     reasons = "\n".join(f"- {reason}" for reason in benchmark.reasons)
     noise = "unknown" if benchmark.noise_floor is None else f"{benchmark.noise_floor:.1%}"
     machine = "; ".join(f"{key} {value}" for key, value in sorted(benchmark.environment.items()))
@@ -65,8 +74,9 @@ def _measurements(manifest: Manifest) -> str:
 
 {Table(heads, rows).to_markdown()}
 
-Latency is of one image in memory, from fitting to prediction. Speed is relative to {benchmark.baseline}, with its
-95 % interval; the noise floor of the run was {noise}. Accuracy is measured on {benchmark.chosen.images} images.
+Latency is of one image in memory, from fitting to prediction. Speed is relative to
+{benchmark.baseline}, with its 95 % interval; the noise floor of the run was {noise}. Accuracy is
+measured on {benchmark.chosen.images} images.
 
 {reasons}
 
@@ -104,8 +114,11 @@ def _limits(manifest: Manifest) -> str:
 
 
 def list_requirements(manifest: Manifest) -> str:
-    """requirements.txt: the runtime that was measured, if the device has it, and an image reader."""
+    """Return requirements.txt: the measured runtime, if the device has it, and an image reader."""
     environment = manifest.benchmark.environment
     runtimes = ["onnxruntime", *get_backend(manifest.backend).bundled]
-    lines = [f"{name}  # measured with {environment[name]}" if name in environment else name for name in runtimes]
+    lines = [
+        f"{name}  # measured with {environment[name]}" if name in environment else name
+        for name in runtimes
+    ]
     return "\n".join(["numpy", "opencv-python-headless", "pillow", *lines]) + "\n"

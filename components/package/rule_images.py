@@ -1,4 +1,4 @@
-"""Pictures that show whether an image is read by the rules: turned by EXIF, on white, grey, 16 bits a channel."""
+"""Pictures that test the reading of images: turned by EXIF, on white, grey, 16 bits a channel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _QUARTER_TURN = 6  # EXIF: stored lying on its left side
 
 
 def draw_base(image: Pixels) -> Pixels:
-    """Draw the base of the pictures: a small real image with a corner that every turn and other rule changes.
+    """Draw the base of the pictures: a small real image.
+
+    It has a corner that every turn and other rule changes.
 
     Arguments:
         image: (height, width, 3) uint8 BGR.

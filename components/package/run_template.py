@@ -1,11 +1,12 @@
-"""Run this bundle's model on images. It needs Python 3.10, numpy, Pillow or OpenCV, and onnxruntime.
+"""Run this bundle's model on images. It needs Python 3.10, numpy, Pillow or OpenCV, onnxruntime.
 
     python run.py IMAGE...           predictions, one line each
     python run.py IMAGE... --json    the same as JSON, one line an image
     python run.py --verify           checksums of every file, then the golden set again
 
-The model takes a (batch, height, width, 3) uint8 BGR tensor: the rest of the pre-processing is part of its graph.
-config.json says how to run it, preprocessing.json how to bring an image to its size, manifest.json what it is.
+The model takes a (batch, height, width, 3) uint8 BGR tensor: the rest of the pre-processing is part
+of its graph. config.json says how to run it, preprocessing.json how to bring an image to its size,
+manifest.json what it is.
 """
 
 from __future__ import annotations
@@ -50,14 +51,24 @@ Predict = Callable[[Path], tuple[Pixels, list[Item]]]
 
 SUMS, MANIFEST, GOLDEN = "SHA256SUMS", "manifest.json", "golden/golden.json"
 DECODER = "decoder.py"  # of a head that this program does not decode itself
-CONFIGURED = {"model", "backend", "threads", "batch_size", "execution_providers", "confidence", "iou", "max_detections"}
+CONFIGURED = {
+    "model",
+    "backend",
+    "threads",
+    "batch_size",
+    "execution_providers",
+    "confidence",
+    "iou",
+    "max_detections",
+}
 MAX_BATCH = 256  # images in one call, whatever a bundle says
 MAX_CANDIDATES = 30_000  # boxes that compete in one image
 PRECISION = 22  # bits of a weight when an image is resampled
 FAR = 1e6  # pixels; a wild box beyond must not cost the others their precision
 TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
-MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000  # bytes that are read of one file
+# bytes that are read of one file
+MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000
 LIMIT_S = 120.0  # for an image, after which onnxruntime is told to end the call
 MAX_PIXELS = 170_000_000  # of one image; Pillow's own bound is a little above
 BAND = 4_000_000  # pixels that are converted at once
@@ -65,13 +76,15 @@ BAND = 4_000_000  # pixels that are converted at once
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "AVIF")
 # Decoders that hold more than the picture: how many times as much memory as others they take.
 COSTS = {"WEBP": 4.0, "AVIF": 3.0, "progressive JPEG": 2.5}
-# What steers a terminal: controls, bytes that are not UTF-8, ends of lines, and what turns the text around it.
+# What steers a terminal: controls, bytes that are not UTF-8, ends of lines, and what turns the text
+# around it.
 STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PIXELS = 1.0  # mean grey levels: releases of libjpeg and ways to interpolate differ by less
 
-# What another release of the runtime, another CPU or another backend may change, by the model's precision. A detector
-# on onnxruntime and OpenVINO differed in outputs by 0.0005 (FP32), 0.0013 (FP16), 0.14 (INT8) and in confidence by
-# 0.085 (INT8): integers are rounded at other places, and a weak score moves by whole steps.
+# What another release of the runtime, another CPU or another backend may change, by the model's
+# precision. A detector on onnxruntime and OpenVINO differed in outputs by 0.0005 (FP32), 0.0013
+# (FP16), 0.14 (INT8) and in confidence by 0.085 (INT8): integers are rounded at other places, and a
+# weak score moves by whole steps.
 TOLERANCES = {
     "fp32": {"pixels": PIXELS, "outputs": 0.005, "confidence": 0.02, "iou": 0.9},
     "fp16": {"pixels": PIXELS, "outputs": 0.02, "confidence": 0.03, "iou": 0.9},
@@ -105,7 +118,7 @@ class Finding(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """Facts that set how far outputs and predictions may differ: the model's head, precision, threshold and batch."""
+    """What sets how far outputs and predictions may differ: head, precision, threshold, batch."""
 
     head: str
     precision: str
@@ -126,7 +139,7 @@ class EndlessModel(RuntimeError):
 
 @contextmanager
 def _opened(path: Path, limit: int) -> Iterator[IO[bytes]]:
-    """A regular file of up to `limit` bytes: a FIFO would wait for ever, and a device has no end."""
+    """Open a regular file of up to `limit` bytes: FIFOs would wait for ever, devices never end."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
@@ -146,7 +159,9 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def read_image(path: Path) -> Pixels:
-    """An image as (height, width, 3) BGR: upright by its EXIF, on white where it is transparent, 16 bits scaled to 8.
+    """Read an image as (height, width, 3) BGR.
+
+    It is upright by its EXIF, on white where it is transparent, and scaled from 16 bits to 8.
 
     Pillow and OpenCV alone give the same pixels, but for a grey level where they decode a JPEG.
 
@@ -162,7 +177,8 @@ def read_image(path: Path) -> Pixels:
     with Image.open(io.BytesIO(data), formats=readable) as picture:
         kind = "progressive JPEG" if "progressive" in picture.info else str(picture.format)
         _require_pixels(kind, *picture.size)
-        # Pillow turns a TIFF itself. Of others only what stands before the pixels counts, as in a browser.
+        # Pillow turns a TIFF itself. Of others only what stands before the pixels counts, as in a
+        # browser.
         turned = 1 if kind == "TIFF" else _orientation(picture.info.get("exif", b""))
         image = _with_pillow(picture)
     del picture  # before the image is copied
@@ -187,7 +203,7 @@ def _require_pixels(kind: str, width: int, height: int, cost: float = 1.0) -> No
 
 
 def _bands(rows: int, columns: int) -> Iterator[slice]:
-    """Yield the rows of an image in parts, so that what is in between is never there for all of it."""
+    """Yield the rows of an image in parts, so that less memory is needed in between."""
     step = max(1, BAND // max(columns, 1))
     return (slice(top, min(top + step, rows)) for top in range(0, rows, step))
 
@@ -216,7 +232,10 @@ def _colours(picture: Any, bits: int) -> Pixels:
 
 
 def _with_opencv(data: bytes) -> Pixels:
-    """Decode an image with OpenCV as it is stored, so that nothing depends on what a release of it does by itself."""
+    """Decode an image with OpenCV as it is stored.
+
+    So nothing depends on what a release of OpenCV does by itself.
+    """
     _require_pixels(*_header(data))
     if not _is_whole(data):
         raise ValueError("a damaged image")
@@ -281,14 +300,22 @@ def _header(data: bytes) -> tuple[str, int, int, float]:
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF", *_numbers(data, 6, 8, size=2), 1.0
     if data.startswith(b"BM"):
-        width, height = _numbers(data, 18, 20, size=2) if data[14:15] == b"\x0c" else _numbers(data, 18, 22, size=4)
-        return "BMP", width, min(height, 2**32 - height), 1.0  # a negative height: from the top down
+        width, height = (
+            _numbers(data, 18, 20, size=2)
+            if data[14:15] == b"\x0c"
+            else _numbers(data, 18, 22, size=4)
+        )
+        # a negative height: from the top down
+        return "BMP", width, min(height, 2**32 - height), 1.0
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP", *_webp_size(data), 1.0
     if data[:4] in (b"II*\0", b"MM\0*"):
         return "TIFF", *_tiff_size(data)
     if data[4:12] in (b"ftypavif", b"ftypavis"):
-        sizes = [_numbers(data, at.end() + 4, at.end() + 8, size=4, order="big") for at in re.finditer(b"ispe", data)]
+        sizes = [
+            _numbers(data, at.end() + 4, at.end() + 8, size=4, order="big")
+            for at in re.finditer(b"ispe", data)
+        ]
         if sizes:
             return "AVIF", *max(sizes, key=math.prod), 1.0
     raise ValueError(f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
@@ -337,14 +364,23 @@ def _is_whole(data: bytes) -> bool:
         return any(kind == b"\xda" and b"\xff\xd9" in body for kind, body in _jpeg_parts(data))
     if data.startswith(b"\x89PNG"):
         kinds = [kind for kind, body, crc in _png_parts(data) if zlib.crc32(kind + body) == crc]
-        return bool(kinds) and kinds[-1] == b"IEND" and len(kinds) == sum(1 for _ in _png_parts(data))
+        return (
+            bool(kinds) and kinds[-1] == b"IEND" and len(kinds) == sum(1 for _ in _png_parts(data))
+        )
     return True
 
 
 def _exif(data: bytes) -> bytes:
     """The EXIF of a JPEG, PNG or WebP that stands before the pixels, or nothing."""
     if data.startswith(b"\xff\xd8"):
-        return next((body[6:] for kind, body in _jpeg_parts(data) if kind == b"\xe1" and body[:6] == b"Exif\0\0"), b"")
+        return next(
+            (
+                body[6:]
+                for kind, body in _jpeg_parts(data)
+                if kind == b"\xe1" and body[:6] == b"Exif\0\0"
+            ),
+            b"",
+        )
     if data.startswith(b"\x89PNG"):
         for kind, body, _ in _png_parts(data):
             if kind in (b"eXIf", b"IDAT"):
@@ -382,7 +418,11 @@ def _png_parts(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     while at + 12 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         end = at + 8 + size
-        yield data[at + 4 : at + 8], data[at + 8 : end], int.from_bytes(data[end : end + 4].ljust(4, b"\0"), "big")
+        yield (
+            data[at + 4 : at + 8],
+            data[at + 8 : end],
+            int.from_bytes(data[end : end + 4].ljust(4, b"\0"), "big"),
+        )
         at = end + 4
 
 
@@ -396,7 +436,9 @@ def _orientation(exif: bytes) -> int:
     for k in range(int.from_bytes(exif[start : start + 2], order)):
         entry = exif[start + 2 + 12 * k : start + 14 + 12 * k]
         if int.from_bytes(entry[:2], order) == 0x0112:
-            value = int.from_bytes(entry[8 : 12 if int.from_bytes(entry[2:4], order) == 4 else 10], order)
+            value = int.from_bytes(
+                entry[8 : 12 if int.from_bytes(entry[2:4], order) == 4 else 10], order
+            )
             return value if 1 <= value <= 8 else 1
     return 1
 
@@ -416,7 +458,8 @@ def fit_image(image: Pixels, spec: Json, padding: int) -> tuple[Pixels, Frame]:
 
     Arguments:
         image: (height, width, 3) BGR.
-        spec: of manifest.json's model: `input_size`, `fit`, and of a crop what the image is scaled to before it.
+        spec: of manifest.json's model: `input_size`, `fit`, and of a crop what the image is scaled
+            to before it.
         padding: grey level around a letterboxed image.
     """
     rows, columns = image.shape[:2]
@@ -426,7 +469,9 @@ def fit_image(image: Pixels, spec: Json, padding: int) -> tuple[Pixels, Frame]:
         inner_width, inner_height = max(round(columns * ratio), 1), max(round(rows * ratio), 1)
         top, left = (height - inner_height) // 2, (width - inner_width) // 2
         canvas = np.full((height, width, 3), padding, np.uint8)
-        canvas[top : top + inner_height, left : left + inner_width] = _bilinear(image, inner_width, inner_height)
+        canvas[top : top + inner_height, left : left + inner_width] = _bilinear(
+            image, inner_width, inner_height
+        )
         return canvas, Frame(columns, rows, inner_width / columns, inner_height / rows, left, top)
     if spec["fit"] == "stretch":
         fitted = _antialiased(image, (0, 0, columns, rows), spec)
@@ -434,13 +479,19 @@ def fit_image(image: Pixels, spec: Json, padding: int) -> tuple[Pixels, Frame]:
     high, wide = _scaled(rows, columns, spec)
     x, y = round((wide - width) / 2), round((high - height) / 2)
     scale_x, scale_y = wide / columns, high / rows
-    kept = (x / scale_x, y / scale_y, min((x + width) / scale_x, columns), min((y + height) / scale_y, rows))
+    kept = (
+        x / scale_x,
+        y / scale_y,
+        min((x + width) / scale_x, columns),
+        min((y + height) / scale_y, rows),
+    )
     return _antialiased(image, kept, spec), Frame(columns, rows, scale_x, scale_y, -x, -y)
 
 
 def _scaled(rows: int, columns: int, spec: Json) -> tuple[int, int]:
     """The height and width that an image is scaled to before its centre is cropped."""
-    resize = spec.get("resize")  # the shorter side, height and width, or nothing: what just covers the input
+    # the shorter side, height and width, or nothing: what just covers the input
+    resize = spec.get("resize")
     if resize and not isinstance(resize, int):
         return resize[0], resize[1]
     height, width = (resize, resize) if resize else spec["input_size"]
@@ -455,47 +506,63 @@ def _bilinear(image: Pixels, width: int, height: int) -> Pixels:
     if (columns, rows) == (width, height):
         return image
     if cv2 is not None:
-        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
     coefficients = (columns / width, 0, 0, 0, rows / height, 0)
-    turned = Image.fromarray(image).transform((width, height), Image.Transform.AFFINE, coefficients, 2)
+    turned = Image.fromarray(image).transform(
+        (width, height), Image.Transform.AFFINE, coefficients, 2
+    )
     return np.asarray(turned, np.uint8)
 
 
 def _antialiased(image: Pixels, box: tuple[float, float, float, float], spec: Json) -> Pixels:
-    """The region `box` at the model's input size, with antialiasing, as classifiers are trained with.
+    """Bring the region `box` to the model's input size, antialiased as in classifier training.
 
-    Across first, then down: releases of Pillow differ in the order where one call does both. Without Pillow its
-    arithmetic is done here, to the last bit.
+    Across first, then down: releases of Pillow differ in the order where one call does both.
+    Without Pillow its arithmetic is done here, to the last bit.
     """
     (rows, _), (height, width) = image.shape[:2], spec["input_size"]
     left, top, right, bottom = box
     cubic = spec.get("interpolation", "bilinear") == "bicubic"
     reach = (2 if cubic else 1) * max((bottom - top) / height, 1) + 2
-    first, last = max(int(top - reach), 0), min(int(bottom + reach), rows)  # rows that a target pixel depends on
+    # rows that a target pixel depends on
+    first, last = max(int(top - reach), 0), min(int(bottom + reach), rows)
     image, top, bottom = image[first:last], top - first, bottom - first
     if Image is not None:
         method = Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
-        narrow = Image.fromarray(image).resize((width, last - first), method, box=(left, 0, right, last - first))
-        return np.asarray(narrow.resize((width, height), method, box=(0, top, width, bottom)), np.uint8)
+        narrow = Image.fromarray(image).resize(
+            (width, last - first), method, box=(left, 0, right, last - first)
+        )
+        return np.asarray(
+            narrow.resize((width, height), method, box=(0, top, width, bottom)), np.uint8
+        )
     across = _weights(width, left, right, image.shape[1], cubic)
     down = _weights(height, top, bottom, len(image), cubic)
-    return np.ascontiguousarray(np.stack([_blend(down, _blend(across, image[..., k].T).T) for k in range(3)], axis=-1))
+    return np.ascontiguousarray(
+        np.stack([_blend(down, _blend(across, image[..., k].T).T) for k in range(3)], axis=-1)
+    )
 
 
 def _blend(weights: npt.NDArray[np.float64], pixels: Pixels) -> Pixels:
-    """Weighted sums of rows of pixels, (size, available) by (available, n), rounded as Pillow rounds them."""
+    """Sum weighted rows of pixels, (size, available) by (available, n), rounded as by Pillow."""
     # The products are whole numbers that a double holds exactly.
     sums = np.floor((weights @ pixels.astype(np.float64) + 2.0 ** (PRECISION - 1)) / 2.0**PRECISION)
     return np.clip(sums, 0, 255).astype(np.uint8)
 
 
-def _weights(size: int, start: float, stop: float, available: int, cubic: bool) -> npt.NDArray[np.float64]:
-    """Weights (size, available) of the source pixels of each target pixel, in units of 2 to the -PRECISION."""
+def _weights(
+    size: int, start: float, stop: float, available: int, cubic: bool
+) -> npt.NDArray[np.float64]:
+    """Weigh target pixels' source pixels, (size, available), in units of 2 to the -PRECISION."""
     begin, end = np.float32(start), np.float32(stop)
     scale = float(end - begin) / size
     support = (2.0 if cubic else 1.0) * max(scale, 1.0)
     centres = float(begin) + (np.arange(size) + 0.5) * scale
-    first, last = np.trunc(np.maximum(centres - support + 0.5, 0)), np.trunc(centres + support + 0.5)
+    first, last = (
+        np.trunc(np.maximum(centres - support + 0.5, 0)),
+        np.trunc(centres + support + 0.5),
+    )
     positions = np.arange(available)
     distances = np.abs((positions - centres[:, None] + 0.5) * (1 / max(scale, 1.0)))
     weights = _cubic(distances) if cubic else np.clip(1 - distances, 0, None)
@@ -514,7 +581,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def decode(output: Array, frame: Frame, spec: Json, config: Json) -> list[Item]:
-    """Decode what one image shows, best first: detections with a box, or the five most probable classes.
+    """Decode what one image shows, best first: boxed detections, or the five most probable classes.
 
     Arguments:
         output: the first output of the model for this image, without the batch axis.
@@ -527,11 +594,21 @@ def decode(output: Array, frame: Frame, spec: Json, config: Json) -> list[Item]:
     if find is None:
         return _classes(values.astype(np.float64), names, spec["head"])
     boxes, scores, classes = find(values, config)
-    shift, scale = np.array([frame.left, frame.top] * 2), np.array([frame.scale_x, frame.scale_y] * 2)
-    boxes = np.clip((boxes - shift) / scale, 0, np.array([frame.width, frame.height] * 2, np.float64))
+    shift, scale = (
+        np.array([frame.left, frame.top] * 2),
+        np.array([frame.scale_x, frame.scale_y] * 2),
+    )
+    boxes = np.clip(
+        (boxes - shift) / scale, 0, np.array([frame.width, frame.height] * 2, np.float64)
+    )
     boxes = boxes.astype(np.float32)
     return [
-        {"class_id": int(k), "class_name": names[k], "confidence": min(float(score), 1.0), "box": box.tolist()}
+        {
+            "class_id": int(k),
+            "class_name": names[k],
+            "confidence": min(float(score), 1.0),
+            "box": box.tolist(),
+        }
         for box, score, k in zip(boxes, scores, classes, strict=True)
         if box[2] > box[0] and box[3] > box[1]
     ]
@@ -547,7 +624,10 @@ def _classes(values: npt.NDArray[np.float64], names: Sequence[str], head: str) -
         probabilities = 1 / (1 + np.exp(-np.clip(values, -700, 700)))
     probabilities = probabilities.astype(np.float32)
     best = np.argsort(-probabilities, kind="stable")[:TOP_CLASSES]
-    return [{"class_id": int(k), "class_name": names[k], "confidence": float(probabilities[k])} for k in best]
+    return [
+        {"class_id": int(k), "class_name": names[k], "confidence": float(probabilities[k])}
+        for k in best
+    ]
 
 
 def _yolo(values: Array, config: Json) -> tuple[Array, ...]:
@@ -579,13 +659,17 @@ def _suppress(boxes: Array, scores: Array, classes: Array, iou: float, limit: in
     if not len(order):
         return []
     boxes = np.clip(boxes, -FAR, FAR)
-    apart = boxes + (classes * (boxes.max() - boxes.min() + 1))[:, None]  # boxes of two classes never meet
+    # boxes of two classes never meet
+    apart = boxes + (classes * (boxes.max() - boxes.min() + 1))[:, None]
     areas = (apart[:, 2:] - apart[:, :2]).prod(axis=1)
     kept: list[int] = []
     while len(order) and len(kept) < limit:
         best, order = int(order[0]), order[1:]
         kept.append(best)
-        low, high = np.maximum(apart[order, :2], apart[best, :2]), np.minimum(apart[order, 2:], apart[best, 2:])
+        low, high = (
+            np.maximum(apart[order, :2], apart[best, :2]),
+            np.minimum(apart[order, 2:], apart[best, 2:]),
+        )
         shared = np.clip(high - low, 0, None).prod(axis=1)
         order = order[shared <= iou * (areas[order] + areas[best] - shared)]
     return kept
@@ -597,13 +681,14 @@ def _suppress(boxes: Array, scores: Array, classes: Array, iou: float, limit: in
 def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, str]:
     """The model as a function of a batch, and what runs it.
 
-    The backend of config.json is taken if it is installed, else onnxruntime, which every bundle runs on.
+    The backend of config.json is taken if it is installed, else onnxruntime, which every bundle
+    runs on.
 
     Arguments:
         folder: of the bundle.
         config: of the bundle.
-        accelerate: use the first of the configured execution providers that works here, not the CPU that the
-            bundle's numbers were measured on.
+        accelerate: use the first of the configured execution providers that works here, not the CPU
+            that the bundle's numbers were measured on.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     path = str(folder / config["model"])
@@ -615,9 +700,13 @@ def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, 
             pass
         else:
             settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-            settings.update({"INFERENCE_NUM_THREADS": config["threads"]} if config["threads"] else {})
+            settings.update(
+                {"INFERENCE_NUM_THREADS": config["threads"]} if config["threads"] else {}
+            )
             request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
-            return (lambda batch: list(request.infer([batch]).values())), f"openvino {openvino.__version__}"
+            return (
+                lambda batch: list(request.infer([batch]).values())
+            ), f"openvino {openvino.__version__}"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -655,9 +744,16 @@ def _run_within(session: Any, feeds: dict[str, Pixels], options: Any) -> Arrays:
 
 @contextmanager
 def _reporter_hidden() -> Iterator[None]:
-    """Import OpenVINO in this block: without its telemetry, which reports each import and keeps an id at home."""
+    """Import OpenVINO in this block without its telemetry.
+
+    The telemetry reports each import and keeps an id at home.
+    """
     name = "openvino_telemetry"
-    shown = {known: sys.modules.pop(known) for known in list(sys.modules) if known.partition(".")[0] == name}
+    shown = {
+        known: sys.modules.pop(known)
+        for known in list(sys.modules)
+        if known.partition(".")[0] == name
+    }
     sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
@@ -685,10 +781,15 @@ class Bundle:
             model = _load(folder, MANIFEST)["model"]
             self.spec = model["spec"]
             self.rules = Rules(
-                self.spec["head"], model["precision"], self.config["confidence"], int(self.config["batch_size"])
+                self.spec["head"],
+                model["precision"],
+                self.config["confidence"],
+                int(self.config["batch_size"]),
             )
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedBundle(f"config.json, preprocessing.json or {MANIFEST}: {error!r}") from error
+            raise DamagedBundle(
+                f"config.json, preprocessing.json or {MANIFEST}: {error!r}"
+            ) from error
         self._decode = _decoder_of(folder) if self.config.get("decoder") else decode
         self.infer, self.ran_by = open_model(folder, self.config, accelerate=accelerate)
 
@@ -728,7 +829,7 @@ class Bundle:
 
 
 def _decoder_of(folder: Path) -> Callable[..., list[Item]]:
-    """Return `decode` of the head's own file, with the arguments of `decode` here; keep no bytecode."""
+    """Return `decode` of the head's own file, called as `decode` here; keep no bytecode."""
     found: Callable[..., list[Item]] = runpy.run_path(str(folder / DECODER))["decode"]
     return found
 
@@ -741,7 +842,7 @@ def _load(folder: Path, name: str) -> Json:
 
 
 def damaged_files(folder: Path, *, others: bool = True) -> list[str]:
-    """List what is wrong with the bundle's files, one line each: changed, missing, or not listed in SHA256SUMS.
+    """List faults of the bundle's files, one line each: changed, missing, or not in SHA256SUMS.
 
     Arguments:
         folder: of the bundle.
@@ -773,7 +874,7 @@ def damaged_files(folder: Path, *, others: bool = True) -> list[str]:
 
 
 def _changed(path: Path, expected: str) -> str:
-    """Tell what is wrong with a file that is listed; empty when its content has the expected sha256."""
+    """Tell what is wrong with a listed file; empty when its content has the expected sha256."""
     digest = hashlib.sha256()
     try:
         with _opened(path, MAX_FILE) as file:
@@ -785,7 +886,7 @@ def _changed(path: Path, expected: str) -> str:
 
 
 def read_golden(folder: Path) -> list[Json]:
-    """The entries of the golden set: each an image, what was recorded of it, and what the model found.
+    """Read the golden set's entries: an image, what was recorded of it, and what the model found.
 
     Raises:
         DamagedBundle: the listing is not what it must be.
@@ -802,7 +903,15 @@ def read_golden(folder: Path) -> list[Json]:
                     raise ValueError(f"no file of the bundle at {place!r}")
             if not isinstance(entry["items"], list) or not all(map(_is_item, entry["items"])):
                 raise ValueError(f"{entry['image']}: not a list of predictions")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise DamagedBundle(f"{GOLDEN}: {type(error).__name__}: {error}") from error
     return entries
 
@@ -815,7 +924,9 @@ def _is_item(item: Json) -> bool:
 
 
 def _read_arrays(folder: Path, entry: Json) -> tuple[Pixels, list[Array]]:
-    """The recorded input (height, width, 3) and the outputs of a batch of one; none for an image of a rule.
+    """Read the recorded input (height, width, 3) and the outputs of a batch of one.
+
+    An image of a rule has no outputs.
 
     Raises:
         DamagedBundle: the file holds something else.
@@ -839,7 +950,9 @@ def _read_arrays(folder: Path, entry: Json) -> tuple[Pixels, list[Array]]:
     return recorded, outputs
 
 
-def check_golden(folder: Path, rules: Rules, infer: Infer, predict: Predict) -> tuple[list[Finding], float]:
+def check_golden(
+    folder: Path, rules: Rules, infer: Infer, predict: Predict
+) -> tuple[list[Finding], float]:
     """Run the golden set again and compare it with what the bundle recorded.
 
     The tolerances are this program's own: a bundle does not say how exactly it is looked at.
@@ -864,9 +977,16 @@ def check_golden(folder: Path, rules: Rules, infer: Infer, predict: Predict) -> 
     outputs = max(outputs, _batch_difference(folder, entries, rules, infer))
     complaints = [row.complaint for row in seen if row.complaint]
     ruled = sum("rule" in entry for entry in entries)
-    agree = f"{len(entries) - ruled} images agree" + (f", {ruled} rules of reading hold" if ruled else "")
+    agree = f"{len(entries) - ruled} images agree" + (
+        f", {ruled} rules of reading hold" if ruled else ""
+    )
     findings = [
-        Finding("golden_inputs", pixels, tolerance["pixels"], "mean difference of fitted images in grey levels"),
+        Finding(
+            "golden_inputs",
+            pixels,
+            tolerance["pixels"],
+            "mean difference of fitted images in grey levels",
+        ),
         Finding(
             "golden_outputs",
             outputs,
@@ -879,7 +999,7 @@ def check_golden(folder: Path, rules: Rules, infer: Infer, predict: Predict) -> 
 
 
 def _batch_difference(folder: Path, entries: list[Json], rules: Rules, infer: Infer) -> float:
-    """Measure how far the golden images, repeated to fill a batch, are in one call from what they gave one by one."""
+    """Measure how far golden images that fill a batch are from what they gave one by one."""
     size = min(rules.batch, MAX_BATCH)
     if size <= 1:
         return 0.0
@@ -887,13 +1007,16 @@ def _batch_difference(folder: Path, entries: list[Json], rules: Rules, infer: In
     places = [recorded[k % len(recorded)] for k in range(size)]
     try:
         rows = infer(np.stack([pixels for pixels, _ in places]))[0]
-        return max(_relative_difference(rows[k : k + 1], one[0], rules.head) for k, (_, one) in enumerate(places))
+        return max(
+            _relative_difference(rows[k : k + 1], one[0], rules.head)
+            for k, (_, one) in enumerate(places)
+        )
     except Exception:  # as with single images: a finding, not a crash
         return float("inf")
 
 
 class _Difference(NamedTuple):
-    """Measure how far one golden image is from what was recorded; `complaint` is empty while its predictions agree."""
+    """How far a golden image is from its record; `complaint` is empty while predictions agree."""
 
     pixels: float
     outputs: float
@@ -901,7 +1024,9 @@ class _Difference(NamedTuple):
     complaint: str
 
 
-def _compare_image(folder: Path, entry: Json, rules: Rules, infer: Infer, predict: Predict) -> _Difference:
+def _compare_image(
+    folder: Path, entry: Json, rules: Rules, infer: Infer, predict: Predict
+) -> _Difference:
     recorded, wanted = _read_arrays(folder, entry)
     try:
         fitted, items = predict(folder / entry["image"])
@@ -909,10 +1034,16 @@ def _compare_image(folder: Path, entry: Json, rules: Rules, infer: Infer, predic
         if wanted:
             got = infer(recorded[None])
             outputs = _relative_difference(got[0], wanted[0], rules.head)
-            largest = max(_largest_difference(one, other) for one, other in zip(got, wanted, strict=True))
-        different = disagreement(entry["items"], items, TOLERANCES[rules.precision], rules.confidence)
+            largest = max(
+                _largest_difference(one, other) for one, other in zip(got, wanted, strict=True)
+            )
+        different = disagreement(
+            entry["items"], items, TOLERANCES[rules.precision], rules.confidence
+        )
     except Exception as error:  # a runtime that fails on the golden set is a finding, not a crash
-        return _Difference(np.inf, np.inf, np.inf, f"{entry['image']}: {type(error).__name__}: {error}")
+        return _Difference(
+            np.inf, np.inf, np.inf, f"{entry['image']}: {type(error).__name__}: {error}"
+        )
     complaint = f"{entry['image']}: {different}" if different else ""
     return _Difference(_pixel_difference(fitted, recorded), outputs, largest, complaint)
 
@@ -924,15 +1055,23 @@ def _pixel_difference(got: Pixels, wanted: Pixels) -> float:
 
 
 def _relative_difference(got: Array, wanted: Array, head: str) -> float:
-    """Length of the difference over the length of what was recorded, the larger one of boxes and scores."""
+    """Return a difference's length relative to the record's, the larger of boxes and scores."""
     if got.shape != wanted.shape or not np.isfinite(got).all():
         return float("inf")
-    pairs = zip(_parts(got.astype(np.float64), head), _parts(wanted.astype(np.float64), head), strict=True)
-    return max(float(np.linalg.norm(one - other)) / max(float(np.linalg.norm(other)), FAINT) for one, other in pairs)
+    pairs = zip(
+        _parts(got.astype(np.float64), head), _parts(wanted.astype(np.float64), head), strict=True
+    )
+    return max(
+        float(np.linalg.norm(one - other)) / max(float(np.linalg.norm(other)), FAINT)
+        for one, other in pairs
+    )
 
 
 def _parts(output: npt.NDArray[np.float64], head: str) -> list[npt.NDArray[np.float64]]:
-    """Split outputs into parts to compare: pixels would drown scores, and equal scores may come in any order."""
+    """Split outputs into parts to compare.
+
+    Pixels would drown scores, and equal scores may come in any order.
+    """
     if head == "yolo":
         return [output[:, :4], output[:, 4:]]
     return [np.sort(output[:, :, 4])] if head == "yolo_end2end" else [output]
@@ -947,10 +1086,11 @@ def _largest_difference(got: Array, wanted: Array) -> float:
 def disagreement(
     expected: Sequence[Item], found: Sequence[Item], tolerance: dict[str, float], confidence: float
 ) -> str:
-    """Describe how two lists of predictions of one image differ by more than the tolerance; empty when they do not.
+    """Describe how an image's two lists of predictions differ beyond the tolerance; empty if not.
 
-    Every prediction must have one of the same class in the other list, with a confidence and (for detections) a box
-    that are close. One whose confidence is within the tolerance of the threshold may be missing.
+    Every prediction must have one of the same class in the other list, with a confidence and (for
+    detections) a box that are close. One whose confidence is within the tolerance of the threshold
+    may be missing.
 
     Arguments:
         expected: what was recorded.
@@ -966,24 +1106,39 @@ def disagreement(
         if twins:
             free.remove(min(twins, key=lambda other: abs(other["confidence"] - item["confidence"])))
         elif item["confidence"] > confidence + tolerance["confidence"]:
-            return f"no {item['class_name']} like the expected one of confidence {item['confidence']:.3f}"
+            return (
+                f"no {item['class_name']} like the expected one of confidence "
+                f"{item['confidence']:.3f}"
+            )
     extra = [item for item in free if item["confidence"] > confidence + tolerance["confidence"]]
-    return f"an unexpected {extra[0]['class_name']} of confidence {extra[0]['confidence']:.3f}" if extra else ""
+    return (
+        f"an unexpected {extra[0]['class_name']} of confidence {extra[0]['confidence']:.3f}"
+        if extra
+        else ""
+    )
 
 
 def _other_class(expected: Sequence[Item], found: Sequence[Item], tolerance: float) -> str:
-    """Tell whether the best class or its probability has changed; two classes as probable as each other may swap."""
+    """Tell whether the best class or its probability changed; two equally probable may swap."""
     probabilities = {item["class_id"]: item["confidence"] for item in found}
     best = expected[0]
     now = probabilities.get(best["class_id"], 0.0)
-    if not found or abs(now - best["confidence"]) > tolerance or found[0]["confidence"] - now > tolerance:
+    if (
+        not found
+        or abs(now - best["confidence"]) > tolerance
+        or found[0]["confidence"] - now > tolerance
+    ):
         return f"{best['class_name']} has confidence {now:.3f} in place of {best['confidence']:.3f}"
     return ""
 
 
 def _alike(one: Item, other: Item, tolerance: dict[str, float]) -> bool:
     close = abs(one["confidence"] - other["confidence"]) <= tolerance["confidence"]
-    return one["class_id"] == other["class_id"] and close and overlap(one["box"], other["box"]) >= tolerance["iou"]
+    return (
+        one["class_id"] == other["class_id"]
+        and close
+        and overlap(one["box"], other["box"]) >= tolerance["iou"]
+    )
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
@@ -999,7 +1154,7 @@ def overlap(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def printed(text: str) -> str:
-    r"""A line with whatever would steer a terminal as ``\xNN`` or ``\uNNNN``: names may hold anything."""
+    r"""Escape what would steer a terminal as ``\xNN`` or ``\uNNNN``: names may hold anything."""
     return STEERS.sub(lambda found: _escape(ord(found[0])), text)
 
 
@@ -1043,14 +1198,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run this bundle's model on images.")
     parser.add_argument("images", nargs="*", type=Path)
     parser.add_argument("--json", action="store_true", help="one line of JSON an image")
-    parser.add_argument("--verify", action="store_true", help="check every file, then run the golden set again")
-    parser.add_argument("--accelerate", action="store_true", help="use the accelerator that config.json names")
+    parser.add_argument(
+        "--verify", action="store_true", help="check every file, then run the golden set again"
+    )
+    parser.add_argument(
+        "--accelerate", action="store_true", help="use the accelerator that config.json names"
+    )
     parser.add_argument("--confidence", type=float, help="in place of the threshold in config.json")
     arguments = parser.parse_args()
     folder = Path(__file__).resolve().parent
     if arguments.verify:
         problems = damaged_files(folder)
-        for line in [f"FAIL: {problem}" for problem in problems] or ["pass: files are as they were packed"]:
+        for line in [f"FAIL: {problem}" for problem in problems] or [
+            "pass: files are as they were packed"
+        ]:
             _say(line)
         if problems:
             return 1

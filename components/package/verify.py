@@ -48,8 +48,9 @@ class Verification:
 def verify_bundle(path: Path) -> Verification:
     """Check every file of a bundle, then run its golden set again.
 
-    It is run on the backend that the bundle was measured on, or on onnxruntime where that is missing, which the
-    reasons then say. A bundle that is whole but gives other outputs is not an error: `ok` is false.
+    It is run on the backend that the bundle was measured on, or on onnxruntime where that is
+    missing, which the reasons then say. A bundle that is whole but gives other outputs is not an
+    error: `ok` is false.
 
     Arguments:
         path: a bundle's folder or zip.
@@ -91,8 +92,8 @@ def run_bundle(path: Path, images: Sequence[Path]) -> list[Json]:
         images: encoded images.
 
     Returns:
-        For each image ``{"image": path, "items": [...]}`` as the bundle's own runner gives it, or ``{"image": path,
-        "error": why}`` for one that cannot be read.
+        For each image ``{"image": path, "items": [...]}`` as the bundle's own runner gives it, or
+        ``{"image": path, "error": why}`` for one that cannot be read.
 
     Raises:
         BundleError: the bundle is damaged.
@@ -111,7 +112,9 @@ def run_bundle(path: Path, images: Sequence[Path]) -> list[Json]:
                     results.append({"image": str(image), "error": str(error)})
                     continue
                 (prediction,) = task.postprocess(session.run(fitted[None]), [frame])
-                results.append({"image": str(image), "items": to_items(prediction, task.spec.class_names)})
+                results.append(
+                    {"image": str(image), "items": to_items(prediction, task.spec.class_names)}
+                )
         return results
 
 
@@ -124,7 +127,9 @@ def _opened(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="foveal-bundle-") as scratch:
             yield unpack(path, Path(scratch) / "bundle")
     else:
-        raise BundleError("a bundle's folder or zip", found=f"nothing at {path}", hint="check the path")
+        raise BundleError(
+            "a bundle's folder or zip", found=f"nothing at {path}", hint="check the path"
+        )
 
 
 def require_whole(folder: Path) -> Manifest:
@@ -135,14 +140,26 @@ def require_whole(folder: Path) -> Manifest:
     """
     problems = damaged_files(folder)
     if problems:
-        raise BundleError(f"the files that {SUMS} lists", found="; ".join(problems[:5]), hint="fetch the bundle again")
+        raise BundleError(
+            f"the files that {SUMS} lists",
+            found="; ".join(problems[:5]),
+            hint="fetch the bundle again",
+        )
     manifest = read_manifest(folder)
     listed = {file.path: file for file in manifest.files}
     for file in list_files(folder):
         if file.path not in (SUMS, MANIFEST) and listed.pop(file.path, None) != file:
-            raise BundleError(f"{file.path} as {MANIFEST} describes it", found="another", hint="fetch the bundle again")
+            raise BundleError(
+                f"{file.path} as {MANIFEST} describes it",
+                found="another",
+                hint="fetch the bundle again",
+            )
     if listed:
-        raise BundleError(f"the files that {MANIFEST} lists", found=f"no {min(listed)}", hint="fetch the bundle again")
+        raise BundleError(
+            f"the files that {MANIFEST} lists",
+            found=f"no {min(listed)}",
+            hint="fetch the bundle again",
+        )
     return manifest
 
 
@@ -154,7 +171,9 @@ def _reproduce(folder: Path, session: Session, manifest: Manifest) -> tuple[list
     try:
         return reproduce(folder, session, _task(manifest), rules)
     except DamagedBundle as error:
-        raise BundleError("a readable golden set", found=str(error), hint="fetch the bundle again") from error
+        raise BundleError(
+            "a readable golden set", found=str(error), hint="fetch the bundle again"
+        ) from error
 
 
 def _task(manifest: Manifest) -> VisionTask:
@@ -163,11 +182,16 @@ def _task(manifest: Manifest) -> VisionTask:
 
 
 def _open_model(folder: Path, manifest: Manifest) -> tuple[Session, str]:
-    """A session on the recorded backend, or on onnxruntime where that is missing, and what to say about it."""
+    """Return a session on the recorded backend, else on onnxruntime, and what to say about it."""
     artifact, target = manifest.artifact(folder), manifest.target
     try:
-        session = get_backend(manifest.backend).open(artifact, device=target.device, threads=target.threads)
+        session = get_backend(manifest.backend).open(
+            artifact, device=target.device, threads=target.threads
+        )
         return session, f"on {manifest.backend}"
     except UnavailableError:
         session = get_backend(FALLBACK).open(artifact, threads=target.threads)
-        return session, f"on {FALLBACK}, as {manifest.backend} on {target.device} is not on this machine"
+        return (
+            session,
+            f"on {FALLBACK}, as {manifest.backend} on {target.device} is not on this machine",
+        )

@@ -15,7 +15,16 @@ from components.files import replacing, sha256_file, write_json, write_text
 from components.package import run_template
 from components.package.archive import write_zip
 from components.package.golden import write_golden
-from components.package.manifest import MANIFEST, MODEL, RUNNER, SCHEMA, Benchmark, Manifest, Thresholds, list_files
+from components.package.manifest import (
+    MANIFEST,
+    MODEL,
+    RUNNER,
+    SCHEMA,
+    Benchmark,
+    Manifest,
+    Thresholds,
+    list_files,
+)
 from components.package.readme import describe_bundle, list_requirements
 from components.package.run_template import DECODER, SUMS
 from components.package.verify import verify_folder
@@ -28,31 +37,39 @@ MAX_DETECTIONS = 300
 
 
 def write_bundle(
-    report: BenchmarkReport, output: Path, *, name: str, golden: Sequence[Path], details: Mapping[str, object]
+    report: BenchmarkReport,
+    output: Path,
+    *,
+    name: str,
+    golden: Sequence[Path],
+    details: Mapping[str, object],
 ) -> Bundle:
     """Pack the chosen variant as the folder `output`/`name` and the zip `output`/`name`.zip.
 
-    Both are written aside, verified, and take their places together. The same arguments give the same bytes.
+    Both are written aside, verified, and take their places together. The same arguments give the
+    same bytes.
 
     Arguments:
         report: names the chosen variant; what was measured ships, nothing else.
         output: folder to write into.
         name: of the model, and so of the bundle's folder and zip.
         golden: encoded images for the golden set.
-        details: whatever else to keep, as JSON values; `confidence` and `iou` in it are the thresholds of the
-            predictions, 0.25 and 0.7 by default.
+        details: whatever else to keep, as JSON values; `confidence` and `iou` in it are the
+            thresholds of the predictions, 0.25 and 0.7 by default.
 
     Raises:
-        BundleError: nothing was chosen, it is not ONNX, its file is not the measured one any more, or it does not
-            reproduce its own golden set.
-        ConfigError: no golden images, a bad name, thresholds out of range, details that JSON does not know, or a
-            folder in the way that is no bundle.
+        BundleError: nothing was chosen, it is not ONNX, its file is not the measured one any more,
+            or it does not reproduce its own golden set.
+        ConfigError: no golden images, a bad name, thresholds out of range, details that JSON does
+            not know, or a folder in the way that is no bundle.
         ImageError: a golden image cannot be read.
     """
     measurement = _chosen(report)
     folder, archive = _places(output, name)
     details = _plain(details)
-    thresholds = Thresholds(_threshold(details, "confidence", 0.25), _threshold(details, "iou", 0.7), MAX_DETECTIONS)
+    thresholds = Thresholds(
+        _threshold(details, "confidence", 0.25), _threshold(details, "iou", 0.7), MAX_DETECTIONS
+    )
     with replacing(folder) as aside, replacing(archive) as zipped:
         aside.mkdir()
         manifest = Manifest(
@@ -78,10 +95,14 @@ def write_bundle(
 
 def _chosen(report: BenchmarkReport) -> Measurement:
     if report.chosen is None:
-        raise BundleError("a report with a chosen variant", found="; ".join(report.reasons) or "none")
+        raise BundleError(
+            "a report with a chosen variant", found="; ".join(report.reasons) or "none"
+        )
     measurement = report.of(report.chosen)
     if measurement.artifact.format is not Format.ONNX:
-        raise BundleError("an ONNX file, which the runner can run", found=f"{measurement.artifact.format} chosen")
+        raise BundleError(
+            "an ONNX file, which the runner can run", found=f"{measurement.artifact.format} chosen"
+        )
     return measurement
 
 
@@ -89,8 +110,14 @@ def _places(output: Path, name: str) -> tuple[Path, Path]:
     if Path(name).name != name or name in {"", ".", ".."}:
         raise ConfigError("a name that can be a file's", found=repr(name), hint="leave out slashes")
     folder, archive = Path(output) / name, Path(output) / f"{name}.zip"
-    if folder.exists() and not (folder / MANIFEST).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ConfigError(f"a bundle or nothing at {folder}", found="something else", hint="choose another place")
+    if (
+        folder.exists()
+        and not (folder / MANIFEST).is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise ConfigError(
+            f"a bundle or nothing at {folder}", found="something else", hint="choose another place"
+        )
     return folder, archive
 
 
@@ -112,7 +139,9 @@ def _copy_model(measurement: Measurement, target: Path) -> None:
     """The file that was measured, or none."""
     source, wanted = measurement.artifact.path, measurement.artifact.sha256
     if not source.is_file():
-        raise BundleError(f"the file measured as {measurement.variant}", found=f"nothing at {source}")
+        raise BundleError(
+            f"the file measured as {measurement.variant}", found=f"nothing at {source}"
+        )
     shutil.copyfile(source, target)
     if (found := sha256_file(target)) != wanted:
         raise BundleError(
@@ -147,7 +176,9 @@ def _write_configuration(folder: Path, manifest: Manifest) -> None:
         "orientation": "EXIF applied",
         "fit": spec.fit.value,
         "resize": list(spec.resize) if isinstance(spec.resize, tuple) else spec.resize,
-        "interpolation": "bilinear" if spec.fit is Fit.LETTERBOX else f"{spec.interpolation}, antialiased",
+        "interpolation": "bilinear"
+        if spec.fit is Fit.LETTERBOX
+        else f"{spec.interpolation}, antialiased",
         "padding": PADDING[0],
         "input": dump(manifest.model.inputs[0]),
         "layout": "batch, height, width, channel",
@@ -165,13 +196,17 @@ def _write_configuration(folder: Path, manifest: Manifest) -> None:
 
 
 def _write_sums(folder: Path, manifest: Manifest) -> None:
-    """The manifest with the hash of every file but itself, then SHA256SUMS with the manifest's, too."""
+    """Write the manifest with all other files' hashes, then SHA256SUMS with the manifest's, too."""
     write_json(folder / MANIFEST, dump(replace(manifest, files=list_files(folder))))
-    write_text(folder / SUMS, "".join(f"{file.sha256}  {file.path}\n" for file in list_files(folder)))
+    write_text(
+        folder / SUMS, "".join(f"{file.sha256}  {file.path}\n" for file in list_files(folder))
+    )
 
 
 def _require_sound(folder: Path) -> None:
     verification = verify_folder(folder)
     if not verification.ok:
-        failed = "; ".join(f"{check.name} {check.value} ({check.reason})" for check in verification.failed)
+        failed = "; ".join(
+            f"{check.name} {check.value} ({check.reason})" for check in verification.failed
+        )
         raise BundleError("a model that reproduces its own golden set at once", found=failed)

@@ -54,7 +54,9 @@ def utc(moment: datetime, what: str) -> datetime:
     """
     if moment.utcoffset() is None:
         raise ConfigError(
-            f"{what} with a time zone", found=f"{moment.isoformat()} without one", hint="use datetime.now(UTC)"
+            f"{what} with a time zone",
+            found=f"{moment.isoformat()} without one",
+            hint="use datetime.now(UTC)",
         )
     return moment.astimezone(UTC)
 
@@ -65,10 +67,13 @@ def day_file(folder: Path, table: str, day: date) -> Path:
 
 
 def split_by_day(run: InferenceRun, folder: Path) -> tuple[Day, ...]:
-    """Write one file of images and one of detections for each day of a run, with memory for a part of its rows.
+    """Write a file of images and one of detections for each day of a run.
 
-    A detection gets the columns `predicted_at`, that of its image, and `model`, so that its table can be asked for a
-    time range by itself. Every day has a file of detections, if only with columns.
+    It takes memory for a part of the rows only.
+
+    A detection gets the columns `predicted_at`, that of its image, and `model`, so that its table
+    can be asked for a time range by itself. Every day has a file of detections, if only with
+    columns.
 
     Arguments:
         run: the finished run.
@@ -78,8 +83,8 @@ def split_by_day(run: InferenceRun, folder: Path) -> tuple[Day, ...]:
         The days in order.
 
     Raises:
-        DatasetError: a table is missing, damaged or empty, lacks a column, has a row without a time or times without
-            a time zone, or a detection's image is not in the table of images.
+        DatasetError: a table is missing, damaged or empty, lacks a column, has a row without a time
+            or times without a time zone, or a detection's image is not in the table of images.
     """
     with _table(run.images, "image_id", TIME) as images, _DayFiles(folder, IMAGES) as files:
         _check_times(images, run.images)
@@ -91,11 +96,14 @@ def split_by_day(run: InferenceRun, folder: Path) -> tuple[Day, ...]:
     with _table(run.detections, "image_id") as detections, _DayFiles(folder, DETECTIONS) as files:
         ids, times = _times_by_image(run.images)
         for day in found:
-            files.open(day, _with_time(detections.schema_arrow.empty_table(), ids, times, run).schema)
+            files.open(
+                day, _with_time(detections.schema_arrow.empty_table(), ids, times, run).schema
+            )
         for batch in detections.iter_batches(_DETECTION_ROWS):
             files.add(_with_time(batch, ids, times, run))
     return tuple(
-        Day(day, count.rows, files.days[day].rows, count.first, count.last) for day, count in sorted(found.items())
+        Day(day, count.rows, files.days[day].rows, count.first, count.last)
+        for day, count in sorted(found.items())
     )
 
 
@@ -126,8 +134,12 @@ class _DayFiles:
 
         if day not in self._writers:
             path = day_file(self._folder, self._table, day)
-            self._writers[day] = self._open.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
-            self.days[day] = _Count(0, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
+            self._writers[day] = self._open.enter_context(
+                pq.ParquetWriter(path, schema, compression="zstd")
+            )
+            self.days[day] = _Count(
+                0, datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+            )
         return self._writers[day]
 
     def add(self, rows: pa.Table) -> None:
@@ -154,7 +166,9 @@ def _table(path: Path, *columns: str) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                raise DatasetError(expected, found=f"{path} without {', '.join(missing)}", hint=_HINT)
+                raise DatasetError(
+                    expected, found=f"{path} without {', '.join(missing)}", hint=_HINT
+                )
             yield file
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(expected, found=f"{path}: {error}", hint=_HINT) from error
@@ -165,7 +179,9 @@ def _check_times(file: pq.ParquetFile, path: Path) -> None:
 
     found = file.schema_arrow.field(TIME).type
     if not pa.types.is_timestamp(found) or found.tz is None:
-        raise DatasetError(f"{TIME} as timestamps with a time zone", found=f"{found} in {path}", hint=_HINT)
+        raise DatasetError(
+            f"{TIME} as timestamps with a time zone", found=f"{found} in {path}", hint=_HINT
+        )
 
 
 def _in_utc(batch: pa.RecordBatch, path: Path) -> pa.Table:
@@ -174,7 +190,9 @@ def _in_utc(batch: pa.RecordBatch, path: Path) -> pa.Table:
 
     rows = pa.Table.from_batches([batch])
     if rows[TIME].null_count:
-        raise DatasetError(f"{TIME} in every row", found=f"{rows[TIME].null_count} without in {path}", hint=_HINT)
+        raise DatasetError(
+            f"{TIME} in every row", found=f"{rows[TIME].null_count} without in {path}", hint=_HINT
+        )
     times = rows[TIME].cast(pa.timestamp("us", tz="UTC"), safe=False)
     return rows.set_column(rows.column_names.index(TIME), TIME, times)
 
@@ -189,7 +207,9 @@ def _times_by_image(path: Path) -> tuple[pa.Array, pa.Array]:
     return table["image_id"].combine_chunks(), times.combine_chunks()
 
 
-def _with_time(rows: pa.Table | pa.RecordBatch, ids: pa.Array, times: pa.Array, run: InferenceRun) -> pa.Table:
+def _with_time(
+    rows: pa.Table | pa.RecordBatch, ids: pa.Array, times: pa.Array, run: InferenceRun
+) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""A finished run on disk: two tables and `run.json`, whether a model has just made it or the store was asked for it."""
+"""A finished run on disk, two tables and `run.json`, just made by a model or asked of the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def load_run(folder: Path) -> InferenceRun:
     missing = sorted(name for name in FILES if not (folder / name).is_file())
     if missing:
         raise DatasetError(
-            "the folder of a finished run", found=f"{folder} without {', '.join(missing)}", hint="run it again"
+            "the folder of a finished run",
+            found=f"{folder} without {', '.join(missing)}",
+            hint="run it again",
         )
     return _read(folder)[0]
 
@@ -36,10 +38,17 @@ def _read(folder: Path) -> tuple[InferenceRun, str]:
         run, key = replace(load(InferenceRun, content["run"]), folder=folder), str(content["key"])
         sizes = content.get("bytes", {})  # a run of an older Foveal does not say
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"the {RUN} of a finished run", found=f"{path}: {error}", hint="run it again") from error
+        raise DatasetError(
+            f"the {RUN} of a finished run", found=f"{path}: {error}", hint="run it again"
+        ) from error
     for table in (folder / IMAGES, folder / DETECTIONS):
-        if not is_whole(table) or sizes.get(table.name, table.stat().st_size) != table.stat().st_size:
-            raise DatasetError("the whole tables of a finished run", found=f"{table}, damaged", hint="run it again")
+        if (
+            not is_whole(table)
+            or sizes.get(table.name, table.stat().st_size) != table.stat().st_size
+        ):
+            raise DatasetError(
+                "the whole tables of a finished run", found=f"{table}, damaged", hint="run it again"
+            )
     return run, key
 
 
@@ -54,7 +63,9 @@ def write_run(folder: Path, run: InferenceRun, key: str, details: Mapping[str, o
     """
     sizes = {name: (folder / name).stat().st_size for name in (IMAGES, DETECTIONS)}
     content = {"key": key, "made_with": dict(details), "run": dump(run), "bytes": sizes}
-    (folder / RUN).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / RUN).write_text(
+        json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def finished_run(folder: Path, key: str) -> InferenceRun | None:
@@ -77,11 +88,14 @@ def check_replaceable(output: Path) -> None:
     if not output.exists():
         return
     if not output.is_dir():
-        raise ConfigError("a folder to write the run to", found=f"a file: {output}", hint="give another output")
+        raise ConfigError(
+            "a folder to write the run to", found=f"a file: {output}", hint="give another output"
+        )
     foreign = sorted(path.name for path in output.iterdir() if path.name not in FILES)
     if foreign:
         raise ConfigError(
             "an output folder that is new, empty or holds an earlier batch run only",
-            found=f"{output} with {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",
+            found=f"{output} with "
+            f"{', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}",
             hint="give another output: this one would be replaced",
         )

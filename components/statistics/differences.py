@@ -1,7 +1,7 @@
-"""Uncertainty of the difference of two models on the same images: in mean average precision or share of hits.
+"""Uncertainty of two models' difference on the same images: mean average precision or hit share.
 
-Both kinds answer the same questions: the bounds of the true difference, the chance that it is no better than some
-value, and the smallest margin that so many images could have shown.
+Both kinds answer the same questions: the bounds of the true difference, the chance that it is no
+better than some value, and the smallest margin that so many images could have shown.
 """
 
 from __future__ import annotations
@@ -43,20 +43,23 @@ class Difference(Protocol):
         """Return the value that the true difference stays below with this one-sided confidence."""
 
     def chance_above(self, bound: float) -> float:
-        """p-value of the hypothesis that the true difference is `bound` or more; small says that it is less."""
+        """Return the p-value of a true difference of `bound` or more; small says it is less."""
 
     def achievable(self, confidence: float) -> float:
-        """The smallest margin that these images could have shown of two equal models that disagree as these do."""
+        """Return the smallest margin that these images could have shown of two equal models.
+
+        The two disagree as these do.
+        """
 
 
 @dataclass(frozen=True)
 class ScoreDifference:
-    """Of two scores whose difference has a standard error, as a paired bootstrap over images gives it.
+    """Difference of two scores with a standard error, as a paired bootstrap over images gives it.
 
-    The interval is Student's with images − 1 degrees of freedom around the observed difference (Efron and Tibshirani,
-    An Introduction to the Bootstrap, 1993, chapter 12). A bootstrap knows nothing of what it has not seen: where both
-    models gave the same answers its error is 0. One object more or less, found by one of them alone, is
-    therefore always part of the error.
+    The interval is Student's with images − 1 degrees of freedom around the observed difference
+    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12). A bootstrap knows
+    nothing of what it has not seen: where both models gave the same answers its error is 0. One
+    object more or less, found by one of them alone, is therefore always part of the error.
 
     Arguments:
         champion, challenger: the scores.
@@ -101,8 +104,8 @@ class ScoreDifference:
 class ShareDifference:
     """Of two shares of right answers to the same questions.
 
-    Tango's score interval (Stat. Med. 17, 1998, 891–908), which holds its confidence for few and for no
-    disagreements, too: of n answers that never differ it is ± z² / (n + z²).
+    Tango's score interval (Stat. Med. 17, 1998, 891–908), which holds its confidence for few and
+    for no disagreements, too: of n answers that never differ it is ± z² / (n + z²).
 
     Arguments:
         images: how many were asked, at least 1.
@@ -151,13 +154,20 @@ class ShareDifference:
         lost_alone = (sqrt(max(0.0, linear**2 - 8 * n * constant)) - linear) / (4 * n)
         variance = n * (2 * lost_alone + bound * (1 - bound))
         gap = won - lost - n * bound
-        return gap / sqrt(variance) if variance > 0 else float(np.sign(gap)) * np.inf if gap else 0.0
+        return (
+            gap / sqrt(variance) if variance > 0 else float(np.sign(gap)) * np.inf if gap else 0.0
+        )
 
 
-def mean_difference(champion: Sequence[float], challenger: Sequence[float]) -> ScoreDifference | None:
-    """Of two models' mean scores of the same images, by the paired t interval; None of fewer than two images.
+def mean_difference(
+    champion: Sequence[float], challenger: Sequence[float]
+) -> ScoreDifference | None:
+    """Compare two models' mean scores of the same images by the paired t interval.
 
-    One image whose score is wholly another is always part of the error: scores that never differ show nothing more.
+    The result is None for fewer than two images.
+
+    One image whose score is wholly another is always part of the error: scores that never differ
+    show nothing more.
 
     Arguments:
         champion: the score of each image, in 0–1.
@@ -171,9 +181,12 @@ def mean_difference(champion: Sequence[float], challenger: Sequence[float]) -> S
 
 
 def images_needed(difference: Difference, bound: float, confidence: float) -> int | None:
-    """Estimate how many images would show that the true difference exceeds `bound`, if its value stays as it is.
+    """Estimate how many images would show that the true difference exceeds `bound`.
 
-    An interval narrows with the root of the number of images. None where the value itself does not exceed the bound.
+    The value of the difference is taken to stay as it is.
+
+    An interval narrows with the root of the number of images. None where the value itself does not
+    exceed the bound.
 
     Arguments:
         difference: of the images that there are.
@@ -183,7 +196,9 @@ def images_needed(difference: Difference, bound: float, confidence: float) -> in
     gap = difference.value - bound
     if gap <= 0:
         return None
-    return ceil(difference.images * max(1.0, ((difference.value - difference.low(confidence)) / gap) ** 2))
+    return ceil(
+        difference.images * max(1.0, ((difference.value - difference.low(confidence)) / gap) ** 2)
+    )
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float) -> float:
@@ -195,9 +210,10 @@ def _crossing(falling: Callable[[float], float], low: float, high: float) -> flo
 
 
 def holm(chances: Sequence[float]) -> list[float]:
-    """p-values of a family such that rejecting those ≤ α is wrong about any of them at most that often.
+    """Adjust a family's p-values so that rejecting those ≤ α is wrong about any at most that often.
 
-    Holm's step-down method (Scand. J. Stat. 6, 1979), for hypotheses that depend on each other in whatever way.
+    Holm's step-down method (Scand. J. Stat. 6, 1979), for hypotheses that depend on each other in
+    whatever way.
     """
     adjusted, largest = [0.0] * len(chances), 0.0
     for position, k in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):

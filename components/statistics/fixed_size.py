@@ -1,8 +1,9 @@
 """Fixed-size test of two versions: plan the number of images, wait for them, look once.
 
-Plain normal intervals fail where scores hardly vary: of 100 images with equal scores on both sides the standard error
-is 0. So one imaginary image is added for each end of the scores' range, as Agresti and Caffo do for two proportions
-(Am. Stat. 54, 2000), and Bonett and Price for paired ones (J. Educ. Behav. Stat. 37, 2012).
+Plain normal intervals fail where scores hardly vary: of 100 images with equal scores on both sides
+the standard error is 0. So one imaginary image is added for each end of the scores' range, as
+Agresti and Caffo do for two proportions (Am. Stat. 54, 2000), and Bonett and Price for paired ones
+(J. Educ. Behav. Stat. 37, 2012).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ POWER = 0.8
 PILOT = 100  # images that the plan learns the spread of scores from
 
 
-def planned_samples(pilot: Floats, *, delta: float, share: float | None, alpha: float = 0.05) -> int:
+def planned_samples(
+    pilot: Floats, *, delta: float, share: float | None, alpha: float = 0.05
+) -> int:
     """Plan the number of images with which 80 % of all tests see a true difference of δ.
 
-    Only the spread of the pilot's scores is used, not which version scored higher: an internal pilot study (Wittes
-    and Brittain, Stat. Med. 9, 1990), whose images count in the test.
+    Only the spread of the pilot's scores is used, not which version scored higher: an internal
+    pilot study (Wittes and Brittain, Stat. Med. 9, 1990), whose images count in the test.
 
     Arguments:
         pilot: (n, 2) scores of A and B in 0–1; NaN where a version did not see the image.
@@ -36,7 +39,10 @@ def planned_samples(pilot: Floats, *, delta: float, share: float | None, alpha: 
     if share is None:
         variance = _moments(pilot[:, 1] - pilot[:, 0], -1.0)[1]
     else:
-        variance = _moments(_known(pilot[:, 0]), 0.0)[1] / (1 - share) + _moments(_known(pilot[:, 1]), 0.0)[1] / share
+        variance = (
+            _moments(_known(pilot[:, 0]), 0.0)[1] / (1 - share)
+            + _moments(_known(pilot[:, 1]), 0.0)[1] / share
+        )
     normal = NormalDist()
     z = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(POWER)
     return max(PILOT, ceil(z**2 * variance / delta**2))
@@ -46,7 +52,8 @@ def fixed_interval(scores: Floats, *, paired: bool, alpha: float = 0.05) -> Esti
     """mean(B) − mean(A) with its interval, for a number of images that was fixed beforehand.
 
     Arguments:
-        scores: (n, 2) scores of A and B in 0–1, each seen by one image at least; NaN where a version did not see it.
+        scores: (n, 2) scores of A and B in 0–1, each seen by one image at least; NaN where a
+            version did not see it.
         paired: both saw all images.
         alpha: the chance that the difference lies outside.
     """

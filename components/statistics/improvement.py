@@ -19,7 +19,8 @@ class Improvement:
         verdict: `pass`, `fail` where the deciding metric excludes the gain, else `undecided`.
         confidence: one-sided, of each single test.
         by_image: whether the score of single images showed it, and not the deciding metric.
-        needed: about how many images would show it if the differences stay as they are; None where none would.
+        needed: about how many images would show it if the differences stay as they are; None where
+            none would.
     """
 
     verdict: Verdict
@@ -28,12 +29,15 @@ class Improvement:
     needed: int | None = None
 
 
-def evaluate_improvement(metric: Difference, by_image: Difference | None, min_gain: float) -> Improvement:
+def evaluate_improvement(
+    metric: Difference, by_image: Difference | None, min_gain: float
+) -> Improvement:
     """Test for a gain of more than `min_gain`.
 
-    A mean over classes is as uncertain as its rarest class; the mean score of an image is not. Where the 95 % interval
-    of the deciding metric holds the gain but cannot show it, the score of single images may. Each of two tests has
-    half of the error (Bonferroni), so that of a thousand challengers that are no better one passes at most.
+    A mean over classes is as uncertain as its rarest class; the mean score of an image is not.
+    Where the 95 % interval of the deciding metric holds the gain but cannot show it, the score of
+    single images may. Each of two tests has half of the error (Bonferroni), so that of a thousand
+    challengers that are no better one passes at most.
 
     Arguments:
         metric: the difference in the metric that decides.
@@ -47,5 +51,7 @@ def evaluate_improvement(metric: Difference, by_image: Difference | None, min_ga
     for test in tests:
         if test.low(confidence) > min_gain:
             return Improvement(Verdict.PASS, confidence, test is not metric)
-    needed = [count for test in tests if (count := images_needed(test, min_gain, confidence)) is not None]
+    needed = [
+        count for test in tests if (count := images_needed(test, min_gain, confidence)) is not None
+    ]
     return Improvement(Verdict.UNDECIDED, confidence, needed=min(needed, default=None))

@@ -37,16 +37,17 @@ def wilson(share: float, samples: float, confidence: float = 0.95) -> Interval:
 
 
 def effective_samples(share: float, standard_error: float, *, units: int, trials: int) -> float:
-    """Return the number of independent yes-or-no observations with the same uncertainty of a value in 0–1.
+    """Return how many independent yes-or-no observations are as uncertain as a value in 0–1.
 
-    With this number `wilson` serves values that are no shares of independent trials, such as a mean average
-    precision (Dean and Pagano, J. Surv. Stat. Methodol. 3, 2015, compare such intervals for clustered samples).
+    With this number `wilson` serves values that are no shares of independent trials, such as a mean
+    average precision (Dean and Pagano, J. Surv. Stat. Methodol. 3, 2015, compare such intervals for
+    clustered samples).
 
     Arguments:
         share: the value, in 0–1.
         standard_error: of it, as a bootstrap gives it.
-        units: independent units, such as images; the answer where the standard error is 0, which says only that
-            all units were alike.
+        units: independent units, such as images; the answer where the standard error is 0, which
+            says only that all units were alike.
         trials: observations in all units, such as objects; the answer is never more.
     """
     if standard_error <= 0 or not 0 < share < 1:
@@ -57,7 +58,8 @@ def effective_samples(share: float, standard_error: float, *, units: int, trials
 def difference(first: Interval, second: Interval) -> Interval:
     """The interval of `first` − `second`, which must be independent.
 
-    The square-and-add rule (Zou and Donner, Stat. Med. 27, 2008); with Wilson's intervals it is Newcombe's method 10.
+    The square-and-add rule (Zou and Donner, Stat. Med. 27, 2008); with Wilson's intervals it is
+    Newcombe's method 10.
     """
     gap = first.value - second.value
     below = sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
@@ -68,7 +70,9 @@ def difference(first: Interval, second: Interval) -> Interval:
 def quantile_bounds(
     samples: npt.NDArray[np.float64], quantile: float, confidence: float
 ) -> tuple[float | None, float | None]:
-    """Order statistics that enclose a quantile of any distribution (David and Nagaraja, Order Statistics, 7.1).
+    """Return order statistics that enclose a quantile of any distribution.
+
+    See David and Nagaraja, Order Statistics, 7.1.
 
     Arguments:
         samples: (n,) independent values.
@@ -82,6 +86,10 @@ def quantile_bounds(
 
     n, tail = len(samples), (1 - confidence) / 2
     ordered = np.sort(samples)
-    at_most = bdtr(np.arange(n), n, quantile)  # chance that no more than k samples lie below the quantile
-    low, high = int(np.searchsorted(at_most, tail, side="right")) - 1, int(np.searchsorted(at_most, 1 - tail))
+    # chance that no more than k samples lie below the quantile
+    at_most = bdtr(np.arange(n), n, quantile)
+    low, high = (
+        int(np.searchsorted(at_most, tail, side="right")) - 1,
+        int(np.searchsorted(at_most, 1 - tail)),
+    )
     return (float(ordered[low]) if low >= 0 else None, float(ordered[high]) if high < n else None)

@@ -1,18 +1,19 @@
 """Anytime-valid intervals of a mean, which hold at every look: confidence sequences by betting.
 
-An interval of a fixed sample size holds for one look. Who looks again after every batch and stops when he likes the
-answer finds a difference between equals many times as often as promised. A confidence sequence holds at all looks
-at once.
+An interval of a fixed sample size holds for one look. Who looks again after every batch and stops
+when he likes the answer finds a difference between equals many times as often as promised. A
+confidence sequence holds at all looks at once.
 
-A gambler who bets against "the mean is m" and whose every bet is fair multiplies his capital by 2/α at any time with
-a probability of at most α/2, if m is the mean (Ville's inequality, 1939). So every m that made him that rich is
-excluded. Ours keeps a constant share of his capital in the bet, and splits it over several shares to begin with, as he
-does not know which suits: Cover's universal portfolio. No distribution and no number of images is assumed, only
-scores within 0–1 with one mean.
+A gambler who bets against "the mean is m" and whose every bet is fair multiplies his capital by 2/α
+at any time with a probability of at most α/2, if m is the mean (Ville's inequality, 1939). So every
+m that made him that rich is excluded. Ours keeps a constant share of his capital in the bet, and
+splits it over several shares to begin with, as he does not know which suits: Cover's universal
+portfolio. No distribution and no number of images is assumed, only scores within 0–1 with one mean.
 
-Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", J. R. Stat. Soc. B 86
-(2024), whose hedged capital and diversified Kelly bets these are; Orabona and Jun, "Tight concentrations and
-confidence sequences from the regret of universal portfolio", IEEE Trans. Inf. Theory 70 (2024).
+Sources: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", J. R.
+Stat. Soc. B 86 (2024), whose hedged capital and diversified Kelly bets these are; Orabona and Jun,
+"Tight concentrations and confidence sequences from the regret of universal portfolio", IEEE Trans.
+Inf. Theory 70 (2024).
 """
 
 from __future__ import annotations
@@ -31,22 +32,27 @@ _BOLDEST = 0.9  # share of the capital in a bet
 _HALVINGS = 24  # of the range that holds a bound: to 6e-8
 
 
-def confidence_sequence(values: Sequence[float] | Floats, *, resolution: float, alpha: float = 0.05) -> Estimate:
+def confidence_sequence(
+    values: Sequence[float] | Floats, *, resolution: float, alpha: float = 0.05
+) -> Estimate:
     """The interval of a mean after these values, valid for all numbers of values at once.
 
-    Its bounds are the tightest that any beginning of the values gave: one more value never widens it. If the mean
-    changes on the way, `low` may come to lie above `high`: then no single mean fits the values.
+    Its bounds are the tightest that any beginning of the values gave: one more value never widens
+    it. If the mean changes on the way, `low` may come to lie above `high`: then no single mean fits
+    the values.
 
     Arguments:
         values: (n,) in 0–1, in the order in which they came, n ≥ 1.
-        resolution: a difference of this size is to be seen with as few values as possible, in 0–0.9; the interval is
-            valid with any.
+        resolution: a difference of this size is to be seen with as few values as possible, in
+            0–0.9; the interval is valid with any.
         alpha: the chance that the mean ever lies outside.
     """
     x = np.asarray(values, np.float64)
     goal = log(2 / alpha)
     shares = _shares(resolution)
-    return Estimate(float(x.mean()), _lower_bound(x, shares, goal), 1 - _lower_bound(1 - x, shares, goal))
+    return Estimate(
+        float(x.mean()), _lower_bound(x, shares, goal), 1 - _lower_bound(1 - x, shares, goal)
+    )
 
 
 def paired_sequence(differences: Floats, *, delta: float, alpha: float = 0.05) -> Estimate:
@@ -62,7 +68,7 @@ def paired_sequence(differences: Floats, *, delta: float, alpha: float = 0.05) -
 
 
 def difference_of_sequences(a: Floats, b: Floats, *, delta: float, alpha: float = 0.05) -> Estimate:
-    """The same for mean(b) − mean(a) of scores of different images: two sequences at α/2 each, subtracted.
+    """Estimate the same for mean(b) − mean(a) of different images, two sequences at α/2 subtracted.
 
     Arguments:
         a: (m,) in 0–1, in the order in which they came.
@@ -77,7 +83,7 @@ def difference_of_sequences(a: Floats, b: Floats, *, delta: float, alpha: float 
 
 
 def _shares(resolution: float) -> Floats:
-    """Shares of the capital, each half of the one before, down to what suits an effect of this size best."""
+    """List shares of the capital, each half the last, down to what suits this effect size best."""
     shares = [_BOLDEST]
     while shares[-1] > resolution:
         shares.append(shares[-1] / 2)
@@ -85,7 +91,10 @@ def _shares(resolution: float) -> Floats:
 
 
 def _lower_bound(x: Floats, shares: Floats, goal: float) -> float:
-    """Find the largest mean that a bet on more ever reached the goal against; its capital falls with the mean."""
+    """Find the largest mean that a bet on more ever reached the goal against.
+
+    The capital of the bet falls with the mean.
+    """
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -97,9 +106,10 @@ def _lower_bound(x: Floats, shares: Floats, goal: float) -> float:
 
 
 def _ever_reached(goal: float, x: Floats, mean: float, shares: Floats) -> bool:
-    """Tell whether a bet on "more than `mean`" that started with 1 ever reached `goal`, a logarithm."""
+    """Tell whether a bet of 1 on "more than `mean`" ever reached `goal`, a logarithm."""
     parts = np.cumsum(np.log((1 - shares)[:, None] + (shares / mean)[:, None] * x), axis=1)
-    candidates = parts[:, parts.max(axis=0) >= goal]  # the mean of all parts is never more than the largest
+    # the mean of all parts is never more than the largest
+    candidates = parts[:, parts.max(axis=0) >= goal]
     if not candidates.size:
         return False
     return bool(np.logaddexp.reduce(candidates, axis=0).max() - log(len(shares)) >= goal)

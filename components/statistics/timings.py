@@ -1,14 +1,14 @@
-"""Uncertainty of measurements: medians, percentiles and ratios with intervals that assume no distribution.
+"""Uncertainty of measurements: medians, percentiles and ratios with distribution-free intervals.
 
-A percentile needs a minimum of samples before it means anything; below that it is None, never a guess.
-For p95 that is 130 samples: the least number that holds two samples beyond it with 99 % confidence,
-which is the criterion by which MLPerf's LoadGen stops early.
+A percentile needs a minimum of samples before it means anything; below that it is None, never a
+guess. For p95 that is 130 samples: the least number that holds two samples beyond it with 99 %
+confidence, which is the criterion by which MLPerf's LoadGen stops early.
 
-Calls within one round share the state of the machine, so they are not independent observations: a *round*
-is one. The interval of a median is a pair of order statistics of the rounds' medians (David and Nagaraja,
-Order Statistics, 3rd ed., section 7.1); it holds for any continuous distribution and needs six rounds for
-95 %. Variants are compared within each round only, as ratios of its medians, since a busy moment slows
-all of them (Georges et al., OOPSLA 2007; Kalibera and Jones, ISMM 2013).
+Calls within one round share the state of the machine, so they are not independent observations: a
+*round* is one. The interval of a median is a pair of order statistics of the rounds' medians (David
+and Nagaraja, Order Statistics, 3rd ed., section 7.1); it holds for any continuous distribution and
+needs six rounds for 95 %. Variants are compared within each round only, as ratios of its medians,
+since a busy moment slows all of them (Georges et al., OOPSLA 2007; Kalibera and Jones, ISMM 2013).
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ class Estimate:
     high: float
 
 
-def quantile_ranks(n: int, quantile: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
-    """Return the order statistics of n independent samples that enclose a quantile of their distribution.
+def quantile_ranks(
+    n: int, quantile: float, confidence: float = CONFIDENCE
+) -> tuple[int, int] | None:
+    """Tell which order statistics of n independent samples enclose their distribution's quantile.
 
     Arguments:
         n: number of samples.
@@ -78,7 +80,9 @@ def p95_interval(rounds: Rounds) -> Estimate | None:
     ranks = quantile_ranks(len(ordered), 0.95)
     if len(ordered) < P95_FLOOR or ranks is None:
         return None
-    return Estimate(float(np.percentile(ordered, 95)), float(ordered[ranks[0]]), float(ordered[ranks[1]]))
+    return Estimate(
+        float(np.percentile(ordered, 95)), float(ordered[ranks[0]]), float(ordered[ranks[1]])
+    )
 
 
 def summarise_latency(rounds: Rounds) -> Latency:
@@ -89,13 +93,14 @@ def summarise_latency(rounds: Rounds) -> Latency:
     interval = median_interval([float(np.median(calls)) for calls in rounds])
     if p50 is None or interval is None:
         low = high = None
-    else:  # the median of all calls may lie beyond an interval of medians of rounds when rounds are many
+    # the median of all calls may lie beyond an interval of medians of rounds when rounds are many
+    else:
         low, high = min(p50, interval.low), max(p50, interval.high)
     return Latency(len(samples), p50, low, high, p95.value if p95 else None)
 
 
 def speedup(baseline: Rounds, variant: Rounds) -> Estimate | None:
-    """Estimate how many times faster than the baseline the variant is, by round; None below `ROUNDS_FLOOR` rounds.
+    """Estimate by round the variant's speed-up over the baseline; None below `ROUNDS_FLOOR` rounds.
 
     Raises:
         ValueError: they were not measured in the same rounds.
@@ -105,11 +110,11 @@ def speedup(baseline: Rounds, variant: Rounds) -> Estimate | None:
 
 
 def noise_floor(baseline: Rounds, twin: Rounds) -> float | None:
-    """Measure the noise of this run: the largest |ratio − 1| in the interval of an A/A pair of the baseline.
+    """Measure this run's noise: the largest |ratio − 1| in the interval of the baseline's A/A pair.
 
     Two processes that run the same file differ by more than the order of their calls (where their
-    memory lies, which core they got: Mytkowicz et al., ASPLOS 2009), so a difference below this says nothing.
-    None when there were too few rounds.
+    memory lies, which core they got: Mytkowicz et al., ASPLOS 2009), so a difference below this
+    says nothing. None when there were too few rounds.
     """
     ratio = speedup(baseline, twin)
     return None if ratio is None else max(abs(ratio.low - 1), abs(ratio.high - 1))
@@ -118,9 +123,9 @@ def noise_floor(baseline: Rounds, twin: Rounds) -> float | None:
 def p95_ratio(baseline: Rounds, variant: Rounds) -> Estimate | None:
     """The variant's 95th percentile as a multiple of the baseline's, with its 95 % interval.
 
-    Rounds are resampled, for both the same ones, since the calls of a round share the state of the machine
-    (bootstrap percentiles; Efron and Tibshirani, 1993, chapter 13). None below `ROUNDS_FLOOR` rounds or `P95_FLOOR`
-    calls.
+    Rounds are resampled, for both the same ones, since the calls of a round share the state of the
+    machine (bootstrap percentiles; Efron and Tibshirani, 1993, chapter 13). None below
+    `ROUNDS_FLOOR` rounds or `P95_FLOOR` calls.
 
     Arguments:
         baseline: what the variant is compared with.

@@ -1,4 +1,4 @@
-"""Deployment targets and what a model may cost there: built-in targets and the user's own, as TOML."""
+"""Deployment targets and what a model may cost there: built-in ones and the user's own, as TOML."""
 
 import lazy_loader
 

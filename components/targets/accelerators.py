@@ -18,7 +18,7 @@ EXECUTION_PROVIDERS = {
 
 
 def execution_providers(accelerators: Sequence[str]) -> tuple[str, ...]:
-    """The execution providers to try for these accelerators, in their order, without doubles; the CPU is last.
+    """Return the execution providers to try for these accelerators, in order, once, the CPU last.
 
     Arguments:
         accelerators: keys of `EXECUTION_PROVIDERS`.

@@ -39,9 +39,14 @@ def _is_names(value: object) -> TypeGuard[list[str]]:
 
 _TEXT = _Kind("a text", lambda value: isinstance(value, str) and bool(value))
 _FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
-_COUNT = _Kind("a whole number from 0 (all cores) up", lambda v: isinstance(v, int) and _is_number(v) and v >= 0)
+_COUNT = _Kind(
+    "a whole number from 0 (all cores) up",
+    lambda v: isinstance(v, int) and _is_number(v) and v >= 0,
+)
 _NAMES = _Kind("a list of different names", _is_names)
-_SOME_NAMES = _Kind("a list of different names, at least one", lambda value: _is_names(value) and bool(value))
+_SOME_NAMES = _Kind(
+    "a list of different names, at least one", lambda value: _is_names(value) and bool(value)
+)
 _POSITIVE = _Kind("a number above 0", lambda value: _is_number(value) and value > 0)
 _SHARE = _Kind("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
 _TABLE = _Kind("a table [budget]", lambda value: isinstance(value, dict))
@@ -56,7 +61,12 @@ _OPTIONAL = {
     "measured_on_host": _FLAG,
     "budget": _TABLE,
 }
-_BUDGET = {"p95_ms": _POSITIVE, "size_mb": _POSITIVE, "peak_rss_mb": _POSITIVE, "max_accuracy_drop": _SHARE}
+_BUDGET = {
+    "p95_ms": _POSITIVE,
+    "size_mb": _POSITIVE,
+    "peak_rss_mb": _POSITIVE,
+    "max_accuracy_drop": _SHARE,
+}
 
 
 def load_target(name_or_path: str | Path) -> Target:
@@ -83,7 +93,9 @@ def load_target(name_or_path: str | Path) -> Target:
     try:
         text = read_regular_text(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("a target as a UTF-8 TOML file", found=f"{path}: {error}", hint="check the path") from error
+        raise ConfigError(
+            "a target as a UTF-8 TOML file", found=f"{path}: {error}", hint="check the path"
+        ) from error
     return _parse(text, path.stem, where=str(path))
 
 
@@ -106,7 +118,9 @@ def _parse(text: str, stem: str, *, where: str) -> Target:
         threads=values.get("threads", 0),
         precisions=_precisions(values["precisions"], where),
         budget=Budget(**{key: float(value) for key, value in budget.items()}),
-        accelerators=_known(values.get("accelerators", []), EXECUTION_PROVIDERS, "accelerators", where),
+        accelerators=_known(
+            values.get("accelerators", []), EXECUTION_PROVIDERS, "accelerators", where
+        ),
         measured_on_host=values.get("measured_on_host", False),
     )
 
@@ -116,7 +130,9 @@ def _check(values: Mapping[str, object], kinds: Mapping[str, _Kind], where: str)
     for key, value in values.items():
         if key not in kinds:
             raise ConfigError(
-                f"only the keys {', '.join(kinds)} in {where}", found=repr(key), hint=_did_you_mean(key, kinds)
+                f"only the keys {', '.join(kinds)} in {where}",
+                found=repr(key),
+                hint=_did_you_mean(key, kinds),
             )
         if not kinds[key].holds(value):
             raise ConfigError(f"{key} = {kinds[key].words} in {where}", found=repr(value))
@@ -128,7 +144,9 @@ def _known(names: Sequence[str], known: Iterable[str], key: str, where: str) -> 
     for name in names:
         if name not in known:
             raise ConfigError(
-                f"{key} out of {', '.join(known)} in {where}", found=repr(name), hint=_did_you_mean(name, known)
+                f"{key} out of {', '.join(known)} in {where}",
+                found=repr(name),
+                hint=_did_you_mean(name, known),
             )
     return tuple(names)
 
@@ -139,7 +157,8 @@ def _precisions(names: list[str], where: str) -> tuple[Precision, ...]:
         raise ConfigError(
             f"fp32 among the precisions in {where}",
             found=f"precisions = {names}",
-            hint="add fp32: it is what the others are compared with and what ships when none of them is better",
+            hint="add fp32: it is what the others are compared with and what ships when none of "
+            "them is better",
         )
     return tuple(Precision(name) for name in names)
 

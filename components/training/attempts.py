@@ -1,4 +1,4 @@
-"""Rules on when a model may be retrained: each event once, and ever more rarely while challengers are rejected."""
+"""Rules on when a model may be retrained: each event once, ever more rarely after rejections."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class Attempt:
 def earliest_next(attempts: Sequence[Attempt], cooldown: timedelta) -> datetime | None:
     """Return when the next automatic retraining may begin; None is now.
 
-    The wait after a rejected challenger doubles with each further one: data that taught nothing yesterday is unlikely
-    to teach more today. A promotion ends it. An attempt that lacked labels or a checkpoint has trained
-    nothing, one that nobody could measure tells nothing of the data, and neither counts.
+    The wait after a rejected challenger doubles with each further one: data that taught nothing
+    yesterday is unlikely to teach more today. A promotion ends it. An attempt that lacked labels or
+    a checkpoint has trained nothing, one that nobody could measure tells nothing of the data, and
+    neither counts.
 
     Arguments:
         attempts: in time order.

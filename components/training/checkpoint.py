@@ -1,8 +1,8 @@
 """The classifier checkpoint: tensors and plain values, so that loading it never executes code.
 
-A checkpoint is a dict with `foveal_classifier` (the version of this layout), `architecture` (a torchvision
-name), `class_names`, `image_size` (side in pixels), `fit` (how an image is brought to that size), `mean` and
-`std` (of RGB values in 0–1), `state_dict` and `metrics`.
+A checkpoint is a dict with `foveal_classifier` (the version of this layout), `architecture` (a
+torchvision name), `class_names`, `image_size` (side in pixels), `fit` (how an image is brought to
+that size), `mean` and `std` (of RGB values in 0–1), `state_dict` and `metrics`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 LAYOUT = 1
 CLASSIFIER_KEY = "foveal_classifier"
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which torchvision's weights expect
+# of ImageNet, which torchvision's weights expect
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TWO_OUTPUTS = {"googlenet", "inception_v3"}  # auxiliary classifiers while they train
 
 
@@ -62,14 +63,18 @@ def build_network(architecture: str, classes: int, image_size: int) -> torch.nn.
             found=repr(architecture),
             hint=f"did you mean {' or '.join(close)}?" if close else "",
         )
-    network: torch.nn.Module = models.get_model(architecture, weights=None, num_classes=classes).eval()
+    network: torch.nn.Module = models.get_model(
+        architecture, weights=None, num_classes=classes
+    ).eval()
     try:
         with torch.inference_mode():
             network(torch.zeros(1, 3, image_size, image_size))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"an image size that {architecture} takes", found=f"{image_size} px: {reason}", hint="try 224"
+            f"an image size that {architecture} takes",
+            found=f"{image_size} px: {reason}",
+            hint="try 224",
         ) from error
     return network
 
@@ -86,7 +91,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "fit": "stretch",
         "mean": list(MEAN),
         "std": list(STD),
-        "state_dict": {name: tensor.cpu() for name, tensor in checkpoint.network.state_dict().items()},
+        "state_dict": {
+            name: tensor.cpu() for name, tensor in checkpoint.network.state_dict().items()
+        },
         "metrics": dict(checkpoint.metrics),
     }
     torch.save(contents, path)
@@ -108,10 +115,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
             contents = torch.load(copy, map_location="cpu", weights_only=True)
         if not isinstance(contents, dict) or contents.get(CLASSIFIER_KEY) != LAYOUT:
             raise ModelError(expected, found=f"another kind of file: {path}", hint=hint)
-        names, architecture, image_size = (contents[key] for key in ("class_names", "architecture", "image_size"))
+        names, architecture, image_size = (
+            contents[key] for key in ("class_names", "architecture", "image_size")
+        )
         network = build_network(architecture, len(names), image_size)
         network.load_state_dict(contents["state_dict"])
-    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError, ConfigError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        KeyError,
+        EOFError,
+        TypeError,
+        ConfigError,
+    ) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(expected, found=f"{path}: {reason}", hint=hint) from error
     return Checkpoint(architecture, tuple(names), image_size, network, contents.get("metrics", {}))

@@ -1,4 +1,4 @@
-"""Compose the dataset of a retraining from the original one, a replay of it, and newly labelled images."""
+"""Compose a retraining's dataset from the original, a replay of it, and newly labelled images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class OriginalData:
         data: a YOLO `data.yaml` or an image folder.
         splits: what its splits are called.
         class_names: of the champion; index is class id. None keeps the data's own.
-        conditions: parts of its validation split that stay apart, since each is a condition of its own.
+        conditions: parts of its validation split that stay apart, since each is a condition of its
+            own.
     """
 
     data: Path
@@ -66,18 +67,19 @@ def compose_dataset(
 ) -> DatasetVersion:
     """Write the dataset that a retraining learns from and is judged on.
 
-    Its splits: `train`; `val`, the original one and the held-out part of the new images; `recent`, that part alone,
-    where there is any; `known_1`, `known_2`, …, the parts of `val` that are in each of its `conditions`; `golden`, the
-    original's byte for byte under its own names; and `calibration`, where the original has one of its own. No image of
-    one split is in another by content, but for the parts of `val`, and `golden` where the original's is its validation
-    split.
+    Its splits: `train`; `val`, the original one and the held-out part of the new images; `recent`,
+    that part alone, where there is any; `known_1`, `known_2`, …, the parts of `val` that are in
+    each of its `conditions`; `golden`, the original's byte for byte under its own names; and
+    `calibration`, where the original has one of its own. No image of one split is in another by
+    content, but for the parts of `val`, and `golden` where the original's is its validation split.
 
     Arguments:
         original: the dataset of the champion.
         new: newly labelled images, those that came earlier first; classes are matched by name.
-        output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when it is there
-            with all of its images.
-        pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for training alone.
+        output: the folder of all versions; this one is ``output/SHA256``, and is left as it is when
+            it is there with all of its images.
+        pseudo: images labelled by the champion: `scores` or `probs` say how sure it was; for
+            training alone.
         selection: how to choose.
         progress: called with (done, total) while images are looked at.
 
@@ -88,7 +90,8 @@ def compose_dataset(
     """
     source, splits, class_names = original.data, original.splits, original.class_names
     train, val, golden = (
-        _in_order(load_dataset(source, name), class_names) for name in (splits.train, splits.val, splits.golden)
+        _in_order(load_dataset(source, name), class_names)
+        for name in (splits.train, splits.val, splits.golden)
     )
     own = splits.calibration not in (splits.train, splits.val, splits.golden)
     calibration = _in_order(load_dataset(source, splits.calibration), class_names) if own else None
@@ -111,8 +114,12 @@ def compose_dataset(
             aside.mkdir(parents=True)
             writer = _YoloWriter if task_kind(train.task).has_boxes else _FolderWriter
             place = writer(source, train, aside).write(written, golden)
-            images = {name: len(entries) for name, entries in written.items()} | {"golden": len(golden.images)}
-            described = DatasetVersion(Path(place), sha256, images, chosen.sources, dict(chosen.dropped))
+            images = {name: len(entries) for name, entries in written.items()} | {
+                "golden": len(golden.images)
+            }
+            described = DatasetVersion(
+                Path(place), sha256, images, chosen.sources, dict(chosen.dropped)
+            )
             write_json(aside / _RECORD, dump(described))
     found = load(DatasetVersion, json.loads((folder / _RECORD).read_text(encoding="utf-8")))
     return replace(found, data=folder / "data.yaml" if task_kind(train.task).has_boxes else folder)
@@ -128,8 +135,13 @@ def _is_whole(folder: Path) -> bool:
         return False
     images: dict[str, int] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["images"]
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    there = {name: [file for file in (pictures / name).rglob("*") if file.is_file()] for name in images}
-    return all(sum(file.stat().st_size > 0 for file in there[name]) == count for name, count in images.items())
+    there = {
+        name: [file for file in (pictures / name).rglob("*") if file.is_file()] for name in images
+    }
+    return all(
+        sum(file.stat().st_size > 0 for file in there[name]) == count
+        for name, count in images.items()
+    )
 
 
 def _by_split(chosen: Chosen, known: Sequence[set[str]]) -> dict[str, tuple[Entry, ...]]:
@@ -140,11 +152,13 @@ def _by_split(chosen: Chosen, known: Sequence[set[str]]) -> dict[str, tuple[Entr
         for number, hashes in enumerate(known, start=1)
     }
     optional |= {"recent": chosen.recent, "calibration": chosen.calibration}
-    return {"train": chosen.train, "val": chosen.val} | {name: rows for name, rows in optional.items() if rows}
+    return {"train": chosen.train, "val": chosen.val} | {
+        name: rows for name, rows in optional.items() if rows
+    }
 
 
 def _identity(train: LabelledDataset, golden: LabelledDataset, written: Splits) -> str:
-    """Of images and labels of all splits; where they lie and what they are called does not matter."""
+    """Hash images and labels of all splits, wherever they lie and whatever they are called."""
     splits = {
         name: sorted([entry.sha256, entry.truth.label_content()] for entry in entries)
         for name, entries in written.items()
@@ -182,15 +196,19 @@ class _YoloWriter:
             link_or_copy(image.path, target)
             self._label(image, target, copied=True)
         named = {split: f"images/{split}" for split in (*splits, "golden")}
-        return write_description(self._folder, self._train.class_names, named, **self._keypoints).name
+        return write_description(
+            self._folder, self._train.class_names, named, **self._keypoints
+        ).name
 
     def _put(self, entry: Entry, split: str) -> None:
         target = self._folder / "images" / split / _name(entry)
         link_or_copy(entry.path, target)
-        self._label(entry.image, target, copied=entry.role not in (Role.HELD_OUT, Role.NEW, Role.PSEUDO))
+        self._label(
+            entry.image, target, copied=entry.role not in (Role.HELD_OUT, Role.NEW, Role.PSEUDO)
+        )
 
     def _label(self, image: LabelledImage, target: Path, *, copied: bool) -> None:
-        """Write a label; the original's own file is copied as it is where its class ids are the same."""
+        """Write a label; the original's own file is copied as it is where its class ids match."""
         source, label = label_file(image.path), label_file(target)
         if copied and not source.is_file():
             return
@@ -199,7 +217,11 @@ class _YoloWriter:
             shutil.copyfile(source, label)
         else:
             size = np.array(image_size(image.path) * 2)
-            rows = [(one.class_id, tuple((one.box / size).tolist())) for one in image.truth.named() if one.box]
+            rows = [
+                (one.class_id, tuple((one.box / size).tolist()))
+                for one in image.truth.named()
+                if one.box
+            ]
             label.write_text(yolo_text(rows), encoding="utf-8")
 
 

@@ -19,7 +19,8 @@ from components.settings import ComponentSettings
 from components.training.trainers import TrainingStep, trainer_of
 
 AUTO = "auto"  # a device: the first GPU that torch can use where it runs, else the processor
-_WORTH = 0.02  # of the deciding metric, above which what training lost on old images is the lesser evil
+# of the deciding metric, above which what training lost on old images is the lesser evil
+_WORTH = 0.02
 
 
 class FineTuning(ComponentSettings):
@@ -33,12 +34,14 @@ class FineTuning(ComponentSettings):
         0.6,
         gt=0,
         le=1,
-        description="Share of the way from the champion's weights to the new ones; less forgets less.",
+        description="Share of the way from the champion's weights to the new ones; less forgets "
+        "less.",
     )
     batch: int = Field(16, ge=2, le=1024, description="Images per step.")
     device: str = Field(
         AUTO,
-        description="As torch calls it, e.g. cpu or cuda:0; auto: a GPU that torch can use where it runs, else cpu.",
+        description="As torch calls it, e.g. cpu or cuda:0; auto: a GPU that torch can use where "
+        "it runs, else cpu.",
     )
 
     seed: ClassVar[int] = 0  # of the sampling
@@ -72,29 +75,35 @@ def fine_tune(
 ) -> TrainedModel:
     """Continue the training of a checkpoint, then go back part of the way to where it started.
 
-    Averaging the weights of a model before and after fine-tuning keeps most of what was gained on the new data and
-    most of what would be lost on the old (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
-    That holds while the two are near each other: where the average is worse on the validation split by more than 0.02,
-    it is not taken.
+    Averaging the weights of a model before and after fine-tuning keeps most of what was gained on
+    the new data and most of what would be lost on the old (Wortsman et al., "Robust fine-tuning of
+    zero-shot models", CVPR 2022). That holds while the two are near each other: where the average
+    is worse on the validation split by more than 0.02, it is not taken.
 
     Arguments:
         start: the checkpoint.
-        data: a YOLO `data.yaml` or an image folder, with `train` and `val` splits and the classes of the checkpoint.
+        data: a YOLO `data.yaml` or an image folder, with `train` and `val` splits and the classes
+            of the checkpoint.
         output: folder for `model.pt` and `curve.csv`; replaced as a whole when all has succeeded.
         training: how.
         progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
-        The checkpoint that was taken with its own metrics on the validation split and its blend, which is 1 where the
-        average was not taken, and the curve of the fine-tuning.
+        The checkpoint that was taken with its own metrics on the validation split and its blend,
+        which is 1 where the average was not taken, and the curve of the fine-tuning.
 
     Raises:
-        FovealError: as `train_detector` and `train_classifier` do, or there is no trainer of the task.
+        FovealError: as `train_detector` and `train_classifier` do, or there is no trainer of the
+            task.
     """
     start_from, image_size = start.checkpoint, start.image_size
     asked = training or FineTuning()
     step = TrainingStep(
-        start_from, data, image_size, asked.model_copy(update={"device": training_device(asked.device)}), start.trust
+        start_from,
+        data,
+        image_size,
+        asked.model_copy(update={"device": training_device(asked.device)}),
+        start.trust,
     )
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         folder, blended = Path(scratch) / "trained", Path(scratch) / "model.pt"

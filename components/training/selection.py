@@ -24,9 +24,15 @@ _MIN_OF_A_CLASS = 10  # images that a replay keeps of a class, where there are a
 class Selection(ComponentSettings):
     """How the training data of a retraining is chosen."""
 
-    held_out_share: float = Field(0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from.")
-    most_images: int = Field(4000, ge=1, description="To train on; new images are never cut, original ones are.")
-    replay_share: float = Field(0.5, ge=0, lt=1, description="Of the training images that stays original ones.")
+    held_out_share: float = Field(
+        0.25, gt=0, lt=1, description="Of the new images: judged on, never learnt from."
+    )
+    most_images: int = Field(
+        4000, ge=1, description="To train on; new images are never cut, original ones are."
+    )
+    replay_share: float = Field(
+        0.5, ge=0, lt=1, description="Of the training images that stays original ones."
+    )
     pseudo_share: float = Field(
         0.0,
         ge=0,
@@ -50,7 +56,8 @@ class Role(IntEnum):
     PSEUDO = 6
 
 
-_FROZEN = (Role.VALIDATION, Role.CALIBRATION)  # left as they are, but for copies and what is in another split
+# left as they are, but for copies and what is in another split
+_FROZEN = (Role.VALIDATION, Role.CALIBRATION)
 _LEAKS = {
     Role.GOLDEN: "in_golden_set",
     Role.VALIDATION: "in_validation_set",
@@ -85,7 +92,8 @@ class Chosen:
     Arguments:
         train: of new, original and pseudo-labelled images.
         val: the original validation images and the held-out new ones.
-        recent: the new images alone that are held out; not those that the champion's validation split has already.
+        recent: the new images alone that are held out; not those that the champion's validation
+            split has already.
         calibration: the original ones; none where they are those of another split.
         golden: how many images the golden set has of its own.
         replayed: the original training images are a sample.
@@ -104,7 +112,10 @@ class Chosen:
     def sources(self) -> dict[str, int]:
         """Number of images of all these splits by their origin."""
         counts = Counter(entry.role for entry in (*self.train, *self.val, *self.calibration))
-        kept, others = counts[Role.ORIGINAL], counts[Role.VALIDATION] + counts[Role.CALIBRATION] + self.golden
+        kept, others = (
+            counts[Role.ORIGINAL],
+            counts[Role.VALIDATION] + counts[Role.CALIBRATION] + self.golden,
+        )
         return {
             "original": others + (0 if self.replayed else kept),
             "replay": kept if self.replayed else 0,
@@ -115,7 +126,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Material:
-    """All that a retraining could use, the frozen splits first; new images in the order in which they came."""
+    """All that a retraining could use, the frozen splits first, new images in order of arrival."""
 
     golden: Sequence[LabelledImage]
     val: Sequence[LabelledImage]
@@ -125,16 +136,19 @@ class Material:
     pseudo: Sequence[LabelledImage] = field(default=())
 
 
-def choose(material: Material, selection: Selection, progress: Callable[[int, int], None] | None = None) -> Chosen:
-    """Decide for every image; the same material gives the same answer, whatever its files are called.
+def choose(
+    material: Material, selection: Selection, progress: Callable[[int, int], None] | None = None
+) -> Chosen:
+    """Decide for every image; equal material gives the same answer, whatever its files are called.
 
-    A new image is held out by its content, so that it never changes sides from one retraining to the next. Of images
-    that show the same (the same bytes, or a picture saved again with the same classes) one is kept: a frozen one before
-    a new one, a new one before an original one for training. Pictures that look the same and are labelled with other
-    classes are not the same, but for the champion's own labels, which give way. What the champion was trained or
-    validated on with the same labels is not new: not counted, and not among the recent images. An image with other
-    labels than the training split has for it is learnt anew, never held out; nor is one that looks like an image of
-    that split and shows the same classes.
+    A new image is held out by its content, so that it never changes sides from one retraining to
+    the next. Of images that show the same (the same bytes, or a picture saved again with the same
+    classes) one is kept: a frozen one before a new one, a new one before an original one for
+    training. Pictures that look the same and are labelled with other classes are not the same, but
+    for the champion's own labels, which give way. What the champion was trained or validated on
+    with the same labels is not new: not counted, and not among the recent images. An image with
+    other labels than the training split has for it is learnt anew, never held out; nor is one that
+    looks like an image of that split and shows the same classes.
 
     Arguments:
         material: what there is.
@@ -178,7 +192,11 @@ def _entries(material: Material, selection: Selection) -> list[Entry]:
         else entry
         for entry in of(material.new, Role.NEW)
     ]
-    sure = (image for image in material.pseudo if image.truth.lowest_score >= selection.pseudo_confidence)
+    sure = (
+        image
+        for image in material.pseudo
+        if image.truth.lowest_score >= selection.pseudo_confidence
+    )
     found = chain(
         of(material.golden, Role.GOLDEN),
         of(material.val, Role.VALIDATION),
@@ -194,7 +212,9 @@ def _is_held_out(sha256: str, selection: Selection) -> bool:
     return int(sha256[:12], 16) < selection.held_out_share * 16**12
 
 
-def _without_repeats(entries: Sequence[Entry], looks: Fingerprints) -> tuple[list[Entry], dict[str, int]]:
+def _without_repeats(
+    entries: Sequence[Entry], looks: Fingerprints
+) -> tuple[list[Entry], dict[str, int]]:
     """The images that are kept, and why others are left out."""
     seen, dropped = _Seen(entries, looks), Counter[str]()
     for row, entry in enumerate(entries):
@@ -202,7 +222,9 @@ def _without_repeats(entries: Sequence[Entry], looks: Fingerprints) -> tuple[lis
         if same is None:
             seen.keep(row)
         else:
-            dropped[_reason(entry.role, entries[same].role, entries[same].sha256 == entry.sha256)] += 1
+            dropped[
+                _reason(entry.role, entries[same].role, entries[same].sha256 == entry.sha256)
+            ] += 1
     return [entries[row] for row in np.flatnonzero(seen.kept).tolist()], dict(dropped)
 
 
@@ -215,9 +237,13 @@ class _Seen:
         self._learnt = self._roles == Role.ORIGINAL
         numbers: dict[tuple[int, ...], int] = {}
         shown = [tuple(sorted(entry.truth.labels)) for entry in entries]
-        self._shown = np.array([numbers.setdefault(classes, len(numbers)) for classes in shown], np.int64)
+        self._shown = np.array(
+            [numbers.setdefault(classes, len(numbers)) for classes in shown], np.int64
+        )
         self._copies: dict[str, int] = {}  # bytes → the kept image
-        self._learnt_copies = {entries[row].sha256: row for row in np.flatnonzero(self._learnt).tolist()}
+        self._learnt_copies = {
+            entries[row].sha256: row for row in np.flatnonzero(self._learnt).tolist()
+        }
         self.kept = np.zeros(len(entries), np.bool_)
 
     def keep(self, row: int) -> None:
@@ -238,7 +264,9 @@ class _Seen:
         same = self._looks.same_as(row, among & self._alike(row)) if same is None else same
         if same is None and entry.role is Role.HELD_OUT:
             same = self._learnt_copies.get(entry.sha256)
-            same = self._looks.same_as(row, self._learnt & self._alike(row)) if same is None else same
+            same = (
+                self._looks.same_as(row, self._learnt & self._alike(row)) if same is None else same
+            )
         return same
 
     def _alike(self, row: int) -> Flags:
@@ -251,7 +279,9 @@ class _Seen:
 def _reason(role: Role, kept: Role, copy: bool) -> str:
     if role is not kept and kept in _LEAKS:
         return _LEAKS[kept]
-    if kept in (Role.NEW, Role.ORIGINAL) and (role is Role.HELD_OUT or (role is Role.NEW and kept is Role.ORIGINAL)):
+    if kept in (Role.NEW, Role.ORIGINAL) and (
+        role is Role.HELD_OUT or (role is Role.NEW and kept is Role.ORIGINAL)
+    ):
         return "in_training_set"
     return "duplicate" if copy else "near_duplicate"
 
@@ -265,7 +295,8 @@ def _replay(originals: Sequence[Entry], new: int, selection: Selection) -> list[
     room = max(selection.most_images - new, round(balance))
     if len(originals) <= room:
         return list(originals)
-    drawn = sorted(originals, key=lambda entry: entry.sha256[::-1])  # not by the digits that hold new images out
+    # not by the digits that hold new images out
+    drawn = sorted(originals, key=lambda entry: entry.sha256[::-1])
     seen: Counter[int] = Counter()
     rank = {}  # how many earlier ones have the rarest of its classes
     for entry in drawn:

@@ -24,5 +24,7 @@ def task_for(spec: VisionSpec, *, confidence: float = 0.25, iou: float = 0.7) ->
         ModelError: there is no such task, or task and head of the spec do not belong together.
     """
     kind: Any = task_kind(spec.task)
-    task: VisionTask = kind(spec, confidence=confidence, iou=iou) if kind.has_thresholds else kind(spec)
+    task: VisionTask = (
+        kind(spec, confidence=confidence, iou=iou) if kind.has_thresholds else kind(spec)
+    )
     return task

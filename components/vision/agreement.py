@@ -11,8 +11,8 @@ from components.vision.tasks import task_kind
 def agreement(one: Sequence[Prediction], other: Sequence[Prediction]) -> tuple[int, int]:
     """Count the predictions of both sides, and those among them that the other side has as well.
 
-    A detection has a counterpart in one of the same class that overlaps it by half or more, each used once; a
-    classification in the same best class.
+    A detection has a counterpart in one of the same class that overlaps it by half or more, each
+    used once; a classification in the same best class.
 
     Arguments:
         one: a prediction for each image.

@@ -45,15 +45,19 @@ def has_area(xyxy: Array) -> Flags:
 
 
 def iou_matrix(first: Array, second: Array) -> Floats:
-    """Intersection over union of each of (n, 4) boxes with each of (m, 4), as (n, m); all corners, in pixels."""
+    """Compute intersection over union of (n, 4) and (m, 4) boxes, as (n, m); corners, in pixels."""
     a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = sides.clip(0).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
+    union = (
+        (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - shared
+    )
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def non_max_suppression(xyxy: Array, scores: Array, class_ids: Array, *, iou: float, limit: int) -> Indices:
+def non_max_suppression(
+    xyxy: Array, scores: Array, class_ids: Array, *, iou: float, limit: int
+) -> Indices:
     """Keep the best box of every group of overlapping boxes of one class.
 
     Greedy, like `torchvision.ops.batched_nms`: by falling score, ties in the order given; a box
@@ -74,16 +78,19 @@ def non_max_suppression(xyxy: Array, scores: Array, class_ids: Array, *, iou: fl
     if not len(order):
         return order
     boxes = np.clip(xyxy[order].astype(np.float64), -FAR, FAR)
-    # Classes are moved so far apart that their boxes never meet. In float64 that costs no precision.
+    # Classes are moved so far apart that their boxes never meet. In float64 that costs no
+    # precision.
     apart = class_ids[order].astype(np.float64) * (boxes.max() - boxes.min() + 1)
     sizes = boxes[:, 2:] - boxes[:, :2]
     rectangles: Any = np.concatenate([boxes[:, :2] + apart[:, None], sizes], axis=1)
     ranked: Any = scores[order].astype(np.float32)
-    # What is kept among the best k does not depend on the rest, so start small and stop when it suffices:
-    # the cost is the number of candidates times the number of kept ones.
+    # What is kept among the best k does not depend on the rest, so start small and stop when it
+    # suffices: the cost is the number of candidates times the number of kept ones.
     considered = 4 * limit
     while True:
-        kept = np.asarray(cv2.dnn.NMSBoxes(rectangles[:considered], ranked[:considered], 0.0, iou), np.intp)
+        kept = np.asarray(
+            cv2.dnn.NMSBoxes(rectangles[:considered], ranked[:considered], 0.0, iou), np.intp
+        )
         if len(kept) >= limit or considered >= len(order):
             return order[kept[:limit]]
         considered *= 4

@@ -1,10 +1,11 @@
 """Hits of a model on labelled images, against those on images that are not theirs.
 
-The labels are dealt out to the images anew, many times (a permutation test; Good, Permutation, Parametric and
-Bootstrap Tests of Hypotheses, 3rd ed., 2005). A model that always says the same, that says anything at random, or whose
-outputs are read as what they are not, hits as often then as before. That holds for any number of classes and however
-rare some are, so neither 1 / classes nor the share of the most frequent class has to be assumed. A model is called no
-better than chance only where its hits also rule out that it is a useful one: a few images decide nothing.
+The labels are dealt out to the images anew, many times (a permutation test; Good, Permutation,
+Parametric and Bootstrap Tests of Hypotheses, 3rd ed., 2005). A model that always says the same,
+that says anything at random, or whose outputs are read as what they are not, hits as often then as
+before. That holds for any number of classes and however rare some are, so neither 1 / classes nor
+the share of the most frequent class has to be assumed. A model is called no better than chance only
+where its hits also rule out that it is a useful one: a few images decide nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ RESAMPLES = 999
 LEVEL = 0.05  # a hit rate that one in twenty deals of the labels reaches is not above chance
 USEFUL_DETECTOR = 0.3  # share of the objects; what is below may be chance
 SAME_OBJECT = 0.5  # IoU
-FEW = 5  # images or objects: one that is right half of the time misses all of them in one case of thirty
+# images or objects: one that is right half of the time misses all of them in one case of thirty
+FEW = 5
 _SEED = 0
 
 
@@ -49,8 +51,13 @@ class HitsByChance:
 
     @property
     def at_chance(self) -> bool:
-        """Not above chance, and surely not useful; one that hits none of a few is not useful either."""
-        return self.p > LEVEL and (self.highest < self.useful or (self.hits == 0 and self.of >= FEW))
+        """Tell whether hits are not above chance, and surely not useful.
+
+        A model that hits none of a few is not useful either.
+        """
+        return self.p > LEVEL and (
+            self.highest < self.useful or (self.hits == 0 and self.of >= FEW)
+        )
 
 
 def compare_with_chance(
@@ -71,16 +78,22 @@ def compare_with_chance(
     return task_kind(truths[0].task).compare_with_chance(predictions, truths, classes)
 
 
-def object_hits_by_chance(predictions: Sequence[Detections], truths: Sequence[Detections]) -> HitsByChance:
+def object_hits_by_chance(
+    predictions: Sequence[Detections], truths: Sequence[Detections]
+) -> HitsByChance:
     """Count objects that were found; see `compare_with_chance`."""
     table = _objects_found(predictions, truths)
     return _compare(int(table.trace()), sum(map(len, truths)), _dealt(table), USEFUL_DETECTOR)
 
 
 def class_hits_by_chance(said: Ints, true: Ints, classes: int) -> HitsByChance:
-    """Count images that were classified right; see `compare_with_chance`. Both are class ids, (n,) int64."""
+    """Count images classified right, by class ids (n,) int64; see `compare_with_chance`."""
     if len(set(true.tolist())) == 1:  # dealing out equal labels changes nothing
-        by_chance = np.random.default_rng(_SEED).binomial(len(true), 1 / max(classes, 2), RESAMPLES).astype(np.float64)
+        by_chance = (
+            np.random.default_rng(_SEED)
+            .binomial(len(true), 1 / max(classes, 2), RESAMPLES)
+            .astype(np.float64)
+        )
     else:
         by_chance = _dealt(said[:, None] == true[None])
     useful = (1 + by_chance.mean() / len(true)) / 2  # half way from chance to always right
@@ -91,21 +104,24 @@ def _compare(hits: int, total: int, by_chance: Floats, useful: float) -> HitsByC
     from scipy.special import betaincinv
 
     p = (1 + int((by_chance >= hits).sum())) / (1 + len(by_chance))
-    highest = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 0.975))  # Clopper and Pearson, 1934
+    # Clopper and Pearson, 1934
+    highest = 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, 0.975))
     return HitsByChance(hits, total, float(by_chance.mean()), p, highest, float(useful))
 
 
 def _dealt(table: npt.NDArray[np.generic]) -> Floats:
-    """Hits when the labels are dealt out anew: sums of one entry a row and a column of (images, images)."""
+    """Sum one entry a row and column of (images, images): the hits when labels are dealt anew."""
     numbers, rows = np.random.default_rng(_SEED), np.arange(len(table))
-    return np.array([float(table[rows, numbers.permutation(len(table))].sum()) for _ in range(RESAMPLES)])
+    return np.array(
+        [float(table[rows, numbers.permutation(len(table))].sum()) for _ in range(RESAMPLES)]
+    )
 
 
 def _objects_found(predictions: Sequence[Detections], truths: Sequence[Detections]) -> Ints:
-    """(images, images) how many objects of each truth the best detections of each image would have found.
+    """Count the objects of each truth that each image's best detections find, (images, images).
 
-    Twice as many detections an image count as it holds objects on average, the best first: a thousand guesses hit
-    something anywhere.
+    Twice as many detections an image count as it holds objects on average, the best first: a
+    thousand guesses hit something anywhere.
     """
     limit = max(5, 2 * int(np.ceil(np.mean([len(truth) for truth in truths]))))
     table = np.zeros((len(predictions), len(truths)), np.int64)
@@ -115,5 +131,7 @@ def _objects_found(predictions: Sequence[Detections], truths: Sequence[Detection
         for column, truth in enumerate(truths):
             if len(best) and len(truth):
                 near = boxes.iou_matrix(corners, truth.xyxy) >= SAME_OBJECT
-                table[row, column] = int((near & (ids[:, None] == truth.class_ids[None])).any(axis=0).sum())
+                table[row, column] = int(
+                    (near & (ids[:, None] == truth.class_ids[None])).any(axis=0).sum()
+                )
     return table

@@ -27,12 +27,16 @@ class Combine(Protocol):
 
 
 def nms(
-    predictions: Sequence[Prediction], weights: Sequence[float], *, iou: float = 0.6, max_detections: int = 300
+    predictions: Sequence[Prediction],
+    weights: Sequence[float],
+    *,
+    iou: float = 0.6,
+    max_detections: int = 300,
 ) -> Detections:
     """Pool all models' detections and keep the best of every group that overlaps, class by class.
 
-    Confidence times weight decides which one is best; what is kept has its model's own confidence, so
-    thresholds go on meaning what they meant. Masks are kept if every model gives them.
+    Confidence times weight decides which one is best; what is kept has its model's own confidence,
+    so thresholds go on meaning what they meant. Masks are kept if every model gives them.
 
     Arguments:
         predictions: one `Detections` for each model.
@@ -68,5 +72,7 @@ def average(predictions: Sequence[Prediction], weights: Sequence[float]) -> Clas
 def _only(kind: type[P], predictions: Sequence[Prediction]) -> list[P]:
     for prediction in predictions:
         if not isinstance(prediction, kind):
-            raise IncompatibleError(f"{kind.__name__} from every model", found=type(prediction).__name__)
+            raise IncompatibleError(
+                f"{kind.__name__} from every model", found=type(prediction).__name__
+            )
     return [prediction for prediction in predictions if isinstance(prediction, kind)]

@@ -1,4 +1,4 @@
-"""Evaluation of a model on labelled images: confusions, precision against recall, and the worst images."""
+"""Evaluation of a model on labelled images: confusions, precision against recall, worst images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ class Evaluation:
     """Predictions of labelled images against the labels.
 
     Arguments:
-        confusions: (n, n) counts of true class (row) and predicted class (column); of detectors (n + 1, n + 1), where
-            the last row is what nothing was there for and the last column what was missed.
-        curves: class id → (recall, precision) as confidence falls, both (m,), down to the version's own threshold.
-        scores: image id → how right it was, 0–1, as `score_image` says; an image without an answer has 0.
+        confusions: (n, n) counts of true class (row) and predicted class (column); of detectors (n
+            + 1, n + 1), where the last row is what nothing was there for and the last column what
+            was missed.
+        curves: class id → (recall, precision) as confidence falls, both (m,), down to the version's
+            own threshold.
+        scores: image id → how right it was, 0–1, as `score_image` says; an image without an answer
+            has 0.
     """
 
     confusions: Counts
@@ -44,7 +47,10 @@ def evaluate_images(
     Returns:
         None where nothing is labelled.
     """
-    pairs = {name: (predictions[name], truths[name]) for name in sorted(predictions.keys() & truths.keys())}
+    pairs = {
+        name: (predictions[name], truths[name])
+        for name in sorted(predictions.keys() & truths.keys())
+    }
     if not pairs:
         return None
     kind = task_kind(next(iter(pairs.values()))[1].task)
@@ -58,12 +64,18 @@ def evaluate_images(
                 hits.setdefault(predicted, []).append((score, true == predicted))
     totals = confusions[:classes].sum(axis=1)
     curves = {k: _curve(rows, int(totals[k])) for k, rows in sorted(hits.items()) if totals[k]}
-    scores = {name: 0.0 if found is None else score_image(found, truth) for name, (found, truth) in pairs.items()}
+    scores = {
+        name: 0.0 if found is None else score_image(found, truth)
+        for name, (found, truth) in pairs.items()
+    }
     return Evaluation(confusions, curves, scores)
 
 
 def _curve(rows: list[tuple[float, bool]], objects: int) -> tuple[Floats, Floats]:
-    """Recall and precision as confidence falls; precision is the best at this recall or a higher one."""
+    """Return recall and precision as confidence falls.
+
+    Precision is the best at this recall or a higher one.
+    """
     right = np.cumsum([hit for _, hit in sorted(rows, key=lambda row: -row[0])], dtype=np.float64)
     precision = right / np.arange(1, len(right) + 1)
     return right / objects, np.maximum.accumulate(precision[::-1])[::-1]

@@ -10,7 +10,8 @@ from components.contracts.arrays import Image
 from components.errors import ImageError
 
 PADDING = (114, 114, 114)  # the grey that YOLO models are trained with
-_REACH = {Interpolation.BILINEAR: 1, Interpolation.BICUBIC: 2}  # target pixels, or source pixels where they are larger
+# target pixels, or source pixels where they are larger
+_REACH = {Interpolation.BILINEAR: 1, Interpolation.BICUBIC: 2}
 
 
 def fit_image(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
@@ -61,7 +62,9 @@ def _letterbox(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
         image = cv2.resize(image, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
     spare_x, spare_y = width - inner_width, height - inner_height
     left, top = spare_x // 2, spare_y // 2
-    fitted = cv2.copyMakeBorder(image, top, spare_y - top, left, spare_x - left, cv2.BORDER_CONSTANT, value=PADDING)
+    fitted = cv2.copyMakeBorder(
+        image, top, spare_y - top, left, spare_x - left, cv2.BORDER_CONSTANT, value=PADDING
+    )
     # Each side is rounded to whole pixels by itself, so the two scales differ a little.
     return fitted, ImageFrame(columns, rows, inner_width / columns, inner_height / rows, left, top)
 
@@ -95,17 +98,22 @@ def _scaled(rows: int, columns: int, spec: VisionSpec) -> tuple[int, int]:
 def _resample(image: Image, spec: VisionSpec, kept: tuple[float, float, float, float]) -> Image:
     """The region `kept` (left, top, right, bottom in image pixels) at the wanted size, antialiased.
 
-    Across first, then down, as every release of Pillow does it for a whole image: from 13 on, the order depends on the
-    sizes, and bicubic values beyond 0–255 that are cut in between make the two orders differ.
+    Across first, then down, as every release of Pillow does it for a whole image: from 13 on, the
+    order depends on the sizes, and bicubic values beyond 0–255 that are cut in between make the two
+    orders differ.
     """
     from PIL import Image as pillow
 
     (rows, columns), (height, width) = image.shape[:2], spec.input_size
     left, top, right, bottom = kept
-    right, bottom = min(right, columns), min(bottom, rows)  # division may overshoot by a rounding error
+    # division may overshoot by a rounding error
+    right, bottom = min(right, columns), min(bottom, rows)
     reach = _REACH[spec.interpolation] * max((bottom - top) / height, 1) + 2
-    first, last = max(int(top - reach), 0), min(int(bottom + reach), rows)  # rows that a target pixel depends on
+    # rows that a target pixel depends on
+    first, last = max(int(top - reach), 0), min(int(bottom + reach), rows)
     method = pillow.Resampling[spec.interpolation.name]
     used = pillow.fromarray(image[first:last])
     narrow = used.resize((width, last - first), method, box=(left, 0, right, last - first))
-    return np.array(narrow.resize((width, height), method, box=(0, top - first, width, bottom - first)))
+    return np.array(
+        narrow.resize((width, height), method, box=(0, top - first, width, bottom - first))
+    )

@@ -10,10 +10,11 @@ from components.vision.tasks import task_kind
 def score_image(prediction: Prediction, truth: Prediction) -> float:
     """A classifier's answer is right (1) or wrong (0); a detector's has an F1 score at IoU 0.5.
 
-    Detections are matched with objects of their class as COCO does (https://cocodataset.org/#detection-eval): the
-    most confident first, each to the free object that it overlaps most, by 0.5 at least. F1 = 2 × matched /
-    (detections + objects); 1 where nothing is to be found and nothing is. It judges the detections that the version
-    shows at its own confidence threshold; unlike mean average precision it is defined for a single image.
+    Detections are matched with objects of their class as COCO does
+    (https://cocodataset.org/#detection-eval): the most confident first, each to the free object
+    that it overlaps most, by 0.5 at least. F1 = 2 × matched / (detections + objects); 1 where
+    nothing is to be found and nothing is. It judges the detections that the version shows at its
+    own confidence threshold; unlike mean average precision it is defined for a single image.
 
     Arguments:
         prediction: of the image.
@@ -32,9 +33,10 @@ def score_image(prediction: Prediction, truth: Prediction) -> float:
 
 
 def shown_at(prediction: Prediction, confidence: float) -> Prediction:
-    """Reduce a prediction that was made with the thresholds of evaluation to what a version shows in use.
+    """Reduce a prediction made with evaluation's thresholds to what a version shows in use.
 
-    Detections above its own confidence remain, and of one box that several classes were found in the surest.
+    Detections above its own confidence remain, and of one box that several classes were found in
+    the surest.
 
     Arguments:
         prediction: a classification stays as it is.

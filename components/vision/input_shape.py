@@ -20,8 +20,8 @@ class InputShape:
     Arguments:
         input_size: (height, width) in pixels.
         padded: share of the input's pixels that is padding, mean over the images.
-        suggested: the smallest (height, width) in which every image is as large as in a square of the input's longer
-            side; None where it would not be worth it.
+        suggested: the smallest (height, width) in which every image is as large as in a square of
+            the input's longer side; None where it would not be worth it.
         suggested_padded: its padding.
         images: how many were looked at.
     """
@@ -46,8 +46,13 @@ class InputShape:
         if self.suggested is None or self.suggested_padded is None:
             return seen
         fewer = 1 - math.prod(self.suggested) / math.prod(self.input_size)
-        gain = f"{self.suggested_padded:.0%} padding" + (f", {fewer:.0%} fewer pixels to compute" if fewer > 0 else "")
-        return f"{seen}; their shapes suggest model.image_size: {list(self.suggested)} (height, width), {gain}"
+        gain = f"{self.suggested_padded:.0%} padding" + (
+            f", {fewer:.0%} fewer pixels to compute" if fewer > 0 else ""
+        )
+        return (
+            f"{seen}; their shapes suggest model.image_size: {list(self.suggested)} (height, "
+            f"width), {gain}"
+        )
 
 
 def input_shape(sizes: Sequence[tuple[int, int]], spec: VisionSpec) -> InputShape | None:
@@ -82,8 +87,14 @@ def _padded(sizes: Sequence[tuple[int, int]], target: tuple[int, int]) -> float:
 
 
 def _suggested(sizes: Sequence[tuple[int, int]], longest: int) -> tuple[int, int]:
-    """The smallest shape of whole strides around all images, each scaled to a longer side of `longest`."""
+    """Find the smallest shape of whole strides around all images.
+
+    Each image is scaled to a longer side of `longest`.
+    """
     ratios = [longest / max(size) for size in sizes]
-    needed = (max(round(size[axis] * ratio) for size, ratio in zip(sizes, ratios, strict=True)) for axis in (0, 1))
+    needed = (
+        max(round(size[axis] * ratio) for size, ratio in zip(sizes, ratios, strict=True))
+        for axis in (0, 1)
+    )
     height, width = (max(math.ceil(side / STRIDE), 1) * STRIDE for side in needed)
     return height, width

@@ -20,7 +20,8 @@ def only(kind: type[Kind], predictions: Sequence[Prediction]) -> list[Kind]:
     """The predictions, all of one kind.
 
     Raises:
-        IncompatibleError: one is of another kind, as when a detector meets a classification dataset.
+        IncompatibleError: one is of another kind, as when a detector meets a classification
+            dataset.
     """
     for prediction in predictions:
         if not isinstance(prediction, kind):
@@ -33,19 +34,24 @@ def only(kind: type[Kind], predictions: Sequence[Prediction]) -> list[Kind]:
 
 
 def average_precision(
-    predictions: Sequence[Detections], truths: Sequence[Detections], *, classes: int, max_detections: int
+    predictions: Sequence[Detections],
+    truths: Sequence[Detections],
+    *,
+    classes: int,
+    max_detections: int,
 ) -> dict[str, float]:
     """Mean average precision as COCO defines it (https://cocodataset.org/#detection-eval).
 
     Arguments:
-        predictions: one a image, down to a confidence of about 0.001: a curve that is cut off scores too low.
+        predictions: one a image, down to a confidence of about 0.001: a curve that is cut off
+            scores too low.
         truths: ground truth of the same images, in the same order.
         classes: how many classes there are.
         max_detections: how many detections an image and class count, best first.
 
     Returns:
-        `map50_95` (mean over the IoU thresholds 0.50, 0.55 … 0.95), `map50` and `map75`, each the mean over the
-        classes that the ground truth holds.
+        `map50_95` (mean over the IoU thresholds 0.50, 0.55 … 0.95), `map50` and `map75`, each the
+        mean over the classes that the ground truth holds.
 
     Raises:
         DatasetError: the ground truth holds no object: there is nothing to measure.
@@ -76,9 +82,13 @@ def average_precision(
     }
 
 
-def _check_truths(predictions: Sequence[Detections], truths: Sequence[Detections], classes: int) -> None:
+def _check_truths(
+    predictions: Sequence[Detections], truths: Sequence[Detections], classes: int
+) -> None:
     if len(predictions) != len(truths):
-        raise ValueError(f"expected one prediction for each of {len(truths)} images, found {len(predictions)}")
+        raise ValueError(
+            f"expected one prediction for each of {len(truths)} images, found {len(predictions)}"
+        )
     objects = sum(len(truth) for truth in truths)
     if not objects:
         raise DatasetError(
@@ -103,10 +113,21 @@ def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, objec
         extents = corners[:, 2:] - corners[:, :2]
         boxes = np.concatenate([corners[:, :2], extents], axis=1).tolist()
         rows = zip(
-            boxes, extents.prod(axis=1).tolist(), detections.scores.tolist(), detections.class_ids.tolist(), strict=True
+            boxes,
+            extents.prod(axis=1).tolist(),
+            detections.scores.tolist(),
+            detections.class_ids.tolist(),
+            strict=True,
         )
         annotations += [
-            {"image_id": image_id, "category_id": class_id + 1, "bbox": box, "area": area, "score": score, "iscrowd": 0}
+            {
+                "image_id": image_id,
+                "category_id": class_id + 1,
+                "bbox": box,
+                "area": area,
+                "score": score,
+                "iscrowd": 0,
+            }
             for box, area, score, class_id in rows
         ]
     for number, annotation in enumerate(annotations, start=1):
@@ -118,10 +139,13 @@ def _coco_dataset(images: Sequence[Detections], classes: int) -> dict[str, objec
     }
 
 
-def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classification]) -> dict[str, float]:
+def top_accuracy(
+    predictions: Sequence[Classification], truths: Sequence[Classification]
+) -> dict[str, float]:
     """Share of images whose true class is the most probable one, or among the five most probable.
 
-    Of equally probable classes the first ranks higher. With fewer than five classes `top5` counts all of them.
+    Of equally probable classes the first ranks higher. With fewer than five classes `top5` counts
+    all of them.
 
     Arguments:
         predictions: one an image.
@@ -133,9 +157,13 @@ def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classif
         ValueError: the two differ in length.
     """
     if len(predictions) != len(truths):
-        raise ValueError(f"expected one prediction for each of {len(truths)} images, found {len(predictions)}")
+        raise ValueError(
+            f"expected one prediction for each of {len(truths)} images, found {len(predictions)}"
+        )
     if not truths:
-        raise DatasetError("at least one labelled image", found="none", hint="check the path and the split")
+        raise DatasetError(
+            "at least one labelled image", found="none", hint="check the path and the split"
+        )
     sizes = {len(found.probs) for found in (*predictions, *truths)}
     if len(sizes) > 1:
         raise IncompatibleError(
@@ -143,6 +171,8 @@ def top_accuracy(predictions: Sequence[Classification], truths: Sequence[Classif
             found=f"{min(sizes)} and {max(sizes)} classes",
             hint="evaluate on a dataset with the class names that the model was trained with",
         )
-    ranking = np.argsort(-np.stack([prediction.probs for prediction in predictions]), axis=1, kind="stable")
+    ranking = np.argsort(
+        -np.stack([prediction.probs for prediction in predictions]), axis=1, kind="stable"
+    )
     hits = ranking == np.array([[truth.class_id] for truth in truths])
     return {"top1": float(hits[:, 0].mean()), "top5": float(hits[:, :5].any(axis=1).mean())}

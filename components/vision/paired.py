@@ -1,4 +1,4 @@
-"""Two models' predictions of the same images, compared over any choice of them and for each class."""
+"""Two models' predictions of the same images, compared over any choice and for each class."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Pair(Protocol):
     """Paired predictions of two models for the same n images."""
 
     def overall(self, chosen: Flags) -> Difference | None:
-        """In the deciding metric over the chosen images, (n,) bool; None where these leave nothing to compare."""
+        """Compare the deciding metric on chosen images, (n,) bool; None with nothing to compare."""
 
     def by_class(self) -> dict[str, tuple[int, Difference | None]]:
-        """Class name → how many objects, or images of a classifier, it has, and the difference on them."""
+        """Map class names to their number of objects, or a classifier's images, and difference."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,12 @@ class TopOnePair:
     def overall(self, chosen: Flags) -> Difference | None:
         if not chosen.any():
             return None
-        one, other = (found[chosen] == self.true[chosen] for found in (self.champion, self.challenger))
-        return ShareDifference(int(chosen.sum()), int(one.sum()), int((other & ~one).sum()), int((one & ~other).sum()))
+        one, other = (
+            found[chosen] == self.true[chosen] for found in (self.champion, self.challenger)
+        )
+        return ShareDifference(
+            int(chosen.sum()), int(one.sum()), int((other & ~one).sum()), int((one & ~other).sum())
+        )
 
     def by_class(self) -> dict[str, tuple[int, Difference | None]]:
         masks = {name: self.true == k for k, name in enumerate(self.class_names)}
@@ -71,15 +75,20 @@ class BoxPair:
     seed: int = 0
 
     def overall(self, chosen: Flags) -> Difference | None:
-        one, other = (hits.average_precision(chosen.astype(np.int64)).mean(axis=1) for hits in self._hits)
+        one, other = (
+            hits.average_precision(chosen.astype(np.int64)).mean(axis=1) for hits in self._hits
+        )
         held, objects = ~np.isnan(one), self._objects[chosen].sum(axis=0)
         if chosen.sum() < 2 or not objects.any():
             return None
         resampled = self._whole if chosen.all() else self._resampled(chosen)
         error = float(mean_over_classes(resampled).std(ddof=1))
         of_class = objects[objects > 0]
-        least = float(np.sqrt((1 / of_class).sum() / of_class.sum())) / len(of_class)  # an object that chance picks
-        return ScoreDifference(float(one[held].mean()), float(other[held].mean()), int(chosen.sum()), error, least)
+        # an object that chance picks
+        least = float(np.sqrt((1 / of_class).sum() / of_class.sum())) / len(of_class)
+        return ScoreDifference(
+            float(one[held].mean()), float(other[held].mean()), int(chosen.sum()), error, least
+        )
 
     def by_class(self) -> dict[str, tuple[int, Difference | None]]:
         one, other = (hits.average_precision().mean(axis=1) for hits in self._hits)
@@ -89,7 +98,9 @@ class BoxPair:
             difference = None
             if images[k] >= 2:
                 error = float(np.nanstd(self._whole[:, k], ddof=1))
-                difference = ScoreDifference(float(one[k]), float(other[k]), int(images[k]), error, 1 / int(objects[k]))
+                difference = ScoreDifference(
+                    float(one[k]), float(other[k]), int(images[k]), error, 1 / int(objects[k])
+                )
             compared[name] = int(objects[k]), difference
         return compared
 
@@ -111,7 +122,7 @@ class BoxPair:
         return self._resampled(np.ones(len(self.true), np.bool_))
 
     def _resampled(self, chosen: Flags) -> Floats:
-        """Challenger − champion by resample and class, (rounds, classes); the same seed draws the same images."""
+        """Resample challenger − champion by class, (rounds, classes); one seed, the same images."""
         one, other = (
             hits.bootstrap(chosen, rounds=ROUNDS, rng=np.random.default_rng(self.seed)).mean(axis=2)
             for hits in self._hits
@@ -138,7 +149,9 @@ def pair_up(
         ValueError: they differ in number.
     """
     if not len(champion) == len(challenger) == len(truths):
-        raise ValueError(f"expected {len(truths)} predictions each, found {len(champion)} and {len(challenger)}")
+        raise ValueError(
+            f"expected {len(truths)} predictions each, found {len(champion)} and {len(challenger)}"
+        )
     from components.vision.tasks import task_kind
 
     return task_kind(truths[0].task).pair(champion, challenger, truths, class_names)

@@ -1,8 +1,9 @@
 """Average precision of any resample of the images, after a single matching of boxes.
 
-How sure a mean average precision is can only be told by resampling, and a full COCO evaluation for each
-resample takes minutes; faster-coco-eval keeps what it matched to itself. Which detection hits which object depends
-on its own image alone, so here it is found once, and a resample is a weight for each image.
+How sure a mean average precision is can only be told by resampling, and a full COCO evaluation for
+each resample takes minutes; faster-coco-eval keeps what it matched to itself. Which detection hits
+which object depends on its own image alone, so here it is found once, and a resample is a weight
+for each image.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class ClassHits:
     def average_precision(self, weights: Ints) -> Floats:
         """COCO's 101-point average precision (https://cocodataset.org/#detection-eval).
 
-        Precision is highest, and recall grows, where a detection hits an object; the others only count towards it.
+        Precision is highest, and recall grows, where a detection hits an object; the others only
+        count towards it.
 
         Arguments:
             weights: (r, n) how often each image counts, in each of r resamples.
@@ -48,7 +50,10 @@ class ClassHits:
         """
         rows = np.flatnonzero(self.hits.any(axis=1))
         step = max(1, _MAX_COUNTS // max(1, len(self.images)))
-        parts = [self._of_resamples(weights[start : start + step], rows) for start in range(0, len(weights), step)]
+        parts = [
+            self._of_resamples(weights[start : start + step], rows)
+            for start in range(0, len(weights), step)
+        ]
         return np.concatenate(parts)
 
     def _of_resamples(self, weights: Ints, rows: Ints) -> Floats:
@@ -76,7 +81,7 @@ class Hits:
     classes: tuple[ClassHits, ...]
 
     def average_precision(self, weights: Ints | None = None) -> Floats:
-        """Average precision by class and IoU threshold, (classes, 10); NaN for a class without objects.
+        """Return average precision by class and IoU threshold, (classes, 10); NaN without objects.
 
         Arguments:
             weights: (n,) how often each image counts; by default once.
@@ -85,11 +90,12 @@ class Hits:
         return np.array([of_class.average_precision(counts[None])[0] for of_class in self.classes])
 
     def bootstrap(self, chosen: Flags, *, rounds: int, rng: np.random.Generator) -> Floats:
-        """Average precision of resamples of the chosen images, drawn with replacement, (rounds, classes, 10).
+        """Resample the chosen images with replacement: average precision, (rounds, classes, 10).
 
         Arguments:
             chosen: (n,) which images are drawn from, at least one.
-            rounds: resamples; 200 are enough for a standard error (Efron and Tibshirani, 1993, section 6.4).
+            rounds: resamples; 200 are enough for a standard error (Efron and Tibshirani, 1993,
+                section 6.4).
             rng: source of chance.
         """
         which = np.flatnonzero(chosen)
@@ -99,8 +105,10 @@ class Hits:
         return np.stack([of_class.average_precision(weights) for of_class in self.classes], axis=1)
 
 
-def find_hits(predictions: Sequence[Detections], truths: Sequence[Detections], *, classes: int) -> Hits:
-    """Match detections to objects as COCO does: best score first, each to the free object that it overlaps most.
+def find_hits(
+    predictions: Sequence[Detections], truths: Sequence[Detections], *, classes: int
+) -> Hits:
+    """Match detections as COCO does: best score first, each to the free object it overlaps most.
 
     Arguments:
         predictions: one an image.
@@ -140,7 +148,8 @@ def _match(overlaps: Floats) -> Flags:
     for column, threshold in enumerate(IOU_THRESHOLDS):
         free = overlaps.copy()
         for row in np.flatnonzero((overlaps >= threshold).any(axis=1)):
-            best = free.shape[1] - 1 - int(free[row, ::-1].argmax())  # of equal ones the last, as in COCO's own code
+            # of equal ones the last, as in COCO's own code
+            best = free.shape[1] - 1 - int(free[row, ::-1].argmax())
             if free[row, best] >= threshold:
                 hits[row, column] = True
                 free[:, best] = -1
@@ -148,6 +157,6 @@ def _match(overlaps: Floats) -> Flags:
 
 
 def mean_over_classes(values: Floats) -> Floats:
-    """The mean of each resample, (r,) from (r, classes); classes that a resample lacks, which are NaN, do not count."""
+    """Average each resample over the classes that it has (others are NaN): (r, classes) → (r,)."""
     held = ~np.isnan(values)
     return np.asarray(np.where(held, values, 0).sum(axis=1) / np.maximum(held.sum(axis=1), 1))

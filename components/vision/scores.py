@@ -1,4 +1,4 @@
-"""Scores of stored predictions, over any choice of their images: one scorer for each kind of prediction."""
+"""Scores of stored predictions over any choice of images: one scorer for a kind of prediction."""
 
 from __future__ import annotations
 
@@ -101,12 +101,16 @@ class TopOne:
         """`top1` of the chosen images."""
         images = int(chosen.sum())
         if images < self.minimum:
-            return {"top1": Score.missing(images, _too_few(images, "labelled images", self.minimum))}
+            return {
+                "top1": Score.missing(images, _too_few(images, "labelled images", self.minimum))
+            }
         return {"top1": Score.of(float((self.found == self.true)[chosen].mean()), images, images)}
 
     def by_class(self) -> dict[str, Score]:
         """Of the images that are truly of a class, the share that was recognised."""
-        return {name: self.overall(self.true == k)["top1"] for k, name in enumerate(self.class_names)}
+        return {
+            name: self.overall(self.true == k)["top1"] for k, name in enumerate(self.class_names)
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +148,17 @@ class BoxPrecision:
             reason = f"the labels of {counted(images, 'image')} hold no object"
         if reason:
             return dict.fromkeys(("map50_95", "map50"), Score.missing(images, reason))
-        value, resampled = self._hits.average_precision(chosen.astype(np.int64)), self._resampled(chosen)
+        value, resampled = (
+            self._hits.average_precision(chosen.astype(np.int64)),
+            self._resampled(chosen),
+        )
         held = ~np.isnan(value[:, 0])
         return {
             name: _score(
-                value[held][:, which].mean(), mean_over_classes(resampled[..., which].mean(axis=2)), images, objects
+                value[held][:, which].mean(),
+                mean_over_classes(resampled[..., which].mean(axis=2)),
+                images,
+                objects,
             )
             for name, which in (("map50_95", slice(None)), ("map50", slice(1)))
         }
@@ -159,7 +169,9 @@ class BoxPrecision:
         for k, name in enumerate(self.class_names):
             objects, images = int(self._objects[:, k].sum()), int((self._objects[:, k] > 0).sum())
             if objects < self.minimum:
-                scores[name] = Score.missing(objects, _too_few(objects, "labelled objects", self.minimum))
+                scores[name] = Score.missing(
+                    objects, _too_few(objects, "labelled objects", self.minimum)
+                )
             else:
                 resampled = self._resampled_whole[:, k].mean(axis=-1)
                 scores[name] = _score(value[k].mean(), resampled, images, objects, objects)
@@ -176,7 +188,9 @@ class BoxPrecision:
         return self._hits.bootstrap(chosen, rounds=ROUNDS, rng=np.random.default_rng(self.seed))
 
 
-def _score(value: float, resampled: Floats, images: int, objects: int, samples: int | None = None) -> Score:
+def _score(
+    value: float, resampled: Floats, images: int, objects: int, samples: int | None = None
+) -> Score:
     error = float(np.nanstd(resampled))
     effective = effective_samples(float(value), error, units=images, trials=max(images, objects))
     return Score.of(float(value), images if samples is None else samples, effective)

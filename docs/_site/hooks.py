@@ -1,4 +1,4 @@
-"""What the site takes from the code itself: commands, configuration fields, and the list of decision records."""
+"""What the site takes from the code: commands, configuration fields, list of decision records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 DECISIONS = "decisions/"
-_FIRST = ("ReleaseConfig", "NightlyConfig", "MonitorConfig", "RetrainConfig", "GatesConfig", "AbConfig")
+_FIRST = (
+    "ReleaseConfig",
+    "NightlyConfig",
+    "MonitorConfig",
+    "RetrainConfig",
+    "GatesConfig",
+    "AbConfig",
+)
 
 
 def on_config(config: Any) -> Any:
@@ -57,7 +64,9 @@ def configuration() -> str:
 
     from components.settings import Parameters
 
-    for path in sorted((Path(importlib.import_module("flows").__file__ or "").parent / "config").glob("[a-z]*.py")):
+    for path in sorted(
+        (Path(importlib.import_module("flows").__file__ or "").parent / "config").glob("[a-z]*.py")
+    ):
         importlib.import_module(f"flows.config.{path.stem}")
     known = {kind.__name__: kind for kind in _below(Parameters) if kind.model_fields}
     nested = {inner.__name__ for kind in known.values() for inner in _models(kind)}
@@ -90,22 +99,33 @@ def _models(kind: type[Any]) -> list[type[Any]]:
 
     found = []
     for field in kind.model_fields.values():
-        found += [one for one in _parts(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+        found += [
+            one
+            for one in _parts(field.annotation)
+            if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
     return found
 
 
 def _parts(kind: Any) -> list[Any]:
-    return [inner for part in get_args(kind) for inner in _parts(part)] if get_args(kind) else [kind]
+    return (
+        [inner for part in get_args(kind) for inner in _parts(part)] if get_args(kind) else [kind]
+    )
 
 
 def _section(kind: type[Any]) -> str:
-    fields = sorted(kind.model_fields.items(), key=lambda item: (item[1].json_schema_extra or {}).get("position", 99))
+    fields = sorted(
+        kind.model_fields.items(),
+        key=lambda item: (item[1].json_schema_extra or {}).get("position", 99),
+    )
     rows = [
-        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} | {_plain(field.description or _about(field))} |"
+        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} | "
+        f"{_plain(field.description or _about(field))} |"
         for name, field in fields
     ]
     heading = (
-        f"## {kind.__name__}\n\n{_intro(kind)}\n\n| field | kind | default | meaning |\n| --- | --- | --- | --- |\n"
+        f"## {kind.__name__}\n\n{_intro(kind)}\n\n| field | kind | default | meaning |\n| "
+        "--- | --- | --- | --- |\n"
     )
     return heading + "\n".join(rows)
 
@@ -130,13 +150,17 @@ def _kind(kind: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(_kind(part) for part in get_args(kind) if part is not type(None))
     if origin in (list, tuple, dict):
-        return f"{origin.__name__} of " + ", ".join(dict.fromkeys(_kind(a) for a in get_args(kind) if a is not ...))
+        return f"{origin.__name__} of " + ", ".join(
+            dict.fromkeys(_kind(a) for a in get_args(kind) if a is not ...)
+        )
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return f"[{kind.__name__}](#{kind.__name__.lower()})"
     if isinstance(kind, type) and hasattr(kind, "__members__"):
         return " · ".join(f"`{member.value}`" for member in kind)
-    return {"str": "text", "bool": "yes or no", "int": "whole number", "float": "number", "Path": "path",
-            "datetime": "time"}.get(getattr(kind, "__name__", ""), str(kind))  # fmt: skip
+    return {
+        "str": "text", "bool": "yes or no", "int": "whole number", "float": "number",
+        "Path": "path", "datetime": "time",
+    }.get(getattr(kind, "__name__", ""), str(kind))  # fmt: skip
 
 
 def _default(field: Any) -> str:

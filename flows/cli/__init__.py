@@ -4,7 +4,7 @@ import sys
 
 
 def start() -> None:
-    """Run the command; where its imports fail, name the distribution that overwrote one of its packages, if one did."""
+    """Run the command; if imports fail, name a distribution that overwrote one of its packages."""
     try:
         from flows.cli.main import main
     except ImportError:
@@ -14,5 +14,9 @@ def start() -> None:
         wrong = [finding for finding in examine_packages() if finding.state is State.FAIL]
         if not wrong:
             raise
-        sys.exit("\n".join(f"error: {finding.name}: {finding.found}; {finding.hint}" for finding in wrong))
+        sys.exit(
+            "\n".join(
+                f"error: {finding.name}: {finding.found}; {finding.hint}" for finding in wrong
+            )
+        )
     main()

@@ -1,4 +1,4 @@
-"""`foveal deploy`: put deployments, schedules and automations on the Prefect server, or bring them up to date."""
+"""`foveal deploy`: create or update deployments, schedules and automations on Prefect's server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ app = typer.Typer()
 @app.command(rich_help_panel=OPERATING)
 def deploy(
     file: Annotated[
-        Path | None, typer.Argument(help="Which models to watch; by default foveal.yaml here, else the demo's.")
+        Path | None,
+        typer.Argument(help="Which models to watch; by default foveal.yaml here, else the demo's."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -21,10 +21,12 @@ _STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 
 @app.command(rich_help_panel=OPERATING)
 def doctor(
-    relocate: Annotated[bool, typer.Option("--relocate", help="Mend a storage root that was moved or copied.")] = False,
+    relocate: Annotated[
+        bool, typer.Option("--relocate", help="Mend a storage root that was moved or copied.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check versions, servers, storage, GPU and ports, and say how to mend what is wrong; exit 1 if something fails."""
+    """Check versions, servers, storage, GPU, ports; say how to mend faults; exit 1 if any fails."""
     from flows.doctor.examine import examine
     from flows.doctor.storage import mend_place
 

@@ -1,4 +1,4 @@
-"""The `foveal` command as a group, in which `-v` and `-q` stand before or after the name of a command."""
+"""The `foveal` command as a group, with `-v` and `-q` before or after a command's name."""
 
 from __future__ import annotations
 
@@ -40,11 +40,23 @@ def _quiet(given: bool) -> None:
 def _options(
     verbose: Annotated[
         bool,
-        typer.Option("-v", "--verbose", expose_value=False, callback=_verbose, help="Log details and tracebacks."),
+        typer.Option(
+            "-v",
+            "--verbose",
+            expose_value=False,
+            callback=_verbose,
+            help="Log details and tracebacks.",
+        ),
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("-q", "--quiet", expose_value=False, callback=_quiet, help="Show results and errors alone."),
+        typer.Option(
+            "-q",
+            "--quiet",
+            expose_value=False,
+            callback=_quiet,
+            help="Show results and errors alone.",
+        ),
     ] = False,
 ) -> None:
     """Carry the options, as Typer makes them."""

@@ -24,22 +24,34 @@ def gates(
     model: Annotated[str, typer.Argument(help="Name of a registered model.")],
     challenger: Annotated[str, typer.Argument(help="The version to judge: a number or an alias.")],
     data: Annotated[Path, typer.Option(help="Labelled images: a data.yaml or an image folder.")],
-    against: Annotated[str, typer.Option(help="The version to compare with: a number or an alias.")] = "champion",
+    against: Annotated[
+        str, typer.Option(help="The version to compare with: a number or an alias.")
+    ] = "champion",
     golden_split: Annotated[
-        str | None, typer.Option(help="The split that is never trained on; by default that of the champion's release.")
+        str | None,
+        typer.Option(
+            help="The split that is never trained on; by default that of the champion's release."
+        ),
     ] = None,
     recent_split: Annotated[
-        str | None, typer.Option(help="A split of recent images, on which the challenger must be better.")
+        str | None,
+        typer.Option(help="A split of recent images, on which the challenger must be better."),
     ] = None,
-    recent_data: Annotated[Path | None, typer.Option(help="Where that split is, if elsewhere.")] = None,
+    recent_data: Annotated[
+        Path | None, typer.Option(help="Where that split is, if elsewhere.")
+    ] = None,
     refresh: Refresh = False,
     as_json: Json = False,
 ) -> None:
-    """Compare two versions on the same images, as a promotion would; exits with 1 when one gate is not passed."""
+    """Compare two versions on the same images, as for promotion; exit 1 unless all gates pass."""
     from flows.config.gates import GatesConfig
 
     values = {"name": model, "challenger": challenger, "against": against, "data": data}
-    values |= {"golden_split": golden_split, "recent_split": recent_split, "recent_data": recent_data}
+    values |= {
+        "golden_split": golden_split,
+        "recent_split": recent_split,
+        "recent_data": recent_data,
+    }
     config = validate_config(values, GatesConfig, source="the command line")
     dataset_splits(config.data)
     golden = (config.data, config.golden_split) if config.golden_split else None
@@ -61,25 +73,38 @@ def ab(
     a: Annotated[str, typer.Argument(metavar="A", help="A version number, an alias, or a bundle.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     images: Annotated[str, typer.Option(help="A folder, a glob, a manifest or a URL of images.")],
-    labels: Annotated[Path | None, typer.Option(help="Their labels: a data.yaml or an image folder.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Their labels: a data.yaml or an image folder.")
+    ] = None,
     labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
-    mode: Annotated[AbMode, typer.Option(help="Both see every image, or each its share.")] = AbMode.SHADOW,
+    mode: Annotated[
+        AbMode, typer.Option(help="Both see every image, or each its share.")
+    ] = AbMode.SHADOW,
     share: Annotated[float, typer.Option(help="Of the images that B sees in a split.")] = 0.5,
-    delta: Annotated[float, typer.Option(help="The smallest difference of mean scores that matters.")] = 0.02,
-    samples: Annotated[int | None, typer.Option(help="Judge once, at this number; by default planned by δ.")] = None,
+    delta: Annotated[
+        float, typer.Option(help="The smallest difference of mean scores that matters.")
+    ] = 0.02,
+    samples: Annotated[
+        int | None, typer.Option(help="Judge once, at this number; by default planned by δ.")
+    ] = None,
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Judge at any time, by an always-valid test.")
     ] = False,
-    experiment: Annotated[str | None, typer.Option(help="Name of the test; one of that name goes on.")] = None,
-    salt: Annotated[str | None, typer.Option(help="Divides the images; by default the test's name.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="Name of the test; one of that name goes on.")
+    ] = None,
+    salt: Annotated[
+        str | None, typer.Option(help="Divides the images; by default the test's name.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two versions on images: shadow or split, with a verdict. Run again with more images, it goes on."""
+    """Compare two versions, shadow or split, with a verdict; a rerun with more images goes on."""
     from flows.config.ab_test import AbConfig
 
     values = {
-        "name": name, "a": a, "b": b, "images": images, "labels": labels, "labels_split": labels_split, "mode": mode,
-        "share": share, "delta": delta, "samples": samples, "sequential": sequential, "experiment": experiment,
+        "name": name, "a": a, "b": b, "images": images, "labels": labels,
+        "labels_split": labels_split, "mode": mode, "share": share, "delta": delta,
+        "samples": samples, "sequential": sequential, "experiment": experiment,
         "salt": salt,
     }  # fmt: skip
     parameters = validate_config(values, AbConfig, source="the command line")
@@ -98,27 +123,44 @@ def retrain(
     name: Annotated[str, typer.Argument(help="Name of a registered model.")],
     labels: Annotated[
         Path | None,
-        typer.Option(help="New labelled images: a data.yaml or an image folder; by default what labelling returned."),
+        typer.Option(
+            help="New labelled images: a data.yaml or an image folder; by default what labelling "
+            "returned."
+        ),
     ] = None,
-    labels_split: Annotated[str | None, typer.Option(help="The split that holds them; train by default.")] = None,
+    labels_split: Annotated[
+        str | None, typer.Option(help="The split that holds them; train by default.")
+    ] = None,
     trigger: Annotated[
         str | None, typer.Option(help="by hand, drift, accuracy or schedule; by hand by default.")
     ] = None,
-    event: Annotated[str | None, typer.Option(help="Id of what started it; a repeated one does nothing.")] = None,
+    event: Annotated[
+        str | None, typer.Option(help="Id of what started it; a repeated one does nothing.")
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A YAML file with further parameters; what is given here goes before it.")
+        Path | None,
+        typer.Option(
+            help="A YAML file with further parameters; what is given here goes before it."
+        ),
     ] = None,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Load the champion's checkpoint although nobody trusted it here.")
+        bool,
+        typer.Option(
+            "--trust-pickle", help="Load the champion's checkpoint although nobody trusted it here."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune the champion on new labels, send the challenger through the chain and the gates, and decide."""
+    """Fine-tune the champion on new labels, put the challenger through chain and gates, decide."""
     from flows.tasks.readiness import require_trainer
 
     values = read_values(config, RetrainConfig) if config else {}
     if values.get("name", name) != name:
-        raise ConfigError(f"parameters to retrain {name}", found=f"{values['name']} in {config}", hint="name one model")
+        raise ConfigError(
+            f"parameters to retrain {name}",
+            found=f"{values['name']} in {config}",
+            hint="name one model",
+        )
     said = {"name": name, "trigger": trigger, "event": event, "trust_pickle": trust_pickle or None}
     of_data = {"labels": labels, "labels_split": labels_split}
     values |= {key: value for key, value in said.items() if value is not None}

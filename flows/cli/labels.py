@@ -23,7 +23,9 @@ Model = Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias
 def export(
     model: Model,
     output: Annotated[Path, typer.Option(help="A new or empty folder.")],
-    form: Annotated[LabelFormat, typer.Option("--format", help="Of which tool.")] = LabelFormat.LABEL_STUDIO,
+    form: Annotated[
+        LabelFormat, typer.Option("--format", help="Of which tool.")
+    ] = LabelFormat.LABEL_STUDIO,
     size: Annotated[int, typer.Option(min=1, help="Images, at most.")] = 200,
     as_json: Json = False,
 ) -> None:
@@ -38,9 +40,12 @@ def export(
 @app.command("import")
 def take(
     model: Model,
-    path: Annotated[Path, typer.Argument(help="Label Studio's JSON, a YOLO or image folder, or COCO's JSON.")],
+    path: Annotated[
+        Path, typer.Argument(help="Label Studio's JSON, a YOLO or image folder, or COCO's JSON.")
+    ],
     form: Annotated[
-        LabelFormat | None, typer.Option("--format", help="Of which tool; by default what it looks like.")
+        LabelFormat | None,
+        typer.Option("--format", help="Of which tool; by default what it looks like."),
     ] = None,
     confirmed: Annotated[
         bool,
@@ -64,12 +69,17 @@ def take(
 def status(
     model: Model,
     minimum: Annotated[
-        int | None, typer.Option(min=1, help="Labels that a retraining needs; by default what its parameters say.")
+        int | None,
+        typer.Option(
+            min=1, help="Labels that a retraining needs; by default what its parameters say."
+        ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Those parameters: a retrain.yaml or a foveal.yaml.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Those parameters: a retrain.yaml or a foveal.yaml.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how many images are queued, handed out and labelled, and how many labels a retraining still needs."""
+    """Count the images queued, handed out, labelled, and the labels a retraining still needs."""
     from components.labelling import label_status
     from flows.config.deployments import retraining_of
     from flows.tasks.labelling import about_of, book, labelled_model

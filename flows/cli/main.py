@@ -1,4 +1,4 @@
-"""The `foveal` command: every flow and the tools around it, for people and (`--json`) for machines."""
+"""The `foveal` command: all flows and tools around them, for people and (`--json`) for machines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ from flows.cli.screens import results as screen
 from flows.cli.screens.console import failure, print_plainly, write_error
 from flows.cli.screens.progress import progress
 from flows.cli.screens.verbosity import Verbosity, verbosity
-from flows.cli.shared import IMPROVING, RUNNING, WATCHING, Json, Refresh, require_images, running, show
+from flows.cli.shared import (
+    IMPROVING,
+    RUNNING,
+    WATCHING,
+    Json,
+    Refresh,
+    require_images,
+    running,
+    show,
+)
 from flows.config.base import read_config, validate_config
 from flows.config.demo import MODEL
 from flows.config.monitor import MonitorConfig, NightlyConfig
@@ -38,7 +47,15 @@ from flows.runtime.ending import STOPPED, Ended, end_in_order
 from flows.runtime.outages import full_disk
 from flows.runtime.settings import Settings
 
-_PATHS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+_PATHS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+}
 _KEEP_GOING = "A host that does not answer costs its own images"
 
 app = typer.Typer(
@@ -69,7 +86,10 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def foveal(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Take a trained computer-vision model to production and keep it healthy there."""
@@ -79,23 +99,31 @@ def foveal(
 def release(
     config: Annotated[Path, typer.Argument(help="A YAML file; the README shows one of ten lines.")],
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="You trust who made the .pt file: loading it can run any code.")
+        bool,
+        typer.Option(
+            "--trust-pickle", help="You trust who made the .pt file: loading it can run any code."
+        ),
     ] = False,
     accept_baseline: Annotated[
         bool,
         typer.Option(
             "--accept-baseline",
-            help="Go on with a model that, as given, is no better than chance or unlike its own framework.",
+            help="Go on with a model that, as given, is no better than chance or unlike its own "
+            "framework.",
         ),
     ] = False,
     refresh: Refresh = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: compare speeds on a busy machine, too.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing: compare speeds on a busy machine, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Optimize, benchmark, package, register, run and report on drift."""
     parameters = read_config(config, ReleaseConfig)
     if trust_pickle:
-        parameters = parameters.model_copy(update={"model": parameters.model.model_copy(update={"trust_pickle": True})})
+        parameters = parameters.model_copy(
+            update={"model": parameters.model.model_copy(update={"trust_pickle": True})}
+        )
     if accept_baseline:
         parameters = parameters.model_copy(update={"accept_baseline": True})
     if yes:
@@ -111,21 +139,42 @@ def release(
 
 @app.command(rich_help_panel=WATCHING)
 def monitor(
-    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
-    images: Annotated[str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Judge what was kept from this moment on.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Judge what was kept before this moment.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels of them: a data.yaml or an image folder.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")
+    ],
+    images: Annotated[
+        str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Judge what was kept from this moment on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="Judge what was kept before this moment.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels of them: a data.yaml or an image folder.")
+    ] = None,
     labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
-    tell: Annotated[bool, typer.Option(help="Tell of drift and alerts, as a night does; or only look.")] = True,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")] = False,
+    tell: Annotated[
+        bool, typer.Option(help="Tell of drift and alerts, as a night does; or only look.")
+    ] = True,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Do with any images, or any time range, what a night does with its own: predict, keep, judge, report, tell."""
+    """Do what a night does with any images or time range: predict, keep, judge, report, tell."""
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
-    values = {"name": model, "version": version, "images": images, "since": since, "until": until, "tell": tell}
+    values = {
+        "name": model,
+        "version": version,
+        "images": images,
+        "since": since,
+        "until": until,
+        "tell": tell,
+    }
     labelled = {"labels": labels, "labels_split": labels_split, "keep_going": keep_going}
     parameters = validate_config({**values, **labelled}, MonitorConfig, source="the command line")
     if images:
@@ -140,19 +189,35 @@ def monitor(
 
 @app.command(rich_help_panel=WATCHING)
 def nightly(
-    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
-    images: Annotated[str, typer.Option(help="Where images arrive: a folder, a glob, a manifest or a URL.")],
-    labels: Annotated[Path | None, typer.Option(help="Labels as they arrive: a data.yaml or an image folder.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")
+    ],
+    images: Annotated[
+        str, typer.Option(help="Where images arrive: a folder, a glob, a manifest or a URL.")
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels as they arrive: a data.yaml or an image folder.")
+    ] = None,
     labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
-    keep_days: Annotated[int | None, typer.Option(help="Remove stored rows that are older.")] = None,
-    keep_going: Annotated[bool, typer.Option(help=f"{_KEEP_GOING} and is an alert, as long as others do.")] = True,
+    keep_days: Annotated[
+        int | None, typer.Option(help="Remove stored rows that are older.")
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option(help=f"{_KEEP_GOING} and is an alert, as long as others do.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Look at the images that came since the last night: predict, keep, judge, report, tell."""
     from flows.tasks.predict import split_reference
 
     model, version = split_reference(name)
-    values = {"name": model, "version": version, "images": images, "labels": labels, "labels_split": labels_split}
+    values = {
+        "name": model,
+        "version": version,
+        "images": images,
+        "labels": labels,
+        "labels_split": labels_split,
+    }
     more = {"keep_days": keep_days, "keep_going": keep_going}
     parameters = validate_config({**values, **more}, NightlyConfig, source="the command line")
     require_images(images, may_be_empty=True)
@@ -167,11 +232,21 @@ def nightly(
 
 @drift_app.command("calibrate")
 def drift_calibrate(
-    name: Annotated[str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")],
-    images: Annotated[str | None, typer.Option(help="Ordinary images to damage, for the alarm's power.")] = None,
-    windows: Annotated[int, typer.Option(min=20, help="Windows to draw for each share of false alarms.")] = 200,
-    size: Annotated[list[int] | None, typer.Option(min=4, help="Images of a window; may be given again.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A foveal.yaml: the model's drift settings in it hold.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")
+    ],
+    images: Annotated[
+        str | None, typer.Option(help="Ordinary images to damage, for the alarm's power.")
+    ] = None,
+    windows: Annotated[
+        int, typer.Option(min=20, help="Windows to draw for each share of false alarms.")
+    ] = 200,
+    size: Annotated[
+        list[int] | None, typer.Option(min=4, help="Images of a window; may be given again.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A foveal.yaml: the model's drift settings in it hold.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure on your own reference the false-alarm rate of the drift alarm, and what it sees."""
@@ -185,13 +260,20 @@ def drift_calibrate(
 
 @app.command(rich_help_panel=RUNNING)
 def predict(
-    model: Annotated[str, typer.Argument(help="A registered model (NAME, NAME@alias, NAME/version) or a bundle.")],
-    images: Annotated[str, typer.Argument(help="A folder, a glob, a manifest, a URL or one image.")],
+    model: Annotated[
+        str, typer.Argument(help="A registered model (NAME, NAME@alias, NAME/version) or a bundle.")
+    ],
+    images: Annotated[
+        str, typer.Argument(help="A folder, a glob, a manifest, a URL or one image.")
+    ],
     output: Annotated[Path, typer.Option(help="Where the Parquet files go.")] = Path("predictions"),
     confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Detections below are dropped; by default as released.")
+        float | None,
+        typer.Option(min=0, max=1, help="Detections below are dropped; by default as released."),
     ] = None,
-    keep_going: Annotated[bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""
@@ -208,9 +290,11 @@ def predict(
 @app.command(rich_help_panel=RUNNING)
 def demo(
     as_json: Json = False,
-    fresh: Annotated[bool, typer.Option(help="Forget finished steps of earlier demos first.")] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="Forget finished steps of earlier demos first.")
+    ] = False,
 ) -> None:
-    """The whole loop on real data: from checkpoint to drift alarm to a better model, nothing to configure."""
+    """Run the whole loop on real data: checkpoint, drift alarm, better model; no configuration."""
     from components.backends.yolo import require_ultralytics
     from flows import demo as demonstration
 
@@ -267,7 +351,9 @@ def _check_release(parameters: Any) -> None:
     load_target(parameters.target)
     if not parameters.model.path.is_file():
         raise ConfigError(
-            "a model file at model.path", found=f"nothing at {parameters.model.path}", hint="check the path"
+            "a model file at model.path",
+            found=f"nothing at {parameters.model.path}",
+            hint="check the path",
         )
     require_ultralytics(parameters.model.path)
     data = parameters.data
@@ -281,9 +367,12 @@ def _check_release(parameters: Any) -> None:
 
 def main() -> None:
     """Entry point: a failure is one line on stderr and a non-zero exit, never a traceback."""
-    logging.raiseExceptions = False  # what a log handler cannot send is not for whoever reads the one line
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # for what libraries start: a `flows/` may lie where we are
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # it logs the tracebacks of what we tell in a line
+    # what a log handler cannot send is not for whoever reads the one line
+    logging.raiseExceptions = False
+    # for what libraries start: a `flows/` may lie where we are
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    # it logs the tracebacks of what we tell in a line
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     end_in_order()
     print_plainly()
     try:
@@ -310,7 +399,9 @@ def _require_directory() -> None:
         os.getcwd()
     except OSError as error:
         found = f"that the one of this shell cannot be read: {error.strerror}"
-        raise ConfigError("a working directory", found=found, hint="change to one that is there") from error
+        raise ConfigError(
+            "a working directory", found=found, hint="change to one that is there"
+        ) from error
 
 
 def _fault(error: Exception) -> int:
@@ -320,7 +411,10 @@ def _fault(error: Exception) -> int:
         failure(str(full))
         return 1
     if isinstance(error, OSError) and error.errno in _PATHS and error.filename:
-        failure(f"expected a path that can be used, found {error.filename}: {error.strerror}; give another one")
+        failure(
+            f"expected a path that can be used, found {error.filename}: {error.strerror}; give "
+            "another one"
+        )
         return 2
     words = redact(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     report = settings.root / "crash.txt"

@@ -1,4 +1,4 @@
-"""End a command whose Prefect server is gone: each of its requests would be tried again, for minutes in all."""
+"""End a command whose Prefect server is gone: retries of its requests would take minutes."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ def ending_without(url: str, home: Path) -> Iterator[None]:
 
     Arguments:
         url: of the server's API.
-        home: of Prefect below the storage root; the process that it notes is the server, unless `foveal up` runs it.
+        home: of Prefect below the storage root; the process that it notes is the server, unless
+            `foveal up` runs it.
     """
     stop, process = threading.Event(), running_server(home)
-    thread = threading.Thread(target=_watch, args=(url, process, stop), name="prefect watch", daemon=True)
+    thread = threading.Thread(
+        target=_watch, args=(url, process, stop), name="prefect watch", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -49,6 +52,8 @@ def _watch(url: str, process: psutil.Process | None, stop: threading.Event) -> N
         ended = process is not None and not lives(process)
         if (ended or silent_s > HUNG_S) and not stop.is_set():
             found = "that it has ended" if ended else f"no answer from {url} for {silent_s:.0f} s"
-            line = UnavailableError("Prefect's server to answer until the end", found=found, hint=RESUME)
+            line = UnavailableError(
+                "Prefect's server to answer until the end", found=found, hint=RESUME
+            )
             failure(str(line))
             os._exit(1)

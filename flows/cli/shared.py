@@ -1,4 +1,4 @@
-"""Parts that the commands share: JSON for machines, a Prefect API while a flow runs, early checks."""
+"""Parts shared by the commands: JSON for machines, a Prefect API during a flow, early checks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ IMPROVING = "From drift to a better model"
 VERSIONS = "Registered versions"
 OPERATING = "Servers and this machine"
 
-Refresh = Annotated[bool, typer.Option("--refresh", help="Do every step anew: measure again, take nothing finished.")]
+Refresh = Annotated[
+    bool,
+    typer.Option("--refresh", help="Do every step anew: measure again, take nothing finished."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
 @contextmanager
 def running(what: str, as_json: bool, *, refresh: bool = False) -> Iterator[None]:
-    """A Prefect API for the block, and progress on the screen; `refresh` has every step done anew."""
+    """Give the block a Prefect API, and progress on screen; `refresh` does every step anew."""
     from flows.cli.prefect_watch import ending_without
     from flows.runtime.outages import outages_named, require_registry
     from flows.runtime.server import prefect_api
@@ -40,7 +43,8 @@ def running(what: str, as_json: bool, *, refresh: bool = False) -> Iterator[None
         require_registry(settings)
         with outages_named(settings), prefect_api(settings) as url, outages_named(settings, url):
             bars.phase(what)
-            from flows.tasks.steps import refreshing  # imports Prefect, which reads what `prefect_api` has set
+            # imports Prefect, which reads what `prefect_api` has set
+            from flows.tasks.steps import refreshing
 
             watched = ending_without(url, settings.prefect_home) if ours else nullcontext()
             with watched, refreshing(refresh):

@@ -1,4 +1,4 @@
-"""`foveal up`: Prefect, MLflow, Evidently, the served deployments and the metrics, on this machine."""
+"""`foveal up`: Prefect, MLflow, Evidently, the served deployments and metrics, on this machine."""
 
 from __future__ import annotations
 
@@ -36,16 +36,22 @@ Names = tuple[str, ...]
 
 @app.command(rich_help_panel=OPERATING)
 def up(
-    root: Annotated[Path | None, typer.Option(help="The storage root; by default FOVEAL_HOME, or .foveal.")] = None,
-    host: Annotated[str, typer.Option(help="The interface to listen on; 0.0.0.0 for all.")] = Places.host,
+    root: Annotated[
+        Path | None, typer.Option(help="The storage root; by default FOVEAL_HOME, or .foveal.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The interface to listen on; 0.0.0.0 for all.")
+    ] = Places.host,
     prefect_port: Annotated[int, Port] = Places.prefect,
     mlflow_port: Annotated[int, Port] = Places.mlflow,
     evidently_port: Annotated[int, Port] = Places.evidently,
     metrics_port: Annotated[int, Port] = Places.metrics,
-    without: Annotated[list[Optional] | None, typer.Option(help="Leave a service out; may be given again.")] = None,
+    without: Annotated[
+        list[Optional] | None, typer.Option(help="Leave a service out; may be given again.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Start all servers and the deployments, keep them up, and stop them on Ctrl-C; what they keep stays."""
+    """Start all servers and deployments, keep them up, stop them on Ctrl-C; their data stays."""
     from flows.services.up import up as bring_up
 
     if root is not None:
@@ -72,7 +78,9 @@ def _show(settings: Settings, as_json: bool, services: Services, away: Names) ->
 
 
 def _screen(services: Services, away: Names, settings: Settings) -> Iterator[Part]:
-    rows = [(service.name, f"{service.address}{service.page}", service.purpose) for service in services]
+    rows = [
+        (service.name, f"{service.address}{service.page}", service.purpose) for service in services
+    ]
     width = max(len(page) for _, page, _ in rows)
     for name, page, purpose in rows:  # a table would cut addresses that are to be copied
         yield Text.assemble(f"{name:<13}", (f"{page:<{width + 2}}", "cyan"), (purpose, "dim"))
@@ -107,9 +115,14 @@ def _document(services: Services, away: Names, settings: Settings) -> dict[str, 
 
 
 def _environment(services: tuple[Service, ...]) -> dict[str, str]:
-    """Return the environment variables that a shell needs to use the Prefect server, if it is ours."""
+    """Return the environment variables that a shell needs for the Prefect server, if it is ours."""
     names = ("PREFECT_API_URL", CLIENT)
-    return {name: service.environment[name] for service in services if service.name == "prefect" for name in names}
+    return {
+        name: service.environment[name]
+        for service in services
+        if service.name == "prefect"
+        for name in names
+    }
 
 
 _PORT = 9464  # the one that OpenTelemetry gives to Prometheus exporters
@@ -117,13 +130,15 @@ _PORT = 9464  # the one that OpenTelemetry gives to Prometheus exporters
 
 @app.command(rich_help_panel=OPERATING)
 def metrics(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = _PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
+    ] = _PORT,
     host: Annotated[
         str, typer.Option(help="The address to bind; others than loopback are seen by others.")
     ] = "127.0.0.1",
     as_json: Json = False,
 ) -> None:
-    """Serve what the monitoring store and the registry know to Prometheus, at /metrics, until it is stopped."""
+    """Serve what monitoring store and registry know to Prometheus, at /metrics, until stopped."""
     from flows.services.metrics import serve_metrics
 
     telemetry.switch_off()

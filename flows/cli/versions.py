@@ -23,7 +23,9 @@ from flows.tasks.predict import open_registry
 from model_registry import CHAMPION, PREVIOUS_CHAMPION
 
 app = typer.Typer()
-Who = Annotated[str, typer.Option(help="Who decides, for the record; by default whoever runs the command.")]
+Who = Annotated[
+    str, typer.Option(help="Who decides, for the record; by default whoever runs the command.")
+]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 Name = Annotated[str, typer.Argument(help="NAME of a registered model.")]
 Which = Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")]
@@ -31,8 +33,12 @@ Which = Annotated[str, typer.Argument(help="A version's number, or an alias such
 
 @app.command(rich_help_panel=VERSIONS)
 def promote(
-    model: Annotated[str, typer.Argument(help="The version: NAME/version or NAME@challenger, or NAME alone.")],
-    version: Annotated[str | None, typer.Argument(help="After a NAME alone, its version or alias.")] = None,
+    model: Annotated[
+        str, typer.Argument(help="The version: NAME/version or NAME@challenger, or NAME alone.")
+    ],
+    version: Annotated[
+        str | None, typer.Argument(help="After a NAME alone, its version or alias.")
+    ] = None,
     reason: Reason = "",
     who: Who = "",
     as_json: Json = False,
@@ -45,7 +51,9 @@ def promote(
 @app.command(rich_help_panel=VERSIONS)
 def rollback(
     model: Name,
-    to: Annotated[int | None, typer.Option(min=1, help="A version that was champion once, not just the last.")] = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="A version that was champion once, not just the last.")
+    ] = None,
     reason: Reason = "",
     who: Who = "",
     as_json: Json = False,
@@ -57,10 +65,12 @@ def rollback(
 @app.command(rich_help_panel=VERSIONS)
 def history(
     model: Name,
-    at: Annotated[datetime | None, typer.Option(help="Which version was in production at this moment?")] = None,
+    at: Annotated[
+        datetime | None, typer.Option(help="Which version was in production at this moment?")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Every decision on a model, or which version was in production at a moment, and by which decision."""
+    """List a model's decisions, or the version in production at a moment and its decision."""
     registry = open_registry()
     if at is None:
         done = registry.history(model)
@@ -72,11 +82,17 @@ def history(
         return
     moment = at.astimezone(UTC)
     if moment > datetime.now(UTC):
-        raise ConfigError("a moment that has passed, for --at", found=f"{moment:%Y-%m-%d %H:%M:%S} UTC")
+        raise ConfigError(
+            "a moment that has passed, for --at", found=f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+        )
     period = registry.champion_at(model, moment)
     if period is None and not registry.history(model).entries:
         registry.get(model, CHAMPION)
-    value: Any = {"model": model, "at": moment.isoformat(), "in_production": dump(period) if period else None}
+    value: Any = {
+        "model": model,
+        "at": moment.isoformat(),
+        "in_production": dump(period) if period else None,
+    }
     show(value, as_json, screen.period(model, moment, period))
 
 
@@ -92,10 +108,12 @@ def compare(
     model: Name,
     first: Which,
     second: Which,
-    open_ui: Annotated[bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")] = False,
+    open_ui: Annotated[
+        bool, typer.Option("--open", help="Open MLflow's own comparison in the browser.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show two versions side by side: what decided, metrics, and the parameters and hashes that differ."""
+    """Show two versions side by side: what decided, metrics, differing parameters and hashes."""
     settings, registry = Settings.from_environment(), open_registry()
     found = registry.compare(model, first, second)
     show(dump(found), as_json, screen.comparison(found))
@@ -115,7 +133,11 @@ def _split(model: str) -> tuple[str, str]:
         name, found, version = model.partition(mark)
         if found and name and version:
             return name, version
-    raise ConfigError("a version to promote, NAME/version or NAME@alias", found=model, hint=f"e.g. {model or 'NAME'}/2")
+    raise ConfigError(
+        "a version to promote, NAME/version or NAME@alias",
+        found=model,
+        hint=f"e.g. {model or 'NAME'}/2",
+    )
 
 
 def _decide(values: dict[str, Any], as_json: bool) -> None:
@@ -123,7 +145,12 @@ def _decide(values: dict[str, Any], as_json: bool) -> None:
     name, version = config.name, decide_by_hand(config).version
     record = open_registry().history(name)
     last = record.last_change()
-    value = {"name": name, CHAMPION: version, PREVIOUS_CHAMPION: record.previous, "decision": dump(last)}
+    value = {
+        "name": name,
+        CHAMPION: version,
+        PREVIOUS_CHAMPION: record.previous,
+        "decision": dump(last),
+    }
     show(value, as_json, screen.champion(name, record))
     first = last is not None and last.decision.champion_before is None
     if first and not begin_schedules(name) and verbosity() is not Verbosity.QUIET:

@@ -1,1 +1,1 @@
-"""Parameters of the flows: one set of models is the Prefect UI's form, the YAML file and the Python call."""
+"""Flow parameters: one set of models is the Prefect UI's form, the YAML file, the Python call."""

@@ -20,12 +20,14 @@ class AbConfig(Named):
     images: str = Field(description="A folder, a glob, a manifest or a URL.")
     labels: Path | None = Field(
         None,
-        description="A YOLO data.yaml or an image folder; images are matched by id. Without labels nothing is decided.",
+        description="A YOLO data.yaml or an image folder; images are matched by id. Without labels "
+        "nothing is decided.",
     )
     labels_split: str = Field("val", description="The split that holds them.")
     mode: AbMode = Field(
         AbMode.SHADOW,
-        description="shadow: both versions see every image; split: each sees its share, by the hash of the image's id.",
+        description="shadow: both versions see every image; split: each sees its share, by the "
+        "hash of the image's id.",
     )
     share: float = Field(0.5, gt=0, lt=1, description="Of the images that B sees in a split.")
     delta: float = Field(
@@ -36,15 +38,20 @@ class AbConfig(Named):
     )
     sequential: bool = Field(
         False,
-        description="Judge at any time by an always-valid test; otherwise once, at a fixed number of images.",
+        description="Judge at any time by an always-valid test; otherwise once, at a fixed number "
+        "of images.",
     )
     samples: int | None = Field(
         None,
         ge=PILOT,
         description=f"That number; none plans it by δ and the spread of the first {PILOT} scores.",
     )
-    experiment: str | None = Field(None, description="Name of the test; one of that name is gone on with.")
-    salt: str | None = Field(None, description="Of the hash that divides the images; none takes the test's name.")
+    experiment: str | None = Field(
+        None, description="Name of the test; one of that name is gone on with."
+    )
+    salt: str | None = Field(
+        None, description="Of the hash that divides the images; none takes the test's name."
+    )
 
     _images = field_validator("images")(lambda value: check_address(value))
     _experiment = field_validator("experiment")(lambda value: value and check_model_name(value))

@@ -25,4 +25,6 @@ class AlertConfig(Parameters):
     subject: str = Field(description="What it is about, such as a model's name.")
     rule: str = Field(description="Which rule it comes from.")
     reason: str = Field(description="What happened, in a line.")
-    night: NightInput | None = Field(None, description="Tell of it only if this night has missed its deadline.")
+    night: NightInput | None = Field(
+        None, description="Tell of it only if this night has missed its deadline."
+    )

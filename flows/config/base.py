@@ -1,4 +1,4 @@
-"""Parameters of the flows: one set of models is the Prefect UI's form, the YAML file and the Python call."""
+"""Flow parameters: one set of models is the Prefect UI's form, the YAML file, the Python call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from model_registry import check_name
 
 C = TypeVar("C", bound=BaseModel)
 
-_PATHS = (("model", "path"), ("data", "labelled"), ("data", "images"), ("data", "labels"), ("images",))
+_PATHS = (
+    ("model", "path"),
+    ("data", "labelled"),
+    ("data", "images"),
+    ("data", "labels"),
+    ("images",),
+)
 
 
 class Named(Parameters):
@@ -39,7 +45,8 @@ def check_address(value: str | None) -> str | None:
     """An address of images without a secret; ValueError otherwise, as pydantic wants it."""
     if value and has_secrets(value):
         raise ValueError(
-            "expected an address without a secret, as Prefect keeps it: put addresses with one into a manifest, "
+            "expected an address without a secret, as Prefect keeps it: put addresses with one "
+            "into a manifest, "
             "or give the secret to fsspec in the environment"
         )
     return value
@@ -64,9 +71,14 @@ def read_values(path: Path, kind: type[BaseModel]) -> dict[str, Any]:
     Raises:
         ConfigError: missing, not YAML, or not a mapping.
     """
-    values = read_yaml(path, "a file of valid YAML", hint="check path, indentation and quotes", kind=ConfigError)
+    values = read_yaml(
+        path, "a file of valid YAML", hint="check path, indentation and quotes", kind=ConfigError
+    )
     if not isinstance(values, dict):
-        raise ConfigError(f"the fields {', '.join(kind.model_fields)}", found=f"{path} holds {type(values).__name__}")
+        raise ConfigError(
+            f"the fields {', '.join(kind.model_fields)}",
+            found=f"{path} holds {type(values).__name__}",
+        )
     target = values.get("target")
     own_target = (("target",),) if isinstance(target, str) and target.endswith(".toml") else ()
     return absolute_paths(values, path.parent.resolve(), (*_PATHS, *own_target))
@@ -82,10 +94,14 @@ def validate_config(values: dict[str, Any], kind: type[C], *, source: str) -> C:
         return kind.model_validate(values)
     except ValidationError as error:
         found = f"{source}: {problems(kind, error)}"
-        raise ConfigError(f"parameters of {kind.__name__}", found=found, hint="mend the fields named") from error
+        raise ConfigError(
+            f"parameters of {kind.__name__}", found=found, hint="mend the fields named"
+        ) from error
 
 
-def absolute_paths(values: dict[str, Any], folder: Path, places: Iterable[tuple[str, ...]]) -> dict[str, Any]:
+def absolute_paths(
+    values: dict[str, Any], folder: Path, places: Iterable[tuple[str, ...]]
+) -> dict[str, Any]:
     """Make relative paths absolute; URLs, absolute paths and what is no text stay.
 
     Arguments:

@@ -15,15 +15,21 @@ class BatchConfig(Parameters):
 
     model: str = Field(
         min_length=1,
-        description="A registered model, NAME (its champion), NAME@alias or NAME/version; or a bundle's folder or zip.",
+        description="A registered model, NAME (its champion), NAME@alias or NAME/version; or a "
+        "bundle's folder or zip.",
     )
-    images: str = Field(min_length=1, description="A folder, a glob, a manifest, a URL or one image.")
+    images: str = Field(
+        min_length=1, description="A folder, a glob, a manifest, a URL or one image."
+    )
     output: Path | None = Field(
         None,
-        description="Folder for the Parquet files; unset: one below the storage root, named by model and images. "
+        description="Folder for the Parquet files; unset: one below the storage root, named by "
+        "model and images. "
         "A run that was stopped resumes in it.",
     )
-    confidence: float | None = Field(None, ge=0, le=1, description="Detections below are dropped; unset: as released.")
+    confidence: float | None = Field(
+        None, ge=0, le=1, description="Detections below are dropped; unset: as released."
+    )
     iou: float | None = Field(
         None, ge=0, le=1, description="Overlap above which NMS keeps one box; unset: as released."
     )

@@ -1,4 +1,4 @@
-"""Cron schedules: checked as a file is read, when they fire, and the time that a night has until its deadline."""
+"""Cron schedules: checked on reading, when they fire, and how long a night has to its deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-_MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {
+    name: number
+    for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
+}
 _DAYS = {name: number for number, name in enumerate("sun mon tue wed thu fri sat".split())}
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("minute", 0, 59, {}),
@@ -38,11 +41,16 @@ def _fits(item: str, low: int, high: int, names: dict[str, int]) -> bool:
     found = _ITEM.fullmatch(item.lower())
     if found is None or (found["step"] is not None and not 1 <= int(found["step"]) <= high):
         return False
-    ends = [names.get(end, int(end) if end.isascii() and end.isdecimal() else -1) for end in found.group(1, 2) if end]
+    ends = [
+        names.get(end, int(end) if end.isascii() and end.isdecimal() else -1)
+        for end in found.group(1, 2)
+        if end
+    ]
     return all(low <= end <= high for end in ends) and ends == sorted(ends)
 
 
-_LONG = timedelta(hours=16)  # a schedule that fires every minute stays within the 1,000 dates that Prefect looks at
+# a schedule that fires every minute stays within the 1,000 dates that Prefect looks at
+_LONG = timedelta(hours=16)
 SHORTEST = timedelta(seconds=10)  # that Prefect takes for a proactive trigger
 
 
@@ -52,10 +60,10 @@ def fires(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
 
 
 def time_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> timedelta:
-    """Return how long a scheduled night may take: from the last firing before the deadline to the deadline.
+    """Return a scheduled night's time: from the last firing before the deadline to the deadline.
 
-    A night at 02:00 with the deadline 06:00 has four hours. Where a schedule fires several times before the deadline,
-    each of these nights has the time of the last.
+    A night at 02:00 with the deadline 06:00 has four hours. Where a schedule fires several times
+    before the deadline, each of these nights has the time of the last.
     """
     first = fires(cron, zone, now)
     day = first.astimezone(zone).date()
@@ -67,19 +75,27 @@ def time_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> ti
 
 
 def deadline_of(cron: str, zone: ZoneInfo, deadline: time, due: datetime) -> datetime:
-    """Tell by when the night that was due at a moment must have completed, in UTC: by the clock of that very night.
+    """Return when a night due at a moment must be complete, in UTC: by that very night's clock.
 
-    A night from 01:00 to 06:00 has four hours when the clocks go forward in it, and six when they go back.
+    A night from 01:00 to 06:00 has four hours when the clocks go forward in it, and six when they
+    go back.
     """
-    due = datetime.fromtimestamp(due.timestamp(), UTC)  # a DateTime of Prefect loses its zone in a sum
+    # a DateTime of Prefect loses its zone in a sum
+    due = datetime.fromtimestamp(due.timestamp(), UTC)
     return due + time_allowed(cron, zone, deadline, due - timedelta(seconds=1))
 
 
 def shortest_allowed(cron: str, zone: ZoneInfo, deadline: time, now: datetime) -> timedelta:
-    """Tell how much time the shortest night of the coming year has: one in which the clocks change, or the next."""
-    days = [now.astimezone(zone).replace(hour=12, minute=0) + timedelta(days=day) for day in range(-1, 366)]
+    """Return the time of the coming year's shortest night: where clocks change, or the next one."""
+    days = [
+        now.astimezone(zone).replace(hour=12, minute=0) + timedelta(days=day)
+        for day in range(-1, 366)
+    ]
     changes = [day for day, after in pairwise(days) if day.utcoffset() != after.utcoffset()]
-    moments = [now, *(change - timedelta(hours=hours) for change in changes for hours in (24, 12, 0))]
+    moments = [
+        now,
+        *(change - timedelta(hours=hours) for change in changes for hours in (24, 12, 0)),
+    ]
     return min(time_allowed(cron, zone, deadline, max(now, moment)) for moment in moments)
 
 
@@ -91,6 +107,9 @@ def _dates(cron: str, zone: ZoneInfo, start: datetime, end: datetime | None) -> 
     schedule = CronSchedule(cron=cron, timezone=zone.key)
 
     async def look() -> list[datetime]:
-        return [date.astimezone(UTC) for date in await schedule.get_dates(None if end else 1, start, end)]
+        return [
+            date.astimezone(UTC)
+            for date in await schedule.get_dates(None if end else 1, start, end)
+        ]
 
     return run_coro_as_sync(look()) or []

@@ -37,7 +37,7 @@ def release_config(settings: Settings) -> ReleaseConfig:
 
 
 def retrain_config(settings: Settings) -> RetrainConfig:
-    """The parameters of the demo's retraining; the ground truth of the night stands in for people who label it."""
+    """Return the parameters of the demo's retraining; ground truth stands in for human labels."""
     return RetrainConfig(
         name=NAME,
         trigger="drift",

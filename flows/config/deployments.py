@@ -1,4 +1,4 @@
-"""Contents of `foveal.yaml`: the models that Foveal monitors, when, and where their runs take place."""
+"""Contents of `foveal.yaml`: the models that Foveal monitors, when, and where their runs happen."""
 
 from __future__ import annotations
 
@@ -36,18 +36,22 @@ def machine_timezone() -> str:
 class RetrainingOptions(Parameters):
     """What a drift of this model, or a loss of its accuracy, leads to."""
 
-    automatic: bool = Field(True, description="Start a retraining without asking; the gates decide on promotion.")
+    automatic: bool = Field(
+        True, description="Start a retraining without asking; the gates decide on promotion."
+    )
     event_cooldown_hours: float = Field(
         6, ge=0, description="How long after an event that started one further events do not."
     )
     cron: str | None = Field(
         None,
-        description="When it is retrained whatever its nights say, as cron has it, such as 0 4 * * sun.",
+        description="When it is retrained whatever its nights say, as cron has it, such as 0 4 * * "
+        "sun.",
     )
     cooldown_hours: float = Field(
         24,
         ge=0,
-        description="How long an automatic retraining waits after a rejection; doubles with each further one.",
+        description="How long an automatic retraining waits after a rejection; doubles with each "
+        "further one.",
     )
     data: RetrainDataInput = Field(default_factory=RetrainDataInput)
     training: FineTuning = Field(default_factory=FineTuning)
@@ -66,10 +70,15 @@ class WatchedModel(NightlyConfig):
     )
     active: bool | None = Field(
         None,
-        description="Whether the schedule runs; unset: it begins active, and stays what people make it in the UI.",
+        description="Whether the schedule runs; unset: it begins active, and stays what people "
+        "make it in the UI.",
     )
-    deadline: time = Field(time(6), description="When a scheduled night must have completed; an alert otherwise.")
-    release: Path | None = Field(None, description="The YAML file that it is released with; fills the form of release.")
+    deadline: time = Field(
+        time(6), description="When a scheduled night must have completed; an alert otherwise."
+    )
+    release: Path | None = Field(
+        None, description="The YAML file that it is released with; fills the form of release."
+    )
     retraining: RetrainingOptions = Field(default_factory=RetrainingOptions)
 
     _cron = field_validator("cron")(lambda value: check_cron(value))
@@ -85,7 +94,9 @@ class WatchedModel(NightlyConfig):
     @classmethod
     def _not_base_60(cls, value: Any) -> Any:
         """YAML reads an unquoted 16:30 as the number 990."""
-        return time(*divmod(value, 60)) if isinstance(value, int) and 0 <= value < 24 * 60 else value
+        return (
+            time(*divmod(value, 60)) if isinstance(value, int) and 0 <= value < 24 * 60 else value
+        )
 
     @property
     def zone(self) -> ZoneInfo:
@@ -99,30 +110,44 @@ class WatchedModel(NightlyConfig):
     def retrain(self) -> RetrainConfig:
         """The parameters of its retrainings by hand."""
         options = self.retraining
-        asked = {name: getattr(options, name) for name in ("data", "training", "gates", "cooldown_hours")}
+        asked = {
+            name: getattr(options, name) for name in ("data", "training", "gates", "cooldown_hours")
+        }
         return RetrainConfig(name=self.name, **asked)
 
 
 class WorkPoolInput(Parameters):
     """Where runs take place, when not on the machine that serves them."""
 
-    name: str = Field(min_length=1, description="Of the work pool; it is made when it is not there.")
-    type: Literal["process", "docker", "kubernetes"] = Field(description="What a worker of the pool starts for a run.")
+    name: str = Field(
+        min_length=1, description="Of the work pool; it is made when it is not there."
+    )
+    type: Literal["process", "docker", "kubernetes"] = Field(
+        description="What a worker of the pool starts for a run."
+    )
     image: str | None = Field(
-        None, description="Container image with Foveal in it; for docker and kubernetes. Unset: FOVEAL_IMAGE."
+        None,
+        description="Container image with Foveal in it; for docker and kubernetes. Unset: "
+        "FOVEAL_IMAGE.",
     )
     env: dict[str, str] = Field(
         default_factory=dict,
-        description="Environment of the runs, such as MLFLOW_TRACKING_URI. Prefect stores it: no secrets here, "
+        description="Environment of the runs, such as MLFLOW_TRACKING_URI. Prefect stores it: no "
+        "secrets here, "
         "give these to the worker.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _image_of_environment(cls, values: Any) -> Any:
-        """Take the image from the environment, where it is named once for containers and for what starts them."""
+        """Take the image from the environment, named once for containers and what starts them."""
         image = os.environ.get("FOVEAL_IMAGE")
-        if image and isinstance(values, dict) and not values.get("image") and values.get("type") != "process":
+        if (
+            image
+            and isinstance(values, dict)
+            and not values.get("image")
+            and values.get("type") != "process"
+        ):
             return {**values, "image": image}
         return values
 
@@ -134,8 +159,9 @@ class WorkPoolInput(Parameters):
 
     @property
     def job_variables(self) -> dict[str, Any]:
-        """All that the pool's worker is told about every run; a `flows/` beside it must not take the place of ours."""
-        safe = {"PYTHONSAFEPATH": "1"} if self.type == "process" else {}  # the images set it themselves
+        """What the pool's worker is told of a run; a `flows/` beside it must not replace ours."""
+        # the images set it themselves
+        safe = {"PYTHONSAFEPATH": "1"} if self.type == "process" else {}
         env = safe | dict(self.env)
         return ({"image": self.image} if self.image else {}) | ({"env": env} if env else {})
 
@@ -144,9 +170,14 @@ class DeploymentsConfig(Parameters):
     """Everything that `foveal deploy` needs."""
 
     models: list[WatchedModel] = Field(min_length=1, description="The models to watch.")
-    work_pool: WorkPoolInput | None = Field(None, description="Unset: runs take place where they are served.")
+    work_pool: WorkPoolInput | None = Field(
+        None, description="Unset: runs take place where they are served."
+    )
     retrainings_at_once: int = Field(
-        1, ge=1, le=64, description="Of different models; further ones wait. One model has one at most."
+        1,
+        ge=1,
+        le=64,
+        description="Of different models; further ones wait. One model has one at most.",
     )
 
     @field_validator("models")
@@ -159,12 +190,13 @@ class DeploymentsConfig(Parameters):
 
 
 def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig:
-    """Read the deployments: from a file, from `foveal.yaml` of the working directory, or those of the demo's model.
+    """Read deployments: a file's, those of `foveal.yaml` in the working directory, or the demo's.
 
     Relative paths in the file are relative to it.
 
     Raises:
-        ConfigError: the file is missing, not YAML, or not these parameters; names the field and close matches.
+        ConfigError: the file is missing, not YAML, or not these parameters; names the field and
+            close matches.
     """
     if path is None and not FILE.exists():
         return demo_deployments(settings)
@@ -172,7 +204,9 @@ def read_deployments(path: Path | None, settings: Settings) -> DeploymentsConfig
     values = read_values(path, DeploymentsConfig)
     if isinstance(models := values.get("models"), list):
         folder = path.parent.resolve()
-        values["models"] = [absolute_paths(one, folder, _PATHS) if isinstance(one, dict) else one for one in models]
+        values["models"] = [
+            absolute_paths(one, folder, _PATHS) if isinstance(one, dict) else one for one in models
+        ]
     return validate_config(values, DeploymentsConfig, source=str(path))
 
 
@@ -191,17 +225,21 @@ def retraining_of(name: str, file: Path | None) -> RetrainConfig:
         found = validate_config({"name": name, **values}, RetrainConfig, source=str(file))
         names, retrainings = [found.name], [found]
     else:
-        retrainings = [model.retrain() for model in read_deployments(file, Settings.from_environment()).models]
+        retrainings = [
+            model.retrain() for model in read_deployments(file, Settings.from_environment()).models
+        ]
         names = [one.name for one in retrainings]
     if name not in names:
         raise ConfigError(
-            f"parameters to retrain {name}", found=f"{', '.join(names)} in {file}", hint="name that model"
+            f"parameters to retrain {name}",
+            found=f"{', '.join(names)} in {file}",
+            hint="name that model",
         )
     return retrainings[names.index(name)]
 
 
 def demo_deployments(settings: Settings) -> DeploymentsConfig:
-    """The demo's model, watched over the demo's night; its ground truth stands in for people who label it."""
+    """Return the demo's model, watched over its night; ground truth stands in for human labels."""
     data = data_folder(settings)
     return DeploymentsConfig(
         models=[
@@ -223,22 +261,26 @@ def require_release(config: DeploymentsConfig) -> None:
     for model in config.models:
         if model.release and not model.release.is_file():
             raise ConfigError(
-                f"the release file of {model.name}", found=f"nothing at {model.release}", hint="check the path"
+                f"the release file of {model.name}",
+                found=f"nothing at {model.release}",
+                hint="check the path",
             )
 
 
 def read_served(path: Path | None, settings: Settings) -> DeploymentsConfig:
-    """Read the deployments to serve here, and check them before anything is started; see `read_deployments`.
+    """Read the deployments to serve here, and check them before any start; see `read_deployments`.
 
     Raises:
-        ConfigError: the file, or the release file that it names, is missing or wrong, or a work pool runs everything.
+        ConfigError: the file, or the release file that it names, is missing or wrong, or a work
+            pool runs everything.
     """
     config = read_deployments(path, settings)
     if pool := config.work_pool:
         raise ConfigError(
             "deployments that are served here",
             found=f"work pool {pool.name} in the configuration, whose worker runs them",
-            hint=f"start prefect worker start --pool {pool.name} where runs are to take place, and foveal up "
+            hint=f"start prefect worker start --pool {pool.name} where runs are to take place, and "
+            "foveal up "
             "--without deployments, or leave work_pool out",
         )
     require_release(config)

@@ -18,9 +18,12 @@ class GatesConfig(Named):
     data: Path = Field(description="A YOLO data.yaml, or an image folder split/class/*.jpg.")
     golden_split: str | None = Field(
         None,
-        description="The split that is never trained on; by default the one that the champion was released with.",
+        description="The split that is never trained on; by default the one that the champion was "
+        "released with.",
     )
-    recent_data: Path | None = Field(None, description="Where recent labelled images are, if elsewhere.")
+    recent_data: Path | None = Field(
+        None, description="Where recent labelled images are, if elsewhere."
+    )
     recent_split: str | None = Field(
         None, description="Their split; with recent images the challenger must be better on them."
     )

@@ -15,19 +15,21 @@ from flows.config.base import Named, check_address
 
 
 class WatchConfig(Named):
-    """What nightly monitoring and a look by hand have in common: the model, labels if there are any, the limits."""
+    """What nightly monitoring and looks by hand share: the model, any labels, and the limits."""
 
     version: str = Field("champion", description="An alias or a version number.")
     labels: Path | None = Field(
         None,
-        description="Labels as they arrive: a YOLO data.yaml or an image folder; images are matched by id.",
+        description="Labels as they arrive: a YOLO data.yaml or an image folder; images are "
+        "matched by id.",
     )
     labels_split: str = Field("val", description="The split that holds them.")
     drift: DriftPolicy = Field(default_factory=DriftPolicy)
     alerts: AlertPolicy = Field(default_factory=AlertPolicy)
     slices: tuple[str, ...] = Field(
         ("brightness", "contrast", "sharpness"),
-        description="Image statistics that the labelled images are divided by, into thirds: accuracy is shown of each.",
+        description="Image statistics that the labelled images are divided by, into thirds: "
+        "accuracy is shown of each.",
     )
 
     _statistics = field_validator("slices")(lambda value: check_statistics(value))
@@ -36,7 +38,9 @@ class WatchConfig(Named):
 class LookInput(Named):
     """Images at a place, or those that were kept of a time range."""
 
-    images: str | None = Field(None, description="A folder, a glob, a manifest or a URL; none for a time range.")
+    images: str | None = Field(
+        None, description="A folder, a glob, a manifest or a URL; none for a time range."
+    )
     since: datetime | None = Field(None, description="First moment of the time range.")
     until: datetime | None = Field(None, description="Moment after its last.")
 
@@ -51,7 +55,7 @@ class LookInput(Named):
 
 
 class MonitorConfig(WatchConfig, LookInput):
-    """Which images to look at by hand: those at a place, or those that were kept of a time range."""
+    """Which images to look at by hand: those at a place, or those kept of a time range."""
 
     tell: bool = Field(
         True,
@@ -60,7 +64,8 @@ class MonitorConfig(WatchConfig, LookInput):
 
     keep_going: bool = Field(
         False,
-        description="A host that does not answer costs its own images, as long as others do; else it ends the run.",
+        description="A host that does not answer costs its own images, as long as others do; else "
+        "it ends the run.",
     )
 
 
@@ -68,8 +73,12 @@ class ArrivalsInput(Named):
     """Where a model's images arrive, and for how long their rows are kept."""
 
     images: str = Field(description="Where images arrive: a folder, a glob, a manifest or a URL.")
-    most_images: int | None = Field(None, ge=1, description="Of one window; the others wait for the next run.")
-    keep_days: int | None = Field(None, ge=1, description="Remove stored rows that are older; none keeps all.")
+    most_images: int | None = Field(
+        None, ge=1, description="Of one window; the others wait for the next run."
+    )
+    keep_days: int | None = Field(
+        None, ge=1, description="Remove stored rows that are older; none keeps all."
+    )
 
     _images = field_validator("images")(lambda value: check_address(value))
 
@@ -82,7 +91,8 @@ class NightlyConfig(WatchConfig, ArrivalsInput):
     )
     keep_going: bool = Field(
         True,
-        description="A host that does not answer costs its own images and is an alert, as long as others do; "
+        description="A host that does not answer costs its own images and is an alert, as long as "
+        "others do; "
         "else it ends the night, whose images wait for the next.",
     )
 

@@ -14,7 +14,8 @@ class PromotionConfig(Named):
 
     action: Literal["promote", "rollback"] = Field(
         "promote",
-        description="promote: the version below becomes the champion; rollback: the champion before this one does, and "
+        description="promote: the version below becomes the champion; rollback: the champion "
+        "before this one does, and "
         "with each further rollback the one before that.",
     )
     version: str = Field(
@@ -25,10 +26,12 @@ class PromotionConfig(Named):
     to: int | None = Field(
         None,
         ge=1,
-        description="Where a rollback goes back to: a version that was in production; the last one if empty.",
+        description="Where a rollback goes back to: a version that was in production; the last one "
+        "if empty.",
     )
     reason: str = Field("", description="Why, for the record.")
     who: str = Field(
         "",
-        description="Who decides, for the record; by default whoever runs the process: Prefect's pages know no person.",
+        description="Who decides, for the record; by default whoever runs the process: Prefect's "
+        "pages know no person.",
     )

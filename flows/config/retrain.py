@@ -18,11 +18,16 @@ from flows.config.base import Named
 class NewLabelsInput(Parameters):
     """Where new labels are, and how many of them it takes."""
 
-    minimum_labels: int = Field(160, ge=1, description="Newly labelled images, unknown to the champion, that it needs.")
-    queue_size: int = Field(200, ge=1, description="Images to queue for labelling when there are fewer.")
+    minimum_labels: int = Field(
+        160, ge=1, description="Newly labelled images, unknown to the champion, that it needs."
+    )
+    queue_size: int = Field(
+        200, ge=1, description="Images to queue for labelling when there are fewer."
+    )
     labels: Path | None = Field(
         None,
-        description="More labelled images: a YOLO data.yaml or an image folder; besides those of the labelling queue.",
+        description="More labelled images: a YOLO data.yaml or an image folder; besides those of "
+        "the labelling queue.",
     )
     labels_split: str = Field("train", description="The split that holds them.")
 
@@ -36,20 +41,25 @@ class RetrainConfig(Named):
 
     trigger: Literal["by hand", "drift", "accuracy", "schedule"] = Field(
         "by hand",
-        description="Why. After a drift or a loss of accuracy the challenger must be better on recent images.",
+        description="Why. After a drift or a loss of accuracy the challenger must be better on "
+        "recent images.",
     )
-    event: str = Field("", description="Id of what started it; one that was dealt with does nothing.")
+    event: str = Field(
+        "", description="Id of what started it; one that was dealt with does nothing."
+    )
     data: RetrainDataInput = Field(default_factory=RetrainDataInput)
     training: FineTuning = Field(default_factory=FineTuning)
     gates: GatePolicy = Field(default_factory=GatePolicy)
     cooldown_hours: float = Field(
         24,
         ge=0,
-        description="How long an automatic retraining waits after a rejection; doubles with each further one.",
+        description="How long an automatic retraining waits after a rejection; doubles with each "
+        "further one.",
     )
     trust_pickle: bool = Field(
         False,
-        description="Load the champion's checkpoint, which can run any code, although it was not released from here.",
+        description="Load the champion's checkpoint, which can run any code, although it was not "
+        "released from here.",
     )
 
     @property
@@ -63,8 +73,12 @@ class RetrainConfig(Named):
         return self.model_copy(update={"trigger": "drift"}).missing(0)
 
     def labels_to_decide(self, report: GateReport | None) -> int:
-        """About how many more new labels would decide a gate on recent images that is undecided; 0 where none is."""
-        gates = [gate for gate in report.gates if gate.name == "recent" and gate.images_needed] if report else []
+        """Estimate how many new labels decide a gate undecided on recent images; 0 if none is."""
+        gates = (
+            [gate for gate in report.gates if gate.name == "recent" and gate.images_needed]
+            if report
+            else []
+        )
         images = sum((gate.images_needed or 0) - gate.images for gate in gates)
         return max(0, ceil(images / self.data.held_out_share))
 

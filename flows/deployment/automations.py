@@ -1,9 +1,10 @@
-"""Automations on the Prefect server: a drift starts a retraining; a night that fails or does not come is an alert.
+"""Prefect automations: a drift starts a retraining; a night that fails or is missing is an alert.
 
-"No night by 06:00" is a proactive trigger that a scheduled run itself sets: from the moment at which it is due, when
-somebody picks it up or, since nobody does, it goes late, it has as long as the shortest night of the year may take.
-The alert that it starts waits for the deadline of that very night (`night_deadline`). A window that only repeats every
-24 hours would begin, and so end, at the time of day at which the automation was made.
+"No night by 06:00" is a proactive trigger that a scheduled run itself sets: from the moment at
+which it is due, when somebody picks it up or, since nobody does, it goes late, it has as long as
+the shortest night of the year may take. The alert that it starts waits for the deadline of that
+very night (`night_deadline`). A window that only repeats every 24 hours would begin, and so end, at
+the time of day at which the automation was made.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Change(StrEnum):
 
 
 def plan_automations(
-    config: DeploymentsConfig, ids: Mapping[str, UUID], nightly_name: Callable[[DeploymentsConfig, WatchedModel], str]
+    config: DeploymentsConfig,
+    ids: Mapping[str, UUID],
+    nightly_name: Callable[[DeploymentsConfig, WatchedModel], str],
 ) -> tuple[AutomationCore, ...]:
     """The automations that the configuration asks for.
 
@@ -67,16 +70,22 @@ def plan_automations(
 
 
 def retraining(model: WatchedModel, trigger: Trigger, deployment: UUID) -> AutomationCore:
-    """An event about a model starts its retraining, with the model's name and the event's id in the parameters.
+    """Have a model's event start its retraining, with its name and the event's id as parameters.
 
-    The id makes that each event is dealt with once; the window is how long further events wait for the first.
+    The id makes that each event is dealt with once; the window is how long further events wait for
+    the first.
     """
     event, labels = EVENTS[trigger]
     config = model.retrain().model_dump(mode="json")
-    taken = {"name": _text("{{ event.payload.model_name }}"), "event": _text("{{ event.id }}"), "trigger": trigger}
+    taken = {
+        "name": _text("{{ event.payload.model_name }}"),
+        "event": _text("{{ event.id }}"),
+        "trigger": trigger,
+    }
     return AutomationCore(
         name=f"foveal: {trigger} of {model.name} starts a retraining",
-        description=f"{event} about {model.name} runs retrain/retrain with the event's model and id.",
+        description=f"{event} about {model.name} runs retrain/retrain with the event's model and "
+        "id.",
         trigger=EventTrigger(
             expect={event},
             match={"prefect.resource.id": f"foveal.model.{model.name}", **labels},
@@ -86,29 +95,42 @@ def retraining(model: WatchedModel, trigger: Trigger, deployment: UUID) -> Autom
             within=timedelta(hours=model.retraining.event_cooldown_hours),
         ),
         actions=[
-            RunDeployment(source="selected", deployment_id=deployment, parameters={"config": {**config, **taken}})
+            RunDeployment(
+                source="selected",
+                deployment_id=deployment,
+                parameters={"config": {**config, **taken}},
+            )
         ],
     )
 
 
 def failed(alert: UUID) -> AutomationCore:
-    """A nightly run or a retraining that fails, crashes or times out is an alert, however it was started."""
+    """Alert when a nightly run or retraining fails, crashes or times out, however it started."""
     return _ending_badly(
-        "a failed night or retraining", alert, ("Failed", "Crashed", "TimedOut"), (NIGHTLY_FLOW, RETRAIN_FLOW)
+        "a failed night or retraining",
+        alert,
+        ("Failed", "Crashed", "TimedOut"),
+        (NIGHTLY_FLOW, RETRAIN_FLOW),
     )
 
 
 def refused(alert: UUID) -> AutomationCore:
-    """A night that is cancelled, since another one of its model holds the place, is an alert; by a person it is none.
+    """Alert when a night is cancelled since another of its model holds the place, not by a person.
 
     Such a night is neither picked up nor late, so that `missing` does not count its time.
     """
     message = {"prefect.state-message": "Deployment concurrency *"}  # what Prefect says of it
-    return _ending_badly("a night that finds no place", alert, ("Cancelled",), (NIGHTLY_FLOW,), message)
+    return _ending_badly(
+        "a night that finds no place", alert, ("Cancelled",), (NIGHTLY_FLOW,), message
+    )
 
 
 def _ending_badly(
-    what: str, alert: UUID, states: Iterable[str], flows: Iterable[str], match: Mapping[str, str] | None = None
+    what: str,
+    alert: UUID,
+    states: Iterable[str],
+    flows: Iterable[str],
+    match: Mapping[str, str] | None = None,
 ) -> AutomationCore:
     return AutomationCore(
         name=f"foveal: {what} is an alert",
@@ -134,7 +156,7 @@ def _ending_badly(
 
 
 def missing(model: WatchedModel, nightly: UUID, alert: UUID, allowed: timedelta) -> AutomationCore:
-    """A scheduled night that has not completed when its time is over is an alert, also when nobody picked it up.
+    """Alert when a scheduled night has not completed in its time, also when nobody picked it up.
 
     Arguments:
         model: whose nights.
@@ -145,14 +167,21 @@ def missing(model: WatchedModel, nightly: UUID, alert: UUID, allowed: timedelta)
     deadline = f"{model.deadline:%H:%M}"
     return AutomationCore(
         name=f"foveal: no night of {model.name} by {deadline} is an alert",
-        description=f"A scheduled run that takes longer than {allowed} makes alert/alert look at its deadline.",
+        description=f"A scheduled run that takes longer than {allowed} makes alert/alert look at "
+        "its deadline.",
         trigger=EventTrigger(
             after={"prefect.flow-run.Pending", "prefect.flow-run.Late"},
             expect={f"prefect.flow-run.{name}" for name in ("Completed", *ENDINGS)},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=[
-                {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{nightly}"},
-                {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.auto-scheduled"},
+                {
+                    "prefect.resource.role": "deployment",
+                    "prefect.resource.id": f"prefect.deployment.{nightly}",
+                },
+                {
+                    "prefect.resource.role": "tag",
+                    "prefect.resource.id": "prefect.tag.auto-scheduled",
+                },
             ],
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
@@ -197,7 +226,9 @@ def apply_automations(
         elif _content(found) == _content(planned):
             done.append((one.name, Change.UNCHANGED))
         else:
-            client.update_automation(found.id, planned.model_copy(update={"enabled": found.enabled}))
+            client.update_automation(
+                found.id, planned.model_copy(update={"enabled": found.enabled})
+            )
             done.append((one.name, Change.UPDATED))
     for name, left in ours.items():
         client.delete_automation(left.id)
@@ -206,7 +237,9 @@ def apply_automations(
 
 
 def _content(automation: AutomationCore | Automation) -> dict[str, Any]:
-    core = AutomationCore.model_validate(automation.model_dump(include=set(AutomationCore.model_fields)))
+    core = AutomationCore.model_validate(
+        automation.model_dump(include=set(AutomationCore.model_fields))
+    )
     content = core.model_dump(mode="json", exclude={"enabled"})
     for name in ("after", "expect", "for_each"):
         content["trigger"][name] = sorted(content["trigger"][name])
@@ -214,9 +247,18 @@ def _content(automation: AutomationCore | Automation) -> dict[str, Any]:
 
 
 def _alert(
-    deployment: UUID, *, subject: str, rule: str, reason: str, night: Mapping[str, object] | None = None
+    deployment: UUID,
+    *,
+    subject: str,
+    rule: str,
+    reason: str,
+    night: Mapping[str, object] | None = None,
 ) -> RunDeployment:
-    told: dict[str, object] = {"subject": _text(subject), "rule": _text(rule), "reason": _text(reason)}
+    told: dict[str, object] = {
+        "subject": _text(subject),
+        "rule": _text(rule),
+        "reason": _text(reason),
+    }
     parameters = {"config": told | ({"night": night} if night else {})}
     return RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)
 

@@ -1,4 +1,4 @@
-"""Deployments to serve: release, nightly monitoring, retraining, batch inference, promotion, alerts of automations."""
+"""Deployments to serve: release, nights, retraining, batch inference, promotion, and alerts."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Plan:
         return sorted((OURS, *self.tags, *((WAITS,) if waits else ())))
 
     def build(self, pool: WorkPoolInput | None) -> RunnerDeployment:
-        """As Prefect's client wants it; the flow is named by its module, since a path would change `sys.path`."""
+        """Build it for Prefect; the flow is named by module, as a path would change `sys.path`."""
         built = RunnerDeployment.from_flow(
             self.flow,
             self.name,
@@ -144,16 +144,29 @@ def plan(
     ]
     files = [model.release for model in config.models if model.release]
     released = read_config(files[0], ReleaseConfig) if files else release_config(settings)
-    trial = AlertConfig(subject=first.name, rule="trial", reason="started by hand to try the channels out")
-    by_hand = PromotionConfig(name=first.name, version="champion", reason="by hand, in the Prefect UI")
+    trial = AlertConfig(
+        subject=first.name, rule="trial", reason="started by hand to try the channels out"
+    )
+    by_hand = PromotionConfig(
+        name=first.name, version="champion", reason="by hand, in the Prefect UI"
+    )
     return (
-        Plan(release, "release", texts.RELEASE, released, ConcurrencyLimitConfig(limit=1, collision_strategy=wait)),
+        Plan(
+            release,
+            "release",
+            texts.RELEASE,
+            released,
+            ConcurrencyLimitConfig(limit=1, collision_strategy=wait),
+        ),
         *(
             Plan(
                 nightly,
                 nightly_name(config, model),
                 texts.NIGHTLY.format(
-                    name=model.name, cron=model.cron, timezone=model.timezone, deadline=model.deadline
+                    name=model.name,
+                    cron=model.cron,
+                    timezone=model.timezone,
+                    deadline=model.deadline,
                 ),
                 model.nightly(),
                 ConcurrencyLimitConfig(limit=1, collision_strategy=refuse),
@@ -176,7 +189,11 @@ def plan(
         ),
         Plan(batch, "batch", texts.BATCH, BatchConfig(model=first.name, images=first.images)),
         Plan(
-            promotion, "promotion", texts.PROMOTION, by_hand, ConcurrencyLimitConfig(limit=1, collision_strategy=wait)
+            promotion,
+            "promotion",
+            texts.PROMOTION,
+            by_hand,
+            ConcurrencyLimitConfig(limit=1, collision_strategy=wait),
         ),
         Plan(alert, "alert", texts.ALERT, trial),
     )
@@ -199,5 +216,5 @@ def scheduled_retraining(model: WatchedModel, cron: str, *, waits: bool = False)
 
 
 def nightly_name(config: DeploymentsConfig, model: WatchedModel) -> str:
-    """The name of a model's nightly deployment: `nightly`, or with the model's name when several are watched."""
+    """Name a model's nightly deployment: `nightly`, plus the model's name if there are several."""
     return "nightly" if len(config.models) == 1 else f"nightly-{model.name}"

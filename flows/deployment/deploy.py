@@ -2,8 +2,8 @@
 
     deploy(read_deployments(None, settings), settings)
 
-What is as it should be is not written again, a schedule that people paused stays paused, and what was made for a model
-that is no longer watched is removed.
+What is as it should be is not written again, a schedule that people paused stays paused, and what
+was made for a model that is no longer watched is removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ from flows.tasks.schedules import OURS, WAITS
 
 _PAGE = 200
 # Attributes that Prefect names alike in what is to be made and in what is there.
-_SAME = ("version", "description", "work_pool_name", "job_variables", "entrypoint", "enforce_parameter_schema")
+_SAME = (
+    "version",
+    "description",
+    "work_pool_name",
+    "job_variables",
+    "entrypoint",
+    "enforce_parameter_schema",
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +97,13 @@ class DeployResult:
 
 
 def deploy(config: DeploymentsConfig, settings: Settings) -> DeployResult:
-    """Create, update or remove deployments and automations until the Prefect server holds what the file says.
+    """Create, update or remove deployments and automations until Prefect holds what the file says.
 
     The demo's dataset is composed first where a form's defaults need it and nothing is there yet.
 
     Raises:
-        ConfigError: a release file is missing or wrong, or the work pool is there with another type.
+        ConfigError: a release file is missing or wrong, or the work pool is there with another
+            type.
     """
     ready = {model.name: readiness(model.name, settings) for model in config.models}
     plans = plan(config, settings, ready)
@@ -134,7 +142,9 @@ def _apply(client: SyncPrefectClient, wanted: Plan, pool: WorkPoolInput | None) 
         made = client.read_deployment(run_coro_as_sync(built.aapply()))
         return _describe(made, wanted, Change.CREATED)
     there = _found(found)
-    changes = {name: value for name, value in _fields(wanted, built).items() if there[name] != value}
+    changes = {
+        name: value for name, value in _fields(wanted, built).items() if there[name] != value
+    }
     schedules = _schedules(wanted, found)
     if not changes and schedules is None:
         return _describe(found, wanted, Change.UNCHANGED)
@@ -155,7 +165,9 @@ def _fields(wanted: Plan, built: RunnerDeployment) -> dict[str, object]:
         "path": None,  # the flow is named by its module
         "pull_steps": [],
         "storage_document_id": None,
-        "parameter_openapi_schema": parameter_schema(wanted.flow).model_dump(mode="json", exclude_unset=True),
+        "parameter_openapi_schema": parameter_schema(wanted.flow).model_dump(
+            mode="json", exclude_unset=True
+        ),
     }
 
 
@@ -172,7 +184,10 @@ def _found(found: DeploymentResponse) -> dict[str, object]:
 
 
 def _schedules(wanted: Plan, found: DeploymentResponse) -> list[DeploymentScheduleUpdate] | None:
-    """The schedules to set, or None to leave them; unless the file says, they stay as active as people left them."""
+    """Return the schedules to set, or None to leave them.
+
+    Unless the file says otherwise, they stay as active as people left them.
+    """
     if wanted.timer is None:
         return None
     there = found.schedules[0] if len(found.schedules) == 1 else None

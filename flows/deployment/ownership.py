@@ -1,6 +1,7 @@
-"""Tell by its values, not by its name or tag, whether a deployment is one that `deploy` makes, and so safe to run here.
+"""Tell by values, not name or tag, whether a deployment is from `deploy`, and so safe to run here.
 
-Whoever can write to the Prefect server can put our tag on a deployment whose pull steps run a shell.
+Whoever can write to the Prefect server can put our tag on a deployment whose pull steps run a
+shell.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def own_flows() -> dict[str, OwnFlow]:
 
 
 def foreign_fields(found: DeploymentResponse) -> tuple[str, ...]:
-    """Fields in which a deployment that is served here differs from any that `deploy` makes; empty for one of ours."""
+    """Return the fields of a deployment that differ from any `deploy` makes; empty for our own."""
     differs = {
         "entrypoint": found.entrypoint not in own_flows(),
         "path": found.path is not None,

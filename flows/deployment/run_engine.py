@@ -1,4 +1,6 @@
-"""Prefect's engine for one run, with our flow imported before: Prefect looks for it in the working directory first.
+"""Prefect's engine for one run, with our flow imported before it.
+
+Prefect looks for the flow in the working directory first.
 
     python -P -m flows.deployment.run_engine
 

@@ -31,7 +31,9 @@ class DueRuns(Runner):
     """
 
     def __init__(self, query_seconds: float) -> None:
-        super().__init__(name="foveal", query_seconds=query_seconds, pause_on_shutdown=False, limit=None)
+        super().__init__(
+            name="foveal", query_seconds=query_seconds, pause_on_shutdown=False, limit=None
+        )
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -53,7 +55,11 @@ class DueRuns(Runner):
     def _own_starter(self, flow_run: FlowRun) -> ProcessStarter:
         """Return what starts a run by our entry point, whatever its deployment says by then."""
         heartbeat = self._heartbeat_seconds
-        flow = self._deployment_registry.get_flow(flow_run.deployment_id) if flow_run.deployment_id else None
+        flow = (
+            self._deployment_registry.get_flow(flow_run.deployment_id)
+            if flow_run.deployment_id
+            else None
+        )
         return EngineCommandStarter(
             tmp_dir=self._tmp_dir,
             entrypoint=next(entry for entry, own in own_flows().items() if own is flow),

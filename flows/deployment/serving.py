@@ -1,10 +1,12 @@
-"""`python -P -m flows.deployment.serving`: the process that runs what people and automations ask for.
+"""`python -P -m flows.deployment.serving`: the process running what people and automations ask for.
 
-It brings the server to what `foveal.yaml` says, prints `serving`, and then looks every two seconds for runs that are
-due; each runs in a process of its own. A server that is not there yet, or goes away for a while, is waited for, where
-Prefect's own `serve` gives up after three failed looks and takes the running flows with it. What `foveal deploy` makes
-or removes meanwhile is noticed within half a minute. After each look a file is touched, so that others see that this
-process goes on (`Settings.pulse`). SIGTERM and SIGINT stop it: running flows are cancelled, schedules stay as they are.
+It brings the server to what `foveal.yaml` says, prints `serving`, and then looks every two seconds
+for runs that are due; each runs in a process of its own. A server that is not there yet, or goes
+away for a while, is waited for, where Prefect's own `serve` gives up after three failed looks and
+takes the running flows with it. What `foveal deploy` makes or removes meanwhile is noticed within
+half a minute. After each look a file is touched, so that others see that this process goes on
+(`Settings.pulse`). SIGTERM and SIGINT stop it: running flows are cancelled, schedules stay as they
+are.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ def prepare(settings: Settings) -> None:
     settings.prefect_home.mkdir(parents=True, exist_ok=True)
     os.environ["FOVEAL_HOME"] = str(settings.root)
     os.environ.setdefault("PREFECT_RUNNER_POLL_FREQUENCY", f"{POLL_S:g}")
-    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "components")  # alerts belong in the log of their run
+    # alerts belong in the log of their run
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "components")
 
 
 def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> None:
@@ -84,7 +87,7 @@ def deploy_when_there(config: DeploymentsConfig, settings: Settings) -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Run what is due of our deployments, those that `deploy` makes later included, until SIGTERM or SIGINT."""
+    """Run what is due of our deployments, later ones of `deploy` too, until SIGTERM or SIGINT."""
     from prefect.client.orchestration import get_client
 
     from flows.deployment.runner import DueRuns
@@ -99,12 +102,13 @@ async def serve(settings: Settings) -> None:
         looking = asyncio.create_task(_look(runner, client, settings.pulse))
         await stop.wait()
         looking.cancel()
-        with suppress(TimeoutError):  # the server is away: its runs are found crashed when it is back
+        with suppress(TimeoutError):
+            # the server is away: its runs are found crashed when it is back
             await asyncio.wait_for(runner.cancel_all(), _GOODBYE_S)
 
 
 async def _look(runner: DueRuns, client: PrefectClient, pulse: Path) -> None:
-    """Look for runs every two seconds; Prefect's own loop ends for good after three failed looks."""
+    """Look for runs every two seconds; Prefect's own loop ends for good after three failures."""
     away, renewed, told = False, -math.inf, set[str]()
     while True:
         try:
@@ -116,7 +120,8 @@ async def _look(runner: DueRuns, client: PrefectClient, pulse: Path) -> None:
             if away:
                 _say("Prefect's server is back")
             away = False
-        except Exception as error:  # of whatever kind: a fault in one look is no reason to abandon running flows
+        except Exception as error:
+            # of whatever kind: a fault in one look is no reason to abandon running flows
             if not away:
                 _say(f"could not ask Prefect's server for runs, will go on trying: {_line(error)}")
             away = True
@@ -126,7 +131,7 @@ async def _look(runner: DueRuns, client: PrefectClient, pulse: Path) -> None:
 
 
 async def _served(client: PrefectClient, told: set[str]) -> dict[UUID, OwnFlow]:
-    """Return the deployments that are ours by value and in no work pool, as the server has them now.
+    """Return the deployments that are ours by value and in no work pool, as they are now.
 
     Arguments:
         client: of the server.
@@ -146,7 +151,8 @@ async def _served(client: PrefectClient, told: set[str]) -> dict[UUID, OwnFlow]:
             served[one.id] = own_flows()[str(one.entrypoint)]
             continue
         line = (
-            f"not served: the deployment {one.name!r} ({one.id}) has our tag, but is not as foveal deploy makes it in "
+            f"not served: the deployment {one.name!r} ({one.id}) has our tag, but is not as foveal "
+            "deploy makes it in "
             f"its {', '.join(fields)}; remove it, or run foveal deploy if you changed it"
         )
         if line not in told:
@@ -167,7 +173,8 @@ def _line(error: Exception) -> str:
 def main() -> None:
     """Serve until told to stop; an optional argument names the file."""
     settings = Settings.from_environment()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is something to stop in order
+    # until there is something to stop in order
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         prepare(settings)
         config = read_served(Path(sys.argv[1]) if len(sys.argv) > 1 else None, settings)

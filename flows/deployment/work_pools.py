@@ -26,7 +26,9 @@ def ensure_pool(client: SyncPrefectClient, wanted: WorkPoolInput) -> None:
     except ObjectNotFound:
         worker = BaseWorker.get_worker_class_from_type(wanted.type)
         template = worker.get_default_base_job_template() if worker else {}
-        client.create_work_pool(WorkPoolCreate(name=wanted.name, type=wanted.type, base_job_template=template))
+        client.create_work_pool(
+            WorkPoolCreate(name=wanted.name, type=wanted.type, base_job_template=template)
+        )
         return
     if found.type != wanted.type:
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""Checks of this machine, its servers and its storage, with hints to correct them; one file for each kind of check."""
+"""Checks of this machine, its servers and storage, with hints on mending; one file for a kind."""

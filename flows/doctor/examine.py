@@ -44,7 +44,7 @@ def examine(settings: Settings, places: Places | None = None) -> tuple[Finding, 
 
 
 def bounded(checks: dict[str, Check], seconds: float) -> tuple[Finding, ...]:
-    """Run checks together; one that does not come back, e.g. from a store that never answers, is a finding itself.
+    """Run checks together; one that does not come back, e.g. a silent store's, is a finding itself.
 
     Arguments:
         checks: by name.
@@ -56,8 +56,13 @@ def bounded(checks: dict[str, Check], seconds: float) -> tuple[Finding, ...]:
         try:
             found[name] = check()
         except Exception as error:  # a failing check is itself reported
-            text = f"the check itself failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            found[name] = [Finding(name, State.FAIL, text, "report this, with the lines above and below it")]
+            text = (
+                f"the check itself failed: {type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}"
+            )
+            found[name] = [
+                Finding(name, State.FAIL, text, "report this, with the lines above and below it")
+            ]
 
     threads = [Thread(target=run, args=item, daemon=True) for item in checks.items()]
     for thread in threads:
@@ -66,10 +71,15 @@ def bounded(checks: dict[str, Check], seconds: float) -> tuple[Finding, ...]:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer within {seconds:.0f} s"
-    silent = {name: [Finding(name, State.FAIL, late, "see whether its server or network answers")] for name in checks}
+    silent = {
+        name: [Finding(name, State.FAIL, late, "see whether its server or network answers")]
+        for name in checks
+    }
     return tuple(_masked(finding) for name in checks for finding in found.get(name, silent[name]))
 
 
 def _masked(finding: Finding) -> Finding:
     """Without the users and passwords that URLs may hold."""
-    return replace(finding, found=_CREDENTIALS.sub("", finding.found), hint=_CREDENTIALS.sub("", finding.hint))
+    return replace(
+        finding, found=_CREDENTIALS.sub("", finding.found), hint=_CREDENTIALS.sub("", finding.hint)
+    )

@@ -27,8 +27,14 @@ def examine(settings: Settings) -> list[Finding]:
 def _of(name: str, model: Readiness) -> Iterator[Finding]:
     if model.untrainable:
         found = f"{model.untrainable}: a drift fills the labelling queue, and retrains nothing"
-        hint = "release it from its checkpoint, or set retraining.automatic: false for it in foveal.yaml"
+        hint = (
+            "release it from its checkpoint, or set retraining.automatic: false for it in "
+            "foveal.yaml"
+        )
         yield Finding(f"model {name}", State.WARN, found, hint)
     elif model.ultralytics and not has_ultralytics():
-        found = f"released from {model.ultralytics}, and Ultralytics, which retrains it, is not installed"
+        found = (
+            f"released from {model.ultralytics}, and Ultralytics, which retrains it, is not "
+            "installed"
+        )
         yield Finding(f"model {name}", State.WARN, found, INSTALL)

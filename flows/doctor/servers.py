@@ -1,4 +1,4 @@
-"""Checks of the servers that the environment names: they answer, have the right version, and share our clock."""
+"""Checks of the environment's servers: they answer, have the right version, and share our clock."""
 
 from __future__ import annotations
 
@@ -52,19 +52,31 @@ def examine(settings: Settings) -> list[Finding]:
     environment = os.environ
     findings = []
     if url := environment.get("PREFECT_API_URL"):
-        secret = environment.get("PREFECT_API_AUTH_STRING") or own_password(url.rstrip("/"), settings)
+        secret = environment.get("PREFECT_API_AUTH_STRING") or own_password(
+            url.rstrip("/"), settings
+        )
         headers = proof(secret, environment.get("PREFECT_API_KEY"))
-        findings += ask(_Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", headers))
+        findings += ask(
+            _Server("prefect", "PREFECT_API_URL", url, "/health", "/admin/version", headers)
+        )
     elif claim := running_up(settings.root):
         headers = proof(claim.password(settings.prefect_home))
-        findings += ask(_Server("prefect", "foveal up", claim.prefect, "/health", "/admin/version", headers))
+        findings += ask(
+            _Server("prefect", "foveal up", claim.prefect, "/health", "/admin/version", headers)
+        )
     else:
-        findings.append(Finding("prefect", State.OK, "PREFECT_API_URL names no server; commands start one when needed"))
+        findings.append(
+            Finding(
+                "prefect",
+                State.OK,
+                "PREFECT_API_URL names no server; commands start one when needed",
+            )
+        )
     return [*findings, *_mlflow(settings, environment), *_pages(settings)]
 
 
 def _pages(settings: Settings) -> list[Finding]:
-    """Check that what a running `foveal up` serves answers where it says; its Prefect has been asked already."""
+    """Check that a running `foveal up` answers where it says; its Prefect was asked already."""
     claim, findings = running_up(settings.root), []
     for name, address in claim.addresses.items() if claim else ():
         if name == "prefect":
@@ -73,17 +85,42 @@ def _pages(settings: Settings) -> list[Finding]:
             findings.append(Finding(f"{name} of foveal up", State.OK, f"answers at {address}"))
         else:
             log = settings.root / "logs" / f"{name}.log"
-            findings.append(Finding(f"{name} of foveal up", State.FAIL, f"no answer from {address}", f"read {log}"))
+            findings.append(
+                Finding(
+                    f"{name} of foveal up", State.FAIL, f"no answer from {address}", f"read {log}"
+                )
+            )
     return findings
 
 
 def _mlflow(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
     if settings.tracking_uri.startswith(("http://", "https://")):
-        user, password = environment.get("MLFLOW_TRACKING_USERNAME"), environment.get("MLFLOW_TRACKING_PASSWORD")
-        headers = proof(f"{user}:{password}" if user and password else None, environment.get("MLFLOW_TRACKING_TOKEN"))
-        return ask(_Server("mlflow", "MLFLOW_TRACKING_URI", settings.tracking_uri, "/health", "/version", headers))
+        user, password = (
+            environment.get("MLFLOW_TRACKING_USERNAME"),
+            environment.get("MLFLOW_TRACKING_PASSWORD"),
+        )
+        headers = proof(
+            f"{user}:{password}" if user and password else None,
+            environment.get("MLFLOW_TRACKING_TOKEN"),
+        )
+        return ask(
+            _Server(
+                "mlflow",
+                "MLFLOW_TRACKING_URI",
+                settings.tracking_uri,
+                "/health",
+                "/version",
+                headers,
+            )
+        )
     if settings.embedded_tracking and not (settings.root / "mlflow" / "mlflow.db").exists():
-        return [Finding("mlflow", State.OK, "MLFLOW_TRACKING_URI names no server; the database is made when needed")]
+        return [
+            Finding(
+                "mlflow",
+                State.OK,
+                "MLFLOW_TRACKING_URI names no server; the database is made when needed",
+            )
+        ]
     try:
         settings.registry()
     except FovealError as error:
@@ -106,8 +143,12 @@ def ask(server: _Server) -> list[Finding]:
         text, skew_s = _get(server, server.version)
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            hint = "set the user and the password, or the token, that it asks for in the environment"
-        return [Finding(server.name, State.FAIL, f"{place} answers {error.code} {error.reason}", hint)]
+            hint = (
+                "set the user and the password, or the token, that it asks for in the environment"
+            )
+        return [
+            Finding(server.name, State.FAIL, f"{place} answers {error.code} {error.reason}", hint)
+        ]
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         return [Finding(server.name, State.FAIL, f"no answer from {place}: {reason}", hint)]
@@ -133,10 +174,20 @@ def _compared(server: _Server, place: str, text: str) -> Finding:
         return Finding(server.name, State.OK, f"{there} answers at {place}")
     found = f"{place} is version {there[:40]!r}, the library here is {here}"
     state = State.WARN if here.split(".")[0] == there.split(".")[0] else State.FAIL
-    return Finding(server.name, state, found, f"bring both to one version; Foveal was tested with {server.name} {here}")
+    return Finding(
+        server.name,
+        state,
+        found,
+        f"bring both to one version; Foveal was tested with {server.name} {here}",
+    )
 
 
 def _skewed(server: _Server, skew_s: float | None) -> Iterator[Finding]:
     if skew_s is not None and abs(skew_s) > SKEW_S:
         found = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
-        yield Finding(f"{server.name}'s clock", State.WARN, found, "switch time synchronisation (NTP) on, on both")
+        yield Finding(
+            f"{server.name}'s clock",
+            State.WARN,
+            found,
+            "switch time synchronisation (NTP) on, on both",
+        )

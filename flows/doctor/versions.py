@@ -1,4 +1,4 @@
-"""Installed libraries against what Foveal asks for and what was tested, and the owners of its import packages."""
+"""Installed libraries against those asked for and tested, and owners of Foveal's packages."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ from packaging.utils import canonicalize_name
 
 from flows.doctor.finding import Finding, State
 
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"  # in a clone; an installed wheel has none
-_OPENCV = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python-headless")
+# in a clone; an installed wheel has none
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+_OPENCV = (
+    "opencv-python",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "opencv-python-headless",
+)
 _SHARED_FOLDERS = (  # distributions that write into one folder; the last is the one to keep
     ("onnxruntime", "onnxruntime-gpu"),
     _OPENCV,
     ("ultralytics", "ultralytics-opencv-headless"),
 )
 _USERS_EXTRAS = ("yolo", "gpu")
-PACKAGES = ("foveal", "flows", "components", "model_registry")  # PyPI has other distributions with such packages
+# PyPI has other distributions with such packages
+PACKAGES = ("foveal", "flows", "components", "model_registry")
 _IN_OURS = re.compile(rf"^({'|'.join(PACKAGES)})/", re.MULTILINE)
 
 
@@ -51,16 +58,27 @@ def examine() -> list[Finding]:
     try:
         foveal = importlib.metadata.distribution("foveal")
     except importlib.metadata.PackageNotFoundError:
-        return [Finding("foveal", State.FAIL, "not installed for this Python", "pip install -c constraints.txt -e .")]
+        return [
+            Finding(
+                "foveal",
+                State.FAIL,
+                "not installed for this Python",
+                "pip install -c constraints.txt -e .",
+            )
+        ]
     asked = Asked(foveal.version, foveal.metadata["Requires-Python"], tuple(foveal.requires or ()))
     installed: dict[str, str] = {}
-    for found in importlib.metadata.distributions():  # the first of a name is the one that is imported
+    for (
+        found
+    ) in importlib.metadata.distributions():  # the first of a name is the one that is imported
         installed.setdefault(canonicalize_name(found.metadata["Name"]), found.version)
     tested = _tested(CONSTRAINTS.read_text()) if CONSTRAINTS.exists() else {}
     return [*judge(platform.python_version(), asked, installed, tested), *examine_packages()]
 
 
-def judge(python: str, asked: Asked, installed: Mapping[str, str], tested: Mapping[str, str]) -> list[Finding]:
+def judge(
+    python: str, asked: Asked, installed: Mapping[str, str], tested: Mapping[str, str]
+) -> list[Finding]:
     """Compare installed versions with those asked for and those tested.
 
     Arguments:
@@ -75,21 +93,29 @@ def judge(python: str, asked: Asked, installed: Mapping[str, str], tested: Mappi
     findings += [*_misfits(asked, installed), *_doubles(installed)]
     needed = {str(canonicalize_name(one.name)) for one in _requirements(asked)} & set(installed)
     if len(findings) == 1:
-        findings.append(Finding("libraries", State.OK, f"{len(needed)}, each as Foveal {asked.version} asks for it"))
+        findings.append(
+            Finding(
+                "libraries", State.OK, f"{len(needed)}, each as Foveal {asked.version} asks for it"
+            )
+        )
     findings += _untested(needed, installed, tested)
     return findings
 
 
 def examine_packages() -> list[Finding]:
-    """Check that Foveal's import packages are its own: neither overwritten nor hidden by another distribution's.
+    """Check that no other distribution overwrote or hides Foveal's import packages.
 
-    A foreign `model_registry` is one whose files another distribution installed over ours, or that is found earlier on
-    the path.
+    A foreign `model_registry` is one whose files another distribution installed over ours, or that
+    is found earlier on the path.
     """
     foreign = {package: names - {"foveal"} for package, names in owners().items()}
     overwritten = [_overwritten(package, names) for package, names in foreign.items() if names]
     root = _installed_root()
-    elsewhere = [] if root is None else [_elsewhere(package, root) for package in PACKAGES if not foreign[package]]
+    elsewhere = (
+        []
+        if root is None
+        else [_elsewhere(package, root) for package in PACKAGES if not foreign[package]]
+    )
     problems = [*overwritten, *filter(None, elsewhere)]
     return problems or [Finding("packages", State.OK, f"{', '.join(PACKAGES)} are Foveal's own")]
 
@@ -99,7 +125,10 @@ def owners() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {package: set() for package in PACKAGES}
     for distribution in importlib.metadata.distributions():
         declared = set((distribution.read_text("top_level.txt") or "").split())
-        for package in {*_IN_OURS.findall(distribution.read_text("RECORD") or ""), *declared.intersection(PACKAGES)}:
+        for package in {
+            *_IN_OURS.findall(distribution.read_text("RECORD") or ""),
+            *declared.intersection(PACKAGES),
+        }:
             found[package].add(str(canonicalize_name(distribution.metadata["Name"])))
     return found
 
@@ -107,11 +136,13 @@ def owners() -> dict[str, set[str]]:
 def _overwritten(package: str, names: set[str]) -> Finding:
     others = " and ".join(sorted(names))
     hint = f"pip uninstall -y {' '.join(sorted(names))}, then install Foveal again"
-    return Finding(package, State.FAIL, f"{others} installs a package of this name over Foveal's", hint)
+    return Finding(
+        package, State.FAIL, f"{others} installs a package of this name over Foveal's", hint
+    )
 
 
 def _installed_root() -> Path | None:
-    """Return the folder that holds our packages as installed; None if the distribution is not there."""
+    """Return the folder with our packages as installed; None if the distribution is not there."""
     try:
         foveal = importlib.metadata.distribution("foveal")
     except importlib.metadata.PackageNotFoundError:
@@ -139,7 +170,11 @@ def _requirements(asked: Asked, extra: str = "") -> list[Requirement]:
     plain = [one for one in parsed if not one.marker or one.marker.evaluate({"extra": ""})]
     if not extra:
         return plain
-    return [one for one in parsed if one not in plain and one.marker and one.marker.evaluate({"extra": extra})]
+    return [
+        one
+        for one in parsed
+        if one not in plain and one.marker and one.marker.evaluate({"extra": extra})
+    ]
 
 
 def _misfits(asked: Asked, installed: Mapping[str, str]) -> Iterator[Finding]:
@@ -163,22 +198,34 @@ def _doubles(installed: Mapping[str, str]) -> Iterator[Finding]:
     for names in _SHARED_FOLDERS:
         if len(both := [name for name in names if name in installed]) > 1:
             found = "both are installed, and overwrite each other's files"
-            hint = f"pip uninstall -y {' '.join(both)} && pip install {both[-1]}=={installed[both[-1]]}"
+            hint = (
+                f"pip uninstall -y {' '.join(both)} && pip install "
+                f"{both[-1]}=={installed[both[-1]]}"
+            )
             yield Finding(" and ".join(both), State.FAIL, found, hint)
 
 
-def _untested(needed: set[str], installed: Mapping[str, str], tested: Mapping[str, str]) -> Iterator[Finding]:
-    """Find libraries that Foveal itself uses in other versions than those that were tested together."""
+def _untested(
+    needed: set[str], installed: Mapping[str, str], tested: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Find libraries that Foveal uses in other versions than those that were tested together."""
     other = [
         f"{name} {installed[name]} ({tested[name]})"
         for name in sorted(needed & set(tested))
         if installed[name] != tested[name]
     ]
     if other:
-        found = f"{len(other)} differ from those tested together: {', '.join(other[:8])}{' …' if other[8:] else ''}"
+        found = (
+            f"{len(other)} differ from those tested together: "
+            f"{', '.join(other[:8])}{' …' if other[8:] else ''}"
+        )
         yield Finding("tested versions", State.WARN, found, "pip install -c constraints.txt -e .")
 
 
 def _tested(constraints: str) -> dict[str, str]:
-    pinned = (line.partition("==") for line in constraints.splitlines() if "==" in line and not line.startswith("#"))
+    pinned = (
+        line.partition("==")
+        for line in constraints.splitlines()
+        if "==" in line and not line.startswith("#")
+    )
     return {str(canonicalize_name(name)): version.strip() for name, _, version in pinned}

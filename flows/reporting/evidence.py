@@ -19,7 +19,7 @@ def headline(report: GateReport) -> str:
 
 
 def held_by(report: GateReport) -> str:
-    """Name the first required gate that was not passed; empty where none holds the challenger back."""
+    """Name the first required gate that was not passed; empty if none holds it back."""
     held = (gate for gate in report.gates if gate.required and gate.verdict is not Verdict.PASS)
     return next((gate.name for gate in held), "")
 

@@ -1,4 +1,4 @@
-"""Links from Prefect's pages into MLflow's, where those are up: browsers open no file from the page of a server."""
+"""Links from Prefect's pages into MLflow's, if up: a browser opens no file from a server's page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flows.runtime.settings import Settings
 
 
 def mlflow_pages() -> str | None:
-    """The address of MLflow's pages, of `foveal up` or of a server of the user's; None where there are none."""
+    """Return the address of MLflow's pages, from `foveal up` or the user's server; None if none."""
     settings = Settings.from_environment()
     claim = running_up(settings.root) if settings.embedded_tracking else None
     server = claim.addresses.get("mlflow") if claim else settings.mlflow_page
@@ -24,11 +24,15 @@ def to_page(page: str, text: str) -> str:
 def to_version(version: ModelVersion) -> str:
     """Markdown that leads to a version's run."""
     label = f"{version.name}/{version.version}"
-    return to_page(Settings.from_environment().registry().page(version), label) if mlflow_pages() else label
+    return (
+        to_page(Settings.from_environment().registry().page(version), label)
+        if mlflow_pages()
+        else label
+    )
 
 
 def to_model(label: str) -> str:
-    """Markdown that leads to the run of a version, as `NAME/version`; a bundle's name stays as it is."""
+    """Link `NAME/version` to its run in Markdown; a bundle's name stays as it is."""
     name, _, number = label.partition("/")
     if not number or not mlflow_pages():
         return label
@@ -41,7 +45,7 @@ def with_comparison(page: str, first: str, second: str) -> str:
 
 
 def to_comparison(first: str, second: str) -> str:
-    """Markdown that leads to two versions side by side, each as `NAME/version`; nothing where MLflow has no pages."""
+    """Link two versions, `NAME/version`, side by side in Markdown; empty without MLflow's pages."""
     server = mlflow_pages()
     (name, _, one), (other, _, two) = first.partition("/"), second.partition("/")
     if server is None or name != other or one == two or not (one and two):  # a bundle is no version

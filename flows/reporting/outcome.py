@@ -1,7 +1,7 @@
-"""Outcome of a run, where people look first: the run's name and its final state, one line in the log, no traceback.
+"""Outcome of a run where people look first: its name and final state; one log line, no traceback.
 
-A final state is named by the outcome ("drift", "rejected"), so Prefect's event of a night with a drift is
-`prefect.flow-run.drift` and not `prefect.flow-run.Completed`.
+A final state is named by the outcome ("drift", "rejected"), so Prefect's event of a night with a
+drift is `prefect.flow-run.drift` and not `prefect.flow-run.Completed`.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def concluded(
 
     An error of the user's is logged as one line. The summary names the final state and the run;
     callers of the flow are given the function's result. A model that has no version or no champion
-    yet fails the run under a name of its own, so that it is nobody's alert. The Prefect UI describes
-    the flow by the first line of the function's docstring.
+    yet fails the run under a name of its own, so that it is nobody's alert. The Prefect UI
+    describes the flow by the first line of the function's docstring.
 
     Arguments:
         name: of the flow.
@@ -120,7 +120,7 @@ def _completed(done: R, summary: Summary) -> State[R]:
 
 
 class _OneLine(logging.Filter):
-    """Turns the traceback of an error of ours into its one line, once for the task and the flow that it ends."""
+    """Turns the traceback of an error of ours into one line, once for the task and flow it ends."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

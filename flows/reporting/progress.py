@@ -1,4 +1,4 @@
-"""Progress of long work: components call back, whoever listens (the command's progress bars, a benchmark) is told.
+"""Progress of long work: components call back, and listeners (progress bars, benchmarks) are told.
 
 Notes for people go the same way.
 """
@@ -39,7 +39,7 @@ def listening(listener: Listener) -> AbstractContextManager[None]:
 
 
 def advance(what: str, done: int, total: int) -> None:
-    """Tell all listeners that `done` of `total` units of `what` are finished; a step that begins has a total of 0."""
+    """Tell all listeners of `done` of `total` units of `what`; a step begins with a total of 0."""
     for listener in tuple(_listeners):
         listener(what, done, total)
 
@@ -89,7 +89,7 @@ def timing(timer: Timer) -> AbstractContextManager[None]:
 
 @contextlib.contextmanager
 def timed(step: str) -> Iterator[None]:
-    """Tell all listeners that a step begins, and all timers how long the block took, however it ended."""
+    """Tell all listeners that a step begins, all timers how long it took, however it ended."""
     started = time.perf_counter()
     advance(step, 0, 0)
     try:

@@ -13,7 +13,13 @@ from uuid import NAMESPACE_URL, uuid5
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from components.contracts import BenchmarkReport, DriftReport, GateReport, InferenceRun, ModelVersion
+from components.contracts import (
+    BenchmarkReport,
+    DriftReport,
+    GateReport,
+    InferenceRun,
+    ModelVersion,
+)
 from components.monitoring.alerts.book import Alert, AlertStatus
 from components.monitoring.alerts.notify import send_alerts
 from components.monitoring.report.report import read_pictures
@@ -25,12 +31,21 @@ from flows.config.retrain import RetrainConfig
 from flows.reporting import retraining as retrainings
 from flows.reporting.evidence import gates_page
 from flows.reporting.links import mlflow_pages, to_page, to_version, with_comparison
-from flows.reporting.summary import ReleaseSummary, Seen, VariantRow, measured_on, reasons_of, variants_table
+from flows.reporting.summary import (
+    ReleaseSummary,
+    Seen,
+    VariantRow,
+    measured_on,
+    reasons_of,
+    variants_table,
+)
 from flows.runtime.settings import Settings
 from model_registry import draw_latency_accuracy
 
 
-def variants(report: BenchmarkReport, shape: InputShape | None = None, version: ModelVersion | None = None) -> None:
+def variants(
+    report: BenchmarkReport, shape: InputShape | None = None, version: ModelVersion | None = None
+) -> None:
     """Show the table of variants, why one was chosen, and what the shape of the input costs.
 
     Arguments:
@@ -74,7 +89,13 @@ def plot(report: BenchmarkReport) -> None:
             )
 
 
-def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceRun, seen: Seen | None = None) -> None:
+def drift(
+    report: DriftReport,
+    version: ModelVersion,
+    page: str,
+    run: InferenceRun,
+    seen: Seen | None = None,
+) -> None:
     """Show the decision on a window, with its reasons, checks, pictures, and a link to the report.
 
     Arguments:
@@ -84,8 +105,12 @@ def drift(report: DriftReport, version: ModelVersion, page: str, run: InferenceR
         run: the window's predictions.
         seen: the checks of the model's health and what was told, where they were made.
     """
-    markdown = drift_page(report, run, seen, f"{to_version(version)}, {to_page(page, 'the report')}")
-    create_markdown_artifact(key="drift-decision", markdown=markdown, description="The drift policy's decision")
+    markdown = drift_page(
+        report, run, seen, f"{to_version(version)}, {to_page(page, 'the report')}"
+    )
+    create_markdown_artifact(
+        key="drift-decision", markdown=markdown, description="The drift policy's decision"
+    )
     server = mlflow_pages()  # browsers open no file from the page of a server
     link = f"{server}/{page}" if server else report.html.resolve().as_uri()
     create_link_artifact(key="drift-report", link=link, link_text="Drift report")
@@ -98,7 +123,8 @@ def drift_page(report: DriftReport, run: InferenceRun, seen: Seen | None, about:
     lines = [
         f"# {decision.state.value}",
         f"{about}: {counted(total, 'image')}, {len(run.failures)} unreadable{speed}; "
-        f"{decision.window_samples} with a prediction against {decision.reference_samples} of the reference.",
+        f"{decision.window_samples} with a prediction against {decision.reference_samples} of the "
+        "reference.",
         "",
     ]
     lines += [f"- {reason}" for reason in decision.reasons]
@@ -120,7 +146,8 @@ def nothing_new(version: ModelVersion, source: str) -> None:
     create_markdown_artifact(
         key="nothing-new",
         markdown="# nothing new\n\n"
-        f"No image has come to `{source}` since the last night of {version.name}; version {version.version} waits.",
+        f"No image has come to `{source}` since the last night of {version.name}; version "
+        f"{version.version} waits.",
         description="A night without images",
     )
 
@@ -129,7 +156,9 @@ def given_up(lines: Sequence[str]) -> None:
     """Show that windows were given up, which an earlier night had planned."""
     if lines:
         create_markdown_artifact(
-            key="given-up", markdown="\n".join(f"- {line}" for line in lines), description="Windows that were given up"
+            key="given-up",
+            markdown="\n".join(f"- {line}" for line in lines),
+            description="Windows that were given up",
         )
 
 
@@ -139,7 +168,10 @@ def _beside(report: DriftReport) -> list[str]:
     titles = ("Images that represent this window", "Images of the reference")
     for title, pictures in zip(titles, read_pictures(report), strict=True):
         if pictures:
-            images = (f"![image {number}]({picture.source})" for number, picture in enumerate(pictures, start=1))
+            images = (
+                f"![image {number}]({picture.source})"
+                for number, picture in enumerate(pictures, start=1)
+            )
             lines += ["", f"## {title}", "", " ".join(images)]
     return lines
 
@@ -180,14 +212,22 @@ def retraining(config: RetrainConfig, done: retrainings.RetrainSummary) -> None:
     page = retrainings.markdown(config, done)
     if done.gates:
         page = with_comparison(page, done.gates.champion, done.gates.challenger)
-    create_markdown_artifact(key="retraining", markdown=page, description="How the retraining ended")
-    if done.state in (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE) and not done.repeated and config.trigger != "by hand":
-        wanted = Alert(config.name, "labels wanted", AlertStatus.FIRING, done.reason, datetime.now(UTC))
+    create_markdown_artifact(
+        key="retraining", markdown=page, description="How the retraining ended"
+    )
+    if (
+        done.state in (Ending.NEEDS_LABELS, Ending.NOT_TRAINABLE)
+        and not done.repeated
+        and config.trigger != "by hand"
+    ):
+        wanted = Alert(
+            config.name, "labels wanted", AlertStatus.FIRING, done.reason, datetime.now(UTC)
+        )
         send_alerts([wanted], Settings.from_environment().alert_channels)
 
 
 def announce(version: ModelVersion, window: str, seen: Seen) -> None:
-    """Tell Prefect, so that automations can act: a drift that is news, and alerts that begin or end.
+    """Tell Prefect, for automations to act, of drift that is news, and alerts that begin or end.
 
     An event's id follows from the window, so one that a resumed run emits again is the same event.
     """
@@ -199,12 +239,18 @@ def announce(version: ModelVersion, window: str, seen: Seen) -> None:
 
 
 def announce_alerts(version: ModelVersion, window: str, alerts: Sequence[Alert]) -> None:
-    """Tell Prefect of alerts that begin or end; `window` names the night, whether images came or not."""
+    """Tell Prefect of alerts that begin or end; `window` names the night, with images or not."""
     for alert in alerts:
         told = {"rule": alert.rule, "reason": alert.reason, "since": alert.since.isoformat()}
         payload = {**_about(version, window), **told}
         identity = f"{window} {alert.rule} {alert.status.value}"
-        _emit(f"foveal.alert.{alert.status.value}", version, identity, payload, {"foveal.rule": alert.rule})
+        _emit(
+            f"foveal.alert.{alert.status.value}",
+            version,
+            identity,
+            payload,
+            {"foveal.rule": alert.rule},
+        )
 
 
 def _about(version: ModelVersion, window: str) -> dict[str, Any]:
@@ -212,13 +258,21 @@ def _about(version: ModelVersion, window: str) -> dict[str, Any]:
 
 
 def _emit(
-    event: str, version: ModelVersion, identity: str, payload: dict[str, Any], labels: dict[str, str] | None = None
+    event: str,
+    version: ModelVersion,
+    identity: str,
+    payload: dict[str, Any],
+    labels: dict[str, str] | None = None,
 ) -> None:
     """Labels are what a trigger can match on, beside the model."""
     name = version.name
     emit_event(
         event,
-        resource={"prefect.resource.id": f"foveal.model.{name}", "prefect.resource.name": name, **(labels or {})},
+        resource={
+            "prefect.resource.id": f"foveal.model.{name}",
+            "prefect.resource.name": name,
+            **(labels or {}),
+        },
         payload=payload,
         id=uuid5(NAMESPACE_URL, f"foveal:{version.name}:{identity}"),
     )

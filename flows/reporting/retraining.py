@@ -26,7 +26,8 @@ class RetrainSummary(Record):
         reason: one line.
         champion: version in production afterwards, where it is known.
         challenger: version that was trained, or None.
-        missing: new labelled images that a retraining still needs, or that would decide on a rejected challenger.
+        missing: new labelled images that a retraining still needs, or that would decide on a
+            rejected challenger.
         queued: images that wait to be labelled.
         dataset: what was trained on, or None.
         gates: how the challenger did, or None.
@@ -54,20 +55,28 @@ class RetrainSummary(Record):
         """Sum up a retraining with too few labels to train or to evaluate."""
         labels = counted(labelled, "new labelled image")
         reason = (
-            f"{labels}, {_verb(missing, 'is', 'are')} missing; {_verb(queued, 'waits', 'wait')} in the labelling queue"
+            f"{labels}, {_verb(missing, 'is', 'are')} missing; "
+            f"{_verb(queued, 'waits', 'wait')} in the labelling queue"
         )
         return cls(config.name, "needs_labels", reason, missing=missing, queued=queued)
 
     @classmethod
-    def not_trainable(cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int) -> Self:
-        """Sum up one whose champion cannot be trained further; images wait to be labelled for a training elsewhere."""
-        waiting = f"{counted(queued, 'image')} {'waits' if queued == 1 else 'wait'} in the labelling queue"
+    def not_trainable(
+        cls, config: RetrainConfig, champion: ModelVersion, why: str, queued: int
+    ) -> Self:
+        """Sum up for an untrainable champion: images wait to be labelled for training elsewhere."""
+        waiting = (
+            f"{counted(queued, 'image')} {'waits' if queued == 1 else 'wait'} in the "
+            "labelling queue"
+        )
         reason = f"{why}; {waiting}: train elsewhere and release the result"
         return cls(config.name, "not_trainable", reason, champion.version, queued=queued)
 
     @classmethod
-    def unfit(cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str) -> Self:
-        """Sum up one whose challenger cannot be released, and so is rejected without a version of its own."""
+    def unfit(
+        cls, config: RetrainConfig, champion: ModelVersion, dataset: DatasetVersion, reason: str
+    ) -> Self:
+        """Sum up one whose challenger cannot be released: rejected without its own version."""
         return cls(config.name, "rejected", reason, champion.version, dataset=dataset)
 
     @classmethod
@@ -79,21 +88,47 @@ class RetrainSummary(Record):
         dataset: DatasetVersion | None,
         gates: GateReport,
     ) -> Self:
-        """Sum up one whose times are to be measured again, where nothing else keeps the challenger back."""
-        reason = f"{gates.reasons[0]}; nothing was decided: retrain again, all but the gates is kept"
-        return cls(config.name, "undecided", reason, champion.version, challenger, dataset=dataset, gates=gates)
+        """Sum up one where only times, to be measured again, keep the challenger back."""
+        reason = (
+            f"{gates.reasons[0]}; nothing was decided: retrain again, all but the gates is kept"
+        )
+        return cls(
+            config.name,
+            "undecided",
+            reason,
+            champion.version,
+            challenger,
+            dataset=dataset,
+            gates=gates,
+        )
 
     @classmethod
-    def decided(cls, config: RetrainConfig, decision: Decision, dataset: DatasetVersion | None = None) -> Self:
+    def decided(
+        cls, config: RetrainConfig, decision: Decision, dataset: DatasetVersion | None = None
+    ) -> Self:
         """Sum up the decision on a challenger: promoted or rejected, and why."""
         promoted = decision.outcome is Outcome.PROMOTED
         champion = decision.version if promoted else decision.champion_before
         held = decision.reasons[0] if decision.reasons else "no reason was recorded"
-        reason = f"every gate passed; the champion was {decision.champion_before}" if promoted else held
-        state, more = "promoted" if promoted else "rejected", config.labels_to_decide(decision.gates)
+        reason = (
+            f"every gate passed; the champion was {decision.champion_before}" if promoted else held
+        )
+        state, more = (
+            "promoted" if promoted else "rejected",
+            config.labels_to_decide(decision.gates),
+        )
         if more and not promoted:
             reason += f"; about {counted(more, 'more label')} would decide on the recent images"
-        return cls(config.name, state, reason, champion, decision.version, more, dataset=dataset, gates=decision.gates)
+        return cls(
+            config.name,
+            state,
+            reason,
+            champion,
+            decision.version,
+            more,
+            dataset=dataset,
+            gates=decision.gates,
+        )
 
     @property
     def bundle(self) -> Path | None:
@@ -102,7 +137,7 @@ class RetrainSummary(Record):
 
     @property
     def outcome(self) -> str:
-        """Outcome, with the gate that rejected the challenger or what a retraining that did not begin waits for."""
+        """Outcome, with the gate that rejected the challenger or what the retraining waits for."""
         if self.state == "not_begun":
             return f"skipped: {self.reason.partition(';')[0]}"
         gate = held_by(self.gates) if self.state == Ending.REJECTED and self.gates else ""
@@ -134,8 +169,13 @@ def markdown(config: RetrainConfig, done: RetrainSummary) -> str:
     ]
     if done.dataset:
         rows += [(f"{name} images", count) for name, count in done.dataset.images.items()]
-        rows += [(f"{source}, of all splits", count) for source, count in done.dataset.sources.items()]
-        rows += [(f"left out, {reason.replace('_', ' ')}", count) for reason, count in done.dataset.dropped.items()]
+        rows += [
+            (f"{source}, of all splits", count) for source, count in done.dataset.sources.items()
+        ]
+        rows += [
+            (f"left out, {reason.replace('_', ' ')}", count)
+            for reason, count in done.dataset.dropped.items()
+        ]
     again = "; this event had been dealt with: nothing was done now" if done.repeated else ""
     table = Table(("", ""), [(name, value) for name, value in rows if value is not None])
     heading = f"# {done.state}\n{done.name}: {done.reason}{again}"

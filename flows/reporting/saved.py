@@ -1,4 +1,4 @@
-"""Saved releases and evaluated windows, opened again: for notebooks and scripts, without Prefect."""
+"""Saved releases and evaluated windows, reopened for notebooks and scripts, without Prefect."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SavedWindow:
 
 
 def latest_release(name: str) -> Path:
-    """The folder of a model's newest release: `bundle`, its zip, and `predictions` and `drift` where images were given.
+    """Return the newest release's folder: `bundle`, zip, and with images `predictions` and `drift`.
 
     Arguments:
         name: of the registered model.
@@ -46,12 +46,16 @@ def latest_release(name: str) -> Path:
     place = Settings.from_environment().releases / name
     found = [folder for folder in place.glob("*") if folder.name.isdecimal()]
     if not found:
-        raise ConfigError(f"a release of {name}", found=f"none below {place}", hint="run make demo, or foveal release")
+        raise ConfigError(
+            f"a release of {name}",
+            found=f"none below {place}",
+            hint="run make demo, or foveal release",
+        )
     return max(found, key=lambda folder: int(folder.name))
 
 
 def saved_bundle(name: str, version: int) -> Path | None:
-    """The zip of a version's bundle below this storage root; None for one that was released elsewhere.
+    """Return the zip of a version's bundle below this storage root; None if released elsewhere.
 
     Arguments:
         name: of the registered model.
@@ -85,7 +89,9 @@ def latest_alarm(name: str) -> SavedWindow:
     alarms = [window for window in windows if window.decision.state is DriftState.DRIFT]
     if not alarms:
         raise ConfigError(
-            f"a drift of {name}", found=f"{len(windows)} judged windows without one", hint="there is nothing to explain"
+            f"a drift of {name}",
+            found=f"{len(windows)} judged windows without one",
+            hint="there is nothing to explain",
         )
     return alarms[-1]
 
@@ -95,4 +101,6 @@ def _read(folder: Path) -> SavedWindow:
 
     report = json.loads((folder / "drift" / "report.json").read_text(encoding="utf-8"))
     at = datetime.fromisoformat(report["trend_point"]["at"])
-    return SavedWindow(folder, at, load_run(folder / "predictions"), load(DriftDecision, report["decision"]))
+    return SavedWindow(
+        folder, at, load_run(folder / "predictions"), load(DriftDecision, report["decision"])
+    )

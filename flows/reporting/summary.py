@@ -25,7 +25,8 @@ from components.vision.input_shape import InputShape
 from flows.reporting.evidence import held_by
 
 NO_IMAGES = "no images"  # the outcome of a night to which none came
-GIVEN_UP = "given up"  # the outcome of a night that dropped what an earlier one had planned, and had nothing else
+# the outcome of a night that dropped what an earlier one had planned, and had nothing else
+GIVEN_UP = "given up"
 
 
 class Record:
@@ -80,7 +81,7 @@ def variants_table(rows: Sequence[VariantRow], metric: str, *, errors: bool) -> 
 
 
 def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
-    """Why the variants fared as they did, and what should be known of how the model was proved, one line each."""
+    """List why variants fared as they did and caveats of the model's proof, one line each."""
     from components.optimize import remarks_on
 
     return (*report.reasons, *remarks_on(report.of(report.baseline).artifact))
@@ -88,12 +89,19 @@ def reasons_of(report: BenchmarkReport) -> tuple[str, ...]:
 
 def measured_on(report: BenchmarkReport) -> str:
     """On which machine variants were measured, and how noisy it was."""
-    floor = "" if report.noise_floor is None else f"; noise floor (A/A) ±{100 * report.noise_floor:.1f} %"
+    floor = (
+        ""
+        if report.noise_floor is None
+        else f"; noise floor (A/A) ±{100 * report.noise_floor:.1f} %"
+    )
     return f"measured on {_machine(report)}{floor}"
 
 
 def _machine(report: BenchmarkReport) -> str:
-    return f"{report.environment.get('cpu', 'unknown CPU')}, {report.environment.get('cores', '?')} cores"
+    return (
+        f"{report.environment.get('cpu', 'unknown CPU')}, "
+        f"{report.environment.get('cores', '?')} cores"
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,9 @@ class ReleaseSummary(Record):
         if self.window is None or not self.window.nothing_predicted:
             return ()
         found = f"none of {counted(self.window.images, 'image')} could be predicted"
-        return (f"{self.name}/{self.version} is released, but {found}: see {self.window.predictions}",)
+        return (
+            f"{self.name}/{self.version} is released, but {found}: see {self.window.predictions}",
+        )
 
     @classmethod
     def of(
@@ -164,7 +174,9 @@ class ReleaseSummary(Record):
     ) -> Self:
         """Sum up what the chain produced."""
         rows = tuple(VariantRow.of(measured, report) for measured in report.measurements)
-        target = report.target.name + (" (measured on host)" if report.target.measured_on_host else "")
+        target = report.target.name + (
+            " (measured on host)" if report.target.measured_on_host else ""
+        )
         return cls(
             version.name,
             version.version,
@@ -183,7 +195,7 @@ class ReleaseSummary(Record):
 
     @property
     def outcome(self) -> str:
-        """Outcome for the version: `champion`, `rejected: GATE`, `undecided` by its times, or `registered`."""
+        """Outcome: `champion`, `rejected: GATE`, `undecided` by its times, or `registered`."""
         if "champion" in self.aliases:
             return "champion"
         if self.gates and self.gates.to_measure_again:
@@ -208,7 +220,7 @@ def lines_of(alerts: Sequence[Alert]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Seen:
-    """An evaluated window: the report, the checks of its health, and the alerts that began or ended with it."""
+    """An evaluated window: report, health checks, and the alerts that began or ended with it."""
 
     report: DriftReport
     checks: tuple[Check, ...]
@@ -246,7 +258,10 @@ class MonitorSummary(Record):
     @property
     def headline(self) -> str:
         """Number of images, version, and the most important reason."""
-        images = f"{counted(self.window.images, 'image')}, {self.window.failed:,} unreadable, by version {self.version}"
+        images = (
+            f"{counted(self.window.images, 'image')}, {self.window.failed:,} unreadable, by "
+            f"version {self.version}"
+        )
         return "; ".join([images, *self.window.reasons[:1]])
 
 
@@ -258,7 +273,9 @@ class NightlySummary(Record):
     version: int
     shown: MonitorSummary | None
     quiet: tuple[str, ...] = ()  # what was told of a night without images
-    given_up: tuple[str, ...] = ()  # a line for each window that an earlier night had planned and that is dropped
+    given_up: tuple[
+        str, ...
+    ] = ()  # a line for each window that an earlier night had planned and that is dropped
 
     @property
     def outcome(self) -> str:
@@ -276,11 +293,17 @@ class NightlySummary(Record):
         return self.given_up[-1] if self.given_up else quiet
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as those of a `MonitorSummary`; paths are strings, and a night without images has no window."""
+        """Return plain values as `MonitorSummary` does: string paths, no window without images."""
         dropped: dict[str, Any] = {"given_up": list(self.given_up)} if self.given_up else {}
         if self.shown:
             return {**self.shown.to_json(), **dropped}
-        return {"name": self.name, "version": self.version, "window": None, "alerts": list(self.quiet), **dropped}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "window": None,
+            "alerts": list(self.quiet),
+            **dropped,
+        }
 
 
 @dataclass(frozen=True)
@@ -292,7 +315,8 @@ class Calibration(Record):
         reference_images: of the reference that windows are compared with.
         accepted_windows: how many are pooled in it.
         false_alarms: by window size, of random and of contiguous parts of the reference.
-        nights: of the accepted windows themselves, each against the reference without it; None with fewer than two.
+        nights: of the accepted windows themselves, each against the reference without it; None with
+            fewer than two.
         power: by damage; empty when no images to damage were given.
         power_images: per window of `power`.
     """

@@ -1,4 +1,4 @@
-"""Progress in the Prefect UI: a bar for what a step works on, when that takes long enough to be worth a look."""
+"""Progress in the Prefect UI: a bar for what a step does, if long enough to be worth a look."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EVERY_S = 2.0  # between two calls of the server, and before the first
 
 
 class Bars:
-    """Writes a progress artifact for each kind of work; its key is that work's name with `-progress`."""
+    """Writes a progress artifact for each kind of work, keyed by its name with `-progress`."""
 
     def __init__(self) -> None:
         self._bars: dict[str, UUID] = {}
         self._next = time.monotonic() + EVERY_S
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` units of `what` are finished; a step that begins, with a total of 0, has a run."""
+        """Show `done` of `total` units of `what`; a step that begins, with total 0, has a run."""
         if not total:
             return
         now = time.monotonic()

@@ -1,1 +1,1 @@
-"""The storage root and what runs over it: settings, locks, passwords, processes and the embedded Prefect server."""
+"""The storage root and what runs on it: settings, locks, passwords, processes, embedded Prefect."""

@@ -1,8 +1,9 @@
-"""Refuse requests that a web page of somebody else sends to a server of ours, whatever server it is.
+"""Refuse requests that somebody else's web page sends to a server of ours, whichever it is.
 
-A page that the user has open elsewhere can send requests to loopback, and a DNS name of its own that it points there
-makes it the same origin. So a server answers only to its own names (`Host`), and to browsers only on its own pages
-(`Origin`, `Sec-Fetch-Site`). Programs send neither of the latter and are let through.
+A page that the user has open elsewhere can send requests to loopback, and a DNS name of its own
+that it points there makes it the same origin. So a server answers only to its own names (`Host`),
+and to browsers only on its own pages (`Origin`, `Sec-Fetch-Site`). Programs send neither of the
+latter and are let through.
 """
 
 from __future__ import annotations
@@ -46,22 +47,32 @@ class Access:
     """The names that a server answers to.
 
     Arguments:
-        hosts: ``NAME:PORT`` as browsers send it in `Host`; ``*`` stands for anything, e.g. ``localhost:*``.
+        hosts: ``NAME:PORT`` as browsers send it in `Host`; ``*`` stands for anything, e.g.
+            ``localhost:*``.
     """
 
     hosts: tuple[str, ...]
 
     @classmethod
     def of(cls, host: str, port: int) -> Access:
-        """Names of a server that listens on an interface: those of loopback, its own, and `FOVEAL_ALLOWED_HOSTS`."""
+        """List a server's names: loopback's, its own interface's, and `FOVEAL_ALLOWED_HOSTS`."""
         own = [_netloc(name, port) for name in dict.fromkeys((*LOOPBACK, *_names(host)))]
-        named = [name.strip().lower() for name in os.environ.get("FOVEAL_ALLOWED_HOSTS", "").split(",") if name.strip()]
+        named = [
+            name.strip().lower()
+            for name in os.environ.get("FOVEAL_ALLOWED_HOSTS", "").split(",")
+            if name.strip()
+        ]
         return cls((*own, *named))
 
     @property
     def origins(self) -> tuple[str, ...]:
         """Origins of its pages, as far as they can be listed."""
-        return tuple(f"{scheme}://{host}" for host in self.hosts if "*" not in host for scheme in ("http", "https"))
+        return tuple(
+            f"{scheme}://{host}"
+            for host in self.hosts
+            if "*" not in host
+            for scheme in ("http", "https")
+        )
 
     def refusal(self, method: str, headers: Headers) -> str:
         """Reason to refuse a request, as a terminal may have it, or an empty text.
@@ -77,15 +88,21 @@ class Access:
         for name, value in headers:
             if name == "origin" and not self._is_own(value.lower(), hosts[0]):
                 return f"a page of {printed(value)} may not use this server"
-        return "" if _is_own_or_opened(method, headers) else "a page of another site may not use this server"
+        return (
+            ""
+            if _is_own_or_opened(method, headers)
+            else "a page of another site may not use this server"
+        )
 
     def _is_own(self, origin: str, host: str) -> bool:
-        """Tell whether an origin is the request's own, or, behind a proxy that renames it, one that is listed."""
+        """Tell whether an origin is the request's own, or listed, as behind a renaming proxy."""
         try:
             parts = urlsplit(origin)
         except ValueError:  # brackets that hold no address
             return False
-        return parts.scheme in ("http", "https") and (parts.netloc == host or origin in self.origins)
+        return parts.scheme in ("http", "https") and (
+            parts.netloc == host or origin in self.origins
+        )
 
 
 def guard_asgi(app: ASGIApp, access: Access) -> ASGIApp:
@@ -96,7 +113,10 @@ def guard_asgi(app: ASGIApp, access: Access) -> ASGIApp:
         if scope["type"] not in ("http", "websocket"):
             await app(scope, receive, send)
             return
-        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        headers = [
+            (name.decode("latin-1").lower(), value.decode("latin-1"))
+            for name, value in scope["headers"]
+        ]
         if not (reason := access.refusal(scope.get("method", "GET"), headers)):
             await app(scope, receive, _protecting(send))
             return
@@ -104,7 +124,9 @@ def guard_asgi(app: ASGIApp, access: Access) -> ASGIApp:
         if scope["type"] == "websocket":  # closed before it is accepted: the server answers 403
             await send({"type": "websocket.close", "code": 1008})
             return
-        refused = PlainTextResponse(f"refused: {reason}\n", 403, {"x-content-type-options": "nosniff"})
+        refused = PlainTextResponse(
+            f"refused: {reason}\n", 403, {"x-content-type-options": "nosniff"}
+        )
         await refused(scope, receive, send)
 
     return guarded
@@ -122,7 +144,10 @@ def guard_wsgi(app: WSGIApplication, access: Access) -> WSGIApplication:
         if not (reason := access.refusal(request["REQUEST_METHOD"], headers)):
             return app(request, start)
         _log.warning("refused %s: %s", printed(request.get("PATH_INFO", "")), reason)
-        start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")])
+        start(
+            "403 Forbidden",
+            [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")],
+        )
         return [f"refused: {reason}\n".encode()]
 
     return guarded
@@ -134,7 +159,11 @@ def _protecting(send: Send) -> Send:
     async def protected(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message.get("headers", ())}
-            added = [(name.encode(), value.encode()) for name, value in _HEADERS if name.encode() not in there]
+            added = [
+                (name.encode(), value.encode())
+                for name, value in _HEADERS
+                if name.encode() not in there
+            ]
             message = {**message, "headers": [*message.get("headers", ()), *added]}
         await send(message)
 
@@ -142,7 +171,7 @@ def _protecting(send: Send) -> Send:
 
 
 def _is_own_or_opened(method: str, headers: Headers) -> bool:
-    """Tell whether a browser sends this for a page of ours, or because somebody opens a link to us."""
+    """Tell whether a browser sends this for our own page, or since somebody opens a link to us."""
     sent = {name: value for name, value in headers if name.startswith("sec-fetch-")}
     if sent.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return True
@@ -155,13 +184,16 @@ def _matches(host: str, known: str) -> bool:
 
 
 def _names(host: str) -> list[str]:
-    """Names by which others know a server that listens on an interface, or on all; nothing is looked up."""
+    """Return the names that others know a server by, on one interface or all, without look-ups."""
     if host in LOOPBACK:
         return []
     if host != EVERYWHERE:
         return [host.lower(), socket.gethostname().lower()]
     every = [one for several in psutil.net_if_addrs().values() for one in several]
-    return [socket.gethostname().lower(), *(one.address for one in every if one.family == socket.AF_INET)]
+    return [
+        socket.gethostname().lower(),
+        *(one.address for one in every if one.family == socket.AF_INET),
+    ]
 
 
 def _netloc(name: str, port: int) -> str:

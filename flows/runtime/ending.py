@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP end a command in order, with the Prefect server that it started, and within seconds."""
+"""SIGINT, SIGTERM and SIGHUP end a command and its own Prefect server in order, within seconds."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from types import FrameType
 from components.daemons import call_within
 
 STOPPED = "stopped; finished steps are kept, the same command resumes"
-ORDERLY_S = 5.0  # for the orderly way; whatever still runs then, such as a read that hangs, is abandoned
+# for the orderly way; whatever still runs then, such as a read that hangs, is abandoned
+ORDERLY_S = 5.0
 CHILDREN_S = 4.0  # to end what the process started, on a machine that is busy
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _ORDINARY = (signal.SIG_DFL, signal.default_int_handler)
 
 
 class Ended(SystemExit):
-    """A signal told the process to end; its exit code is that of a program which the signal has killed."""
+    """A signal told the process to end; its exit code is that of a program killed by it."""
 
 
 def end_in_order() -> None:
-    """Have these signals raise `Ended` in the main thread; one that is ignored, as by nohup, stays so.
+    """Have these signals raise `Ended` in the main thread; ignored ones, as under nohup, stay so.
 
-    A main thread that is stuck in a call of the system hears nothing, and cleaning up may get stuck, too: another
-    thread, which the interpreter tells of signals at once, ends the process after `ORDERLY_S`, and after `CHILDREN_S`
-    more at the latest where its children hang, too.
+    A main thread that is stuck in a call of the system hears nothing, and cleaning up may get
+    stuck, too: another thread, which the interpreter tells of signals at once, ends the process
+    after `ORDERLY_S`, and after `CHILDREN_S` more at the latest where its children hang, too.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) in _ORDINARY:

@@ -1,4 +1,4 @@
-"""Failures of the machine or a server under a command, named as such whatever exception they surfaced as."""
+"""Failures of the machine or server under a command, named so whatever exception surfaced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLIENTS = {"anyio", "httpcore", "httpx", "prefect"}
 
 @contextmanager
 def outages_named(settings: Settings, prefect_url: str | None = None) -> Iterator[None]:
-    """Raise what fails inside the block as what caused it: a full disk, or a Prefect server that is gone.
+    """Raise a failure inside the block as its cause: a full disk, or a Prefect server that is gone.
 
     Arguments:
         settings: the places that are written to.
@@ -45,10 +45,18 @@ def full_disk(error: Exception, settings: Settings) -> UnavailableError | None:
     """The error to raise when a disk without space is behind another one, else None."""
     places = (*_written(error), _existing(settings.root), Path(tempfile.gettempdir()))
     free = {place: shutil.disk_usage(place).free for place in places}
-    found = [f"{left / 1e6:.1f} MB free on the disk of {place}" for place, left in free.items() if left < _MIN_FREE]
+    found = [
+        f"{left / 1e6:.1f} MB free on the disk of {place}"
+        for place, left in free.items()
+        if left < _MIN_FREE
+    ]
     if not found and isinstance(error, OSError) and error.errno in FULL:
         found = [f"{error.filename or settings.root}: {error.strerror}"]
-    return UnavailableError("space to write", found=found[0], hint=f"free some, then {RESUME}") if found else None
+    return (
+        UnavailableError("space to write", found=found[0], hint=f"free some, then {RESUME}")
+        if found
+        else None
+    )
 
 
 def _written(error: BaseException | None) -> list[Path]:
@@ -61,7 +69,7 @@ def _written(error: BaseException | None) -> list[Path]:
 
 
 def require_registry(settings: Settings) -> None:
-    """Find within seconds, before anything is done, that the MLflow server which the environment names is not there.
+    """Find within seconds, before any work, that the MLflow server of the environment is not there.
 
     Raises:
         RegistryError: it does not answer.
@@ -79,14 +87,17 @@ def _prefect_gone(error: Exception, url: str) -> UnavailableError | None:
     except httpx.HTTPError:
         return UnavailableError(
             "Prefect's server to answer until the end",
-            found=f"no answer from {url} in {1 + int(os.environ.get('PREFECT_CLIENT_MAX_RETRIES', '4'))} tries",
+            found=f"no answer from {url} in "
+            f"{1 + int(os.environ.get('PREFECT_CLIENT_MAX_RETRIES', '4'))} tries",
             hint=f"start it again if it is yours, then {RESUME}",
         )
     if isinstance(error, FovealError) or type(error).__module__.partition(".")[0] not in _CLIENTS:
         return None
     words = " ".join(str(error).split())[:300]
     return UnavailableError(
-        "Prefect's server to take what a flow reports", found=words, hint=f"read its log, then {RESUME}"
+        "Prefect's server to take what a flow reports",
+        found=words,
+        hint=f"read its log, then {RESUME}",
     )
 
 

@@ -1,4 +1,4 @@
-"""The password of the Prefect servers over a storage root: whoever may read the root may use them, and nobody else."""
+"""Password of a storage root's Prefect servers: for all who may read the root, nobody else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def password_file(home: Path) -> Path:
 
 
 def password(home: Path) -> str:
-    """Read the password of a Prefect home as ``user:password``; it is random, and made when it is first asked for."""
+    """Read a Prefect home's password as ``user:password``, random and made when first asked for."""
     path = password_file(home)
     if not path.exists():
         _make(path)
@@ -31,7 +31,7 @@ def password(home: Path) -> str:
 
 
 def proof(basic: str | None, bearer: str | None = None) -> dict[str, str]:
-    """Headers that prove to a server who asks: ``user:password``, else a token; none without either."""
+    """Return headers that prove who asks: ``user:password``, else a token; none without either."""
     if basic:
         return {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"}
     return {"Authorization": f"Bearer {bearer}"} if bearer else {}
@@ -41,7 +41,8 @@ def _make(path: Path) -> None:
     """Write a new one; of several processes that do so at once, the first one's stays."""
     make_private(path.parent.parent)
     make_private(path.parent)
-    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".api-password-")  # mode 0600 from the first moment
+    # mode 0600 from the first moment
+    descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=".api-password-")
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(f"{_USER}:{secrets.token_urlsafe(32)}\n")

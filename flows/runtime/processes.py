@@ -37,7 +37,7 @@ def status(url: str, headers: Mapping[str, str] | None = None) -> int | None:
 
 
 def comes_up(server: subprocess.Popen[bytes], url: str) -> bool:
-    """Wait until a server that was just started answers; False when it has ended or takes too long."""
+    """Wait until a server that was just started answers; False if it ends or takes too long."""
     deadline = time.monotonic() + STARTUP_TIMEOUT_S
     while not answers(url):
         if server.poll() is not None or time.monotonic() > deadline:
@@ -63,7 +63,7 @@ def last_lines(log: Path, count: int = 5) -> str:
 
 
 def end_family(pid: int, *, grace_s: float) -> None:
-    """Ask a process to end, then what it leaves of its descendants; insist on all, and wait until they are gone.
+    """Ask a process to end, then its remaining descendants; insist on all, and wait for their end.
 
     Arguments:
         pid: head of the family; one that is gone already is fine.
@@ -91,9 +91,11 @@ def lives(process: psutil.Process) -> bool:
 
 
 def describe(pid: int) -> str:
-    """A process as a person knows it, such as ``"process 812 (python -m http.server)"``; options may hold secrets."""
+    """Name a process, as ``"process 812 (python -m http.server)"``; options may hold secrets."""
     try:
-        words = itertools.takewhile(lambda word: not word.startswith("--"), psutil.Process(pid).cmdline())
+        words = itertools.takewhile(
+            lambda word: not word.startswith("--"), psutil.Process(pid).cmdline()
+        )
         return f"process {pid} ({' '.join(words)[:80]})"
     except psutil.Error:
         return f"process {pid}"

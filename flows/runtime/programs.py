@@ -1,4 +1,4 @@
-"""The servers beneath Foveal as programs to run: Prefect, MLflow and Evidently over a storage root."""
+"""Servers beneath Foveal as programs to run: Prefect, MLflow and Evidently over a storage root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from flows.runtime.access import EVERYWHERE
 from flows.runtime.password import CLIENT, SERVER, password
 from flows.runtime.settings import Settings
 
-PYTHON = (sys.executable, "-P")  # without the working directory on its path, where another `flows` may lie
+# without the working directory on its path, where another `flows` may lie
+PYTHON = (sys.executable, "-P")
 SAFE = {"PYTHONSAFEPATH": "1"}  # the same for what such a process starts in turn
 
 
@@ -25,7 +26,7 @@ class Program:
 
 
 def url_of(host: str, port: int) -> str:
-    """The URL of a server for programs of this machine; one that listens everywhere listens here, too."""
+    """Return a server's URL for programs here; one that listens everywhere listens here, too."""
     return f"http://{'127.0.0.1' if host == EVERYWHERE else host}:{port}"
 
 
@@ -35,11 +36,13 @@ def page_of(host: str, port: int) -> str:
 
 
 def prefect_program(home: Path, host: str, port: int) -> Program:
-    """Prefect's server over the SQLite file in a folder; it sees itself as `PREFECT_API_URL`, and asks for a password.
+    """Run Prefect's server over the SQLite file in a folder, behind a password.
 
-    Who holds the one place of a deployment is a file in that folder too: kept in memory, as by default, a server that
-    is killed forgets whose the place was and never gives it to anybody again. So are its pages, which it would write
-    beside its own code, where it often must not.
+    It sees itself as `PREFECT_API_URL`.
+
+    Who holds the one place of a deployment is a file in that folder too: kept in memory, as by
+    default, a server that is killed forgets whose the place was and never gives it to anybody
+    again. So are its pages, which it would write beside its own code, where it often must not.
     """
     secret = password(home)
     environment = {
@@ -48,13 +51,17 @@ def prefect_program(home: Path, host: str, port: int) -> Program:
         SERVER: secret,
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"{url_of(host, port)}/api",
-        "PREFECT_UI_API_URL": "/api",  # of the origin that the page has, whichever name it was opened by
+        # of the origin that the page has, whichever name it was opened by
+        "PREFECT_UI_API_URL": "/api",
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
-        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its forms leave titles out, and it asks a foreign host
+        # its forms leave titles out, and it asks a foreign host
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
     }
     return Program(_web("prefect", host, port), environment)
 

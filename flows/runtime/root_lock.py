@@ -1,8 +1,8 @@
-"""Lock of a storage root: held by any number of commands, which share a Prefect server, or by one `foveal up`.
+"""Lock of a storage root: held by many commands, sharing a Prefect server, or by one `foveal up`.
 
-Two Prefect servers over one database would schedule everything twice. So commands hold ``up.lock`` shared, and
-`foveal up` holds it alone, together with the guards of its services: as long as anything of it lives, the root is
-taken, and a kill frees it.
+Two Prefect servers over one database would schedule everything twice. So commands hold ``up.lock``
+shared, and `foveal up` holds it alone, together with the guards of its services: as long as
+anything of it lives, the root is taken, and a kill frees it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RunningUp:
     addresses: dict[str, str]
 
     def password(self, home: Path) -> str | None:
-        """Return its Prefect server's password, if that is ours over a home; one that the user named has its own."""
+        """Return its Prefect's password, if ours over a home; one the user named has its own."""
         return password(home) if "prefect" in self.addresses else None
 
 
@@ -69,7 +69,7 @@ def announcing_up(root: Path, prefect: str, addresses: dict[str, str]) -> Iterat
 
 @contextlib.contextmanager
 def sharing(root: Path) -> Iterator[bool]:
-    """Hold the root as one of many commands; gives False, and holds nothing, when a `foveal up` has it."""
+    """Hold the root as one of many commands; give False, unheld, when a `foveal up` has it."""
     with _lock(root, fcntl.LOCK_SH) as (_, held):
         yield held
 
@@ -98,7 +98,7 @@ def occupying(root: Path) -> Iterator[int]:
 
 
 def users(prefect_home: Path) -> list[int]:
-    """Process ids of the commands that use the embedded Prefect server; notes of dead ones are removed."""
+    """List processes of commands using the embedded Prefect server; remove dead ones' notes."""
     alive = []
     for note in (prefect_home / "users").glob("*"):
         if psutil.pid_exists(int(note.name)):

@@ -2,8 +2,8 @@
 
 Prefect's ephemeral mode loses history and times out under load (docs/decisions/0002), so a command
 starts a real server as its child. Commands that run at the same time on one storage root share it:
-each leaves a note with its process id, and the last one to go stops the server. While a `foveal up` is on
-the root, they use its server instead.
+each leaves a note with its process id, and the last one to go stops the server. While a `foveal up`
+is on the root, they use its server instead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ from components import telemetry
 from components.errors import UnavailableError
 from components.files import write_json
 from flows.runtime.password import CLIENT, password, proof
-from flows.runtime.processes import STARTUP_TIMEOUT_S, answers, comes_up, end_family, free_port, lives, status
+from flows.runtime.processes import (
+    STARTUP_TIMEOUT_S,
+    answers,
+    comes_up,
+    end_family,
+    free_port,
+    lives,
+    status,
+)
 from flows.runtime.programs import prefect_program
 from flows.runtime.root_lock import running_up, sharing, users
 from flows.runtime.settings import Settings
@@ -37,17 +45,20 @@ GRACE_S = 8.0
 
 
 def configure(settings: Settings) -> None:
-    """Point Prefect at the storage root, before Prefect is imported; what the user has set stays."""
+    """Point Prefect at the storage root, before its import; what the user has set stays."""
     telemetry.switch_off()
     defaults = {
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_LOCAL_STORAGE_PATH": str(settings.prefect_home / "results"),
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the command says what failed, in one line
+        # the command says what failed, in one line
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        "PREFECT_CLIENT_MAX_RETRIES": "4",  # a server that is gone is waited for about half a minute
+        # a server that is gone is waited for about half a minute
+        "PREFECT_CLIENT_MAX_RETRIES": "4",
         "PREFECT_CLI_PROMPT": "false",
-        "MPLCONFIGDIR": str(settings.root / "cache" / "matplotlib"),  # its list of fonts would lie in the home folder
+        # its list of fonts would lie in the home folder
+        "MPLCONFIGDIR": str(settings.root / "cache" / "matplotlib"),
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -63,7 +74,7 @@ class _Api:
 
 @contextlib.contextmanager
 def prefect_api(settings: Settings | None = None) -> Iterator[str]:
-    """Yield the address of a Prefect API: the user's own server, that of `foveal up`, or one that commands share.
+    """Yield a Prefect API's address: the user's, that of `foveal up`, or one that commands share.
 
     Sets `PREFECT_API_URL` meanwhile, and for a server of ours `PREFECT_API_AUTH_STRING`.
 
@@ -95,19 +106,22 @@ def require_answer(url: str) -> None:
     """
     if not answers(f"{url}/health"):
         raise UnavailableError(
-            "a Prefect server at PREFECT_API_URL", found=f"no answer from {url}", hint="start it, or unset the variable"
+            "a Prefect server at PREFECT_API_URL",
+            found=f"no answer from {url}",
+            hint="start it, or unset the variable",
         )
     headers = proof(os.environ.get(CLIENT), os.environ.get("PREFECT_API_KEY"))
     if status(f"{url}/admin/version", headers) == HTTPStatus.UNAUTHORIZED:
         raise UnavailableError(
             f"a Prefect server at {url} that lets this command in",
             found=f"that it asks for {'another' if headers else 'a'} password",
-            hint=f"set {CLIENT} as foveal up prints it, or unset PREFECT_API_URL on the storage root of that foveal up",
+            hint=f"set {CLIENT} as foveal up prints it, or unset PREFECT_API_URL on the storage "
+            "root of that foveal up",
         )
 
 
 def own_password(url: str, settings: Settings) -> str | None:
-    """The password of a server that the environment names without one, where it is one of ours on this root."""
+    """Return the password of a server the environment names without one, if it is this root's."""
     if os.environ.get(CLIENT):
         return None
     claim, note = running_up(settings.root), settings.prefect_home / "server.json"
@@ -138,7 +152,7 @@ def _used(api: _Api) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _found_or_started(settings: Settings) -> Iterator[_Api]:
-    """The server of the `foveal up` on this root, waited for while it starts, or else the commands' own."""
+    """Find this root's `foveal up` server, waiting while it starts, or else the commands' own."""
     deadline = time.monotonic() + STARTUP_TIMEOUT_S
     while True:
         with sharing(settings.root) as ours:
@@ -193,13 +207,14 @@ def _flush() -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    with ThreadPoolExecutor(1) as elsewhere:  # where an event loop runs, as in a notebook, nobody would await it
+    with ThreadPoolExecutor(1) as elsewhere:
+        # where an event loop runs, as in a notebook, nobody would await it
         for worker in (APILogWorker, EventsWorker):
             elsewhere.submit(worker.drain_all, timeout=10, at_exit=False).result()
 
 
 def _running(home: Path) -> str | None:
-    """The address in the server's note, if that server is alive and answers; one that does not is ended."""
+    """Return the noted server's address if it lives and answers; end one that does not answer."""
     if (process := running_server(home)) is None:
         return None
     url = str(json.loads((home / "server.json").read_text())["url"])
@@ -213,7 +228,7 @@ def _running(home: Path) -> str | None:
 
 
 def running_server(home: Path) -> psutil.Process | None:
-    """The process of the commands' server, if it lives; the number in its note may have become another's."""
+    """Return the commands' server process, if alive; the noted number may be another's by now."""
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
         described = json.loads((home / "server.json").read_text())
         process = psutil.Process(int(described["pid"]))
@@ -239,7 +254,11 @@ def _start(home: Path) -> str:
         )
     try:
         if not comes_up(server, f"{url}/health"):
-            state = "it ended" if server.returncode is not None else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
+            state = (
+                "it ended"
+                if server.returncode is not None
+                else f"no answer in {STARTUP_TIMEOUT_S:.0f} s"
+            )
             raise UnavailableError("Prefect's server to start", found=state, hint=f"read {log}")
         created = psutil.Process(server.pid).create_time()
         write_json(home / "server.json", {"pid": server.pid, "created": created, "url": url})
@@ -250,7 +269,7 @@ def _start(home: Path) -> str:
 
 
 def stop_server(home: Path) -> None:
-    """Stop the commands' server, if there is one; its database is whole even if it must be killed."""
+    """Stop the commands' server, if any; its database stays whole even if it must be killed."""
     process = running_server(home)
     (home / "server.json").unlink(missing_ok=True)
     if process:

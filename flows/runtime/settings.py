@@ -1,4 +1,4 @@
-"""Locations of storage and servers, read from the environment, inside flow bodies and commands only."""
+"""Locations of storage and servers, read from the environment in flow bodies and commands only."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `FOVEAL_HOME` (default `.foveal` in the working directory) and `MLFLOW_TRACKING_URI`."""
+        """Read `FOVEAL_HOME` (by default `./.foveal`) and `MLFLOW_TRACKING_URI`."""
         root = Path(os.environ.get("FOVEAL_HOME") or DEFAULT_ROOT).expanduser().resolve()
         uri = os.environ.get("MLFLOW_TRACKING_URI")
-        return cls(root, uri or sqlite_uri(root / "mlflow" / "mlflow.db"), embedded_tracking=not uri)
+        return cls(
+            root, uri or sqlite_uri(root / "mlflow" / "mlflow.db"), embedded_tracking=not uri
+        )
 
     def make_root(self) -> None:
         """Make the storage root if it is not there, for its owner alone."""
@@ -45,12 +47,12 @@ class Settings:
 
     @property
     def mlflow_page(self) -> str:
-        """Address that browsers find a named MLflow server at: `FOVEAL_MLFLOW_URL`, else that of this process."""
+        """Named MLflow server's address for browsers: `FOVEAL_MLFLOW_URL`, else this process's."""
         return os.environ.get("FOVEAL_MLFLOW_URL") or self.tracking_uri
 
     @property
     def artifact_root(self) -> str | None:
-        """Place where MLflow keeps artifacts: `FOVEAL_ARTIFACTS`, else below the root, or where a server decides."""
+        """MLflow's place for artifacts: `FOVEAL_ARTIFACTS`, else below the root, or a server's."""
         embedded = (self.root / "mlflow" / "artifacts").as_uri() if self.embedded_tracking else None
         return os.environ.get("FOVEAL_ARTIFACTS") or embedded
 
@@ -62,7 +64,8 @@ class Settings:
     def registry(self) -> Registry:
         """Open the model registry that is named here.
 
-        The newest decision of each model is kept in `seen/` of the root, out of reach for writers of MLflow.
+        The newest decision of each model is kept in `seen/` of the root, out of reach for writers
+        of MLflow.
 
         Raises:
             RegistryError: it cannot be opened.
@@ -78,7 +81,7 @@ class Settings:
 
     @property
     def pulse(self) -> Path:
-        """The file that the process which serves the deployments touches after each look for runs."""
+        """The file that the process serving the deployments touches after each look for runs."""
         return self.prefect_home / "serving.alive"
 
     @property
@@ -93,7 +96,7 @@ class Settings:
 
     @property
     def dask(self) -> str:
-        """`FOVEAL_DASK`: address of the Dask scheduler that batch inference spreads its shards with, or empty."""
+        """`FOVEAL_DASK`: address of the Dask scheduler for batch inference's shards, or empty."""
         return os.environ.get("FOVEAL_DASK", "")
 
     @property
@@ -103,12 +106,12 @@ class Settings:
 
     @property
     def user(self) -> str:
-        """Name of the person who decides: `FOVEAL_USER`, or empty for whoever runs the process, as user@host."""
+        """Person who decides: `FOVEAL_USER`, or empty for the process's user, as user@host."""
         return os.environ.get("FOVEAL_USER", "")
 
     @property
     def alert_channels(self) -> tuple[str, ...]:
-        """Apprise URLs that alerts are sent to, from `FOVEAL_ALERT_URLS`, separated by white space; secrets."""
+        """Apprise URLs for alerts, secret, from `FOVEAL_ALERT_URLS`, separated by white space."""
         return tuple(os.environ.get("FOVEAL_ALERT_URLS", "").split())
 
     @property
@@ -118,7 +121,7 @@ class Settings:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else may look into; one that is there keeps the permissions that it was given.
+    """Make a folder that nobody else may look into; an existing one keeps its permissions.
 
     Raises:
         ConfigError: nothing can be written there.

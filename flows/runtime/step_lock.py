@@ -14,13 +14,18 @@ _held: dict[str, tuple[str, FileLock]] = {}  # key → holder and lock, in this 
 
 
 class StepLock(LockManager):
-    """Prefect's locks as locks of the kernel on files in the storage root: one that a killed process held is free.
+    """Prefect's locks as kernel locks on files in the storage root: a killed process's are free.
 
-    The lock of a step is a file beside its folder. Prefect's own file locks stay behind when a process is killed.
+    The lock of a step is a file beside its folder. Prefect's own file locks stay behind when a
+    process is killed.
     """
 
     def acquire_lock(
-        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
+        self,
+        key: str,
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
     ) -> bool:
         """Wait for the lock of a key and take it; False when it is not free in time."""
         if self.is_lock_holder(key, holder):
@@ -34,7 +39,11 @@ class StepLock(LockManager):
         return True
 
     async def aacquire_lock(
-        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
+        self,
+        key: str,
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
     ) -> bool:
         """`acquire_lock`; our steps are not asynchronous."""
         return self.acquire_lock(key, holder, acquire_timeout, hold_timeout)

@@ -1,4 +1,4 @@
-"""Checkpoints that somebody trusted on this storage root: MLflow's word is not enough to unpickle one here."""
+"""Checkpoints trusted on this storage root: MLflow's word is not enough to unpickle one here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.runtime.settings import Settings
 
 
 def remember(checkpoint: Path) -> None:
-    """Note that a file may be unpickled here; whoever released it said so, or it was trained here."""
+    """Note that a file may be unpickled here: its releaser said so, or it was trained here."""
     folder = _ledger()
     (folder / sha256_file(checkpoint)).touch()
     flush_folder(folder)
@@ -34,16 +34,20 @@ def require_trusted(checkpoint: Path, label: str, *, asked: bool) -> None:
     digest = sha256_file(checkpoint)
     if not (_ledger() / digest).exists():
         raise ConfigError(
-            "a checkpoint that was released from, or trained on, this storage root, as loading it can run any code",
-            found=f"{checkpoint.name} of {label}, sha256 {digest}, of which only MLflow says that it is trusted",
-            hint="foveal retrain --trust-pickle, once, if you trust who could write to MLflow, or release it here",
+            "a checkpoint that was released from, or trained on, this storage root, as loading it "
+            "can run any code",
+            found=f"{checkpoint.name} of {label}, sha256 {digest}, of which only MLflow says that "
+            "it is trusted",
+            hint="foveal retrain --trust-pickle, once, if you trust who could write to MLflow, or "
+            "release it here",
         )
 
 
 def _ledger() -> Path:
     """The folder of one empty file for each trusted hash.
 
-    On a root that an older Foveal made, the checkpoints of its own database are taken as they are found.
+    On a root that an older Foveal made, the checkpoints of its own database are taken as they are
+    found.
     """
     settings = Settings.from_environment()
     folder = settings.root / "trusted"
@@ -66,5 +70,9 @@ def _released(settings: Settings) -> set[str]:
     if not settings.embedded_tracking or not settings.registry_database.exists():
         return set()
     registry = settings.registry()
-    versions = [version for standing in registry.model_summaries() for version in registry.versions(standing.name)]
+    versions = [
+        version
+        for standing in registry.model_summaries()
+        for version in registry.versions(standing.name)
+    ]
     return {digest for version in versions if (digest := registry.hashes(version).get("source"))}

@@ -1,8 +1,8 @@
-"""A small page of ours in front of a server's own: it sets what that page reads in the browser, and goes there.
+"""A small page of ours before a server's own: it sets what that reads in the browser, goes there.
 
-Prefect's pages read the password from the browser's storage, and MLflow's the view that they open. A link cannot carry
-either, so it leads to this page, at `PATH` of the same origin. A secret follows a ``#``, which browsers keep to
-themselves.
+Prefect's pages read the password from the browser's storage, and MLflow's the view that they open.
+A link cannot carry either, so it leads to this page, at `PATH` of the same origin. A secret follows
+a ``#``, which browsers keep to themselves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Entry:
     Arguments:
         then: the page to go on to.
         values: texts that the browser keeps for the server's pages, by their keys.
-        after_hash: the key of what follows the ``#``, which is kept in base64, as HTTP Basic has it; empty for none.
+        after_hash: the key of what follows the ``#``, which is kept in base64, as HTTP Basic has
+            it; empty for none.
     """
 
     then: str
@@ -41,7 +42,11 @@ def with_entry(app: ASGIApp, entry: Entry) -> ASGIApp:
     from starlette.responses import HTMLResponse
 
     body, policy = _page(entry)
-    headers = {"content-security-policy": policy, "cache-control": "no-store", "referrer-policy": "no-referrer"}
+    headers = {
+        "content-security-policy": policy,
+        "cache-control": "no-store",
+        "referrer-policy": "no-referrer",
+    }
     page = HTMLResponse(body, headers=headers)
 
     async def entered(scope: Scope, receive: Receive, send: Send) -> None:

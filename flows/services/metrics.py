@@ -1,4 +1,4 @@
-"""Prometheus metrics: monitoring results and versions of each model, read from store and registry when asked."""
+"""Prometheus metrics of each model: monitoring results and versions, read when asked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Source(Generic[T]):
-    """Something to read that may be slow or down: asked in a thread of its own, remembered for a while.
+    """Something to read that may be slow or down: asked in its own thread, remembered for a while.
 
     Arguments:
         name: for the log.
@@ -42,7 +42,12 @@ class Source(Generic[T]):
     """
 
     def __init__(
-        self, name: str, read: Callable[[], T], *, cache_s: float = CACHE_S, patience_s: float = PATIENCE_S
+        self,
+        name: str,
+        read: Callable[[], T],
+        *,
+        cache_s: float = CACHE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.name, self._read, self._cache_s, self._patience_s = name, read, cache_s, patience_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -67,8 +72,11 @@ class Source(Generic[T]):
             return self.ask().result(max(0.0, self._patience_s - passed_s))
         except TooSlow:
             _log.warning("%s: no answer in %.0f s", self.name, self._patience_s)
-        except Exception as error:  # a store or a server may fail in any way, and is to be seen as down
-            _log.warning("%s: %s", self.name, error if isinstance(error, FovealError) else repr(error))
+        except Exception as error:
+            # a store or a server may fail in any way, and is to be seen as down
+            _log.warning(
+                "%s: %s", self.name, error if isinstance(error, FovealError) else repr(error)
+            )
         return None
 
     def _timed(self) -> T:
@@ -79,19 +87,21 @@ class Source(Generic[T]):
 
 
 class FovealCollector(Collector):
-    """The metrics of one store and one registry; what cannot be read is absent, and `foveal_source_up` says so.
+    """Metrics of a store and a registry; what is unreadable is absent, as `foveal_source_up` says.
 
     Arguments:
         store: the monitoring store.
         registry: the model registry.
     """
 
-    def __init__(self, store: Source[tuple[ModelStatus, ...]], registry: Source[tuple[ModelSummary, ...]]) -> None:
+    def __init__(
+        self, store: Source[tuple[ModelStatus, ...]], registry: Source[tuple[ModelSummary, ...]]
+    ) -> None:
         self._store, self._registry = store, registry
 
     @classmethod
     def of(cls, settings: Settings) -> FovealCollector:
-        """Collect from the store and the registry of the settings; opened anew each time, as they may come later."""
+        """Collect from the settings' store and registry, opened anew as they may come later."""
 
         def read_store() -> tuple[ModelStatus, ...]:
             store = MonitoringStore(settings.store)
@@ -107,11 +117,13 @@ class FovealCollector(Collector):
         return [*_of_sources({}), *_of_models(()), *_of_versions(())]
 
     def collect(self) -> Families:
-        """All metrics now; both sources are asked at once, since Prometheus waits for them together."""
+        """Collect all metrics, from both sources at once, as Prometheus waits for them together."""
         begun = time.monotonic()
         self._registry.ask()
         statuses, model_summaries = self._store.get(begun), self._registry.get(begun)
-        yield from _of_sources({"store": statuses is not None, "registry": model_summaries is not None})
+        yield from _of_sources(
+            {"store": statuses is not None, "registry": model_summaries is not None}
+        )
         yield from _of_models(statuses or ())
         yield from _of_versions(model_summaries or ())
 
@@ -126,7 +138,9 @@ def serve_metrics(settings: Settings, host: str, port: int) -> WSGIServer:
     registry.register(FovealCollector.of(settings))
     app = make_wsgi_app(registry)
     try:
-        server = make_server(host, port, app, _Server6 if ":" in host else ThreadingWSGIServer, _Quiet)
+        server = make_server(
+            host, port, app, _Server6 if ":" in host else ThreadingWSGIServer, _Quiet
+        )
     except OSError as error:
         raise UnavailableError(
             f"to listen on {host}:{port}", found=str(error), hint="choose another --port or --host"
@@ -148,7 +162,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _of_sources(up: dict[str, bool]) -> Families:
-    gauge = _gauge("foveal_source_up", "Whether the store or the registry could be read just now.", "source")
+    gauge = _gauge(
+        "foveal_source_up", "Whether the store or the registry could be read just now.", "source"
+    )
     for source, could in up.items():
         gauge.add_metric([source], float(could))
     return [gauge]
@@ -157,7 +173,9 @@ def _of_sources(up: dict[str, bool]) -> Families:
 def _of_models(statuses: Sequence[ModelStatus]) -> Families:
     windows = _gauge("foveal_store_windows", "Windows of images in the monitoring store.", "model")
     images = _gauge("foveal_store_images", "Images in the monitoring store.", "model")
-    alerts = _gauge("foveal_alert_firing", "1 while an alert fires, 0 when it is over.", "model", "rule")
+    alerts = _gauge(
+        "foveal_alert_firing", "1 while an alert fires, 0 when it is over.", "model", "rule"
+    )
     for status in statuses:
         windows.add_metric([status.name], status.windows)
         images.add_metric([status.name], status.images)
@@ -168,14 +186,25 @@ def _of_models(statuses: Sequence[ModelStatus]) -> Families:
 
 def _of_last_windows(statuses: Sequence[ModelStatus]) -> Families:
     at = _gauge("foveal_last_window_timestamp_seconds", "When the last window was judged.", "model")
-    version = _gauge("foveal_window_version", "The version that predicted the last window.", "model")
+    version = _gauge(
+        "foveal_window_version", "The version that predicted the last window.", "model"
+    )
     state = _gauge("foveal_window_state", "1 for the verdict on the last window.", "model", "state")
     images = _gauge("foveal_window_images", "Images of the last window with a prediction.", "model")
-    failed = _gauge("foveal_window_failed_ratio", "Share of the last window's images without one.", "model")
-    confidence = _gauge("foveal_window_confidence_ratio", "Median confidence in the last window.", "model")
-    accuracy = _gauge("foveal_window_accuracy_ratio", "Accuracy by the labels that have come.", "model")
+    failed = _gauge(
+        "foveal_window_failed_ratio", "Share of the last window's images without one.", "model"
+    )
+    confidence = _gauge(
+        "foveal_window_confidence_ratio", "Median confidence in the last window.", "model"
+    )
+    accuracy = _gauge(
+        "foveal_window_accuracy_ratio", "Accuracy by the labels that have come.", "model"
+    )
     latency = _gauge(
-        "foveal_window_inference_seconds", "The engine's time for an image of the last window.", "model", "quantile"
+        "foveal_window_inference_seconds",
+        "The engine's time for an image of the last window.",
+        "model",
+        "quantile",
     )
     for status in statuses:
         if (last := status.last) is None:
@@ -195,7 +224,9 @@ def _of_last_windows(statuses: Sequence[ModelStatus]) -> Families:
 
 
 def _of_columns(statuses: Sequence[ModelStatus]) -> Families:
-    distance = _gauge("foveal_drift_distance", "How far a column of the last window moved.", "model", "column")
+    distance = _gauge(
+        "foveal_drift_distance", "How far a column of the last window moved.", "model", "column"
+    )
     limit = _gauge("foveal_drift_limit", "How far it may move.", "model", "column")
     for status in statuses:
         for column in status.last.decision.columns if status.last else ():
@@ -206,7 +237,9 @@ def _of_columns(statuses: Sequence[ModelStatus]) -> Families:
 
 def _of_versions(model_summaries: Sequence[ModelSummary]) -> Families:
     versions = _gauge("foveal_model_versions", "Registered versions.", "model")
-    decisions = CounterMetricFamily("foveal_decisions", "Decisions on the model.", labels=("model", "outcome"))
+    decisions = CounterMetricFamily(
+        "foveal_decisions", "Decisions on the model.", labels=("model", "outcome")
+    )
     by_alias = {
         alias: _gauge(f"foveal_{alias}_version", f"The version with the alias {alias}.", "model")
         for alias in (CHAMPION, PREVIOUS_CHAMPION, CHALLENGER)

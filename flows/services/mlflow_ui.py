@@ -27,7 +27,8 @@ class MlflowUi:
     def wait(self) -> None:
         """Until Ctrl-C or another signal to end, or until the server ends."""
         with contextlib.suppress(Ended):
-            while self.process.poll() is None:  # a plain wait() sleeps through a Ctrl-C that another thread receives
+            while self.process.poll() is None:
+                # a plain wait() sleeps through a Ctrl-C that another thread receives
                 time.sleep(0.2)
 
 
@@ -50,7 +51,9 @@ def mlflow_ui(settings: Settings) -> Iterator[MlflowUi]:
     with taking_time():  # the server is given a few seconds, whichever way this ends
         try:
             if not comes_up(process, f"{ui.address}/health"):
-                raise UnavailableError("MLflow's pages", found="a server that does not answer", hint=f"read {log}")
+                raise UnavailableError(
+                    "MLflow's pages", found="a server that does not answer", hint=f"read {log}"
+                )
             yield ui
         finally:
             end_family(process.pid, grace_s=6)

@@ -2,7 +2,8 @@
 
     python -P -m flows.services.protected_server prefect|mlflow|evidently HOST PORT
 
-What it is over comes from the environment, see `flows.runtime.programs`. SIGTERM and SIGINT stop it in order.
+What it is over comes from the environment, see `flows.runtime.programs`. SIGTERM and SIGINT stop it
+in order.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _ENTRIES = {
         "/#/models",
         {
             "mlflow.workflowType_v1": '"machine_learning"',  # not the pages for language models
-            "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",  # what covers the models at first
+            # what covers the models at first
+            "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
             "_mlflow_user_setting_dismiss_next_model_registry_ui": "true",
         },
     ),
@@ -39,7 +41,9 @@ def main() -> None:
     name, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     telemetry.switch_off()
     access = Access.of(host, port)
-    app = {"prefect": _prefect, "mlflow": _mlflow, "evidently": _evidently}[name](Settings.from_environment(), access)
+    app = {"prefect": _prefect, "mlflow": _mlflow, "evidently": _evidently}[name](
+        Settings.from_environment(), access
+    )
     if entry := _ENTRIES.get(name):
         app = with_entry(app, entry)
     uvicorn.run(
@@ -63,7 +67,12 @@ def _mlflow(settings: Settings, access: Access) -> ASGIApp:
 
     if not (settings.root / "mlflow" / "mlflow.db").exists():
         settings.registry()  # MLflow makes a database unguarded
-    return mlflow_app(settings.tracking_uri, str(settings.artifact_root), hosts=access.hosts, origins=access.origins)
+    return mlflow_app(
+        settings.tracking_uri,
+        str(settings.artifact_root),
+        hosts=access.hosts,
+        origins=access.origins,
+    )
 
 
 def _evidently(settings: Settings, access: Access) -> ASGIApp:

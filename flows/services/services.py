@@ -9,13 +9,23 @@ from enum import StrEnum
 
 from components.errors import ConfigError
 from flows.runtime.password import CLIENT, password
-from flows.runtime.programs import PYTHON, SAFE, Program, page_of, prefect_program, stored_program, url_of
+from flows.runtime.programs import (
+    PYTHON,
+    SAFE,
+    Program,
+    page_of,
+    prefect_program,
+    stored_program,
+    url_of,
+)
 from flows.runtime.settings import Settings
 from flows.services.entry_page import PATH
 from flows.services.supervisor import Service, all_of, at, printing, touching
 
-PULSE_S = 90.0  # without a pulse for longer, the served deployments hang; one look for runs takes 60 s at most
-HEALTH = {  # below a server's address, what answers while it is well and asks no store, which may hang
+# without a pulse for longer, the served deployments hang; one look for runs takes 60 s at most
+PULSE_S = 90.0
+# below a server's address, what answers while it is well and asks no store, which may hang
+HEALTH = {
     "prefect": "/api/health",
     "mlflow": "/health",
     "evidently": "",
@@ -50,11 +60,16 @@ class Places:
 
 def prefect_url(places: Places) -> str:
     """Address of the Prefect API that the services use: the user's own, or that of ours."""
-    return os.environ.get("PREFECT_API_URL", "").rstrip("/") or f"{url_of(places.host, places.prefect)}/api"
+    return (
+        os.environ.get("PREFECT_API_URL", "").rstrip("/")
+        or f"{url_of(places.host, places.prefect)}/api"
+    )
 
 
-def services(settings: Settings, places: Places, *, without: Collection[Optional] = ()) -> tuple[Service, ...]:
-    """All services, what is needed first; none of ours for Prefect or MLflow where the environment names a server.
+def services(
+    settings: Settings, places: Places, *, without: Collection[Optional] = ()
+) -> tuple[Service, ...]:
+    """List all services, needed ones first; no Prefect or MLflow where the environment names one.
 
     Arguments:
         settings: the storage that they are over.
@@ -68,7 +83,9 @@ def services(settings: Settings, places: Places, *, without: Collection[Optional
     listed = [_prefect(settings, places)] if ours_prefect else []
     if settings.embedded_tracking:
         mlflow = stored_program("mlflow", settings, host, places.mlflow)
-        listed.append(_server(places, "mlflow", mlflow, "compare versions and their variants", PATH))
+        listed.append(
+            _server(places, "mlflow", mlflow, "compare versions and their variants", PATH)
+        )
     evidently = stored_program("evidently", settings, host, places.evidently)
     listed += [
         _server(places, "evidently", evidently, "see drift over time"),
@@ -78,7 +95,9 @@ def services(settings: Settings, places: Places, *, without: Collection[Optional
     listed = [service for service in listed if service.name not in without]
     ports = [service.listens for service in listed if service.listens]
     if len(set(ports)) < len(ports):
-        raise ConfigError("a port of its own for each server", found=", ".join(str(port) for _, port in ports))
+        raise ConfigError(
+            "a port of its own for each server", found=", ".join(str(port) for _, port in ports)
+        )
     return tuple(listed)
 
 

@@ -1,4 +1,4 @@
-"""Starts services in the order of their needs, restarts what dies or hangs, and stops all of them, whatever happens."""
+"""Starts services in order of needs, restarts what dies or hangs, stops all whatever happens."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ class Service:
     Arguments:
         name: names its log too.
         command: program and arguments.
-        ready: whether it is healthy, given the log of its present process; see `at`, `printing` and `touching`.
+        ready: whether it is healthy, given the log of its present process; see `at`, `printing` and
+            `touching`.
         environment: what it has beside the supervisor's own.
-        needs: names of services that must be healthy before it starts; they come before it in the list.
+        needs: names of services that must be healthy before it starts; they come before it in the
+            list.
         listens: host and port that it takes.
         address: its URL; empty when it has none.
         page: what to open below the address.
         purpose: what it is for, in a few words.
-        vital: whether everything ends when it keeps dying; others are tried on, since the rest works without them.
+        vital: whether everything ends when it keeps dying; others are tried on, since the rest
+            works without them.
     """
 
     name: str
@@ -89,7 +92,8 @@ class RestartPolicy:
     """Restart limits, waits and timeouts of a supervisor.
 
     Arguments:
-        tries: restarts of one service in a row; after them a vital one is given up, and others wait the longest.
+        tries: restarts of one service in a row; after them a vital one is given up, and others wait
+            the longest.
         first_wait_s: before the first restart; it doubles with each.
         longest_wait_s: bound of that.
         settled_s: after so long in health, earlier deaths of a service are forgotten.
@@ -118,14 +122,16 @@ class RestartPolicy:
 
 
 class Supervisor:
-    """Runs services as its children, each under a guard that ends it with all its descendants (`flows.services.guard`).
+    """Runs services as children; a guard ends each with its descendants (`flows.services.guard`).
 
     Arguments:
         services: in an order in which what is needed comes first.
-        logs: folder of ``NAME.log``, what the present process says, and ``NAME.1.log``, what the one before said.
+        logs: folder of ``NAME.log``, what the present process says, and ``NAME.1.log``, what the
+            one before said.
         restart_policy: when and how often to restart what died, and how long to wait.
         tell: takes each event worth a line.
-        keep: file descriptors that stay open as long as anything of a service lives, e.g. of a lock.
+        keep: file descriptors that stay open as long as anything of a service lives, e.g. of a
+            lock.
     """
 
     def __init__(
@@ -141,24 +147,30 @@ class Supervisor:
         self._restart_policy, self._tell = restart_policy or RestartPolicy(), tell
         grace_s = self._restart_policy.grace_s
         self._charges = {
-            service.name: _Child(service, logs / f"{service.name}.log", grace_s, keep) for service in services
+            service.name: _Child(service, logs / f"{service.name}.log", grace_s, keep)
+            for service in services
         }
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Services that died too often and are not healthy again; they are started still, after long waits."""
+        """Services that died too often and are unhealthy; still restarted, after long waits."""
         most = self._restart_policy.tries
-        return tuple(name for name, one in self._charges.items() if one.deaths > most and not one.healthy)
+        return tuple(
+            name for name, one in self._charges.items() if one.deaths > most and not one.healthy
+        )
 
     def start(self, stop: Event) -> bool:
-        """Start all services and wait until each is healthy; tell whether they are, or else were told to `stop`.
+        """Start all services and wait until each is healthy; return False if told to `stop` first.
 
         One that is not vital and died too often is not waited for; see `missing`.
 
         Raises:
             UnavailableError: a vital one died too often; the others still run, until `stop`.
         """
-        while not all(charge.healthy or charge.service.name in self.missing for charge in self._charges.values()):
+        while not all(
+            charge.healthy or charge.service.name in self.missing
+            for charge in self._charges.values()
+        ):
             self._look()
             if stop.wait(_TICK_S):
                 return False
@@ -174,7 +186,7 @@ class Supervisor:
             self._look()
 
     def stop(self) -> None:
-        """End all services with all their descendants, each after those that need it, within about `stop_s`."""
+        """End all services with descendants, each after those that need it, in about `stop_s`."""
         deadline = time.monotonic() + self._restart_policy.stop_s
         left = list(self._charges.values())
         while left:
@@ -190,7 +202,9 @@ class Supervisor:
         now = time.monotonic()
         for charge in self._charges.values():
             if charge.process is None:
-                if now >= charge.due and all(self._charges[name].healthy for name in charge.service.needs):
+                if now >= charge.due and all(
+                    self._charges[name].healthy for name in charge.service.needs
+                ):
                     charge.begin()
             elif (code := charge.process.poll()) is not None:
                 self._died(charge, f"ended with code {code}")
@@ -220,14 +234,18 @@ class Supervisor:
         if charge.deaths > restart_policy.tries and charge.service.vital:
             raise UnavailableError(
                 f"{name} to keep running",
-                found=f"that it {how}, after {counted(restart_policy.tries, 'restart')}: {last_lines(charge.log)}",
+                found=f"that it {how}, after {counted(restart_policy.tries, 'restart')}: "
+                f"{last_lines(charge.log)}",
                 hint=f"read {charge.log}",
             )
         wait_s = restart_policy.wait_s(charge.deaths)
         charge.due = now + wait_s
         said = f"{name} {how}" if was_healthy else f"{name} {how} ({last_lines(charge.log, 1)})"
         if charge.deaths <= restart_policy.tries:
-            self._tell(f"{said}; starting it again in {wait_s:g} s ({charge.deaths} of {restart_policy.tries})")
+            self._tell(
+                f"{said}; starting it again in {wait_s:g} s ({charge.deaths} of "
+                f"{restart_policy.tries})"
+            )
         elif was_healthy or charge.deaths == restart_policy.tries + 1:
             self._tell(
                 f"{said}, after {counted(restart_policy.tries, 'restart')}; "
@@ -242,14 +260,19 @@ class _Child:
         self.service, self.log, self._grace_s, self._keep = service, log, grace_s, keep
         self.process: subprocess.Popen[bytes] | None = None
         self.healthy, self.deaths = False, 0
-        self.since = self.due = self.answered = 0.0  # time.monotonic(); due: to be started, or asked how it is
+        # time.monotonic(); due: to be started, or asked how it is
+        self.since = self.due = self.answered = 0.0
 
     def begin(self) -> None:
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".1.log"))
-        guarded = (sys.executable, "-P", "-m", "flows.services.guard", str(self._grace_s), *self.service.command)
+        guarded = (
+            sys.executable, "-P", "-m", "flows.services.guard", str(self._grace_s),
+            *self.service.command,
+        )  # fmt: skip
         with self.log.open("wb") as sink:
-            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops all in order.
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops all in
+            # order.
             self.process = subprocess.Popen(  # noqa: S603 - commands of our own
                 guarded,
                 stdin=subprocess.PIPE,
@@ -268,7 +291,7 @@ class _Child:
             self.process.stdin.close()
 
     def end(self, deadline: float) -> None:
-        """Ask, wait until the deadline (monotonic, s), then insist; a dead guard's leftovers go too."""
+        """Ask, wait to the deadline (monotonic, s), then insist; a dead guard's leftovers too."""
         self.ask()
         process, self.process, self.healthy = self.process, None, False
         if process is None:
@@ -279,4 +302,5 @@ class _Child:
             end_family(process.pid, grace_s=0)
             process.wait()
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # only a guard that was killed itself leaves somebody in its group
+            # only a guard that was killed itself leaves somebody in its group
+            os.killpg(process.pid, signal.SIGKILL)

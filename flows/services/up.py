@@ -1,4 +1,4 @@
-"""Everything that a team needs on one machine: servers and served deployments, up until somebody ends them."""
+"""All a team needs on one machine: servers and served deployments, until somebody ends them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ def up(
         settings: the storage.
         places: where to listen.
         without: services to leave out.
-        ready: called once, when each is healthy; with the services, and the names of those that are tried still.
+        ready: called once, when each is healthy; with the services, and the names of those that are
+            tried still.
         tell: takes each event worth a line.
 
     Raises:
         ConfigError: two services have one port, or what to serve is wrong (`read_served`).
         RegistryError: the storage root was moved or copied.
-        UnavailableError: the root or a port is taken, the user's own Prefect server does not answer, or a vital
-            service keeps dying; nothing of ours is left running.
+        UnavailableError: the root or a port is taken, the user's own Prefect server does not
+            answer, or a vital service keeps dying; nothing of ours is left running.
     """
     if Optional.DEPLOYMENTS not in without:
         read_served(None, settings)
@@ -58,7 +59,13 @@ def up(
         settings.evidently.mkdir(parents=True, exist_ok=True)
         addresses = {service.name: service.address for service in listed if service.address}
         with announcing_up(settings.root, api, addresses):
-            supervise(listed, settings.root / "logs", ready=lambda away: ready(listed, away), tell=tell, keep=(lock,))
+            supervise(
+                listed,
+                settings.root / "logs",
+                ready=lambda away: ready(listed, away),
+                tell=tell,
+                keep=(lock,),
+            )
 
 
 def supervise(
@@ -93,13 +100,14 @@ def require_free(listed: Sequence[Service]) -> None:
         raise UnavailableError(
             " and ".join(f"port {port} free for {name}" for name, port, _ in taken),
             found=", ".join(by for _, _, by in taken),
-            hint="end it, or choose another: " + ", ".join(f"--{name}-port" for name, _, _ in taken),
+            hint="end it, or choose another: "
+            + ", ".join(f"--{name}-port" for name, _, _ in taken),
         )
 
 
 @contextmanager
 def _told_to_end() -> Iterator[Event]:
-    """An event that the signals set which end a program, instead of ending it; they cannot interrupt the stop."""
+    """Yield an event that ending signals set; they end nothing, nor can they interrupt the stop."""
     stop = Event()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}

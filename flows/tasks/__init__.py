@@ -1,1 +1,1 @@
-"""Components as reusable Prefect tasks, one file a theme, cached by content where it is worth it."""
+"""Components as reusable Prefect tasks, one file a theme, cached by content where worth it."""

@@ -56,14 +56,16 @@ def calibrate(
 ) -> Calibration:
     """Measure false alarms and, where images are given, power.
 
-    Windows are compared with what a night is compared with: the held-out images pooled with the accepted windows.
+    Windows are compared with what a night is compared with: the held-out images pooled with the
+    accepted windows.
 
     Arguments:
         model: `NAME`, `NAME@alias` or `NAME/version`.
         images: ordinary images that the reference does not hold, or None.
         windows: to draw for each share of false alarms; a tenth of it for each figure of power.
         drift: the limits; None is the usual ones.
-        sizes: images of a window; none is those of 50 to 1,000 that the reference is large enough for.
+        sizes: images of a window; none is those of 50 to 1,000 that the reference is large enough
+            for.
         damages: kinds and severities.
 
     Raises:
@@ -107,28 +109,39 @@ def drift_settings(file: Path, model: str) -> DriftPolicy:
     for one in watched:
         if one.name == name:
             return one.drift
-    raise ConfigError(f"{name} among the models of {file}", found=", ".join(one.name for one in watched))
+    raise ConfigError(
+        f"{name} among the models of {file}", found=", ".join(one.name for one in watched)
+    )
 
 
 def _accepted(version: ModelVersion) -> list[tuple[str, Any]]:
     """The accepted windows of a version, as its nights pool them."""
     store = MonitoringStore(Settings.from_environment().store)
     return accepted_batches(
-        store, version.name, version.version, evaluated_windows(store, version.name, version.version)
+        store,
+        version.name,
+        version.version,
+        evaluated_windows(store, version.name, version.version),
     )
 
 
-def _nights(held_out: Path, batches: list[tuple[str, Any]], folder: Path, policy: DriftPolicy) -> AlarmRate:
+def _nights(
+    held_out: Path, batches: list[tuple[str, Any]], folder: Path, policy: DriftPolicy
+) -> AlarmRate:
     """Each accepted window against the reference without it."""
 
     def pairs() -> Iterator[tuple[DriftTable, DriftTable]]:
         for k, batch in enumerate(batches):
-            others = pool_reference(held_out, batches[:k] + batches[k + 1 :], folder / f"without-{k}.parquet")
+            others = pool_reference(
+                held_out, batches[:k] + batches[k + 1 :], folder / f"without-{k}.parquet"
+            )
             reference = read_reference(others)
             yield reference, batch_table(batch[1], reference)
 
     total = len(batches)
-    return measure_nights(pairs(), policy=policy, total=total, progress=lambda done, _: advance("nights", done, total))
+    return measure_nights(
+        pairs(), policy=policy, total=total, progress=lambda done, _: advance("nights", done, total)
+    )
 
 
 def _false_alarms(
@@ -175,19 +188,25 @@ def power_table(
         damaged = _damaged(chosen, kind, severity, folder / f"{kind}-{severity}")
         table = read_window(predict(damaged, folder / f"{kind}-{severity}-run"))
         found += [
-            measure_power(reference, draw_from(clean), draw_from(table), Damage(kind, severity, share), draws)
+            measure_power(
+                reference, draw_from(clean), draw_from(table), Damage(kind, severity, share), draws
+            )
             for share in CONTAMINATIONS
         ]
     return tuple(found)
 
 
-def _damaged(sources: list[ImageSource], kind: str, severity: int, folder: Path) -> list[ImageSource]:
+def _damaged(
+    sources: list[ImageSource], kind: str, severity: int, folder: Path
+) -> list[ImageSource]:
     """Damaged copies, without further loss."""
     folder.mkdir(parents=True)
     made = []
     for number, source in enumerate(sources):
         path = folder / f"{number:05d}.png"
-        image = corrupt(read_image(source.uri), kind, severity, np.random.default_rng([number, severity]))
+        image = corrupt(
+            read_image(source.uri), kind, severity, np.random.default_rng([number, severity])
+        )
         cv2.imwrite(str(path), image)
         made.append(ImageSource(path.name, str(path)))
     return made

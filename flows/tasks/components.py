@@ -1,4 +1,4 @@
-"""Every component as a reusable Prefect task: one call each, cached by content where it is worth it."""
+"""Every component as a reusable Prefect task: one call each, cached by content where worth it."""
 
 from __future__ import annotations
 
@@ -56,8 +56,10 @@ _POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may
 
 
 @step("open model")
-def open_model(model: ModelInput, calibration: Split, calibration_images: int, batch: int) -> ModelArtifact:
-    """Bring any model from outside to FP32 ONNX with its pre-processing inside, proved on the user's own images."""
+def open_model(
+    model: ModelInput, calibration: Split, calibration_images: int, batch: int
+) -> ModelArtifact:
+    """Bring an outside model to FP32 ONNX, pre-processing inside, proved on the user's images."""
     from components.optimize import open_model as open_source
 
     dataset = load_dataset(calibration.data, calibration.name)
@@ -140,11 +142,14 @@ def require_baseline(checks: tuple[Check, ...], *, accept: bool) -> tuple[str, .
         raise BaselineError(
             " and ".join(wanted[check.name] for check in failed),
             found="; ".join(check.reason for check in failed),
-            hint="check the head (task, output, end_to_end), the normalisation, the order of the class names and the "
+            hint="check the head (task, output, end_to_end), the normalisation, the order of the "
+            "class names and the "
             "labels, or go on all the same with --accept-baseline (accept_baseline: true)",
         )
     open_ = [check for check in checks if check.verdict is Verdict.NOT_EVALUATED]
-    unknown = tuple(f"not known whether it is {wanted[check.name]}: {check.reason}" for check in open_)
+    unknown = tuple(
+        f"not known whether it is {wanted[check.name]}: {check.reason}" for check in open_
+    )
     return (*(f"accepted as given: {check.reason}" for check in failed), *unknown)
 
 
@@ -152,7 +157,7 @@ def require_baseline(checks: tuple[Check, ...], *, accept: bool) -> tuple[str, .
 def optimize(
     source: ModelArtifact, target: Target, calibration: Split, calibration_images: int, batch: int
 ) -> tuple[ModelArtifact, ...]:
-    """Make the variants that the target's recipe compares, INT8 ranges learned on the user's own images."""
+    """Make the variants of the target's recipe, INT8 ranges learned on the user's own images."""
     from components.optimize import PassContext, make_variants, require_sound
 
     dataset = load_dataset(calibration.data, calibration.name)
@@ -164,14 +169,21 @@ def optimize(
         advance("reading calibration images", done, len(chosen))
     require_sound(source, inputs)
     context = PassContext(
-        working_folder(), calibration=inputs, calibration_sha256=dataset.sha256, trust_pickle=False, batch=batch
+        working_folder(),
+        calibration=inputs,
+        calibration_sha256=dataset.sha256,
+        trust_pickle=False,
+        batch=batch,
     )
     return make_variants(source, target.precisions, context)
 
 
 @step("benchmark", sure=lambda report: not _noisy(report))
 def benchmark(
-    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkSettings
+    variants: tuple[ModelArtifact, ...],
+    target: Target,
+    validation: Split,
+    settings: BenchmarkSettings,
 ) -> BenchmarkReport:
     """Measure every variant on every backend of the target in one interleaved run, and choose."""
     from components.benchmark import run_benchmark
@@ -194,9 +206,12 @@ def _noisy(report: BenchmarkReport) -> bool:
 
 
 def measure(
-    variants: tuple[ModelArtifact, ...], target: Target, validation: Split, settings: BenchmarkSettings
+    variants: tuple[ModelArtifact, ...],
+    target: Target,
+    validation: Split,
+    settings: BenchmarkSettings,
 ) -> BenchmarkReport:
-    """Measure every variant and choose; what a busy machine measured is decided on by a person, if there is one."""
+    """Measure every variant and choose; a person, if any, decides on a busy machine's numbers."""
     effort = settings.model_copy(update={"accept_noise": False})  # measuring does not depend on it
 
     def run() -> BenchmarkReport:
@@ -205,8 +220,10 @@ def measure(
     return settle(run(), run, accept_noise=settings.accept_noise)
 
 
-def settle(report: BenchmarkReport, again: Callable[[], BenchmarkReport], *, accept_noise: bool) -> BenchmarkReport:
-    """Have a person decide on what a busy machine measured; where nobody can be asked, the report stays as it is.
+def settle(
+    report: BenchmarkReport, again: Callable[[], BenchmarkReport], *, accept_noise: bool
+) -> BenchmarkReport:
+    """Have a person decide on a busy machine's numbers; with nobody to ask, the report stays.
 
     Arguments:
         report: of the benchmark.
@@ -216,7 +233,10 @@ def settle(report: BenchmarkReport, again: Callable[[], BenchmarkReport], *, acc
     from components.benchmark import choose_again
 
     while _noisy(report) and not accept_noise:
-        wanted = ask(f"busy machine: a noise floor of ±{100 * (report.noise_floor or 0):.0f} %; measure again?")
+        wanted = ask(
+            f"busy machine: a noise floor of ±{100 * (report.noise_floor or 0):.0f} %; measure "
+            "again?"
+        )
         if wanted is None:
             return report
         report, accept_noise = (again(), False) if wanted else (report, True)
@@ -252,25 +272,35 @@ def package(
     dataset = load_dataset(golden.data, golden.name)
     images = [image.path for image in evenly(showing_something(dataset.images), golden_images)]
     return write_bundle(
-        report, working_folder(), name=name, golden=images, details={**details, **thresholds.model_dump()}
+        report,
+        working_folder(),
+        name=name,
+        golden=images,
+        details={**details, **thresholds.model_dump()},
     )
 
 
 @step("batch inference", retries=3)
 def predict(images: Images, served: Served) -> InferenceRun:
-    """Run a model over images: one Parquet row per image, one per detection; a killed run resumes."""
+    """Run a model over images: one Parquet row an image, one a detection; a killed run resumes."""
     sources = images.listed or list_images(images.source)
-    return served.run(sources, working_folder(), lambda done, total: advance("batch inference", done, total))
+    return served.run(
+        sources, working_folder(), lambda done, total: advance("batch inference", done, total)
+    )
 
 
 @step("build reference")
-def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact) -> Path:
+def build_reference(
+    runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact
+) -> Path:
     """Keep what drift is measured against, by condition, and how right the model was on it."""
     from components.monitoring import build_reference as build
     from components.monitoring.alerts.health import label_reference
 
     task = artifact.spec.task
-    datasets = [load_dataset(split.data, split.name, task=task, objects=False) for split in held_out]
+    datasets = [
+        load_dataset(split.data, split.name, task=task, objects=False) for split in held_out
+    ]
     labels = label_reference(list(zip(runs, datasets, strict=True)), artifact.spec)
     conditions = [split.name for split in held_out]
     return build(runs, working_folder() / "reference.parquet", conditions=conditions, labels=labels)
@@ -278,38 +308,50 @@ def build_reference(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...],
 
 @step("register", cached=False, retries=5)
 def register(release: Release) -> ModelVersion:
-    """Register one version with its runs, plots, bundle and reference; alias `challenger`. Idempotent."""
+    """Register a version with its runs, plots, bundle and reference as `challenger`; idempotent."""
     return registry().log_release(release)
 
 
 @step("promote", cached=False, retries=5)
 def promote(version: ModelVersion) -> ModelVersion:
-    """Make the first version of a name the champion by the rule `promote: verified`, and write down that it was so.
+    """Make a name's first version the champion by the rule `promote: verified`, and record it.
 
-    One that was decided on before, e.g. rolled back, stays what it is when its release is run again. So does one whose
-    name has lost its champion to people: who is the next one is for them to say.
+    One that was decided on before, e.g. rolled back, stays what it is when its release is run
+    again. So does one whose name has lost its champion to people: who is the next one is for them
+    to say.
     """
     store = registry()
     record = store.history(version.name)
     if record.last_about(version.version) or record.last_change():
         return store.get(version.name, version.version)
-    rule = "promote: verified: a variant meets the target's budget and the bundle reproduced its golden set"
+    rule = (
+        "promote: verified: a variant meets the target's budget and the bundle reproduced its "
+        "golden set"
+    )
     reasons = (rule, "no version of its name was in production before")
-    return store.promote(version.name, version.version, Rationale(RELEASE, Settings.from_environment().user, reasons))
+    return store.promote(
+        version.name, version.version, Rationale(RELEASE, Settings.from_environment().user, reasons)
+    )
 
 
 @step("decide", cached=False, retries=5)
 def decide(challenger: ModelVersion, report: GateReport, rationale: Rationale) -> Decision:
     """Promote a challenger whose gates are all passed, or reject it; the grounds are written down.
 
-    A version that people took out of production passes no more: the same release comes from the same labels again.
+    A version that people took out of production passes no more: the same release comes from the
+    same labels again.
     """
     store = registry()
     undone = store.history(challenger.name).taken_back(challenger.version)
     if undone:
         how, who = undone.decision.outcome.value.replace("_", " "), undone.decision.who
-        reason = f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
-        rationale = replace(rationale, reasons=(": ".join((reason, *undone.decision.reasons[:1])), *rationale.reasons))
+        reason = (
+            f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
+        )
+        rationale = replace(
+            rationale,
+            reasons=(": ".join((reason, *undone.decision.reasons[:1])), *rationale.reasons),
+        )
     move = store.promote if report.passed and not undone else store.reject
     move(challenger.name, challenger.version, rationale)
     made = (entry.decision for entry in reversed(store.decisions(challenger.name)))
@@ -336,12 +378,16 @@ def stored_run(version: ModelVersion, start: datetime | None, end: datetime | No
 
 @step("pool reference", cached=False, retries=5)
 def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
-    """The held-out reference with the windows that were accepted since, but for the window of that key."""
+    """Pool the held-out reference and the windows accepted since, except the one of that key."""
     from components.monitoring.store.reference import pool_reference as pool
     from components.monitoring.store.stored import accepted_batches, evaluated_windows
 
     name, number = version.name, version.version
-    earlier = [past for past in evaluated_windows(store(), name, number) if past.accepted and past.key != window]
+    earlier = [
+        past
+        for past in evaluated_windows(store(), name, number)
+        if past.accepted and past.key != window
+    ]
     if not earlier:
         return held_out
     made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
@@ -358,21 +404,25 @@ def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> P
 
 @step("drift report")
 def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
-    """Decide whether a window drifted, and show why: Evidently's report and our own page around it."""
+    """Decide whether a window drifted and show why, by Evidently's report within our own page."""
     from components.monitoring import assess, write_report
 
     decision: DriftDecision = assess(run, reference)
-    return write_report(run, reference, decision, working_folder(), workspace=Settings.from_environment().evidently)
+    return write_report(
+        run, reference, decision, working_folder(), workspace=Settings.from_environment().evidently
+    )
 
 
 @step("log drift", cached=False, retries=5)
 def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
-    """Keep the decision and the report with the version in MLflow; gives its page there (`Registry.log_drift`)."""
+    """Log decision and report with the version; give its MLflow page (`Registry.log_drift`)."""
     return registry().log_drift(version, report, window)
 
 
-def load_model(store: Registry, version: ModelVersion, bundle: Path, reference: Path | None) -> LoadedModel:
-    """Copy a version's bundle to the folder `bundle`, and put it together with a reference that is there."""
+def load_model(
+    store: Registry, version: ModelVersion, bundle: Path, reference: Path | None
+) -> LoadedModel:
+    """Copy a version's bundle to the folder `bundle`; join it with the reference, if any."""
     from components.package import read_manifest
 
     folder = store.download_bundle(version, bundle)
@@ -390,17 +440,22 @@ def store() -> MonitoringStore:
 
 
 def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
-    """Evaluate what the model's input shape costs on the validation images, and which shape they suggest."""
+    """Evaluate what the input shape costs on validation images, and which shape they suggest."""
     from components.vision.input_shape import input_shape
 
-    images = evenly(load_dataset(validation.data, validation.name, objects=False).images, _SIZES_READ)
+    images = evenly(
+        load_dataset(validation.data, validation.name, objects=False).images, _SIZES_READ
+    )
     return input_shape([image_size(image.path)[::-1] for image in images], artifact.spec)
 
 
 def images_of(split: Split) -> Images:
     """The images of a labelled split, as something to run on."""
     dataset = load_dataset(split.data, split.name, objects=False)
-    sources = (ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images)
+    sources = (
+        ImageSource(image.image_id, local_uri(str(image.path.resolve())))
+        for image in dataset.images
+    )
     return Images(f"{split.data}, {split.name}", tuple(sources))
 
 
@@ -412,13 +467,15 @@ def require_reference(reference: Path | None, version: ModelVersion) -> Path:
     """
     if reference is None:
         raise RegistryError(
-            f"a drift reference with {version.name}/{version.version}", found="none", hint="release the model again"
+            f"a drift reference with {version.name}/{version.version}",
+            found="none",
+            hint="release the model again",
         )
     return reference
 
 
 def showing_something(images: tuple[LabelledImage, ...]) -> tuple[LabelledImage, ...]:
-    """The images that show an object, or all where none does: on an empty one all detectors agree."""
+    """Select images that show an object, or all if none does: on empty ones all detectors agree."""
     return tuple(image for image in images if image.truth.count) or images
 
 

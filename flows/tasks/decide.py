@@ -1,4 +1,4 @@
-"""A person decides which version is in production: what the commands and the flow share; no Prefect needed."""
+"""A person's decision on the version in production, shared by commands and flow; no Prefect."""
 
 from __future__ import annotations
 
@@ -19,23 +19,30 @@ def decide_by_hand(config: PromotionConfig) -> ModelVersion:
     """Promote a version, or go back to a former champion; gives the champion.
 
     Raises:
-        RegistryError: no such version, none to go back to, or somebody changed the champion meanwhile.
+        RegistryError: no such version, none to go back to, or somebody changed the champion
+            meanwhile.
     """
     registry = open_registry()
     who = config.who or Settings.from_environment().user
     rationale = Rationale(BY_HAND, who, (config.reason,) if config.reason else ())
     if config.action == "rollback":
         return registry.rollback(config.name, rationale, config.to)
-    return registry.promote(config.name, registry.get(config.name, config.version).version, rationale)
+    return registry.promote(
+        config.name, registry.get(config.name, config.version).version, rationale
+    )
 
 
 def begin_schedules(name: str) -> bool:
-    """Start the schedules that waited for a champion, where a Prefect API is there; tell whether one was.
+    """Start schedules that waited for a champion, if a Prefect API is there; tell whether it is.
 
     None is started for it: `foveal up` and `foveal deploy` start what has a champion.
     """
     settings = Settings.from_environment()
-    named = os.environ.get("PREFECT_API_URL") or running_up(settings.root) or running_server(settings.prefect_home)
+    named = (
+        os.environ.get("PREFECT_API_URL")
+        or running_up(settings.root)
+        or running_server(settings.prefect_home)
+    )
     if not named:
         return False
     try:

@@ -37,7 +37,8 @@ class ArmFigures:
         failed: those of them without a prediction.
         score: mean score of the labelled ones, or None.
         scored: how many these are.
-        p50_ms: from the image in memory to the prediction, of this arm's batch runs; None below its floor of samples.
+        p50_ms: from the image in memory to the prediction, of this arm's batch runs; None below its
+            floor of samples.
         p95_ms: likewise.
     """
 
@@ -52,12 +53,15 @@ class ArmFigures:
 
 
 def score_batches(
-    batches: Sequence[Batch], truths: Mapping[str, Prediction], spec: VisionSpec, spec_b: VisionSpec | None = None
+    batches: Sequence[Batch],
+    truths: Mapping[str, Prediction],
+    spec: VisionSpec,
+    spec_b: VisionSpec | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Scores of A and B for every labelled image, NaN for an arm that did not see it.
 
-    An image that a version's engine failed on scores 0: no answer is a wrong one. An image that cannot be read is no
-    version's fault and has no score.
+    An image that a version's engine failed on scores 0: no answer is a wrong one. An image that
+    cannot be read is no version's fault and has no score.
 
     Arguments:
         batches: runs of both arms.
@@ -99,11 +103,15 @@ def paired_scores(
     return score_batches([{Arm.A: a, Arm.B: b}], truths_for(dataset, spec), spec)
 
 
-def agreement(batches: Sequence[Batch], spec: VisionSpec, spec_b: VisionSpec | None = None) -> float | None:
-    """Mean score of B's answers with A's taken for the truth, over images that both answered; None without any."""
+def agreement(
+    batches: Sequence[Batch], spec: VisionSpec, spec_b: VisionSpec | None = None
+) -> float | None:
+    """Return B's mean score with A's answers as truth, over images that both answered, or None."""
     a, b = _both_answers(batches, spec, spec_b)
     pairs = [(b[image_id], answer) for image_id, answer in a.items() if image_id in b]
-    both = [score_image(one, other) for one, other in pairs if one is not None and other is not None]
+    both = [
+        score_image(one, other) for one, other in pairs if one is not None and other is not None
+    ]
     return float(np.mean(both)) if both else None
 
 
@@ -121,7 +129,9 @@ def figures(arm: Arm, batches: Sequence[Batch], scores: Sequence[float], model: 
     latency = summarise_latency([times])
     failed = sum(row["status"] != "ok" for row in rows)
     mean = float(np.mean(scores)) if len(scores) else None
-    return ArmFigures(arm.value, model, len(rows), failed, mean, len(scores), latency.p50_ms, latency.p95_ms)
+    return ArmFigures(
+        arm.value, model, len(rows), failed, mean, len(scores), latency.p50_ms, latency.p95_ms
+    )
 
 
 _TIMES = ("preprocess_ms", "inference_ms", "postprocess_ms")
@@ -141,22 +151,30 @@ def _both_answers(
     own = spec_b or spec
     a, b = _answers(batches, Arm.A, spec), _answers(batches, Arm.B, own)
     ids, classes = class_ids(own.class_names, spec.class_names), len(spec.class_names)
-    return a, {name: None if one is None else one.renumbered(ids, classes) for name, one in b.items()}
+    return a, {
+        name: None if one is None else one.renumbered(ids, classes) for name, one in b.items()
+    }
 
 
 def _answers(batches: Sequence[Batch], arm: Arm, spec: VisionSpec) -> dict[str, Prediction | None]:
-    """By image id: the prediction, or None where the engine failed; images that could not be read are left out."""
-    return {image_id: answer for batch in batches for image_id, answer in predictions_of(batch[arm], spec).items()}
+    """Map image ids to predictions, None where the engine failed; leave out unreadable images."""
+    return {
+        image_id: answer
+        for batch in batches
+        for image_id, answer in predictions_of(batch[arm], spec).items()
+    }
 
 
 def predictions_of(run: InferenceRun, spec: VisionSpec) -> dict[str, Prediction | None]:
-    """Return a run's predictions by image id, None where the engine failed; a classification's best class only."""
+    """Map image ids to predictions, None if the engine failed; a classifier's best class only."""
     kind = task_kind(spec.task)
     columns = ["image_id", "status", "inference_ms", *kind.stored_columns]
     rows = [row for row in _rows(run, columns) if row["inference_ms"] is not None]
     answered = [row for row in rows if row["status"] == "ok"]
     names = [row["image_id"] for row in answered]
-    found = kind.restored(answered, lambda: stored_boxes(run.detections, names), len(spec.class_names))
+    found = kind.restored(
+        answered, lambda: stored_boxes(run.detections, names), len(spec.class_names)
+    )
     known = {row["image_id"]: answer for row, answer in zip(answered, found, strict=True)}
     return {row["image_id"]: known.get(row["image_id"]) for row in rows}
 
@@ -169,7 +187,9 @@ def _score(answers: Mapping[str, Prediction | None], image_id: str, truth: Predi
 
 
 @step("evaluation")
-def evaluation(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact) -> Path | None:
+def evaluation(
+    runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], artifact: ModelArtifact
+) -> Path | None:
     """Draw confusions, precision against recall and the worst images of the held-out splits.
 
     Arguments:
@@ -185,12 +205,20 @@ def evaluation(runs: tuple[InferenceRun, ...], held_out: tuple[Split, ...], arti
     paths: dict[str, Path] = {}
     for run, split in zip(runs, held_out, strict=True):
         dataset = load_dataset(split.data, split.name, task=artifact.spec.task)
-        answers |= {f"{split.name}/{name}": found for name, found in predictions_of(run, artifact.spec).items()}
-        labels |= {f"{split.name}/{name}": truth for name, truth in truths_for(dataset, artifact.spec).items()}
+        answers |= {
+            f"{split.name}/{name}": found
+            for name, found in predictions_of(run, artifact.spec).items()
+        }
+        labels |= {
+            f"{split.name}/{name}": truth
+            for name, truth in truths_for(dataset, artifact.spec).items()
+        }
         paths |= {f"{split.name}/{image.image_id}": image.path for image in dataset.images}
     found = evaluate_images(answers, labels, len(artifact.spec.class_names))
     if found is None:
         return None
-    shown = {name: (read_image(paths[name]), answers.get(name), labels[name]) for name in worst(found)}
+    shown = {
+        name: (read_image(paths[name]), answers.get(name), labels[name]) for name in worst(found)
+    }
     draw_evaluation(found, artifact.spec.class_names, shown, working_folder() / "figures")
     return working_folder() / "figures"

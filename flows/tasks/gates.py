@@ -1,7 +1,8 @@
 """Champion against challenger: the gates as a step, and the decision that follows a release.
 
-The first version of a name becomes champion by a rule that is written down, a later one by the gates. Times that a busy
-machine left undecided, and nothing else, decide nothing: the same release, run again, measures again.
+The first version of a name becomes champion by a rule that is written down, a later one by the
+gates. Times that a busy machine left undecided, and nothing else, decide nothing: the same release,
+run again, measures again.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class GateData:
 
     Arguments:
         golden: the frozen set.
-        golden_sha256_of_champion: of the golden set that the champion was released with, see `golden_hash`.
+        golden_sha256_of_champion: of the golden set that the champion was released with, see
+            `golden_hash`.
         recent: labelled images since the drift, or None.
         require_improvement: drift was the cause.
     """
@@ -87,15 +89,19 @@ def gates(
 
 
 def is_settled(report: GateReport) -> bool:
-    """Tell whether the times were decided on, and not on a busy machine: that one is to be asked again."""
+    """Tell whether the times were decided on by a quiet machine; a busy one is asked again."""
     decided = (Verdict.PASS, Verdict.FAIL)
-    return all(gate.noise is None and (gate.name != "p95_ms" or gate.verdict in decided) for gate in report.gates)
+    return all(
+        gate.noise is None and (gate.name != "p95_ms" or gate.verdict in decided)
+        for gate in report.gates
+    )
 
 
 def golden_hash(bundle: Path, split: str) -> str | None:
-    """Content hash of the golden set that a version was released with; None where its bundle does not say.
+    """Return the content hash of a version's golden set at release; None if its bundle lacks it.
 
-    A retrained version holds the same images under another split's name, so the bundle names its golden split.
+    A retrained version holds the same images under another split's name, so the bundle names its
+    golden split.
 
     Arguments:
         bundle: of the version.
@@ -109,11 +115,12 @@ def golden_hash(bundle: Path, split: str) -> str | None:
 
 
 def golden_split(bundle: Path, data: Path) -> str:
-    """Find the split that a version was released with as its golden set: by its images and labels, else by its name.
+    """Find the split that was a version's golden set at release: by images and labels, else name.
 
     Arguments:
         bundle: of the version.
-        data: the dataset to look in; after a retraining its splits may have other names than those of the bundle.
+        data: the dataset to look in; after a retraining its splits may have other names than those
+            of the bundle.
 
     Raises:
         DatasetError: the dataset has no such split.
@@ -125,7 +132,8 @@ def golden_split(bundle: Path, data: Path) -> str:
     known, there = golden_hash(bundle, named), dataset_splits(data)
     readable = []
     for split in dict.fromkeys((named, *there)):  # its own name first: reading takes time
-        with suppress(DatasetError):  # a damaged split is not the one, and another split is not what is asked about
+        with suppress(DatasetError):
+            # a damaged split is not the one, and another split is not what is asked about
             if load_dataset(data, split, objects=False).sha256 == known:
                 return split
             readable.append(split)
@@ -139,7 +147,7 @@ def golden_split(bundle: Path, data: Path) -> str:
 
 
 def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:
-    """Use a bundle as whoever deploys it would: check every file, rerun its own golden set, ask about some images.
+    """Use a bundle as a deployer would: check all files, rerun its golden set, ask about images.
 
     Raises:
         FovealError: it is damaged or does not load.
@@ -158,7 +166,7 @@ def load_and_query(bundle: Path, images: Sequence[Path]) -> Check:
 
 
 def thirds(column: str, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Slices of images by a number: name → which of the n images, (n,) bool; equal numbers stay together."""
+    """Slice images by a number: name → which of them, (n,) bool; equal numbers stay together."""
     low, high = np.quantile(values, (1 / 3, 2 / 3))
     parts = {
         f"{column} ≤ {low:.4g}": values <= low,
@@ -179,14 +187,15 @@ def _evaluation_set(split: Split, task: str, columns: Sequence[str]) -> Evaluati
         advance("describing images", done, len(dataset.images))
     values = {column: np.array([row[column] for row in rows]) for column in columns}
     return EvaluationSet(
-        dataset, {name: mask for column in columns for name, mask in thirds(column, values[column]).items()}
+        dataset,
+        {name: mask for column in columns for name, mask in thirds(column, values[column]).items()},
     )
 
 
 def decide_release(
     version: ModelVersion, challenger: Served, bundle: Path, golden: Split
 ) -> tuple[ModelVersion, GateReport | None]:
-    """Decide on a version that was just released, and write down why; one that was decided on before stays what it is.
+    """Decide on a version just released and record why; one decided on before stays what it is.
 
     Arguments:
         version: as it was registered.

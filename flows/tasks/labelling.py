@@ -1,4 +1,4 @@
-"""Labelling as functions and tasks: the queue, its export, labels that come back, the dataset of a retraining."""
+"""Labelling functions and tasks: the queue, its export, returned labels, a retraining's dataset."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MAX_ROWS = 40_000  # of the latest windows, among which images are chosen
 
 @dataclass(frozen=True)
 class NewLabels:
-    """Labelled images that a retraining may learn from, at most how many are new, and when they were read."""
+    """Labelled images to learn from, how many at most are new, and when they were read."""
 
     parts: tuple[Split, ...]
     count: int
@@ -47,13 +47,19 @@ class NewLabels:
 
 @step("new labels", cached=False, retries=5)
 def new_labels(name: str, spec: VisionSpec, data: RetrainDataInput) -> NewLabels:
-    """Look for labelled images; which of them the champion knows is found out when its dataset is composed."""
+    """Look for labelled images; composing the dataset finds out which the champion knows."""
     parts, count, until = [], 0, datetime.now(UTC)
     if book(name).labels():
         kept = write_labelled(book(name), _datasets(name) / "labelled", about_of(spec))
         parts, count = [Split(kept.data, kept.split)], kept.fresh
         if kept.unusable:
-            note([f"wrong labels in the store, left out: {len(kept.unusable)}: {name_some(kept.unusable)}"], name)
+            note(
+                [
+                    f"wrong labels in the store, left out: {len(kept.unusable)}: "
+                    f"{name_some(kept.unusable)}"
+                ],
+                name,
+            )
     if data.labels:
         parts.append(Split(data.labels, data.labels_split))
         given = load_dataset(data.labels, data.labels_split, objects=False, only_labelled=True)
@@ -82,7 +88,12 @@ def compose(
     """The dataset of a retraining; the same inputs find it as it was made before."""
     folder = _datasets(name)
     pseudo = (
-        pseudo_labels(book(name).waiting(), folder / "pseudo", about_of(spec), confidence=data.pseudo_confidence)
+        pseudo_labels(
+            book(name).waiting(),
+            folder / "pseudo",
+            about_of(spec),
+            confidence=data.pseudo_confidence,
+        )
         if data.pseudo_share
         else ()
     )
@@ -142,7 +153,11 @@ def queue_images(version: ModelVersion, reference: Path, size: int) -> int:
     images = sound_rows(store(), version.name, version.version, images)
     detections = store().detections(version.name, version.version, start=start)
     known = {image.sha256 for image in labels.queue()} | labels.labels().keys()
-    return labels.enqueue(rank_for_labels(images, detections, reference, size=size, known=known)) if len(images) else 0
+    return (
+        labels.enqueue(rank_for_labels(images, detections, reference, size=size, known=known))
+        if len(images)
+        else 0
+    )
 
 
 def _latest(version: ModelVersion) -> datetime | None:
@@ -157,7 +172,7 @@ def _latest(version: ModelVersion) -> datetime | None:
 
 
 def export_queue(model: LoadedModel, output: Path, form: LabelFormat, size: int) -> Exported:
-    """Hand the best queued images to people, those first that nobody was handed before; fill the queue if it runs low.
+    """Hand out the best queued images, those never handed out first; fill the queue if it runs low.
 
     Raises:
         ConfigError: the folder holds something.
@@ -180,7 +195,9 @@ def export_queue(model: LoadedModel, output: Path, form: LabelFormat, size: int)
     return done
 
 
-def import_from(model: LoadedModel, path: Path, form: LabelFormat | None, *, confirmed: bool) -> LabelImport:
+def import_from(
+    model: LoadedModel, path: Path, form: LabelFormat | None, *, confirmed: bool
+) -> LabelImport:
     """Take labels back.
 
     Raises:
@@ -189,7 +206,11 @@ def import_from(model: LoadedModel, path: Path, form: LabelFormat | None, *, con
     """
     found = read_labels(path, about_of(model.spec), form)
     return import_labels(
-        book(model.version.name), found, _seen(model.version.name), about_of(model.spec), confirmed=confirmed
+        book(model.version.name),
+        found,
+        _seen(model.version.name),
+        about_of(model.spec),
+        confirmed=confirmed,
     )
 
 

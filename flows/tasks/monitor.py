@@ -1,4 +1,4 @@
-"""The tasks of monitoring, nightly and by hand; none is cached, each does its work once under the window's key."""
+"""Monitoring tasks, nightly and by hand, uncached; each works once under the window's key."""
 
 from __future__ import annotations
 
@@ -7,18 +7,43 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.contracts import Check, DriftDecision, DriftReport, DriftState, InferenceRun, LoadedModel, ModelVersion
+from components.contracts import (
+    Check,
+    DriftDecision,
+    DriftReport,
+    DriftState,
+    InferenceRun,
+    LoadedModel,
+    ModelVersion,
+)
 from components.datasets.dataset import load_dataset
 from components.errors import DatasetError, IncompatibleError, OutageError
 from components.images.sources import is_gone, list_images
 from components.monitoring import PlannedWindow, Watermark
 from components.monitoring.alerts.book import KIND as ALERTS
-from components.monitoring.alerts.book import Alert, AlertStore, book_record, check_arrivals, check_places, latest_book
+from components.monitoring.alerts.book import (
+    Alert,
+    AlertStore,
+    book_record,
+    check_arrivals,
+    check_places,
+    latest_book,
+)
 from components.monitoring.alerts.health import Health, HealthContext, check_health
 from components.monitoring.drift.tables import read_reference
-from components.monitoring.performance.accuracy import AccuracyReport, image_columns, measure_accuracy
+from components.monitoring.performance.accuracy import (
+    AccuracyReport,
+    image_columns,
+    measure_accuracy,
+)
 from components.monitoring.store.store import content_of
-from components.monitoring.store.stored import EvaluatedWindow, TrendPoint, engine_times, evaluated_windows, remember
+from components.monitoring.store.stored import (
+    EvaluatedWindow,
+    TrendPoint,
+    engine_times,
+    evaluated_windows,
+    remember,
+)
 from components.printing import counted
 from components.runs.by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
@@ -29,7 +54,8 @@ from flows.runtime.settings import Settings
 from flows.tasks.components import keep, log_drift, registry, store
 from flows.tasks.steps import Images, step
 
-PATIENCE = timedelta(days=7)  # with places that do not answer, before the images that are due on them are given up
+# with places that do not answer, before the images that are due on them are given up
+PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -39,8 +65,8 @@ class Occasion:
     Arguments:
         key: names the window wherever it is kept.
         at: when it is judged.
-        subject: what its alerts are about: the model, or what of it was looked at by hand, so that a look at other
-            images ends no alert of the nights.
+        subject: what its alerts are about: the model, or what of it was looked at by hand, so that
+            a look at other images ends no alert of the nights.
         alone: judged without those before it, and no part of what those after it remember.
     """
 
@@ -83,7 +109,7 @@ class Arrivals:
 
 @step("keep images", cached=False, retries=2)
 def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
-    """Add the rows of a look by hand to the monitoring store, once; those of a time range are there already."""
+    """Add the rows of a look by hand to the store, once; a time range's are there already."""
     key = content_of(run) if config.images is None else store().append(run)
     looked_at = config.images or f"{config.since or 'the beginning'} to {config.until or 'now'}"
     return Occasion(key, datetime.now(UTC), f"{config.name}: {looked_at}", alone=True)
@@ -91,53 +117,64 @@ def keep_looked_at(config: MonitorConfig, run: InferenceRun) -> Occasion:
 
 @step("plan window", cached=False, retries=5)
 def plan_window(config: NightlyConfig, version: ModelVersion) -> Planned:
-    """The images that no earlier window had; the window that an earlier run left unfinished comes first.
+    """Plan the images that no earlier window had; an earlier run's unfinished window comes first.
 
     One whose images are all gone is given up: it would fail every night.
     """
     images, now = list_images(config.images, may_be_empty=True), datetime.now(UTC)
     listed, watermark = {image.address for image in images}, _watermark(config)
     given_up: list[str] = []
-    while window := watermark.next_window(images, at=now, limit=config.most_images, version=str(version.version)):
+    while window := watermark.next_window(
+        images, at=now, limit=config.most_images, version=str(version.version)
+    ):
         if window.planned_at == now:
             return Planned(window, tuple(given_up))
         if not all(is_gone(image, listed) for image in window.images):
             count = counted(len(window.images), "image")
-            note([f"goes on with an unfinished night, planned at {window.planned_at:%Y-%m-%d %H:%M} UTC: {count}"])
+            note(
+                [
+                    "goes on with an unfinished night, planned at "
+                    f"{window.planned_at:%Y-%m-%d %H:%M} UTC: {count}"
+                ]
+            )
             return Planned(window, tuple(given_up))
         watermark.commit(window)
         given_up.append(
             f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC: none of its "
-            f"{counted(len(window.images), 'image')} is there any more, such as {window.images[0].image_id}"
+            f"{counted(len(window.images), 'image')} is there any more, such as "
+            f"{window.images[0].image_id}"
         )
     return Planned(None, tuple(given_up))
 
 
 @step("version of plan", cached=False, retries=5)
 def version_of_plan(window: PlannedWindow, current: ModelVersion) -> str:
-    """Return the version that a window was planned for, where that is not the current one; else an empty text.
+    """Return the version that a window was planned for, if it is not the current one; else "".
 
-    A plan for a version that was deleted since is seen to its end by the current one: it would fail every night.
+    A plan for a version that was deleted since is seen to its end by the current one: it would fail
+    every night.
     """
-    if window.version in ("", str(current.version)):  # otherwise planned before another version was promoted
+    if window.version in ("", str(current.version)):
+        # otherwise planned before another version was promoted
         return ""
     if any(str(known.version) == window.version for known in registry().versions(current.name)):
         return window.version
     note([
-        f"the window of {window.planned_at:%Y-%m-%d %H:%M} UTC was planned for version {window.version} of "
+        f"the window of {window.planned_at:%Y-%m-%d %H:%M} UTC was planned for version "
+        f"{window.version} of "
         f"{current.name}, which was deleted; goes on with version {current.version}"
     ])  # fmt: skip
     return ""
 
 
 def has_waited(window: PlannedWindow) -> bool:
-    """Tell whether a window was planned so long ago that a place which does not answer will hardly come back."""
+    """Tell whether a window was planned so long ago that a silent place will hardly come back."""
     return datetime.now(UTC) - window.planned_at > PATIENCE
 
 
 @step("give up window", cached=False, retries=5)
 def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) -> str:
-    """Enter the images of a window as done that nobody could read for days; returns the line that says so."""
+    """Enter a window's images, unreadable for days, as done; return the line that says so."""
     _watermark(config).commit(window)
     return (
         f"gave up the window of {window.planned_at:%Y-%m-%d %H:%M} UTC with "
@@ -146,7 +183,9 @@ def give_up(config: NightlyConfig, window: PlannedWindow, error: OutageError) ->
 
 
 @step("watch source", cached=False, retries=5)
-def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None) -> Arrivals:
+def watch_source(
+    config: NightlyConfig, version: ModelVersion, window: PlannedWindow | None
+) -> Arrivals:
     """Tell people, once, that no images come any more, and that they come again."""
     now, subject = datetime.now(UTC), f"{config.name}: {config.images}"
     key = f"{window.key}-arrivals" if window else f"quiet-{now:%Y%m%dT%H%M%S%f}"
@@ -158,7 +197,9 @@ def watch_source(config: NightlyConfig, version: ModelVersion, window: PlannedWi
 
 
 @step("watch places", cached=False, retries=5)
-def watch_places(config: NightlyConfig, version: ModelVersion, window: PlannedWindow, run: InferenceRun) -> Arrivals:
+def watch_places(
+    config: NightlyConfig, version: ModelVersion, window: PlannedWindow, run: InferenceRun
+) -> Arrivals:
     """Tell people, once, that hosts or mounts did not answer, and that they answer again."""
     key, subject = f"{window.key}-places", f"{config.name}: {config.images}"
     check = check_places(run.unreachable, len(window.images))
@@ -194,7 +235,9 @@ def evaluate_window(
         decision,
         HealthContext(
             labels=read_labels(reference),
-            accuracy=_accuracy(config, model, run if occasion.alone else _sound(earlier, occasion, decision)),
+            accuracy=_accuracy(
+                config, model, run if occasion.alone else _sound(earlier, occasion, decision)
+            ),
             accepted=engine_times(memory, name, number, earlier),
             summaries=[past.summary for past in earlier if past.accepted],
         ),
@@ -233,13 +276,17 @@ def notify(model: LoadedModel, occasion: Occasion, found: Evaluation) -> tuple[A
 
 
 @step("remember window", cached=False, retries=5)
-def remember_window(model: LoadedModel, occasion: Occasion, found: Evaluation, report: DriftReport) -> None:
+def remember_window(
+    model: LoadedModel, occasion: Occasion, found: Evaluation, report: DriftReport
+) -> None:
     """Keep what was said of a window for those after it; the last to be written of it."""
     from components.monitoring.report.report import read_trend_point
 
     version, checks = model.version, {check.name: check.verdict for check in found.health.checks}
     point = read_trend_point(report)
-    judged = EvaluatedWindow(occasion.key, occasion.at, found.decision, found.health.summary, point, checks)
+    judged = EvaluatedWindow(
+        occasion.key, occasion.at, found.decision, found.health.summary, point, checks
+    )
     remember(store(), version.name, version.version, judged)
 
 
@@ -261,7 +308,10 @@ def publish_window(
     """
     page = log_drift(version, seen.report, key)
     folder = keep(
-        Settings.from_environment().root / "monitoring" / version.name / f"{version.version}-{stamp}",
+        Settings.from_environment().root
+        / "monitoring"
+        / version.name
+        / f"{version.version}-{stamp}",
         {"predictions": run.folder, "drift": seen.report.html.parent},
     )
     publish.drift(seen.report.at(folder / "drift"), version, page, run, seen)
@@ -285,16 +335,21 @@ def _watermark(config: NightlyConfig) -> Watermark:
     return Watermark(Settings.from_environment().store, config.name, config.images)
 
 
-def _sound(earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: DriftDecision) -> frozenset[str]:
-    """The nights whose images may tell of accuracy: where images are broken, that is what a label would tell of."""
+def _sound(
+    earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: DriftDecision
+) -> frozenset[str]:
+    """Return nights whose images may tell of accuracy: broken ones would tell of the breakage."""
     told = [(past.key, past.decision) for past in earlier] + [(occasion.key, decision)]
     return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
 
 
-def _accuracy(config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]) -> AccuracyReport | None:
-    """Measure accuracy of a run, or of the newest of these nights that labels have come for, however late.
+def _accuracy(
+    config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]
+) -> AccuracyReport | None:
+    """Measure accuracy of a run, or of the newest of these nights that labels have come for.
 
-    A night does not wait for its labels: what is wrong with them is noted, and its accuracy is not measured.
+    A night does not wait for its labels: what is wrong with them is noted, and its accuracy is not
+    measured.
 
     Raises:
         DatasetError: labels for a run by hand cannot be read.
@@ -323,12 +378,14 @@ def _measured(
         return measure_accuracy(of.images, of.detections, labels, model.spec, slices=config.slices)
     wanted = [*image_columns(model.spec, config.slices), TIME]
     ids = [image.image_id for image in labels.images]
-    rows = labelled_rows(store(), model.version.name, model.version.version, ids, keys=of, columns=wanted)
+    rows = labelled_rows(
+        store(), model.version.name, model.version.version, ids, keys=of, columns=wanted
+    )
     return measure_accuracy(*rows, labels, model.spec, slices=config.slices) if rows else None
 
 
 def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
-    """Tell what began and what ended with this window, once; a resumed run finds that it has been told."""
+    """Tell once what began and ended with this window; a resumed run finds that it was told."""
     from components.monitoring.alerts.notify import send_alerts
 
     records = store().records(version.name, ALERTS)
@@ -340,5 +397,7 @@ def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) ->
         return ()
     delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
     content = book_record(occasion.subject, book if delivery.reached else before, alerts)
-    store().put_record(version.name, version.version, ALERTS, occasion.key, content, at=datetime.now(UTC))
+    store().put_record(
+        version.name, version.version, ALERTS, occasion.key, content, at=datetime.now(UTC)
+    )
     return alerts

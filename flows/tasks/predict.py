@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.contracts import InferenceRun, LoadedModel, ModelArtifact, ModelVersion, Target, Variant
+from components.contracts import (
+    InferenceRun,
+    LoadedModel,
+    ModelArtifact,
+    ModelVersion,
+    Target,
+    Variant,
+)
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError, UnavailableError
 from components.files import replacing
@@ -28,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Served:
-    """A model as it was released: how it is to be run, what counts as a detection, and what the tables call it.
+    """A released model: how it is to be run, what counts as a detection, and what tables call it.
 
     With `keep_going` a host that does not answer costs its own images and not the run.
     """
@@ -43,10 +50,15 @@ class Served:
     @property
     def variant(self) -> Variant:
         """The file on its backend, under the model's name."""
-        return Variant(self.label, self.artifact, self.backend, self.thresholds.confidence, self.thresholds.iou)
+        return Variant(
+            self.label, self.artifact, self.backend, self.thresholds.confidence, self.thresholds.iou
+        )
 
     def run(
-        self, sources: Sequence[ImageSource], output: Path, progress: Callable[[int, int], None] | None = None
+        self,
+        sources: Sequence[ImageSource],
+        output: Path,
+        progress: Callable[[int, int], None] | None = None,
     ) -> InferenceRun:
         """Batch inference over images into a folder.
 
@@ -56,7 +68,14 @@ class Served:
         from components.inference.batch.run import run_batch
 
         settings = Settings.from_environment()
-        _log.debug("%s: %d images by %s on %s, %s", self.label, len(sources), self.backend, self.target.device, output)
+        _log.debug(
+            "%s: %d images by %s on %s, %s",
+            self.label,
+            len(sources),
+            self.backend,
+            self.target.device,
+            output,
+        )
         with on_cluster(settings.dask) as spread:
             artifact = _shared(self.artifact, settings) if spread else self.artifact
             return run_batch(
@@ -64,21 +83,32 @@ class Served:
                 replace(self.variant, artifact=artifact),
                 output,
                 settings=BatchSettings(
-                    device=self.target.device, threads=self.target.threads, keep_going=self.keep_going, spread=spread
+                    device=self.target.device,
+                    threads=self.target.threads,
+                    keep_going=self.keep_going,
+                    spread=spread,
                 ),
                 progress=progress,
-                resumed=lambda done, total: note([f"goes on after {done} of {total} images, which a run had finished"]),
+                resumed=lambda done, total: note(
+                    [f"goes on after {done} of {total} images, which a run had finished"]
+                ),
             )
 
     def run_dataset(
-        self, dataset: LabelledDataset, output: Path, progress: Callable[[int, int], None] | None = None
+        self,
+        dataset: LabelledDataset,
+        output: Path,
+        progress: Callable[[int, int], None] | None = None,
     ) -> InferenceRun:
         """Batch inference over the images of a labelled split, by the ids that its labels have.
 
         Raises:
             FovealError: as `run_batch` does.
         """
-        sources = [ImageSource(image.image_id, local_uri(str(image.path.resolve()))) for image in dataset.images]
+        sources = [
+            ImageSource(image.image_id, local_uri(str(image.path.resolve())))
+            for image in dataset.images
+        ]
         return self.run(sources, output, progress)
 
     def evaluate(
@@ -93,12 +123,17 @@ class Served:
 
         target = self.target
         return evaluate(
-            self.artifact, self.backend, dataset, device=target.device, threads=target.threads, progress=progress
+            self.artifact,
+            self.backend,
+            dataset,
+            device=target.device,
+            threads=target.threads,
+            progress=progress,
         )
 
 
 def _shared(artifact: ModelArtifact, settings: Settings) -> ModelArtifact:
-    """The model below the storage root: workers of a cluster do not see the scratch folder of this machine."""
+    """Return the model below the storage root: a cluster's workers see no local scratch folder."""
     place = settings.steps / f"model-{artifact.sha256[:24]}{artifact.path.suffix}"
     if not place.exists() or place.stat().st_size != artifact.path.stat().st_size:
         with replacing(place) as aside:
@@ -116,7 +151,13 @@ def read_bundle(folder: Path, label: str = "") -> Served:
 
     manifest = require_whole(folder)
     thresholds = Thresholds(confidence=manifest.thresholds.confidence, iou=manifest.thresholds.iou)
-    return Served(manifest.artifact(folder), manifest.backend, manifest.target, label or manifest.name, thresholds)
+    return Served(
+        manifest.artifact(folder),
+        manifest.backend,
+        manifest.target,
+        label or manifest.name,
+        thresholds,
+    )
 
 
 def served_as(model: LoadedModel) -> Served:
@@ -132,7 +173,7 @@ def open_registry() -> Registry:
 
 
 def split_reference(text: str) -> tuple[str, str]:
-    """`NAME`, `NAME@alias` or `NAME/version` as (name, alias or version); the champion by default."""
+    """Split `NAME`, `NAME@alias` or `NAME/version` in two; the champion's alias is the default."""
     for mark in "@/":
         name, found, version = text.partition(mark)
         if found:
@@ -163,19 +204,28 @@ def predict_images(
         FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
     """
     sources = list_images(images)
-    wanted = {name: value for name, value in (("confidence", confidence), ("iou", iou)) if value is not None}
+    wanted = {
+        name: value
+        for name, value in (("confidence", confidence), ("iou", iou))
+        if value is not None
+    }
     with serving(model) as served:
         asked = replace(
-            served, thresholds=served.thresholds.model_copy(update=wanted), keep_going=keep_going or served.keep_going
+            served,
+            thresholds=served.thresholds.model_copy(update=wanted),
+            keep_going=keep_going or served.keep_going,
         )
-        return asked.run(sources, output, lambda done, total: advance("batch inference", done, total))
+        return asked.run(
+            sources, output, lambda done, total: advance("batch inference", done, total)
+        )
 
 
 @contextmanager
 def serving(model: str) -> Iterator[Served]:
     """A model unpacked in a place of its own, for as long as it runs.
 
-    A bundle's path goes before a registered name, and that before a folder of other things, such as a model's data.
+    A bundle's path goes before a registered name, and that before a folder of other things, such as
+    a model's data.
 
     Arguments:
         model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
@@ -192,7 +242,9 @@ def serving(model: str) -> Iterator[Served]:
         else:
             registry = open_registry()
             version = _registered(registry, model)
-            yield read_bundle(registry.download_bundle(version, folder), f"{version.name}/{version.version}")
+            yield read_bundle(
+                registry.download_bundle(version, folder), f"{version.name}/{version.version}"
+            )
 
 
 def _is_reference(text: str) -> bool:
@@ -228,7 +280,8 @@ def _registered(registry: Registry, model: str) -> ModelVersion:
 def on_cluster(address: str, *, connect_s: float = 20.0) -> Iterator[Spread | None]:
     """Yield what hands shards to a Dask cluster; None, which does them here, for an empty address.
 
-    Every worker of the cluster must see the storage root by the same path, and have the same Foveal installed.
+    Every worker of the cluster must see the storage root by the same path, and have the same Foveal
+    installed.
 
     Arguments:
         address: of the scheduler, e.g. ``tcp://dask:8786``.
@@ -244,18 +297,24 @@ def on_cluster(address: str, *, connect_s: float = 20.0) -> Iterator[Spread | No
         from distributed import Client, as_completed
     except ImportError as error:
         raise UnavailableError(
-            "distributed, for FOVEAL_DASK", found=str(error), hint="pip install 'foveal[dask]', or unset FOVEAL_DASK"
+            "distributed, for FOVEAL_DASK",
+            found=str(error),
+            hint="pip install 'foveal[dask]', or unset FOVEAL_DASK",
         ) from error
     try:
         client = Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UnavailableError(
-            f"a Dask scheduler at {address}", found=str(error), hint="start it, or unset FOVEAL_DASK"
+            f"a Dask scheduler at {address}",
+            found=str(error),
+            hint="start it, or unset FOVEAL_DASK",
         ) from error
 
     def spread(work: Callable[[Shard], None], shards: Sequence[Shard]) -> Iterator[Shard]:
         shared = client.scatter(work, broadcast=True)
-        for future in as_completed(client.map(_do, shards, work=shared, pure=False), loop=client.loop):
+        for future in as_completed(
+            client.map(_do, shards, work=shared, pure=False), loop=client.loop
+        ):
             yield future.result()
 
     with client:

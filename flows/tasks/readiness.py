@@ -22,8 +22,10 @@ class Readiness:
 
     Arguments:
         released: it has a champion.
-        untrainable: why a drift cannot retrain the champion; empty when it can, or when there is none.
-        ultralytics: name of the checkpoint that the champion was released from, where Ultralytics retrains it.
+        untrainable: why a drift cannot retrain the champion; empty when it can, or when there is
+            none.
+        ultralytics: name of the checkpoint that the champion was released from, where Ultralytics
+            retrains it.
     """
 
     released: bool
@@ -62,7 +64,8 @@ def require_trainer(name: str, settings: Settings) -> None:
     """Find before anything is started that what trained a champion is not installed here.
 
     Raises:
-        UnavailableError: the champion is an Ultralytics checkpoint, and Ultralytics is not installed.
+        UnavailableError: the champion is an Ultralytics checkpoint, and Ultralytics is not
+            installed.
         RegistryError: there is no champion.
     """
     if has_ultralytics():

@@ -1,4 +1,4 @@
-"""The tasks of a retraining: fetch the champion, learn, and what is written down of the decision."""
+"""Tasks of a retraining: fetch the champion, learn, and record the decision."""
 
 from __future__ import annotations
 
@@ -74,8 +74,12 @@ class Champion:
     def original(self) -> OriginalData:
         """The labelled data that it was released with."""
         data = self.released.data
-        splits = SplitNames(data.train_split, data.validation_split, data.calibration_split, data.golden_split)
-        return OriginalData(data.labelled, splits, conditions=tuple(data.conditions or [data.validation_split]))
+        splits = SplitNames(
+            data.train_split, data.validation_split, data.calibration_split, data.golden_split
+        )
+        return OriginalData(
+            data.labelled, splits, conditions=tuple(data.conditions or [data.validation_split])
+        )
 
     @property
     def golden(self) -> Split:
@@ -83,7 +87,7 @@ class Champion:
         return Split(self.original.data, self.original.splits.golden)
 
     def released_again(self, dataset: DatasetVersion, checkpoint: Path) -> ReleaseConfig:
-        """Return the parameters of a challenger's release: the champion's, from a new checkpoint and new data."""
+        """Return a challenger's release parameters: the champion's on new checkpoint and data."""
         original = self.released.model.original or self.released.model.path
         changed = {"path": checkpoint, "trust_pickle": True, "original": original}
         model = self.released.model.model_copy(update=changed)
@@ -94,7 +98,9 @@ class Champion:
                 "images": None,
                 "train_split": "train",
                 "validation_split": "val",
-                "calibration_split": "calibration" if dataset.images.get("calibration") else "train",
+                "calibration_split": "calibration"
+                if dataset.images.get("calibration")
+                else "train",
                 "golden_split": "golden",
                 "conditions": [*known, *(["recent"] if dataset.images.get("recent") else [])],
             }
@@ -118,8 +124,12 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
     label = f"{version.name}/{version.version}"
     source = store.download_source(version, output) or NOT_KEPT
     require_ultralytics(source)
-    released = validate_config(store.parameters(version), ReleaseConfig, source=f"the parameters of {label}")
-    model = load_model(store, version, output / "champion", store.download_reference(version, output))
+    released = validate_config(
+        store.parameters(version), ReleaseConfig, source=f"the parameters of {label}"
+    )
+    model = load_model(
+        store, version, output / "champion", store.download_reference(version, output)
+    )
     untrainable = why_untrainable(version, source, model.spec.task)
     if released.model.trust_pickle and not untrainable:
         require_trusted(source, label, asked=trust)
@@ -133,22 +143,26 @@ def fetch_champion(name: str, output: Path, trust: bool) -> Champion:
 
 
 def on_this_machine(config: RetrainConfig) -> RetrainConfig:
-    """Name the device that training takes place on here, so that the step's key and the record in MLflow hold it."""
+    """Name the device that trains here, so that the step's key and the record in MLflow hold it."""
     from components.training import training_device
 
-    training = config.training.model_copy(update={"device": training_device(config.training.device)})
+    training = config.training.model_copy(
+        update={"device": training_device(config.training.device)}
+    )
     return config.model_copy(update={"training": training})
 
 
 @step("log dataset", cached=False, retries=5)
 def log_dataset(name: str, dataset: DatasetVersion, challenger: ModelVersion | None = None) -> None:
-    """Keep in MLflow what a challenger is trained on, and once there is one, as an input of its run."""
+    """Keep in MLflow what a challenger is trained on; once it exists, also as its run's input."""
     registry().log_dataset(name, dataset, challenger.run_id if challenger else None)
 
 
 @step("log training", cached=False, retries=5)
-def log_training(challenger: ModelVersion, champion: Champion, trained: TrainedModel, config: RetrainConfig) -> None:
-    """Keep with a challenger how it was trained: from what, with which settings, the blend taken, and the curve."""
+def log_training(
+    challenger: ModelVersion, champion: Champion, trained: TrainedModel, config: RetrainConfig
+) -> None:
+    """Keep with a challenger how it was trained: from what, settings, blend taken, curve."""
     parameters = {
         "started_from": champion.model.label,
         **config.training.model_dump(),
@@ -158,7 +172,9 @@ def log_training(challenger: ModelVersion, champion: Champion, trained: TrainedM
 
 
 @step("fine-tune")
-def learn(source: Path, dataset: DatasetVersion, spec: VisionSpec, training: FineTuning, trust: bool) -> TrainedModel:
+def learn(
+    source: Path, dataset: DatasetVersion, spec: VisionSpec, training: FineTuning, trust: bool
+) -> TrainedModel:
     """Train on from the champion's checkpoint, trusted as at its release."""
     from components.training import StartingPoint, fine_tune
 
@@ -188,7 +204,10 @@ KIND = "retraining"  # of the records
 
 @contextmanager
 def in_flight(name: str) -> Iterator[bool]:
-    """Hold the model's one place for a retraining, until this process ends in whatever way; False when it is taken."""
+    """Hold the one place that a model has for a retraining; False when it is taken.
+
+    The place is free when this process ends, in whatever way.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(exclusive(Settings.from_environment().root / "retraining" / name))
@@ -199,11 +218,14 @@ def in_flight(name: str) -> Iterator[bool]:
 
 
 def known_answer(config: RetrainConfig) -> RetrainSummary | None:
-    """Find what came of the event when it was dealt with; None for none, and for one that was not or that is open."""
+    """Find what came of an event dealt with; None for no event, a new one or an open one."""
     if not config.event:
         return None
     for record in store().records(config.name, KIND):
-        if record.content["event"] == config.event and record.content["summary"]["state"] not in OPEN:
+        if (
+            record.content["event"] == config.event
+            and record.content["summary"]["state"] not in OPEN
+        ):
             return replace(load(RetrainSummary, record.content["summary"]), repeated=True)
     for made in registry().decisions(config.name):  # one that was killed after it had decided
         if made.decision.event == config.event:
@@ -212,12 +234,19 @@ def known_answer(config: RetrainConfig) -> RetrainSummary | None:
 
 
 def cooling_down(config: RetrainConfig) -> str:
-    """Why an automatic retraining has to wait; empty when it need not. A rollback is the rejection that came late."""
+    """Say why an automatic retraining must wait, if it must; a rollback is a late rejection."""
     if config.trigger == "by hand":
         return ""
     records = store().records(config.name, KIND)
-    ended = [Attempt(one.content["event"], one.at, Ending(one.content["summary"]["state"])) for one in records]
-    undone = [made for made in registry().decisions(config.name) if made.decision.outcome is Outcome.ROLLED_BACK]
+    ended = [
+        Attempt(one.content["event"], one.at, Ending(one.content["summary"]["state"]))
+        for one in records
+    ]
+    undone = [
+        made
+        for made in registry().decisions(config.name)
+        if made.decision.outcome is Outcome.ROLLED_BACK
+    ]
     ended += [Attempt(made.decision.event, made.at, Ending.REJECTED) for made in undone]
     ended.sort(key=lambda attempt: attempt.at)
     until = earliest_next(ended, timedelta(hours=config.cooldown_hours))
@@ -228,7 +257,7 @@ def cooling_down(config: RetrainConfig) -> str:
 
 
 def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:
-    """Keep what came of a retraining, once for each event; one that lacked labels or a quiet machine stays open."""
+    """Keep a retraining's result once an event; lacking labels or a quiet machine it stays open."""
     at = datetime.now(UTC)
     ended = config.event and done.state not in OPEN
     key = sha256_json([config.event if ended else at.isoformat()])[:32]

@@ -1,4 +1,4 @@
-"""Schedules that wait for the first release of their model: a night of a model that does not exist is a failure."""
+"""Schedules that wait for a model's first release: a night of a missing model is a failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from flows.tasks.steps import step
 
 OURS = "made-by-foveal"  # the tag of what `deploy` made, and may remove
-WAITS = "waits-for-first-release"  # the tag of a deployment whose schedule begins with the model's first release
+# the tag of a deployment whose schedule begins with the model's first release
+WAITS = "waits-for-first-release"
 
 
 @step("start schedules", cached=False, retries=5)
@@ -23,6 +24,9 @@ def start(name: str) -> None:
     waiting = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS, WAITS, name]))
     with get_client(sync_client=True) as client:
         for found in client.read_deployments(deployment_filter=waiting):
-            schedules = [DeploymentScheduleUpdate(schedule=one.schedule, active=True) for one in found.schedules]
+            schedules = [
+                DeploymentScheduleUpdate(schedule=one.schedule, active=True)
+                for one in found.schedules
+            ]
             tags = [tag for tag in found.tags if tag != WAITS]
             client.update_deployment(found.id, DeploymentUpdate(tags=tags, schedules=schedules))

@@ -23,7 +23,11 @@ from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import Serializer
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, PREFECT_TASKS_REFRESH_CACHE, temporary_settings
+from prefect.settings import (
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_TASKS_REFRESH_CACHE,
+    temporary_settings,
+)
 from prefect.transactions import IsolationLevel
 from pydantic import BaseModel
 
@@ -57,14 +61,14 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images to run on: a folder, a glob, a manifest or a URL; or those that were listed, under a name."""
+    """Images to run on: of a folder, a glob, a manifest or a URL, or listed under a name."""
 
     source: str
     listed: tuple[ImageSource, ...] = ()
 
 
 class ContractSerializer(Serializer):
-    """Results as JSON that names the contract it holds; nothing in it is executed when it is read."""
+    """Results as JSON that names the contract it holds; reading it executes nothing in it."""
 
     type: Literal["foveal-contract"] = "foveal-contract"
 
@@ -123,7 +127,10 @@ def _identity(value: Any) -> Any:
         case tuple() | list():
             return [_identity(item) for item in value]
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {field.name: _identity(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            return {
+                field.name: _identity(getattr(value, field.name))
+                for field in dataclasses.fields(value)
+            }
         case dict():
             return {str(key): _identity(item) for key, item in value.items()}
         case _:
@@ -151,15 +158,19 @@ def working_folder() -> Path:
     run = TaskRunContext.get()
     if run is None:
         raise RuntimeError("working_folder() is for the body of a step")
-    # Without a key, its computation failed and Prefect only logged that: computing it again raises the reason.
+    # Without a key, its computation failed and Prefect only logged that: computing it again raises
+    # the reason.
     key = _keys.get(run.task_run.id) or step_key(run.task.name, run.parameters)
     return Settings.from_environment().steps / key
 
 
 def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
-    """The step's key; a result that was unsure, or whose files were damaged or removed, is forgotten first."""
+    """Return the step's key, first forgetting a result that is unsure or lacks sound files."""
     key = _keys[context.task_run.id] = step_key(context.task.name, arguments)
-    record, folder = Path(PREFECT_LOCAL_STORAGE_PATH.value()) / key, Settings.from_environment().steps / key
+    record, folder = (
+        Path(PREFECT_LOCAL_STORAGE_PATH.value()) / key,
+        Settings.from_environment().steps / key,
+    )
     if record.exists():
         sound = is_sound(folder)
         if not sound:
@@ -172,7 +183,7 @@ def _cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
 
 
 def _tell_resumed(name: str) -> None:
-    """Say once in a flow run which finished steps were taken, when the first that has work begins."""
+    """Say once in a flow run which finished steps were taken, when the first with work begins."""
     run = TaskRunContext.get()
     if run is None or run.task_run.flow_run_id in _told:
         return
@@ -197,14 +208,16 @@ def seal(folder: Path) -> None:
 
 
 def is_sound(folder: Path) -> bool:
-    """Tell whether a finished step's files are all there, of the same size, and readable where that is quickly seen."""
+    """Tell whether a step's files are there, of the same size, and readable if quickly seen."""
     listing = _listing(folder)
     if not folder.exists() or not is_whole(listing):
         return False
     wanted: dict[str, int] = json.loads(listing.read_text(encoding="utf-8"))
     files = _files(folder)
     found = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    return found == wanted and all(is_whole(path) for path in files if path.suffix in (".json", ".parquet"))
+    return found == wanted and all(
+        is_whole(path) for path in files if path.suffix in (".json", ".parquet")
+    )
 
 
 def _files(folder: Path) -> list[Path]:
@@ -228,9 +241,12 @@ def refreshing(wanted: bool = True) -> Iterator[None]:
 
 
 def _worth_a_retry(task_: Any, run: Any, state: Any) -> bool:
-    """Tell whether a failure may pass: a server's or a store's may; bad input, a full disk or our own judgement not.
+    """Tell whether a failure may pass by itself: one of a server or a store may.
 
-    An error of ours that has a cause was translated from another library's; one without is a judgement.
+    Bad input, a full disk and our own verdicts stay.
+
+    An error of ours that has a cause was translated from another library's; one without is a
+    judgement.
     """
     error = state.result(raise_on_failure=False)
     if isinstance(error, FovealError):
@@ -245,9 +261,12 @@ def step(
 
     Arguments:
         name: what people read; part of the key.
-        retries: how often to try again, after 2, 4, 8, … s, where that may help; 5 wait for a minute.
-        cached: keep the result by content; the function then writes its files to `working_folder()`.
-        sure: says of a result whether later runs may take it, such as a measurement that is not mostly noise.
+        retries: how often to try again, after 2, 4, 8, … s, where that may help; 5 wait for a
+            minute.
+        cached: keep the result by content; the function then writes its files to
+            `working_folder()`.
+        sure: says of a result whether later runs may take it, such as a measurement that is not
+            mostly noise.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:

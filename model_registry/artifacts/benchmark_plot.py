@@ -1,4 +1,4 @@
-"""The latency–accuracy plot of a benchmark: what each variant costs, what it keeps, and which one ships."""
+"""Latency–accuracy plot of a benchmark: what each variant costs and keeps, and which one ships."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _INK, _BEATEN, _FRONT, _CHOSEN = "#1b2430", "#707a89", "#2f6fce", "#c9364b"
-_METRICS = {"map50_95": "mAP 50–95", "map50": "mAP 50", "top1": "top-1 accuracy", "top5": "top-5 accuracy"}
-_PLACES = ((8, 8), (8, -16), (-8, 8), (-8, -16), (8, 22), (8, -30), (-8, 22), (-8, -30))  # label offsets in points
+_METRICS = {
+    "map50_95": "mAP 50–95",
+    "map50": "mAP 50",
+    "top1": "top-1 accuracy",
+    "top5": "top-5 accuracy",
+}
+# label offsets in points
+_PLACES = ((8, 8), (8, -16), (-8, 8), (-8, -16), (8, 22), (8, -30), (-8, 22), (-8, -30))
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,11 @@ def draw_latency_accuracy(report: BenchmarkReport, output: Path) -> bool:
     Returns:
         False, and nothing is written, when no variant has both numbers.
     """
-    measured = [m for m in report.measurements if m.latency.p50_ms is not None and report.metric in m.accuracy]
+    measured = [
+        m
+        for m in report.measurements
+        if m.latency.p50_ms is not None and report.metric in m.accuracy
+    ]
     if not measured:
         return False
     from matplotlib.figure import Figure
@@ -121,8 +131,14 @@ def _draw_floor(axes: Axes, report: BenchmarkReport) -> None:
 
 
 def _decorate(axes: Axes, report: BenchmarkReport, missing: int) -> None:
-    where = f"target {report.target.name}" + (", measured on host" if report.target.measured_on_host else "")
-    absent = f" · {missing} variant{'s' if missing > 1 else ''} without these numbers not shown" if missing else ""
+    where = f"target {report.target.name}" + (
+        ", measured on host" if report.target.measured_on_host else ""
+    )
+    absent = (
+        f" · {missing} variant{'s' if missing > 1 else ''} without these numbers not shown"
+        if missing
+        else ""
+    )
     axes.set_title(f"Latency and accuracy by variant, {where}", loc="left", color=_INK, fontsize=11)
     axes.set_xlabel(f"median latency at batch 1, ms (bars: 95 % interval){absent}", color=_INK)
     axes.set_ylabel(_METRICS.get(report.metric, report.metric), color=_INK)
@@ -134,7 +150,7 @@ def _decorate(axes: Axes, report: BenchmarkReport, missing: int) -> None:
 
 
 def _label(axes: Axes, points: Sequence[_Point]) -> None:
-    """Name each point, in its colour, where the text covers the fewest others; the first place wins a draw."""
+    """Name each point, in its colour, where text covers the fewest others; the first wins ties."""
     from matplotlib.transforms import Bbox
 
     centres = [axes.transData.transform((point.ms, point.accuracy)) for point in points]

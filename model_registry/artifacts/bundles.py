@@ -15,12 +15,13 @@ from components.package.archive import unpack as unpack_zip
 from model_registry.failures import mlflow_errors
 from model_registry.store import Store
 
-_LEFT_BY_MLFLOW = "registered_model_meta"  # written beside a model in a local store when it is loaded by its name
+# written beside a model in a local store when it is loaded by its name
+_LEFT_BY_MLFLOW = "registered_model_meta"
 BUNDLE_FOLDER = "bundle"
 
 
 def unpack(archive: Path, sha256: str, output: Path) -> Path:
-    """Unpack a bundle's zip, if it is the one that was registered, to a folder that is not there or is empty.
+    """Unpack a bundle's zip, if it is the registered one, to a folder that is missing or empty.
 
     Raises:
         BundleError: its hash is not `sha256`, so nothing of it is read.
@@ -30,17 +31,24 @@ def unpack(archive: Path, sha256: str, output: Path) -> Path:
         raise BundleError(
             f"the bundle that was registered, sha256 {sha256}",
             found=f"{archive.name} with {found}",
-            hint="the store's files were changed: restore them from a backup, or release the model again",
+            hint="the store's files were changed: restore them from a backup, or release the model "
+            "again",
         )
     return unpack_zip(archive, output)
 
 
-def stored_file(store: Store, version: ModelVersion, folder: str, suffix: str, scratch: Path) -> Path | None:
-    """A file of a version's run, fetched to a scratch folder; None where there is none in that folder of artifacts."""
+def stored_file(
+    store: Store, version: ModelVersion, folder: str, suffix: str, scratch: Path
+) -> Path | None:
+    """Fetch a run's file from an artifact folder to a scratch folder; None if it has none."""
     with mlflow_errors("to download an artifact"):
         files = store.client.list_artifacts(version.run_id, folder) if version.run_id else []
         found = next((file.path for file in files if file.path.endswith(suffix)), None)
-        return None if found is None else Path(store.client.download_artifacts(version.run_id, found, str(scratch)))
+        return (
+            None
+            if found is None
+            else Path(store.client.download_artifacts(version.run_id, found, str(scratch)))
+        )
 
 
 def fetch_bundle(store: Store, version: ModelVersion, sha256: str | None, output: Path) -> Path:
@@ -63,7 +71,7 @@ def fetch_bundle(store: Store, version: ModelVersion, sha256: str | None, output
 
 
 def verify_files(store: Store, version: ModelVersion, hashes: Mapping[str, str]) -> None:
-    """Make sure that what is to be in production is what was released: its bundle, and what MLflow runs of it.
+    """Make sure that the future champion is what was released: its bundle and what MLflow runs.
 
     A version without a run was registered by another program: Foveal has no files of it to look at.
 
@@ -81,24 +89,32 @@ def verify_files(store: Store, version: ModelVersion, hashes: Mapping[str, str])
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         require_whole(fetch_bundle(store, version, hashes.get("bundle"), Path(scratch) / "bundle"))
         if expected := hashes.get("pyfunc"):
-            found = sha256_tree(_logged_files(store, version, Path(scratch) / "model"), without=_LEFT_BY_MLFLOW)
+            found = sha256_tree(
+                _logged_files(store, version, Path(scratch) / "model"), without=_LEFT_BY_MLFLOW
+            )
             if found != expected:
                 raise RegistryError(
-                    f"the MLflow model that was registered with {version.name}/{version.version}, sha256 {expected}",
+                    f"the MLflow model that was registered with {version.name}/{version.version}, "
+                    f"sha256 {expected}",
                     found=f"files with {found}",
-                    hint="the store's files were changed: restore them from a backup, or release the model again",
+                    hint="the store's files were changed: restore them from a backup, or release "
+                    "the model again",
                 )
 
 
 def _logged_files(store: Store, version: ModelVersion, output: Path) -> Path:
-    """The files of a version's logged model, in a folder to be read only: a local store may hand out its own."""
+    """Return the files of a version's logged model, read-only: a local store may give its own."""
     from mlflow.artifacts import download_artifacts
 
     output.mkdir(parents=True)
     with mlflow_errors("to download a logged model"):
         made = store.client.get_run(version.run_id).outputs.model_outputs
         uri = store.client.get_logged_model(made[0].model_id).artifact_location
-        return Path(download_artifacts(artifact_uri=uri, dst_path=str(output), tracking_uri=store.tracking_uri))
+        return Path(
+            download_artifacts(
+                artifact_uri=uri, dst_path=str(output), tracking_uri=store.tracking_uri
+            )
+        )
 
 
 def require_same(file: Path, sha256: str | None, version: ModelVersion) -> None:
@@ -123,5 +139,6 @@ def require_same(file: Path, sha256: str | None, version: ModelVersion) -> None:
         raise RegistryError(
             f"the {file.name} that was registered with {label}, sha256 {sha256}",
             found=f"{file.name} with {found}",
-            hint="the store's files were changed: restore them from a backup, or release the model again",
+            hint="the store's files were changed: restore them from a backup, or release the model "
+            "again",
         )

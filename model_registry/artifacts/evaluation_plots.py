@@ -1,4 +1,4 @@
-"""Pictures of an evaluation for MLflow: confusions, precision against recall, and the images that went worst."""
+"""Pictures of an evaluation for MLflow: confusions, precision against recall, and worst images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def draw_evaluation(
     images: Mapping[str, tuple[npt.NDArray[np.uint8], Prediction | None, Prediction]],
     output: Path,
 ) -> None:
-    """Write ``confusion_matrix.png``, ``precision_recall.png`` and ``worst_images.png`` to a folder.
+    """Write ``confusion_matrix.png``, ``precision_recall.png``, ``worst_images.png`` to a folder.
 
     Arguments:
         found: what is drawn.
         names: of the classes.
-        images: image id → (height, width, 3) uint8 BGR pixels, prediction and label, of the `worst` ones.
+        images: image id → (height, width, 3) uint8 BGR pixels, prediction and label, of the `worst`
+            ones.
         output: the folder; made if it is missing.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def draw_evaluation(
 
 
 def worst(found: Evaluation) -> list[str]:
-    """Ids of the images that went worst, worst first; those that are wholly right are not among them."""
+    """List the ids of the worst images, worst first, without those that are wholly right."""
     wrong = [name for name, score in found.scores.items() if score < 1]
     return sorted(wrong, key=lambda name: (found.scores[name], name))[:_WORST]
 
@@ -60,8 +61,20 @@ def _confusions(found: Evaluation, names: Sequence[str], path: Path) -> None:
         axes.set_yticks(range(len(shown)), shown)
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xlabel="predicted", ylabel="label", title="Confusions: counts, coloured by share of the label's row")
+            axes.text(
+                column,
+                row,
+                str(counts[row, column]),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color=colour,
+            )
+    axes.set(
+        xlabel="predicted",
+        ylabel="label",
+        title="Confusions: counts, coloured by share of the label's row",
+    )
     figure.colorbar(drawn, ax=axes, shrink=0.7)
     figure.savefig(path)
 

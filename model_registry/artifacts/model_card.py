@@ -1,4 +1,4 @@
-"""The model card: what a version is, how it was measured, on which data, and what that does not say."""
+"""The model card: what a version is, how and on which data it was measured, and what that omits."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ _CLASSES_SHOWN = 20
 def model_card(release: Release) -> str:
     """The card as Markdown, from the release's own measurements.
 
-    The sections follow Mitchell et al., "Model Cards for Model Reporting" (2019), as far as a benchmark can fill them.
+    The sections follow Mitchell et al., "Model Cards for Model Reporting" (2019), as far as a
+    benchmark can fill them.
     """
-    sections = (_summary(release), _variants(release.report), _checks(release), _data(release), _limits(release.report))
+    sections = (
+        _summary(release),
+        _variants(release.report),
+        _checks(release),
+        _data(release),
+        _limits(release.report),
+    )
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -42,7 +49,8 @@ def _summary(release: Release) -> str:
         "",
         f"- Task: {spec.task}, {counted(len(spec.class_names), 'class')}: {markdown_text(names)}"
         + (f" and {more} more" if more > 0 else ""),
-        f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), {describe_fit(spec)};"
+        f"- Input: uint8 BGR, {spec.input_size[0]} × {spec.input_size[1]} px (height × width), "
+        f"{describe_fit(spec)};"
         " the rest of the pre-processing is part of the model",
         f"- Passes: {' → '.join(record.name for record in chosen.artifact.history) or 'none'}",
         f"- Model sha256: `{chosen.artifact.sha256}`",
@@ -53,7 +61,15 @@ def _summary(release: Release) -> str:
 
 
 def _variants(report: BenchmarkReport) -> str:
-    header = ("variant", "p50 ms [95 %]", "p95 ms", "speed-up [95 %]", "size MB", "peak MB", report.metric)
+    header = (
+        "variant",
+        "p50 ms [95 %]",
+        "p95 ms",
+        "speed-up [95 %]",
+        "size MB",
+        "peak MB",
+        report.metric,
+    )
     rows = [
         (
             f"**{m.variant}**" if m.variant == report.chosen else m.variant,
@@ -77,7 +93,9 @@ def _numbers(measurement: Measurement, metric: str) -> tuple[str, ...]:
 
 
 def _checks(release: Release) -> str:
-    rows = [(c.name, number(c.value, 3), number(c.limit, 3), _verdict(c)) for c in release.chosen.checks]
+    rows = [
+        (c.name, number(c.value, 3), number(c.limit, 3), _verdict(c)) for c in release.chosen.checks
+    ]
     if not rows:
         return ""
     table = Table(("limit", "measured", "allowed", "verdict"), rows)
@@ -100,10 +118,18 @@ def _data(release: Release) -> str:
 def _limits(report: BenchmarkReport) -> str:
     lines = []
     if report.target.measured_on_host:
-        lines.append("- The budget is that of another device: latency and memory were *measured on host*")
+        lines.append(
+            "- The budget is that of another device: latency and memory were *measured on host*"
+        )
     if report.noise_floor is not None:
-        lines.append(f"- Noise floor: the baseline against itself differed by up to {report.noise_floor:.1%}")
-    lines.append("- Latency and accuracy hold for the machine and the images named here, and for no others")
+        lines.append(
+            f"- Noise floor: the baseline against itself differed by up to {report.noise_floor:.1%}"
+        )
+    lines.append(
+        "- Latency and accuracy hold for the machine and the images named here, and for no others"
+    )
     facts = report.environment.items()
     machine = (f"- {markdown_text(key)}: {markdown_text(value)}" for key, value in facts)
-    return "\n".join(("## Limits", "", *lines, "", f"## Measured on (Foveal {foveal_version()})", "", *machine))
+    return "\n".join(
+        ("## Limits", "", *lines, "", f"## Measured on (Foveal {foveal_version()})", "", *machine)
+    )

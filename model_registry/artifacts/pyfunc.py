@@ -40,9 +40,12 @@ def save_pyfunc(release: Release, output: Path, model: LoggedModel, run_id: str)
     grey = cv2.imencode(".png", np.full((32, 32, 3), 114, np.uint8))[1].tobytes()
     mlflow.pyfunc.save_model(
         output,
-        mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
+        mlflow_model=Model(
+            artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id
+        ),
         python_model=str(_SCRIPT),
-        artifacts={"bundle": release.bundle.folder.resolve().as_uri()},  # MLflow would decode a % in a path
+        # MLflow would decode a % in a path
+        artifacts={"bundle": release.bundle.folder.resolve().as_uri()},
         signature=_signature(release),
         input_example=pd.DataFrame({"image": [base64.b64encode(grey).decode()]}),
         # Given, or MLflow would run the model in a process of its own to find them.
@@ -55,7 +58,8 @@ def save_pyfunc(release: Release, output: Path, model: LoggedModel, run_id: str)
 def _signature(release: Release) -> ModelSignature:
     """Return the signature of `pyfunc_model`: its output, and the params it takes.
 
-    No input is declared: MLflow would refuse or convert images that are arrays or bytes before the model sees them.
+    No input is declared: MLflow would refuse or convert images that are arrays or bytes before the
+    model sees them.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -89,25 +93,29 @@ def _signature(release: Release) -> ModelSignature:
 
 
 def _requirements(backend: str, device: str) -> list[str]:
-    """Return the packages that the bundle's runner and its caller need, in the releases that are installed here."""
+    """Return the packages that the bundle's runner and caller need, in the installed releases."""
     single = ("mlflow", "numpy", "pandas", "pillow", *get_backend(backend).bundled)
     opencv = _installed("opencv-python-headless", "opencv-python")
     return [*map(_installed, single), opencv, _onnxruntime(device)]
 
 
 def _onnxruntime(device: str) -> str:
-    """The onnxruntime for a device: that of a processor needs no CUDA, whichever of the two is installed here."""
+    """Return the onnxruntime of a device: a processor's needs no CUDA, whichever is installed."""
     if device != "cpu":
         return _installed("onnxruntime-gpu")
     plain, gpu = _installed("onnxruntime"), _installed("onnxruntime-gpu")
     if "==" in plain or "==" not in gpu:
         return plain
     release = gpu.partition("==")[2].split(".")
-    return f"onnxruntime>={'.'.join(release[:2])},<{int(release[0]) + 1}"  # the two are not published in step
+    # the two are not published in step
+    return f"onnxruntime>={'.'.join(release[:2])},<{int(release[0]) + 1}"
 
 
 def _installed(*names: str) -> str:
-    """The first of some distributions of one package that is installed, pinned; the first, unpinned, if none is."""
+    """Return the first distribution of a package that is installed, pinned.
+
+    Where none is, the first one, unpinned.
+    """
     for name in names:
         with suppress(metadata.PackageNotFoundError):
             return f"{name}=={metadata.version(name)}"

@@ -1,23 +1,26 @@
-"""What MLflow runs when it loads a released version: the bundle's own runner, wherever MLflow is installed.
+"""What MLflow runs on loading a released version: the bundle's own runner, wherever MLflow is.
 
 MLflow copies this file into the model and executes it on loading, so it must not import Foveal.
 
-In: images, each as the path of a file, as a whole encoded image (JPEG, PNG, …) in bytes or, as JSON needs it, in base64
-with or without a ``data:`` prefix, or as a (height, width, 3) uint8 BGR array. One image, a list, an array of one kind
-of these, a (n, height, width, 3) array, a pandas Series, or a DataFrame with one column or one called ``image``:
+In: images, each as the path of a file, as a whole encoded image (JPEG, PNG, …) in bytes or, as JSON
+needs it, in base64 with or without a ``data:`` prefix, or as a (height, width, 3) uint8 BGR array.
+One image, a list, an array of one kind of these, a (n, height, width, 3) array, a pandas Series, or
+a DataFrame with one column or one called ``image``:
 
     model.predict("street.jpg")
     model.predict(["street.jpg", Path("yard.png").read_bytes()])
     model.predict(batch, params={"confidence": 0.5})        # (n, height, width, 3) uint8 BGR
 
-Of detectors, the params ``confidence`` and ``iou`` take the place of the thresholds that the version was released with.
+Of detectors, the params ``confidence`` and ``iou`` take the place of the thresholds that the
+version was released with.
 
-Out: one row per image, in the same order. ``image`` is the path, or ``row N``; ``predictions`` is a list of objects,
-best first, with class_id, class_name, confidence and, of detections, x1, y1, x2, y2 in pixels of the image; ``error``
-says why there are none, or is None.
+Out: one row per image, in the same order. ``image`` is the path, or ``row N``; ``predictions`` is a
+list of objects, best first, with class_id, class_name, confidence and, of detections, x1, y1, x2,
+y2 in pixels of the image; ``error`` says why there are none, or is None.
 
-Paths are opened where the model runs. Behind a server (``mlflow models serve``) they are refused, as its callers could
-have any image there read, unless FOVEAL_SERVE_PATHS=1 is in the server's environment; 0 refuses them in any process.
+Paths are opened where the model runs. Behind a server (``mlflow models serve``) they are refused,
+as its callers could have any image there read, unless FOVEAL_SERVE_PATHS=1 is in the server's
+environment; 0 refuses them in any process.
 """
 
 from __future__ import annotations
@@ -58,13 +61,17 @@ class BundleModel(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model of the bundle that MLflow has fetched."""
         folder = Path(context.artifacts["bundle"])
-        # Executed, not imported: an import would leave a cache in the bundle, and a local store hands out its own copy.
+        # Executed, not imported: an import would leave a cache in the bundle, and a local store
+        # hands out its own copy.
         self._runner = runpy.run_path(str(folder / "run.py"), run_name="foveal_bundle")
         self._bundle = self._runner["Bundle"](folder)
         self._lock = threading.Lock()
 
     def predict(
-        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Predict images; one that cannot be read has an `error` and costs no other.
 
@@ -73,7 +80,8 @@ class BundleModel(PythonModel):  # type: ignore[misc]
         """
         images, bundle = _images(model_input), self._with(params or {})
         rows: list[Row] = [
-            {"image": _name(image, k), "predictions": [], "error": None} for k, image in enumerate(images)
+            {"image": _name(image, k), "predictions": [], "error": None}
+            for k, image in enumerate(images)
         ]
         step = bundle.config["batch_size"]
         for start in range(0, len(rows), step):
@@ -112,7 +120,10 @@ class BundleModel(PythonModel):  # type: ignore[misc]
             return self._bundle.fit(np.ascontiguousarray(_pixels(image)))  # type: ignore[no-any-return]
         if isinstance(image, str | Path) and _may_be_path(image):
             if not _paths_allowed():
-                raise PermissionError("expected the image as base64: this server opens no path, see FOVEAL_SERVE_PATHS")
+                raise PermissionError(
+                    "expected the image as base64: this server opens no path, see "
+                    "FOVEAL_SERVE_PATHS"
+                )
             if _is_file(image):
                 return self._bundle.prepare(Path(image))  # type: ignore[no-any-return]
             if isinstance(image, Path):
@@ -136,7 +147,8 @@ def _images(given: Any) -> list[object]:
     if given is None or isinstance(given, str | bytes | bytearray | Path):
         return [given]
     rows = list(given)
-    if rows and all(isinstance(row, list) for row in rows) and _is_rectangular(rows):  # as JSON has arrays
+    if rows and all(isinstance(row, list) for row in rows) and _is_rectangular(rows):
+        # as JSON has arrays
         return _images(np.asarray(rows))
     return [_plain(row) for row in rows]
 
@@ -146,7 +158,9 @@ def _column(names: Iterable[Hashable]) -> Hashable:
     known = list(names)
     if len(known) == 1 or _COLUMN in known:
         return _COLUMN if _COLUMN in known else known[0]
-    raise ValueError(f"expected one column, or one that is called {_COLUMN}, found {', '.join(map(str, known))}")
+    raise ValueError(
+        f"expected one column, or one that is called {_COLUMN}, found {', '.join(map(str, known))}"
+    )
 
 
 def _is_rectangular(rows: list[object]) -> bool:
@@ -157,7 +171,7 @@ def _is_rectangular(rows: list[object]) -> bool:
 
 
 def _plain(item: object) -> object:
-    """What is in an entry of JSON: one field of an object or of a row, or the value of an array without axes."""
+    """Return what an entry of JSON holds: a field of an object or row, or a value without axes."""
     if isinstance(item, Mapping):
         item = item[_column(item)]
     if isinstance(item, list) and len(item) == 1 and isinstance(item[0], str | bytes):
@@ -172,15 +186,23 @@ def _pixels(image: object) -> Pixels:
         ValueError: it is something else.
     """
     array = np.asarray(image)
-    if array.dtype.kind in "iu" and array.dtype != np.uint8 and array.size and 0 <= array.min() and array.max() <= 255:
+    if (
+        array.dtype.kind in "iu"
+        and array.dtype != np.uint8
+        and array.size
+        and 0 <= array.min()
+        and array.max() <= 255
+    ):
         array = array.astype(np.uint8)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise ValueError(f"expected a (height, width, 3) uint8 BGR array, found {array.shape} {array.dtype}")
+        raise ValueError(
+            f"expected a (height, width, 3) uint8 BGR array, found {array.shape} {array.dtype}"
+        )
     return array
 
 
 def _paths_allowed() -> bool:
-    """Whether files of this machine may be opened by name: not for the callers of a server, unless it says so."""
+    """Tell whether files may be opened by name: not for a server's callers, unless it says so."""
     if said := os.environ.get("FOVEAL_SERVE_PATHS"):
         return said.lower() in ("1", "true", "yes")
     return not any(name in sys.modules for name in _SERVERS)
@@ -215,7 +237,9 @@ def _encoded(image: object) -> bytes:
     if isinstance(image, bytes | bytearray):
         return bytes(image)
     if not isinstance(image, str):
-        raise TypeError(f"expected a path, an encoded image or an array, found {type(image).__name__}")
+        raise TypeError(
+            f"expected a path, an encoded image or an array, found {type(image).__name__}"
+        )
     content = _decoded(image)
     if content is None:
         raise FileNotFoundError(f"neither an image file nor base64: {image[:_SHOWN]!r}")

@@ -1,8 +1,8 @@
-"""The aliases `champion`, `previous_champion`, `challenger`: what the decision record says, for all of MLflow to see.
+"""The aliases `champion`, `previous_champion`, `challenger`: what the record says, shown in MLflow.
 
-Whoever decides announces it, appends to the record, and moves the aliases after it; whoever finds that somebody was
-killed in between finishes it. An alias that differs while nobody was at work was moved by hand in MLflow, and is taken
-into the record.
+Whoever decides announces it, appends to the record, and moves the aliases after it; whoever finds
+that somebody was killed in between finishes it. An alias that differs while nobody was at work was
+moved by hand in MLflow, and is taken into the record.
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ class _Seen:
 
     @property
     def moved_by_hand(self) -> bool:
-        """Tell whether the alias is where nobody who is at work, or was killed at it, can have put it."""
-        possible = {self.history.champion_after(number) for number in range(self.since, self.history.head + 1)}
+        """Tell whether the alias is where nobody at work, or killed at it, can have put it."""
+        possible = {
+            self.history.champion_after(number)
+            for number in range(self.since, self.history.head + 1)
+        }
         return self.aliases.get(CHAMPION) not in possible
 
 
@@ -77,7 +80,7 @@ def settle_alone(record: Record) -> History:
 
 
 def decide(record: Record, decision: Decision) -> tuple[History, bool]:
-    """Append a decision and move the aliases after it; returns the record, and whether the decision counts."""
+    """Append a decision, then move the aliases; return the record, and whether it counts."""
     head = record.head()
     with record.writing(head) as key:
         run = decision_runs.open_run(record, decision, key)
@@ -91,8 +94,8 @@ def decide(record: Record, decision: Decision) -> tuple[History, bool]:
 def _look(record: Record) -> _Seen:
     """See the record and the aliases at one moment, in an order in which no change can hide.
 
-    Who has appended either is still announced when the intents are read, or has moved the aliases already. What was
-    appended after the record was read shows in its head.
+    Who has appended either is still announced when the intents are read, or has moved the aliases
+    already. What was appended after the record was read shows in its head.
     """
     while True:
         history = record.read()
@@ -102,7 +105,7 @@ def _look(record: Record) -> _Seen:
 
 
 def _project(record: Record, after: int) -> History:
-    """Move the aliases to where the record says, and finish its entries after a number; again, if it grew meanwhile."""
+    """Move the aliases as the record says, finish its later entries; again if it grew meanwhile."""
     while True:
         history, aliases, versions = record.read(), record.aliases(), record.versions()
         fresh = [entry for entry in history.entries if entry.number > after]
@@ -111,7 +114,9 @@ def _project(record: Record, after: int) -> History:
             if version in versions and aliases.get(alias) != version:
                 record.set_alias(alias, version)
         stale = aliases.get(PREVIOUS_CHAMPION)
-        if history.previous not in versions and stale in (history.mentioned | {history.champion}) - {None}:
+        if history.previous not in versions and stale in (
+            history.mentioned | {history.champion}
+        ) - {None}:
             record.delete_alias(PREVIOUS_CHAMPION)
         for entry in fresh:
             if not decision_runs.finished(record, entry):
@@ -126,10 +131,19 @@ def _project(record: Record, after: int) -> History:
 
 def _adoption(seen: _Seen) -> Decision:
     before, found = seen.history.champion, seen.aliases.get(CHAMPION)
-    was = "there was no champion in the record" if before is None else f"the champion in the record was v{before}"
+    was = (
+        "there was no champion in the record"
+        if before is None
+        else f"the champion in the record was v{before}"
+    )
     if found is None:
-        outcome, reason = Outcome.WITHDRAWN, f"the alias or the version had been removed outside of Foveal; {was}"
+        outcome, reason = (
+            Outcome.WITHDRAWN,
+            f"the alias or the version had been removed outside of Foveal; {was}",
+        )
     else:
         outcome, reason = Outcome.ADOPTED, f"the alias had been set outside of Foveal; {was}"
     reasons = (reason, "noticed now; MLflow does not keep when it was done, nor by whom")
-    return Decision(outcome, found or before or 0, before, BY_HAND, "unknown, outside of Foveal", reasons)
+    return Decision(
+        outcome, found or before or 0, before, BY_HAND, "unknown, outside of Foveal", reasons
+    )

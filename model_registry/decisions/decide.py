@@ -1,4 +1,4 @@
-"""Promote, roll back, reject: each one entry of the record, and refused when the champion is another one by then."""
+"""Promote, roll back, reject: one entry of the record each, refused if the champion has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def promote(record: Record, version: int, rationale: Rationale) -> None:
     """Make a version the champion, unless it is.
 
     Raises:
-        RegistryError: the grounds do not carry it, or the champion is another one than they rest on.
+        RegistryError: the grounds do not carry it, or the champion is another one than they rest
+            on.
     """
     champion = settle(record).champion
     if champion == version:
@@ -30,7 +31,7 @@ def promote(record: Record, version: int, rationale: Rationale) -> None:
 
 
 def back(record: Record, to: int | None) -> tuple[int, int | None]:
-    """The version that a rollback makes the champion, and the champion that it takes out of production.
+    """Return the version that a rollback makes champion, and the champion that it replaces.
 
     Arguments:
         record: of the model.
@@ -61,13 +62,22 @@ def _before(record: Record, history: History) -> int:
         return history.previous
     if by_hand is not None and by_hand != history.champion and by_hand not in history.mentioned:
         return by_hand
-    now = "no champion" if history.champion is None else f"{record.model}/{history.champion} with nothing before it"
+    now = (
+        "no champion"
+        if history.champion is None
+        else f"{record.model}/{history.champion} with nothing before it"
+    )
     gone = sorted(history.mentioned - {history.champion})
-    left = f"; {', '.join(f'{record.model}/{version}' for version in gone)} left production before" if gone else ""
+    left = (
+        f"; {', '.join(f'{record.model}/{version}' for version in gone)} left production before"
+        if gone
+        else ""
+    )
     raise RegistryError(
         f"a champion of {record.model} before this one, to go back to",
         found=now + left,
-        hint=f"name the version that you want: foveal rollback {record.model} --to VERSION, or foveal promote",
+        hint=f"name the version that you want: foveal rollback {record.model} --to VERSION, or "
+        "foveal promote",
     )
 
 
@@ -83,7 +93,7 @@ def _former(record: Record, history: History, version: int) -> int:
 
 
 def reject(record: Record, version: int, rationale: Rationale) -> None:
-    """Record that a version was not promoted; it is no challenger any more. Saying it again changes nothing.
+    """Record that a version was not promoted and is no challenger; repeating it changes nothing.
 
     Raises:
         RegistryError: it is the champion.
@@ -104,7 +114,10 @@ def reject(record: Record, version: int, rationale: Rationale) -> None:
 
 
 def _change(record: Record, decision: Decision) -> None:
-    """Append a decision if the champion is the one it rests on, read again under the lock, and by replay after it."""
+    """Append a decision if the champion is the one it rests on.
+
+    That is read again under the lock, and by replay after it.
+    """
     with record.alone():
         history, counts = settle_alone(record), False
         _require_unbroken(record, history, decision)
@@ -116,17 +129,22 @@ def _change(record: Record, decision: Decision) -> None:
 
 
 def _require_unbroken(record: Record, history: History, made: Decision | Rationale) -> None:
-    """Only a person decides where entries of the record were deleted or changed: what they said is not known."""
+    """Let only people decide where record entries are deleted or changed: their words are lost."""
     if history.broken and made.trigger != BY_HAND:
         raise RegistryError(
             f"a decision record of {record.model} as Foveal wrote it",
             found=f"{', '.join(history.broken)} outside of Foveal",
-            hint=f"look at foveal history {record.model}; a promotion or a rollback by hand goes on from there",
+            hint=f"look at foveal history {record.model}; a promotion or a rollback by hand goes "
+            "on from there",
         )
 
 
-def _decision(record: Record, outcome: Outcome, version: int, champion: int | None, rationale: Rationale) -> Decision:
-    facts = facts_of(record.store, record.store.client.get_model_version(record.model, str(version)))
+def _decision(
+    record: Record, outcome: Outcome, version: int, champion: int | None, rationale: Rationale
+) -> Decision:
+    facts = facts_of(
+        record.store, record.store.client.get_model_version(record.model, str(version))
+    )
     hashes = {**hashes_of(facts), **bound_hashes(record.read(), version)}
     return Decision(
         outcome,
@@ -145,7 +163,9 @@ def _compared(record: Record, version: int, gates: GateReport) -> int | None:
     """The champion that the gates compared with, if they are about this version at all."""
     if gates.challenger != f"{record.model}/{version}":
         raise RegistryError(
-            f"gates of {record.model}/{version}", found=f"gates of {gates.challenger}", hint="evaluate its own"
+            f"gates of {record.model}/{version}",
+            found=f"gates of {gates.challenger}",
+            hint="evaluate its own",
         )
     _, _, champion = gates.champion.rpartition("/")
     return int(champion) if champion else None
@@ -153,24 +173,34 @@ def _compared(record: Record, version: int, gates: GateReport) -> int | None:
 
 def _require_gates(record: Record, version: int, rationale: Rationale) -> None:
     """Nothing but a person, or the rule for releases, promotes without gates that were passed."""
-    if rationale.trigger in (BY_HAND, RELEASE) or (rationale.gates is not None and rationale.gates.passed):
+    if rationale.trigger in (BY_HAND, RELEASE) or (
+        rationale.gates is not None and rationale.gates.passed
+    ):
         return
     raise RegistryError(
         f"gates that {record.model}/{version} passed, to promote it by trigger {rationale.trigger}",
         found="; ".join(rationale.gates.reasons) if rationale.gates else "none evaluated",
-        hint=f"look at them, and promote it by hand if you are sure: foveal promote {record.model}/{version}",
+        hint="look at them, and promote it by hand if you are sure: foveal promote "
+        f"{record.model}/{version}",
     )
 
 
 def _lost(record: Record, decision: Decision, history: History) -> RegistryError:
     model = record.model
-    expected = "no champion yet" if decision.champion_before is None else f"{model}/{decision.champion_before}"
+    expected = (
+        "no champion yet"
+        if decision.champion_before is None
+        else f"{model}/{decision.champion_before}"
+    )
     now = "no champion" if history.champion is None else f"{model}/{history.champion}"
     last = history.last_change()
     how = ""
     if last is not None:
         what = last.decision.outcome.value.replace("_", " ")
-        how = f", {what} by {last.decision.who} at {last.at:%Y-%m-%d %H:%M:%S} UTC in decision {last.number}"
+        how = (
+            f", {what} by {last.decision.who} at {last.at:%Y-%m-%d %H:%M:%S} UTC in decision "
+            f"{last.number}"
+        )
     return RegistryError(
         f"{expected} as champion of {model}, as when this began",
         found=f"{now}{how}",

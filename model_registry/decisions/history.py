@@ -17,7 +17,8 @@ class Rationale:
     """Why a version is decided on, and by whom.
 
     Arguments:
-        trigger: ``by hand``, ``release``, or what set a retraining off: ``drift``, ``accuracy``, ``schedule``.
+        trigger: ``by hand``, ``release``, or what set a retraining off: ``drift``, ``accuracy``,
+            ``schedule``.
         who: a person, e.g. ``user@host``.
         reasons: one line each.
         event: id of the event that started it, or empty.
@@ -77,10 +78,12 @@ class History:
 
     Arguments:
         entries: those that count, in order; times never decrease.
-        head: number of the last entry of the record, whether it counts or not; 0 for an empty record.
+        head: number of the last entry of the record, whether it counts or not; 0 for an empty
+            record.
         champion: the version in production, or None.
-        former: champions that a rollback goes back to, the next one first. A version that was rolled back is not among
-            them, nor is one that was deleted, where the record was read from a registry.
+        former: champions that a rollback goes back to, the next one first. A version that was
+            rolled back is not among them, nor is one that was deleted, where the record was read
+            from a registry.
         broken: entries that were deleted or changed outside of Foveal, one line each.
     """
 
@@ -99,7 +102,12 @@ class History:
     def mentioned(self) -> frozenset[int]:
         """Versions that were the champion at some time, by this record."""
         changes = [entry.decision for entry in self.entries if entry.decision.outcome in CHANGES]
-        return frozenset(v for made in changes for v in (_champion_by(made), made.champion_before) if v is not None)
+        return frozenset(
+            v
+            for made in changes
+            for v in (_champion_by(made), made.champion_before)
+            if v is not None
+        )
 
     @property
     def decisions(self) -> tuple[Decided, ...]:
@@ -122,18 +130,26 @@ class History:
 
     def last_about(self, version: int) -> Entry | None:
         """The newest decision on a version."""
-        return next((entry for entry in reversed(self.entries) if entry.decision.version == version), None)
+        return next(
+            (entry for entry in reversed(self.entries) if entry.decision.version == version), None
+        )
 
     def taken_back(self, version: int) -> Decided | None:
-        """The decision by which people took a version out of production, where it has not come back since."""
-        touched = (e for e in self.entries if version in (e.decision.version, e.decision.champion_before))
+        """Return the decision by which people took a version out of use, unless it came back."""
+        touched = (
+            e for e in self.entries if version in (e.decision.version, e.decision.champion_before)
+        )
         last = _last_change(touched)
-        if last is None or last.decision.outcome is Outcome.PROMOTED or _champion_by(last.decision) == version:
+        if (
+            last is None
+            or last.decision.outcome is Outcome.PROMOTED
+            or _champion_by(last.decision) == version
+        ):
             return None
         return Decided(last.number, last.at, last.decision)
 
     def periods(self) -> tuple[ChampionPeriod, ...]:
-        """Return the periods of all champions; without gaps but for the times when there was none."""
+        """Return all champions' periods, without gaps but for times when there was none."""
         changes = [decided for decided in self.decisions if decided.decision.outcome in CHANGES]
         return tuple(
             ChampionPeriod(version, began.at, ended.at if ended else None, began, ended)
@@ -143,14 +159,18 @@ class History:
 
     def champion_at(self, time: datetime) -> ChampionPeriod | None:
         """Return the champion's period at a moment, or None."""
-        return next((r for r in self.periods() if r.since <= time and (r.until is None or time < r.until)), None)
+        return next(
+            (r for r in self.periods() if r.since <= time and (r.until is None or time < r.until)),
+            None,
+        )
 
 
 def replay(entries: Iterable[Entry]) -> History:
     """Replay a record from its entries, whatever their writers believed.
 
-    An entry that changes the champion counts only if the champion before it is the one that its writer had
-    seen: of two that change the same champion, the first wins. A clock that was set back is held.
+    An entry that changes the champion counts only if the champion before it is the one that its
+    writer had seen: of two that change the same champion, the first wins. A clock that was set back
+    is held.
     """
     counted: list[Entry] = []
     keys: set[str] = set()
@@ -171,8 +191,10 @@ def replay(entries: Iterable[Entry]) -> History:
     return History(tuple(counted), head, champion, former)
 
 
-def _former_after(decision: Decision, champion: int | None, former: tuple[int, ...], *, known: bool) -> tuple[int, ...]:
-    """The champions to go back to after a change, newest first; each is there once, and never the champion.
+def _former_after(
+    decision: Decision, champion: int | None, former: tuple[int, ...], *, known: bool
+) -> tuple[int, ...]:
+    """Return the champions to go back to, newest first, each once and without the present one.
 
     A rollback forgets the champion that it took out of production, and those that it passed over.
 
@@ -199,6 +221,9 @@ def _champion_by(decision: Decision) -> int | None:
 
 
 def bound_hashes(history: History, version: int) -> dict[str, str]:
-    """Role → sha256 as a version's first decision recorded them; none for one that was not decided on."""
-    entry = next((one for one in history.entries if one.decision.version == version and one.decision.hashes), None)
+    """Map roles to sha256 as a version's first decision has them; empty without a decision."""
+    entry = next(
+        (one for one in history.entries if one.decision.version == version and one.decision.hashes),
+        None,
+    )
     return dict(entry.decision.hashes) if entry else {}

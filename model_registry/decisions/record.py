@@ -1,8 +1,9 @@
-"""A model's append-only decision record in MLflow: the versions of a registered model of its own, NAME.decisions.
+"""A model's append-only decision record: versions of an MLflow model of its own, NAME.decisions.
 
-Creating a version is the one call of MLflow's that hands out numbers in order and writes all of an entry, or
-nothing of it, on every store (docs/decisions/0009). Nothing of an entry is changed or removed afterwards. MLflow takes
-the record for a prompt, so that it does not stand in the list of models (docs/decisions/0031).
+Creating a version is the one call of MLflow's that hands out numbers in order and writes all of an
+entry, or nothing of it, on every store (docs/decisions/0009). Nothing of an entry is changed or
+removed afterwards. MLflow takes the record for a prompt, so that it does not stand in the list of
+models (docs/decisions/0031).
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Record:
     Arguments:
         store: that holds it.
         model: name of the model.
-        seen: folder that keeps the newest entry seen from here, out of the store's reach; None keeps none.
+        seen: folder that keeps the newest entry seen from here, out of the store's reach; None
+            keeps none.
     """
 
     store: Store
@@ -71,9 +73,11 @@ class Record:
 
     def read(self) -> History:
         """The record, replayed; a deleted version is no champion to go back to."""
-        pins = seen.read(self.seen, self.store, self.model), self._anchored()  # before what they are compared with
+        # before what they are compared with
+        pins = seen.read(self.seen, self.store, self.model), self._anchored()
         rows = self._rows(self.name)
-        entries = [_entry(row) for row in rows if "decision" in row.tags]  # others were made by somebody else
+        # others were made by somebody else
+        entries = [_entry(row) for row in rows if "decision" in row.tags]
         unreadable = [entry for entry in entries if isinstance(entry, int)]
         history = replay(entry for entry in entries if isinstance(entry, Entry))
         history = replace(history, broken=breaks(rows, *pins, unreadable=unreadable))
@@ -81,7 +85,9 @@ class Record:
             seen.write(self.seen, self.store, self.model, link(rows[-1]))
         if history.former:
             there = self.versions()
-            history = replace(history, former=tuple(version for version in history.former if version in there))
+            history = replace(
+                history, former=tuple(version for version in history.former if version in there)
+            )
         return replace(history, head=int(rows[-1].version)) if rows else history
 
     def head(self) -> int:
@@ -90,7 +96,7 @@ class Record:
         return int(newest.version) if newest else 0
 
     def anchor(self) -> None:
-        """Let the model itself name the newest entry, so that the last one, too, is missed when it is deleted."""
+        """Have the model name the newest entry, so that its deletion, too, is noticed."""
         newest, model = self._newest(), self._model(self.model)
         if newest and model and model.tags.get(ANCHOR) != link(newest):
             contended(self.store.client.set_registered_model_tag, self.model, ANCHOR, link(newest))
@@ -120,7 +126,8 @@ class Record:
         """Add an entry; whether it counts is for the next `read` to say."""
         stated = json.dumps(dump(decision))
         if len(stated.encode()) > _STATED_CHARACTERS:
-            stated = json.dumps(dump(replace(decision, gates=None)))  # the run's decision.json has them
+            # the run's decision.json has them
+            stated = json.dumps(dump(replace(decision, gates=None)))
         before = decision.champion_before
         tags = {
             "entry": key,
@@ -131,7 +138,8 @@ class Record:
             "decision": stated,
             PREVIOUS: link(newest) if (newest := self._newest()) else "",
         }
-        noticed = decision.outcome in (Outcome.ADOPTED, Outcome.WITHDRAWN)  # nobody has looked at the record
+        # nobody has looked at the record
+        noticed = decision.outcome in (Outcome.ADOPTED, Outcome.WITHDRAWN)
         if decision.trigger == BY_HAND and not noticed and (gaps := numbers(self.read().broken)):
             tags[KNOWN_GAPS] = gaps
         contended(
@@ -143,7 +151,8 @@ class Record:
             description=description[:_DESCRIPTION_LIMIT],
             await_creation_for=0,
         )
-        if KNOWN_GAPS in tags:  # the person goes on from here, even where the whole record begins anew
+        if KNOWN_GAPS in tags:
+            # the person goes on from here, even where the whole record begins anew
             self.anchor()
             seen.write(self.seen, self.store, self.model, link(self._newest()), anew=True)
 
@@ -158,7 +167,7 @@ class Record:
 
     @contextmanager
     def writing(self, after: int) -> Iterator[str]:
-        """Yield the key of an attempt; while it is open, or when it was left by a kill, others know of it.
+        """Yield the key of an attempt; while open, or left by a kill, others know of it.
 
         Arguments:
             after: the record's head as it was read before.
@@ -179,7 +188,7 @@ class Record:
         self.store.client.delete_prompt_tag(self.name, _OPEN + key)
 
     def dead(self, intents: tuple[Intent, ...]) -> tuple[Intent, ...]:
-        """Those who will not write any more: on an embedded store all, as whoever asks holds the lock."""
+        """Return those that will not write again: all on an embedded store, under its lock."""
         if sqlite_file(self.store) is not None:
             return intents
         return tuple(intent for intent in intents if time.time() - intent.since > _ABANDONED_S)
@@ -206,8 +215,10 @@ class Record:
         return None
 
     def _hidden(self) -> Any:
-        """The registered model of the record where it is out of the list of models; None if it is not there."""
-        found = self.store.client.search_registered_models(f"name = '{self.name}' AND tag.`{_HIDDEN}` = 'true'")
+        """The record where it is out of the list of models; None if it is not there."""
+        found = self.store.client.search_registered_models(
+            f"name = '{self.name}' AND tag.`{_HIDDEN}` = 'true'"
+        )
         return found[0] if found else None
 
     def _rows(self, name: str) -> list[Any]:
@@ -228,7 +239,8 @@ class Record:
             client.create_prompt(
                 self.name,
                 tags={"foveal.kind": "decisions"},
-                description=f"The append-only decision record of `{self.model}`, written by Foveal: one version is one "
+                description=f"The append-only decision record of `{self.model}`, written by "
+                "Foveal: one version is one "
                 "decision, its run holds the gates. Nothing here is to be edited or deleted.",
             )
         if self._hidden() is None:
@@ -236,7 +248,7 @@ class Record:
 
 
 def _entry(row: Any) -> Entry | int:
-    """An entry of the record, or the number of one that somebody changed until it cannot be read."""
+    """Read an entry of the record, or the number of one changed until it is unreadable."""
     try:
         decision, key = load(Decision, json.loads(row.tags["decision"])), row.tags["entry"]
     except (ValueError, LookupError, TypeError, AttributeError, FovealError):

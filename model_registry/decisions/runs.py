@@ -1,4 +1,4 @@
-"""A decision as people meet it in MLflow: a run with its files, and tags on the versions that it concerns."""
+"""A decision as shown in MLflow: a run with its files, and tags on the versions concerned."""
 
 from __future__ import annotations
 
@@ -23,12 +23,19 @@ from model_registry.store import Store, contended
 _TAG_LENGTH = 5000
 _DONE = "FINISHED"
 _FILE = "decision.json"
-_MEASURED = ("champion", "challenger", "difference or ratio [95 %]", "limit", "achievable", "images")
+_MEASURED = (
+    "champion",
+    "challenger",
+    "difference or ratio [95 %]",
+    "limit",
+    "achievable",
+    "images",
+)
 _HEADINGS = ("gate", *_MEASURED, "verdict", "")
 
 
 def open_run(record: Record, decision: Decision, key: str) -> Any:
-    """Begin the run of a decision, with all of its files; it is finished once the aliases have followed."""
+    """Begin a decision's run, with all its files; it is finished once the aliases have followed."""
     client = record.store.client
     experiment = runs.experiment_of(record.store, record.name)
     name = f"decision · {_did(decision)}"
@@ -42,7 +49,9 @@ def open_run(record: Record, decision: Decision, key: str) -> Any:
         **{f"{role}_sha256": digest for role, digest in decision.hashes.items()},
         **{f"gate.{_key(gate.name)}": gate.verdict.value for gate in _gates(decision)},
     }
-    run = client.create_run(experiment, run_name=name, tags={k: v[:_TAG_LENGTH] for k, v in tags.items()})
+    run = client.create_run(
+        experiment, run_name=name, tags={k: v[:_TAG_LENGTH] for k, v in tags.items()}
+    )
     runs.log_metrics(client, run.info.run_id, _changes(decision))
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
         write_json(Path(scratch) / _FILE, dump(decision))
@@ -57,7 +66,7 @@ def finished(record: Record, entry: Entry) -> bool:
 
 
 def finish(record: Record, history: History, entry: Entry, versions: frozenset[int]) -> None:
-    """Name the run of an entry that counts after its place in the record, and tell the versions that it concerns."""
+    """Name a counting entry's run by its place in the record, and tell the versions concerned."""
     client = record.store.client
     for version in versions.intersection((entry.decision.version, entry.decision.champion_before)):
         _tell(record, history, version)
@@ -68,7 +77,7 @@ def finish(record: Record, history: History, entry: Entry, versions: frozenset[i
 
 
 def with_gates(store: Store, entry: Entry) -> Decision:
-    """The decision of an entry with its gates; where they did not fit into the entry, those of its run's files."""
+    """Return an entry's decision with its gates, from its run's files if they did not fit."""
     if entry.decision.gates or entry.decision.outcome not in (Outcome.PROMOTED, Outcome.REJECTED):
         return entry.decision
     if not any(file.path == _FILE for file in store.client.list_artifacts(entry.run_id)):
@@ -83,7 +92,7 @@ def with_gates(store: Store, entry: Entry) -> Decision:
 
 
 def compared_with(decision: Decision) -> int | None:
-    """The champion that the gates of a decision compared its version with; None without gates, or for a first one."""
+    """Return the champion that a decision's gates met; None without gates, or for a first one."""
     _, _, champion = decision.gates.champion.rpartition("/") if decision.gates else ("", "", "")
     return int(champion) if champion else None
 
@@ -91,7 +100,8 @@ def compared_with(decision: Decision) -> int | None:
 def close_unused(record: Record, key: str) -> None:
     """Close the run of an attempt that decided nothing: it was killed, or another one was first."""
     client = record.store.client
-    known = (client.get_experiment_by_name(name) for name in (record.name, record.model))  # the model's own, of before
+    # the model's own, of before
+    known = (client.get_experiment_by_name(name) for name in (record.name, record.model))
     experiments = [experiment.experiment_id for experiment in known if experiment]
     mine = f"tags.entry = '{key}' and attributes.status = 'RUNNING'"
     for run in client.search_runs(experiments, filter_string=mine) if experiments else ():
@@ -115,20 +125,30 @@ def page(decision: Decision) -> str:
         table = Table(_HEADINGS, [_row(gate) for gate in gates])
         lines += ["", "## Gates", "", table.to_markdown()]
     if decision.hashes:
-        lines += ["", "## Data", "", *(f"- {role}: sha256 `{digest}`" for role, digest in decision.hashes.items())]
+        lines += [
+            "",
+            "## Data",
+            "",
+            *(f"- {role}: sha256 `{digest}`" for role, digest in decision.hashes.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _tell(record: Record, history: History, version: int) -> None:
-    """Say on a version's page why it is what it is, and what took its place; its other figures are its run's."""
+    """Say on a version's page why it is what it is and what replaced it; its run has the rest."""
     tags = {}
     if entry := history.last_about(version):
-        what = f"{entry.number} · {entry.decision.outcome.value.replace('_', ' ')} by {entry.decision.who}"
+        what = (
+            f"{entry.number} · {entry.decision.outcome.value.replace('_', ' ')} by "
+            f"{entry.decision.who}"
+        )
         tags = {"decision": what, "reasons": "; ".join(entry.decision.reasons)[:_TAG_LENGTH]}
     ends = [period.ended_by for period in history.periods() if period.version == version]
     if any(ends):
         last = ends[-1]
-        tags["replaced_by"] = f"decision {last.number} · {_did(last.decision)}" if last else "is champion again"
+        tags["replaced_by"] = (
+            f"decision {last.number} · {_did(last.decision)}" if last else "is champion again"
+        )
     for key, value in tags.items():
         contended(record.store.client.set_model_version_tag, record.model, str(version), key, value)
 
@@ -138,7 +158,9 @@ def _log_pair(record: Record, entry: Entry) -> None:
     pair = paired_metrics(with_gates(record.store, entry))
     for row in record.rows() if pair else ():
         if row.run_id and (values := pair.get(int(row.version))):
-            runs.log_metrics(record.store.client, row.run_id, values, runs.MetricContext(at=entry.at))
+            runs.log_metrics(
+                record.store.client, row.run_id, values, runs.MetricContext(at=entry.at)
+            )
 
 
 def _did(decision: Decision) -> str:
@@ -172,10 +194,12 @@ def _changes(decision: Decision) -> dict[str, float]:
 
 
 def paired_metrics(decision: Decision) -> dict[int, dict[str, float]]:
-    """Return what the gates measured of both versions on the same images and in interleaved calls, by version.
+    """Return what the gates measured of both versions, by version.
 
-    Both have the same key, ``gate.v1-v2.golden``, so that MLflow's own comparison shows the pair side by side. A
-    version that met several others has a key for each of them.
+    Both saw the same images, in interleaved calls.
+
+    Both have the same key, ``gate.v1-v2.golden``, so that MLflow's own comparison shows the pair
+    side by side. A version that met several others has a key for each of them.
     """
     before, version = compared_with(decision), decision.version
     if before is None:

@@ -1,4 +1,4 @@
-"""The newest entry of each decision record that was seen from here, kept out of the reach of writers of the store."""
+"""Each decision record's newest entry as seen from here, out of reach of the store's writers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def read(folder: Path | None, store: Store, model: str) -> str:
         store: of the record.
         model: whose record it is.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError):  # nothing was seen yet, or the file is damaged
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        # nothing was seen yet, or the file is damaged
         if folder is not None:
             return str(json.loads(read_regular_text(_file(folder, store, model)))["newest"])
     return ""
 
 
 def write(folder: Path | None, store: Store, model: str, link: str, *, anew: bool = False) -> None:
-    """Keep an entry as the newest that was seen, unless a newer one is kept; nothing in a root that is not there.
+    """Keep an entry as the newest seen, unless a newer one is kept; nothing if the root is missing.
 
     Arguments:
         folder: where it is kept; None for nowhere.
@@ -54,7 +55,7 @@ def _number(link: str) -> int:
 
 
 def _file(folder: Path, store: Store, model: str) -> Path:
-    """One file for each model of each store; that of an embedded store stays right when the root is moved."""
+    """Name one file for a model of a store; an embedded store's stays right if the root moves."""
     database = sqlite_file(store)
     root = folder.parent.resolve()
     inside = database is not None and root in database.resolve().parents

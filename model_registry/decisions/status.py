@@ -1,4 +1,4 @@
-"""Summary of a registered model: its versions, its champion, its decisions; read without a change to anything."""
+"""Summary of a registered model: its versions, champion and decisions, read without changes."""
 
 from __future__ import annotations
 
@@ -46,4 +46,6 @@ def summarise_model(record: Record) -> ModelSummary:
     """Sum up one model."""
     history = record.read()
     outcomes = Counter(entry.decision.outcome.value for entry in history.entries)
-    return ModelSummary(record.model, len(record.versions()), record.aliases(), dict(outcomes), history.broken)
+    return ModelSummary(
+        record.model, len(record.versions()), record.aliases(), dict(outcomes), history.broken
+    )

@@ -1,4 +1,4 @@
-"""A dataset version in MLflow: one run that says what it holds, and an input of every run that used it."""
+"""A dataset version in MLflow: a run that says what it holds, and an input of runs that used it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _KIND = "dataset"
 
 
 def log_dataset(store: Store, name: str, dataset: DatasetVersion, run_id: str | None = None) -> str:
-    """Log a dataset version once, by its content, and as an input of another run; returns the id of its own run.
+    """Log a dataset version once, by content, and as another run's input; return its own run's id.
 
-    Its files are `data.yaml`, `dataset.json` (counts and sources) and `contents.json` (the hash of every image).
+    Its files are `data.yaml`, `dataset.json` (counts and sources) and `contents.json` (the hash of
+    every image).
     """
     data = runs.DatasetName("training", f"{name}-training", dataset.sha256)
     experiment = runs.experiment_of(store, name)
@@ -57,7 +58,11 @@ def _counts(dataset: DatasetVersion) -> dict[str, float]:
         "source": dataset.sources,
         "dropped": dataset.dropped,
     }
-    return {f"{group}.{name}": float(count) for group, counts in groups.items() for name, count in counts.items()}
+    return {
+        f"{group}.{name}": float(count)
+        for group, counts in groups.items()
+        for name, count in counts.items()
+    }
 
 
 def _contents(dataset: DatasetVersion) -> dict[str, object]:
@@ -65,6 +70,9 @@ def _contents(dataset: DatasetVersion) -> dict[str, object]:
     written = (split for split, images in dataset.images.items() if images)
     splits = {split: load_dataset(dataset.data, split, objects=False) for split in written}
     return {
-        name: {"sha256": split.sha256, "images": {image.image_id: sha256_file(image.path) for image in split.images}}
+        name: {
+            "sha256": split.sha256,
+            "images": {image.image_id: sha256_file(image.path) for image in split.images},
+        }
         for name, split in splits.items()
     }

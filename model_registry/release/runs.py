@@ -1,4 +1,4 @@
-"""Runs of MLflow for a release: one for the release, a nested one for each variant, with all that belongs to them."""
+"""MLflow runs of a release: one for it, a nested one for each variant, with all that they hold."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ _MODEL_NAME = re.compile(r"[^A-Za-z0-9_]+")  # what a logged model's name is bet
 _PER_BATCH = 100  # parameters and tags that MLflow takes in one call
 _PARAM_LENGTH = 6000  # characters of a parameter's value; all of it is in parameters.json
 _PROFILE_LENGTH = 16_000_000  # characters that MLflow's schema keeps
-_DIGEST_LENGTH = 36  # characters of a dataset's digest in MLflow's schema; all of it is in the version's tags
+# characters of a dataset's digest in MLflow's schema; all of it is in the version's tags
+_DIGEST_LENGTH = 36
 
 
 @dataclass(frozen=True)
 class DatasetName:
-    """Name and digest by which metrics in MLflow refer to a dataset, and the role it plays in a run."""
+    """Name and digest by which MLflow's metrics refer to a dataset, and its role in a run."""
 
     role: str
     name: str
@@ -79,7 +80,8 @@ def experiment_of(store: Store, name: str) -> str:
     experiment = store.client.get_experiment_by_name(name)
     if experiment is None:
         location = f"{store.artifact_root.rstrip('/')}/{name}" if store.artifact_root else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens in its GenAI view otherwise
+        # MLflow's UI opens in its GenAI view otherwise
+        kind = {"mlflow.experimentKind": "custom_model_development"}
         with passing_over("RESOURCE_ALREADY_EXISTS"):
             return str(store.client.create_experiment(name, artifact_location=location, tags=kind))
         experiment = store.client.get_experiment_by_name(name)
@@ -87,7 +89,8 @@ def experiment_of(store: Store, name: str) -> str:
         raise RegistryError(
             f"an experiment {name}",
             found="one that was deleted and whose name MLflow still holds",
-            hint=f"restore it (mlflow experiments restore -x {experiment.experiment_id}) or purge it (mlflow gc)",
+            hint=f"restore it (mlflow experiments restore -x {experiment.experiment_id}) or purge "
+            "it (mlflow gc)",
         )
     return str(experiment.experiment_id)
 
@@ -99,7 +102,9 @@ def open_run(
     """Yield the id of a new run; it is FINISHED at the end, or FAILED when an exception passes."""
     kin = {"mlflow.parentRunId": parent} if parent else {}
     own = {"mlflow.source.name": "foveal", "mlflow.source.type": "LOCAL"}
-    run_id = store.client.create_run(experiment, run_name=name, tags={**tags, **own, **kin}).info.run_id
+    run_id = store.client.create_run(
+        experiment, run_name=name, tags={**tags, **own, **kin}
+    ).info.run_id
     try:
         yield run_id
     except BaseException:
@@ -112,14 +117,15 @@ def open_run(
 def open_model(
     store: Store, experiment: str, release: Release, run_id: str, *, version: int, card: str
 ) -> Iterator[LoggedModel]:
-    """Yield a new logged model of a run; it is READY at the end, or FAILED when an exception passes.
+    """Yield a new logged model of a run, READY at the end, or FAILED when an exception passes.
 
     Arguments:
         store: to log to.
         experiment: its id.
         release: what the model is of.
         run_id: of the release.
-        version: the number that its version will have; it is part of the name, which MLflow never changes.
+        version: the number that its version will have; it is part of the name, which MLflow never
+            changes.
         card: the model card.
     """
     from mlflow.entities import LoggedModelOutput
@@ -149,14 +155,19 @@ def fail_abandoned(store: Store, experiment: str, key: str) -> None:
 
 
 def log_run(store: Store, run_id: str, release: Release, card: str, model_id: str) -> None:
-    """Log a release's parameters, metrics, data, files and plot to its run, and its metrics to its logged model."""
+    """Log a release's parameters, metrics, data, files, plot to its run; metrics to its model."""
     client, data = store.client, _datasets(release)
     log_inputs(client, run_id, data)
     role = validation_role(flatten(release.parameters), release.dataset_hashes)
     validation = next((d for d in data if d.role == role), None)
     hashes = {f"{HASH_PARAM}{part}": digest for part, digest in file_hashes(release).items()}
     log_params(client, run_id, {**release_params(release), **hashes})
-    log_metrics(client, run_id, release_metrics(release), MetricContext(model_id=model_id, dataset=validation))
+    log_metrics(
+        client,
+        run_id,
+        release_metrics(release),
+        MetricContext(model_id=model_id, dataset=validation),
+    )
     for file in (release.bundle.archive, release.bundle.folder / MANIFEST):
         client.log_artifact(run_id, str(file), BUNDLE_FOLDER)
     if release.reference is not None:
@@ -167,7 +178,9 @@ def log_run(store: Store, run_id: str, release: Release, card: str, model_id: st
         folder = Path(scratch)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         write_json(folder / "benchmark.json", dump(release.report))
-        write_json(folder / PARAMETERS, json.loads(json.dumps(dict(release.parameters), default=str)))
+        write_json(
+            folder / PARAMETERS, json.loads(json.dumps(dict(release.parameters), default=str))
+        )
         if release.figures is not None:
             shutil.copytree(release.figures, folder / EVALUATION_FOLDER)
         draw_latency_accuracy(release.report, folder / "plots" / "latency_accuracy.png")
@@ -180,17 +193,27 @@ def _log_source(client: MlflowClient, run_id: str, source: Path) -> None:
     folder = source.parent.resolve()
     for file in weight_files(source):
         place = file.relative_to(folder).parent.as_posix()
-        client.log_artifact(run_id, str(file), SOURCE_FOLDER if place == "." else f"{SOURCE_FOLDER}/{place}")
+        client.log_artifact(
+            run_id, str(file), SOURCE_FOLDER if place == "." else f"{SOURCE_FOLDER}/{place}"
+        )
 
 
-def log_training(client: MlflowClient, run_id: str, parameters: Mapping[str, object], curve: Path) -> None:
-    """Log how the model of a run was trained: settings, and the curve by epoch, as metrics and as a file.
+def log_training(
+    client: MlflowClient, run_id: str, parameters: Mapping[str, object], curve: Path
+) -> None:
+    """Log how a run's model was trained: settings, and the curve by epoch as metrics and a file.
 
-    What the run already says stays: two champions with the same weights can start the same training.
+    What the run already says stays: two champions with the same weights can start the same
+    training.
     """
     said = client.get_run(run_id).data.params
-    log_params(client, run_id, {k: v for k, v in flatten({"training": parameters}).items() if k not in said})
-    at = datetime.fromtimestamp(curve.stat().st_mtime, UTC)  # of the file, so that a repeated call adds nothing
+    log_params(
+        client,
+        run_id,
+        {k: v for k, v in flatten({"training": parameters}).items() if k not in said},
+    )
+    # of the file, so that a repeated call adds nothing
+    at = datetime.fromtimestamp(curve.stat().st_mtime, UTC)
     with curve.open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), start=1):
             values = {name.strip(): _finite(text) for name, text in row.items() if name}
@@ -213,7 +236,7 @@ def _finite(text: str | None) -> float | None:
 
 
 def log_variants(store: Store, experiment: str, parent: str, release: Release) -> None:
-    """Log every variant of the benchmark as a run nested in the release's; one that failed is a FAILED run."""
+    """Log each variant of the benchmark as a run nested in the release's, FAILED if it failed."""
     report, tags = release.report, run_tags(release)
     for measurement in report.measurements:
         own = {
@@ -227,7 +250,9 @@ def log_variants(store: Store, experiment: str, parent: str, release: Release) -
         if measurement.error:
             own["error"] = measurement.error
         with open_run(store, experiment, measurement.variant, own, parent) as run_id:
-            log_params(store.client, run_id, {"target": report.target.name, **params_of(measurement)})
+            log_params(
+                store.client, run_id, {"target": report.target.name, **params_of(measurement)}
+            )
             log_metrics(store.client, run_id, metrics_of(measurement))
         if measurement.error:
             store.client.set_terminated(run_id, "FAILED")
@@ -251,9 +276,12 @@ class MetricContext:
 
 
 def log_metrics(
-    client: MlflowClient, run_id: str, metrics: Mapping[str, float], context: MetricContext | None = None
+    client: MlflowClient,
+    run_id: str,
+    metrics: Mapping[str, float],
+    context: MetricContext | None = None,
 ) -> None:
-    """Log metrics of one moment, tied to a logged model and to the data that they were measured on."""
+    """Log one moment's metrics, tied to a logged model and to the data that they are from."""
     from mlflow.entities import Metric
 
     context = context or MetricContext()
@@ -262,7 +290,11 @@ def log_metrics(
     named = {"dataset_name": dataset.name, "dataset_digest": dataset.digest} if dataset else {}
     step, model_id = context.step, context.model_id
     client.log_batch(
-        run_id, metrics=[Metric(key, value, now, step, model_id=model_id, **named) for key, value in metrics.items()]
+        run_id,
+        metrics=[
+            Metric(key, value, now, step, model_id=model_id, **named)
+            for key, value in metrics.items()
+        ],
     )
 
 
@@ -278,7 +310,10 @@ def log_inputs(client: MlflowClient, run_id: str, datasets: list[DatasetName]) -
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = [
-        DatasetInput(Dataset(data.name, data.digest, **_described(data)), [InputTag("mlflow.data.context", data.role)])
+        DatasetInput(
+            Dataset(data.name, data.digest, **_described(data)),
+            [InputTag("mlflow.data.context", data.role)],
+        )
         for data in datasets
     ]
     if inputs:
@@ -286,11 +321,15 @@ def log_inputs(client: MlflowClient, run_id: str, datasets: list[DatasetName]) -
 
 
 def _described(data: DatasetName) -> dict[str, str]:
-    """Describe a dataset by MLflow's schema: where it is, what a row of it holds, and how large it is."""
+    """Describe a dataset by MLflow's schema: where it is, what its rows hold, how large it is."""
     if data.facts is None:
         return {"source_type": "sha256", "source": json.dumps({"sha256": data.sha256})}
     columns = [{"name": name, "type": "string", "required": True} for name in ("image", "label")]
-    size = {"num_rows": data.facts.images, "num_labels": data.facts.objects, "classes": list(data.facts.class_names)}
+    size = {
+        "num_rows": data.facts.images,
+        "num_labels": data.facts.objects,
+        "classes": list(data.facts.class_names),
+    }
     return {
         "source_type": "local",
         "source": json.dumps({"uri": data.facts.location, "sha256": data.sha256}),
@@ -309,4 +348,6 @@ def log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> 
 
 
 def _cut(params: Mapping[str, str]) -> dict[str, str]:
-    return {k: v if len(v) <= _PARAM_LENGTH else v[: _PARAM_LENGTH - 1] + "…" for k, v in params.items()}
+    return {
+        k: v if len(v) <= _PARAM_LENGTH else v[: _PARAM_LENGTH - 1] + "…" for k, v in params.items()
+    }

@@ -39,7 +39,9 @@ def packages(root: str) -> set[str]:
 
 
 def test_layers_are_those_of_import_linter():
-    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ][0]["layers"]
     assert section("Layers").split("```")[1].strip().splitlines() == found
 
 

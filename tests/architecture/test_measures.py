@@ -16,5 +16,7 @@ def test_no_more_files_than_plug_ins_ask_for_the_task_or_the_backend():
 
 
 def test_no_folder_of_source_is_crowded():
-    crowded = {folder: count for folder, count in files_by_folder(MODULES).items() if count > FOLDER_FILES}
+    crowded = {
+        folder: count for folder, count in files_by_folder(MODULES).items() if count > FOLDER_FILES
+    }
     assert crowded == {}

@@ -1,4 +1,4 @@
-"""The architecture as tests: layers, light imports, no effects, one distribution, style, spelling and types."""
+"""Architecture tests: layers, light imports, no effects, distribution, style, spelling, types."""
 
 from __future__ import annotations
 
@@ -61,22 +61,34 @@ def private_in_prefect(tree: ast.Module) -> list[str]:
     """Names of Prefect's that begin with an underscore, in a file that imports Prefect."""
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import)]
     modules = [
-        f"{getattr(node, 'module', None) or ''}.{alias.name}".strip(".") for node in imports for alias in node.names
+        f"{getattr(node, 'module', None) or ''}.{alias.name}".strip(".")
+        for node in imports
+        for alias in node.names
     ]
     of_prefect = [name for name in modules if name.partition(".")[0] == "prefect"]
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)] if of_prefect else []
+    attributes = (
+        [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)] if of_prefect else []
+    )
     reached = [node for node in attributes if PRIVATE.fullmatch(node.attr)]
-    foreign = [ast.unparse(node) for node in reached if ast.unparse(node.value) not in ("self", "cls", "os")]
+    foreign = [
+        ast.unparse(node)
+        for node in reached
+        if ast.unparse(node.value) not in ("self", "cls", "os")
+    ]
     return [*(name for name in of_prefect if "._" in name), *foreign]
 
 
 def test_what_is_private_in_prefect_is_used_in_one_file():
-    users = {module.path: found for module in read_modules(ROOT) if (found := private_in_prefect(module.tree))}
+    users = {
+        module.path: found
+        for module in read_modules(ROOT)
+        if (found := private_in_prefect(module.tree))
+    }
     assert users.keys() == {"flows/deployment/runner.py"}, users
 
 
 def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
-    """One fresh process imports every module: no heavy runtime, no file made, no environment changed."""
+    """One fresh process imports all: no heavy runtime, no file, no change of environment."""
     script = (
         "import importlib, json, os, sys\n"
         "import cv2, numpy  # OpenCV sets LD_LIBRARY_PATH\n"
@@ -86,7 +98,11 @@ def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
         "                  'environment': dict(os.environ) == before, 'files': os.listdir()}))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(MODULES)], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, json.dumps(MODULES)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     seen = json.loads(done.stdout)
     assert HEAVY & set(seen["modules"]) == set()
@@ -98,10 +114,17 @@ def test_importing_all_components_is_light_and_has_no_effects(tmp_path):
     "package", [name for name in MODULES if name.startswith("components.") and name.count(".") == 1]
 )
 def test_importing_a_package_takes_under_half_a_second(package):
-    """Processor time of the import alone, in one of up to six fresh processes: the machine may be busy."""
-    script = f"import time; before = time.process_time(); import {package}; print(time.process_time() - before)"
+    """Processor time of the import alone, the least of up to six fresh processes."""
+    script = (
+        f"import time; before = time.process_time(); import {package}; "
+        "print(time.process_time() - before)"
+    )
     times = (
-        float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", script], capture_output=True, text=True, check=True
+            ).stdout
+        )
         for _ in range(6)
     )
     assert any(seconds < 0.5 for seconds in times)
@@ -113,7 +136,11 @@ def test_the_import_packages_belong_to_this_distribution_alone():
 
 
 def test_constraints_name_exact_versions_and_no_registry():
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert lines
     assert all("==" in line for line in lines)
     assert not any("://" in line or line.startswith("-") for line in lines)
@@ -125,14 +152,20 @@ def test_the_pipeline_is_read_in_two_minutes():
 
 def test_style_is_clean():
     done = subprocess.run(
-        [Path(sys.executable).parent / "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True, check=False
+        [Path(sys.executable).parent / "ruff", "check", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
 
 def test_format_is_clean():
     ruff = Path(sys.executable).parent / "ruff"
-    done = subprocess.run([ruff, "format", "--check", "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [ruff, "format", "--check", "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -144,5 +177,11 @@ def test_spelling_is_clean():
 
 @pytest.mark.slow
 def test_types_are_clean():
-    done = subprocess.run([Path(sys.executable).parent / "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "mypy"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout

@@ -18,7 +18,9 @@ from components.optimize.opening.checkpoint import describe_checkpoint
 from components.optimize.opening.torchscript import TraceTorchScript
 
 AVAILABLE = available_backends()
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,9 @@ def artifacts(tmp_path_factory):
         "state_dict": torchvision.models.squeezenet1_1(num_classes=5).state_dict(),
     }
     torch.save(checkpoint, folder / "model.pt")
-    described, normalisation = describe_checkpoint(folder / "model.pt", StatedMeaning(), trust=False)
+    described, normalisation = describe_checkpoint(
+        folder / "model.pt", StatedMeaning(), trust=False
+    )
     return {
         Format.ONNX: open_model(folder / "model.pt", workdir=folder),
         Format.TORCHSCRIPT: TraceTorchScript(normalisation).apply(described, PassContext(folder)),

@@ -14,7 +14,9 @@ from components.files import sha256_file
 from components.optimize import PASSES, PassContext, get_pass, open_model
 
 LOWERING = [
-    name for name in PASSES if name != "embed_preprocessing" and get_pass(name).accepts == frozenset({Format.ONNX})
+    name
+    for name in PASSES
+    if name != "embed_preprocessing" and get_pass(name).accepts == frozenset({Format.ONNX})
 ]
 
 
@@ -41,16 +43,25 @@ def source(tmp_path_factory):
         "classifier",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, 32, 32])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 4])],
-        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+        [
+            numpy_helper.from_array(array.astype(np.float32), name)
+            for name, array in weights.items()
+        ],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "m.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        folder / "m.onnx",
+    )
     return open_model(folder / "m.onnx", workdir=folder)
 
 
 @pytest.fixture(scope="module")
 def products(source, images, tmp_path_factory):
     """What every pass makes of the source, each in a folder of its own."""
-    return {name: get_pass(name).apply(source, PassContext(tmp_path_factory.mktemp(name), images)) for name in LOWERING}
+    return {
+        name: get_pass(name).apply(source, PassContext(tmp_path_factory.mktemp(name), images))
+        for name in LOWERING
+    }
 
 
 def test_there_are_passes_to_test():
@@ -72,7 +83,9 @@ def test_a_product_is_a_new_file_that_describes_itself(name, source, products):
 
 
 @pytest.mark.parametrize("name", LOWERING)
-def test_the_same_input_gives_the_same_bytes_in_silence(name, source, images, products, tmp_path, capfd):
+def test_the_same_input_gives_the_same_bytes_in_silence(
+    name, source, images, products, tmp_path, capfd
+):
     again = get_pass(name).apply(source, PassContext(tmp_path, images))
     assert again.sha256 == products[name].sha256
     assert capfd.readouterr().out == ""
@@ -87,7 +100,10 @@ def test_the_source_file_stays_as_it_is(source, products):
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_products_run_on_every_cpu_backend_near_the_source(name, backend, source, images, products):
     batch = np.stack(images[:3])
-    with get_backend(backend).open(source) as before, get_backend(backend).open(products[name]) as after:
+    with (
+        get_backend(backend).open(source) as before,
+        get_backend(backend).open(products[name]) as after,
+    ):
         expected, found = before.run(batch), after.run(batch)
     for wanted, got in zip(expected, found, strict=True):
         assert got.dtype == np.float32

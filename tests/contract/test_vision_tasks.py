@@ -44,7 +44,9 @@ def output_of(task, images):
     elif task.spec.head == "yolo_end2end":
         corners = rng.uniform(0, 40, (images, 20, 2))
         rest = rng.random((images, 20, 1)), rng.integers(len(NAMES), size=(images, 20, 1))
-        output = np.concatenate([corners, corners + rng.uniform(4, 30, (images, 20, 2)), *rest], axis=2)
+        output = np.concatenate(
+            [corners, corners + rng.uniform(4, 30, (images, 20, 2)), *rest], axis=2
+        )
     else:
         output = rng.random((images, len(NAMES)))
         if task.spec.head == "probabilities":
@@ -70,7 +72,11 @@ def truths_of(predictions):
 
 
 def arrays_of(found):
-    return [found.xyxy, found.scores, found.class_ids] if isinstance(found, Detections) else [found.probs]
+    return (
+        [found.xyxy, found.scores, found.class_ids]
+        if isinstance(found, Detections)
+        else [found.probs]
+    )
 
 
 def values_of(predictions):
@@ -163,7 +169,10 @@ def test_drift_columns_have_one_value_an_image_as_quantity_or_category(task):
     columns = task.drift_columns(predictions, frames)
     assert all(name.startswith("prediction_") for name in columns)
     assert {column.shape for column in columns.values()} == {(3,)}
-    assert {column.dtype for column in columns.values()} == {np.dtype(np.float64), np.dtype(np.int64)}
+    assert {column.dtype for column in columns.values()} == {
+        np.dtype(np.float64),
+        np.dtype(np.int64),
+    }
     assert columns.keys() == task.drift_columns([], []).keys()
     dtypes = {name: column.dtype for name, column in columns.items()}
     assert dtypes == {name: column.dtype for name, column in task.drift_columns([], []).items()}

@@ -33,7 +33,11 @@ def test_a_version_against_itself_shows_no_difference_over_two_days(released, da
     plan = ("--sequential", "--delta", "0.3", "--experiment", "itself")
     labels = ("--labels", released.data / "data.yaml", "--labels-split", "day")
     first = ab(released, "--images", days[0], *plan)
-    assert (first["new"], first["result"]["verdict"], first["result"]["reason"]) == (60, "undecided", "no labels")
+    assert (first["new"], first["result"]["verdict"], first["result"]["reason"]) == (
+        60,
+        "undecided",
+        "no labels",
+    )
     assert first["agreement"] == 1.0
 
     second = ab(released, "--images", days[1], *labels, *plan)
@@ -48,7 +52,9 @@ def test_a_version_against_itself_shows_no_difference_over_two_days(released, da
 
     folder = Path(second["folder"])
     for arm in ("A", "B"):
-        tables = [pq.read_table(path) for path in sorted(folder.glob(f"batches/*/{arm}/images.parquet"))]
+        tables = [
+            pq.read_table(path) for path in sorted(folder.glob(f"batches/*/{arm}/images.parquet"))
+        ]
         assert [len(table) for table in tables] == [60, 20]
         assert sum(table["inference_ms"].null_count for table in tables) == 0
 

@@ -27,15 +27,24 @@ def nothing_registered(root: Path) -> bool:
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
-        ("name: x\nmodle: {path: a.pt}\ndata: {labelled: d}", ["modle", "did you mean model"]),  # codespell:ignore
-        ("name: x\nmodel: {path: a.pt}\ndata: {labeled: d}", ["data.labeled", "did you mean labelled"]),
+        (
+            "name: x\nmodle: {path: a.pt}\ndata: {labelled: d}",
+            ["modle", "did you mean model"],  # codespell:ignore
+        ),
+        (
+            "name: x\nmodel: {path: a.pt}\ndata: {labeled: d}",
+            ["data.labeled", "did you mean labelled"],
+        ),
         ("name: x\nmodel: {path: a.pt}", ["data is missing"]),
         ("name: [x", ["valid YAML"]),
         ("- a\n- b", ["name, model, data"]),
         ("name: 'a b'\nmodel: {path: a.pt}\ndata: {labelled: d}", ["letters, digits"]),
         ("name: x\nmodel: {path: nowhere.onnx}\ndata: {labelled: DATA}", ["nowhere.onnx"]),
         (f"name: x\n{TRUSTED}\ndata: {{labelled: DATA}}\ntarget: mobil", ["mobil", "mobile"]),
-        (f"name: x\n{TRUSTED}\ndata: {{labelled: DATA, validation_split: test}}", ["test", "golden"]),
+        (
+            f"name: x\n{TRUSTED}\ndata: {{labelled: DATA, validation_split: test}}",
+            ["test", "golden"],
+        ),
         (f"name: x\n{TRUSTED}\ndata: {{labelled: nowhere.yaml}}", ["nowhere.yaml"]),
         (f"name: x\n{TRUSTED}\ndata: {{labelled: DATA, images: nowhere/}}", ["nowhere"]),
     ],
@@ -63,13 +72,18 @@ def test_a_dataset_without_labels_is_one_clear_line(command, scenes, tmp_path):
     assert nothing_registered(tmp_path / "home")
 
 
-@pytest.mark.parametrize(("suffix", "content"), [(".onnx", b"not a model at all"), (".pt", b"PK\x03\x04 torn zip")])
-def test_a_corrupt_model_fails_in_the_flow_with_one_clear_line(released, scenes, tmp_path, suffix, content):
+@pytest.mark.parametrize(
+    ("suffix", "content"), [(".onnx", b"not a model at all"), (".pt", b"PK\x03\x04 torn zip")]
+)
+def test_a_corrupt_model_fails_in_the_flow_with_one_clear_line(
+    released, scenes, tmp_path, suffix, content
+):
     model = tmp_path / f"model{suffix}"
     model.write_bytes(content)
     config = tmp_path / "config.yaml"
     config.write_text(
-        f"name: broken\nmodel: {{path: {model}, trust_pickle: true, task: detect}}\ndata: {{labelled: {scenes}, "
+        f"name: broken\nmodel: {{path: {model}, trust_pickle: true, task: detect}}\ndata: "
+        f"{{labelled: {scenes}, "
         "calibration_split: calibration}\n"
     )
     assert_one_clear_line(released.foveal("release", config), model.name)
@@ -79,7 +93,8 @@ def test_a_corrupt_model_fails_in_the_flow_with_one_clear_line(released, scenes,
 def test_a_pickle_that_nobody_trusts_is_not_opened(released, scenes, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(
-        f"name: x\nmodel: {{path: {MODEL}}}\ndata: {{labelled: {scenes}, calibration_split: calibration}}\n"
+        f"name: x\nmodel: {{path: {MODEL}}}\ndata: {{labelled: {scenes}, calibration_split: "
+        f"calibration}}\n"
     )
     assert_one_clear_line(released.foveal("release", config), "trust_pickle", "code")
 
@@ -102,11 +117,14 @@ def test_an_unknown_model_or_bundle_is_one_clear_line(released, scenes, argument
 def test_a_budget_that_no_variant_meets_says_which_limit_and_registers_nothing(released, tmp_path):
     target = tmp_path / "tiny.toml"
     target.write_text(
-        'description = "smaller than any model"\nbackends = ["onnxruntime"]\ndevice = "cpu"\nthreads = 1\n'
+        'description = "smaller than any model"\nbackends = ["onnxruntime"]\ndevice = '
+        '"cpu"\nthreads = 1\n'
         'precisions = ["fp32"]\n[budget]\nsize_mb = 0.1\n'
     )
     config = tmp_path / "config.yaml"
-    config.write_text(released.config.read_text().replace("name: digits", "name: tiny") + f"target: {target}\n")
+    config.write_text(
+        released.config.read_text().replace("name: digits", "name: tiny") + f"target: {target}\n"
+    )
     done = released.foveal("release", config)
     assert_one_clear_line(done, "MB exceeds the limit of 0.10 MB by")
     assert not (released.root / "releases" / "tiny").exists()

@@ -24,7 +24,8 @@ def random_weights(tmp_path_factory):
     yolo, path = load_yolo(MODEL, trust=True), tmp_path_factory.mktemp("random") / "random.pt"
     with torch.no_grad():
         for layer in yolo.model.modules():
-            if isinstance(layer, torch.nn.Conv2d) and len(layer.weight) > 1:  # all but the integral over a box's sides
+            if isinstance(layer, torch.nn.Conv2d) and len(layer.weight) > 1:
+                # all but the integral over a box's sides
                 shuffled = layer.weight.flatten()[torch.randperm(layer.weight.numel())]
                 layer.weight.copy_(shuffled.view_as(layer.weight))
     yolo.save(str(path))
@@ -37,6 +38,13 @@ def test_a_model_at_chance_ends_its_release_with_what_to_check(released, random_
     done = released.foveal("release", config)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    for word in ("better than chance", "by chance", "normalisation", "class names", "labels", "--accept-baseline"):
+    for word in (
+        "better than chance",
+        "by chance",
+        "normalisation",
+        "class names",
+        "labels",
+        "--accept-baseline",
+    ):
         assert word in line
     assert not (released.root / "releases" / "broken").exists()

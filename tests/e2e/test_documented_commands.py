@@ -1,7 +1,8 @@
-"""Every command of the README and the documentation that can run here, as it stands there, in the layout they describe.
+"""All README and documentation commands that can run here, as they stand, in their own layout.
 
-The layout: `best.pt`, `parts.yaml` and `foveal.yaml` as in the README, the dataset `parts/`, and folders of images.
-`tests/documented.py` lists what is not run, and why; anything else runs, a new line too.
+The layout: `best.pt`, `parts.yaml` and `foveal.yaml` as in the README, the dataset `parts/`, and
+folders of images. `tests/documented.py` lists what is not run, and why; anything else runs, a new
+line too.
 """
 
 from __future__ import annotations
@@ -29,25 +30,36 @@ from tests.conftest import COMMAND, LIMIT_S, MODEL, clean_environment, prefect_s
 from tests.documented import PAGES, Command, commands, fences, why_not_run
 
 # Less to measure: one backend and precision, and as few calls as decide anything.
-TARGET = 'description = "FP32"\nbackends = ["onnxruntime"]\nprecisions = ["fp32"]\ndevice = "cpu"\nthreads = 0\n'
+TARGET = (
+    'description = "FP32"\nbackends = ["onnxruntime"]\nprecisions = ["fp32"]\ndevice = '
+    '"cpu"\nthreads = 0\n'
+)
 CHEAP = "target: quick.toml\nbenchmark: {rounds: 6, calls: 22}\n"
 PORTS = {name: free_port() for name in ("metrics", "serve")}
 
-# What a command is given beside what stands in the page: other ports than those that may be taken, dates of which there
-# are images, and less to measure.
+# What a command is given beside what stands in the page: other ports than those that may be taken,
+# dates of which there are images, and less to measure.
 CHANGED: dict[str, Callable[[re.Match[str]], str]] = {
     r"^foveal metrics$": lambda found: f"{found[0]} --port {PORTS['metrics']}",
     r"(?<=[ :])5001\b": lambda _: str(PORTS["serve"]),
     r"--since \S+ --until \S+": lambda _: f"--since {_days(-2)} --until {_days(2)}",
-    r'DataInput\(labelled="parts/data\.yaml"\)': lambda found: f'{found[0]}, target="quick.toml", promote="never"',
-    r"model\.predict\(batch": lambda _: "import cv2; batch = cv2.imread('shot.jpg')[None]; model.predict(batch",
+    r'DataInput\(labelled="parts/data\.yaml"\)': lambda found: (
+        f'{found[0]}, target="quick.toml", promote="never"'
+    ),
+    r"model\.predict\(batch": lambda _: (
+        "import cv2; batch = cv2.imread('shot.jpg')[None]; model.predict(batch"
+    ),
 }
 
 # Exit codes other than 0 that the pages give a meaning.
 EXITS = {r"^foveal gates ": {0, 1}, r"^foveal doctor": {0, 1}}
 
 # What is said where an exit code of 0 does not say that it worked.
-SAYS = {r"^curl ": '"predictions"', r"^foveal predict ": "0 failed", r"^foveal labels import ": "labels added"}
+SAYS = {
+    r"^curl ": '"predictions"',
+    r"^foveal predict ": "0 failed",
+    r"^foveal labels import ": "labels added",
+}
 
 # Commands that run until they are stopped, and which address answers when they are ready.
 LASTING = {
@@ -56,7 +68,8 @@ LASTING = {
 }
 
 STOPPED = (0, 1, 130, -signal.SIGINT)  # exit codes after Ctrl-C; MLflow's server ends with 1
-STAYS = "mlflow models serve"  # until the end of its page, as the lines after it ask it; others are stopped when ready
+# until the end of its page, as the lines after it ask it; others are stopped when ready
+STAYS = "mlflow models serve"
 
 
 def _days(ahead: int) -> str:
@@ -73,7 +86,11 @@ class Place:
 
     def run(self, command: Command) -> subprocess.CompletedProcess[str]:
         """Run one command to its end, as a person would."""
-        program = ["bash", "-c", command.text] if command.language == "bash" else [sys.executable, "-c", command.text]
+        program = (
+            ["bash", "-c", command.text]
+            if command.language == "bash"
+            else [sys.executable, "-c", command.text]
+        )
         return subprocess.run(
             program,
             cwd=self.cwd(command),
@@ -87,10 +104,16 @@ class Place:
 
     def foveal(self, *arguments: str) -> None:
         """Do what happens between two pages."""
-        subprocess.run([COMMAND, *arguments], cwd=self.folder, env=self.environment, timeout=LIMIT_S, check=True)
+        subprocess.run(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            timeout=LIMIT_S,
+            check=True,
+        )
 
     def begin(self, command: Command, ready: str) -> str:
-        """Start a command that lasts, and wait until an address answers; what is wrong, if it ends."""
+        """Start a lasting command, wait until an address answers; return why, if it ends."""
         with (self.folder / "said.txt").open("w+") as said:
             process = subprocess.Popen(
                 ["bash", "-c", f"exec {command.text}"],
@@ -106,7 +129,10 @@ class Place:
                 if answers(ready):
                     return ""
                 time.sleep(0.2)
-        return f"{command.text}: ended with {process.returncode}: {Path(said.name).read_text()[-2000:]}"
+        return (
+            f"{command.text}: ended with {process.returncode}: "
+            f"{Path(said.name).read_text()[-2000:]}"
+        )
 
     def stop(self) -> str:
         """Press Ctrl-C in all that lasts; what is wrong with how it ended."""
@@ -124,7 +150,9 @@ class Place:
     def shell(self, command: Command) -> dict[str, str]:
         """The environment with what the block of a command exported before it."""
         lines = "\n".join((*command.exported, "env -0"))
-        said = subprocess.run(["bash", "-c", lines], env=self.environment, capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            ["bash", "-c", lines], env=self.environment, capture_output=True, text=True, check=True
+        )
         return dict(one.split("=", 1) for one in said.stdout.split("\0") if "=" in one)
 
 
@@ -132,7 +160,9 @@ def write_layout(folder: Path) -> None:
     """Make the folder that the pages speak of, of digits in the place of parts."""
     made = write_detection_dataset(
         folder.parent / "made",
-        counts=SceneCounts(train=16, calibration=1, validation=32, golden=1, day=40, night=1, next_night=1),
+        counts=SceneCounts(
+            train=16, calibration=1, validation=32, golden=1, day=40, night=1, next_night=1
+        ),
         seed=11,
     )
     names = yaml.safe_load(made.read_text())["names"]
@@ -167,7 +197,9 @@ def write_layout(folder: Path) -> None:
 
 def export_model(place: Place) -> None:
     """Somebody has a detector as ONNX."""
-    shutil.copy(place.folder / ".foveal/releases/parts/1/bundle/model.onnx", place.folder / "best.onnx")
+    shutil.copy(
+        place.folder / ".foveal/releases/parts/1/bundle/model.onnx", place.folder / "best.onnx"
+    )
 
 
 def new_folder(place: Place) -> None:
@@ -178,7 +210,9 @@ def new_folder(place: Place) -> None:
 def label(place: Place) -> None:
     """A person looks at each image in Label Studio, and takes the model's labels for right."""
     tasks = place.folder / "to-label" / "tasks.json"
-    looked_at = [{**task, "annotations": task.pop("predictions")} for task in json.loads(tasks.read_text())]
+    looked_at = [
+        {**task, "annotations": task.pop("predictions")} for task in json.loads(tasks.read_text())
+    ]
     assert looked_at
     tasks.write_text(json.dumps(looked_at))
 
@@ -227,10 +261,12 @@ def changed(command: Command) -> Command:
 
 
 def to_run(page: str) -> list[tuple[Command, Command]]:
-    """Each command of a page that is run, as it stands there and as it is run, unless an earlier page has it too."""
+    """List a page's commands to run, as written and as run, unless an earlier page has them."""
     seen = {command.text for earlier in PAGES[: PAGES.index(page)] for command in commands(earlier)}
     new = {command.text: command for command in commands(page) if command.text not in seen}
-    listed = (one for one in new.values() if not one.text.startswith("export ") and not why_not_run(one))
+    listed = (
+        one for one in new.values() if not one.text.startswith("export ") and not why_not_run(one)
+    )
     return [(command, changed(command)) for command in listed]
 
 
@@ -241,13 +277,18 @@ def attempt(place: Place, command: Command, run: Command) -> str:
             happens(place)
     for pattern, ready in LASTING.items():
         if re.search(pattern, run.text):
-            return place.begin(run, ready) or ("" if command.text.startswith(STAYS) else place.stop())
+            return place.begin(run, ready) or (
+                "" if command.text.startswith(STAYS) else place.stop()
+            )
     done = place.run(run)
     wanted = next((codes for pattern, codes in EXITS.items() if re.search(pattern, run.text)), {0})
     says = next((words for pattern, words in SAYS.items() if re.search(pattern, run.text)), "")
     if done.returncode in wanted and "Traceback" not in done.stderr and says in done.stdout:
         return ""
-    return f"{command.page}: {run.text}: exit {done.returncode}: {done.stdout[-500:]}{done.stderr[-1500:]}"
+    return (
+        f"{command.page}: {run.text}: exit {done.returncode}: "
+        f"{done.stdout[-500:]}{done.stderr[-1500:]}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +308,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.timeout(5400)  # the README has 20 commands
 @pytest.mark.parametrize("page", [page for page in PAGES if to_run(page)])
-def test_every_command_of_a_page_runs_in_the_layout_that_it_describes(place: Place, page: str) -> None:
+def test_every_command_of_a_page_runs_in_the_layout_that_it_describes(
+    place: Place, page: str
+) -> None:
     wrong = [attempt(place, command, run) for command, run in to_run(page)]
     wrong.append(place.stop())
     assert not any(wrong), "\n\n".join(filter(None, wrong))

@@ -1,4 +1,4 @@
-"""Real faults beneath a release: one clear line, and the same command goes on and repeats nothing."""
+"""Real faults beneath a release: one clear line, then the same command resumes without repeats."""
 
 from __future__ import annotations
 
@@ -44,14 +44,20 @@ class Mlflow:
 
     def start(self) -> None:
         command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
+            "--port", str(self.port), "--workers", "1",
             "--backend-store-uri", f"sqlite:///{self.database}",
             "--artifacts-destination", str(self.folder / "artifacts"),
         ]  # fmt: skip
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=self.folder, env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=os.environ | quiet,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def wait(self) -> None:
@@ -71,7 +77,10 @@ class Mlflow:
         """Kill it as soon as a release has opened its run."""
         deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
-            with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as rows:
+            with (
+                suppress(sqlite3.Error),
+                closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as rows,
+            ):
                 if rows.execute("SELECT count(*) FROM runs").fetchone()[0]:
                     return self.kill()
             time.sleep(0.02)
@@ -99,7 +108,11 @@ def begin(released, *words, **environment):
 
 
 def finished_steps(released) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (released.root / "steps").iterdir() if path.is_dir()}
+    return {
+        path.name: path.stat().st_mtime_ns
+        for path in (released.root / "steps").iterdir()
+        if path.is_dir()
+    }
 
 
 def assert_one_line(code: int, told: str, *words: str) -> None:
@@ -109,7 +122,7 @@ def assert_one_line(code: int, told: str, *words: str) -> None:
         assert word in told
 
 
-def test_a_server_that_is_gone_for_good_is_named_and_one_that_comes_back_is_waited_for_and_nothing_is_done_twice(
+def test_a_server_gone_for_good_is_named_one_that_comes_back_is_awaited_and_nothing_is_done_twice(
     released, mlflow
 ):
     steps = finished_steps(released)
@@ -122,13 +135,17 @@ def test_a_server_that_is_gone_for_good_is_named_and_one_that_comes_back_is_wait
     os.rename(mlflow.database, mlflow.folder / "first.db")
     mlflow.start()
     mlflow.wait()
-    survivor = begin(released, "release", released.config, "--json", MLFLOW_TRACKING_URI=mlflow.address)
+    survivor = begin(
+        released, "release", released.config, "--json", MLFLOW_TRACKING_URI=mlflow.address
+    )
     mlflow.kill_amid_a_release()
     threading.Timer(10, mlflow.start).start()
     said, told = survivor.communicate(timeout=900)
     assert survivor.returncode == 0, told
     assert json.loads(said)["version"] == 1
-    again = begin(released, "release", released.config, "--json", MLFLOW_TRACKING_URI=mlflow.address)
+    again = begin(
+        released, "release", released.config, "--json", MLFLOW_TRACKING_URI=mlflow.address
+    )
     said, told = again.communicate(timeout=900)
     assert json.loads(said)["version"] == 1, told
     assert len(open_store(mlflow.address).client.search_model_versions("name = 'digits'")) == 1
@@ -148,7 +165,10 @@ def test_a_server_that_is_down_is_named_before_anything_is_done(released, tmp_pa
 def test_a_database_that_another_program_holds_for_a_while_is_waited_for(released):
     database = released.root / "mlflow" / "mlflow.db"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, database],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
         assert holder.stdout.readline() == "held\n"
         release = begin(released, "release", released.config, "--json")
@@ -169,7 +189,9 @@ def small_disk(tmp_path):
     def size(kilobytes: int) -> Path:
         how = "remount,size" if os.path.ismount(place) else "size"
         mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"{how}={kilobytes}k", "tmpfs", str(place)], capture_output=True, text=True
+            ["mount", "-t", "tmpfs", "-o", f"{how}={kilobytes}k", "tmpfs", str(place)],
+            capture_output=True,
+            text=True,
         )
         if mounted.returncode:
             pytest.skip(f"no disk of its own can be mounted here: {mounted.stderr.strip()}")
@@ -179,7 +201,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], capture_output=True)
 
 
-def test_a_full_disk_is_named_nothing_looks_finished_and_with_space_the_same_command_succeeds(released, small_disk):
+def test_a_full_disk_is_named_nothing_looks_finished_and_with_space_the_same_command_succeeds(
+    released, small_disk
+):
     images = released.data / "images" / "day"
     disk = small_disk(60)
     full = released.foveal("predict", "digits", images, "--output", disk / "out")

@@ -1,4 +1,4 @@
-"""Batch inference and promotion as flows, with the parameters of their forms, over a real release."""
+"""Batch inference and promotion as flows, with their forms' parameters, over a real release."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ with prefect_api(Settings.from_environment()):
         logs = [log.message for log in client.read_logs(sort=LogSort.TIMESTAMP_DESC)]
     print(
         json.dumps(
-            {"images": str(run.images), "champion": champion.version, "refused": refused, "runs": runs, "logs": logs}
+            {
+                "images": str(run.images), "champion": champion.version, "refused": refused,
+                "runs": runs, "logs": logs,
+            }
         )
     )
 """

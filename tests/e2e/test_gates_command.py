@@ -1,4 +1,4 @@
-"""`foveal gates`, end to end: a registered version against itself on the images that it was released with."""
+"""`foveal gates`, end to end: a registered version against itself on its release's images."""
 
 from __future__ import annotations
 

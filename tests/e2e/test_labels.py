@@ -1,4 +1,4 @@
-"""Labelling by command line: night images go out with pre-labels, come back, and become training data."""
+"""Labelling by commands: night images go out with pre-labels, return, become training data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conftest import complaints
 
 @pytest.fixture(scope="module")
 def night(released, tmp_path_factory) -> Path:
-    """Night images in two folders; those of the second lie on their side and say so in their EXIF."""
+    """Return night images in two folders; the second's lie on their side, as their EXIF says."""
     folder = tmp_path_factory.mktemp("night")
     for number, image in enumerate(night_scenes(released)):
         target = folder / name_of(number, image)
@@ -35,7 +35,9 @@ def night(released, tmp_path_factory) -> Path:
             exif = Image.Exif()
             exif[0x0112] = 6
             with Image.open(image.path) as upright:
-                upright.transpose(Image.Transpose.ROTATE_90).save(target, "jpeg", exif=exif, quality=97)
+                upright.transpose(Image.Transpose.ROTATE_90).save(
+                    target, "jpeg", exif=exif, quality=97
+                )
         else:
             shutil.copy(image.path, target)
     return folder
@@ -69,25 +71,41 @@ def say(home, monkeypatch):
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str | Path) -> dict:
-        done = CliRunner().invoke(app, ["labels", *map(str, arguments), "--json"], catch_exceptions=False)
+        done = CliRunner().invoke(
+            app, ["labels", *map(str, arguments), "--json"], catch_exceptions=False
+        )
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
     return run
 
 
-def checked(folder: Path, tasks: list[dict], truths: dict[str, Detections], skip: int) -> list[dict]:
-    """What people would say in Label Studio: the ground truth in per cent, with some tasks skipped."""
+def checked(
+    folder: Path, tasks: list[dict], truths: dict[str, Detections], skip: int
+) -> list[dict]:
+    """Return what people would say in Label Studio: truth in per cent, with some tasks skipped."""
     for number, task in enumerate(tasks):
         truth = truths[task["data"]["image_id"]]
         width, height = image_size(folder / task["data"]["image"].partition("?d=")[2])
         regions = []
-        for k, (left, top, right, bottom) in zip(truth.class_ids.tolist(), truth.xyxy.tolist(), strict=True):
-            value = {"x": 100 * left / width, "y": 100 * top / height, "rotation": 0, "rectanglelabels": [str(k)]}
-            value |= {"width": 100 * (right - left) / width, "height": 100 * (bottom - top) / height}
+        for k, (left, top, right, bottom) in zip(
+            truth.class_ids.tolist(), truth.xyxy.tolist(), strict=True
+        ):
+            value = {
+                "x": 100 * left / width,
+                "y": 100 * top / height,
+                "rotation": 0,
+                "rectanglelabels": [str(k)],
+            }
+            value |= {
+                "width": 100 * (right - left) / width,
+                "height": 100 * (bottom - top) / height,
+            }
             sizes = {"original_width": width, "original_height": height}
             regions.append({"type": "rectanglelabels", "value": value, **sizes})
-        task["annotations"] = [{"result": regions, "was_cancelled": number < skip, "completed_by": 1}]
+        task["annotations"] = [
+            {"result": regions, "was_cancelled": number < skip, "completed_by": 1}
+        ]
     return tasks
 
 
@@ -96,12 +114,16 @@ def box_of(task: dict) -> np.ndarray:
     region = task["predictions"][0]["result"][0]
     width, height, value = region["original_width"], region["original_height"], region["value"]
     left, top = value["x"] / 100 * width, value["y"] / 100 * height
-    return np.array([[left, top, left + value["width"] / 100 * width, top + value["height"] / 100 * height]])
+    return np.array(
+        [[left, top, left + value["width"] / 100 * width, top + value["height"] / 100 * height]]
+    )
 
 
 def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, say, tmp_path):
     """One story, since each step builds on the one before."""
-    truths = {name_of(number, image): image.truth for number, image in enumerate(night_scenes(released))}
+    truths = {
+        name_of(number, image): image.truth for number, image in enumerate(night_scenes(released))
+    }
     out = say("export", "digits", "--output", tmp_path / "out", "--size", "70")
     file = tmp_path / "out" / "tasks.json"
     tasks = json.loads(file.read_text())
@@ -112,7 +134,9 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
             for task in tasks
             if task["data"]["image_id"].startswith(folder) and task["predictions"][0]["result"]
         ]
-        assert len(overlaps) > 1 and np.median(overlaps) > 0.7, "pre-labels lie on the upright image"
+        assert len(overlaps) > 1 and np.median(overlaps) > 0.7, (
+            "pre-labels lie on the upright image"
+        )
 
     file.write_text(json.dumps(checked(file.parent, tasks, truths, skip=3)))
     back = say("import", "digits", file.parent)
@@ -122,27 +146,42 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
     assert (status["fresh"], status["missing"]) == (back["added"], 100 - back["added"])
 
     with labelling.labelled_model("digits") as model:
-        assert labelling.ask_for_labels.fn(model.version, model.reference, 5) == 3, "all others have been labelled"
+        assert labelling.ask_for_labels.fn(model.version, model.reference, 5) == 3, (
+            "all others have been labelled"
+        )
         found = labelling.new_labels.fn("digits", model.spec, RetrainDataInput())
     (new,) = found.parts
     assert found.count == back["added"] == len(load_dataset(new.data, new.name).images)
     for image in load_dataset(new.data, new.name).images:
-        apart = [abs(one.xyxy - image.truth.xyxy).max() for one in truths.values() if len(one) == len(image.truth)]
+        apart = [
+            abs(one.xyxy - image.truth.xyxy).max()
+            for one in truths.values()
+            if len(one) == len(image.truth)
+        ]
         assert min(apart) < 0.05
     version = labelling.compose.fn(
         "digits",
         model.spec,
         OriginalData(
-            released.data / "data.yaml", SplitNames("train", "val", "calibration", "golden"), conditions=("val",)
+            released.data / "data.yaml",
+            SplitNames("train", "val", "calibration", "golden"),
+            conditions=("val",),
         ),
         [new],
         RetrainDataInput(pseudo_share=0.1, pseudo_confidence=0.5),
     )
     assert version.sources["new"] == back["added"], "no night scene is taken for another one"
     assert version.dropped == {}
-    assert version.images["known_1"] == 80 and version.images["val"] == 80 + version.images["recent"]
-    assert version.images["train"] + version.images["recent"] == 24 + back["added"] + version.sources["pseudo"]
-    assert load_dataset(version.data, "golden").sha256 == load_dataset(released.data, "golden").sha256
+    assert (
+        version.images["known_1"] == 80 and version.images["val"] == 80 + version.images["recent"]
+    )
+    assert (
+        version.images["train"] + version.images["recent"]
+        == 24 + back["added"] + version.sources["pseudo"]
+    )
+    assert (
+        load_dataset(version.data, "golden").sha256 == load_dataset(released.data, "golden").sha256
+    )
     labelling.mark_learnt.fn("digits", "retraining-1", found.until)
     assert say("status", "digits")["fresh"] == 0
 

@@ -17,7 +17,13 @@ WITHOUT = "import sys; sys.modules['ultralytics'] = None; from flows.cli.main im
 def without(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
     return subprocess.run(
-        command, env=clean_environment(root), cwd=root.parent, capture_output=True, text=True, timeout=300, check=False
+        command,
+        env=clean_environment(root),
+        cwd=root.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -34,7 +40,10 @@ def is_one_line_with_the_mend(done: subprocess.CompletedProcess[str]) -> bool:
 @pytest.fixture
 def config(tmp_path: Path, scenes: Path) -> Path:
     path = tmp_path / "digits.yaml"
-    path.write_text(f"name: digits\nmodel: {{path: {MODEL}, trust_pickle: true}}\ndata: {{labelled: {scenes}}}\n")
+    path.write_text(
+        f"name: digits\nmodel: {{path: {MODEL}, trust_pickle: true}}\ndata: {{labelled: "
+        f"{scenes}}}\n"
+    )
     return path
 
 
@@ -53,5 +62,8 @@ def test_a_retraining_says_so(released):
 def test_doctor_has_a_row_for_it_and_for_the_model_that_needs_it(released):
     done = without("doctor", root=released.root)
     assert "ok   yolo: not installed" in done.stdout and "foveal[yolo]" in done.stdout
-    assert "warn model digits: released from digits.pt, and Ultralytics, which retrains it, is not" in done.stdout
+    assert (
+        "warn model digits: released from digits.pt, and Ultralytics, which retrains it, is not"
+        in done.stdout
+    )
     assert "ok   yolo: Ultralytics is installed" in released.foveal("doctor").stdout

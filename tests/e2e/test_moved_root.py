@@ -18,7 +18,9 @@ def copied(released, tmp_path_factory):
     return shutil.copytree(released.root, place, ignore=skipped)
 
 
-def test_a_copied_root_is_mended_by_one_command_and_predicts_compares_and_remembers(released, copied, tmp_path):
+def test_a_copied_root_is_mended_by_one_command_and_predicts_compares_and_remembers(
+    released, copied, tmp_path
+):
     def run(*words):
         return foveal(*words, root=copied, cwd=tmp_path)
 

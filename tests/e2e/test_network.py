@@ -1,4 +1,4 @@
-"""Nothing phones home: each command runs where only loopback exists, and whatever it asks for beyond is recorded."""
+"""Nothing phones home: commands run with loopback only, and all they ask beyond is recorded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ import sys
 from pathlib import Path
 from components.training import DetectorTraining, train_detector
 training = DetectorTraining(epochs=1, image_size=64)
-train_detector(Path(sys.argv[1]), Path(sys.argv[2]), training=training, start_from=Path(sys.argv[3]), trust=True)
+dataset, output, start = map(Path, sys.argv[1:4])
+train_detector(dataset, output, training=training, start_from=start, trust=True)
 """
 
 
@@ -67,7 +68,8 @@ ELSEWHERE = {  # commands that no list below has
     "release": "the releases that all tests share are recorded",
     "up": "a test of its own starts it",
     "metrics": "`up` runs it as a service",
-    "demo": "it is release, nightly and retrain over scenes that are made here: no line of its own asks",
+    "demo": "it is release, nightly and retrain over scenes that are made here: no line of its own "
+    "asks",
 }
 ROOT = Path(__file__).parents[2]
 Line = Sequence[str | Path]
@@ -130,7 +132,8 @@ def test_the_recorder_sees_what_native_code_and_children_ask_for(tmp_path):
         pytest.skip("no namespaces here: only Python's own sockets are seen")
     lines = (
         "import ctypes; ctypes.CDLL(None).gethostbyname(b'native.example.org')",
-        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', "
+        "('192.0.2.1', 53))",
         "import subprocess; subprocess.run(['getent', 'hosts', 'example.org'])",
         "import socket; socket.getfqdn(); socket.create_server(('127.0.0.1', 0))",
     )
@@ -157,7 +160,9 @@ def test_commands_ask_nobody_and_leave_the_home_folder_alone(released, tmp_path)
     commands.insert(0, [sys.executable, bundle / "run.py", "--verify"])
     data = released.data / "data.yaml"
     commands.append([sys.executable, "-c", TRAIN, data, tmp_path / "trained", MODEL])
-    require_silence(watch(released, root, commands, tmp_path), tmp_path / "user", allowed=("doctor",))
+    require_silence(
+        watch(released, root, commands, tmp_path), tmp_path / "user", allowed=("doctor",)
+    )
 
 
 def test_retraining_and_comparing_ask_nobody(released_classifier, tmp_path):
@@ -167,7 +172,9 @@ def test_retraining_and_comparing_ask_nobody(released_classifier, tmp_path):
     lines = classifier_lines(one.data, settings)
     watched = watch(one, root, [[COMMAND, *line] for line in lines], tmp_path)
     # Whether so short a training makes a version that passes is not the question here.
-    require_silence(watched, tmp_path / "user", allowed=("compare", "gates", "ab", "promote", "rollback"))
+    require_silence(
+        watched, tmp_path / "user", allowed=("compare", "gates", "ab", "promote", "rollback")
+    )
 
 
 def test_servers_ask_nobody(released, tmp_path):
@@ -181,7 +188,7 @@ def test_servers_ask_nobody(released, tmp_path):
 
 @pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium")
 def test_pages_in_a_browser_ask_nobody(tmp_path):
-    """DNS look-ups and packets of the browser count, beyond those that it makes for an empty page."""
+    """DNS look-ups and packets of the browser count, beyond those for an empty page."""
     if not namespaces_permitted():
         pytest.skip("no namespaces here: what the browser asks for is not seen")
     (tmp_path / "user").mkdir()
@@ -204,7 +211,9 @@ def copy_of(one: Released, place: Path) -> Path:
     return place
 
 
-def watch(one: Released, root: Path, commands: Sequence[Sequence[str | Path]], scratch: Path) -> list[Watched]:
+def watch(
+    one: Released, root: Path, commands: Sequence[Sequence[str | Path]], scratch: Path
+) -> list[Watched]:
     """Run commands over a copy of a root, shown in its place, and over one Prefect server."""
     home = scratch / "user"
     home.mkdir()
@@ -223,7 +232,9 @@ def measured_on_openvino(bundle: Path, copy: Path) -> Path:
             file |= {"sha256": sha256_file(path), "size": path.stat().st_size}
         (copy / name).write_text(json.dumps(described))
     files = sorted(path for path in copy.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
-    (copy / "SHA256SUMS").write_text("".join(f"{sha256_file(p)}  {p.relative_to(copy)}\n" for p in files))
+    (copy / "SHA256SUMS").write_text(
+        "".join(f"{sha256_file(p)}  {p.relative_to(copy)}\n" for p in files)
+    )
     return copy
 
 

@@ -1,4 +1,4 @@
-"""Nights of monitoring by command line: what is new is judged once, drift takes two nights, failures resume."""
+"""Nights by command line: what is new is judged once, drift takes two nights, failures resume."""
 
 from __future__ import annotations
 
@@ -51,11 +51,13 @@ def night(released, images: Path, *options: str | Path) -> dict:
 
 
 def events(released, event: str) -> int:
-    """How many of these events Prefect has kept; it writes them down some seconds after it has taken them."""
+    """Count the events that Prefect has kept, which it writes some seconds after taking them."""
     deadline = time.monotonic() + 600
     while True:
         with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
-            (found,) = database.execute("select count(*) from events where event = ?", [event]).fetchone()
+            (found,) = database.execute(
+                "select count(*) from events where event = ?", [event]
+            ).fetchone()
         if found or time.monotonic() > deadline:
             return int(found)
         time.sleep(0.5)
@@ -65,11 +67,17 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
     """One story, since each night has a memory of those before it."""
     place = camera("monday", "night", 55)
     first = night(released, place)
-    assert (first["window"]["images"], first["window"]["state"], first["fires"]) == (55, "warn", False)
+    assert (first["window"]["images"], first["window"]["state"], first["fires"]) == (
+        55,
+        "warn",
+        False,
+    )
     assert Path(first["window"]["report"]).is_file()
     assert night(released, place)["window"] is None
     with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
-        ((told,),) = database.execute("select data from artifact where key = 'nothing-new'").fetchall()
+        ((told,),) = database.execute(
+            "select data from artifact where key = 'nothing-new'"
+        ).fetchall()
     assert str(place) in told
 
     bright = night(released, camera("tuesday", "day", 60))
@@ -79,7 +87,11 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
     assert any(alert.startswith("firing: drift") for alert in dark["alerts"])
 
     assert events(released, "foveal.drift.detected") == 1
-    stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()
+    stored = (
+        MonitoringStore(released.root / "store")
+        .images("digits", columns=["image_id"])["image_id"]
+        .to_pylist()
+    )
     assert len(stored) == len(set(stored)) == 60 + 2 * 55
 
     judged = released.foveal("monitor", "digits", "--since", "2020-01-01", "--no-tell", "--json")
@@ -91,7 +103,10 @@ def test_nights_are_judged_once_and_two_of_them_make_a_drift(released, camera):
 
 
 def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(released):
-    store, night_images = MonitoringStore(released.root / "store"), released.data / "images" / "night"
+    store, night_images = (
+        MonitoringStore(released.root / "store"),
+        released.data / "images" / "night",
+    )
     remembered, snapshots = len(evaluated_windows(store, "digits", 1)), snapshots_of(released)
     look = ("monitor", "digits", "--images", night_images, "--labels", released.data / "data.yaml")
     said = []
@@ -100,11 +115,19 @@ def test_a_look_by_hand_does_what_a_night_does_and_leaves_the_nights_alone(relea
         assert done.returncode == 0, done.stderr
         said.append(json.loads(done.stdout))
     first, again = said
-    assert (first["window"]["state"], first["window"]["images"], first["fires"]) == ("drift", 80, True)
-    assert first["alerts"] == again["alerts"] and any(line.startswith("firing: drift") for line in first["alerts"])
+    assert (first["window"]["state"], first["window"]["images"], first["fires"]) == (
+        "drift",
+        80,
+        True,
+    )
+    assert first["alerts"] == again["alerts"] and any(
+        line.startswith("firing: drift") for line in first["alerts"]
+    )
     assert {check["name"]: check["verdict"] for check in first["checks"]}["accuracy_drop"] == "fail"
     assert first["folder"] == again["folder"], "the same look again is the same window"
-    assert "brightness ≤" in Path(first["window"]["report"]).read_text(), "accuracy is shown by slice"
+    assert "brightness ≤" in Path(first["window"]["report"]).read_text(), (
+        "accuracy is shown by slice"
+    )
 
     rows = store.images("digits", 1, columns=["image_id"])["image_id"].to_pylist()
     assert sum(name.startswith("night_") for name in rows) == 80, "its rows are kept, once"
@@ -117,7 +140,9 @@ def snapshots_of(released) -> int:
     return len(list((released.root / "evidently").rglob("snapshots/*.json")))
 
 
-def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released, camera, tmp_path, start):
+def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(
+    released, camera, tmp_path, start
+):
     place = tmp_path / "camera"
     place.mkdir()
     for image in sorted((released.data / "images" / "day").iterdir())[:60]:
@@ -132,12 +157,18 @@ def test_a_night_that_is_killed_is_picked_up_without_loss_or_repetition(released
     process.send_signal(signal.SIGKILL)
     process.wait()
     (place / "late.jpg").write_bytes(next(place.iterdir()).read_bytes())
-    resumed = night(released, place, "--labels", released.data / "data.yaml", "--labels-split", "day")
+    resumed = night(
+        released, place, "--labels", released.data / "data.yaml", "--labels-split", "day"
+    )
     assert resumed["window"]["images"] == 60, "the window is the one that was planned"
     checks = {check["name"]: check for check in resumed["checks"]}
     assert checks["accuracy_drop"]["verdict"] in {"pass", "undecided"}, checks["accuracy_drop"]
     assert checks["latency_p95_increase"]["verdict"] == "not_evaluated"
-    stored = MonitoringStore(released.root / "store").images("digits", columns=["image_id"])["image_id"].to_pylist()
+    stored = (
+        MonitoringStore(released.root / "store")
+        .images("digits", columns=["image_id"])["image_id"]
+        .to_pylist()
+    )
     planned = [name for name in stored if name.startswith("day_")]
     assert len(planned) == len(set(planned)) == 60
 
@@ -196,7 +227,9 @@ def second_version(released):
     client.delete_model_version("digits", made.version)
 
 
-def test_a_window_that_was_planned_before_a_promotion_stays_with_its_version(released, second_version, tmp_path):
+def test_a_window_that_was_planned_before_a_promotion_stays_with_its_version(
+    released, second_version, tmp_path
+):
     place = tmp_path / "camera"
     place.mkdir()
     for image in sorted((released.data / "images" / "day").iterdir())[:52]:
@@ -208,7 +241,9 @@ def test_a_window_that_was_planned_before_a_promotion_stays_with_its_version(rel
     said = json.loads(done.stdout)
     assert (said["version"], said["window"]["images"]) == (1, 52)
     windows = MonitoringStore(released.root / "store").windows("digits")
-    assert {window.version for window in windows} == {"1"}, "no row is stored under the other version"
+    assert {window.version for window in windows} == {"1"}, (
+        "no row is stored under the other version"
+    )
 
 
 def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(released_classifier):
@@ -216,13 +251,15 @@ def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(releas
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["model"] == "crops/1"
-    assert [rate["windows"] for rate in said["false_alarms"]] == [20] * len(said["false_alarms"]) != []
+    assert (
+        [rate["windows"] for rate in said["false_alarms"]] == [20] * len(said["false_alarms"]) != []
+    )
     assert all(rate["drifted"] <= 0.1 for rate in said["false_alarms"])
     assert (said["accepted_windows"], said["nights"], said["power"]) == (0, None, [])
 
 
 def test_calibration_measures_the_policy_and_the_reference_that_nights_have(released, tmp_path):
-    """After the nights above: what they accepted is pooled, and each of them is judged against the others."""
+    """After the nights above: what they accepted is pooled, each judged against the others."""
     settings = tmp_path / "foveal.yaml"
     eager = "{minimum_samples: 20, false_discovery_rate: 0.9, distance: 0.001}"
     settings.write_text(f"models:\n  - {{name: digits, images: incoming, drift: {eager}}}\n")
@@ -237,8 +274,13 @@ def test_calibration_measures_the_policy_and_the_reference_that_nights_have(rele
     usual = said[0]
     assert usual["accepted_windows"] == len(accepted) == usual["nights"]["windows"] >= 2
     assert usual["reference_images"] > 80 and usual["nights"]["drifted"] == 0
-    assert [(rate["images"], rate["contiguous"]) for rate in usual["false_alarms"]] == [(60, False), (60, True)]
-    warned, more = (one["false_alarms"][0]["warned"] + one["false_alarms"][0]["drifted"] for one in said)
+    assert [(rate["images"], rate["contiguous"]) for rate in usual["false_alarms"]] == [
+        (60, False),
+        (60, True),
+    ]
+    warned, more = (
+        one["false_alarms"][0]["warned"] + one["false_alarms"][0]["drifted"] for one in said
+    )
     assert warned <= 0.1 and more > 0.5
     unknown = released.foveal("drift", "calibrate", "crops", "--config", settings)
     assert unknown.returncode != 0 and "crops among the models of" in unknown.stderr
@@ -263,7 +305,9 @@ def test_old_rows_are_removed_on_a_quiet_night_too(released, tmp_path):
     table = pq.read_table(run.images)
     moved = pc.subtract(table[TIME], pa.scalar(timedelta(days=60), pa.duration("us")))
     place = table.column_names.index(TIME)
-    pq.write_table(table.set_column(place, TIME, moved.cast(table[TIME].type)), old / "images.parquet")
+    pq.write_table(
+        table.set_column(place, TIME, moved.cast(table[TIME].type)), old / "images.parquet"
+    )
     write_run(old, run, key, {})
     store = MonitoringStore(released.root / "store")
     store.append(load_run(old), key="two-months-old")
@@ -273,7 +317,7 @@ def test_old_rows_are_removed_on_a_quiet_night_too(released, tmp_path):
 
 
 def test_names_that_no_terminal_can_show_are_images_like_others(released, tmp_path):
-    """Not UTF-8, a control sequence, or different by a space alone: one row each, printed plainly."""
+    """Not UTF-8, a control sequence, or different by one space: one row each, printed plainly."""
     place, output = os.fsencode(tmp_path / "camera"), tmp_path / "hostile"
     os.mkdir(place)
     images = sorted((released.data / "images" / "day").iterdir())
@@ -293,19 +337,27 @@ def test_names_that_no_terminal_can_show_are_images_like_others(released, tmp_pa
     assert "\x1b[31mred" not in done.stdout + done.stderr
     again = night(released, tmp_path / "camera")
     assert again["window"] is None, "each of them was done once"
-    predicted = released.foveal("predict", "digits", tmp_path / "camera", "--output", output, "--json")
+    predicted = released.foveal(
+        "predict", "digits", tmp_path / "camera", "--output", output, "--json"
+    )
     assert json.loads(predicted.stdout)["processed"] == len(names), predicted.stderr
 
 
-def test_a_host_that_stays_dead_holds_up_the_nights_for_a_week_and_no_longer(released, tmp_path, free_port):
+def test_a_host_that_stays_dead_holds_up_the_nights_for_a_week_and_no_longer(
+    released, tmp_path, free_port
+):
     listing = tmp_path / "images.txt"
-    listing.write_text("".join(f"http://127.0.0.1:{free_port}/{number}.jpg\n" for number in range(3)))
+    listing.write_text(
+        "".join(f"http://127.0.0.1:{free_port}/{number}.jpg\n" for number in range(3))
+    )
     waits = released.foveal("nightly", "digits", "--images", listing)
     assert waits.returncode == 1 and f"127.0.0.1:{free_port}" in waits.stderr
     listing.write_text(listing.read_text().replace("/0.jpg", "/9.jpg"))
     watermark = Watermark(released.root / "store", "digits", str(listing))
     watermark.commit(watermark.next_window([], at=datetime.now(UTC)))
-    watermark.next_window(list_images(listing), at=datetime.now(UTC) - timedelta(days=8), version="1")
+    watermark.next_window(
+        list_images(listing), at=datetime.now(UTC) - timedelta(days=8), version="1"
+    )
     said = night(released, listing)
     assert said["window"] is None
     (line,) = said["given_up"]
@@ -313,13 +365,17 @@ def test_a_host_that_stays_dead_holds_up_the_nights_for_a_week_and_no_longer(rel
     assert night(released, listing).get("given_up") is None
 
 
-def test_a_window_that_was_planned_for_a_deleted_version_is_done_by_the_current_one(released, tmp_path):
+def test_a_window_that_was_planned_for_a_deleted_version_is_done_by_the_current_one(
+    released, tmp_path
+):
     place = tmp_path / "deleted"
     place.mkdir()
     for image in sorted((released.data / "images" / "day").iterdir())[:4]:
         shutil.copy(image, place / f"deleted-{image.name}")
     watermark = Watermark(released.root / "store", "digits", str(place))
-    watermark.next_window(list_images(place), at=datetime.now(UTC) - timedelta(days=1), version="99")
+    watermark.next_window(
+        list_images(place), at=datetime.now(UTC) - timedelta(days=1), version="99"
+    )
     done = released.foveal("nightly", "digits", "--images", place, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["window"]["images"] == 4
@@ -352,4 +408,6 @@ def test_a_night_that_waits_for_a_host_ends_when_it_is_told_to(released, tmp_pat
         process.send_signal(number)
         _, told = process.communicate(timeout=300)  # without the signal it would be ten minutes
     assert process.returncode == 128 + number, told
-    assert told.splitlines()[-1] == "error: stopped; finished steps are kept, the same command resumes"
+    assert (
+        told.splitlines()[-1] == "error: stopped; finished steps are kept, the same command resumes"
+    )

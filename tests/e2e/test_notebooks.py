@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom over real releases, as they do for a user after `make demo`.
 
-With `KEEP_OUTPUTS` in the environment, as `make notebooks` sets it, what they show is kept in the repository.
+With `KEEP_OUTPUTS` in the environment, as `make notebooks` sets it, what they show is kept in the
+repository.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ pytestmark = [
 
 
 def run(name: str, where: Path, monkeypatch: pytest.MonkeyPatch, **parameters: str | Path) -> str:
-    """Execute a notebook over the storage root `where`; all that its cells printed or showed as text."""
+    """Execute a notebook over the storage root `where`; return its cells' text output."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -40,17 +41,23 @@ def run(name: str, where: Path, monkeypatch: pytest.MonkeyPatch, **parameters: s
     for key, value in parameters.items():
         monkeypatch.setenv(f"NOTEBOOK_{key.upper()}", str(value))
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(where.parent)}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    NotebookClient(
+        notebook, timeout=900, resources={"metadata": {"path": str(where.parent)}}
+    ).execute()
+    outputs = [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert any("image/png" in output.get("data", {}) for output in outputs), "no figure"
     if os.environ.get("KEEP_OUTPUTS"):
         keep(notebook, NOTEBOOKS / f"{name}.ipynb", where.parent)
-    return "\n".join(output.get("text") or output["data"].get("text/plain", "") for output in outputs)
+    return "\n".join(
+        output.get("text") or output["data"].get("text/plain", "") for output in outputs
+    )
 
 
 def keep(notebook: Any, file: Path, folder: Path) -> None:
-    """Write a notebook with its outputs: small pictures, no times of execution, and no place of this machine."""
+    """Write a notebook with its outputs: small pictures, without times or this machine's places."""
     import nbformat
 
     for cell in notebook.cells:
@@ -59,15 +66,23 @@ def keep(notebook: Any, file: Path, folder: Path) -> None:
             if "text" in output:
                 output.text = placeless(output.text, folder)
             data = output.get("data", {})
-            data.update({kind: placeless(text, folder) for kind, text in data.items() if kind.startswith("text/")})
+            data.update(
+                {
+                    kind: placeless(text, folder)
+                    for kind, text in data.items()
+                    if kind.startswith("text/")
+                }
+            )
             if "image/png" in data:
                 data["image/png"] = reduced(data["image/png"])
     nbformat.write(notebook, file)
 
 
 def placeless(text: str, folder: Path) -> str:
-    """A text that names files by where they are below the working directory, or by their names alone, and no user."""
-    text = text.replace(f"{folder}/", "").replace(f"{getpass.getuser()}@{socket.gethostname()}", SOMEBODY)
+    """Return text that names files below the working directory or by name alone, and no user."""
+    text = text.replace(f"{folder}/", "").replace(
+        f"{getpass.getuser()}@{socket.gethostname()}", SOMEBODY
+    )
     return re.sub(r"(?:file://)?/(?:tmp|var|work|home|root)/[\w./-]*/", "", text)
 
 
@@ -94,17 +109,22 @@ def test_the_benchmark_is_read_as_it_was_measured(released, monkeypatch):
 
 
 def test_an_alarm_is_explained_down_to_what_to_label(released, monkeypatch, tmp_path):
-    shots = shutil.copytree(released.data / "images" / "night", tmp_path / "night", copy_function=shutil.copyfile)
-    night = released.foveal("monitor", "digits", "--images", shots, "--json")  # predicted anew: the latest alarm
+    shots = shutil.copytree(
+        released.data / "images" / "night", tmp_path / "night", copy_function=shutil.copyfile
+    )
+    # predicted anew: the latest alarm
+    night = released.foveal("monitor", "digits", "--images", shots, "--json")
     assert night.returncode == 0, night.stderr
-    said = run("investigate_a_drift_alarm", released.root, monkeypatch, labels=released.data / "data.yaml")
+    said = run(
+        "investigate_a_drift_alarm", released.root, monkeypatch, labels=released.data / "data.yaml"
+    )
     assert "UTC: drift" in said and "brightness moved by" in said
     assert "80 images of the window have labels, 0 have none" in said
     assert "uncertainty" in said and "because" in said
 
 
 def test_two_versions_are_compared_on_the_same_images(released_classifier, monkeypatch):
-    """Two versions of a name of their own, from the finished steps of another one: only their golden sets differ."""
+    """Two versions of one name, from another's finished steps: only their golden sets differ."""
     home = released_classifier.config.parent
     for golden_images in (4, 5):
         config = home / f"compared-{golden_images}.yaml"
@@ -113,9 +133,21 @@ def test_two_versions_are_compared_on_the_same_images(released_classifier, monke
         done = released_classifier.foveal("release", config, "--json")
         assert done.returncode == 0, done.stderr
     registry = Registry(sqlite_uri(released_classifier.root / "mlflow" / "mlflow.db"))
-    champion = registry.get("compared", CHAMPION).version  # whether the second one was promoted, its times decide
+    champion = registry.get(
+        "compared", CHAMPION
+    ).version  # whether the second one was promoted, its times decide
     other = 3 - champion
-    golden = Gate("golden", 0.8, 0.8, (0.0, -0.01, 0.01), -0.02, 0.01, 50, Verdict.PASS, "not worse by the margin")
+    golden = Gate(
+        "golden",
+        0.8,
+        0.8,
+        (0.0, -0.01, 0.01),
+        -0.02,
+        0.01,
+        50,
+        Verdict.PASS,
+        "not worse by the margin",
+    )
     gates = GateReport(f"compared/{champion}", f"compared/{other}", (golden,))
     registry.promote("compared", other, Rationale(trigger="drift", gates=gates))
     said = run(

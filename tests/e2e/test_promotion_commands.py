@@ -48,7 +48,10 @@ def test_a_release_is_a_decision_that_names_its_rule(registry):
     (decided,) = registry.decisions("digits")
     decision = decided.decision
     assert (decision.outcome, decision.version, decision.champion_before) == ("promoted", 1, None)
-    assert (decision.trigger, decision.reasons[1]) == ("release", "no version of its name was in production before")
+    assert (decision.trigger, decision.reasons[1]) == (
+        "release",
+        "no version of its name was in production before",
+    )
     assert decision.reasons[0].startswith("promote: verified")
     assert {"reference", "val", "bundle", "model"} <= set(decision.hashes)
 
@@ -56,15 +59,22 @@ def test_a_release_is_a_decision_that_names_its_rule(registry):
 def test_promotion_rollback_and_what_is_said_of_them(released, say):
     said = json.loads(say("promote", "raced/1", "--reason", "the only one", "--json"))
     assert (said["champion"], said["previous_champion"]) == (1, None)
-    assert (said["decision"]["decision"]["who"], said["decision"]["decision"]["reasons"]) == ("ann", ["the only one"])
-    assert "champion is raced/2, previous champion raced/1" in say("promote", "raced", "2", "--who", "bob")
+    assert (said["decision"]["decision"]["who"], said["decision"]["decision"]["reasons"]) == (
+        "ann",
+        ["the only one"],
+    )
+    assert "champion is raced/2, previous champion raced/1" in say(
+        "promote", "raced", "2", "--who", "bob"
+    )
     done = released.foveal("rollback", "raced", "--reason", "blind at night", "--json")
     assert (done.returncode, json.loads(done.stdout)["champion"]) == (0, 1), done.stderr
     table = say("history", "raced")
     assert "promoted     v2       v1 → v2   by hand  bob" in table
     assert "rolled back  v1       v2 → v1   by hand" in table
     assert "blind at night" in table
-    with pytest.raises(RegistryError, match="raced/1 with nothing before it; raced/2 left production before"):
+    with pytest.raises(
+        RegistryError, match="raced/1 with nothing before it; raced/2 left production before"
+    ):
         say("rollback", "raced")
     assert json.loads(say("rollback", "raced", "--to", "2", "--json"))["champion"] == 2
 
@@ -77,7 +87,9 @@ def test_history_answers_for_a_moment(say, registry):
     here = now.astimezone().strftime("%Y-%m-%d %H:%M:%S")  # a time without a zone is this machine's
     found = json.loads(say("history", "raced", "--at", here, "--json"))["in_production"]
     assert (found["version"], found["until"], found["by"]["number"]) == (3, None, decided.number)
-    assert f"raced/3, in production since {decided.at:%Y-%m-%d %H:%M:%S} UTC" in say("history", "raced", "--at", here)
+    assert f"raced/3, in production since {decided.at:%Y-%m-%d %H:%M:%S} UTC" in say(
+        "history", "raced", "--at", here
+    )
     assert "no version of raced was in production" in say("history", "raced", "--at", "2020-01-01")
     with pytest.raises(ConfigError, match="passed"):
         say("history", "raced", "--at", (now + timedelta(days=2)).strftime("%Y-%m-%d"))
@@ -117,7 +129,9 @@ def test_two_versions_are_shown_side_by_side(say):
     assert "/#/compare-model-versions?name=%22digits%22&runs=" in shown
 
 
-def test_compare_opens_mlflows_own_page_and_stops_its_server_with_the_command(released, start, monkeypatch, tmp_path):
+def test_compare_opens_mlflows_own_page_and_stops_its_server_with_the_command(
+    released, start, monkeypatch, tmp_path
+):
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.part && mv {opened}.part {opened}\n')
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)

@@ -31,7 +31,9 @@ def test_variants_cover_precisions_and_backends_with_measured_accuracy(released)
 
 def test_every_image_has_a_row_and_its_detections_add_up(released):
     images = pd.read_parquet(released.said["window"]["predictions"])
-    detections = pd.read_parquet(Path(released.said["window"]["predictions"]).with_name("detections.parquet"))
+    detections = pd.read_parquet(
+        Path(released.said["window"]["predictions"]).with_name("detections.parquet")
+    )
     assert len(images) == 80
     assert (images.status == "ok").all()
     assert images.prediction_count.sum() == len(detections)
@@ -40,7 +42,9 @@ def test_every_image_has_a_row_and_its_detections_add_up(released):
 
 def test_day_is_ok_and_night_is_drift(released):
     assert released.said["window"]["state"] == "ok"
-    done = released.foveal("monitor", "digits", "--images", released.data / "images" / "night", "--json")
+    done = released.foveal(
+        "monitor", "digits", "--images", released.data / "images" / "night", "--json"
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["window"]["state"] == "drift"
@@ -51,8 +55,16 @@ def test_people_see_the_release_in_prefect_while_it_runs_and_afterwards(released
     with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
         rows = database.execute("select type, key, data from artifact order by updated").fetchall()
     found = {key: (kind, json.loads(str(data))) for kind, key, data in rows}
-    assert {"variants", "latency-and-accuracy", "drift-decision", "drift-report", "release"} <= found.keys()
-    assert found["latency-and-accuracy"][1].startswith("![Median latency and accuracy of the variants](data:image/png")
+    assert {
+        "variants",
+        "latency-and-accuracy",
+        "drift-decision",
+        "drift-report",
+        "release",
+    } <= found.keys()
+    assert found["latency-and-accuracy"][1].startswith(
+        "![Median latency and accuracy of the variants](data:image/png"
+    )
     assert "](file://" in found["drift-report"][1], "no server shows it"
     assert found["drift-decision"][1].count("data:image/jpeg;base64,") == 12
     bars = {key: value for key, (kind, value) in found.items() if kind == "progress"}
@@ -124,7 +136,10 @@ def test_the_bundle_verifies_and_a_changed_byte_is_found(released, tmp_path):
 def test_predict_agrees_between_registry_and_bundle(released, tmp_path):
     images = released.data / "images" / "golden"
     tables = []
-    for model, name in (("digits@champion", "one"), (str(Path(released.said["folder"]) / "bundle"), "two")):
+    for model, name in (
+        ("digits@champion", "one"),
+        (str(Path(released.said["folder"]) / "bundle"), "two"),
+    ):
         done = released.foveal("predict", model, images, "--output", tmp_path / name, "--json")
         assert done.returncode == 0, done.stderr
         table = pd.read_parquet(tmp_path / name / "detections.parquet")
@@ -139,12 +154,21 @@ def test_prefect_kept_the_history_with_artifacts(released):
     with closing(sqlite3.connect(released.root / "prefect" / "prefect.db")) as database:
         tasks = {row[0].rsplit("-", 1)[0] for row in database.execute("select name from task_run")}
         artifacts = {row[0] for row in database.execute("select key from artifact")}
-    assert {"open model", "optimize", "benchmark", "package", "register", "batch inference", "drift report"} <= tasks
+    assert {
+        "open model",
+        "optimize",
+        "benchmark",
+        "package",
+        "register",
+        "batch inference",
+        "drift report",
+    } <= tasks
     assert {"variants", "drift-decision", "release"} <= artifacts
 
 
 def test_nothing_lands_in_the_working_directory(released):
-    ours = {"digits.yaml", "user"}  # the parameters, and what the command had as the user's home folder
+    # the parameters, and what the command had as the user's home folder
+    ours = {"digits.yaml", "user"}
     assert {path.name for path in released.root.parent.iterdir()} == {"home"} | ours
 
 
@@ -154,7 +178,9 @@ def test_the_bundle_is_documented_and_summed(released, part):
 
 
 @pytest.mark.parametrize("name", ["predict", "monitor", "nightly", "bundle run"])
-def test_a_command_of_which_all_images_failed_ends_with_1_and_with_their_rows(released, tmp_path, name):
+def test_a_command_of_which_all_images_failed_ends_with_1_and_with_their_rows(
+    released, tmp_path, name
+):
     broken = _broken(tmp_path / "broken")
     arguments = {
         "predict": ("predict", "digits", broken, "--output", tmp_path / "out"),

@@ -1,4 +1,4 @@
-"""The loop closes: labels of a night become a challenger, gates decide, and each event counts once."""
+"""The loop closes: a night's labels become a challenger, gates decide, each event counts once."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def nights(released_classifier, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(nights, tmp_path_factory) -> Path:
-    """Parameters of a short retraining whose margins suit a golden set of 72 crops and a busy machine."""
+    """Write parameters of a short retraining: margins for 72 golden crops and a busy machine."""
     file = tmp_path_factory.mktemp("retraining") / "retrain.yaml"
     file.write_text(
         f"data: {{labels: {nights}, labels_split: night, held_out_share: 0.35, most_images: 300}}\n"
         "training: {epochs: 8, learning_rate: 0.003, blend: 1.0}\n"
-        "gates: {margin: 0.25, slice_margin: 0.9, latency_increase: 10, size_ratio: 100, memory_ratio: 100, "
+        "gates: {margin: 0.25, slice_margin: 0.9, latency_increase: 10, size_ratio: 100, "
+        "memory_ratio: 100, "
         "rounds: 7}\n"
     )
     return file
@@ -54,12 +55,23 @@ def retrained(released_classifier, settings):
 
 def test_too_few_labels_say_how_many_are_missing(released_classifier, tmp_path):
     (tmp_path / "much.yaml").write_text("data: {minimum_labels: 5000}\n")
-    arguments = ("--labels", released_classifier.data, "--labels-split", "night", "--config", tmp_path / "much.yaml")
+    arguments = (
+        "--labels",
+        released_classifier.data,
+        "--labels-split",
+        "night",
+        "--config",
+        tmp_path / "much.yaml",
+    )
     done = released_classifier.foveal("retrain", "crops", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     night = len(list((released_classifier.data / "night").rglob("*.jpg")))
-    assert (said["state"], said["missing"], said["challenger"]) == ("needs_labels", 5000 - night, None)
+    assert (said["state"], said["missing"], said["challenger"]) == (
+        "needs_labels",
+        5000 - night,
+        None,
+    )
 
 
 def test_a_challenger_that_learnt_the_night_is_promoted_on_evidence(retrained):
@@ -75,7 +87,11 @@ def test_the_record_says_why_and_by_which_event(released_classifier, retrained):
     done = released_classifier.foveal("history", "crops", "--json")
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout)[-1]["decision"]
-    assert (last["outcome"], last["version"], last["champion_before"]) == ("promoted", retrained["champion"], 1)
+    assert (last["outcome"], last["version"], last["champion_before"]) == (
+        "promoted",
+        retrained["champion"],
+        1,
+    )
     assert (last["trigger"], last["event"]) == ("drift", EVENT)
     assert last["hashes"]["dataset"] == retrained["dataset"]["sha256"]
 
@@ -90,7 +106,9 @@ def test_a_retrained_version_knows_its_golden_set_by_content_under_whatever_name
     assert golden_hash(bundle, "val") == frozen.sha256, "a further release is compared on it"
 
 
-def test_a_repeated_event_does_nothing_and_says_what_came_of_it(released_classifier, settings, retrained):
+def test_a_repeated_event_does_nothing_and_says_what_came_of_it(
+    released_classifier, settings, retrained
+):
     arguments = ("--config", settings, "--trigger", "drift", "--event", EVENT, "--json")
     again = released_classifier.foveal("retrain", "crops", *arguments)
     assert again.returncode == 0, again.stderr
@@ -101,7 +119,9 @@ def test_a_repeated_event_does_nothing_and_says_what_came_of_it(released_classif
     assert sum(one["decision"]["event"] == EVENT for one in history) == 1
 
 
-def test_what_a_file_says_counts_unless_the_command_says_otherwise(released_classifier, settings, retrained, tmp_path):
+def test_what_a_file_says_counts_unless_the_command_says_otherwise(
+    released_classifier, settings, retrained, tmp_path
+):
     file = tmp_path / "retrain.yaml"
     file.write_text(f"trigger: drift\nevent: {EVENT}\n{settings.read_text()}")
     done = released_classifier.foveal("retrain", "crops", "--config", file, "--json")
@@ -113,29 +133,43 @@ def test_what_a_file_says_counts_unless_the_command_says_otherwise(released_clas
     assert "parameters to retrain crops, found letters" in other.stderr
 
 
-def test_a_challenger_of_wrong_labels_is_rejected_on_record(released_classifier, nights, settings, retrained, tmp_path):
+def test_a_challenger_of_wrong_labels_is_rejected_on_record(
+    released_classifier, nights, settings, retrained, tmp_path
+):
     classes = sorted(path.name for path in (nights / "night").iterdir())
     for name, wrong in zip(classes, [*classes[1:], classes[0]], strict=True):
         shutil.copytree(nights / "night" / name, tmp_path / "labels" / "night" / wrong)
     file = tmp_path / "retrain.yaml"
-    strict = settings.read_text().replace("{margin: 0.25, slice_margin: 0.9", "{margin: 0.02, slice_margin: 0.05")
+    strict = settings.read_text().replace(
+        "{margin: 0.25, slice_margin: 0.9", "{margin: 0.02, slice_margin: 0.05"
+    )
     strict = strict.replace("epochs: 8", "epochs: 2")  # of what is wrong, a little is enough
     file.write_text(strict.replace(str(nights), str(tmp_path / "labels")))
-    done = released_classifier.foveal("retrain", "crops", "--config", file, "--trigger", "schedule", "--json")
+    done = released_classifier.foveal(
+        "retrain", "crops", "--config", file, "--trigger", "schedule", "--json"
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["state"], said["champion"]) == ("rejected", retrained["champion"])
     assert said["reason"].startswith("golden: "), said["reason"]
-    last = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)[-1]["decision"]
+    last = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)[-1][
+        "decision"
+    ]
     assert (last["outcome"], last["version"]) == ("rejected", said["challenger"])
     assert said["challenger"] != retrained["champion"]
-    later = released_classifier.foveal("retrain", "crops", "--config", file, "--trigger", "schedule", "--json")
+    later = released_classifier.foveal(
+        "retrain", "crops", "--config", file, "--trigger", "schedule", "--json"
+    )
     assert "cooling down" in json.loads(later.stdout)["reason"]
 
 
 @pytest.mark.parametrize("mood", ["next_night", "day"])
-def test_monitoring_is_quiet_about_every_condition_that_was_learnt(released_classifier, retrained, mood):
-    done = released_classifier.foveal("monitor", "crops", "--images", released_classifier.data / mood, "--json")
+def test_monitoring_is_quiet_about_every_condition_that_was_learnt(
+    released_classifier, retrained, mood
+):
+    done = released_classifier.foveal(
+        "monitor", "crops", "--images", released_classifier.data / mood, "--json"
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["version"] == retrained["champion"]
@@ -143,16 +177,23 @@ def test_monitoring_is_quiet_about_every_condition_that_was_learnt(released_clas
 
 
 def test_one_command_takes_it_back(released_classifier, retrained):
-    done = released_classifier.foveal("rollback", "crops", "--reason", "the night crew prefers it", "--json")
+    done = released_classifier.foveal(
+        "rollback", "crops", "--reason", "the night crew prefers it", "--json"
+    )
     assert done.returncode == 0, done.stderr
     history = json.loads(released_classifier.foveal("history", "crops", "--json").stdout)
-    assert (history[-1]["decision"]["outcome"], history[-1]["decision"]["version"]) == ("rolled_back", 1)
+    assert (history[-1]["decision"]["outcome"], history[-1]["decision"]["version"]) == (
+        "rolled_back",
+        1,
+    )
 
 
 def test_the_next_drift_does_not_undo_a_rollback(released_classifier, settings, tmp_path):
     file = tmp_path / "retrain.yaml"
     file.write_text(f"trigger: drift\nevent: the night after\n{settings.read_text()}")
-    waits = json.loads(released_classifier.foveal("retrain", "crops", "--config", file, "--json").stdout)
+    waits = json.loads(
+        released_classifier.foveal("retrain", "crops", "--config", file, "--json").stdout
+    )
     assert waits["state"] == "not_begun" and "rollback" in waits["reason"]
     file.write_text(f"cooldown_hours: 0\n{file.read_text()}")
     done = released_classifier.foveal("retrain", "crops", "--config", file, "--json")

@@ -63,9 +63,15 @@ def test_a_night_with_alerts_leaves_no_secret_anywhere(released, arriving):
         (("monitor", "digits", "--images", f"https://anna:{SECRET}@127.0.0.1/shots"), {}),
         (("predict", "digits", f"s3://AKIA:x/{SECRET}@bucket/shots"), {}),
         (("nightly", "digits", "--images", f"s3://AKIA:{SECRET}@bucket/shots"), {}),
-        (("nightly", "digits", "--images", "IMAGES"), {"FOVEAL_STORE": f"sftp://anna:{SECRET}@127.0.0.1/store"}),
+        (
+            ("nightly", "digits", "--images", "IMAGES"),
+            {"FOVEAL_STORE": f"sftp://anna:{SECRET}@127.0.0.1/store"},
+        ),
         (("history", "digits"), {"MLFLOW_TRACKING_URI": f"http://anna:{SECRET}@127.0.0.1:9"}),
-        (("monitor", "digits", "--images", "IMAGES"), {"PREFECT_API_URL": f"http://anna:{SECRET}@127.0.0.1:9/api"}),
+        (
+            ("monitor", "digits", "--images", "IMAGES"),
+            {"PREFECT_API_URL": f"http://anna:{SECRET}@127.0.0.1:9/api"},
+        ),
         (("release", "CONFIG"), {}),
     ],
 )
@@ -74,7 +80,9 @@ def test_a_command_that_fails_over_a_url_with_a_password_does_not_repeat_it(
 ):
     config = tmp_path / "secret.yaml"
     config.write_text(
-        released.config.read_text().replace(f"{released.data}/images/day", f"https://anna:{SECRET}@127.0.0.1/shots")
+        released.config.read_text().replace(
+            f"{released.data}/images/day", f"https://anna:{SECRET}@127.0.0.1/shots"
+        )
     )
     given = [word.replace("IMAGES", str(arriving)).replace("CONFIG", str(config)) for word in words]
     done = run(released, *given, **environment)

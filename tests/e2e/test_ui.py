@@ -1,4 +1,4 @@
-"""What people look at, in a real browser: the form, the run, the schedule, the comparison, Evidently's dashboard."""
+"""What people see in a real browser: form, run, schedule, comparison, Evidently's dashboard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from flows.config.demo import NAME
 from model_registry import CHAMPION, Registry, sqlite_uri
 from tests.conftest import foveal
 
-pytestmark = pytest.mark.skipif(chromium() is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(
+    chromium() is None, reason="needs Chromium: apt-get install chromium"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,11 @@ def browser():
 
 @contextmanager
 def fresh(browser, servers) -> Iterator[Any]:
-    """A page with an empty profile, which is signed in by the printed link; at the end it has asked no other host."""
+    """Open a page, profile empty, by the printed sign-in link; it must have asked no other host."""
     asked, page = set(), browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(PATIENCE_MS)
-    page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or "127.0.0.1"))  # none: data, blob
+    # none: data, blob
+    page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or "127.0.0.1"))
     page.goto(servers.pages["prefect"])
     page.wait_for_url("**/deployments")
     try:
@@ -59,7 +62,9 @@ def page(browser, servers):
 
 
 def test_no_night_is_scheduled_before_a_first_release(servers):
-    (nightly,) = ask(servers, "deployments/filter", {"flows": {"name": {"any_": ["nightly monitoring"]}}})
+    (nightly,) = ask(
+        servers, "deployments/filter", {"flows": {"name": {"any_": ["nightly monitoring"]}}}
+    )
     assert [schedule["active"] for schedule in nightly["schedules"]] == [False]
 
 
@@ -91,7 +96,9 @@ def test_a_finished_run_shows_its_artifacts(clicked, servers, page):
     page.get_by_text("Artifacts", exact=True).first.click()
     for key in ("variants", "latency-and-accuracy", "drift-decision", "release"):
         page.get_by_text(key, exact=True).first.wait_for()
-    (plot,) = ask(servers, "artifacts/filter", {"artifacts": {"key": {"any_": ["latency-and-accuracy"]}}})
+    (plot,) = ask(
+        servers, "artifacts/filter", {"artifacts": {"key": {"any_": ["latency-and-accuracy"]}}}
+    )
     page.goto(f"{servers['prefect']}/artifacts/artifact/{plot['id']}")
     picture = page.locator("img[src^='data:image/png']").first
     picture.wait_for()
@@ -118,7 +125,10 @@ def test_a_typo_in_the_parameters_is_refused_with_its_reason(servers, page):
 
 def test_two_versions_stand_side_by_side_in_mlflow(clicked, servers, page, root, scenes):
     config = root.parent / "again.yaml"
-    document = clicked["parameters"]["config"] | {"promote": "never", "thresholds": {"confidence": 0.4, "iou": 0.7}}
+    document = clicked["parameters"]["config"] | {
+        "promote": "never",
+        "thresholds": {"confidence": 0.4, "iou": 0.7},
+    }
     config.write_text(json.dumps(document))  # JSON is YAML
     done = foveal("release", config, "--json", root=root)
     assert done.returncode == 0, done.stderr

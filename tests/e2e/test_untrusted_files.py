@@ -1,4 +1,4 @@
-"""A checkpoint that would run code when it is unpickled: on no path does it, unless the user says so."""
+"""A checkpoint that would run code when unpickled: on no path does it, unless the user says so."""
 
 from __future__ import annotations
 
@@ -87,11 +87,16 @@ def test_a_release_does_not_unpickle_what_nobody_trusts(released, poison, tmp_pa
         ("retrain", "FILE"),
     ],
 )
-def test_no_other_command_unpickles_a_file_that_it_is_given(released, poison, mark, words, monkeypatch):
+def test_no_other_command_unpickles_a_file_that_it_is_given(
+    released, poison, mark, words, monkeypatch
+):
     monkeypatch.setenv("FOVEAL_HOME", str(released.root))
     images = released.data / "images" / "golden"
     with pytest.raises(FovealError):
-        app([word.replace("FILE", str(poison)).replace("IMAGES", str(images)) for word in words], standalone_mode=False)
+        app(
+            [word.replace("FILE", str(poison)).replace("IMAGES", str(images)) for word in words],
+            standalone_mode=False,
+        )
     assert not mark.exists()
 
 
@@ -111,7 +116,9 @@ def test_a_bundle_whose_files_are_pickles_is_refused(released, poison, tmp_path,
         file.write_bytes(whole)
 
 
-def test_a_checkpoint_that_was_exchanged_in_the_registry_is_not_learnt_from(released, poison, tmp_path, mark):
+def test_a_checkpoint_that_was_exchanged_in_the_registry_is_not_learnt_from(
+    released, poison, tmp_path, mark
+):
     """The release was trusted; the word was given for its own file only."""
     version = released.said["version"]
     client = open_store(sqlite_uri(released.root / "mlflow" / "mlflow.db")).client

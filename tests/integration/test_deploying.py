@@ -1,4 +1,4 @@
-"""Deployments and automations on a real Prefect server: what is made, what a second time changes, what events do."""
+"""Deployments and automations on a real Prefect: what is made, what repeating or events change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ import pytest
 
 from components.contracts import DriftDecision, DriftReport, DriftState, ModelVersion
 from components.monitoring.alerts.book import Alert, AlertStatus
-from flows.config.deployments import DeploymentsConfig, RetrainingOptions, WatchedModel, WorkPoolInput
+from flows.config.deployments import (
+    DeploymentsConfig,
+    RetrainingOptions,
+    WatchedModel,
+    WorkPoolInput,
+)
 from flows.runtime.password import password
 from flows.runtime.settings import Settings
 from model_registry import Registry, sqlite_uri
@@ -69,7 +74,10 @@ def client(settings):
 
 
 def config(*names: str, **options: Any) -> DeploymentsConfig:
-    models = [WatchedModel(name=name, images="s3://in", timezone="Europe/Zurich", **options) for name in names]
+    models = [
+        WatchedModel(name=name, images="s3://in", timezone="Europe/Zurich", **options)
+        for name in names
+    ]
     return DeploymentsConfig(models=models)
 
 
@@ -82,9 +90,11 @@ def deployed(settings, client):
 
 @pytest.fixture
 def serve(settings):
-    """Start `python -m flows.deployment.serving` over the same models; what still runs at the end is killed."""
+    """Start `python -m flows.deployment.serving` over the same models; kill it at the end."""
     folder = settings.root.parent
-    listed = "".join(f"- {{name: {name}, images: 's3://in', timezone: Europe/Zurich}}\n" for name in MODELS)
+    listed = "".join(
+        f"- {{name: {name}, images: 's3://in', timezone: Europe/Zurich}}\n" for name in MODELS
+    )
     (folder / "foveal.yaml").write_text(f"models:\n{listed}")
     started = []
 
@@ -132,7 +142,12 @@ def runs_of(client, deployment: UUID) -> list[Any]:
 def parameters_of(client, deployment: UUID, **wanted: str) -> Callable[[], Any]:
     """The first run of a deployment with these values among its parameters."""
     return lambda: next(
-        (run for run in runs_of(client, deployment) if wanted.items() <= run.parameters["config"].items()), None
+        (
+            run
+            for run in runs_of(client, deployment)
+            if wanted.items() <= run.parameters["config"].items()
+        ),
+        None,
     )
 
 
@@ -143,14 +158,24 @@ def announce(model: str, window: str, *, rule: str = "") -> None:
     from flows.reporting import publish
     from flows.reporting.summary import Seen
 
-    decision = DriftDecision(DriftState.DRIFT, ("brightness moved",), (), 80, 80, raised=True, fires=not rule)
-    alerts = (Alert(model, rule, AlertStatus.FIRING, "it dropped", datetime.now(UTC)),) if rule else ()
+    decision = DriftDecision(
+        DriftState.DRIFT, ("brightness moved",), (), 80, 80, raised=True, fires=not rule
+    )
+    alerts = (
+        (Alert(model, rule, AlertStatus.FIRING, "it dropped", datetime.now(UTC)),) if rule else ()
+    )
     report = DriftReport(Path("report.html"), Path("report.json"), decision)
     publish.announce(ModelVersion(model, 1, "run"), window, Seen(report, (), alerts))
     EventsWorker.drain_all(timeout=10, at_exit=False)
 
 
-def night(client, deployed, *, scheduled: bool = True, deployment: str = "nightly monitoring/nightly-bolts") -> Any:
+def night(
+    client,
+    deployed,
+    *,
+    scheduled: bool = True,
+    deployment: str = "nightly monitoring/nightly-bolts",
+) -> Any:
     """A run of a nightly deployment, as the scheduler makes it."""
     tags = ["auto-scheduled"] if scheduled else []
     return client.create_flow_run_from_deployment(deployed.id_of(deployment), tags=tags)
@@ -193,7 +218,9 @@ def test_a_second_time_changes_nothing_and_a_changed_file_only_what_it_is_about(
     calmer = RetrainingOptions(event_cooldown_hours=48)
     after = changes(deploy(config(*MODELS, retraining=calmer), settings))
     assert {name for name, change in after.items() if change != "unchanged"} == {
-        f"foveal: {trigger} of {name} starts a retraining" for trigger in ("drift", "accuracy") for name in MODELS
+        f"foveal: {trigger} of {name} starts a retraining"
+        for trigger in ("drift", "accuracy")
+        for name in MODELS
     }
     assert "updated" in after.values()
     deploy(config(*MODELS), settings)
@@ -249,13 +276,17 @@ def test_a_first_champion_that_people_promote_begins_its_nights(deployed, settin
     store.create_model_version("rivets", settings.root.as_uri(), await_creation_for=0)
     assert not client.read_deployment_by_name(name).schedules[0].active
     arguments = [COMMAND, "promote", "rivets/1"]
-    done = subprocess.run(arguments, env=clean_environment(settings.root), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        arguments, env=clean_environment(settings.root), capture_output=True, text=True, timeout=300
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert client.read_deployment_by_name(name).schedules[0].active
     deploy(config(*MODELS), settings)
 
 
-def test_a_schedule_that_waited_begins_with_the_next_deployment_at_the_latest(deployed, settings, client):
+def test_a_schedule_that_waited_begins_with_the_next_deployment_at_the_latest(
+    deployed, settings, client
+):
     from flows.deployment.deploy import deploy
 
     name, three = "nightly monitoring/nightly-washers", config(*MODELS, "washers")
@@ -272,40 +303,57 @@ def test_retrainings_are_scheduled_for_the_models_whose_file_says_when(deployed,
 
     weekly = config(*MODELS, retraining=RetrainingOptions(cron="0 4 * * sun", cooldown_hours=48))
     names = {f"retrain/scheduled-{name}" for name in MODELS}
-    assert {name for name, change in changes(deploy(weekly, settings)).items() if change == "created"} == names
+    assert {
+        name for name, change in changes(deploy(weekly, settings)).items() if change == "created"
+    } == names
     found = client.read_deployment_by_name(f"retrain/scheduled-{MODELS[0]}")
     (schedule,), asked = found.schedules, found.parameters["config"]
     assert (schedule.schedule.cron, schedule.active) == ("0 4 * * sun", True)
     assert (asked["name"], asked["trigger"], asked["cooldown_hours"]) == (MODELS[0], "schedule", 48)
     client.update_deployment_schedule(found.id, schedule.id, active=False)
-    assert set(changes(deploy(weekly, settings)).values()) == {"unchanged"}, "what people paused stays paused"
+    assert set(changes(deploy(weekly, settings)).values()) == {"unchanged"}, (
+        "what people paused stays paused"
+    )
     after = changes(deploy(config(*MODELS), settings))
     assert {name for name, change in after.items() if change == "removed"} == names
 
 
-def test_what_was_made_for_a_model_that_is_no_longer_watched_is_removed_and_nothing_else(deployed, settings, client):
+def test_what_was_made_for_a_model_that_is_no_longer_watched_is_removed_and_nothing_else(
+    deployed, settings, client
+):
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
     from flows.deployment.deploy import deploy
 
     theirs = client.create_automation(
-        AutomationCore(name="theirs", trigger=EventTrigger(posture=Posture.Reactive), actions=[], enabled=False)
+        AutomationCore(
+            name="theirs", trigger=EventTrigger(posture=Posture.Reactive), actions=[], enabled=False
+        )
     )
-    removed = {k for k, change in changes(deploy(config(*MODELS, "screws"), settings)).items() if change == "created"}
+    removed = {
+        k
+        for k, change in changes(deploy(config(*MODELS, "screws"), settings)).items()
+        if change == "created"
+    }
     after = changes(deploy(config(*MODELS), settings))
     assert {name for name, change in after.items() if change == "removed"} == removed
     assert len(removed) == 4 and all("screws" in name for name in removed)
     assert client.read_automation(theirs) is not None
 
 
-def test_the_form_takes_its_own_defaults_and_refuses_a_typo_and_a_value_out_of_range(deployed, client):
+def test_the_form_takes_its_own_defaults_and_refuses_a_typo_and_a_value_out_of_range(
+    deployed, client
+):
     from prefect.exceptions import PrefectHTTPStatusError
 
     for one in deployed.deployments:
         run = client.create_flow_run_from_deployment(one.id)
         client.delete_flow_run(run.id)
     release = client.read_deployment_by_name("release/release")
-    for change, words in (({"targett": "mobile"}, "targett"), ({"benchmark": {"rounds": 1}}, "1 is less than")):
+    for change, words in (
+        ({"targett": "mobile"}, "targett"),
+        ({"benchmark": {"rounds": 1}}, "1 is less than"),
+    ):
         with pytest.raises(PrefectHTTPStatusError, match="409") as refused:
             client.create_flow_run_from_deployment(
                 release.id, parameters={"config": release.parameters["config"] | change}
@@ -337,7 +385,9 @@ def test_a_failed_night_is_an_alert_that_names_the_model_and_the_reason(deployed
     assert told.parameters["config"]["reason"] == f"run {run.name}: no such bucket"
 
 
-def test_a_night_that_finds_the_place_taken_is_an_alert_and_one_that_a_person_cancels_is_none(deployed, client):
+def test_a_night_that_finds_the_place_taken_is_an_alert_and_one_that_a_person_cancels_is_none(
+    deployed, client
+):
     from prefect.states import Cancelled, Pending
 
     holding, refused, by_hand = (night(client, deployed) for _ in range(3))
@@ -346,13 +396,22 @@ def test_a_night_that_finds_the_place_taken_is_an_alert_and_one_that_a_person_ca
     client.set_flow_run_state(refused.id, Pending())
     assert client.read_flow_run(refused.id).state.is_cancelled()
     alert = deployed.id_of("alert/alert")
-    told = wait_for(parameters_of(client, alert, subject="bolts", rule="nightly monitoring: Cancelled"))
-    assert told.parameters["config"]["reason"] == f"run {refused.name}: Deployment concurrency limit reached."
-    assert not any(by_hand.name in run.parameters["config"]["reason"] for run in runs_of(client, alert))
+    told = wait_for(
+        parameters_of(client, alert, subject="bolts", rule="nightly monitoring: Cancelled")
+    )
+    assert (
+        told.parameters["config"]["reason"]
+        == f"run {refused.name}: Deployment concurrency limit reached."
+    )
+    assert not any(
+        by_hand.name in run.parameters["config"]["reason"] for run in runs_of(client, alert)
+    )
     client.set_flow_run_state(holding.id, Cancelled(message="gives the place back"))
 
 
-def test_a_night_that_has_not_completed_in_its_time_is_an_alert_and_one_that_has_is_none(deployed, client):
+def test_a_night_that_has_not_completed_in_its_time_is_an_alert_and_one_that_has_is_none(
+    deployed, client
+):
     from prefect.states import Completed, Pending, Running
 
     from flows.deployment.automations import missing
@@ -377,7 +436,9 @@ def test_a_night_that_has_not_completed_in_its_time_is_an_alert_and_one_that_has
     assert sum(one["rule"] == "nightly monitoring: missing" for one in missed) == 1
 
 
-def test_a_late_night_is_looked_at_again_at_its_own_deadline_and_missed_only_after_it(deployed, client):
+def test_a_late_night_is_looked_at_again_at_its_own_deadline_and_missed_only_after_it(
+    deployed, client
+):
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.states import Completed, Scheduled
 
@@ -387,12 +448,15 @@ def test_a_late_night_is_looked_at_again_at_its_own_deadline_and_missed_only_aft
     due = datetime(2027, 10, 31, 0, 0, tzinfo=UTC)  # 02:00 of summer in a night of 25 hours
     of_nuts = deployed.id_of("nightly monitoring/nightly-nuts")
     late, done = (
-        client.create_flow_run_from_deployment(of_nuts, state=Scheduled(scheduled_time=due)) for _ in range(2)
+        client.create_flow_run_from_deployment(of_nuts, state=Scheduled(scheduled_time=due))
+        for _ in range(2)
     )
     client.set_flow_run_state(done.id, Completed(), force=True)
 
     def look(run, moment):
-        night = NightInput(run=run.id, cron="0 2 * * *", timezone="Europe/Zurich", deadline=clock(6))
+        night = NightInput(
+            run=run.id, cron="0 2 * * *", timezone="Europe/Zurich", deadline=clock(6)
+        )
         config = AlertConfig(subject="nuts", rule="late", reason=run.name, night=night)
         return is_missed(client, config, night, moment)
 
@@ -405,14 +469,19 @@ def test_a_late_night_is_looked_at_again_at_its_own_deadline_and_missed_only_aft
     assert look(late, due + timedelta(hours=5))
     for run in (late, done, again):
         client.delete_flow_run(run.id)
-    assert client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[again.id]))) == []
+    assert (
+        client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[again.id])))
+        == []
+    )
 
 
 def test_a_work_pool_is_made_and_the_deployments_point_to_it_and_back(deployed, settings, client):
     from components.errors import ConfigError
     from flows.deployment.deploy import deploy
 
-    pool = WorkPoolInput(name="gpus", type="docker", image="foveal:1", env={"FOVEAL_STORE": "s3://store"})
+    pool = WorkPoolInput(
+        name="gpus", type="docker", image="foveal:1", env={"FOVEAL_STORE": "s3://store"}
+    )
     pooled = config(*MODELS).model_copy(update={"work_pool": pool})
     assert {one.pool for one in deploy(pooled, settings).deployments} == {"gpus"}
     assert client.read_work_pool("gpus").type == "docker"
@@ -435,7 +504,9 @@ def test_the_command_says_who_takes_the_runs(deployed, settings, client, serve):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("nothing on this root takes the runs: start foveal up")
+    assert done.stdout.splitlines()[-1].startswith(
+        "nothing on this root takes the runs: start foveal up"
+    )
 
 
 def test_serving_waits_for_a_server_that_is_not_there_and_ends_when_told(settings, serve):
@@ -445,7 +516,9 @@ def test_serving_waits_for_a_server_that_is_not_there_and_ends_when_told(setting
     assert process.wait(timeout=300) == 0
 
 
-def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(deployed, settings, client, serve):
+def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(
+    deployed, settings, client, serve
+):
     from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
     messages: queue.Queue[str] = queue.Queue()
@@ -461,7 +534,9 @@ def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(de
 
     with HTTPServer(("127.0.0.1", 0), Channel) as channel:
         threading.Thread(target=channel.serve_forever, daemon=True).start()
-        process = serve(str(client.api_url), FOVEAL_ALERT_URLS=f"json://127.0.0.1:{channel.server_port}")
+        process = serve(
+            str(client.api_url), FOVEAL_ALERT_URLS=f"json://127.0.0.1:{channel.server_port}"
+        )
         assert process.stdout.readline() == "serving\n", process.stderr.read()
         run = client.create_flow_run_from_deployment(deployed.id_of("alert/alert"))
         ended = wait_for(lambda: (found := client.read_flow_run(run.id)).state.is_final() and found)
@@ -470,7 +545,10 @@ def test_what_is_served_runs_as_the_form_is_filled_and_alerts_reach_a_channel(de
     told = [messages.get_nowait() for _ in range(messages.qsize())]
     assert any("started by hand to try the channels out" in message for message in told), told
     of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
-    wait_for(lambda: any("ALERT bolts trial" in line.message for line in client.read_logs(of_run)), seconds=30)
+    wait_for(
+        lambda: any("ALERT bolts trial" in line.message for line in client.read_logs(of_run)),
+        seconds=30,
+    )
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=300) == 0
     assert client.read_deployment_by_name("nightly monitoring/nightly-bolts").schedules[0].active
@@ -500,7 +578,8 @@ settings = Settings.from_environment()
 (one,) = [one for one in services(settings, Places()) if one.name == "deployments"]
 one = replace(one, ready=all_of(printing("serving"), touching(settings.pulse, 6)))
 supervise(
-    [one], Path(sys.argv[1]), restart_policy=RestartPolicy(check_s=1, silence_s=6, first_wait_s=0.1),
+    [one], Path(sys.argv[1]),
+    restart_policy=RestartPolicy(check_s=1, silence_s=6, first_wait_s=0.1),
     ready=lambda away: print("ready", flush=True), tell=lambda line: print(line, flush=True),
 )
 """
@@ -517,9 +596,13 @@ def test_a_serving_process_that_hangs_is_started_again(deployed, settings, clien
     try:
         assert process.stdout.readline() == "ready\n"
         members = psutil.Process(process.pid).children(recursive=True)
-        (serving,) = [one for one in members if one.cmdline()[1:] == ["-P", "-m", "flows.deployment.serving"]]
+        (serving,) = [
+            one for one in members if one.cmdline()[1:] == ["-P", "-m", "flows.deployment.serving"]
+        ]
         serving.suspend()
-        assert process.stdout.readline().startswith("deployments has not answered for 6 s; starting it again in 0.1 s")
+        assert process.stdout.readline().startswith(
+            "deployments has not answered for 6 s; starting it again in 0.1 s"
+        )
         assert not psutil.wait_procs([serving], timeout=120)[1]
     finally:
         process.terminate()

@@ -31,7 +31,9 @@ def test_faults_fail_the_command_and_each_says_how_to_mend_it(tmp_path):
     done = doctor(
         root,
         "--json",
-        PYTHONPATH=os.pathsep.join([str(double.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        PYTHONPATH=os.pathsep.join(
+            [str(double.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
         PREFECT_API_URL=f"http://ann:hush@127.0.0.1:{free_port()}/api",
         FOVEAL_STORE=str(root / "mlflow" / "mlflow.db"),
     )
@@ -39,7 +41,13 @@ def test_faults_fail_the_command_and_each_says_how_to_mend_it(tmp_path):
     said = json.loads(done.stdout)
     assert said["ok"] is False
     failing = {found["name"]: found for found in said["findings"] if found["state"] == "fail"}
-    assert set(failing) == {"onnxruntime and onnxruntime-gpu", "mlflow.db", "mlflow", "prefect", "store"}
+    assert set(failing) == {
+        "onnxruntime and onnxruntime-gpu",
+        "mlflow.db",
+        "mlflow",
+        "prefect",
+        "store",
+    }
     assert all(found["hint"] for found in said["findings"] if found["state"] != "ok")
     assert "hush" not in done.stdout + done.stderr
 

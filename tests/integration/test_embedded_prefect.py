@@ -1,4 +1,4 @@
-"""The embedded Prefect server: shared by commands that overlap, stopped by the last, its history lasts."""
+"""The embedded Prefect: shared by overlapping commands, stopped by the last, its history lasts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ with prefect_api(Settings.from_environment()) as url:
 
 
 def start(root: Path, name: str, *, script: str = SCRIPT) -> subprocess.Popen[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")
+    }
     return subprocess.Popen(
         [sys.executable, "-c", script, name],
         env=environment | {"FOVEAL_HOME": str(root)},
@@ -47,10 +49,15 @@ def start(root: Path, name: str, *, script: str = SCRIPT) -> subprocess.Popen[st
 
 def flow_runs(url: str, root: Path) -> set[str]:
     headers = proof(password(root / "prefect"))
-    return {row["name"] for row in httpx.post(f"{url}/flows/filter", json={}, headers=headers, timeout=120).json()}
+    return {
+        row["name"]
+        for row in httpx.post(f"{url}/flows/filter", json={}, headers=headers, timeout=120).json()
+    }
 
 
-def test_overlapping_commands_share_one_server_that_ends_with_the_last_and_keeps_its_history(tmp_path):
+def test_overlapping_commands_share_one_server_that_ends_with_the_last_and_keeps_its_history(
+    tmp_path,
+):
     first, second = start(tmp_path, "first"), start(tmp_path, "second")
     urls = {first.stdout.readline().strip(), second.stdout.readline().strip()}
     assert len(urls) == 1
@@ -85,7 +92,9 @@ def test_a_command_that_is_killed_leaves_the_server_it_started_to_the_others(tmp
 
 
 def test_sigterm_ends_the_server_that_a_command_started(tmp_path):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")
+    }
     process = subprocess.Popen(
         [COMMAND, "demo"],
         env=environment | {"FOVEAL_HOME": str(tmp_path / "home")},
@@ -105,14 +114,20 @@ def test_sigterm_ends_the_server_that_a_command_started(tmp_path):
     assert not server.is_running() and not note.exists()
 
 
-def test_a_server_that_hangs_is_ended_for_the_next_command_and_a_number_of_another_process_is_not(tmp_path):
+def test_a_server_that_hangs_is_ended_for_the_next_command_and_a_number_of_another_process_is_not(
+    tmp_path,
+):
     from flows.runtime import server
 
     home = tmp_path / "home" / "prefect"
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as hung:
         note = home / "server.json"
         note.parent.mkdir(parents=True)
-        there = {"pid": hung.pid, "created": psutil.Process(hung.pid).create_time(), "url": "http://127.0.0.1:9/api"}
+        there = {
+            "pid": hung.pid,
+            "created": psutil.Process(hung.pid).create_time(),
+            "url": "http://127.0.0.1:9/api",
+        }
         note.write_text(json.dumps(there | {"created": 1.0}))
         server.stop_server(home)
         assert hung.poll() is None and not note.exists()
@@ -160,7 +175,9 @@ except UnavailableError as error:
 
 
 def test_a_server_that_hangs_amid_a_flow_ends_the_command_after_the_time_that_it_says(tmp_path):
-    script = OUTAGE.replace("import sys\n", "import sys\nfrom flows.runtime import server\nserver.HUNG_S = 4.0\n", 1)
+    script = OUTAGE.replace(
+        "import sys\n", "import sys\nfrom flows.runtime import server\nserver.HUNG_S = 4.0\n", 1
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "counted")],
         env=clean_environment(tmp_path / "home"),
@@ -170,7 +187,9 @@ def test_a_server_that_hangs_amid_a_flow_ends_the_command_after_the_time_that_it
         text=True,
     )
     assert process.stdout.readline() == "counted\n", process.communicate()[1]
-    server = psutil.Process(json.loads((tmp_path / "home" / "prefect" / "server.json").read_text())["pid"])
+    server = psutil.Process(
+        json.loads((tmp_path / "home" / "prefect" / "server.json").read_text())["pid"]
+    )
     server.suspend()
     try:
         _, told = process.communicate("\n", timeout=300)
@@ -181,14 +200,19 @@ def test_a_server_that_hangs_amid_a_flow_ends_the_command_after_the_time_that_it
         server.kill()
 
 
-def test_a_server_that_dies_amid_a_flow_is_one_clear_line_and_the_next_run_repeats_no_finished_step(tmp_path):
+def test_a_server_that_dies_amid_a_flow_is_one_clear_line_and_the_next_run_repeats_no_finished_step(
+    tmp_path,
+):
     counted = tmp_path / "counted"
 
     def begin():
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")
+        }
         process = subprocess.Popen(
             [sys.executable, "-c", OUTAGE, str(counted)],
-            env=environment | {"FOVEAL_HOME": str(tmp_path / "home"), "PREFECT_CLIENT_MAX_RETRIES": "1"},
+            env=environment
+            | {"FOVEAL_HOME": str(tmp_path / "home"), "PREFECT_CLIENT_MAX_RETRIES": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -236,11 +260,18 @@ with prefect_api(Settings.from_environment()):
 """
 
 
-def test_of_processes_that_come_to_the_same_step_at_once_one_does_it_and_all_have_its_result(tmp_path):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+def test_of_processes_that_come_to_the_same_step_at_once_one_does_it_and_all_have_its_result(
+    tmp_path,
+):
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")
+    }
     command = [sys.executable, "-c", TOGETHER, str(tmp_path / "done")]
     environment |= {"FOVEAL_HOME": str(tmp_path / "home")}
-    crowd = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    crowd = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     said = {process.communicate(timeout=300)[0] for process in crowd}
     assert len(said) == 1 and Path(said.pop().strip()).is_dir()
     assert [process.returncode for process in crowd] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""What a Prefect server that was killed still knows: whose the one place of a deployment is, and until when."""
+"""What a killed Prefect server still knows: who has a deployment's one place, and until when."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tests.conftest import clean_environment
 
 NIGHT = "nightly monitoring/nightly"
 SHORT = {
-    "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",  # the shortest that it takes
+    # the shortest that it takes
+    "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1",
 }
 
@@ -69,7 +70,9 @@ def test_the_place_of_a_night_that_died_with_its_server_is_free_when_its_time_is
 
     program = prefect_program(settings.prefect_home, "127.0.0.1", free_port())
     watched = DeploymentsConfig(models=[WatchedModel(name="bolts", images="s3://in")])
-    api = {name: program.environment[name.name] for name in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
+    api = {
+        name: program.environment[name.name] for name in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+    }
     with temporary_settings(api):
         with killed_at_the_end(program, settings.root):
             nightly = deploy(watched, settings).id_of(NIGHT)

@@ -1,4 +1,4 @@
-"""Real processes, really killed: at each step of a nightly cycle, and while two write the same runs."""
+"""Real processes, really killed: at each step of a night, and while two write the same runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ SOURCE = "memory://shots"
 IMAGES = [ImageSource(f"{k}.jpg", f"memory://shots/{k}.jpg") for k in range(4)]
 NIGHT = datetime(2026, 3, 10, 23, 59, tzinfo=UTC)
 
-# One forked child for each step: it dies just before its n-th change to the file system, until one lives to the end.
+# One forked child for each step: it dies just before its n-th change to the file system, until one
+# lives to the end.
 KILLED_CYCLES = """
 import os, signal, sys
 from pathlib import Path
-import fsspec.implementations.local, pandas, pyarrow.compute, pyarrow.parquet  # once, and not in each child
+# once, and not in each child
+import fsspec.implementations.local, pandas, pyarrow.compute, pyarrow.parquet
 from test_monitoring_kills import nightly_cycle
 
 folder, step = Path(sys.argv[1]), 0
@@ -69,9 +71,13 @@ def run_in(folder: Path) -> InferenceRun:
 def write_run(folder: Path, names: list[str], first: datetime = NIGHT) -> InferenceRun:
     """One image a minute, one detection each."""
     folder.mkdir(parents=True)
-    times = pa.array([first + k * timedelta(minutes=1) for k in range(len(names))], pa.timestamp("us", "UTC"))
+    times = pa.array(
+        [first + k * timedelta(minutes=1) for k in range(len(names))], pa.timestamp("us", "UTC")
+    )
     pq.write_table(pa.table({"image_id": names, "predicted_at": times}), folder / "images.parquet")
-    pq.write_table(pa.table({"image_id": names, "class_id": [0] * len(names)}), folder / "detections.parquet")
+    pq.write_table(
+        pa.table({"image_id": names, "class_id": [0] * len(names)}), folder / "detections.parquet"
+    )
     return run_in(folder)
 
 
@@ -102,7 +108,10 @@ def test_cycle_killed_at_any_step_still_takes_each_image_once(tmp_path):
     for store in stores:
         nightly_cycle(store, tmp_path / f"again-{store.name}", NIGHT + timedelta(days=1))
         names = [image.image_id for image in IMAGES]
-        for table in (MonitoringStore(store).images("digits"), MonitoringStore(store).detections("digits")):
+        for table in (
+            MonitoringStore(store).images("digits"),
+            MonitoringStore(store).detections("digits"),
+        ):
             assert sorted(table["image_id"].to_pylist()) == names, store.name
         assert Watermark(store, "digits", SOURCE).next_window(IMAGES, at=NIGHT) is None
 
@@ -111,7 +120,11 @@ def test_two_writers_of_the_same_runs_one_killed_and_started_again(tmp_path):
     """Meanwhile a reader sees whole runs only."""
     root, runs, count = tmp_path / "store", tmp_path / "runs", 30
     for number in range(count):
-        write_run(runs / f"{number:02d}", [f"{number}-{k}" for k in range(3)], NIGHT + number * timedelta(hours=1))
+        write_run(
+            runs / f"{number:02d}",
+            [f"{number}-{k}" for k in range(3)],
+            NIGHT + number * timedelta(hours=1),
+        )
     store = MonitoringStore(root)
     with python(WRITER, root, runs) as doomed, python(WRITER, root, runs) as other:
         assert doomed.stdout.readline() == "started\n"

@@ -1,4 +1,4 @@
-"""The chain on shared servers: PostgreSQL, an S3 store, Prefect and MLflow behind passwords, from two machines."""
+"""The chain on shared servers: PostgreSQL, S3, Prefect and MLflow with passwords; two machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from model_registry.store import open_store
 
 pytestmark = [
     pytest.mark.timeout(3600),  # the first test waits for four servers and nine commands
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # aiobotocore leaves its loop's sockets to the collector
+    # aiobotocore leaves its loop's sockets to the collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 OPEN = """
@@ -104,7 +105,9 @@ def test_a_release_on_one_machine_is_watched_promoted_and_served_on_another(said
     assert (said["release"]["version"], said["challenger"]["version"]) == (1, 2)
     assert said["nightly"]["window"]["images"] == 55
     assert said["nightly"]["window"]["state"] == "ok"
-    assert said["again"]["window"] is None, "what the other machine has looked at is not new to this one"
+    assert said["again"]["window"] is None, (
+        "what the other machine has looked at is not new to this one"
+    )
     assert said["monitor"]["window"]["state"] in {"warn", "drift"}
     outcomes = [entry["decision"]["outcome"] for entry in said["history"]]
     assert outcomes == ["promoted", "promoted", "rolled_back"]
@@ -112,7 +115,9 @@ def test_a_release_on_one_machine_is_watched_promoted_and_served_on_another(said
     assert (said["predict"]["model"], said["predict"]["processed"]) == (f"{NAME}/1", 55)
 
 
-def test_everything_is_in_the_database_and_the_bucket_and_nothing_in_a_sqlite_file(said, servers, machines):
+def test_everything_is_in_the_database_and_the_bucket_and_nothing_in_a_sqlite_file(
+    said, servers, machines
+):
     rows, objects = servers.rows(), servers.objects()
     assert (rows["versions"], rows["decisions"], rows["flow runs"]) == (2, 3, 5)
     assert objects["mlflow"] > 10
@@ -154,7 +159,9 @@ def test_each_service_enters_its_own_databases_and_no_others(servers):
 
     def enters(role: str, database: str) -> bool:
         try:
-            psycopg2.connect(f"postgresql://{role}:{role_password(role, password)}@{place}/{database}").close()
+            psycopg2.connect(
+                f"postgresql://{role}:{role_password(role, password)}@{place}/{database}"
+            ).close()
         except psycopg2.OperationalError as error:
             assert "CONNECT" in str(error), error
             return False
@@ -166,9 +173,13 @@ def test_each_service_enters_its_own_databases_and_no_others(servers):
 
 
 def test_servers_that_can_work_are_healthy_by_the_checks_of_their_containers(servers):
-    asked = subprocess.run([sys.executable, HEALTH, servers.environment["MLFLOW_TRACKING_URI"]], check=False)
+    asked = subprocess.run(
+        [sys.executable, HEALTH, servers.environment["MLFLOW_TRACKING_URI"]], check=False
+    )
     assert asked.returncode == 0, "MLflow's database says that it does not know a stranger"
-    with urllib.request.urlopen(f"{servers.environment['PREFECT_API_URL']}/ready", timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(  # noqa: S310
+        f"{servers.environment['PREFECT_API_URL']}/ready", timeout=60
+    ) as answer:
         assert answer.status == 200
 
 
@@ -178,7 +189,9 @@ def test_processes_that_open_a_fresh_database_at_once_all_can(servers, database)
     assert [process.returncode for process in opened] == [0, 0, 0], answers
 
 
-def test_of_promoters_at_once_on_a_database_one_wins_and_the_others_are_told(servers, database, in_store):
+def test_of_promoters_at_once_on_a_database_one_wins_and_the_others_are_told(
+    servers, database, in_store
+):
     client = open_store(database, in_store).client
     client.create_registered_model("fought")
     for _ in range(3):
@@ -216,7 +229,9 @@ def test_a_driver_that_is_not_installed_is_named(in_store):
 def test_of_many_writers_of_one_object_one_succeeds_and_its_content_stays(in_store):
     folders = [Folder(in_store) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        wrote = list(pool.map(lambda number: folders[number].create("a/b.json", b"%d" % number), range(8)))
+        wrote = list(
+            pool.map(lambda number: folders[number].create("a/b.json", b"%d" % number), range(8))
+        )
     assert wrote.count(True) == 1
     assert folders[0].read_all(["a/b.json"]) == [b"%d" % wrote.index(True)]
 

@@ -1,4 +1,4 @@
-"""Which results of steps are taken again: finished ones, unless they are unsure or everything is to be done anew."""
+"""Which steps' results are taken again: finished ones, unless unsure or all is to be done anew."""
 
 from __future__ import annotations
 
@@ -70,4 +70,6 @@ def test_noise_is_measured_again_and_a_refreshed_step_begins_with_an_empty_folde
     assert said["taken"] == [0.5, 0.5, 0.1, 0.1, 0.1, 0.1], "two were noise, the third was kept"
     assert said["over"] == [0.1], "four were measured: two of noise, one that was kept, one afresh"
     assert said["left"] == [[], [], [], []]
-    assert said["told"] == ["measure: finished before; goes on with export"], "where a flow went on, once"
+    assert said["told"] == ["measure: finished before; goes on with export"], (
+        "where a flow went on, once"
+    )

@@ -1,4 +1,4 @@
-"""Services under a supervisor, with real processes: health, order, restarts, and that nothing is left, ever."""
+"""Services under a supervisor, as real processes: health, order, restarts, never leftovers."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def web(name, port, **more):
 
 def run(*services, **restart_policy):
     supervise(
-        services, Path("logs"), restart_policy=RestartPolicy(**{"first_wait_s": 0.1, **restart_policy}),
-        ready=lambda away: print("ready", *away, flush=True), tell=lambda line: print(line, flush=True),
+        services, Path("logs"),
+        restart_policy=RestartPolicy(**{"first_wait_s": 0.1, **restart_policy}),
+        ready=lambda away: print("ready", *away, flush=True),
+        tell=lambda line: print(line, flush=True),
     )
 """
 ENDING = """
@@ -45,13 +47,14 @@ signal.signal(signal.SIGTERM, end)
 print("serving", flush=True)
 time.sleep(600)
 """
-# A server whose parent is gone and that has a session of its own: as far away from the supervisor as can be.
+# A server whose parent is gone and that has a session of its own: as far away from the supervisor
+# as can be.
 FLED = "(setsid {python} -m http.server {port} --bind 127.0.0.1 &) ; echo serving; sleep 600"
 
 
 @pytest.fixture
 def supervised(tmp_path):
-    """Run a supervisor in a process of its own: ``supervised("run(...)")``; gives the process, its output as lines."""
+    """Run a supervisor as a process, ``supervised("run(...)")``; return it, output by lines."""
     begun = []
 
     def begin(script: str, **environment: str) -> subprocess.Popen[str]:
@@ -88,27 +91,45 @@ def eventually(found, within_s: float = 30) -> bool:
     return bool(found())
 
 
-def test_services_start_in_the_order_of_their_needs_and_ready_means_that_each_is_healthy(supervised):
+def test_services_start_in_the_order_of_their_needs_and_ready_means_that_each_is_healthy(
+    supervised,
+):
     port = free_port()
-    slow = f"import time, runpy, sys; time.sleep(1); sys.argv[1:] = ['{port}']; runpy.run_module('http.server')"
-    slow = slow.replace("run_module('http.server')", "run_module('http.server', run_name='__main__')")
-    asks = f"import urllib.request as r, time; r.urlopen('http://127.0.0.1:{port}'); print('serving', flush=1)"
+    slow = (
+        f"import time, runpy, sys; time.sleep(1); sys.argv[1:] = ['{port}']; "
+        "runpy.run_module('http.server')"
+    )
+    slow = slow.replace(
+        "run_module('http.server')", "run_module('http.server', run_name='__main__')"
+    )
+    asks = (
+        f"import urllib.request as r, time; r.urlopen('http://127.0.0.1:{port}'); "
+        "print('serving', flush=1)"
+    )
     process = supervised(
         f"run(Service('slow', (PYTHON, '-c', {slow!r}), at('http://127.0.0.1:{port}')),"
-        f"    Service('asks', (PYTHON, '-c', {asks + '; time.sleep(600)'!r}), printing('serving'), needs=('slow',)))"
+        f"    Service('asks', (PYTHON, '-c', {asks + '; time.sleep(600)'!r}), printing('serving'), "
+        "needs=('slow',)))"
     )
     assert process.stdout.readline() == "ready\n"  # no line of a restart before it
     assert urllib.request.urlopen(f"http://127.0.0.1:{port}").status == 200
 
 
-def test_a_service_whose_head_dies_is_started_again_and_its_orphans_do_not_keep_the_port(supervised, tmp_path):
+def test_a_service_whose_head_dies_is_started_again_and_its_orphans_do_not_keep_the_port(
+    supervised, tmp_path
+):
     port = free_port()
     shell = f"{PYTHON} -m http.server {port} --bind 127.0.0.1 & wait"
-    process = supervised(f"run(Service('web', ('sh', '-c', {shell!r}), at('http://127.0.0.1:{port}')))")
+    process = supervised(
+        f"run(Service('web', ('sh', '-c', {shell!r}), at('http://127.0.0.1:{port}')))"
+    )
     assert process.stdout.readline() == "ready\n"
     (head,) = [member for member in family(process) if member.name() == "sh"]
     head.kill()
-    assert process.stdout.readline() == "web ended with code 137; starting it again in 0.1 s (1 of 5)\n"
+    assert (
+        process.stdout.readline()
+        == "web ended with code 137; starting it again in 0.1 s (1 of 5)\n"
+    )
     assert not left([head])
     assert eventually(lambda: answers(f"http://127.0.0.1:{port}"))
     assert (tmp_path / "logs" / "web.1.log").exists()
@@ -128,7 +149,9 @@ def test_a_service_whose_guard_is_killed_is_started_again(supervised):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_all_services_in_reverse_order_and_nothing_is_left(supervised, tmp_path, number):
+def test_a_signal_ends_all_services_in_reverse_order_and_nothing_is_left(
+    supervised, tmp_path, number
+):
     port = free_port()
     fled = FLED.format(python=PYTHON, port=port)
     process = supervised(
@@ -139,7 +162,8 @@ def test_a_signal_ends_all_services_in_reverse_order_and_nothing_is_left(supervi
     )
     assert process.stdout.readline() == "ready\n"
     members = family(process)
-    assert len(members) == 4 + 3 + 3  # guards; the endings; a shell, its sleep, the server that fled
+    # guards; the endings; a shell, its sleep, the server that fled
+    assert len(members) == 4 + 3 + 3
     process.send_signal(number)
     assert process.wait(timeout=300) == 0
     assert (tmp_path / "ended").read_text() == "third second first "
@@ -147,7 +171,10 @@ def test_a_signal_ends_all_services_in_reverse_order_and_nothing_is_left(supervi
 
 
 def test_a_service_that_does_not_want_to_end_is_killed_within_the_grace(supervised):
-    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('serving', flush=True); time.sleep(600)"
+    deaf = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('serving', flush=True); "
+        "time.sleep(600)"
+    )
     process = supervised(
         f"run(*[Service(name, (PYTHON, '-c', {deaf!r}), printing('serving')) for name in 'abc'], "
         "    grace_s=600, stop_s=1)"
@@ -163,7 +190,8 @@ def test_a_supervisor_that_is_killed_leaves_no_orphan(supervised):
     ports = free_port(), free_port()
     fled = FLED.format(python=PYTHON, port=ports[1])
     process = supervised(
-        f"run(web('web', {ports[0]}), Service('fled', ('sh', '-c', {fled!r}), at('http://127.0.0.1:{ports[1]}')))"
+        f"run(web('web', {ports[0]}), Service('fled', ('sh', '-c', {fled!r}), "
+        f"at('http://127.0.0.1:{ports[1]}')))"
     )
     assert process.stdout.readline() == "ready\n"
     members = family(process)
@@ -172,34 +200,44 @@ def test_a_supervisor_that_is_killed_leaves_no_orphan(supervised):
     assert not left(members)
 
 
-def test_a_service_that_keeps_dying_ends_everything_with_the_last_lines_of_its_log(supervised, tmp_path):
+def test_a_service_that_keeps_dying_ends_everything_with_the_last_lines_of_its_log(
+    supervised, tmp_path
+):
     port = free_port()
     dies = "print('so far so good'); raise SystemExit('no such database')"
     process = supervised(
-        f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving')), tries=2)"
+        f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving')), "
+        "tries=2)"
     )
     told, error = process.communicate(timeout=300)
     assert told.splitlines() == [
         "dies ended with code 1 (no such database); starting it again in 0.1 s (1 of 2)",
         "dies ended with code 1 (no such database); starting it again in 0.2 s (2 of 2)",
     ]
-    assert "UnavailableError: expected dies to keep running" not in told and "no such database" in error
+    assert (
+        "UnavailableError: expected dies to keep running" not in told
+        and "no such database" in error
+    )
     assert "after 2 restarts" in error and "so far so good" in error and "dies.log" in error
     assert not answers(f"http://127.0.0.1:{port}")
 
 
-def test_a_service_that_the_rest_works_without_is_tried_on_when_it_keeps_dying(supervised, tmp_path):
+def test_a_service_that_the_rest_works_without_is_tried_on_when_it_keeps_dying(
+    supervised, tmp_path
+):
     port = free_port()
     works = tmp_path / "works"
     dies = f"from pathlib import Path; Path({str(works)!r}).exists() or exit('no disk'); "
     dies += "import time; print('serving', flush=True); time.sleep(600)"
     process = supervised(
-        f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving'), vital=False),"
+        f"run(web('web', {port}), Service('dies', (PYTHON, '-c', {dies!r}), printing('serving'), "
+        "vital=False),"
         "    tries=1, longest_wait_s=0.2)"
     )
     assert [process.stdout.readline() for _ in range(3)] == [
         "dies ended with code 1 (no disk); starting it again in 0.1 s (1 of 1)\n",
-        "dies ended with code 1 (no disk), after 1 restart; the rest goes on, and it is tried every 0.2 s\n",
+        "dies ended with code 1 (no disk), after 1 restart; the rest goes on, and it is tried "
+        "every 0.2 s\n",
         "ready dies\n",
     ]
     assert answers(f"http://127.0.0.1:{port}")
@@ -226,16 +264,25 @@ def test_metrics_are_up_while_the_store_and_the_registry_hang(supervised, tmp_pa
         members = family(process)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             told = answer.read().decode()
-        assert 'foveal_source_up{source="store"} 0.0' in told and 'foveal_source_up{source="registry"} 0.0' in told
-        assert family(process) == members  # although an answer took longer than a service may be silent
+        assert (
+            'foveal_source_up{source="store"} 0.0' in told
+            and 'foveal_source_up{source="registry"} 0.0' in told
+        )
+        # although an answer took longer than a service may be silent
+        assert family(process) == members
 
 
 def test_a_service_that_never_answers_counts_as_dead(supervised):
     process = supervised(
-        f"run(Service('mute', ('sleep', '600'), at('http://127.0.0.1:{free_port()}')), startup_s=0.5, tries=1)"
+        f"run(Service('mute', ('sleep', '600'), at('http://127.0.0.1:{free_port()}')), "
+        "startup_s=0.5, tries=1)"
     )
     told, error = process.communicate(timeout=300)
-    assert told == "mute was not healthy after 0 s (nothing in its log); starting it again in 0.1 s (1 of 1)\n"
+    assert (
+        told
+        == "mute was not healthy after 0 s (nothing in its log); starting it again in 0.1 s (1 of "
+        "1)\n"
+    )
     assert "nothing in its log" in error
 
 
@@ -245,7 +292,10 @@ def test_a_service_that_hangs_is_started_again(supervised):
     assert process.stdout.readline() == "ready\n"
     _, server = family(process)
     server.suspend()
-    assert process.stdout.readline() == "web has not answered for 1 s; starting it again in 0.1 s (1 of 5)\n"
+    assert (
+        process.stdout.readline()
+        == "web has not answered for 1 s; starting it again in 0.1 s (1 of 5)\n"
+    )
     assert not left([server])
     assert process.stdout.readline() == "web is healthy again\n"
     assert answers(f"http://127.0.0.1:{port}")
@@ -269,6 +319,8 @@ def test_the_failure_is_one_that_a_user_can_mend(tmp_path):
         restart_policy=RestartPolicy(tries=0),
         tell=lambda line: None,
     )
-    with pytest.raises(UnavailableError, match="expected dies to keep running, found that it ended with code 1"):
+    with pytest.raises(
+        UnavailableError, match="expected dies to keep running, found that it ended with code 1"
+    ):
         supervisor.start(Event())
     supervisor.stop()

@@ -1,4 +1,4 @@
-"""A task and a head of a test's own go through the whole chain: a file, and a line in each table."""
+"""A task and a head of a test go through the whole chain: a file, and a line a table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def draw(path: Path, squares: int, rng: np.random.Generator) -> list[tuple[float
     image = rng.integers(0, 90, (SIDE, SIDE, 3), dtype=np.uint8)
     boxes = []
     for place in rng.choice((SIDE // CELL) ** 2, squares, replace=False):
-        y, x = (int(cell) * CELL + int(rng.integers(CELL - SQUARE)) for cell in divmod(int(place), SIDE // CELL))
+        y, x = (
+            int(cell) * CELL + int(rng.integers(CELL - SQUARE))
+            for cell in divmod(int(place), SIDE // CELL)
+        )
         image[y : y + SQUARE, x : x + SQUARE] = 255
         boxes.append((x / SIDE, y / SIDE, (x + SQUARE) / SIDE, (y + SQUARE) / SIDE))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,9 @@ def draw(path: Path, squares: int, rng: np.random.Generator) -> list[tuple[float
 
 
 def yolo_rows(boxes: Sequence[tuple[float, ...]]) -> str:
-    return "".join(f"0 {(a + c) / 2:.6f} {(b + d) / 2:.6f} {c - a:.6f} {d - b:.6f}\n" for a, b, c, d in boxes)
+    return "".join(
+        f"0 {(a + c) / 2:.6f} {(b + d) / 2:.6f} {c - a:.6f} {d - b:.6f}\n" for a, b, c, d in boxes
+    )
 
 
 def write_dataset(folder: Path) -> dict[str, list[tuple[float, ...]]]:
@@ -69,7 +74,9 @@ def write_dataset(folder: Path) -> dict[str, list[tuple[float, ...]]]:
             label.parent.mkdir(parents=True, exist_ok=True)
             label.write_text(yolo_rows(boxes[path.name]))
     splits = "".join(f"{split}: images/{split}\n" for split in SPLITS)
-    (folder / "data.yaml").write_text(f"path: .\ntrain: images/calibration\n{splits}names: [square]\n")
+    (folder / "data.yaml").write_text(
+        f"path: .\ntrain: images/calibration\n{splits}names: [square]\n"
+    )
     return boxes
 
 
@@ -98,7 +105,9 @@ def write_model(path: Path, *, bright: float) -> None:
         [helper.make_tensor_value_info("log_count", TensorProto.FLOAT, ["n", 1])],
         [onnx.numpy_helper.from_array(values, name) for name, values in weights.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,11 @@ class Toy:
         return dict(zip(rows.image_id, rows.prediction_value, strict=True))
 
     def true(self, split: str) -> dict[str, float]:
-        return {name: float(len(boxes)) for name, boxes in self.boxes.items() if name.startswith(f"{split}-")}
+        return {
+            name: float(len(boxes))
+            for name, boxes in self.boxes.items()
+            if name.startswith(f"{split}-")
+        }
 
 
 def foveal(folder: Path, *arguments: str | Path) -> dict[str, Any]:
@@ -146,8 +159,10 @@ def foveal(folder: Path, *arguments: str | Path) -> dict[str, Any]:
 def write_config(folder: Path, model: str) -> Path:
     config = folder / f"{model}.yaml"
     config.write_text(
-        f"name: squares\nmodel: {{path: {model}.onnx, task: count, class_names: [square], image_size: {SIDE}}}\n"
-        "data: {labelled: data/data.yaml, images: data/images/day, calibration_split: calibration, golden_images: 3}\n"
+        f"name: squares\nmodel: {{path: {model}.onnx, task: count, class_names: [square], "
+        f"image_size: {SIDE}}}\n"
+        "data: {labelled: data/data.yaml, images: data/images/day, calibration_split: calibration, "
+        "golden_images: 3}\n"
         "target: target.toml\nbenchmark: {rounds: 6, calls: 20}\n"
     )
     return config
@@ -185,7 +200,9 @@ def test_bundle_verifies_and_its_own_runner_decodes_as_the_head_does(toy, tmp_pa
     with zipfile.ZipFile(bundle) as packed:
         packed.extractall(tmp_path)
     run = next(tmp_path.rglob("run.py"))
-    done = subprocess.run([sys.executable, run, "--verify"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, run, "--verify"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert {line.split(":")[0] for line in done.stdout.splitlines()} == {"pass"}
 
@@ -193,7 +210,9 @@ def test_bundle_verifies_and_its_own_runner_decodes_as_the_head_does(toy, tmp_pa
 def test_day_is_ok_and_night_with_more_squares_is_drift_of_the_count(toy):
     assert toy.said["window"]["state"] == "ok"
     labels = ("--labels", toy.folder / "data" / "data.yaml", "--labels-split", "night")
-    seen = toy.foveal("monitor", "squares", "--images", toy.folder / "data" / "images" / "night", *labels)
+    seen = toy.foveal(
+        "monitor", "squares", "--images", toy.folder / "data" / "images" / "night", *labels
+    )
     assert toy.counts(seen["window"]["predictions"]) == toy.true("night")
     assert seen["window"]["state"] == "drift"
     assert "prediction_value" in " ".join(seen["window"]["reasons"])
@@ -204,7 +223,17 @@ def test_day_is_ok_and_night_with_more_squares_is_drift_of_the_count(toy):
 
 def test_labels_are_exported_imported_kept_and_read_as_counts(toy, tmp_path, monkeypatch):
     toy.foveal("monitor", "squares", "--images", toy.folder / "data" / "images" / "night")
-    toy.foveal("labels", "export", "squares", "--output", tmp_path / "out", "--format", "yolo", "--size", "5")
+    toy.foveal(
+        "labels",
+        "export",
+        "squares",
+        "--output",
+        tmp_path / "out",
+        "--format",
+        "yolo",
+        "--size",
+        "5",
+    )
     images = {path: path.name.partition("-")[2] for path in (tmp_path / "out" / "images").iterdir()}
     assert len(images) == 5
     assert list((tmp_path / "out" / "labels").iterdir()) == []  # a count is no box to correct
@@ -218,14 +247,18 @@ def test_labels_are_exported_imported_kept_and_read_as_counts(toy, tmp_path, mon
     store = LabelStore(Settings.from_environment().store, "squares")
     kept = write_labelled(store, tmp_path / "kept", LabelTask("count", ("square",)))
     truths = [image.truth for image in load_dataset(kept.data, kept.split, task="count").images]
-    assert sorted(truth.value for truth in truths) == sorted(toy.true("night")[name] for name in images.values())
+    assert sorted(truth.value for truth in truths) == sorted(
+        toy.true("night")[name] for name in images.values()
+    )
 
 
 def test_challenger_goes_through_the_gates(toy):
     write_model(toy.folder / "second.onnx", bright=0.6)
     said = toy.foveal("release", write_config(toy.folder, "second"))
     assert said["version"] == 2
-    report = toy.foveal("gates", "squares", "2", "--data", toy.folder / "data" / "data.yaml", "--against", "1")
+    report = toy.foveal(
+        "gates", "squares", "2", "--data", toy.folder / "data" / "data.yaml", "--against", "1"
+    )
     gates = {gate["name"]: gate for gate in report["gates"]}
     assert (gates["golden"]["champion"], gates["golden"]["challenger"]) == (1.0, 1.0)
     assert gates["golden"]["verdict"] == "pass"

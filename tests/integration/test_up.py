@@ -42,7 +42,11 @@ with prefect_api(Settings.from_environment()) as url:
 def run_flow(root: Path, name: str) -> str:
     """Run a flow as commands do; returns the address of the API that it used."""
     done = subprocess.run(
-        [sys.executable, "-c", FLOW, name], env=clean_environment(root), capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", FLOW, name],
+        env=clean_environment(root),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -50,7 +54,10 @@ def run_flow(root: Path, name: str) -> str:
 
 def flows_of(api: str, root: Path) -> set[str]:
     headers = proof(password(root / "prefect"))
-    return {row["name"] for row in httpx.post(f"{api}/flows/filter", json={}, headers=headers, timeout=30).json()}
+    return {
+        row["name"]
+        for row in httpx.post(f"{api}/flows/filter", json={}, headers=headers, timeout=30).json()
+    }
 
 
 def register(root: Path, name: str) -> None:
@@ -67,7 +74,10 @@ def asked_as(origin: str, mlflow: str) -> int:
     """How MLflow answers to what its page asks in a browser that has it open at an address."""
     asks = {"Host": origin.removeprefix("http://"), "Origin": origin}
     return httpx.post(
-        f"{mlflow}/ajax-api/2.0/mlflow/runs/search", json={"experiment_ids": ["0"]}, headers=asks, timeout=30
+        f"{mlflow}/ajax-api/2.0/mlflow/runs/search",
+        json={"experiment_ids": ["0"]},
+        headers=asks,
+        timeout=30,
     ).status_code
 
 
@@ -88,8 +98,13 @@ def document(process: subprocess.Popen[str]) -> dict[str, str]:
     return {service["name"]: service["address"] for service in said["services"]}
 
 
-def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_restart(tmp_path, start):
-    root, ports = tmp_path / "home", {name: free_port() for name in ("prefect", "mlflow", "evidently")}
+def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_restart(
+    tmp_path, start
+):
+    root, ports = (
+        tmp_path / "home",
+        {name: free_port() for name in ("prefect", "mlflow", "evidently")},
+    )
     register(root, "before.up")
     process = start(*arguments(ports), "--json", root=root)
     addresses = document(process)
@@ -97,8 +112,15 @@ def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_re
     assert run_flow(root, "while-up") == f"{addresses['prefect']}/api"
     assert models_of(addresses["mlflow"]) == {"before.up"}
     assert httpx.get(addresses["evidently"]).status_code == 200
-    assert "<html" in httpx.get(addresses["prefect"], headers={"Accept": "text/html"}, follow_redirects=True).text
-    assert (root / "prefect" / "ui" / "v1" / "index.html").exists()  # not where Prefect is installed
+    assert (
+        "<html"
+        in httpx.get(
+            addresses["prefect"], headers={"Accept": "text/html"}, follow_redirects=True
+        ).text
+    )
+    assert (
+        root / "prefect" / "ui" / "v1" / "index.html"
+    ).exists()  # not where Prefect is installed
 
     second = foveal("up", "--prefect-port", str(free_port()), root=root)
     assert second.returncode == 1
@@ -121,10 +143,15 @@ def test_servers_are_shared_with_commands_and_what_they_keep_is_there_after_a_re
 
 def test_a_command_that_works_on_the_root_is_named_and_not_disturbed(tmp_path):
     with prefect_server(tmp_path):
-        server = psutil.Process(json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"])
+        server = psutil.Process(
+            json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"]
+        )
         refused = foveal(*arguments({"prefect": free_port()}), root=tmp_path)
         assert refused.returncode == 1
-        assert re.search(r"expected a storage root that no command is working on, .* found process \d+", refused.stderr)
+        assert re.search(
+            r"expected a storage root that no command is working on, .* found process \d+",
+            refused.stderr,
+        )
         assert server.is_running()
     assert not (tmp_path / "logs").exists()
 
@@ -137,7 +164,11 @@ def test_a_port_that_is_taken_is_one_line_with_its_holder_before_anything_starts
         done = foveal(*arguments({"mlflow": port, "prefect": free_port()}), root=tmp_path)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert f"port {port} free for mlflow" in line and f"process {os.getpid()}" in line and "--mlflow-port" in line
+    assert (
+        f"port {port} free for mlflow" in line
+        and f"process {os.getpid()}" in line
+        and "--mlflow-port" in line
+    )
     assert not (tmp_path / "logs").exists()
 
 
@@ -146,7 +177,10 @@ def test_a_port_that_is_taken_is_one_line_with_its_holder_before_anything_starts
     [
         ("models: [{name: parts, imagess: in}]", "imagess"),
         ("models: [{name: parts, images: in, release: parts.yaml}]", "the release file of parts"),
-        ("models: [{name: parts, images: in}]\nwork_pool: {name: gpus, type: process}", "work pool gpus"),
+        (
+            "models: [{name: parts, images: in}]\nwork_pool: {name: gpus, type: process}",
+            "work pool gpus",
+        ),
     ],
 )
 def test_what_is_to_be_served_is_checked_before_anything_starts(tmp_path, written, words):
@@ -169,13 +203,22 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path):
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))  # noqa: S104
         taken.listen()
-        done = foveal("up", "--host", "0.0.0.0", "--prefect-port", taken.getsockname()[1], root=tmp_path)  # noqa: S104
+        done = foveal(
+            "up",
+            "--host",
+            "0.0.0.0",  # noqa: S104
+            "--prefect-port",
+            taken.getsockname()[1],
+            root=tmp_path,
+        )
     assert (
-        "warning: whoever reaches 0.0.0.0 can use MLflow, Evidently and the metrics, which ask for no password"
-        in done.stderr
+        "warning: whoever reaches 0.0.0.0 can use MLflow, Evidently and the metrics, which ask for "
+        "no password" in done.stderr
     )
 
 
 def test_the_note_of_a_dead_one_is_no_claim(tmp_path):
-    (tmp_path / "up.json").write_text(json.dumps({"pid": os.getpid(), "prefect": "http://x/api", "addresses": {}}))
+    (tmp_path / "up.json").write_text(
+        json.dumps({"pid": os.getpid(), "prefect": "http://x/api", "addresses": {}})
+    )
     assert running_up(tmp_path) is None

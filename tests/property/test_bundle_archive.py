@@ -1,4 +1,4 @@
-"""No single changed byte of a bundle's zip passes, and no zip whatever writes outside its folder."""
+"""No changed byte of a bundle's zip passes, and no zip whatever writes outside its folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PACKED = _packed()
 
 
 def _unpacked(content: bytes) -> dict[str, bytes] | None:
-    """What comes out, None for a `BundleError`; nothing else may be raised, and nothing else be written."""
+    """Return what comes out, None for a `BundleError`; else raise nothing and write nothing."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         (place / "x.zip").write_bytes(content)
@@ -40,12 +40,18 @@ def _unpacked(content: bytes) -> dict[str, bytes] | None:
             assert [path.name for path in place.iterdir()] == ["x.zip"]
             return None
         assert sorted(path.name for path in place.iterdir()) == ["out", "x.zip"]
-        return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(out).as_posix(): path.read_bytes()
+            for path in out.rglob("*")
+            if path.is_file()
+        }
 
 
 @FAST
 @given(position=st.integers(0, len(PACKED) - 1), flip=st.integers(1, 255))
-def test_changed_byte_is_refused_or_shows_in_the_names_or_changes_nothing(position: int, flip: int) -> None:
+def test_changed_byte_is_refused_or_shows_in_the_names_or_changes_nothing(
+    position: int, flip: int
+) -> None:
     changed = bytearray(PACKED)
     changed[position] ^= flip
     found = _unpacked(bytes(changed))

@@ -1,4 +1,4 @@
-"""Whatever is appended to a decision record, and however often: one champion, and one answer for any time."""
+"""Whatever is appended to a record, however often: one champion, and one answer for any time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ VERSIONS = st.integers(1, 4)
 
 @st.composite
 def records(draw):
-    """Entries of writers who may have seen an old champion, sent an entry twice, or have a clock that jumps."""
+    """Draw entries of writers with an old champion, a repeated entry or a jumping clock."""
     entries = []
     for number in range(1, draw(st.integers(0, 15)) + 1):
         decision = Decision(
-            draw(st.sampled_from(list(Outcome))), draw(VERSIONS), draw(st.none() | VERSIONS), "by hand", "somebody"
+            draw(st.sampled_from(list(Outcome))),
+            draw(VERSIONS),
+            draw(st.none() | VERSIONS),
+            "by hand",
+            "somebody",
         )
         if draw(st.booleans()):  # a writer who has seen the champion as it is
             seen = replay(entries).champion
@@ -37,18 +41,25 @@ def test_each_change_begins_with_the_champion_that_the_one_before_left(entries):
     for decided in replay(entries).decisions:
         if decided.decision.outcome in CHANGES:
             assert decided.decision.champion_before == champion
-            champion = None if decided.decision.outcome is Outcome.WITHDRAWN else decided.decision.version
+            champion = (
+                None if decided.decision.outcome is Outcome.WITHDRAWN else decided.decision.version
+            )
     assert champion == replay(entries).champion
 
 
 @given(records(), st.integers(0, 15))
 def test_what_is_appended_later_changes_nothing_that_was_said(entries, cut):
-    assert replay(entries).entries[: len(replay(entries[:cut]).entries)] == replay(entries[:cut]).entries
+    assert (
+        replay(entries).entries[: len(replay(entries[:cut]).entries)]
+        == replay(entries[:cut]).entries
+    )
     assert replay(entries).champion_after(cut) == replay(entries[:cut]).champion
 
 
 @given(records(), st.randoms(use_true_random=False))
-def test_the_order_in_which_entries_are_read_does_not_matter_and_reading_twice_neither(entries, random):
+def test_the_order_in_which_entries_are_read_does_not_matter_and_reading_twice_neither(
+    entries, random
+):
     shuffled = [*entries, *entries]
     random.shuffle(shuffled)
     assert replay(shuffled) == replay(entries)
@@ -69,7 +80,11 @@ def test_an_attempt_counts_at_most_once_and_of_two_that_saw_the_same_champion_on
         for k in (1, 2)
     ]
     history = replay([*entries, *rivals])
-    assert (history.champion, history.counts("rival 1"), history.counts("rival 2")) == (11, True, False)
+    assert (history.champion, history.counts("rival 1"), history.counts("rival 2")) == (
+        11,
+        True,
+        False,
+    )
 
 
 @given(records(), st.integers(-100, 200))
@@ -84,7 +99,10 @@ def test_any_time_has_one_champion_at_most_and_reigns_follow_each_other(entries,
     for one, two in zip(history.periods(), history.periods()[1:], strict=False):
         assert one.until is not None and one.since <= one.until <= two.since
     if history.champion is not None:
-        assert (history.periods()[-1].version, history.periods()[-1].until) == (history.champion, None)
+        assert (history.periods()[-1].version, history.periods()[-1].until) == (
+            history.champion,
+            None,
+        )
 
 
 @given(records())

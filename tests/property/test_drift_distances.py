@@ -10,7 +10,11 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import ks_2samp
 
 from components.contracts import DriftState
-from components.monitoring.drift.distances import compare_categories, compare_numbers, compare_vectors
+from components.monitoring.drift.distances import (
+    compare_categories,
+    compare_numbers,
+    compare_vectors,
+)
 from components.monitoring.drift.policy import DriftPolicy, compare_tables
 from components.monitoring.drift.tables import DriftTable
 
@@ -87,20 +91,32 @@ def test_the_same_values_in_another_order_are_no_distance_apart(sample, random):
 
 def test_p_values_are_not_too_small_when_nothing_has_changed():
     rng = np.random.default_rng(0)
-    numbers = [compare_numbers(rng.normal(size=120), rng.normal(size=60)).p_value for _ in range(400)]
-    names = [compare_categories(*(rng.integers(0, 6, n).astype(str) for n in (120, 60))).p_value for _ in range(200)]
+    numbers = [
+        compare_numbers(rng.normal(size=120), rng.normal(size=60)).p_value for _ in range(400)
+    ]
+    names = [
+        compare_categories(*(rng.integers(0, 6, n).astype(str) for n in (120, 60))).p_value
+        for _ in range(200)
+    ]
     for found in (numbers, names):
         assert np.mean(np.array(found) <= 0.05) <= 0.08
         assert np.mean(np.array(found) <= 0.5) > 0.3  # nor uselessly large
 
 
-VECTORS = arrays(np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.integers(-9, 9).map(float))
+VECTORS = arrays(
+    np.float64, st.tuples(st.integers(2, 30), st.just(3)), elements=st.integers(-9, 9).map(float)
+)
 
 
 @LIGHT
 @given(VECTORS, VECTORS, st.floats(0.1, 50))
-def test_the_distance_of_vectors_is_symmetric_between_0_and_1_and_without_unit(reference, window, scale):
-    here, there = compare_vectors(reference, window), compare_vectors(window * scale, reference * scale)
+def test_the_distance_of_vectors_is_symmetric_between_0_and_1_and_without_unit(
+    reference, window, scale
+):
+    here, there = (
+        compare_vectors(reference, window),
+        compare_vectors(window * scale, reference * scale),
+    )
     assert 0 <= here.distance <= 1
     assert here.distance == pytest.approx(there.distance, abs=1e-6)
     assert compare_vectors(reference, reference).distance == pytest.approx(0, abs=1e-6)
@@ -108,20 +124,31 @@ def test_the_distance_of_vectors_is_symmetric_between_0_and_1_and_without_unit(r
 
 def test_vectors_alarm_rarely_by_chance_and_see_a_change_of_spread_that_no_mean_shows():
     rng = np.random.default_rng(0)
-    same = [compare_vectors(rng.normal(size=(80, 8)), rng.normal(size=(40, 8))).p_value for _ in range(100)]
+    same = [
+        compare_vectors(rng.normal(size=(80, 8)), rng.normal(size=(40, 8))).p_value
+        for _ in range(100)
+    ]
     assert np.mean(np.array(same) <= 0.05) <= 0.1
     wider = compare_vectors(rng.normal(size=(200, 8)), rng.normal(size=(100, 8)) * 2)
     assert wider.p_value <= 0.01 and wider.distance > 2 * wider.by_chance
 
 
 def table(rng, count, shift=0.0):
-    """Twelve image statistics that share a cause, as those of real images do, and three of predictions."""
+    """Return twelve image statistics of a shared cause, as real ones, and three of predictions."""
     light = rng.normal(shift, 1, count)
     columns = {f"image_{k}": 0.7 * light + 0.7 * rng.normal(size=count) for k in range(12)}
     columns["prediction_count"] = rng.integers(0, 8, count).astype(float)
-    columns["prediction_confidence"] = np.where(columns["prediction_count"] == 0, np.nan, rng.beta(12, 2, count))
-    columns |= {"contrast": np.full(count, 50.0), "width": np.full(count, 640.0), "height": np.full(count, 480.0)}
-    return DriftTable(columns | {"prediction_class": rng.integers(0, 10, count).astype(str)}, "m", 1, 0)
+    columns["prediction_confidence"] = np.where(
+        columns["prediction_count"] == 0, np.nan, rng.beta(12, 2, count)
+    )
+    columns |= {
+        "contrast": np.full(count, 50.0),
+        "width": np.full(count, 640.0),
+        "height": np.full(count, 480.0),
+    }
+    return DriftTable(
+        columns | {"prediction_class": rng.integers(0, 10, count).astype(str)}, "m", 1, 0
+    )
 
 
 @pytest.mark.slow
@@ -130,7 +157,10 @@ def test_windows_of_the_same_source_rarely_alarm_and_others_always_do(reference,
     rng = np.random.default_rng(window)
     same = [compare_tables(table(rng, reference), table(rng, window)).state for _ in range(100)]
     assert sum(state is not DriftState.OK for state in same) <= 3
-    moved = [compare_tables(table(rng, reference), table(rng, window, shift=2.0)).state for _ in range(20)]
+    moved = [
+        compare_tables(table(rng, reference), table(rng, window, shift=2.0)).state
+        for _ in range(20)
+    ]
     assert set(moved) == {DriftState.DRIFT}
 
 

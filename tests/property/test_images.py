@@ -28,8 +28,18 @@ from components.images.sources import IMAGE_SUFFIXES, list_images
 from components.images.statistics import IMAGE_COLUMNS, image_statistics
 
 FAST = settings(max_examples=60, deadline=None)
-SIGNATURES = [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"RIFF\x20\0\0\0WEBPVP8L", b"BM", b"GIF8"]
-NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=("C", "Z")), min_size=1, max_size=8)
+SIGNATURES = [
+    b"\xff\xd8\xff\xe0",
+    b"\x89PNG\r\n\x1a\n",
+    b"II*\0",
+    b"MM\0*",
+    b"RIFF\x20\0\0\0WEBPVP8L",
+    b"BM",
+    b"GIF8",
+]
+NAMES = st.text(
+    st.characters(exclude_characters="/", exclude_categories=("C", "Z")), min_size=1, max_size=8
+)
 
 
 def images(side: int = 24) -> Any:
@@ -38,7 +48,10 @@ def images(side: int = 24) -> Any:
 
 
 @FAST
-@given(images(), st.sampled_from([("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})]))
+@given(
+    images(),
+    st.sampled_from([("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})]),
+)
 def test_what_is_written_without_loss_is_read_without_loss(image, how):
     buffer = io.BytesIO()
     Image.fromarray(image[..., ::-1].copy()).save(buffer, how[0], **how[1])
@@ -90,7 +103,9 @@ def labelled_images(draw):
     boxes = []
     for _ in range(draw(st.integers(1, 5))):
         left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
-        boxes.append((left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height))))
+        boxes.append(
+            (left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height)))
+        )
     classes = draw(st.lists(st.integers(0, 2), min_size=len(boxes), max_size=len(boxes)))
     return width, height, list(dict.fromkeys(zip(classes, boxes, strict=True)))
 
@@ -127,10 +142,13 @@ def test_a_manifest_gives_back_every_path(names):
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "all.csv"
         with manifest.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["path"], ["first.jpg"], *([f"x/{name}"] for name in names)])
+            csv.writer(file).writerows(
+                [["path"], ["first.jpg"], *([f"x/{name}"] for name in names)]
+            )
         wanted = {"first.jpg", *(f"x/{name}" for name in names)}
         assert {image.image_id: image.uri for image in list_images(manifest)} == {
-            printable(name): local_uri(os.path.normpath(os.path.join(folder, name))) for name in wanted
+            printable(name): local_uri(os.path.normpath(os.path.join(folder, name)))
+            for name in wanted
         }
 
 
@@ -138,7 +156,15 @@ def test_a_manifest_gives_back_every_path(names):
 @given(
     st.sets(
         st.tuples(
-            st.sampled_from(["", "shots-of-the-day", "shots-of-the-day/[é]", ".hidden-folder", "shots-of-the-day/.x"]),
+            st.sampled_from(
+                [
+                    "",
+                    "shots-of-the-day",
+                    "shots-of-the-day/[é]",
+                    ".hidden-folder",
+                    "shots-of-the-day/.x",
+                ]
+            ),
             NAMES,
             st.sampled_from([".jpg", ".PNG", ".tiff", ".txt", ""]),
         ),
@@ -160,7 +186,9 @@ def test_a_folder_lists_exactly_its_visible_images(files):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name), max_size=4))
+@given(
+    st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name), max_size=4)
+)
 def test_a_name_of_any_bytes_can_be_printed_and_leads_back_to_its_file(names):
     shown = [printable(os.fsdecode(name)) for name in names]
     assert [os.fsencode(original(text)) for text in shown] == names

@@ -14,11 +14,21 @@ WEIGHTS = st.floats(0.1, 10)
 @st.composite
 def found(draw):
     """Up to six detections with sides of at least a pixel, of three classes."""
-    row = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30), st.integers(0, 2))
+    row = st.tuples(
+        st.integers(0, 40),
+        st.integers(0, 40),
+        st.integers(1, 30),
+        st.integers(1, 30),
+        st.integers(0, 2),
+    )
     rows = draw(st.lists(row, max_size=6))
     table = np.array(rows, np.float32).reshape(-1, 5)
     scores = draw(st.lists(st.floats(0.125, 1, width=32), min_size=len(rows), max_size=len(rows)))
-    return Detections(np.hstack([table[:, :2], table[:, :2] + table[:, 2:4]]), scores, table[:, 4].astype(np.int64))
+    return Detections(
+        np.hstack([table[:, :2], table[:, :2] + table[:, 2:4]]),
+        scores,
+        table[:, 4].astype(np.int64),
+    )
 
 
 def iou(a, b):
@@ -29,9 +39,15 @@ def iou(a, b):
 
 
 def rows(detections):
-    return [(*box, score, k) for box, score, k in zip(
-        detections.xyxy.tolist(), detections.scores.tolist(), detections.class_ids.tolist(), strict=True
-    )]  # fmt: skip
+    return [
+        (*box, score, k)
+        for box, score, k in zip(
+            detections.xyxy.tolist(),
+            detections.scores.tolist(),
+            detections.class_ids.tolist(),
+            strict=True,
+        )
+    ]
 
 
 @given(st.lists(st.tuples(found(), WEIGHTS), min_size=1, max_size=4), st.floats(0.1, 0.9))
@@ -43,13 +59,19 @@ def test_combined_detections_are_some_of_the_given_and_do_not_overlap(members, t
     assert all(row in given_rows for row in kept)
     assert (np.diff(joined.scores) <= 0).all()
     for number, one in enumerate(kept):
-        assert all(one[-1] != other[-1] or iou(one, other) <= threshold + 1e-6 for other in kept[:number])
+        assert all(
+            one[-1] != other[-1] or iou(one, other) <= threshold + 1e-6 for other in kept[:number]
+        )
     # whatever went has a stronger one of its class in its place
-    assert all(any(row[-1] == one[-1] and iou(row, one) > threshold - 1e-6 for one in kept) for row in given_rows)
+    assert all(
+        any(row[-1] == one[-1] and iou(row, one) > threshold - 1e-6 for one in kept)
+        for row in given_rows
+    )
 
 
 @given(st.integers(2, 6).flatmap(lambda k: st.lists(
-    st.tuples(arrays.arrays(np.float32, k, elements=st.floats(0.125, 1, width=32)), WEIGHTS), min_size=1, max_size=4
+    st.tuples(arrays.arrays(np.float32, k, elements=st.floats(0.125, 1, width=32)), WEIGHTS),
+    min_size=1, max_size=4,
 )))  # fmt: skip
 def test_averaged_probabilities_are_probabilities_between_those_of_the_models(members):
     predictions = [Classification(values / values.sum()) for values, _ in members]
@@ -64,7 +86,9 @@ def test_run_lengths_give_the_mask_back(mask):
     encoded = run_lengths(mask)
     values = np.arange(len(encoded["counts"])) % 2 == 1
     height, width = encoded["size"]
-    np.testing.assert_array_equal(np.repeat(values, encoded["counts"]).reshape(height, width, order="F"), mask)
+    np.testing.assert_array_equal(
+        np.repeat(values, encoded["counts"]).reshape(height, width, order="F"), mask
+    )
 
 
 @given(st.integers(0, 500), st.integers(1, 600))

@@ -1,4 +1,4 @@
-"""Labels survive the way to a tool's file and back, and whatever is in a file, it is read or one line says why not."""
+"""Labels survive the way to a tool's file and back; any file is read or refused in one line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from components.datasets.label_studio import CONFIG, read_tasks, write_tasks
 from components.datasets.labels import Label, LabelTask, QueuedImage
 from components.errors import DatasetError
 
-text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=12)
+text = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=12
+)
 share = st.floats(0, 1).map(lambda value: round(value, 6))
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @st.composite
@@ -30,15 +34,23 @@ def queues(draw) -> tuple[LabelTask, list[QueuedImage]]:
         labels = []
         for _ in range(draw(st.integers(0, 3))):
             (left, right), (top, bottom) = (sorted(draw(st.tuples(share, share))) for _ in range(2))
-            labels.append(Label(draw(st.sampled_from(names)), (left, top, right, bottom), draw(share)))
+            labels.append(
+                Label(draw(st.sampled_from(names)), (left, top, right, bottom), draw(share))
+            )
         width, height = draw(st.integers(1, 9000)), draw(st.integers(1, 9000))
         name = f"{draw(text)}/{number}.jpg"
-        images.append(QueuedImage(name, name, f"{number:064x}", width, height, "w", "m/1", 1, 1, 1, tuple(labels)))
+        images.append(
+            QueuedImage(
+                name, name, f"{number:064x}", width, height, "w", "m/1", 1, 1, 1, tuple(labels)
+            )
+        )
     return LabelTask("detect", tuple(names)), images
 
 
 def assert_same(found, image: QueuedImage) -> None:
-    assert [label.class_name for label in found.labels] == [label.class_name for label in image.prelabels]
+    assert [label.class_name for label in found.labels] == [
+        label.class_name for label in image.prelabels
+    ]
     for one, other in zip(found.labels, image.prelabels, strict=True):
         assert one.box == pytest.approx(other.box, abs=1e-9)
 
@@ -47,13 +59,20 @@ def assert_same(found, image: QueuedImage) -> None:
 @given(queues())
 def test_label_studio(tmp_path, queue):
     about, images = queue
-    file = write_tasks(images, {image.sha256: f"images/{image.name}" for image in images}, tmp_path, about)
+    file = write_tasks(
+        images, {image.sha256: f"images/{image.name}" for image in images}, tmp_path, about
+    )
     tasks = json.loads(file.read_text())
-    file.write_text(json.dumps([{**task, "annotations": [task["predictions"][0]]} for task in tasks]))
+    file.write_text(
+        json.dumps([{**task, "annotations": [task["predictions"][0]]} for task in tasks])
+    )
     for found, image in zip(read_tasks(json.loads(file.read_text()), file), images, strict=True):
         assert (found.sha256, found.name) == (image.sha256, image.image_id)
         assert_same(found, image)
-    offered = [entry.attrib["value"] for entry in ElementTree.parse(tmp_path / CONFIG).iter("Label")]  # noqa: S314
+    offered = [
+        entry.attrib["value"]
+        for entry in ElementTree.parse(tmp_path / CONFIG).iter("Label")  # noqa: S314
+    ]
     assert offered == list(about.class_names)
 
 
@@ -61,15 +80,21 @@ def test_label_studio(tmp_path, queue):
 @given(queues())
 def test_coco(tmp_path, queue):
     about, images = queue
-    file = write_coco(images, {image.sha256: f"images/{image.name}" for image in images}, tmp_path, about)
-    for found, image in zip(read_coco(json.loads(file.read_text()), file, about), images, strict=True):
+    file = write_coco(
+        images, {image.sha256: f"images/{image.name}" for image in images}, tmp_path, about
+    )
+    for found, image in zip(
+        read_coco(json.loads(file.read_text()), file, about), images, strict=True
+    ):
         assert found.name == f"images/{image.name}"
         assert_same(found, image)
 
 
 number = st.one_of(
     st.floats(-2, 3),
-    st.sampled_from([float("nan"), float("inf"), -float("inf"), 0, 1, 10**400, -1, 1e308, None, "1", []]),
+    st.sampled_from(
+        [float("nan"), float("inf"), -float("inf"), 0, 1, 10**400, -1, 1e308, None, "1", []]
+    ),
 )
 pixels = st.one_of(st.integers(-10, 5000), number)
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
@@ -78,7 +103,19 @@ documents = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(
-            st.sampled_from(["images", "annotations", "categories", "id", "data", "image", "result", "bbox", "x"]),
+            st.sampled_from(
+                [
+                    "images",
+                    "annotations",
+                    "categories",
+                    "id",
+                    "data",
+                    "image",
+                    "result",
+                    "bbox",
+                    "x",
+                ]
+            ),
             inner,
             max_size=4,
         ),
@@ -107,11 +144,18 @@ DETECT = LabelTask("detect", ("0", "1"))
 
 
 @quick
-@given(st.lists(st.tuples(st.integers(0, 2), st.lists(pixels, max_size=5)), max_size=6), pixels, pixels)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.lists(pixels, max_size=5)), max_size=6), pixels, pixels
+)
 def test_any_numbers_in_coco(tmp_path, boxes, width, height):
     document = {
-        "images": [{"id": k, "file_name": f"{k}.jpg", "width": width, "height": height} for k in range(3)],
-        "annotations": [{"id": n, "image_id": k, "category_id": 0, "bbox": box} for n, (k, box) in enumerate(boxes)],
+        "images": [
+            {"id": k, "file_name": f"{k}.jpg", "width": width, "height": height} for k in range(3)
+        ],
+        "annotations": [
+            {"id": n, "image_id": k, "category_id": 0, "bbox": box}
+            for n, (k, box) in enumerate(boxes)
+        ],
         "categories": [{"id": 0, "name": "0"}],
     }
     (tmp_path / "coco.json").write_text(json.dumps(document))
@@ -119,7 +163,9 @@ def test_any_numbers_in_coco(tmp_path, boxes, width, height):
 
 
 @quick
-@given(st.lists(st.tuples(number, number, number, number, number), max_size=4), pixels, pixels, pixels)
+@given(
+    st.lists(st.tuples(number, number, number, number, number), max_size=4), pixels, pixels, pixels
+)
 def test_any_numbers_in_label_studio(tmp_path, boxes, width, height, turned):
     regions = [
         {
@@ -127,7 +173,14 @@ def test_any_numbers_in_label_studio(tmp_path, boxes, width, height, turned):
             "original_width": width,
             "original_height": height,
             "image_rotation": turned,
-            "value": {"x": x, "y": y, "width": w, "height": h, "rotation": angle, "rectanglelabels": ["1"]},
+            "value": {
+                "x": x,
+                "y": y,
+                "width": w,
+                "height": h,
+                "rotation": angle,
+                "rectanglelabels": ["1"],
+            },
         }
         for x, y, w, h, angle in boxes
     ]

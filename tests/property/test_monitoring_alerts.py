@@ -1,4 +1,4 @@
-"""Alerts are told once and ended once, whatever the checks say; intervals hold what they promise."""
+"""Alerts are told once and ended once, whatever checks say; intervals hold their promise."""
 
 from __future__ import annotations
 
@@ -40,17 +40,25 @@ def test_alerts_begin_and_end_in_turn_and_the_book_holds_those_whose_last_word_w
                 last_word[subject, rule] = verdict
     for alerts in told.values():
         turns = [alert.status for alert in alerts]
-        assert turns == [AlertStatus.FIRING, AlertStatus.RESOLVED] * (len(turns) // 2) + turns[len(turns) // 2 * 2 :]
+        assert (
+            turns
+            == [AlertStatus.FIRING, AlertStatus.RESOLVED] * (len(turns) // 2)
+            + turns[len(turns) // 2 * 2 :]
+        )
         assert turns[0] is AlertStatus.FIRING
         for begun, ended in zip(alerts[::2], alerts[1::2], strict=False):
             assert ended.since == begun.since
     firing = {key for key, verdict in last_word.items() if verdict is Verdict.FAIL}
     assert {(alert.subject, alert.rule) for alert in book.firing} == firing
-    assert {key for key, alerts in told.items() if alerts[-1].status is AlertStatus.FIRING} == firing
+    assert {
+        key for key, alerts in told.items() if alerts[-1].status is AlertStatus.FIRING
+    } == firing
 
 
 def test_a_book_survives_json():
-    book, _ = AlertStore().update("digits", _checks({"a": Verdict.FAIL, "b": Verdict.FAIL}), now=START)
+    book, _ = AlertStore().update(
+        "digits", _checks({"a": Verdict.FAIL, "b": Verdict.FAIL}), now=START
+    )
     assert AlertStore.from_records(json.loads(json.dumps(book.to_records()))) == book
 
 
@@ -66,7 +74,9 @@ def test_an_alert_that_goes_on_keeps_its_beginning_and_takes_the_newest_reason()
 def test_an_old_book_tells_again_what_reached_nobody():
     fail = [Check("error_rate", 0.1, 0.02, Verdict.FAIL, "10 % failed")]
     old = AlertStore()
-    assert old.update("digits", fail, now=START)[1] == old.update("digits", fail, now=START)[1] != ()
+    assert (
+        old.update("digits", fail, now=START)[1] == old.update("digits", fail, now=START)[1] != ()
+    )
 
 
 def test_records_that_are_no_alerts_are_refused():
@@ -82,7 +92,9 @@ def test_a_rule_that_comes_twice_is_refused():
 
 @LIGHT
 @given(SHARES, SIZES, st.floats(0.5, 0.999))
-def test_wilsons_interval_holds_the_share_within_0_and_1_and_has_a_width(share, samples, confidence):
+def test_wilsons_interval_holds_the_share_within_0_and_1_and_has_a_width(
+    share, samples, confidence
+):
     found = wilson(share, samples, confidence)
     assert 0 <= found.low <= share <= found.high <= 1
     assert found.low < found.high
@@ -93,7 +105,11 @@ def test_wilsons_interval_holds_the_share_within_0_and_1_and_has_a_width(share, 
 @LIGHT
 @given(SHARES, SIZES)
 def test_more_confidence_is_wider_and_more_samples_are_narrower(share, samples):
-    usual, sure, many = wilson(share, samples), wilson(share, samples, 0.99), wilson(share, samples * 10)
+    usual, sure, many = (
+        wilson(share, samples),
+        wilson(share, samples, 0.99),
+        wilson(share, samples * 10),
+    )
     assert sure.low - 1e-12 <= usual.low <= usual.high <= sure.high + 1e-12
     assert many.high - many.low < usual.high - usual.low
 
@@ -103,7 +119,9 @@ def test_more_confidence_is_wider_and_more_samples_are_narrower(share, samples):
 def test_a_difference_is_wider_than_either_side_and_turns_its_sign(a, n, b, m):
     first, second = wilson(a, n), wilson(b, m)
     there, back = difference(first, second), difference(second, first)
-    assert (back.low, back.value, back.high) == pytest.approx((-there.high, -there.value, -there.low), abs=1e-12)
+    assert (back.low, back.value, back.high) == pytest.approx(
+        (-there.high, -there.value, -there.low), abs=1e-12
+    )
     assert there.high - there.low >= max(first.high - first.low, second.high - second.low) - 1e-12
 
 
@@ -154,7 +172,9 @@ def _scene(rng):
     corner = rng.uniform(0, 200, (objects, 2))
     xyxy, class_ids = np.hstack([corner, corner + 40]), rng.integers(0, 2, objects)
     kept = rng.random(objects) < rng.beta(6, 1)  # images differ in how hard they are
-    found = Detections((xyxy + rng.normal(0, 2, xyxy.shape))[kept], rng.beta(5, 2, kept.sum()), class_ids[kept])
+    found = Detections(
+        (xyxy + rng.normal(0, 2, xyxy.shape))[kept], rng.beta(5, 2, kept.sum()), class_ids[kept]
+    )
     return found, Detections(xyxy, np.ones(objects), class_ids)
 
 
@@ -164,7 +184,9 @@ def test_the_interval_of_a_map_covers_the_map_of_all_images():
     scenes = [_scene(rng) for _ in range(300)]
 
     def judge(chosen):
-        return BoxPrecision([scenes[k][0] for k in chosen], [scenes[k][1] for k in chosen], ("a", "b"), 1)
+        return BoxPrecision(
+            [scenes[k][0] for k in chosen], [scenes[k][1] for k in chosen], ("a", "b"), 1
+        )
 
     true = float(judge(range(300))._hits.average_precision().mean())
     windows = [rng.integers(0, 300, 40) for _ in range(20)]

@@ -1,4 +1,4 @@
-"""Whatever images a retraining is given, in whatever splits: no split knows another's, and sides are for good."""
+"""Any images and splits for a retraining: no split knows another's, and sides are for good."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from components.training.selection import Chosen, Entry, Material, Role, Selecti
 PICTURES = 18
 SELECTION = Selection(held_out_share=0.4)
 
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 # a picture, as it is or saved again
 look = st.tuples(st.integers(0, PICTURES - 1), st.booleans())
 some = st.lists(look, max_size=8)
@@ -60,8 +62,12 @@ def test_no_picture_is_in_two_splits(album, golden, val, calibration, new, train
 
 @quick
 @given(some, some, some, some)
-def test_the_choice_is_the_same_again_and_golden_images_are_never_touched(album, golden, val, new, train):
-    material = Material(images(album, golden), images(album, val), (), images(album, new), images(album, train))
+def test_the_choice_is_the_same_again_and_golden_images_are_never_touched(
+    album, golden, val, new, train
+):
+    material = Material(
+        images(album, golden), images(album, val), (), images(album, new), images(album, train)
+    )
     first, again = (choose(material, SELECTION) for _ in range(2))
     assert outline(first) == outline(again)
     assert first.golden == len(golden)
@@ -76,7 +82,10 @@ def outline(chosen: Chosen) -> list[list[str]]:
 @given(some, some, some, some)
 def test_new_images_keep_their_side_when_more_arrive(album, val, earlier, later, train):
     def sides(new: list[tuple[int, bool]]) -> tuple[set[str], set[str]]:
-        chosen = choose(Material((), images(album, val), (), images(album, new), images(album, train)), SELECTION)
+        chosen = choose(
+            Material((), images(album, val), (), images(album, new), images(album, train)),
+            SELECTION,
+        )
         learnt = {entry.sha256 for entry in chosen.train if entry.role is Role.NEW}
         return learnt, {entry.sha256 for entry in chosen.recent}
 
@@ -97,5 +106,7 @@ def test_a_replay_never_cuts_new_images_and_keeps_to_its_size(album, new, train,
 
     assert of(chosen, Role.NEW) == of(whole, Role.NEW)
     fresh, old = len(of(chosen, Role.NEW)), len(of(chosen, Role.ORIGINAL))
-    assert old == min(len(of(whole, Role.ORIGINAL)), max(most - fresh, round(fresh * share / (1 - share))))
+    assert old == min(
+        len(of(whole, Role.ORIGINAL)), max(most - fresh, round(fresh * share / (1 - share)))
+    )
     assert chosen.replayed == (old < len(of(whole, Role.ORIGINAL)))

@@ -42,13 +42,18 @@ ARTIFACT = ModelArtifact(Path("model.onnx"), Format.ONNX, Precision.FP32, "0", S
 
 
 @FAST
-@given(n=st.integers(1, 400), quantile=st.sampled_from([0.5, 0.9, 0.95]), confidence=st.sampled_from([0.9, 0.95, 0.99]))
+@given(
+    n=st.integers(1, 400),
+    quantile=st.sampled_from([0.5, 0.9, 0.95]),
+    confidence=st.sampled_from([0.9, 0.95, 0.99]),
+)
 def test_order_statistics_cover_the_quantile_at_least_as_often_as_they_say(
     n: int, quantile: float, confidence: float
 ) -> None:
     ranks = quantile_ranks(n, quantile, confidence)
     chances = [comb(n, k) * quantile**k * (1 - quantile) ** (n - k) for k in range(n + 1)]
-    if ranks is None:  # then the quantile is too often beyond even the smallest or the largest sample
+    if ranks is None:
+        # then the quantile is too often beyond even the smallest or the largest sample
         assert max(chances[0], chances[n]) > (1 - confidence) / 2 - 1e-12
     else:
         low, high = ranks
@@ -67,14 +72,18 @@ def test_median_lies_in_its_interval(rounds: list[list[float]]) -> None:
 
 @FAST
 @given(st.lists(milliseconds, min_size=6, max_size=40), st.permutations(range(6)))
-def test_interval_of_a_median_does_not_depend_on_the_order(samples: list[float], order: list[int]) -> None:
+def test_interval_of_a_median_does_not_depend_on_the_order(
+    samples: list[float], order: list[int]
+) -> None:
     turned = [samples[k] for k in order] + samples[6:]
     assert median_interval(samples) == median_interval(turned)
 
 
 @FAST
 @given(ROUNDS, st.floats(0.1, 10))
-def test_speedup_of_a_uniformly_faster_variant_is_its_factor(rounds: list[list[float]], factor: float) -> None:
+def test_speedup_of_a_uniformly_faster_variant_is_its_factor(
+    rounds: list[list[float]], factor: float
+) -> None:
     gain = speedup(rounds, [[call / factor for call in calls] for calls in rounds])
     assert gain is not None
     assert gain.low == pytest.approx(factor)
@@ -111,11 +120,17 @@ def _measurements(draw: st.DrawFn) -> list[Measurement]:
         ratio = draw(st.floats(0.5, 2))
         verdicts = draw(st.lists(st.sampled_from(Verdict), max_size=2))
         p50 = draw(st.none() | milliseconds)
-        speed = None if number == 0 else draw(st.none() | st.just((ratio, ratio * 0.95, ratio * 1.05)))
+        speed = (
+            None if number == 0 else draw(st.none() | st.just((ratio, ratio * 0.95, ratio * 1.05)))
+        )
         checks = tuple(Check("size_mb", 2.0, 1.0, verdict) for verdict in verdicts)
         error = draw(st.sampled_from(["", "", "", "crashed"]))
         latency = Latency(20, p50, None, None, None)
-        found.append(Measurement(f"v{number}", ARTIFACT, "b", latency, 1.0, 1, 1.0, 1.0, {}, 1, speed, checks, error))
+        found.append(
+            Measurement(
+                f"v{number}", ARTIFACT, "b", latency, 1.0, 1, 1.0, 1.0, {}, 1, speed, checks, error
+            )
+        )
     return found
 
 
@@ -131,7 +146,9 @@ def test_what_ships_fails_nothing_and_beats_the_baseline_or_is_it(
         return not m.error and all(check.verdict is not Verdict.FAIL for check in m.checks)
 
     assert (chosen is None) == (not any(fit(m) for m in measurements))
-    assert sorted(line.split(":")[0] for line in reasons if line.startswith("v")) == [m.variant for m in measurements]
+    assert sorted(line.split(":")[0] for line in reasons if line.startswith("v")) == [
+        m.variant for m in measurements
+    ]
     if chosen is None:
         return
     best = next(m for m in measurements if m.variant == chosen)

@@ -1,4 +1,4 @@
-"""Boxes: suppression against torchvision's, and the way back from a fitted image, for anything hypothesis thinks of."""
+"""Boxes: suppression against torchvision's, and the way back from a fitted image, for any input."""
 
 import numpy as np
 import torch
@@ -19,13 +19,17 @@ FAST = settings(max_examples=100, deadline=None)
 
 @st.composite
 def scored_boxes(draw):
-    """Boxes on a coarse grid, so that overlaps and ties of score are common; negative corners included."""
+    """Draw boxes on a coarse grid, for common overlaps and score ties, with negative corners."""
     n = draw(st.integers(1, 60))
     corners = draw(arrays.arrays(np.int64, (n, 2), elements=st.integers(-20, 20)))
     sizes = draw(arrays.arrays(np.int64, (n, 2), elements=st.integers(1, 30)))
     scores = draw(arrays.arrays(np.int64, n, elements=st.integers(1, 12))) / 12
     classes = draw(arrays.arrays(np.int64, n, elements=st.sampled_from([0, 1, 2, 999])))
-    return np.hstack([corners, corners + sizes]).astype(np.float32), scores.astype(np.float32), classes
+    return (
+        np.hstack([corners, corners + sizes]).astype(np.float32),
+        scores.astype(np.float32),
+        classes,
+    )
 
 
 @FAST
@@ -33,7 +37,8 @@ def scored_boxes(draw):
 def test_suppression_keeps_what_torchvision_keeps_best_score_first(candidates, iou, limit):
     boxes, scores, classes = candidates
     overlaps = torchvision.ops.box_iou(torch.tensor(boxes), torch.tensor(boxes))
-    assume(not ((overlaps - iou).abs() < 1e-5).logical_and(overlaps > 0).any())  # there rounding decides
+    # there rounding decides
+    assume(not ((overlaps - iou).abs() < 1e-5).logical_and(overlaps > 0).any())
     wanted = []
     for class_id in np.unique(classes):
         members = np.flatnonzero(classes == class_id)
@@ -51,8 +56,13 @@ def test_suppression_of_a_crowd_keeps_what_torchvision_keeps(seed, limit, classe
     corners = centres + rng.normal(0, 6, (2000, 2))
     boxes = np.hstack([corners, corners + rng.uniform(20, 120, (2000, 2))])
     scores, ids = rng.permutation(2000) / 2000 + 1e-4, rng.integers(classes, size=2000)
-    wanted = torchvision.ops.batched_nms(torch.tensor(boxes), torch.tensor(scores), torch.tensor(ids), 0.6)
-    assert non_max_suppression(boxes, scores, ids, iou=0.6, limit=limit).tolist() == wanted[:limit].tolist()
+    wanted = torchvision.ops.batched_nms(
+        torch.tensor(boxes), torch.tensor(scores), torch.tensor(ids), 0.6
+    )
+    assert (
+        non_max_suppression(boxes, scores, ids, iou=0.6, limit=limit).tolist()
+        == wanted[:limit].tolist()
+    )
 
 
 sides = st.integers(1, 700)
@@ -77,7 +87,9 @@ FRAME = ImageFrame(200, 100, 0.32, 0.32, 0.0, 16.0)
 
 @FAST
 @given(arrays.arrays(np.float32, (2, 7, 12), elements=anything), st.booleans())
-def test_whatever_a_yolo_head_gives_detections_are_sound_or_the_model_is_refused(output, multi_label):
+def test_whatever_a_yolo_head_gives_detections_are_sound_or_the_model_is_refused(
+    output, multi_label
+):
     spec = VisionSpec("detect", ("a", "b", "c"), (64, 64), Fit.LETTERBOX, "yolo")
     assert_sound(Detect(spec, confidence=0.1, multi_label=multi_label), output)
 

@@ -1,4 +1,4 @@
-"""Nights that fail anywhere, images that come, change and come late: in the end each is in the store exactly once."""
+"""Nights that fail anywhere, images that come, change, come late: each is stored exactly once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ STAGES = ("planned", "inferred", "appended", "committed", "committed again")
 
 nights = st.lists(
     st.tuples(
-        st.dictionaries(st.integers(0, 6), st.integers(0, 2), max_size=4),  # image → its content from now on
+        # image → its content from now on
+        st.dictionaries(st.integers(0, 6), st.integers(0, 2), max_size=4),
         st.sampled_from(STAGES),
         st.one_of(st.none(), st.integers(1, 3)),
     ),
@@ -41,7 +42,9 @@ def infer(folder: Path, window: PlannedWindow, at: datetime) -> InferenceRun:
     return InferenceRun(folder, "digits/3", len(names), (), 1.0, 1)
 
 
-def night(root: Path, listing: list[ImageSource], number: int, until: str, limit: int | None) -> bool:
+def night(
+    root: Path, listing: list[ImageSource], number: int, until: str, limit: int | None
+) -> bool:
     """One night that gets as far as `until`; returns whether there was something to do."""
     at, reached = START + timedelta(days=number), STAGES.index(until)
     watermark = Watermark(root, "digits", "memory://shots")
@@ -65,7 +68,9 @@ def test_every_image_counts_exactly_once_whatever_fails(plan):
         number = 0
         for changes, until, limit in [*plan, *[({}, STAGES[-1], None)] * 2]:
             shots |= changes
-            listing = [ImageSource(f"{k}", f"memory://shots/{k}", f"{v}") for k, v in sorted(shots.items())]
+            listing = [
+                ImageSource(f"{k}", f"memory://shots/{k}", f"{v}") for k, v in sorted(shots.items())
+            ]
             listed |= {f"{image.image_id}@{image.state}" for image in listing}
             left = night(Path(folder), listing, number, until, limit)
             number += 1
@@ -74,6 +79,8 @@ def test_every_image_counts_exactly_once_whatever_fails(plan):
             number += 1
         seen: Counter[str] = Counter()
         if shots:
-            seen.update(MonitoringStore(Path(folder) / "store").images("digits")["image_id"].to_pylist())
+            seen.update(
+                MonitoringStore(Path(folder) / "store").images("digits")["image_id"].to_pylist()
+            )
     assert not [name for name, times in seen.items() if times > 1]
     assert {f"{image.image_id}@{image.state}" for image in listing} <= set(seen) <= listed

@@ -19,7 +19,9 @@ def certainties(output: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(1 - 2 * np.abs(raw - np.rint(raw)))
 
 
-def decode(output: npt.NDArray[Any], frame: Any, spec: dict[str, Any], config: dict[str, Any]) -> list[dict[str, Any]]:
+def decode(
+    output: npt.NDArray[Any], frame: Any, spec: dict[str, Any], config: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Decode the output of one image, (1,); see `run_template.decode`."""
     score = float(np.float32(certainties(output)[0]))
     return [{"class_id": 0, "class_name": spec["class_names"][0], "confidence": score}]

@@ -103,10 +103,14 @@ class RightPair:
         one, other = self.one[chosen], self.other[chosen]
         if not len(one):
             return None
-        return ShareDifference(len(one), int(one.sum()), int((other & ~one).sum()), int((one & ~other).sum()))
+        return ShareDifference(
+            len(one), int(one.sum()), int((other & ~one).sum()), int((one & ~other).sum())
+        )
 
     def by_class(self) -> dict[str, Any]:
-        return {name: (len(self.one), self.overall(np.ones(len(self.one), bool))) for name in self.names}
+        return {
+            name: (len(self.one), self.overall(np.ones(len(self.one), bool))) for name in self.names
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,11 @@ class RightScorer:
     def overall(self, chosen: Any) -> dict[str, Score]:
         images = int(chosen.sum())
         if images < self.minimum:
-            return {"exact": Score.missing(images, f"insufficient: {images} images, {self.minimum} are needed")}
+            return {
+                "exact": Score.missing(
+                    images, f"insufficient: {images} images, {self.minimum} are needed"
+                )
+            }
         return {"exact": Score.of(float(self.right[chosen].mean()), images, images)}
 
     def by_class(self) -> dict[str, Score]:
@@ -156,7 +164,10 @@ class CountThings:
     def postprocess(self, outputs: Any, frames: Any) -> list[Count]:
         head = head_of(self.spec.head)
         values, scores = head.decode(head.checked(first(outputs), len(frames), 1))
-        return [Count(float(value), float(np.float32(score))) for value, score in zip(values, scores, strict=True)]
+        return [
+            Count(float(value), float(np.float32(score)))
+            for value, score in zip(values, scores, strict=True)
+        ]
 
     def valid_outputs(self, outputs: Any) -> Any:
         head = head_of(self.spec.head)
@@ -198,7 +209,9 @@ class CountThings:
         return []
 
     @staticmethod
-    def pair(champion: Any, challenger: Any, truths: Any, class_names: tuple[str, ...]) -> RightPair:
+    def pair(
+        champion: Any, challenger: Any, truths: Any, class_names: tuple[str, ...]
+    ) -> RightPair:
         return RightPair(_right(champion, truths), _right(challenger, truths), class_names)
 
     @staticmethod
@@ -206,28 +219,43 @@ class CountThings:
         hits = int(_right(predictions, truths).sum())
         values = np.array([truth.value for truth in truths])
         expected = float((values[:, None] == values[None]).mean() * len(values))
-        return HitsByChance(hits, len(truths), expected, 0.001 if hits > expected else 1.0, hits / len(truths), 0.3)
+        return HitsByChance(
+            hits, len(truths), expected, 0.001 if hits > expected else 1.0, hits / len(truths), 0.3
+        )
 
     @staticmethod
-    def scorer(rows: Any, boxes_of: Any, truths: Any, class_names: tuple[str, ...], sampling: Any) -> RightScorer:
+    def scorer(
+        rows: Any, boxes_of: Any, truths: Any, class_names: tuple[str, ...], sampling: Any
+    ) -> RightScorer:
         found = [Count(row["prediction_value"]) for row in rows]
         return RightScorer(_right(found, truths), class_names, sampling.minimum)
 
     @staticmethod
     def combine(predictions: Any, weights: Any) -> Count:
-        values, scores = ([getattr(one, name) for one in predictions] for name in ("value", "score"))
-        return Count(float(np.rint(np.average(values, weights=weights))), float(np.average(scores, weights=weights)))
+        values, scores = (
+            [getattr(one, name) for one in predictions] for name in ("value", "score")
+        )
+        return Count(
+            float(np.rint(np.average(values, weights=weights))),
+            float(np.average(scores, weights=weights)),
+        )
 
     @staticmethod
     def restored(rows: Any, boxes_of: Any, classes: int) -> list[Count]:
         return [Count(row["prediction_value"], row["prediction_score"]) for row in rows]
 
     @staticmethod
-    def draw(axes: Any, answer: Count | None, truth: Count, names: Sequence[str], colours: Any) -> None:
+    def draw(
+        axes: Any, answer: Count | None, truth: Count, names: Sequence[str], colours: Any
+    ) -> None:
         said = "no answer" if answer is None else f"{answer.value:g}"
-        axes.text(0.5, -0.02, f"{truth.value:g} → {said}", transform=axes.transAxes, ha="center", va="top")
+        axes.text(
+            0.5, -0.02, f"{truth.value:g} → {said}", transform=axes.transAxes, ha="center", va="top"
+        )
 
 
 def _right(predictions: Any, truths: Any) -> Any:
     found, true = only(Count, predictions), only(Count, truths)
-    return np.array([one.value == other.value for one, other in zip(found, true, strict=True)], bool)
+    return np.array(
+        [one.value == other.value for one, other in zip(found, true, strict=True)], bool
+    )

@@ -111,7 +111,10 @@ def test_the_values_of_secret_parameters_are_hidden():
     assert redact(url) == "https://host/a.jpg?X-Amz-Signature=…&page=2&sig=…"
 
 
-words = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S"), exclude_characters="'\"@:"), min_size=1)
+words = st.text(
+    st.characters(codec="ascii", categories=("L", "N", "P", "S"), exclude_characters="'\"@:"),
+    min_size=1,
+)
 
 
 @pytest.mark.slow
@@ -122,6 +125,8 @@ def test_whatever_the_password_is_it_is_hidden(user, password, host):
 
 
 def test_an_error_never_holds_a_password_not_even_pickled():
-    error = RegistryError("a server", found="nobody at http://anna:hush@host", hint="ask http://anna:hush@host")
+    error = RegistryError(
+        "a server", found="nobody at http://anna:hush@host", hint="ask http://anna:hush@host"
+    )
     assert "hush" not in str(error) and b"hush" not in pickle.dumps(error)
     assert "hush" not in str(pickle.loads(pickle.dumps(error)))  # noqa: S301 - made here

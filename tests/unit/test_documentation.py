@@ -1,4 +1,4 @@
-"""The documentation: it builds with every link whole, names commands that exist, and fetches nothing from elsewhere."""
+"""The documentation: it builds, all links whole, names real commands, fetches nothing outside."""
 
 from __future__ import annotations
 
@@ -22,12 +22,20 @@ FENCED = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def command_lines(text: str) -> Iterator[str]:
-    """What follows `foveal` in every line of a fence, there in containers too, and between single back quotes."""
+    """Yield what follows `foveal` in fences, there in containers too, and between back quotes."""
     for fence in FENCED.findall(text):
-        lines = [re.sub(r"^docker run .*?\sfoveal:\S+ ", "", line) for line in fence.replace("\\\n", " ").splitlines()]
-        yield from (line.removeprefix("$ ").removeprefix("foveal ") for line in lines if "foveal " in line[:9])
+        lines = [
+            re.sub(r"^docker run .*?\sfoveal:\S+ ", "", line)
+            for line in fence.replace("\\\n", " ").splitlines()
+        ]
+        yield from (
+            line.removeprefix("$ ").removeprefix("foveal ")
+            for line in lines
+            if "foveal " in line[:9]
+        )
     for line in INLINE.findall(FENCED.sub("", text)):
-        words = [word.split("\\|") for word in line.split()]  # a table writes alternatives as export\|import
+        # a table writes alternatives as export\|import
+        words = [word.split("\\|") for word in line.split()]
         yield from map(" ".join, product(*words))
 
 
@@ -42,7 +50,9 @@ def unknown(line: str) -> str:
         if word not in found.commands:
             return f"the command {word}"
         found = found.commands[word]
-    options = {name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    options = {
+        name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)
+    }
     missing = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", line)) - options - {"--help"}
     return f"the option {sorted(missing)[0]}" if missing else ""
 
@@ -64,10 +74,17 @@ def test_a_command_that_does_not_exist_is_found(line, what):
 
 def test_commands_are_found_in_fences_and_between_back_quotes():
     page = (
-        "Say `foveal up`, or\n```\n$ foveal release x \\\n --json\nls\ndocker run --rm foveal:1 foveal doctor\n```\n"
+        "Say `foveal up`, or\n```\n$ foveal release x \\\n --json\nls\ndocker run --rm foveal:1 "
+        "foveal doctor\n```\n"
         "or `foveal labels export\\|import X`.\n"
     )
-    assert list(command_lines(page)) == ["release x   --json", "doctor", "up", "labels export X", "labels import X"]
+    assert list(command_lines(page)) == [
+        "release x   --json",
+        "doctor",
+        "up",
+        "labels export X",
+        "labels import X",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -86,10 +103,16 @@ def test_containers_are_given_whole_commands_as_images_have_no_entry_point():
 
 def test_every_make_target_in_the_documentation_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    benches = re.search(r"^BENCHES := ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    benches = re.search(
+        r"^BENCHES := ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
     assert benches is not None
     targets |= {f"bench-{name}" for name in benches[1].replace("\\\n", " ").split()}
-    used = {(page.name, name) for page in PAGES for name in re.findall(r"`make ([a-z-]+)`", page.read_text())}
+    used = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"`make ([a-z-]+)`", page.read_text())
+    }
     assert {(page, name) for page, name in used if name not in targets} == set()
 
 
@@ -98,7 +121,10 @@ def test_every_event_of_the_code_is_documented_and_the_other_way_round():
     from components.monitoring import AlertStatus
 
     page = (ROOT / "docs" / "reference" / "events.md").read_text()
-    expanded = source.replace("{alert.status.value}", AlertStatus.FIRING) + f"foveal.alert.{AlertStatus.RESOLVED}"
+    expanded = (
+        source.replace("{alert.status.value}", AlertStatus.FIRING)
+        + f"foveal.alert.{AlertStatus.RESOLVED}"
+    )
     pattern = r"foveal\.(?:drift|alert)\.[a-z_]+"
     assert set(re.findall(pattern, page)) == set(re.findall(pattern, expanded))
 
@@ -106,7 +132,9 @@ def test_every_event_of_the_code_is_documented_and_the_other_way_round():
 def test_every_variable_that_the_code_reads_is_documented_and_the_other_way_round():
     """Except what is only handed on to a child."""
     packages = ("components", "flows", "foveal", "model_registry")
-    source = "".join(path.read_text() for package in packages for path in (ROOT / package).rglob("*.py"))
+    source = "".join(
+        path.read_text() for package in packages for path in (ROOT / package).rglob("*.py")
+    )
     read = set(re.findall(r'environ(?:ment)?\.get\("([A-Z_]+)"', source)) - {"PYTHONPATH"}
     page = (ROOT / "docs" / "reference" / "environment.md").read_text()
     firsts = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
@@ -116,8 +144,12 @@ def test_every_variable_that_the_code_reads_is_documented_and_the_other_way_roun
 def test_every_metric_of_the_code_is_documented_and_the_other_way_round():
     source = (ROOT / "flows" / "services" / "metrics.py").read_text()
     page = (ROOT / "docs" / "reference" / "events.md").read_text()
-    aliases = {f"foveal_{alias}_version" for alias in ("champion", "previous_champion", "challenger")}
-    assert set(re.findall(r"`(foveal_[a-z_]+)`", page)) - aliases == set(re.findall(r'"(foveal_[a-z_]+)"', source))
+    aliases = {
+        f"foveal_{alias}_version" for alias in ("champion", "previous_champion", "challenger")
+    }
+    assert set(re.findall(r"`(foveal_[a-z_]+)`", page)) - aliases == set(
+        re.findall(r'"(foveal_[a-z_]+)"', source)
+    )
 
 
 def test_the_systems_service_lets_foveal_up_stop_its_services_in_order_and_in_time():
@@ -152,22 +184,34 @@ def site(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_it_fetches_nothing_from_elsewhere(site):
     """A link may lead out; a script, a style, a font or a picture may not come in."""
-    loaded = re.compile(r"""<(?:script|img|iframe)[^>]*\ssrc="?(https?:|//)|<link(?![^>]*rel="?canonical)[^>]*"""
-                        r"""href="?(https?:|//)""")  # fmt: skip
+    loaded = re.compile(
+        r"""<(?:script|img|iframe)[^>]*\ssrc="?(https?:|//)"""
+        r"""|<link(?![^>]*rel="?canonical)[^>]*href="?(https?:|//)"""
+    )
     pages = list(site.rglob("*.html"))
     assert len(pages) > 40
     assert [page.name for page in pages if loaded.search(page.read_text(encoding="utf-8"))] == []
-    styles = [path for path in site.rglob("*.css") if re.search(r"url\(['\"]?(https?:)?//", path.read_text())]
+    styles = [
+        path
+        for path in site.rglob("*.css")
+        if re.search(r"url\(['\"]?(https?:)?//", path.read_text())
+    ]
     assert styles == []
 
 
 @pytest.mark.slow
 def test_reference_pages_are_made_from_the_code(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
-    assert all(text in commands for text in ("foveal release", "foveal bundle verify", "--trust-pickle"))
+    assert all(
+        text in commands for text in ("foveal release", "foveal bundle verify", "--trust-pickle")
+    )
     fields = (site / "reference" / "configuration.html").read_text(encoding="utf-8")
-    assert all(text in fields for text in ("ReleaseConfig", "calibration_images", "128", "cooldown_hours"))
-    assert "rank_for_labels" in (site / "reference" / "python" / "monitoring.html").read_text(encoding="utf-8")
+    assert all(
+        text in fields for text in ("ReleaseConfig", "calibration_images", "128", "cooldown_hours")
+    )
+    assert "rank_for_labels" in (site / "reference" / "python" / "monitoring.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow

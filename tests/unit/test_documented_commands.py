@@ -1,4 +1,4 @@
-"""Command lines of the README and the documentation: each parses, names what exists, and is run or listed."""
+"""Command lines of README and documentation: each parses, names what exists, is run or listed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ import pytest
 import typer
 import yaml
 
-from tests.documented import NOT_RUN, PAGES, PROGRAMS, ROOT, Command, commands, fences, shell_lines, why_not_run
+from tests.documented import (
+    NOT_RUN,
+    PAGES,
+    PROGRAMS,
+    ROOT,
+    Command,
+    commands,
+    fences,
+    shell_lines,
+    why_not_run,
+)
 
 ALL = [command for page in PAGES for command in commands(page)]
 SHELL = [command for command in ALL if command.language == "bash"]
-UsageError = typer.BadParameter.__base__  # of the Click that Typer uses, its own or the installed one
+# of the Click that Typer uses, its own or the installed one
+UsageError = typer.BadParameter.__base__
 OURS = ("components", "flows", "foveal", "model_registry")
 IN_CONTAINER = re.compile(r"^docker run .*?\sfoveal:\S+ ")
 
@@ -33,19 +44,30 @@ def parse(line: str) -> None:
     found, arguments = typer.main.get_command(app), shlex.split(line)[1:]
     context = found.make_context("foveal", [*arguments])
     while hasattr(found, "commands"):
-        name, found, arguments = found.resolve_command(context, [*context._protected_args, *context.args])
+        name, found, arguments = found.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
         context = found.make_context(name, arguments, parent=context)
 
 
-@pytest.mark.parametrize("line", ["foveal release", "foveal gates parts", "foveal predict parts shots/ --outputs x"])
+@pytest.mark.parametrize(
+    "line", ["foveal release", "foveal gates parts", "foveal predict parts shots/ --outputs x"]
+)
 def test_a_line_that_a_command_does_not_take_is_found(line):
     with pytest.raises(UsageError):
         parse(line)
 
 
 def test_lines_are_taken_without_remarks_and_whole():
-    block = 'export A=1     # one\ncurl -s x \\\n  -d "{\\"a\\": 1}"\nfor db in a b; do\n  dump $db\ndone\n'
-    assert shell_lines(block) == ["export A=1", 'curl -s x -d "{\\"a\\": 1}"', "for db in a b; do;   dump $db; done"]
+    block = (
+        'export A=1     # one\ncurl -s x \\\n  -d "{\\"a\\": 1}"\nfor db in a b; do\n  dump '
+        "$db\ndone\n"
+    )
+    assert shell_lines(block) == [
+        "export A=1",
+        'curl -s x -d "{\\"a\\": 1}"',
+        "for db in a b; do;   dump $db; done",
+    ]
 
 
 def test_every_foveal_line_parses():
@@ -66,10 +88,14 @@ def test_every_python_block_compiles():
 
 def test_every_name_that_a_python_block_takes_from_our_packages_exists():
     outline = "the outline of"  # of what somebody is to write
-    blocks = [one for one in ALL if one.language == "python" and not why_not_run(one).startswith(outline)]
+    blocks = [
+        one for one in ALL if one.language == "python" and not why_not_run(one).startswith(outline)
+    ]
     taken = {name for command in blocks for name in names_taken(command.text)}
     assert taken >= {("foveal", "release"), ("foveal", "ReleaseConfig"), ("foveal", "nightly")}
-    assert [(module, name) for module, name in taken if not hasattr(import_module(module), name)] == []
+    assert [
+        (module, name) for module, name in taken if not hasattr(import_module(module), name)
+    ] == []
 
 
 def names_taken(block: str) -> Iterator[tuple[str, str]]:
@@ -77,19 +103,27 @@ def names_taken(block: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in OURS:
             yield from ((node.module or "", alias.name) for alias in node.names)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "foveal":
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "foveal"
+        ):
             yield "foveal", node.attr
 
 
 def test_no_command_hides_in_a_block_that_is_not_tagged_as_one():
-    """A block of commands is tagged bash, so that it is found here and run by tests/e2e/test_documented_commands.py."""
+    """Command blocks are tagged bash: found here, run by tests/e2e/test_documented_commands.py."""
     starts = re.compile(rf"^(\$ )?({'|'.join(PROGRAMS)}) [a-z-]", re.MULTILINE)
     plain = [(page, text) for page in PAGES for language, text in fences(page) if not language]
     assert [(page, text[:80]) for page, text in plain if starts.search(text)] == []
 
 
 def test_every_reason_for_not_running_a_line_is_in_use():
-    assert [pattern for pattern in NOT_RUN if not any(re.search(pattern, command.sort) for command in ALL)] == []
+    assert [
+        pattern
+        for pattern in NOT_RUN
+        if not any(re.search(pattern, command.sort) for command in ALL)
+    ] == []
     assert sum(not why_not_run(command) for command in ALL) > 45
 
 
@@ -97,7 +131,9 @@ def test_files_of_the_repository_that_a_line_names_exist():
     named = {
         word
         for command in SHELL
-        for word in re.findall(r"(?<![\w./-])(?:infra|docs|benchmarks|notebooks|tests)/[\w./-]+\w", command.text)
+        for word in re.findall(
+            r"(?<![\w./-])(?:infra|docs|benchmarks|notebooks|tests)/[\w./-]+\w", command.text
+        )
         if word != "infra/.env"  # made by the line before
     }
     assert named and [word for word in sorted(named) if not (ROOT / word).exists()] == []
@@ -141,4 +177,6 @@ def test_every_target_in_the_documentation_is_one(tmp_path: Path):
 def test_a_command_that_is_not_listed_is_run():
     new = Command("README.md", "bash", "foveal fly parts")
     assert why_not_run(new) == ""
-    assert why_not_run(Command("README.md", "bash", "foveal release x", ("export FOVEAL_DASK=tcp://x",)))
+    assert why_not_run(
+        Command("README.md", "bash", "foveal release x", ("export FOVEAL_DASK=tcp://x",))
+    )

@@ -1,4 +1,4 @@
-"""Documents that somebody else wrote: whatever is in them, one line or a value, in bounded memory."""
+"""Documents of somebody else: whatever is in them, one line or a value, in bounded memory."""
 
 from __future__ import annotations
 

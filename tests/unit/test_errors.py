@@ -19,12 +19,17 @@ def test_a_huge_value_does_not_make_a_huge_line():
 
 
 def test_a_text_that_is_too_long_to_be_scanned_shows_no_part_of_a_secret():
-    error = DatasetError("labels", found=f"{'x' * 99_980} https://me:s3cret-{'y' * 3_000_000}@host/a")
+    error = DatasetError(
+        "labels", found=f"{'x' * 99_980} https://me:s3cret-{'y' * 3_000_000}@host/a"
+    )
     assert len(str(error)) < 4200 and "s3cret" not in str(error)
 
 
 def test_an_error_is_one_line():
-    assert str(DatasetError("labels", found="a\n  b\r\nc", hint="d\ne")) == "expected labels, found a b c; d e"
+    assert (
+        str(DatasetError("labels", found="a\n  b\r\nc", hint="d\ne"))
+        == "expected labels, found a b c; d e"
+    )
 
 
 @pytest.mark.slow
@@ -32,8 +37,13 @@ def test_an_error_is_one_line():
     "text",
     [
         "name: " + "[" * 5_000,
-        "name: digits\nmodel: {path: " + "x" * 1_000_000 + "}\nsurprise: [" + "1, " * 100_000 + "]\n",
-        "a: &a [x, x]\n" + "".join(f"b{k}: &b{k} [*{'a' if k == 0 else f'b{k - 1}'}, *a]\n" for k in range(3)),
+        "name: digits\nmodel: {path: "
+        + "x" * 1_000_000
+        + "}\nsurprise: ["
+        + "1, " * 100_000
+        + "]\n",
+        "a: &a [x, x]\n"
+        + "".join(f"b{k}: &b{k} [*{'a' if k == 0 else f'b{k - 1}'}, *a]\n" for k in range(3)),
         "a: &a [*a]\n",
     ],
 )
@@ -45,7 +55,12 @@ def test_a_deep_endless_or_long_configuration_is_a_short_line(tmp_path, text):
 
 
 def test_a_huge_wrong_value_is_shortened():
-    values = {"name": "digits", "model": {"path": "m.onnx"}, "data": {"labelled": "d"}, "benchmark": ["x" * 10**7]}
+    values = {
+        "name": "digits",
+        "model": {"path": "m.onnx"},
+        "data": {"labelled": "d"},
+        "benchmark": ["x" * 10**7],
+    }
     with pytest.raises(ConfigError) as caught:
         validate_config(values, ReleaseConfig, source="here")
     assert len(str(caught.value)) < 2000

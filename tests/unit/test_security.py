@@ -15,7 +15,16 @@ PROGRAMS = ["components", "flows", "foveal", "model_registry", "benchmarks", "in
 
 @pytest.mark.slow
 def test_bandit_finds_nothing():
-    command = [sys.executable, "-m", "bandit", "--quiet", "--recursive", "--configfile", "pyproject.toml", *PROGRAMS]
+    command = [
+        sys.executable,
+        "-m",
+        "bandit",
+        "--quiet",
+        "--recursive",
+        "--configfile",
+        "pyproject.toml",
+        *PROGRAMS,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -34,7 +43,13 @@ def test_every_exemption_from_the_security_rules_names_its_rule():
 def test_an_audit_that_cannot_reach_its_data_says_so_and_passes_for_nothing():
     nowhere = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = subprocess.run(
-        [sys.executable, "infra/audit.py"], cwd=ROOT, env=os.environ | nowhere, capture_output=True, text=True
+        [sys.executable, "infra/audit.py"],
+        cwd=ROOT,
+        env=os.environ | nowhere,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 75
-    assert done.stdout.startswith("not audited: the vulnerability data at https://api.osv.dev cannot be reached")
+    assert done.stdout.startswith(
+        "not audited: the vulnerability data at https://api.osv.dev cannot be reached"
+    )

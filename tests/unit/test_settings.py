@@ -22,7 +22,8 @@ class Form(Parameters):
 
 
 @pytest.mark.parametrize(
-    ("values", "named"), [({"share": 2}, "share: .*less than 1, got 2"), ({"shares": 0.1}, "did you mean share")]
+    ("values", "named"),
+    [({"share": 2}, "share: .*less than 1, got 2"), ({"shares": 0.1}, "did you mean share")],
 )
 def test_settings_on_their_own_are_refused_by_name(values, named):
     with pytest.raises(ConfigError, match=named):

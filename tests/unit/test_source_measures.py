@@ -68,7 +68,12 @@ def test_anything_else_is_none(text):
 
 
 @pytest.mark.parametrize(
-    "path", ["components/vision/detect.py", "components/backends/torch.py", "components/datasets/formats/coco.py"]
+    "path",
+    [
+        "components/vision/detect.py",
+        "components/backends/torch.py",
+        "components/datasets/formats/coco.py",
+    ],
 )
 def test_a_plug_in_may_ask(path):
     assert branches(module("if task is TaskType.DETECT: pass", path)) == []
@@ -85,12 +90,21 @@ def test_parameters_are_counted_without_self_and_a_command_is_marked():
 
 
 def test_any_is_counted_where_it_is_a_type():
-    assert uses_of_any(ast.parse("from typing import Any\nx: dict[str, Any] = {}\ny: typing.Any = any(x)\n")) == 2
+    assert (
+        uses_of_any(
+            ast.parse("from typing import Any\nx: dict[str, Any] = {}\ny: typing.Any = any(x)\n")
+        )
+        == 2
+    )
 
 
 def test_a_tree_is_measured_as_a_whole():
     found = measure_source(
-        [module("def f(a): pass\n", "flows/a.py"), module("x: Any\n\ny = 1\n", "flows/b.py"), module("", "foveal/a.py")]
+        [
+            module("def f(a): pass\n", "flows/a.py"),
+            module("x: Any\n\ny = 1\n", "flows/b.py"),
+            module("", "foveal/a.py"),
+        ]
     )
     assert (found.folder_files, found.file_lines, found.lines, found.parameters) == (2, 3, 4, 1)
     assert found.any_per_1000 == 250

@@ -22,16 +22,23 @@ def test_every_form_has_the_same_cells():
         "| size | – |",
     ]
     assert TABLE.to_lines() == ["gate           p95 ms", "golden | dark  8.5", "size           –"]
-    assert TABLE.to_json() == [{"gate": "golden | dark", "p95 ms": "8.5"}, {"gate": "size", "p95 ms": "–"}]
+    assert TABLE.to_json() == [
+        {"gate": "golden | dark", "p95 ms": "8.5"},
+        {"gate": "size", "p95 ms": "–"},
+    ]
     shown = io.StringIO()
     write(["before", TABLE], Console(file=shown, width=40))
-    assert [line.split() for line in shown.getvalue().splitlines() if "–" in line] == [["size", "–"]]
+    assert [line.split() for line in shown.getvalue().splitlines() if "–" in line] == [
+        ["size", "–"]
+    ]
 
 
 def test_numbers_stand_at_the_right_and_stay_whole_where_names_do_not():
     shown = io.StringIO()
     name = "structured_pruning_then_int8"
-    write([Table(("variant", "speed"), [(name, "1.25× [1.20, 1.31]")])], Console(file=shown, width=40))
+    write(
+        [Table(("variant", "speed"), [(name, "1.25× [1.20, 1.31]")])], Console(file=shown, width=40)
+    )
     said = shown.getvalue()
     assert "1.25× [1.20, 1.31]" in said and name not in said
     assert "".join(line[:20].strip() for line in said.splitlines()[-4:]).endswith(name)
@@ -39,7 +46,10 @@ def test_numbers_stand_at_the_right_and_stay_whole_where_names_do_not():
 
 def test_cells_of_a_console_are_no_markup():
     shown = io.StringIO()
-    write(["[bold] line", Table(("what",), [("more [cat] than [dog]",)])], Console(file=shown, width=40))
+    write(
+        ["[bold] line", Table(("what",), [("more [cat] than [dog]",)])],
+        Console(file=shown, width=40),
+    )
     assert "[bold] line" in shown.getvalue() and "more [cat] than [dog]" in shown.getvalue()
 
 

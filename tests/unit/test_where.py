@@ -31,7 +31,12 @@ def _names(body: list[ast.stmt], prefix: str = "") -> set[str]:
             found |= _names(node.body, f"{prefix}{node.name}.")
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found |= {prefix + name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+            found |= {
+                prefix + name.id
+                for target in targets
+                for name in ast.walk(target)
+                if isinstance(name, ast.Name)
+            }
     return found
 
 
@@ -44,12 +49,16 @@ def test_every_file_exists():
     assert [path for path in PATH.findall(PAGE) if not (ROOT / path).is_file()] == []
 
 
-@pytest.mark.parametrize(("path", "names"), ROWS, ids=[f"{number}-{path}" for number, (path, _) in enumerate(ROWS)])
+@pytest.mark.parametrize(
+    ("path", "names"), ROWS, ids=[f"{number}-{path}" for number, (path, _) in enumerate(ROWS)]
+)
 def test_every_name_is_defined_in_its_file(path, names):
     assert sorted(set(names) - defined_in(path)) == []
 
 
 def test_name_that_is_not_defined_is_missed():
-    assert {"Watermark.commit", "Watermark"} <= defined_in("components/monitoring/store/watermark.py")
+    assert {"Watermark.commit", "Watermark"} <= defined_in(
+        "components/monitoring/store/watermark.py"
+    )
     assert "PASSES" in defined_in("components/optimize/passes/table.py")
     assert "import_module" not in defined_in("components/optimize/passes/table.py")

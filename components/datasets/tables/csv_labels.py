@@ -1,4 +1,4 @@
-"""Labels as CSV: ``image,class`` for whole images, and ``x1,y1,x2,y2,width,height`` in pixels for boxes."""
+"""Labels as CSV: ``image,class``, and for boxes ``x1,y1,x2,y2,width,height`` in pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _MAX_BYTES = 2**28
 Row = Mapping[str, str]
 
 
-def write_csv(images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask) -> Path:
+def write_csv(
+    images: Sequence[QueuedImage], places: Mapping[str, str], folder: Path, about: LabelTask
+) -> Path:
     """Write a queue with its pre-labels as `labels.csv`; see `DatasetFormat`."""
     columns = [*_NAMES, *((*_CORNERS, *_SIDES) if about.has_boxes else ())]
     with replacing(folder / LABELS) as aside, aside.open("w", newline="", encoding="utf-8") as file:
@@ -38,14 +40,17 @@ def _cells(image: QueuedImage, label: Label, about: LabelTask) -> list[Any]:
     if not about.has_boxes:
         return [label.class_name]
     sides = image.width, image.height
-    corners = [share * side for share, side in zip(label.box or (0, 0, 1, 1), sides * 2, strict=True)]
+    corners = [
+        share * side for share, side in zip(label.box or (0, 0, 1, 1), sides * 2, strict=True)
+    ]
     return [label.class_name, *corners, *sides]
 
 
 def read_csv(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
     """Read labels: rows of one image belong together, in the order in which the images come.
 
-    A row without a class says that the image is listed and has no label; as in COCO that is nobody's word.
+    A row without a class says that the image is listed and has no label; as in COCO that is
+    nobody's word.
 
     Arguments:
         source: path of the file.
@@ -68,7 +73,9 @@ def read_csv(source: Any, file: Path, about: LabelTask) -> tuple[Found, ...]:
         reader.fieldnames = header
         rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
-        raise DatasetError(expected, found=f"{file}: {error}", hint="save it as UTF-8 CSV") from error
+        raise DatasetError(
+            expected, found=f"{file}: {error}", hint="save it as UTF-8 CSV"
+        ) from error
     file = place
     images: dict[str, list[tuple[int, Row]]] = {}
     for number, row in rows:

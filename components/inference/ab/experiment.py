@@ -1,8 +1,8 @@
-"""A folder that holds an A/B test over days: what is compared, every image that was run, once, and its scores.
+"""A folder with an A/B test over days: what is compared, every image run, once, and its scores.
 
-experiment.json           what is compared and how: settled when the test begins
-batches/0001/A, …/B       the tables of each arm, as `run_batch` writes them
-scores.parquet            a row for each image that a label came for, in the order in which it was scored
+experiment.json           what is compared and how: settled when the test begins batches/0001/A, …/B
+the tables of each arm, as `run_batch` writes them scores.parquet            a row for each image
+that a label came for, in the order in which it was scored
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ from components.inference.ab.split import Arm, assign_arm, position
 from components.inference.lock import exclusive
 from components.runs.finished import load_run
 
-DESIGN, SCORES, BATCHES, NEXT, PLAN = "experiment.json", "scores.parquet", "batches", "next", "plan.json"
+DESIGN, SCORES, BATCHES, NEXT, PLAN = (
+    "experiment.json",
+    "scores.parquet",
+    "batches",
+    "next",
+    "plan.json",
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,9 @@ class Experiment:
 
     def __init__(self, folder: Path, design: Design) -> None:
         self.folder, self.design = folder, design
-        self._uris: dict[tuple[str, str], str] = {}  # of addresses that are kept without their secrets
+        self._uris: dict[
+            tuple[str, str], str
+        ] = {}  # of addresses that are kept without their secrets
 
     @classmethod
     @contextmanager
@@ -82,11 +90,18 @@ class Experiment:
 
         An image whose id has been run before is not run again.
         """
-        known = {image_id for runs in self.batches() for run in runs.values() for image_id in _ids(run)}
-        fresh = sorted((s for s in sources if s.image_id not in known), key=lambda s: self._place(s.image_id))
+        known = {
+            image_id for runs in self.batches() for run in runs.values() for image_id in _ids(run)
+        }
+        fresh = sorted(
+            (s for s in sources if s.image_id not in known), key=lambda s: self._place(s.image_id)
+        )
         if fresh:
             self._uris = {(s.image_id, s.address): s.uri for s in fresh}
-            parts = {arm.value: [[s.image_id, s.address, s.state] for s in fresh if self._sees(arm, s)] for arm in Arm}
+            parts = {
+                arm.value: [[s.image_id, s.address, s.state] for s in fresh if self._sees(arm, s)]
+                for arm in Arm
+            }
             write_json(self.folder / NEXT / PLAN, parts)
         return len(fresh)
 
@@ -94,7 +109,9 @@ class Experiment:
         """The images that were planned for an arm."""
         planned = json.loads((self.folder / NEXT / PLAN).read_text(encoding="utf-8"))
         rows = planned[arm.value]
-        return [ImageSource(name, self._uris.get((name, uri), uri), state) for name, uri, state in rows]
+        return [
+            ImageSource(name, self._uris.get((name, uri), uri), state) for name, uri, state in rows
+        ]
 
     def output(self, arm: Arm) -> Path:
         """Return the folder of the arm's tables of the planned images."""
@@ -114,7 +131,10 @@ class Experiment:
         return [{arm: load_run(folder / arm.value) for arm in Arm} for folder in self._folders()]
 
     def scores(self) -> tuple[list[str], npt.NDArray[np.float64]]:
-        """Ids, and (n, 2) scores of A and B in the order in which they came; NaN where an arm did not see the image."""
+        """Return ids, and (n, 2) scores of A and B in the order in which they came.
+
+        A score is NaN where an arm did not see the image.
+        """
         import pyarrow.parquet as pq
 
         if not (self.folder / SCORES).exists():
@@ -124,7 +144,9 @@ class Experiment:
         return table["image_id"].to_pylist(), np.stack(columns, axis=1).astype(np.float64)
 
     def add_scores(self, found: Mapping[str, tuple[float, float]]) -> None:
-        """Append scores, in an order by chance that their values have no part in; an image that has one keeps it.
+        """Append scores, in an order by chance in which their values have no part.
+
+        An image that has a score keeps it.
 
         Arguments:
             found: image id → scores of A and B; NaN for an arm that did not see the image.
@@ -150,7 +172,10 @@ class Experiment:
 
     def _sees(self, arm: Arm, source: ImageSource) -> bool:
         design = self.design
-        return design.mode is AbMode.SHADOW or assign_arm(source.image_id, share=design.share, salt=design.salt) is arm
+        return (
+            design.mode is AbMode.SHADOW
+            or assign_arm(source.image_id, share=design.share, salt=design.salt) is arm
+        )
 
     def _place(self, image_id: str) -> tuple[float, str]:
         return position(image_id, self.design.salt), image_id
@@ -180,7 +205,8 @@ def _require_same(begun: Mapping[str, object], asked: Design, folder: Path) -> N
         raise ConfigError(
             f"the test that was begun in {folder}, with {_listing(begun, differ)}",
             found=_listing(wanted, differ),
-            hint="begin another test with --experiment NAME: a plan that changes after a look proves nothing",
+            hint="begin another test with --experiment NAME: a plan that changes after a look "
+            "proves nothing",
         )
 
 

@@ -27,7 +27,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Shadowed:
-    """One image that both versions saw: what was answered, and what B would have; B's `error` says why it would not."""
+    """An image that both versions saw: what was answered, and what B would have answered.
+
+    B's `error` says why it would not.
+    """
 
     a: ArmResult
     b: ArmResult
@@ -47,16 +50,19 @@ class _Errand:
 class ShadowPipeline(ArmPair):
     """A answers; B sees the same images afterwards, on a thread of its own, and is recorded beside.
 
-    Whatever B does, A's answers are A's: an error of B is a recorded failure, and where B falls behind, images are
-    passed over and count as its errors. B does take processor time from A on the same machine. What B is given is held
-    in memory, a copy of an image or the bytes of its file. Closing it closes both.
+    Whatever B does, A's answers are A's: an error of B is a recorded failure, and where B falls
+    behind, images are passed over and count as its errors. B does take processor time from A on the
+    same machine. What B is given is held in memory, a copy of an image or the bytes of its file.
+    Closing it closes both.
 
     Arguments:
         a: the version that answers.
         b: the version that is tried out.
-        record: called on B's thread with each image that B was given; None keeps the latest 1,000 in `recent`.
+        record: called on B's thread with each image that B was given; None keeps the latest 1,000
+            in `recent`.
         waiting: images that may wait for B; beyond, they are passed over.
-        patience_s: how long closing waits for B to catch up; after that B is closed whenever it has.
+        patience_s: how long closing waits for B to catch up; after that B is closed whenever it
+            has.
 
     Raises:
         ConfigError: `waiting` is below 1.
@@ -115,9 +121,13 @@ class ShadowPipeline(ArmPair):
         if caught_up:
             self._thread.join()
         else:
-            _LOG.warning("B is still busy with %d images; it is closed when it has done them", self._pending)
+            _LOG.warning(
+                "B is still busy with %d images; it is closed when it has done them", self._pending
+            )
 
-    def _answered(self, images: Sequence[Picture], results: Sequence[PredictionResult]) -> list[ArmResult]:
+    def _answered(
+        self, images: Sequence[Picture], results: Sequence[PredictionResult]
+    ) -> list[ArmResult]:
         """Queue the images for B, if it has not fallen too far behind."""
         answers = [ArmResult.of(result, Arm.A) for result in results]
         with self._changed:
@@ -140,7 +150,10 @@ class ShadowPipeline(ArmPair):
         self._b.close()
 
     def _run(self, errand: _Errand) -> None:
-        ids, about = [one.image_id for one in errand.answers], [one.metadata for one in errand.answers]
+        ids, about = (
+            [one.image_id for one in errand.answers],
+            [one.metadata for one in errand.answers],
+        )
         try:
             results = self._b.predict_batch(errand.images, image_ids=ids, metadata=about)
         except BaseException as error:  # B may be broken in any way, and none may end this thread
@@ -149,7 +162,8 @@ class ShadowPipeline(ArmPair):
         for answer, result in zip(errand.answers, results, strict=True):
             try:
                 self._record(Shadowed(answer, ArmResult.of(result, Arm.B)))
-            except Exception:  # a record that cannot be kept costs neither A's answer nor the next record
+            except Exception:
+                # a record that cannot be kept costs neither A's answer nor the next record
                 _LOG.exception("the record of %s was not kept", answer.image_id)
 
     def _count_errors(self, images: int) -> None:
@@ -158,7 +172,10 @@ class ShadowPipeline(ArmPair):
 
 
 def _failed(answers: Sequence[ArmResult], error: str) -> list[PredictionResult]:
-    return [PredictionResult(one.image_id, None, one.class_names, 0.0, one.metadata, error) for one in answers]
+    return [
+        PredictionResult(one.image_id, None, one.class_names, 0.0, one.metadata, error)
+        for one in answers
+    ]
 
 
 def _held(image: Picture) -> Picture:

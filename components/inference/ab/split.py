@@ -1,7 +1,7 @@
-"""Split tests: the assignment of images to versions, and a pipeline in which each answers its share.
+"""Split tests: assignment of images to versions, and a pipeline in which each answers its share.
 
-`SplitPipeline` here and `ShadowPipeline` have the face of `InferencePipeline`, so that code that calls one need not
-know that a test is on.
+`SplitPipeline` here and `ShadowPipeline` have the face of `InferencePipeline`, so that code that
+calls one need not know that a test is on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class ArmResult(PredictionResult):
     @classmethod
     def of(cls, result: PredictionResult, arm: Arm) -> Self:
         """A version's result, otherwise as it is."""
-        return cls(**{field.name: getattr(result, field.name) for field in fields(PredictionResult)}, arm=arm)
+        return cls(
+            **{field.name: getattr(result, field.name) for field in fields(PredictionResult)},
+            arm=arm,
+        )
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values, apart from what the caller put into `metadata`."""
@@ -47,7 +50,7 @@ class ArmResult(PredictionResult):
 
 
 def position(image_id: str, salt: str) -> float:
-    """Hash an image's name to a position in 0–1: the same on every machine, and another with another salt."""
+    """Hash an image name to a position in 0–1: the same on all machines, another for each salt."""
     digest = hashlib.sha256(f"{salt}\0{image_id}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:7], "big") / 2**56  # 56 bits: exact in a float, and below 1
 
@@ -95,7 +98,9 @@ class _Part(NamedTuple):
 
 
 class SplitPipeline(ArmPair):
-    """A and B answer a share of the images each, by the hash of the image's id; an id always goes to the same arm.
+    """Pipeline in which A and B answer a share of the images each, by the hash of the image's id.
+
+    An id always goes to the same arm.
 
     Closing it closes both.
 
@@ -110,7 +115,14 @@ class SplitPipeline(ArmPair):
         IncompatibleError: the class names differ.
     """
 
-    def __init__(self, a: InferencePipeline, b: InferencePipeline, share: float = 0.5, *, salt: str = "foveal") -> None:
+    def __init__(
+        self,
+        a: InferencePipeline,
+        b: InferencePipeline,
+        share: float = 0.5,
+        *,
+        salt: str = "foveal",
+    ) -> None:
         super().__init__(a, b)
         if not 0 <= share <= 1:
             raise ConfigError("a share of B between 0 and 1", found=str(share))
@@ -123,12 +135,15 @@ class SplitPipeline(ArmPair):
         """As `InferencePipeline.predict_batch`; every result says which arm answered.
 
         Raises:
-            ConfigError: an image in memory has no id, or there are not as many ids or metadata as images.
+            ConfigError: an image in memory has no id, or there are not as many ids or metadata as
+                images.
         """
         started = time.perf_counter()
         parts = self._divide(images, image_ids, metadata)
         found = [
-            self._pipeline(arm).predict_batch(part.images, image_ids=part.image_ids, metadata=part.metadata)
+            self._pipeline(arm).predict_batch(
+                part.images, image_ids=part.image_ids, metadata=part.metadata
+            )
             for arm, part in parts.items()
         ]
         return self._joined(parts, found, started)
@@ -140,7 +155,9 @@ class SplitPipeline(ArmPair):
         started = time.perf_counter()
         parts = self._divide(images, image_ids, metadata)
         calls = [
-            self._pipeline(arm).apredict_batch(part.images, image_ids=part.image_ids, metadata=part.metadata)
+            self._pipeline(arm).apredict_batch(
+                part.images, image_ids=part.image_ids, metadata=part.metadata
+            )
             for arm, part in parts.items()
         ]
         return self._joined(parts, await asyncio.gather(*calls), started)
@@ -148,7 +165,9 @@ class SplitPipeline(ArmPair):
     def _pipeline(self, arm: Arm) -> InferencePipeline:
         return self._b if arm is Arm.B else self._a
 
-    def _divide(self, images: Sequence[Picture], image_ids: ImageIds, metadata: About) -> dict[Arm, _Part]:
+    def _divide(
+        self, images: Sequence[Picture], image_ids: ImageIds, metadata: About
+    ) -> dict[Arm, _Part]:
         """Give each arm that has any its images."""
         ids = _named(images) if image_ids is None else image_ids
         about: Sequence[Metadata] = [{}] * len(images) if metadata is None else metadata
@@ -164,7 +183,10 @@ class SplitPipeline(ArmPair):
         return parts
 
     def _joined(
-        self, parts: Mapping[Arm, _Part], found: Sequence[Sequence[PredictionResult]], started: float
+        self,
+        parts: Mapping[Arm, _Part],
+        found: Sequence[Sequence[PredictionResult]],
+        started: float,
     ) -> list[ArmResult]:
         """All results in the order of the images, counted."""
         placed = {
@@ -180,6 +202,8 @@ class SplitPipeline(ArmPair):
 def _named(images: Sequence[Picture]) -> list[str]:
     if any(not isinstance(image, Path | str) for image in images):
         raise ConfigError(
-            "an image_id for each image in memory", found="none", hint="pass image_ids: they decide which arm answers"
+            "an image_id for each image in memory",
+            found="none",
+            hint="pass image_ids: they decide which arm answers",
         )
     return [str(image) for image in images]

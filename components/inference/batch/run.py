@@ -1,4 +1,7 @@
-"""Batch inference over any number of images: bounded memory, a row for every image, and a killed run is picked up."""
+"""Batch inference over any number of images: bounded memory, and a row for every image.
+
+A run that was killed is picked up.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ from components.inference.lock import exclusive
 from components.runs.finished import check_replaceable, finished_run, write_run
 from components.vision import task_for
 
-LAYOUT = 2  # raise when the tables' columns or their meaning change: earlier results are then made anew
+# raise when the tables' columns or their meaning change: earlier results are then made anew
+LAYOUT = 2
 
 
 def run_batch(
@@ -40,27 +44,29 @@ def run_batch(
 ) -> InferenceRun:
     """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
 
-    Rows are in the order of the sources. An image that cannot be read, or that the engine fails on, is
-    a row with status ``"error"`` and its other columns null where they are not known.
+    Rows are in the order of the sources. An image that cannot be read, or that the engine fails on,
+    is a row with status ``"error"`` and its other columns null where they are not known.
 
-    A run is cut into shards. One that is killed leaves its finished shards in a hidden folder beside
-    `output`, and the same call made again does only the others; `output` appears once all are done.
-    Where `output` already holds the finished run of the same images and settings, that is returned as it
-    is, failures included: remove the folder to have it made again. "The same" is decided by the
-    artifact's hash, the settings that shape results, and each image's `fingerprint`.
+    A run is cut into shards. One that is killed leaves its finished shards in a hidden folder
+    beside `output`, and the same call made again does only the others; `output` appears once all
+    are done. Where `output` already holds the finished run of the same images and settings, that is
+    returned as it is, failures included: remove the folder to have it made again. "The same" is
+    decided by the artifact's hash, the settings that shape results, and each image's `fingerprint`.
 
     Arguments:
         sources: the images, as `components.images.sources.list_images` names them.
-        model: the file on its backend with its thresholds, and its name and version for the tables, e.g.
-            ``"digits/3"``.
+        model: the file on its backend with its thresholds, and its name and version for the tables,
+            e.g. ``"digits/3"``.
         output: folder to write; it may not exist, be empty or hold an earlier run.
         settings: how the work is done.
         progress: called in this thread as ``progress(done, total)``, in images.
-        resumed: called once as ``resumed(done, total)``, in images, where a run that was killed is picked up.
+        resumed: called once as ``resumed(done, total)``, in images, where a run that was killed is
+            picked up.
 
     Raises:
         OutageError: a host does not answer, or with `keep_going` none does.
-        ConfigError: a number is out of range, `output` holds other things, or another run is writing to it.
+        ConfigError: a number is out of range, `output` holds other things, or another run is
+            writing to it.
         DatasetError: two sources have one image id.
         ModelError: the engine is at fault, not an image: it fails on everything it is given.
     """
@@ -68,14 +74,17 @@ def run_batch(
     _check_ids(sources)
     task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
     shaping = {
-        **provenance_of(model), "device": settings.device, "confidence": model.confidence, "iou": model.iou,
-        "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
+        **provenance_of(model), "device": settings.device, "confidence": model.confidence,
+        "iou": model.iou, "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
     }  # fmt: skip
-    key = sha256_json([shaping, asdict(model.artifact.spec), [fingerprint(source) for source in sources]])
+    key = sha256_json(
+        [shaping, asdict(model.artifact.spec), [fingerprint(source) for source in sources]]
+    )
     output = Path(output).resolve()
     with exclusive(output), _disk_named(output):
         if (finished := finished_run(output, key)) and not finished.unreachable:
-            shutil.rmtree(work_root(output), ignore_errors=True)  # of a run that was killed while it cleaned up
+            # of a run that was killed while it cleaned up
+            shutil.rmtree(work_root(output), ignore_errors=True)
             return finished
         check_replaceable(output)
         work = WorkFolder(output, key, table_schemas(task))
@@ -89,7 +98,13 @@ def run_batch(
             else:
                 work.prepare()
                 job.hand_out(todo, settings.spread, progress)
-        return _publish(work, shards, InferenceRun(output, model.name, 0, (), 0.0, STATISTICS_RECIPE), key, shaping)
+        return _publish(
+            work,
+            shards,
+            InferenceRun(output, model.name, 0, (), 0.0, STATISTICS_RECIPE),
+            key,
+            shaping,
+        )
 
 
 @contextmanager
@@ -115,7 +130,11 @@ def _check_ids(sources: Sequence[ImageSource]) -> None:
 
 
 def _publish(
-    work: WorkFolder, shards: Sequence[Shard], run: InferenceRun, key: str, settings: Mapping[str, object]
+    work: WorkFolder,
+    shards: Sequence[Shard],
+    run: InferenceRun,
+    key: str,
+    settings: Mapping[str, object],
 ) -> InferenceRun:
     """Put the finished run in place and remove the work folder."""
     started = time.perf_counter()
@@ -145,9 +164,13 @@ def _check_engine(work: WorkFolder, records: Sequence[ShardRecord]) -> None:
         raise engine_fault(errors[0], sum(len(record.failures) for record in records))
 
 
-def _check_places(work: WorkFolder, records: Sequence[ShardRecord], unreachable: Mapping[str, int]) -> None:
+def _check_places(
+    work: WorkFolder, records: Sequence[ShardRecord], unreachable: Mapping[str, int]
+) -> None:
     """Refuse a run in which no place answered, so that its images are not written off."""
-    if unreachable and sum(unreachable.values()) == sum(record.processed + len(record.failures) for record in records):
+    if unreachable and sum(unreachable.values()) == sum(
+        record.processed + len(record.failures) for record in records
+    ):
         work.remove()
         raise OutageError(
             "an answer of a place that images are on",

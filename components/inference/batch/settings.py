@@ -10,7 +10,7 @@ from components.errors import ConfigError
 from components.inference.batch.shards import Shard
 
 Spread = Callable[[Callable[[Shard], None], Sequence[Shard]], Iterable[Shard]]
-"""Calls a function for every shard, anywhere, in any order; yields each shard once it is finished."""
+"""Calls a function for every shard, anywhere, in any order; yields each once it is finished."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class BatchSettings:
         device: as the backend calls it.
         threads: of the engine; 0 is all cores.
         batch: images per engine call.
-        decode_threads: threads that read and fit images while the engine works; None is one per core, at most 8.
+        decode_threads: threads that read and fit images while the engine works; None is one per
+            core, at most 8.
         shard_images: images per shard: what a killed run may lose.
         keep_going: a host that does not answer costs its own images, as long as others do; see
             `components.images.places`. Such a run is made again when it is asked for again.
-        spread: has the shards done elsewhere, by processes that see the same files; None does them here.
+        spread: has the shards done elsewhere, by processes that see the same files; None does them
+            here.
 
     Raises:
         ConfigError: a number is out of range.

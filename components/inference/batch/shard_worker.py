@@ -46,7 +46,7 @@ def provenance_of(model: Variant) -> dict[str, str]:
 
 
 class ShardWorker:
-    """Finishes shards: reads and fits images on threads of its own while the engine works in this one.
+    """Finishes shards: reads and fits images on its own threads while the engine works in this one.
 
     Arguments:
         session: the open model.
@@ -68,11 +68,19 @@ class ShardWorker:
         settings: BatchSettings,
     ) -> None:
         self._session, self._task, self._work, self._places = session, task, work, places
-        self._provenance, self._batch, self._embedding = provenance_of(model), settings.batch, model.artifact.embedding
-        self._decode_threads = settings.decode_threads or min(os.cpu_count() or 1, MAX_DECODE_THREADS)
+        self._provenance, self._batch, self._embedding = (
+            provenance_of(model),
+            settings.batch,
+            model.artifact.embedding,
+        )
+        self._decode_threads = settings.decode_threads or min(
+            os.cpu_count() or 1, MAX_DECODE_THREADS
+        )
         self._probe = task.preprocess(np.full((*task.spec.input_size, 3), 114, np.uint8))
 
-    def finish(self, sources: Sequence[ImageSource], todo: Sequence[Shard], progress: Progress | None) -> None:
+    def finish(
+        self, sources: Sequence[ImageSource], todo: Sequence[Shard], progress: Progress | None
+    ) -> None:
         """Do shards, in order, and keep each when it is finished.
 
         Arguments:
@@ -81,7 +89,8 @@ class ShardWorker:
             progress: called as ``progress(done, total)``, in images of the whole run.
 
         Raises:
-            ModelError: the engine fails on everything it is given; shards that were finished before stay.
+            ModelError: the engine fails on everything it is given; shards that were finished before
+                stay.
         """
         done = len(sources) - sum(map(len, todo))
         images = (source for shard in todo for source in sources[shard.start : shard.stop])
@@ -103,7 +112,10 @@ class ShardWorker:
                 self._keep(shard, rows, tuple(errors), unreachable, clock - since)
 
     def _chunks(self, prepared: Iterator[Prepared], count: int) -> Iterator[list[Prepared]]:
-        """Batches that do not cross the shard's end: what an image is batched with stays the same after a kill."""
+        """Yield batches that do not cross the shard's end.
+
+        What an image is batched with stays the same after a kill.
+        """
         shard = islice(prepared, count)
         while chunk := list(islice(shard, self._batch)):
             yield chunk
@@ -113,7 +125,9 @@ class ShardWorker:
         ready = [image.fitted for image in chunk if image.fitted is not None]
         found = predict_inputs(self._session, self._task, ready, embedding=self._embedding)
         remaining = iter(found)
-        outcomes: list[Outcome | None] = [None if image.fitted is None else next(remaining) for image in chunk]
+        outcomes: list[Outcome | None] = [
+            None if image.fitted is None else next(remaining) for image in chunk
+        ]
         rows[IMAGES] += image_rows(chunk, outcomes, self._task, self._provenance)
         for image, outcome in zip(chunk, outcomes, strict=True):
             if outcome is not None and outcome.prediction is not None:
@@ -131,17 +145,25 @@ class ShardWorker:
         unreachable: Mapping[str, int],
         seconds: float,
     ) -> None:
-        failures = tuple(FailedImage(row["image_id"], row["error"]) for row in rows[IMAGES] if row["status"] == "error")
+        failures = tuple(
+            FailedImage(row["image_id"], row["error"])
+            for row in rows[IMAGES]
+            if row["status"] == "error"
+        )
         processed = len(shard) - len(failures)
         if errors and not processed:
             self._check_engine(errors, len(failures))
-        self._work.write(shard, rows, ShardRecord(processed, failures, errors, seconds, tuple(unreachable.items())))
+        self._work.write(
+            shard,
+            rows,
+            ShardRecord(processed, failures, errors, seconds, tuple(unreachable.items())),
+        )
 
     def _check_engine(self, errors: tuple[str, ...], failed: int) -> None:
-        """Check after a failed shard whether the engine still runs what it ran last, or else a grey image.
+        """Check after a failed shard that the engine still runs its last input, or a grey image.
 
-        It tells an engine that is broken, or broke on the way, from images that are, before thousands
-        of images are written off.
+        It tells an engine that is broken, or broke on the way, from images that are, before
+        thousands of images are written off.
         """
         outcome = predict_inputs(self._session, self._task, [self._probe])[0]
         if outcome.error is not None and describe(outcome.error) in errors:

@@ -1,4 +1,4 @@
-"""The work folder of a batch run: finished shards that a killed run leaves behind and the next one picks up."""
+"""Work folder of a batch run: finished shards that a killed run leaves and the next picks up."""
 
 from __future__ import annotations
 
@@ -85,12 +85,17 @@ class WorkFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def holds(self, shard: Shard) -> bool:
-        """Tell whether a shard is finished, and not damaged by a power cut or by a removal that was killed."""
-        return all(is_whole(self._folder / shard.name / name) for name in (*self._schemas, RECORD_FILE))
+        """Tell whether a shard is finished, and not damaged by a power cut or a killed removal."""
+        return all(
+            is_whole(self._folder / shard.name / name) for name in (*self._schemas, RECORD_FILE)
+        )
 
     def record(self, shard: Shard) -> ShardRecord:
         """Read the summary of a finished shard."""
-        return load(ShardRecord, json.loads((self._folder / shard.name / RECORD_FILE).read_text(encoding="utf-8")))
+        return load(
+            ShardRecord,
+            json.loads((self._folder / shard.name / RECORD_FILE).read_text(encoding="utf-8")),
+        )
 
     def write(self, shard: Shard, rows: Mapping[str, Sequence[Row]], record: ShardRecord) -> None:
         """Keep a finished shard.
@@ -107,23 +112,31 @@ class WorkFolder:
             write_json(aside / RECORD_FILE, dump(record))
 
     def merge(self, shards: Sequence[Shard]) -> Path:
-        """Join the shards' tables, in order, in a folder that may be moved away; it is on the output's disk.
+        """Join the shards' tables, in order, in a folder on the output's disk that may be moved.
 
         Raises:
-            DatasetError: a table cannot be read; its shard is removed, and the next run makes it again.
+            DatasetError: a table cannot be read; its shard is removed, and the next run makes it
+                again.
         """
         merged = self._folder / "merged"
         shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed while it merged
         merged.mkdir(parents=True)
         for name, schema in self._schemas.items():
-            merge_tables([self._folder / shard.name / name for shard in shards], merged / name, schema, self._damaged)
+            merge_tables(
+                [self._folder / shard.name / name for shard in shards],
+                merged / name,
+                schema,
+                self._damaged,
+            )
         return merged
 
     def _damaged(self, table: Path, error: Exception) -> NoReturn:
         shutil.rmtree(table.parent, ignore_errors=True)
         one_line = str(error).splitlines()[0]
         raise DatasetError(
-            "a whole table of a shard", found=f"{table.parent.name}/{table.name}: {one_line}", hint="run it again"
+            "a whole table of a shard",
+            found=f"{table.parent.name}/{table.name}: {one_line}",
+            hint="run it again",
         ) from error
 
     def remove(self) -> None:

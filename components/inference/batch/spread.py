@@ -1,4 +1,4 @@
-"""A batch run's work in a form that can be done in another process, and how its shards get there."""
+"""A batch run's work in a form that another process can do, and how its shards get there."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from components.inference.batch.shards import Shard, WorkFolder
 from components.inference.batch.tables import table_schemas
 from components.inference.engine import open_model
 
-_kept = threading.local()  # the run whose shards this thread does, and its open engine: opening may take seconds
+# the run whose shards this thread does, and its open engine: opening may take seconds
+_kept = threading.local()
 
 
 @dataclass(frozen=True)
 class ShardJob:
     """Inputs of a shard's results, and the folder that they go to; fields are those of `run_batch`.
 
-    It can be pickled. Who does a part of it must see the model file, the output and local images by the same paths.
+    It can be pickled. Who does a part of it must see the model file, the output and local images by
+    the same paths.
     """
 
     sources: tuple[ImageSource, ...]
@@ -52,11 +54,15 @@ class ShardJob:
                 task,
                 WorkFolder(self.output, self.key, table_schemas(task)),
                 model=self.model,
-                places=Places((source.uri for source in self.sources), keep_going=settings.keep_going),
+                places=Places(
+                    (source.uri for source in self.sources), keep_going=settings.keep_going
+                ),
                 settings=settings,
             )
 
-    def hand_out(self, todo: Sequence[Shard], spread: Spread, progress: Progress | None = None) -> None:
+    def hand_out(
+        self, todo: Sequence[Shard], spread: Spread, progress: Progress | None = None
+    ) -> None:
         """Have shards done elsewhere.
 
         Raises:
@@ -69,7 +75,10 @@ class ShardJob:
                 progress(done, len(self.sources))
 
     def finish_one(self, shard: Shard) -> None:
-        """Do one shard in this process; the engine stays open for this thread's next shard of the same run."""
+        """Do one shard in this process.
+
+        The engine stays open for this thread's next shard of the same run.
+        """
         run = (self.key, self.output, self.settings)
         if getattr(_kept, "run", None) != run:
             _let_go()

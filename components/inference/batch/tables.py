@@ -1,4 +1,4 @@
-"""The two tables of a batch run: one row per image, one row per detection, with the same columns whatever happened."""
+"""The two tables of a batch run: one row per image, one per detection, always the same columns."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ ROW_GROUP = 65_536  # rows; a compromise between memory while writing and speed 
 
 
 def table_schemas(task: VisionTask) -> Schemas:
-    """The columns of both tables; they are the same for an empty run and for one in which every image failed."""
+    """Return the columns of both tables.
+
+    They are the same for an empty run and for one in which every image failed.
+    """
     return {IMAGES: images_schema(task), DETECTIONS: detections_schema()}
 
 
 def images_schema(task: VisionTask) -> pa.Schema:
     """The columns of `images.parquet`.
 
-    What could not be known of an image is null: all but its name for one that could not be read. `embedding` is null
-    throughout for a model without one.
+    What could not be known of an image is null: all but its name for one that could not be read.
+    `embedding` is null throughout for a model without one.
 
     Arguments:
         task: names the ``prediction_…`` columns and gives their types.
@@ -44,17 +47,22 @@ def images_schema(task: VisionTask) -> pa.Schema:
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
-    predicted = {name: pa.from_numpy_dtype(values.dtype) for name, values in task.drift_columns([], []).items()}
+    predicted = {
+        name: pa.from_numpy_dtype(values.dtype)
+        for name, values in task.drift_columns([], []).items()
+    }
     return pa.schema(
         {
             "image_id": text, "uri": text, "status": text, "error": text,
             "file_bytes": pa.int64(), "sha256": text,
             **dict.fromkeys(IMAGE_COLUMNS, number),
             **predicted,
-            EMBEDDING: pa.list_(pa.float32()),  # not of fixed size: pyarrow cannot read back a null among those
-            "model": text, "artifact_sha256": text, "backend": text, "statistics_recipe": pa.int32(),
-            "decode_ms": number, "preprocess_ms": number, "inference_ms": number, "postprocess_ms": number,
-            "predicted_at": pa.timestamp("us", tz="UTC"),
+            # not of fixed size: pyarrow cannot read back a null among those
+            EMBEDDING: pa.list_(pa.float32()),
+            "model": text, "artifact_sha256": text, "backend": text,
+            "statistics_recipe": pa.int32(),
+            "decode_ms": number, "preprocess_ms": number, "inference_ms": number,
+            "postprocess_ms": number, "predicted_at": pa.timestamp("us", tz="UTC"),
         }
     )  # fmt: skip
 
@@ -78,7 +86,10 @@ def detections_schema() -> pa.Schema:
 
 
 def image_rows(
-    prepared: Sequence[Prepared], outcomes: Sequence[Outcome | None], task: VisionTask, provenance: Mapping[str, object]
+    prepared: Sequence[Prepared],
+    outcomes: Sequence[Outcome | None],
+    task: VisionTask,
+    provenance: Mapping[str, object],
 ) -> list[Row]:
     """One row for each image of a batch.
 
@@ -93,11 +104,18 @@ def image_rows(
         for image, outcome in zip(prepared, outcomes, strict=True)
         if image.fitted is not None and outcome is not None and outcome.prediction is not None
     ]
-    described = _rows_of(task.drift_columns([one for one, _ in found], [frame for _, frame in found]), len(found))
+    described = _rows_of(
+        task.drift_columns([one for one, _ in found], [frame for _, frame in found]), len(found)
+    )
     now = datetime.now(UTC)
     rows = []
     for image, outcome in zip(prepared, outcomes, strict=True):
-        row = {**provenance, "statistics_recipe": STATISTICS_RECIPE, "predicted_at": now, **_image_columns(image)}
+        row = {
+            **provenance,
+            "statistics_recipe": STATISTICS_RECIPE,
+            "predicted_at": now,
+            **_image_columns(image),
+        }
         if outcome is not None:
             row |= {"inference_ms": outcome.inference_ms, "postprocess_ms": outcome.postprocess_ms}
             if outcome.error is not None:
@@ -123,7 +141,9 @@ def _rows_of(columns: Mapping[str, npt.NDArray[np.generic]], count: int) -> Iter
     return iter([{name: values[k] for name, values in lists.items()} for k in range(count)])
 
 
-def detection_rows(image_id: str, prediction: Prediction, class_names: tuple[str, ...]) -> list[Row]:
+def detection_rows(
+    image_id: str, prediction: Prediction, class_names: tuple[str, ...]
+) -> list[Row]:
     """One row for each detection of an image, or for each of its most probable classes.
 
     Arguments:
@@ -150,9 +170,12 @@ def write_table(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:
 
 
 def merge_tables(
-    parts: Sequence[Path], target: Path, schema: pa.Schema, damaged: Callable[[Path, Exception], NoReturn]
+    parts: Sequence[Path],
+    target: Path,
+    schema: pa.Schema,
+    damaged: Callable[[Path, Exception], NoReturn],
 ) -> None:
-    """Write the rows of all parts, in order, into one Parquet file, with memory for one row group at a time.
+    """Write all parts' rows, in order, into a Parquet file, holding one row group at a time.
 
     Arguments:
         parts: Parquet files.

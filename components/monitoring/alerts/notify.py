@@ -1,7 +1,7 @@
-"""Delivery of alerts: a log line always, and any channels that Apprise knows (mail, Slack, webhooks, …).
+"""Delivery of alerts: a log line always, and any channels of Apprise (mail, Slack, webhooks, …).
 
-A channel's URL holds its password, so it is named by its place and its scheme only, and what Apprise and its HTTP
-client log while they send is kept back: they repeat URLs.
+A channel's URL holds its password, so it is named by its place and its scheme only, and what
+Apprise and its HTTP client log while they send is kept back: they repeat URLs.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15})://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Delivery:
-    """Channels that took the alerts, and those that failed, by masked names such as ``"channel 2 (slack)"``."""
+    """Channels that took the alerts or failed, by masked names such as ``"channel 2 (slack)"``."""
 
     sent: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
     @property
     def reached(self) -> bool:
-        """Tell whether somebody was told: a channel took the alerts, or the log is the only channel there is."""
+        """Tell whether somebody was told: by a channel, or by the log where it is the only one."""
         return bool(self.sent) or not self.failed
 
 
@@ -45,12 +45,17 @@ def send_alerts(alerts: Sequence[Alert], channels: Sequence[str] = ()) -> Delive
 
     Arguments:
         alerts: what `AlertStore.update` gave to send; nothing is sent when there are none.
-        channels: Apprise URLs (https://github.com/caronc/apprise), e.g. ``"mailto://user:password@host"``; secrets.
+        channels: Apprise URLs (https://github.com/caronc/apprise), e.g.
+            ``"mailto://user:password@host"``; secrets.
     """
     if not alerts:
         return Delivery()
     for alert in alerts:
-        _LOG.log(logging.WARNING if alert.status is AlertStatus.FIRING else logging.INFO, "%s", _line(alert))
+        _LOG.log(
+            logging.WARNING if alert.status is AlertStatus.FIRING else logging.INFO,
+            "%s",
+            _line(alert),
+        )
     sent: list[str] = []
     failed: list[str] = []
     for number, url in enumerate(channels, start=1):
@@ -78,7 +83,9 @@ def _channel(url: str) -> NotifyBase | None:
     with _hushed():
         from apprise import Apprise, AppriseAsset
 
-        return Apprise.instantiate(url, asset=AppriseAsset(app_id="Foveal", app_desc="Foveal", async_mode=False))
+        return Apprise.instantiate(
+            url, asset=AppriseAsset(app_id="Foveal", app_desc="Foveal", async_mode=False)
+        )
 
 
 def _send(url: str, alerts: Sequence[Alert]) -> str:
@@ -96,9 +103,14 @@ def _send(url: str, alerts: Sequence[Alert]) -> str:
                 body="\n".join(map(_line, alerts)),
                 notify_type=NotifyType.WARNING if firing else NotifyType.SUCCESS,
             )
-    except Exception as error:  # services raise errors of many kinds, and their texts may hold the URL
+    except Exception as error:
+        # services raise errors of many kinds, and their texts may hold the URL
         return f"{type(error).__name__}; check its address, its password and the network"
-    return "" if taken else "the service refused or could not be reached; check its address and its password"
+    return (
+        ""
+        if taken
+        else "the service refused or could not be reached; check its address and its password"
+    )
 
 
 def _title(alerts: Sequence[Alert]) -> str:
@@ -111,7 +123,11 @@ def _title(alerts: Sequence[Alert]) -> str:
 
 
 def _line(alert: Alert) -> str:
-    state = "ALERT" if alert.status is AlertStatus.FIRING else f"RESOLVED (since {alert.since:%Y-%m-%d %H:%M})"
+    state = (
+        "ALERT"
+        if alert.status is AlertStatus.FIRING
+        else f"RESOLVED (since {alert.since:%Y-%m-%d %H:%M})"
+    )
     return f"{state} {alert.subject} {alert.rule}: {alert.reason}"
 
 

@@ -1,8 +1,8 @@
 """Rules that decide when a model's accuracy, latency or error rate is bad enough for an alert.
 
-A point rule such as "accuracy dropped by .05" fires in 12 % of windows of 50 images although nothing has changed. So an
-alert needs the whole interval of what was measured beyond its limit, and enough images; with too few the verdict
-is `not_evaluated`.
+A point rule such as "accuracy dropped by .05" fires in 12 % of windows of 50 images although
+nothing has changed. So an alert needs the whole interval of what was measured beyond its limit, and
+enough images; with too few the verdict is `not_evaluated`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class AlertPolicy(ComponentSettings):
     error_rate: float = Field(0.02, gt=0, lt=1, description="Share of failed images.")
     minimum_images: int = Field(50, ge=2, description="That a rate needs.")
 
-    minimum_calls: ClassVar[int] = 20  # of the engine that a percentile of latency needs in the window
+    # of the engine that a percentile of latency needs in the window
+    minimum_calls: ClassVar[int] = 20
     confidence: ClassVar[float] = 0.99  # of the intervals, two-sided
 
 
@@ -70,13 +71,15 @@ def read_health(table: pa.Table, accuracy: AccuracyReport | None = None) -> Heal
     return Health(table.num_rows, failed, times[~np.isnan(times)], accuracy)
 
 
-def check_alerts(reference: Health, window: Health, policy: AlertPolicy | None = None) -> tuple[Check, ...]:
+def check_alerts(
+    reference: Health, window: Health, policy: AlertPolicy | None = None
+) -> tuple[Check, ...]:
     """Judge a window by the rules `accuracy_drop`, `latency_p95_increase` and `error_rate`.
 
     Returns:
-        One check for each rule. `FAIL`: the interval is beyond the limit, so alert. `UNDECIDED`: the value is beyond
-        it and the interval is not, or it is only estimated. `NOT_EVALUATED`: too little to tell. The reason is a line
-        for people.
+        One check for each rule. `FAIL`: the interval is beyond the limit, so alert. `UNDECIDED`:
+        the value is beyond it and the interval is not, or it is only estimated. `NOT_EVALUATED`:
+        too little to tell. The reason is a line for people.
 
     Raises:
         IncompatibleError: the accuracies are of different metrics.
@@ -89,7 +92,9 @@ def check_alerts(reference: Health, window: Health, policy: AlertPolicy | None =
     )
 
 
-def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | None, policy: AlertPolicy) -> Check:
+def _check_accuracy(
+    reference: AccuracyReport | None, window: AccuracyReport | None, policy: AlertPolicy
+) -> Check:
     name, limit = ACCURACY, policy.accuracy_drop
     before, after = _usable(reference, policy), _usable(window, policy)
     if isinstance(before, str):
@@ -98,12 +103,15 @@ def _check_accuracy(reference: AccuracyReport | None, window: AccuracyReport | N
         return _not_evaluated(name, limit, f"accuracy of the window: {after}")
     if before.metric != after.metric:
         raise IncompatibleError(
-            f"a window measured in {before.metric}, as the reference is", found=after.metric, hint="measure it again"
+            f"a window measured in {before.metric}, as the reference is",
+            found=after.metric,
+            hint="measure it again",
         )
     drop = difference(*(report.score.interval(policy.confidence) for report in (before, after)))
     verdict = _verdict(drop.value, drop.low, limit)
     reason = (
-        f"{after.metric} {before.score.value:.3f} → {after.score.value:.3f}: a drop of {drop.value:.3f}, "
+        f"{after.metric} {before.score.value:.3f} → {after.score.value:.3f}: a drop of "
+        f"{drop.value:.3f}, "
         f"at least {drop.low:.3f} at {policy.confidence:.0%} confidence (limit {limit:g})"
     )
     if after.span:
@@ -128,12 +136,18 @@ def _usable(report: AccuracyReport | None, policy: AlertPolicy) -> AccuracyRepor
     if report.score.value is None:
         return report.score.reason + left_out
     if report.score.samples < policy.minimum_images:
-        return f"{counted(report.score.samples, 'image')}, {policy.minimum_images} are needed{left_out}"
+        return (
+            f"{counted(report.score.samples, 'image')}, {policy.minimum_images} are "
+            f"needed{left_out}"
+        )
     return report
 
 
 def _check_latency(reference: Floats, window: Floats, policy: AlertPolicy) -> Check:
-    """The ratio of two percentiles; each misses its bound in half of the cases that the ratio may (Bonferroni)."""
+    """Check the ratio of two percentiles.
+
+    Each of them misses its bound in half of the cases in which the ratio may (Bonferroni).
+    """
     name, limit = LATENCY, policy.latency_p95_increase
     before, after = _engine_calls(reference), _engine_calls(window)
     confidence = (1 + policy.confidence) / 2
@@ -143,29 +157,42 @@ def _check_latency(reference: Floats, window: Floats, policy: AlertPolicy) -> Ch
         reason = f"{len(after)} engine calls in the window, {policy.minimum_calls} are needed"
         return _not_evaluated(name, limit, reason)
     if upper_before is None or upper_before <= 0:
-        return _not_evaluated(name, limit, f"{len(before)} engine calls in the reference are too few for its p95")
+        return _not_evaluated(
+            name, limit, f"{len(before)} engine calls in the reference are too few for its p95"
+        )
     p95_before, p95_after = np.quantile(before, 0.95), np.quantile(after, 0.95)
     increase, low = float(p95_after / p95_before - 1), lower_after / upper_before - 1
     reason = (
-        f"p95 of inference {p95_before:.3g} → {p95_after:.3g} ms: {increase:+.0%}, at least {low:+.0%} at "
+        f"p95 of inference {p95_before:.3g} → {p95_after:.3g} ms: {increase:+.0%}, at least "
+        f"{low:+.0%} at "
         f"{policy.confidence:.0%} confidence (limit {limit:+.0%})"
     )
     return Check(name, increase, limit, _verdict(increase, low, limit), reason)
 
 
 def _engine_calls(inference_ms: Floats) -> Floats:
-    """One value for each engine call: the images of a batch hold equal shares of one measurement."""
-    return inference_ms[np.append(True, inference_ms[1:] != inference_ms[:-1])] if len(inference_ms) else inference_ms
+    """Return one value for each engine call.
+
+    The images of a batch hold equal shares of one measurement.
+    """
+    return (
+        inference_ms[np.append(True, inference_ms[1:] != inference_ms[:-1])]
+        if len(inference_ms)
+        else inference_ms
+    )
 
 
 def _check_errors(window: Health, policy: AlertPolicy) -> Check:
     name, limit = ERRORS, policy.error_rate
     if window.images < policy.minimum_images:
-        return _not_evaluated(name, limit, f"{counted(window.images, 'image')}, {policy.minimum_images} are needed")
+        return _not_evaluated(
+            name, limit, f"{counted(window.images, 'image')}, {policy.minimum_images} are needed"
+        )
     share = window.failed / window.images
     low = wilson(share, window.images, policy.confidence).low
     reason = (
-        f"{window.failed} of {counted(window.images, 'image')} failed ({share:.1%}), at least {low:.1%} at "
+        f"{window.failed} of {counted(window.images, 'image')} failed ({share:.1%}), at least "
+        f"{low:.1%} at "
         f"{policy.confidence:.0%} confidence (limit {limit:.1%})"
     )
     return Check(name, share, limit, _verdict(share, low, limit), reason)

@@ -1,4 +1,4 @@
-"""Current status of a model for a dashboard: its last evaluated window, what was unusual in it, and open alerts."""
+"""Current model status for a dashboard: last evaluated window, what was unusual, open alerts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class LastWindow:
         at: when it was judged, in UTC.
         decision: the drift policy's word on it.
         point: its images, share of failures, confidence and accuracy.
-        latency_ms: quantile → milliseconds of the engine for an image; empty when its rows are not kept any more.
+        latency_ms: quantile → milliseconds of the engine for an image; empty when its rows are not
+            kept any more.
     """
 
     version: str
@@ -45,8 +46,8 @@ class ModelStatus:
         windows: how many are in the store.
         images: rows of images in the store.
         last: None before the first night.
-        alerts: each rule that ever fired on the nights of this model or on a source of its images, and whether it does
-            now.
+        alerts: each rule that ever fired on the nights of this model or on a source of its images,
+            and whether it does now.
     """
 
     name: str
@@ -94,11 +95,18 @@ def _latency(store: MonitoringStore, name: str, record: Record) -> dict[float, f
 def _alerts(store: MonitoringStore, name: str) -> dict[str, bool]:
     """Tell by rule whether it fires; alerts of evaluations by hand are left out."""
     records = store.records(name, alert_book.KIND)
-    books = [AlertStore.from_records(record.content[part]) for record in records for part in ("sent", "firing")]
+    books = [
+        AlertStore.from_records(record.content[part])
+        for record in records
+        for part in ("sent", "firing")
+    ]
     ever = {(alert.rule, alert.subject) for book in books for alert in book.firing}
     told = {(rule, subject) for rule, subject in ever if subject == name or rule in OF_A_SOURCE}
     firing = {
         (alert.rule, subject) for subject in {subject for _, subject in told}
         for alert in latest_book(records, subject).firing
     }  # fmt: skip
-    return {rule: any((rule, subject) in firing for _, subject in told) for rule in sorted({rule for rule, _ in told})}
+    return {
+        rule: any((rule, subject) in firing for _, subject in told)
+        for rule in sorted({rule for rule, _ in told})
+    }

@@ -1,7 +1,7 @@
-"""Single images, and whole windows, that are unlike the accepted ones although nothing need have drifted.
+"""Single images and whole windows unlike the accepted ones, though nothing need have drifted.
 
-Robust z-scores: the distance from the median in units of the median absolute deviation, as 1.4826 of these make a
-standard deviation (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
+Robust z-scores: the distance from the median in units of the median absolute deviation, as 1.4826
+of these make a standard deviation (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _TAIL = 0.99  # share of the reference that is to lie within it, on each side
 _FARTHEST = 100.0  # beyond this one z says no more than another
 _VALUES_FLOOR = 50
 _MAX_WINDOWS = 200  # that a window is compared with: twice as many as the level needs
-_MEDIAN_ERROR = 1.2533  # standard error of a median of normal values, in units of that of their mean
+# standard error of a median of normal values, in units of that of their mean
+_MEDIAN_ERROR = 1.2533
 _FOLDS = 10
 
 
@@ -42,7 +43,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """An unusual image; `deviations` are those of its columns that are beyond the limit, the farthest first."""
+    """An unusual image; `deviations` are those beyond the limit, by column, the farthest first."""
 
     image_id: str
     deviations: tuple[Deviation, ...]
@@ -65,7 +66,7 @@ class Anomalies:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Scale of a column's ordinary values: its median, and the width of one z below and above it."""
+    """Scale of a column's ordinary values: its median, and one z's width below and above it."""
 
     median: float
     below: float
@@ -75,17 +76,19 @@ class _Scale:
     def of(cls, column: str, values: Floats) -> _Scale | None:
         """From a reference; None for a column that is one and the same value, or hardly has any.
 
-        Each side has a scale of its own, since most columns are skewed or end at 0 or 1. It is the median absolute
-        deviation, or as much more as the column's tail asks for: heavy tails and many equal values are ordinary
-        where the reference has them. A side on which the reference has nothing takes the other's. What is nearer than
-        the column's smallest change is ordinary.
+        Each side has a scale of its own, since most columns are skewed or end at 0 or 1. It is the
+        median absolute deviation, or as much more as the column's tail asks for: heavy tails and
+        many equal values are ordinary where the reference has them. A side on which the reference
+        has nothing takes the other's. What is nearer than the column's smallest change is ordinary.
         """
         known = values[np.isfinite(values)]
         if len(known) < _VALUES_FLOOR:
             return None
         median = float(np.median(known))
         deviation = _DEVIATION * float(np.median(np.abs(known - median)))
-        tails = (float(np.quantile(np.clip(sign * (known - median), 0, None), _TAIL)) for sign in (-1, 1))
+        tails = (
+            float(np.quantile(np.clip(sign * (known - median), 0, None), _TAIL)) for sign in (-1, 1)
+        )
         below, above = (max(deviation, tail / _USUAL) if tail > 0 else 0.0 for tail in tails)
         if not below and not above:
             return None
@@ -95,15 +98,20 @@ class _Scale:
     def z(self, values: Floats) -> Floats:
         """Robust z of each value; 0 for a missing one."""
         away = np.nan_to_num(values - self.median, nan=0.0)
-        return np.asarray(np.clip(away / np.where(away < 0, self.below, self.above), -_FARTHEST, _FARTHEST))
+        return np.asarray(
+            np.clip(away / np.where(away < 0, self.below, self.above), -_FARTHEST, _FARTHEST)
+        )
 
 
-def find_anomalies(reference: Columns, window: Columns, image_ids: Sequence[str], *, share: float = 0.005) -> Anomalies:
+def find_anomalies(
+    reference: Columns, window: Columns, image_ids: Sequence[str], *, share: float = 0.005
+) -> Anomalies:
     """Rank the images of a window that are unlike nearly all of the reference.
 
-    An image is as unusual as its farthest column. The limit is what `share` of the reference exceeds, with the rank
-    that conformal prediction takes (Laxhammar and Falkman, Ann. Math. Artif. Intell. 74, 2015), so about as many
-    ordinary images are flagged, however the columns are distributed and hang together; it is never below 3.5.
+    An image is as unusual as its farthest column. The limit is what `share` of the reference
+    exceeds, with the rank that conformal prediction takes (Laxhammar and Falkman, Ann. Math. Artif.
+    Intell. 74, 2015), so about as many ordinary images are flagged, however the columns are
+    distributed and hang together; it is never below 3.5.
 
     Arguments:
         reference: column → (m,) values, NaN where there is none.
@@ -124,7 +132,10 @@ def find_anomalies(reference: Columns, window: Columns, image_ids: Sequence[str]
     flagged = int(share * (len(known) + 1))
     if not flagged:
         return Anomalies(
-            (), None, f"the reference has {counted(len(known), 'image')}, {int(np.ceil(1 / share))} are needed"
+            (),
+            None,
+            f"the reference has {counted(len(known), 'image')}, {int(np.ceil(1 / share))} are "
+            "needed",
         )
     limit = max(_USUAL, float(np.sort(known)[-flagged]))
     found = _beyond(scales, window, image_ids, limit)
@@ -135,7 +146,9 @@ def _scales(columns: Columns) -> dict[str, _Scale]:
     return {name: scale for name, values in columns.items() if (scale := _Scale.of(name, values))}
 
 
-def _farthest_z(scales: Mapping[str, _Scale], columns: Columns, rows: npt.NDArray[np.bool_]) -> Floats:
+def _farthest_z(
+    scales: Mapping[str, _Scale], columns: Columns, rows: npt.NDArray[np.bool_]
+) -> Floats:
     """The largest |z| of each chosen row over all columns."""
     z = [np.abs(scale.z(columns[name][rows])) for name, scale in scales.items()]
     return np.max(z, axis=0) if z else np.zeros(int(rows.sum()))
@@ -144,8 +157,9 @@ def _farthest_z(scales: Mapping[str, _Scale], columns: Columns, rows: npt.NDArra
 def _out_of_fold(columns: Columns) -> Floats:
     """Measure how far each row of the reference is, by scales fitted without it.
 
-    By scales that they made themselves the farthest rows look nearer than new ones. For one in ten references of 300 of
-    the demo's scenes more than 0.9 % of 450 held-out ones were then flagged; this way 0.2 %, and 0.06 % on average.
+    By scales that they made themselves the farthest rows look nearer than new ones. For one in ten
+    references of 300 of the demo's scenes more than 0.9 % of 450 held-out ones were then flagged;
+    this way 0.2 %, and 0.06 % on average.
     """
     count = len(next(iter(columns.values())))
     fold = np.arange(count) % _FOLDS
@@ -177,15 +191,18 @@ def _beyond(
 
 
 def summarise_window(columns: Columns, *, images: int, failed: int) -> dict[str, float]:
-    """Summarise a window for later ones: the median of each column, and the share of images that failed.
+    """Summarise a window for later ones: each column's median, and the share of failed images.
 
     Arguments:
-        columns: (n,) values, NaN where there is none, such as image statistics, predictions and `inference_ms`.
+        columns: (n,) values, NaN where there is none, such as image statistics, predictions and
+            `inference_ms`.
         images: all that inference was asked for, at least 1.
         failed: those without a prediction.
     """
     medians = {
-        name: float(np.median(known)) for name, values in columns.items() if len(known := values[np.isfinite(values)])
+        name: float(np.median(known))
+        for name, values in columns.items()
+        if len(known := values[np.isfinite(values)])
     }
     return {**medians, ERRORS: failed / images}
 
@@ -193,9 +210,10 @@ def summarise_window(columns: Columns, *, images: int, failed: int) -> dict[str,
 def median_errors(reference: Columns, *, images: int) -> dict[str, float]:
     """Return the standard deviation of each column's median from window to window by chance alone.
 
-    It is that of a median of so many draws from the reference: a normal column's, or as much more as its quantiles ask
-    for, since the median of a few sizes or whole numbers moves by steps; and large enough for the column's smallest
-    change to be usual. Of a column that is one and the same value it is 0.
+    It is that of a median of so many draws from the reference: a normal column's, or as much more
+    as its quantiles ask for, since the median of a few sizes or whole numbers moves by steps; and
+    large enough for the column's smallest change to be usual. Of a column that is one and the same
+    value it is 0.
 
     Arguments:
         reference: column → (m,) values, NaN where there is none.
@@ -222,17 +240,18 @@ def check_window(
 ) -> tuple[tuple[Deviation, ...], str]:
     """Compare a window with earlier accepted ones.
 
-    A window is as unusual as its farthest column. Each accepted window is compared with all the others in the same
-    way, and the limit is what `level` of them exceed, with the rank that conformal prediction takes: windows that are
-    alike in distribution are then called unusual that seldom, whatever the distribution is. That needs
-    1 / level − 1 = 99 windows. Of fewer the farthest one decides, with a margin that is a factor of two at eight
-    windows and shrinks as they become more; the level is then about held and not for sure. It is never below 3.5.
+    A window is as unusual as its farthest column. Each accepted window is compared with all the
+    others in the same way, and the limit is what `level` of them exceed, with the rank that
+    conformal prediction takes: windows that are alike in distribution are then called unusual that
+    seldom, whatever the distribution is. That needs 1 / level − 1 = 99 windows. Of fewer the
+    farthest one decides, with a margin that is a factor of two at eight windows and shrinks as they
+    become more; the level is then about held and not for sure. It is never below 3.5.
 
     Arguments:
         summary: of the window, as `summarise_window` gives it.
         accepted: summaries of earlier windows, in order of time; the latest 200 count.
-        errors: what `median_errors` says; a column that varies less than that is taken to vary that much, and a column
-            that is not there is passed over.
+        errors: what `median_errors` says; a column that varies less than that is taken to vary that
+            much, and a column that is not there is passed over.
         level: share of ordinary windows in which anything is found.
 
     Returns:
@@ -241,10 +260,19 @@ def check_window(
     accepted = accepted[-_MAX_WINDOWS:]
     if len(accepted) < WINDOWS_FLOOR:
         return (), f"{counted(len(accepted), 'accepted window')}, {WINDOWS_FLOOR} are needed"
-    histories = {name: np.array([one.get(name, np.nan) for one in accepted]) for name in summary if name in errors}
-    usable = {name: values for name, values in histories.items() if _is_usable(values, errors[name])}
+    histories = {
+        name: np.array([one.get(name, np.nan) for one in accepted])
+        for name in summary
+        if name in errors
+    }
+    usable = {
+        name: values for name, values in histories.items() if _is_usable(values, errors[name])
+    }
     among = [
-        max(abs(_z_among(np.delete(values, k), values[k], errors[name])) for name, values in usable.items())
+        max(
+            abs(_z_among(np.delete(values, k), values[k], errors[name]))
+            for name, values in usable.items()
+        )
         for k in range(len(accepted) if usable else 0)
     ]
     limit = _limit(np.array(among), level)
@@ -254,7 +282,10 @@ def check_window(
 
 
 def _is_usable(values: Floats, error: float) -> bool:
-    """Tell whether enough windows have a column; one that is constant in the reference must be so in them."""
+    """Tell whether enough windows have a column.
+
+    One that is constant in the reference must be constant in them.
+    """
     known = values[np.isfinite(values)]
     return len(known) >= WINDOWS_FLOOR and (error > 0 or bool(np.ptp(known) == 0))
 
@@ -271,8 +302,12 @@ def _z_among(values: Floats, value: float, error: float) -> float:
 
 
 def _limit(among: Floats, level: float) -> float:
-    """The |z| beyond which a window is unusual, from that of each accepted window among the others."""
+    """Find the |z| that makes a window unusual, from each accepted window's among the others."""
     count = len(among)
     rank = int(np.ceil((1 - level) * (count + 1)))
-    limit = np.sort(among)[rank - 1] if rank <= count else max(among, default=0.0) * (1 + WINDOWS_FLOOR / max(count, 1))
+    limit = (
+        np.sort(among)[rank - 1]
+        if rank <= count
+        else max(among, default=0.0) * (1 + WINDOWS_FLOOR / max(count, 1))
+    )
     return float(np.clip(limit, _USUAL, _FARTHEST - 1))

@@ -1,4 +1,4 @@
-"""False-alarm rate and power of the drift policy, measured by drawing windows from tables of real images."""
+"""False-alarm rate and power of the drift policy, on windows drawn from tables of real images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class AlarmRate:
         warned: share of `warn`.
         drifted: share of `drift`.
         faulted: share of `data_fault`.
-        naive: share that the rule "any column with a Kolmogorov–Smirnov p below 0.05" would have called a drift.
+        naive: share that the rule "any column with a Kolmogorov–Smirnov p below 0.05" would have
+            called a drift.
         contiguous: the windows were neighbouring rows, as they were taken, and not drawn at random.
     """
 
@@ -59,7 +60,8 @@ class AlarmPower:
         windows: how many were drawn.
         raised: share that moved beyond a limit.
         drifted: share called `drift`, each window on its own.
-        delay_windows: median number of successive windows until `drift`; None when most were never called one.
+        delay_windows: median number of successive windows until `drift`; None when most were never
+            called one.
     """
 
     kind: str
@@ -141,13 +143,15 @@ def split_false_alarms(
     contiguous: bool = False,
     progress: Progress | None = None,
 ) -> AlarmRate:
-    """Measure false alarms on a user's own reference: for every window it is split in two, and they are compared.
+    """Measure false alarms on a user's own reference.
+
+    For every window it is split in two, and the two are compared.
 
     Arguments:
         reference: at least twice as many rows as a window.
         draws: how many, of what size.
-        contiguous: take windows of neighbouring rows, evenly spread, as nights and parts of a day come, instead of
-            drawing rows at random.
+        contiguous: take windows of neighbouring rows, evenly spread, as nights and parts of a day
+            come, instead of drawing rows at random.
         progress: called as ``progress(done, windows)``.
 
     Raises:
@@ -174,9 +178,13 @@ def split_false_alarms(
 
 
 def measure_nights(
-    nights: Iterable[_Pair], *, policy: DriftPolicy | None = None, progress: Progress | None = None, total: int
+    nights: Iterable[_Pair],
+    *,
+    policy: DriftPolicy | None = None,
+    progress: Progress | None = None,
+    total: int,
 ) -> AlarmRate:
-    """False alarms among real windows that were accepted, each compared with a reference that does not hold it.
+    """Measure false alarms among accepted real windows, each against a reference without it.
 
     Arguments:
         nights: reference and window of each.
@@ -219,10 +227,14 @@ def measure_power(
     drifted = float(np.mean([decision.state is DriftState.DRIFT for decision in alone]))
     median = float(np.median(delays))
     delay = median if np.isfinite(median) else None
-    return AlarmPower(damage.kind, damage.severity, damage.contamination, windows, raised, drifted, delay)
+    return AlarmPower(
+        damage.kind, damage.severity, damage.contamination, windows, raised, drifted, delay
+    )
 
 
-def _rate(pairs: Iterable[_Pair], draws: WindowDraws, progress: Progress | None, *, successive: bool) -> AlarmRate:
+def _rate(
+    pairs: Iterable[_Pair], draws: WindowDraws, progress: Progress | None, *, successive: bool
+) -> AlarmRate:
     naive: list[bool] = []
     sizes: list[int] = []
 
@@ -234,14 +246,18 @@ def _rate(pairs: Iterable[_Pair], draws: WindowDraws, progress: Progress | None,
             if progress:
                 progress(len(naive), draws.windows)
 
-    states = [decision.state for decision in _judged(watched(), draws.policy, successive=successive)]
+    states = [
+        decision.state for decision in _judged(watched(), draws.policy, successive=successive)
+    ]
     told = (DriftState.WARN, DriftState.DRIFT, DriftState.DATA_FAULT)
     warned, drifted, faulted = (states.count(state) / draws.windows for state in told)
     images = int(np.median(sizes))
     return AlarmRate(images, draws.windows, warned, drifted, faulted, float(np.mean(naive)))
 
 
-def _judged(pairs: Iterable[_Pair], policy: DriftPolicy | None, *, successive: bool) -> Iterator[DriftDecision]:
+def _judged(
+    pairs: Iterable[_Pair], policy: DriftPolicy | None, *, successive: bool
+) -> Iterator[DriftDecision]:
     history: list[PastWindow] | None = [] if successive else None
     now = datetime(2000, 1, 1, tzinfo=UTC)
     for reference, window in pairs:
@@ -252,7 +268,9 @@ def _judged(pairs: Iterable[_Pair], policy: DriftPolicy | None, *, successive: b
             now += timedelta(days=1)
 
 
-def _delay(reference: DriftTable, draw: Callable[[], DriftTable], policy: DriftPolicy | None) -> float:
+def _delay(
+    reference: DriftTable, draw: Callable[[], DriftTable], policy: DriftPolicy | None
+) -> float:
     judged = _judged(((reference, draw()) for _ in range(_PATIENCE)), policy, successive=True)
     for night, decision in enumerate(judged, start=1):
         if decision.state is DriftState.DRIFT:
@@ -268,6 +286,11 @@ def _naive(reference: DriftTable, window: DriftTable) -> bool:
 
 
 def _sample(rng: np.random.Generator, rows: int, wanted: int) -> npt.NDArray[np.int64]:
-    """Row numbers without repetition; where more are wanted than there are, all of them as often as needed."""
+    """Draw row numbers without repetition.
+
+    Where more are wanted than there are, all of them come as often as needed.
+    """
     full, rest = divmod(wanted, rows)
-    return np.concatenate([*(rng.permutation(rows) for _ in range(full)), rng.choice(rows, rest, replace=False)])
+    return np.concatenate(
+        [*(rng.permutation(rows) for _ in range(full)), rng.choice(rows, rest, replace=False)]
+    )

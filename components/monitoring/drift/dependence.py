@@ -1,7 +1,8 @@
 """Serial dependence: how many independent images a sequence of neighbouring frames is worth.
 
-Frames of one camera resemble their neighbours, so a hundred of them say less than a hundred photographs. The factor by
-which the variance of a mean grows is the integrated autocorrelation time τ = 1 + 2 Σ ρ(k): n rows are worth n / τ.
+Frames of one camera resemble their neighbours, so a hundred of them say less than a hundred
+photographs. The factor by which the variance of a mean grows is the integrated autocorrelation time
+τ = 1 + 2 Σ ρ(k): n rows are worth n / τ.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ _MIN_ROWS = 20
 _MAX_DIMENSIONS = 32
 
 
-def autocorrelation_time(values: npt.NDArray[np.generic], sequences: Sequences, smallest_change: float = 0.0) -> float:
-    """Estimate τ of rows in the order in which they were taken; 1 for rows that are independent, or too few to tell.
+def autocorrelation_time(
+    values: npt.NDArray[np.generic], sequences: Sequences, smallest_change: float = 0.0
+) -> float:
+    """Estimate τ of rows in the order in which they were taken.
 
-    The sum is Geyer's initial positive sequence (Stat. Sci. 7, 1992). It is taken only where the sum of the first √n
-    autocorrelations, with Bartlett's weights, is larger than independent rows reach in one case of a thousand: so a
-    table in random order keeps all of its rows.
+    It is 1 for rows that are independent, or too few to tell.
+
+    The sum is Geyer's initial positive sequence (Stat. Sci. 7, 1992). It is taken only where the
+    sum of the first √n autocorrelations, with Bartlett's weights, is larger than independent rows
+    reach in one case of a thousand: so a table in random order keeps all of its rows.
 
     Arguments:
         values: (n,) numbers or names, or (n, d) vectors; finite.
-        sequences: (n,) labels; rows of different labels are from different places or times, and each sequence is
-            compared with its own mean.
-        smallest_change: in the unit of the values; variation below it is taken for noise, which does not depend on
-            its neighbours.
+        sequences: (n,) labels; rows of different labels are from different places or times, and
+            each sequence is compared with its own mean.
+        smallest_change: in the unit of the values; variation below it is taken for noise, which
+            does not depend on its neighbours.
     """
     rows = _centred(_numbers(values), sequences)
     count = len(rows)
@@ -40,7 +45,9 @@ def autocorrelation_time(values: npt.NDArray[np.generic], sequences: Sequences, 
     lags = int(np.sqrt(count))
     weights = 1 - np.arange(1, lags + 1) / (lags + 1)
     found = float((weights * correlations[1 : lags + 1]).sum())
-    if found <= _QUANTILE * float(np.sqrt((weights**2).sum() / (count * _independent_dimensions(rows)))):
+    if found <= _QUANTILE * float(
+        np.sqrt((weights**2).sum() / (count * _independent_dimensions(rows)))
+    ):
         return 1.0
     time = max(1.0, _initial_positive(correlations))
     noise = smallest_change**2
@@ -48,7 +55,9 @@ def autocorrelation_time(values: npt.NDArray[np.generic], sequences: Sequences, 
 
 
 def neighbour_noise(values: Floats, sequences: Sequences) -> float:
-    """Estimate the noise between neighbouring rows of one sequence as a standard deviation, from their differences.
+    """Estimate the noise between neighbouring rows of one sequence from their differences.
+
+    It is given as a standard deviation.
 
     The largest twentieth of the differences is left out: an object that comes or goes is no noise.
 
@@ -80,7 +89,10 @@ def _centred(rows: Floats, sequences: Sequences) -> Floats:
 
 
 def _correlations(rows: Floats) -> Floats:
-    """Autocorrelations of lag 0 … n − 1, by the fast Fourier transform; those of vectors by their inner products."""
+    """Compute autocorrelations of lag 0 … n − 1 by the fast Fourier transform.
+
+    Those of vectors go by their inner products.
+    """
     from scipy.fft import next_fast_len
 
     count = len(rows)
@@ -90,7 +102,10 @@ def _correlations(rows: Floats) -> Floats:
 
 
 def _independent_dimensions(rows: Floats) -> float:
-    """Participation ratio of the covariance's eigenvalues: in how many dimensions the vectors really vary."""
+    """Compute in how many dimensions the vectors really vary.
+
+    That is the participation ratio of the covariance's eigenvalues.
+    """
     covariance = rows.T @ rows
     return float(np.trace(covariance) ** 2 / (covariance**2).sum())
 

@@ -31,8 +31,8 @@ class Comparison:
         distance: 0–1.
         by_chance: the mean distance when nothing has changed; it shrinks as samples grow.
         critical: level → the smallest distance whose p-value is at most this level.
-        tail: distance → the probability of one at least this large when nothing has changed; None when the column is
-            one and the same constant in both, so that there was nothing to test.
+        tail: distance → the probability of one at least this large when nothing has changed; None
+            when the column is one and the same constant in both, so that there was nothing to test.
         smallest_change: what values may have moved by in this comparison.
     """
 
@@ -44,26 +44,32 @@ class Comparison:
 
     @property
     def p_value(self) -> float | None:
-        """Probability of a distance at least this large when nothing has changed; None for a constant column."""
+        """Probability of at least this distance without any change; None for a constant column."""
         return None if self.tail is None else self.tail(self.distance)
 
     @property
     def beyond_chance(self) -> float:
-        """Distance beyond chance (0–1), as a share of what chance leaves: with many classes and few images, little."""
+        """Distance beyond chance (0–1), as a share of what chance leaves.
+
+        With many classes and few images chance leaves little.
+        """
         return max(0.0, self.distance - self.by_chance) / max(1e-9, 1 - self.by_chance)
 
     def limit(self, tolerance: float, level: float) -> float:
-        """The smallest distance that is beyond chance by `tolerance` and has a p-value of at most `level`."""
+        """Find the least distance beyond chance by `tolerance` and with a p-value up to `level`."""
         return max(self.by_chance + tolerance * (1 - self.by_chance), self.critical(level))
 
     def dependent(self, factor: float, apart: float | None = None) -> Comparison:
         """The same comparison of rows that are worth fewer independent ones.
 
-        A distance between samples shrinks with the root of their size, so chance brings it `factor` times as far.
+        A distance between samples shrinks with the root of their size, so chance brings it `factor`
+        times as far.
 
         Arguments:
-            factor: root of the ratio of 1/m + 1/n for the effective sizes to that for the rows; at least 1.
-            apart: a distance that is a change however few rows they are worth; None where there is none.
+            factor: root of the ratio of 1/m + 1/n for the effective sizes to that for the rows; at
+                least 1.
+            apart: a distance that is a change however few rows they are worth; None where there is
+                none.
         """
         certain = self.critical(_CERTAIN)
         if apart is not None and certain > 0:
@@ -86,15 +92,20 @@ _SAME_CONSTANT = Comparison(0.0, 0.0, lambda level: 0.0, None)
 
 
 def compare_numbers(
-    reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64], smallest_change: float = 0.0
+    reference: npt.NDArray[np.float64],
+    window: npt.NDArray[np.float64],
+    smallest_change: float = 0.0,
 ) -> Comparison:
-    """The largest gap between two cumulative distributions (Kolmogorov–Smirnov), whatever values move by less.
+    """Measure the largest gap between two cumulative distributions (Kolmogorov–Smirnov).
 
-    With a smallest change δ it is the least Kolmogorov–Smirnov distance that is left when each value may move by up to
-    δ: max over x of F(x) − G(x + δ) and G(x) − F(x + δ). Chance brings it no farther than without.
+    What values move by less than the smallest change does not count.
 
-    The p-value is Smirnov's asymptotic one (Ann. Math. Statist. 19, 1948): too large rather than too
-    small for few samples and for values with ties, so it does not alarm too often.
+    With a smallest change δ it is the least Kolmogorov–Smirnov distance that is left when each
+    value may move by up to δ: max over x of F(x) − G(x + δ) and G(x) − F(x + δ). Chance brings it
+    no farther than without.
+
+    The p-value is Smirnov's asymptotic one (Ann. Math. Statist. 19, 1948): too large rather than
+    too small for few samples and for values with ties, so it does not alarm too often.
 
     Arguments:
         reference: (m,) finite values.
@@ -119,13 +130,20 @@ def compare_numbers(
 
 
 def _gap(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], shift: float) -> float:
-    """Return the most by which the first distribution at x exceeds the second at x + shift; both sorted."""
+    """Return the most by which the first distribution at x exceeds the second at x + shift.
+
+    Both are sorted.
+    """
     below = np.arange(1, len(one) + 1) / len(one)  # of equal values the last is the one that counts
-    return max(0.0, float((below - np.searchsorted(other, one + shift, side="right") / len(other)).max()))
+    return max(
+        0.0, float((below - np.searchsorted(other, one + shift, side="right") / len(other)).max())
+    )
 
 
 def compare_categories(reference: npt.NDArray[np.str_], window: npt.NDArray[np.str_]) -> Comparison:
-    """Half the summed difference of the categories' shares (total variation), with a permutation test.
+    """Compare categories' shares by half their summed difference, the total variation.
+
+    The p-value is that of a permutation test.
 
     Rows are dealt anew to reference and window many times, which is exact also for rare categories;
     only the counts of each category matter, so they are drawn instead of the rows.
@@ -144,7 +162,9 @@ def compare_categories(reference: npt.NDArray[np.str_], window: npt.NDArray[np.s
         return np.asarray(np.abs(in_window / n - (pooled - in_window) / m).sum(axis=-1) / 2)
 
     distance = float(total_variation(np.bincount(rows[m:], minlength=len(names))))
-    dealt = np.random.default_rng(0).multivariate_hypergeometric(pooled, n, size=_PERMUTATIONS, method="marginals")
+    dealt = np.random.default_rng(0).multivariate_hypergeometric(
+        pooled, n, size=_PERMUTATIONS, method="marginals"
+    )
     null = np.sort(total_variation(dealt))[::-1]
 
     return _permuted(distance, null, unreached=1.0)
@@ -172,15 +192,18 @@ def _permuted(distance: float, null: npt.NDArray[np.float64], *, unreached: floa
 
 
 def compare_vectors(
-    reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64], smallest_change: float = 0.0
+    reference: npt.NDArray[np.float64],
+    window: npt.NDArray[np.float64],
+    smallest_change: float = 0.0,
 ) -> Comparison:
     """The square root of the energy coefficient of two samples of vectors, with a permutation test.
 
-    Székely and Rizzo, "Energy statistics: a class of statistics based on distances", J. Stat. Plan. Inference 143,
-    2013: 2 E|X − Y| − E|X − X′| − E|Y − Y′|, as a share of 2 E|X − Y|; 0 for equal distributions, 1 for two different
-    constants. It is the kernel two-sample test with the kernel of distances, and has no width to choose. A smallest
-    change δ makes the kernel √(d² + δ²), Hardy's multiquadric, which is of negative type too: what is nearer than δ
-    adds to the denominator alone.
+    Székely and Rizzo, "Energy statistics: a class of statistics based on distances", J. Stat. Plan.
+    Inference 143, 2013: 2 E|X − Y| − E|X − X′| − E|Y − Y′|, as a share of 2 E|X − Y|; 0 for equal
+    distributions, 1 for two different constants. It is the kernel two-sample test with the kernel
+    of distances, and has no width to choose. A smallest change δ makes the kernel √(d² + δ²),
+    Hardy's multiquadric, which is of negative type too: what is nearer than δ adds to the
+    denominator alone.
 
     Arguments:
         reference: (m, d) finite values on one scale; of more than 500, as many are taken, evenly.
@@ -197,7 +220,9 @@ def compare_vectors(
         return _SAME_CONSTANT
     gaps = np.hypot(gaps, smallest_change)
     rng = np.random.default_rng(0)
-    order = np.concatenate([np.arange(m + n)[None], rng.permuted(np.tile(np.arange(m + n), (_DEALT, 1)), axis=1)])
+    order = np.concatenate(
+        [np.arange(m + n)[None], rng.permuted(np.tile(np.arange(m + n), (_DEALT, 1)), axis=1)]
+    )
     in_window = np.zeros((len(order), m + n))
     np.put_along_axis(in_window, order[:, m:], 1.0, axis=1)
     reach = in_window @ gaps  # of each vector: summed distance to the window
@@ -218,6 +243,8 @@ def smallest_change(column: str, reference: npt.NDArray[np.float64]) -> float:
         column: its name.
         reference: (m,) accepted values, NaN where there is none.
     """
-    absolute, relative = SMALLEST_CHANGES.get(column, _OF_PREDICTIONS if is_prediction(column) else _OF_OTHERS)
+    absolute, relative = SMALLEST_CHANGES.get(
+        column, _OF_PREDICTIONS if is_prediction(column) else _OF_OTHERS
+    )
     known = reference[np.isfinite(reference)]
     return max(absolute, relative * float(abs(np.median(known)))) if len(known) else absolute

@@ -15,8 +15,8 @@ _MAX_ROWS = 2000  # that the scale and the axes are learnt from
 def reduced(reference: Vectors, window: Vectors) -> tuple[Vectors, Vectors]:
     """Reference and window along the reference's own main axes.
 
-    The axes are learnt from every other row of the reference and the remaining ones are returned: rows that had shaped
-    the axes would lie closer to them than fresh ones do.
+    The axes are learnt from every other row of the reference and the remaining ones are returned:
+    rows that had shaped the axes would lie closer to them than fresh ones do.
 
     Arguments:
         reference: (m, d) float64 with m ≥ 4.
@@ -30,7 +30,9 @@ def reduced(reference: Vectors, window: Vectors) -> tuple[Vectors, Vectors]:
 
 
 def smallest_distance(reference: Vectors) -> float:
-    """The length along the main axes of a change by a small share of each value: one that means nothing.
+    """Return the length along the main axes of a change that means nothing.
+
+    It is a change by a small share of each value.
 
     Arguments:
         reference: (m, d) float64 with m ≥ 4.
@@ -41,7 +43,9 @@ def smallest_distance(reference: Vectors) -> float:
 
 
 def projected(reference: Vectors, images: Vectors) -> Vectors:
-    """Images along the main axes of the whole reference: (n, d) → (n, k), k ≤ 32. For ranking, not for testing.
+    """Project images on the main axes of the whole reference: (n, d) → (n, k), k ≤ 32.
+
+    This is for ranking, not for testing.
 
     An image without an embedding, NaN, lies in the middle.
     """
@@ -50,7 +54,7 @@ def projected(reference: Vectors, images: Vectors) -> Vectors:
 
 
 def outlyingness(reference: Vectors, images: Vectors) -> npt.NDArray[np.float64]:
-    """Rank each image's distance from the reference's middle among those of the reference: (n,) in 0–1.
+    """Rank images' distances from the reference's middle among those of the reference: (n,) in 0–1.
 
     Arguments:
         reference: (m, d) float64 with m ≥ 4.
@@ -66,12 +70,13 @@ def outlying(reference: Vectors, images: Vectors) -> float:
 
 
 def _axes(rows: Vectors) -> tuple[Vectors, Vectors]:
-    """The middle (d,) and the main axes (d, k), scaled so that each value has a spread of about one."""
+    """Return the middle (d,) and the main axes (d, k), scaled to a spread of about one a value."""
     rows = rows[:: max(1, len(rows) // _MAX_ROWS)]
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(spread > 1e-9, 1 / np.maximum(spread, 1e-9), 0.0)
     scaled = (rows - mean) * scale
-    if len(scaled) > scaled.shape[1]:  # then the covariance is the smaller matrix, and ten times as fast
+    if len(scaled) > scaled.shape[1]:
+        # then the covariance is the smaller matrix, and ten times as fast
         axes = np.linalg.eigh(scaled.T @ scaled)[1][:, ::-1]
     else:
         axes = np.linalg.svd(scaled, full_matrices=False)[2].T

@@ -1,4 +1,4 @@
-"""Confirmation of drift by earlier windows: it takes two of three, and one drift is reported once."""
+"""Confirmation of drift by earlier windows: it takes two of three; one drift is reported once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 
 WATCHED = 3  # windows, the present one included
 AGREEING = 2
-_MEMORY = timedelta(days=32)  # an older window confirms nothing; of a source that is judged monthly the last one does
+# an older window confirms nothing; of a source that is judged monthly the last one does
+_MEMORY = timedelta(days=32)
 
 
 @dataclass(frozen=True)
 class PastWindow:
-    """An earlier window of the same model version: when it was judged, whether it was raised and whether it fired."""
+    """An earlier window of the same model version.
+
+    It tells when the window was judged, whether it was raised and whether it fired.
+    """
 
     at: datetime
     raised: bool

@@ -36,10 +36,10 @@ _KERNEL_WIDTH = 3.5  # a change of vectors by the smallest that matters is then 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """One column in both tables: (m,) and (n,) finite float64, or both str, or (m, d) and (n, d) float64.
+    """A column in both tables: (m,) and (n,), finite float64 or str, or (m, d) and (n, d) float64.
 
-    `sequences` labels the rows of each, in the order in which they were taken, as `DriftTable.sequences` does; None
-    takes them for independent.
+    `sequences` labels the rows of each, in the order in which they were taken, as
+    `DriftTable.sequences` does; None takes them for independent.
     """
 
     column: str
@@ -58,12 +58,12 @@ class Pair:
         return self.reference.ndim == 2
 
     def compare(self) -> Comparison:
-        """Measure the distance of the two beyond what is too small to matter and what neighbouring rows share.
+        """Measure the distance beyond what is too small to matter and what neighbouring rows share.
 
-        Of images it does not matter how many are independent where all of them have nothing in common with the
-        reference's, or where some are farther out than its own range explains: what decides is the more certain of the
-        two ways to look. A few objects that stay in the picture are no change: of predictions that takes as many
-        independent rows as any test.
+        Of images it does not matter how many are independent where all of them have nothing in
+        common with the reference's, or where some are farther out than its own range explains: what
+        decides is the more certain of the two ways to look. A few objects that stay in the picture
+        are no change: of predictions that takes as many independent rows as any test.
         """
         if self.is_vector:
             return self._compare_vectors()
@@ -77,7 +77,9 @@ class Pair:
         if is_prediction(self.column):
             return near.dependent(factor)
         low, high = np.quantile(self.reference, _RANGE)
-        far = compare_numbers(self.reference, self.window, change + max(change, float(high - low) / 2))
+        far = compare_numbers(
+            self.reference, self.window, change + max(change, float(high - low) / 2)
+        )
         return min((near.dependent(factor, apart=_APART), far), key=lambda one: one.p_value or 0.0)
 
     def _compare_vectors(self) -> Comparison:
@@ -90,16 +92,20 @@ class Pair:
 
     @property
     def smallest_change(self) -> float:
-        """In the unit of a column of numbers, what values may move by without meaning anything; 0 for others.
+        """What numbers may move by without meaning anything, in the column's unit; 0 for others.
 
-        It is what the column is known for, or the noise between neighbouring frames of the reference if that is more.
+        It is what the column is known for, or the noise between neighbouring frames of the
+        reference if that is more.
         """
         if self.is_category or self.is_vector:
             return 0.0
         return max(smallest_change(self.column, self.reference), self._neighbour_noise())
 
     def _neighbour_noise(self) -> float:
-        """Of the reference, where neighbouring rows are alike; at most half of its spread, so that a change shows."""
+        """Return the noise of the reference where neighbouring rows are alike.
+
+        It is at most half of the reference's spread, so that a change shows.
+        """
         if self.sequences is None or autocorrelation_time(self.reference, self.sequences[0]) <= 1:
             return 0.0
         spread = float(np.linalg.norm(self.reference.reshape(len(self.reference), -1).std(axis=0)))
@@ -108,8 +114,8 @@ class Pair:
     def _dependence(self, change: float, most: int | None = None) -> float:
         """The factor that `Comparison.dependent` takes.
 
-        A window that shows one state of many, such as one object that stays, has no variation to tell its dependence
-        by: it is taken to be at least as dependent as the reference.
+        A window that shows one state of many, such as one object that stays, has no variation to
+        tell its dependence by: it is taken to be at least as dependent as the reference.
 
         Arguments:
             change: variation below it is noise.
@@ -120,14 +126,21 @@ class Pair:
         usual = autocorrelation_time(self.reference, self.sequences[0], change)
         times = usual, max(usual, autocorrelation_time(self.window, self.sequences[1], change))
         counts = [min(len(values), most or len(values)) for values in (self.reference, self.window)]
-        worth = [min(n, len(v) / t) for n, v, t in zip(counts, (self.reference, self.window), times, strict=True)]
+        worth = [
+            min(n, len(v) / t)
+            for n, v, t in zip(counts, (self.reference, self.window), times, strict=True)
+        ]
         return float(np.sqrt(sum(1 / n for n in worth) / sum(1 / n for n in counts)))
 
-    def shares(self) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The categories (k,), and the share (k,) that each has in the reference and in the window."""
+    def shares(
+        self,
+    ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the categories (k,) and their shares (k,) in the reference and in the window."""
         names, rows = np.unique(np.concatenate([self.reference, self.window]), return_inverse=True)
         m = len(self.reference)
-        before, after = (np.bincount(part, minlength=len(names)) / len(part) for part in (rows[:m], rows[m:]))
+        before, after = (
+            np.bincount(part, minlength=len(names)) / len(part) for part in (rows[:m], rows[m:])
+        )
         return names, before, after
 
     def describe(self) -> str:
@@ -137,10 +150,15 @@ class Pair:
             return f"{far:.0%} of the images lie farther out than 99% of the reference"
         if self.is_category:
             names, before, after = self.shares()
-            k = int(np.abs(after - before).round(9).argmax())  # rounded: of two categories both change alike
+            # rounded: of two categories both change alike
+            k = int(np.abs(after - before).round(9).argmax())
             return f"{names[k]}: {before[k]:.0%} → {after[k]:.0%}"
-        quartiles = [np.quantile(values, (0.25, 0.5, 0.75)) for values in (self.reference, self.window)]
-        (low, middle, high), (new_low, new_middle, new_high) = ([short(value) for value in row] for row in quartiles)
+        quartiles = [
+            np.quantile(values, (0.25, 0.5, 0.75)) for values in (self.reference, self.window)
+        ]
+        (low, middle, high), (new_low, new_middle, new_high) = (
+            [short(value) for value in row] for row in quartiles
+        )
         if middle != new_middle:
             return f"median {middle} → {new_middle}"
         if (low, high) != (new_low, new_high):
@@ -149,7 +167,7 @@ class Pair:
 
 
 def label(column: str) -> str:
-    """A column's name as people say it, such as ``"confidence mean"`` for ``prediction_confidence_mean``."""
+    """Return a column's spoken name: ``"confidence mean"`` for ``prediction_confidence_mean``."""
     if column == "prediction_count":
         return "detections in an image"
     return column.removeprefix(PREDICTION_PREFIX).replace("_", " ")
@@ -163,15 +181,17 @@ def short(value: float) -> str:
 def aligned(reference: DriftTable, window: DriftTable) -> tuple[DriftTable, DriftTable]:
     """The two tables with the same columns of the same kinds.
 
-    A column without any value takes the kind of the other table's: nothing was detected in a whole window,
-    say, so that no top class tells whether classes are names or numbers, or nothing could be read, so that no vector
-    tells whether the model gives one.
+    A column without any value takes the kind of the other table's: nothing was detected in a whole
+    window, say, so that no top class tells whether classes are names or numbers, or nothing could
+    be read, so that no vector tells whether the model gives one.
 
     Raises:
-        IncompatibleError: the columns differ, or one holds names in one table and numbers in the other.
+        IncompatibleError: the columns differ, or one holds names in one table and numbers in the
+            other.
     """
     before, after = (
-        _with_vectors_of(other.columns, table.columns) for table, other in ((reference, window), (window, reference))
+        _with_vectors_of(other.columns, table.columns)
+        for table, other in ((reference, window), (window, reference))
     )
     _require_same_columns(before, after)
     for column in before:
@@ -192,9 +212,9 @@ def pair_columns(
 ) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
     """Every column that can be compared, and why others cannot.
 
-    A column of numbers or vectors in which some rows have no value (no detections, no confidence) gives two pairs:
-    the values that there are, and the share of rows without one; the latter only once, where several
-    columns lack a value in the same rows.
+    A column of numbers or vectors in which some rows have no value (no detections, no confidence)
+    gives two pairs: the values that there are, and the share of rows without one; the latter only
+    once, where several columns lack a value in the same rows.
 
     Arguments:
         reference: the accepted rows.
@@ -202,8 +222,9 @@ def pair_columns(
         minimum_values: a column with fewer values than this in either is not compared.
 
     Returns:
-        The pairs, in the order of the reference; one line for each column that the reference knows and
-        of which the window has too few values: that fewer rows have one than in the reference is a pair's to tell.
+        The pairs, in the order of the reference; one line for each column that the reference knows
+        and of which the window has too few values: that fewer rows have one than in the reference
+        is a pair's to tell.
     """
     pairs: list[Pair] = []
     unknown: list[str] = []
@@ -222,9 +243,13 @@ def pair_columns(
             pairs.append(Pair(column + MISSING, has_value[0], has_value[1], taken))
         values = [array[~gap] for array, gap in zip((before, after), gaps, strict=True)]
         if min(len(array) for array in values) >= minimum_values:
-            pairs.append(Pair(column, values[0], values[1], (taken[0][~gaps[0]], taken[1][~gaps[1]])))
+            pairs.append(
+                Pair(column, values[0], values[1], (taken[0][~gaps[0]], taken[1][~gaps[1]]))
+            )
         elif len(values[0]) >= minimum_values:
-            unknown.append(f"{column} is not compared: {len(values[1])} values, {minimum_values} are needed")
+            unknown.append(
+                f"{column} is not compared: {len(values[1])} values, {minimum_values} are needed"
+            )
     return tuple(pairs), tuple(unknown)
 
 
@@ -234,12 +259,19 @@ def without_value(values: Column) -> npt.NDArray[np.bool_]:
     return np.asarray(~(finite if values.ndim == 1 else finite.all(axis=1)))
 
 
-def _with_vectors_of(other: Mapping[str, Column], columns: Mapping[str, Column]) -> dict[str, Column]:
-    """Columns in which vectors that no row has are as long as the other table's, or left out where it has none."""
+def _with_vectors_of(
+    other: Mapping[str, Column], columns: Mapping[str, Column]
+) -> dict[str, Column]:
+    """Give vectors that no row has the length of those in the other table.
+
+    A column is left out where the other table has none.
+    """
     blank = {name for name, values in columns.items() if values.shape[1:] == (0,)}
     widths = {name: other[name].shape[1] for name in blank if name in other}
     found = {name: values for name, values in columns.items() if name not in blank}
-    return found | {name: blank_vectors(len(columns[name]), width) for name, width in widths.items() if width}
+    return found | {
+        name: blank_vectors(len(columns[name]), width) for name, width in widths.items() if width
+    }
 
 
 def _require_same_columns(reference: Mapping[str, Column], window: Mapping[str, Column]) -> None:
@@ -248,6 +280,7 @@ def _require_same_columns(reference: Mapping[str, Column], window: Mapping[str, 
     if gone or new:
         raise IncompatibleError(
             "the same columns in reference and window",
-            found=f"only in the reference: {', '.join(gone) or 'none'}; only in the window: {', '.join(new) or 'none'}",
+            found=f"only in the reference: {', '.join(gone) or 'none'}; only in the window: "
+            f"{', '.join(new) or 'none'}",
             hint="build a new reference",
         )

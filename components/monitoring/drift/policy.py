@@ -2,21 +2,25 @@
 
 A column has moved when its distance is both more than chance explains and large enough to matter:
 
-* chance: Smirnov's test for numbers, permutation tests for categories and vectors, with the false discovery rate
-  controlled over each family of columns (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 1995); the families are the
-  image statistics, the embedding and the predictions, so that a drift of one does not lower the bar of another;
-* matter: a limit on the distance itself, since with thousands of images chance explains nothing. Where the reference
-  pools enough accepted batches, they have taught how far each column moves when nothing is wrong. Values that moved by
-  less than the column's smallest change, such as two grey levels, have not moved.
+* chance: Smirnov's test for numbers, permutation tests for categories and vectors, with the false
+  discovery rate controlled over each family of columns (Benjamini and Hochberg, J. R. Stat. Soc. B
+  57, 1995); the families are the image statistics, the embedding and the predictions, so that a
+  drift of one does not lower the bar of another;
+* matter: a limit on the distance itself, since with thousands of images chance explains nothing.
+  Where the reference pools enough accepted batches, they have taught how far each column moves when
+  nothing is wrong. Values that moved by less than the column's smallest change, such as two grey
+  levels, have not moved.
 
-Neighbouring frames of one scene are not independent: chance is that of as many images as they are worth.
+Neighbouring frames of one scene are not independent: chance is that of as many images as they are
+worth.
 
-A reference may know several conditions, such as day and night. A window is compared with each of them and with all
-together, and judged by the one that it is nearest to: what a model was accepted on is no drift, whenever it comes.
+A reference may know several conditions, such as day and night. A window is compared with each of
+them and with all together, and judged by the one that it is nearest to: what a model was accepted
+on is no drift, whenever it comes.
 
-One such window is a warning; it takes two of three within a month to be a drift. A window that is judged without a
-history has to show it in each of its halves. Broken images are a data fault, whatever else moved: there is nothing to
-learn from them.
+One such window is a warning; it takes two of three within a month to be a drift. A window that is
+judged without a history has to show it in each of its halves. Broken images are a data fault,
+whatever else moved: there is nothing to learn from them.
 """
 
 from __future__ import annotations
@@ -45,7 +49,9 @@ _FAMILIES = ("image", "embedding", "prediction")
 class DriftPolicy(ComponentSettings):
     """What counts as drift."""
 
-    minimum_samples: int = Field(50, ge=4, description="Images with a prediction that a window needs.")
+    minimum_samples: int = Field(
+        50, ge=4, description="Images with a prediction that a window needs."
+    )
     false_discovery_rate: float = Field(
         0.01, gt=0, lt=1, description="Share of false alarms among the columns that moved."
     )
@@ -53,13 +59,19 @@ class DriftPolicy(ComponentSettings):
         UNTAUGHT,
         gt=0,
         lt=1,
-        description="How much farther than by chance a column must move, until 20 accepted windows have taught it.",
+        description="How much farther than by chance a column must move, until 20 accepted windows "
+        "have taught it.",
     )
-    fault_share: float = Field(0.02, gt=0, lt=1, description="Share of broken images beyond the usual.")
-    cooldown_hours: float = Field(72, ge=0, description="How long after a drift another one is not told.")
+    fault_share: float = Field(
+        0.02, gt=0, lt=1, description="Share of broken images beyond the usual."
+    )
+    cooldown_hours: float = Field(
+        72, ge=0, description="How long after a drift another one is not told."
+    )
 
-    # Values that a column needs in window and reference, where some images have none; and images that a condition of
-    # the reference needs to be compared on its own: with few of them its limits are wide.
+    # Values that a column needs in window and reference, where some images have none; and images
+    # that a condition of the reference needs to be compared on its own: with few of them its limits
+    # are wide.
     minimum_values: ClassVar[int] = 20
 
 
@@ -77,15 +89,17 @@ def assess(
         run: the window.
         reference: what `build_reference` wrote.
         policy: what counts as drift.
-        history: earlier windows of the same model version, the latest last, none before the first; None to judge the
-            run on its own.
+        history: earlier windows of the same model version, the latest last, none before the first;
+            None to judge the run on its own.
         now: when it is judged; by default the present time.
 
     Raises:
         DatasetError: a file is missing or is not what it should be.
         IncompatibleError: the two were not made by the same model, statistics recipe and columns.
     """
-    return compare_tables(read_reference(reference), read_window(run), policy, history=history, now=now)
+    return compare_tables(
+        read_reference(reference), read_window(run), policy, history=history, now=now
+    )
 
 
 def compare_tables(
@@ -102,7 +116,8 @@ def compare_tables(
     reference, window = aligned(reference, window)
     faults = data_faults(reference, window, share=policy.fault_share)
     scarce = [
-        f"the {name} has {counted(table.samples, 'image')} with a prediction, {policy.minimum_samples} are needed"
+        f"the {name} has {counted(table.samples, 'image')} with a prediction, "
+        f"{policy.minimum_samples} are needed"
         for name, table in (("window", window), ("reference", reference))
         if table.samples < policy.minimum_samples
     ]
@@ -121,7 +136,9 @@ def compare_tables(
         state, note = DriftState.WARN, [_alone(history)]
     found = (*faults, *moves[:1], *note, *nearest.named, *moves[1:]) or (_all_clear(columns),)
     reasons, condition = (*found, *nearest.unknown), nearest.condition
-    return DriftDecision(state, reasons, columns, reference.samples, window.samples, raised, fires, condition)
+    return DriftDecision(
+        state, reasons, columns, reference.samples, window.samples, raised, fires, condition
+    )
 
 
 @dataclass(frozen=True)
@@ -151,7 +168,9 @@ class _Compared:
 def _nearest(reference: DriftTable, window: DriftTable, policy: DriftPolicy) -> _Compared:
     """The window against the condition that it is nearest to."""
     known = reference.by_condition(policy.minimum_values)
-    compared = [_compare(name, part, window, policy, several=len(known) > 1) for name, part in known.items()]
+    compared = [
+        _compare(name, part, window, policy, several=len(known) > 1) for name, part in known.items()
+    ]
     return min(compared, key=lambda one: one.distance)
 
 
@@ -163,7 +182,9 @@ def _compare(
     found = [
         column
         for family in _FAMILIES
-        for column in _judge([pair for pair in pairs if family_of(pair.column) == family], learnt, policy)
+        for column in _judge(
+            [pair for pair in pairs if family_of(pair.column) == family], learnt, policy
+        )
     ]
     columns = tuple(sorted(found, key=_excess, reverse=True))
     moves = _moves(columns, pairs)
@@ -178,11 +199,17 @@ def _agrees(
     history: Sequence[PastWindow] | None,
     now: datetime,
 ) -> bool:
-    """Tell whether another window confirms the drift: an earlier one, or each half of one that stands alone."""
+    """Tell whether another window confirms the drift.
+
+    That is an earlier one, or each half of one that stands alone.
+    """
     if history is not None:
         return confirmed(history, now)
     half = window.samples // 2
-    return all(_nearest(reference, window.rows(part), policy).moves for part in (slice(half), slice(half, None)))
+    return all(
+        _nearest(reference, window.rows(part), policy).moves
+        for part in (slice(half), slice(half, None))
+    )
 
 
 def _alone(history: Sequence[PastWindow] | None) -> str:
@@ -192,7 +219,11 @@ def _alone(history: Sequence[PastWindow] | None) -> str:
 
 
 def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
-    """A reference of ``"digits"``, made before its version had a number, is that of ``"digits/3"`` too."""
+    """Refuse a window of another model or statistics recipe than the reference's.
+
+    A reference of ``"digits"``, made before its version had a number, is that of ``"digits/3"``
+    too.
+    """
     models = reference.model, window.model
     recipes = str(reference.statistics_recipe), str(window.statistics_recipe)
     same_model = all(a == b for a, b in zip(*(model.split("/") for model in models), strict=False))
@@ -208,7 +239,9 @@ def _require_same_origin(reference: DriftTable, window: DriftTable) -> None:
             )
 
 
-def _judge(family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPolicy) -> list[ColumnDrift]:
+def _judge(
+    family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPolicy
+) -> list[ColumnDrift]:
     """Compare the columns of one family and control its false discovery rate."""
     from scipy.stats import false_discovery_control
 
@@ -221,12 +254,16 @@ def _judge(family: Sequence[Pair], learnt: Mapping[str, float], policy: DriftPol
         threshold = comparison.limit(learnt.get(pair.column, policy.distance), level)
         p_value = None if comparison.p_value is None else float(next(adjusted))
         drifted = comparison.distance >= threshold
-        columns.append(ColumnDrift(pair.column, comparison.distance, threshold, p_value, drifted, pair.smallest_change))
+        columns.append(
+            ColumnDrift(
+                pair.column, comparison.distance, threshold, p_value, drifted, pair.smallest_change
+            )
+        )
     return columns
 
 
 def _level(p_values: Sequence[float], rate: float) -> float:
-    """The p-value up to which Benjamini and Hochberg's procedure calls the columns of a family changed."""
+    """Return the p-value up to which Benjamini and Hochberg's procedure calls columns changed."""
     k = len(p_values)
     passed = [rank for rank, p in enumerate(sorted(p_values), start=1) if p <= rate * rank / k]
     return rate * max(passed, default=1) / max(k, 1)

@@ -1,4 +1,7 @@
-"""Tables that drift is measured on: columns of a run's `images.parquet`, or of a reference, as NumPy arrays."""
+"""Tables to measure drift on: columns of a run's images or of a reference, as NumPy arrays.
+
+The columns of a run are those of its `images.parquet`.
+"""
 
 from __future__ import annotations
 
@@ -37,18 +40,19 @@ NOTHING = "nothing found"  # the top class of an image without detections
 class DriftTable:
     """One row per image that has a prediction; a column is numbers, categories or vectors.
 
-    In a file image statistics and floating-point predictions are numbers; class ids, text and truth values
-    are categories; embeddings are vectors.
+    In a file image statistics and floating-point predictions are numbers; class ids, text and truth
+    values are categories; embeddings are vectors.
 
     Arguments:
-        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64, NaN where there is no
-            vector, and (n, 0) where no row has one.
+        columns: name → (n,) float64, NaN where there is no value; (n,) str; or (n, d) float64, NaN
+            where there is no vector, and (n, 0) where no row has one.
         model: name and version of the model that made the predictions.
         statistics_recipe: version of the image statistics.
         failed: images of the same run without a prediction; they have no row.
-        tolerances: condition → column → how much farther than by chance it may move, as a share of what chance leaves,
-            where accepted batches have taught it.
-        conditions: of a reference, the condition that each row was taken in, (n,) str; None is one for all.
+        tolerances: condition → column → how much farther than by chance it may move, as a share of
+            what chance leaves, where accepted batches have taught it.
+        conditions: of a reference, the condition that each row was taken in, (n,) str; None is one
+            for all.
         names: `image_id` and `uri` of each row, (n,) objects, where they are known.
         batches: (n,) labels of the run or the night that each row came with; None is one for all.
     """
@@ -78,17 +82,24 @@ class DriftTable:
     @property
     def numbers(self) -> dict[str, npt.NDArray[np.float64]]:
         """The columns of numbers."""
-        return {name: values for name, values in self.columns.items() if values.dtype.kind == "f" and values.ndim == 1}
+        return {
+            name: values
+            for name, values in self.columns.items()
+            if values.dtype.kind == "f" and values.ndim == 1
+        }
 
     def rows(self, which: npt.NDArray[np.integer | np.bool_] | slice) -> DriftTable:
         """Some of the rows, as a window of their own."""
-        columns, names = ({name: values[which] for name, values in kept.items()} for kept in (self.columns, self.names))
+        columns, names = (
+            {name: values[which] for name, values in kept.items()}
+            for kept in (self.columns, self.names)
+        )
         conditions = None if self.conditions is None else self.conditions[which]
         batches = None if self.batches is None else self.batches[which]
         return replace(self, columns=columns, names=names, conditions=conditions, batches=batches)
 
     def sequences(self) -> npt.NDArray[np.int64]:
-        """Label each row with its batch and folder, (n,): only rows of one follow each other in time.
+        """Label each row with batch and folder, (n,): only rows of one follow each other in time.
 
         Rows without a name are taken for those of one folder, in the order of the table.
         """
@@ -102,7 +113,8 @@ class DriftTable:
     def in_time(self) -> npt.NDArray[np.int64]:
         """Order the rows in time as far as the table tells, as (n,) places in it.
 
-        Batches follow each other; the folders of one, which are cameras or classes, pass at the same time.
+        Batches follow each other; the folders of one, which are cameras or classes, pass at the
+        same time.
         """
         labels = self.sequences()
         order = np.argsort(labels, kind="stable")
@@ -113,13 +125,13 @@ class DriftTable:
         return np.lexsort((passed / counts[labels], batches))
 
     def rows_like(self, condition: str) -> npt.NDArray[np.int64]:
-        """Return the rows that a window of this condition is compared with: its own, or all where it has none."""
+        """Return the rows to compare a window of this condition with: its own, or else all."""
         if self.conditions is not None and condition in self.conditions and condition != MIXED:
             return np.flatnonzero(self.conditions == condition)
         return np.arange(self.samples)
 
     def by_condition(self, least: int) -> dict[str, DriftTable]:
-        """Split the table by condition: each one with at least `least` rows, and all of them together."""
+        """Split by condition: each one with at least `least` rows, and all of them together."""
         if self.conditions is None:
             return {HELD_OUT: self}
         known = [str(name) for name in np.unique(self.conditions)]
@@ -140,7 +152,9 @@ def joined(tables: Sequence[DriftTable]) -> DriftTable:
 
 def _stacked(parts: Sequence[Column]) -> Column:
     width = max(part.shape[-1] for part in parts)
-    return np.concatenate([blank_vectors(len(part), width) if part.shape[1:] == (0,) else part for part in parts])
+    return np.concatenate(
+        [blank_vectors(len(part), width) if part.shape[1:] == (0,) else part for part in parts]
+    )
 
 
 def spread_rows(count: int, most: int) -> npt.NDArray[np.int64]:
@@ -159,7 +173,7 @@ def is_prediction(column: str) -> bool:
 
 
 def family_of(column: str) -> str:
-    """Return the family of a column: the images' own properties, their embedding, or the predictions."""
+    """Return a column's family: the images' own properties, their embedding, or the predictions."""
     if column.startswith(EMBEDDING):  # and what is said of the rows without one
         return EMBEDDING
     return "prediction" if is_prediction(column) else "image"
@@ -168,15 +182,19 @@ def family_of(column: str) -> str:
 def window_of(rows: pa.Table, model: str, statistics_recipe: int, failed: int = 0) -> DriftTable:
     """Rows that `accepted_rows` gave, as a window."""
     columns = {name: _array(name, rows[name]) for name in rows.column_names if name not in NAMES}
-    names = {name: np.array(rows[name].to_pylist(), object) for name in NAMES if name in rows.column_names}
+    names = {
+        name: np.array(rows[name].to_pylist(), object)
+        for name in NAMES
+        if name in rows.column_names
+    }
     return DriftTable(columns, model, statistics_recipe, failed, names=names)
 
 
 def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
     """The rows with a prediction, reduced to what drift is judged and shown by.
 
-    Of more than 40,000, as many are taken, evenly: with so many a distance is known to a hundredth. The file is
-    read piece by piece, so memory does not grow with it.
+    Of more than 40,000, as many are taken, evenly: with so many a distance is known to a hundredth.
+    The file is read piece by piece, so memory does not grow with it.
 
     Returns:
         The images' names where the run has them, the image statistics in their usual order, the
@@ -190,7 +208,9 @@ def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    with opened(run.images, "the images.parquet of a finished run", "run batch inference again") as file:
+    with opened(
+        run.images, "the images.parquet of a finished run", "run batch inference again"
+    ) as file:
         present = file.schema_arrow.names
         if missing := [name for name in ("status", *IMAGE_COLUMNS) if name not in present]:
             raise IncompatibleError(
@@ -199,10 +219,16 @@ def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
                 hint="run batch inference again with this version",
             )
         predictions = [name for name in present if is_prediction(name)]
-        wanted = [*IMAGE_COLUMNS, *predictions, *(name for name in (*NAMES, EMBEDDING) if name in present)]
+        wanted = [
+            *IMAGE_COLUMNS,
+            *predictions,
+            *(name for name in (*NAMES, EMBEDDING) if name in present),
+        ]
         total = file.metadata.num_rows
-        accepted = sum(pc.sum(pc.equal(part["status"], "ok")).as_py() or 0 for part in file.iter_batches(
-            columns=["status"]))  # fmt: skip
+        accepted = sum(
+            pc.sum(pc.equal(part["status"], "ok")).as_py() or 0
+            for part in file.iter_batches(columns=["status"])
+        )
         step, seen, parts = max(1, -(-accepted // MAX_ROWS)), 0, []
         for part in file.iter_batches(columns=["status", *wanted], batch_size=PIECE):
             rows = pa.Table.from_batches([part]).filter(pc.equal(part["status"], "ok"))
@@ -220,7 +246,12 @@ def batch_table(rows: pa.Table, reference: DriftTable) -> DriftTable:
     ok = rows.filter(pc.equal(rows["status"], "ok"))
     names = [name for name in NAMES if name in rows.column_names]
     failed = len(rows) - len(ok)
-    return window_of(ok.select([*reference.columns, *names]), reference.model, reference.statistics_recipe, failed)
+    return window_of(
+        ok.select([*reference.columns, *names]),
+        reference.model,
+        reference.statistics_recipe,
+        failed,
+    )
 
 
 @contextmanager
@@ -232,7 +263,8 @@ def opened(path: Path, expected: str, hint: str) -> Iterator[pq.ParquetFile]:
     if not path.is_file():
         raise DatasetError(expected, found=f"nothing at {path}", hint=hint)
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # or all that is to be read would be held
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            # or all that is to be read would be held
             yield file
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(expected, found=f"{path}: {error}", hint=hint) from error
@@ -256,7 +288,9 @@ def read_reference(path: Path) -> DriftTable:
         DatasetError: there is no such file, or it is no reference.
     """
     rows, about = read_rows(path)
-    found = window_of(rows.drop_columns([BATCH]), about["model"], about["statistics_recipe"], about["failed"])
+    found = window_of(
+        rows.drop_columns([BATCH]), about["model"], about["statistics_recipe"], about["failed"]
+    )
     batches = rows[BATCH].to_numpy().astype(np.int64)
     conditions = np.array(about["conditions"], np.str_)[batches]
     return replace(found, tolerances=about["tolerances"], conditions=conditions, batches=batches)
@@ -287,7 +321,8 @@ def _array(name: str, column: pa.ChunkedArray) -> Column:
     if name in IMAGE_COLUMNS or pa.types.is_floating(kind):
         return np.array(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
     values = column.to_pylist()
-    if pa.types.is_integer(kind):  # class ids count from 0; a negative one says that there is no class
+    if pa.types.is_integer(kind):
+        # class ids count from 0; a negative one says that there is no class
         values = [value if value is not None and value >= 0 else None for value in values]
     return np.array([NOTHING if value is None else str(value) for value in values], np.str_)
 

@@ -35,14 +35,15 @@ Truths = Mapping[str, Prediction] | LabelledDataset
 class AccuracyReport:
     """Accuracy of one window of stored predictions.
 
-    A detector's predictions are stored above its production confidence, which cuts the precision-recall curve off: its
-    mAP is lower than that of `Detect.evaluation_settings`. Compare it with the reference's, measured from stored
-    predictions too.
+    A detector's predictions are stored above its production confidence, which cuts the
+    precision-recall curve off: its mAP is lower than that of `Detect.evaluation_settings`. Compare
+    it with the reference's, measured from stored predictions too.
 
     Arguments:
         metric: the one that decides, a key of `scores`: ``"top1"`` or ``"map50_95"``.
         scores: over all matched images, by metric.
-        classes: by class name; a classifier's top-1 among the images of the class, a detector's average precision.
+        classes: by class name; a classifier's top-1 among the images of the class, a detector's
+            average precision.
         slices: slice name → `metric` of its images, e.g. ``"brightness ≤ 83.1"``.
         matched: images with a prediction and a label.
         unmatched: ids of labels without a stored prediction, sorted.
@@ -50,9 +51,10 @@ class AccuracyReport:
         unlabelled: images with a prediction that no label came for.
         method: how it was found; ``"labels"`` when it was measured.
         estimated: no label was seen: the scores are an estimate.
-        ambiguous: ids of labels that fit several images, or one that another label fits too, sorted; they are not in
-            the scores.
-        span: when the first and the last of the matched images were predicted, in UTC, where the table knows.
+        ambiguous: ids of labels that fit several images, or one that another label fits too,
+            sorted; they are not in the scores.
+        span: when the first and the last of the matched images were predicted, in UTC, where the
+            table knows.
     """
 
     metric: str
@@ -85,17 +87,19 @@ def measure_accuracy(
 ) -> AccuracyReport:
     """Compare stored predictions with labels, matched by image id as `find_matches` says.
 
-    Intervals take images as independent; subsample the frames of a video first. A detector's come from 200
-    resamples of the images, which takes about half a second for 1,500 detections, and as much for each slice.
+    Intervals take images as independent; subsample the frames of a video first. A detector's come
+    from 200 resamples of the images, which takes about half a second for 1,500 detections, and as
+    much for each slice.
 
     Arguments:
         images: the table of images of a run or a store.
         detections: the table of detections, likewise; a classifier needs none.
         truths: ground truth by image id, or a labelled dataset.
         spec: of the model.
-        slices: columns of `images` to divide by: numbers into thirds, text, whole numbers and truth values by value.
-        minimum: images (of a whole, of a slice, of a classifier's class) or objects (of a detector's class) below which
-            a score says `insufficient`.
+        slices: columns of `images` to divide by: numbers into thirds, text, whole numbers and truth
+            values by value.
+        minimum: images (of a whole, of a slice, of a classifier's class) or objects (of a
+            detector's class) below which a score says `insufficient`.
 
     Raises:
         ConfigError: a slice is no column, or has too many categories.
@@ -120,7 +124,11 @@ def measure_accuracy(
     )
     scores = scorer.overall(np.ones(len(rows), np.bool_))
     metric = next(iter(scores))
-    groups = {name: chosen for column in slices for name, chosen in _slice(column, table[column].take(rows))}
+    groups = {
+        name: chosen
+        for column in slices
+        for name, chosen in _slice(column, table[column].take(rows))
+    }
     return AccuracyReport(
         metric=metric,
         scores=scores,
@@ -140,7 +148,8 @@ def _labels(truths: Truths, spec: VisionSpec) -> Mapping[str, Prediction]:
     largest = max((k for label in labels.values() for k in label.labels), default=-1)
     if largest >= len(spec.class_names):
         raise IncompatibleError(
-            f"labels of the model's {counted(len(spec.class_names), 'class')}", found=f"class id {largest}"
+            f"labels of the model's {counted(len(spec.class_names), 'class')}",
+            found=f"class id {largest}",
         )
     return labels
 
@@ -152,7 +161,9 @@ def truths_for(labels: LabelledDataset, spec: VisionSpec) -> dict[str, Predictio
         IncompatibleError: they are of another task, or of classes that the model does not know.
     """
     if labels.task != spec.task:
-        raise IncompatibleError(f"labels to {spec.task}", found=f"labels to {labels.task} in {labels.root}")
+        raise IncompatibleError(
+            f"labels to {spec.task}", found=f"labels to {labels.task} in {labels.root}"
+        )
     return {image.image_id: image.truth for image in in_classes_of(labels, spec.class_names).images}
 
 
@@ -170,12 +181,16 @@ def image_columns(spec: VisionSpec, slices: Sequence[str] = ()) -> list[str]:
 
 
 def _read(source: pa.Table | Path, columns: Sequence[str], *optional: str) -> pa.Table:
-    """These columns of a pyarrow.Table or of a Parquet file, and the optional ones that are there."""
+    """Read these columns of a pyarrow.Table or a Parquet file, and the optional ones it has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        names = source.column_names if isinstance(source, pa.Table) else pq.read_schema(Path(source)).names
+        names = (
+            source.column_names
+            if isinstance(source, pa.Table)
+            else pq.read_schema(Path(source)).names
+        )
         missing = [name for name in columns if name not in names]
         if missing:
             raise ConfigError(
@@ -184,7 +199,11 @@ def _read(source: pa.Table | Path, columns: Sequence[str], *optional: str) -> pa
                 hint="name a column of the table, and the tables of a model of this task",
             )
         wanted = list(dict.fromkeys([*columns, *(name for name in optional if name in names)]))
-        return source.select(wanted) if isinstance(source, pa.Table) else pq.read_table(source, columns=wanted)
+        return (
+            source.select(wanted)
+            if isinstance(source, pa.Table)
+            else pq.read_table(source, columns=wanted)
+        )
     except (pa.ArrowException, OSError) as error:
         raise DatasetError("a table of a finished run", found=f"{source}: {error}") from error
 
@@ -206,7 +225,9 @@ def stored_boxes(detections: pa.Table | Path, ids: Sequence[str]) -> list[Detect
     """
     table = _read(detections, ["image_id", "class_id", "confidence", "x1", "y1", "x2", "y2"])
     order = {image_id: place for place, image_id in enumerate(ids)}
-    place = np.array([order.get(image_id, -1) for image_id in table["image_id"].to_pylist()], np.int64)
+    place = np.array(
+        [order.get(image_id, -1) for image_id in table["image_id"].to_pylist()], np.int64
+    )
     rows = np.argsort(place, kind="stable")
     corners = np.stack([table[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1)
     scores, classes = table["confidence"].to_numpy(), table["class_id"].to_numpy()
@@ -218,7 +239,7 @@ def stored_boxes(detections: pa.Table | Path, ids: Sequence[str]) -> list[Detect
 
 
 def _slice(column: str, values: pa.ChunkedArray) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Names and masks of the groups of one column; numbers become thirds, other values a group each."""
+    """Name and mask the groups of a column: thirds of numbers, or a group for each other value."""
     import pyarrow as pa
 
     if pa.types.is_floating(values.type):
@@ -230,8 +251,13 @@ def _slice(column: str, values: pa.ChunkedArray) -> list[tuple[str, npt.NDArray[
             (f"{column} {low:.4g}–{high:.4g}", (numbers > low) & (numbers <= high)),
             (f"{column} > {high:.4g}", numbers > high),
         ]
-    names = np.array(["none" if value is None else str(value) for value in values.to_pylist()], np.str_)
+    names = np.array(
+        ["none" if value is None else str(value) for value in values.to_pylist()], np.str_
+    )
     categories = np.unique(names)
     if len(categories) > _MAX_CATEGORIES:
-        raise ConfigError(f"slices of at most {_MAX_CATEGORIES} categories", found=f"{len(categories)} in {column}")
+        raise ConfigError(
+            f"slices of at most {_MAX_CATEGORIES} categories",
+            found=f"{len(categories)} in {column}",
+        )
     return [(f"{column} = {name}", names == name) for name in categories]

@@ -44,16 +44,19 @@ class LabelledConfidence:
         _check(self.confidence)
 
 
-def estimate_accuracy(task: str, reference: LabelledConfidence, confidence: Floats, *, seed: int = 0) -> AccuracyReport:
+def estimate_accuracy(
+    task: str, reference: LabelledConfidence, confidence: Floats, *, seed: int = 0
+) -> AccuracyReport:
     """Estimate a classifier's top-1 accuracy on unlabelled images from how sure it was of them.
 
-    Isotonic regression on the reference says how often the model is right at each confidence (Zadrozny and Elkan,
-    "Transforming classifier scores into accurate multiclass probability estimates", KDD 2002); the estimate is the mean
-    of that over the window. It is right as long as a confidence means what it meant in the reference, and the interval
-    (bootstrap of both sides) says what chance does under that condition only: a drift that makes the model surer than
-    it should be misleads it. So it is a hint to label images, not a measurement. Average thresholded confidence (Garg
-    et al., ICLR 2022) was tried and not taken: it was 7–8 points off where only the mix of easy and hard images had
-    changed.
+    Isotonic regression on the reference says how often the model is right at each confidence
+    (Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass probability
+    estimates", KDD 2002); the estimate is the mean of that over the window. It is right as long as
+    a confidence means what it meant in the reference, and the interval (bootstrap of both sides)
+    says what chance does under that condition only: a drift that makes the model surer than it
+    should be misleads it. So it is a hint to label images, not a measurement. Average thresholded
+    confidence (Garg et al., ICLR 2022) was tried and not taken: it was 7–8 points off where only
+    the mix of easy and hard images had changed.
 
     Arguments:
         task: of the model; a detector's misses have no confidence, so nothing is estimated for it.
@@ -102,19 +105,23 @@ def _calibrated(reference: Floats, correct: npt.NDArray[np.bool_], window: Float
 
 def _report(metric: str, score: Score, images: int) -> AccuracyReport:
     return AccuracyReport(
-        metric, {metric: score}, {}, {}, matched=0, unmatched=(), failed=0, unlabelled=images, method=METHOD,
-        estimated=True,
+        metric, {metric: score}, {}, {}, matched=0, unmatched=(), failed=0, unlabelled=images,
+        method=METHOD, estimated=True,
     )  # fmt: skip
 
 
 def _check(confidence: Floats) -> None:
     if not ((confidence >= 0) & (confidence <= 1)).all():  # a NaN is neither
-        raise DatasetError("confidences from 0 to 1", found="others, or missing ones", hint="leave failed images out")
+        raise DatasetError(
+            "confidences from 0 to 1",
+            found="others, or missing ones",
+            hint="leave failed images out",
+        )
 
 
 @dataclass(frozen=True)
 class ReferenceLabels:
-    """Labelled results on the held-out images: the accuracy, and a classifier's confidences and hits."""
+    """Labelled results on held-out images: accuracy, and a classifier's confidences and hits."""
 
     accuracy: AccuracyReport
     confidence: tuple[float, ...] = ()

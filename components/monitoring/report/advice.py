@@ -47,11 +47,13 @@ class _ColumnRule:
 _IMAGE_RULES = (
     _ColumnRule(
         ("width", "height", "aspect", "megapixels"),
-        "Find what resizes or crops the images, or which camera is new; put the usual size back if nobody meant it.",
+        "Find what resizes or crops the images, or which camera is new; put the usual size back if "
+        "nobody meant it.",
     ),
     _ColumnRule(
         ("brightness", "contrast", "entropy"),
-        "Look at the light and the exposure of the cameras: a lamp, a time of day, fog, a dirty lens or "
+        "Look at the light and the exposure of the cameras: a lamp, a time of day, fog, a dirty "
+        "lens or "
         "changed camera settings.",
     ),
     _ColumnRule(
@@ -61,13 +63,15 @@ _IMAGE_RULES = (
     ),
     _ColumnRule(
         ("sharpness", "edge_density"),
-        "Clean and focus the lenses; look for vibration and for exposure times that blur what moves.",
+        "Clean and focus the lenses; look for vibration and for exposure times that blur what "
+        "moves.",
         way=-1,
         unless=("brightness", "contrast"),
     ),
     _ColumnRule(
         ("sharpness", "edge_density"),
-        "Look for noise from a high gain in the dark, and for a sharpening filter that was switched on.",
+        "Look for noise from a high gain in the dark, and for a sharpening filter that was "
+        "switched on.",
         way=+1,
         unless=("brightness", "contrast"),
     ),
@@ -80,16 +84,28 @@ _IMAGE_RULES = (
 
 
 _ALERTS = {
-    (ACCURACY, Verdict.FAIL): "Go back to the earlier version if it still fits, or retrain with these labels.",
-    (ACCURACY, Verdict.UNDECIDED): f"Label more of these images: about {_LABELS} show a drop by 0.05.",
-    (LATENCY, Verdict.FAIL): "See what else runs on the machine, and whether its backend is still the one that was "
+    (
+        ACCURACY,
+        Verdict.FAIL,
+    ): "Go back to the earlier version if it still fits, or retrain with these labels.",
+    (
+        ACCURACY,
+        Verdict.UNDECIDED,
+    ): f"Label more of these images: about {_LABELS} show a drop by 0.05.",
+    (
+        LATENCY,
+        Verdict.FAIL,
+    ): "See what else runs on the machine, and whether its backend is still the one that was "
     "chosen; then measure again.",
     (ERRORS, Verdict.FAIL): "Mend the images that fail; the reasons are listed below.",
 }
 
 
 def advise(
-    decision: DriftDecision, moved: Mapping[str, Pair], quality: Quality, checks: Sequence[Check] = ()
+    decision: DriftDecision,
+    moved: Mapping[str, Pair],
+    quality: Quality,
+    checks: Sequence[Check] = (),
 ) -> tuple[Advice, ...]:
     """Derive advice from the findings, the most urgent first.
 
@@ -101,14 +117,27 @@ def advise(
         quality: of the window's rows.
         checks: of the alerts.
     """
-    urgent = [Advice(_ALERTS[check.name, check.verdict], check.reason) for check in checks if _is_alert(check)]
+    urgent = [
+        Advice(_ALERTS[check.name, check.verdict], check.reason)
+        for check in checks
+        if _is_alert(check)
+    ]
     if decision.state is DriftState.DATA_FAULT:
-        hint = "Mend the source of these images, then run inference on them again. Do not retrain on them."
+        hint = (
+            "Mend the source of these images, then run inference on them again. Do not retrain "
+            "on them."
+        )
         return (Advice(hint, decision.reasons[0]), *urgent)
     if decision.state is DriftState.INSUFFICIENT_DATA:
         wait = "Wait for more images, or judge a longer time range."
         return (*(Advice(wait, reason) for reason in decision.reasons[:1]), *urgent)
-    found = (*urgent, *_columns(moved), *_content(moved), *_repeats(quality), *_next(decision, len(moved)))
+    found = (
+        *urgent,
+        *_columns(moved),
+        *_content(moved),
+        *_repeats(quality),
+        *_next(decision, len(moved)),
+    )
     return found or (Advice("Nothing to do.", decision.reasons[0] if decision.reasons else ""),)
 
 
@@ -119,28 +148,39 @@ def _is_alert(check: Check) -> bool:
 def _columns(moved: Mapping[str, Pair]) -> list[Advice]:
     found = []
     for rule in _IMAGE_RULES:
-        hits = [name for name in rule.columns if name in moved and rule.way in (0, _way(moved[name]))]
+        hits = [
+            name for name in rule.columns if name in moved and rule.way in (0, _way(moved[name]))
+        ]
         if hits and not any(name in moved for name in rule.unless):
             found.append(_because(rule.what, hits[0], moved))
     return found
 
 
 def _content(moved: Mapping[str, Pair]) -> tuple[Advice, ...]:
-    """Advise on moves of the predictions and the embedding that the images' own statistics do not explain."""
+    """Advise on moves of predictions and embedding that the images' statistics do not explain."""
     families = {family_of(name) for name in moved}
     if "image" in families or not families:
         return ()
     if EMBEDDING in moved:
-        what = "Look at what the images show: light and sharpness are as usual, the scenes or the objects are not."
+        what = (
+            "Look at what the images show: light and sharpness are as usual, the scenes or the "
+            "objects are not."
+        )
         return (_because(what, EMBEDDING, moved),)
     name = next(iter(moved))
     if family_of(name) == EMBEDDING:
-        what = "Compare the model file with its original on these images: it gives numbers that are not finite."
+        what = (
+            "Compare the model file with its original on these images: it gives numbers that "
+            "are not finite."
+        )
     elif name.endswith(MISSING):
-        what = "Look at the images in which nothing was found: they look as usual to every statistic."
+        what = (
+            "Look at the images in which nothing was found: they look as usual to every statistic."
+        )
     else:
         what = (
-            "Label these images: the model says something else of images that look the same. There may be "
+            "Label these images: the model says something else of images that look the same. There "
+            "may be "
             "other or new classes in front of the camera, or another model or threshold in use."
         )
     return (_because(what, name, moved),)
@@ -149,17 +189,30 @@ def _content(moved: Mapping[str, Pair]) -> tuple[Advice, ...]:
 def _repeats(quality: Quality) -> tuple[Advice, ...]:
     if not quality.duplicates or quality.duplicates < _FROZEN * quality.rows:
         return ()
-    because = f"{quality.duplicates:,} of {counted(quality.rows, 'file')} are the same as another one, byte for byte"
-    return (Advice("Look for a camera that is stuck, or for a source that sends its images twice.", because),)
+    because = (
+        f"{quality.duplicates:,} of {counted(quality.rows, 'file')} are the same as another "
+        "one, byte for byte"
+    )
+    return (
+        Advice(
+            "Look for a camera that is stuck, or for a source that sends its images twice.", because
+        ),
+    )
 
 
 def _next(decision: DriftDecision, moved: int) -> tuple[Advice, ...]:
     if decision.state is DriftState.DRIFT:
         what = (
-            f"If the cause is here to stay, label about {min(_LABELS, decision.window_samples)} of these images, "
+            f"If the cause is here to stay, label about {min(_LABELS, decision.window_samples)} of "
+            "these images, "
             "those shown below first, and retrain; then build a new reference."
         )
-        return (Advice(what, f"{moved} of {counted(len(decision.columns), 'column')} moved beyond the limit"),)
+        return (
+            Advice(
+                what,
+                f"{moved} of {counted(len(decision.columns), 'column')} moved beyond the limit",
+            ),
+        )
     if decision.state is DriftState.WARN:
         what = "Wait for the next two windows before you retrain: one that agrees makes it a drift."
         return (Advice(what, "; ".join(decision.reasons[:2])),)

@@ -47,7 +47,9 @@ def _categories(pair: Pair) -> tuple[tuple[Tick, ...], Shares, Shares]:
     keep = np.sort(np.argsort(-(before + after), kind="stable")[:_CATEGORIES])
     labels = [str(name) for name in names[keep]]
     if len(names) > _CATEGORIES:
-        before, after = (np.append(shares[keep], 1 - shares[keep].sum()) for shares in (before, after))
+        before, after = (
+            np.append(shares[keep], 1 - shares[keep].sum()) for shares in (before, after)
+        )
         labels.append("other")
     room = 56 // len(labels)  # letters that fit below a bar
     short = [name if len(name) <= room else f"{name[: room - 1]}…" for name in labels]
@@ -56,7 +58,10 @@ def _categories(pair: Pair) -> tuple[tuple[Tick, ...], Shares, Shares]:
 
 
 def _numbers(pair: Pair) -> tuple[Shares, Shares]:
-    """A column's values; vectors as their position on the way from the reference's middle to the window's."""
+    """Return a column's values on both sides.
+
+    Vectors are their position on the way from the reference's middle to the window's.
+    """
     if not pair.is_vector:
         return pair.reference, pair.window
     before, after = reduced(pair.reference, pair.window)
@@ -66,12 +71,18 @@ def _numbers(pair: Pair) -> tuple[Shares, Shares]:
 
 
 def _histogram(reference: Shares, window: Shares) -> tuple[tuple[Tick, ...], Shares, Shares]:
-    """Shares in equal bins between the extremes that matter; what lies outside is in the outermost bins."""
+    """Return shares in equal bins between the extremes that matter.
+
+    What lies outside is in the outermost bins.
+    """
     pooled = np.concatenate([reference, window])
     low, high = np.quantile(pooled, (0.005, 0.995))
     if low == high:
         low, high = pooled.min(), pooled.max()
     edges = np.linspace(low, high, _BINS + 1)
-    before, after = (np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (reference, window))
+    before, after = (
+        np.histogram(np.clip(values, low, high), edges)[0] / len(values)
+        for values in (reference, window)
+    )
     values = (low, (low + high) / 2, high)
     return tuple(Tick(k / 2, short(value)) for k, value in enumerate(values)), before, after

@@ -1,7 +1,8 @@
-"""Evidently's report: drift, summary and quality of the same columns, with the same distances and limits as ours.
+"""Evidently's report: drift, summary and quality of the same columns, by our distances and limits.
 
-A column's drift score is its distance as a share of its limit, so 1 is the threshold of every column in every window.
-Evidently's dashboard takes what was measured with another threshold for another series: this way a column is one line.
+A column's drift score is its distance as a share of its limit, so 1 is the threshold of every
+column in every window. Evidently's dashboard takes what was measured with another threshold for
+another series: this way a column is one line.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from evidently.legacy.core import ColumnType
 
 _NUMBERS, _CATEGORIES = "foveal_ks", "foveal_total_variation"
-_DRIFT_SHARE = 0.001  # of the columns: one that drifted is a drift, as in our policy, however many there are
+# of the columns: one that drifted is a drift, as in our policy, however many there are
+_DRIFT_SHARE = 0.001
 _SUMMARISED = 8  # columns, the farthest: Evidently draws each seven times over, at 0.3 s a column
-MAX_ROWS = 10_000  # Evidently's time and memory grow with the rows; its plots say no more with a million
+# Evidently's time and memory grow with the rows; its plots say no more with a million
+MAX_ROWS = 10_000
 
 
 def write_evidently(
@@ -55,7 +58,8 @@ def write_evidently(
     telemetry.switch_off()
     names = [column.column for column in columns]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Evidently's use of what pandas and NumPy deprecate is not for our users
+        # Evidently's use of what pandas and NumPy deprecate is not for our users
+        warnings.simplefilter("ignore")
         report = _report(columns)
         snapshot = report.run(
             _dataset(window, names),
@@ -76,7 +80,8 @@ def _report(columns: Sequence[ColumnDrift]) -> Report:
 
     _register_distances({column.column: column for column in columns})
     drift = DataDriftPreset(
-        columns=sorted(column.column for column in columns),  # the dashboard's colours follow their order
+        # the dashboard's colours follow their order
+        columns=sorted(column.column for column in columns),
         drift_share=_DRIFT_SHARE,
         num_method=_NUMBERS,
         cat_method=_CATEGORIES,
@@ -93,7 +98,7 @@ def _report(columns: Sequence[ColumnDrift]) -> Report:
 
 
 def shown_by_evidently(table: DriftTable, column: str) -> bool:
-    """Tell whether Evidently can evaluate a column: it takes no vectors, nor columns that we derived."""
+    """Tell whether Evidently can evaluate a column: no vector, nor one that we derived."""
     return column in table.columns and not table.is_vector(column)
 
 
@@ -113,25 +118,39 @@ def _dataset(table: DriftTable, names: list[str]) -> Dataset:
 
 
 def _register_distances(limits: Mapping[str, ColumnDrift]) -> None:
-    """Teach Evidently our distances and the limits of this report, so that its page never contradicts the decision."""
+    """Teach Evidently our distances and the limits of this report.
+
+    So its page never contradicts the decision.
+    """
     from evidently.legacy.calculations.stattests import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
-    def numbers(reference: pd.Series, window: pd.Series, kind: ColumnType, threshold: float) -> tuple[float, bool]:
+    def numbers(
+        reference: pd.Series, window: pd.Series, kind: ColumnType, threshold: float
+    ) -> tuple[float, bool]:
         limit = limits[str(window.name)]
         found = compare_numbers(reference.to_numpy(), window.to_numpy(), limit.smallest_change)
         return _share(found.distance, limit, threshold)
 
-    def categories(reference: pd.Series, window: pd.Series, kind: ColumnType, threshold: float) -> tuple[float, bool]:
+    def categories(
+        reference: pd.Series, window: pd.Series, kind: ColumnType, threshold: float
+    ) -> tuple[float, bool]:
         found = compare_categories(reference.to_numpy(), window.to_numpy())
         return _share(found.distance, limits[str(window.name)], threshold)
 
     title = "{} distance as a share of its limit".format
-    register_stattest(StatTest(_NUMBERS, title("Kolmogorov–Smirnov"), [ColumnType.Numerical], 1.0), numbers)
-    register_stattest(StatTest(_CATEGORIES, title("total variation"), [ColumnType.Categorical], 1.0), categories)
+    register_stattest(
+        StatTest(_NUMBERS, title("Kolmogorov–Smirnov"), [ColumnType.Numerical], 1.0), numbers
+    )
+    register_stattest(
+        StatTest(_CATEGORIES, title("total variation"), [ColumnType.Categorical], 1.0), categories
+    )
 
 
 def _share(distance: float, limit: ColumnDrift, threshold: float) -> tuple[float, bool]:
-    """A distance as a share of its limit, and whether that is a drift; a column that cannot move has no limit."""
+    """Return a distance as a share of its limit, and whether that is a drift.
+
+    A column that cannot move has no limit.
+    """
     share = distance / limit.threshold if limit.threshold > 0 else float(distance > 0)
     return share, share >= threshold

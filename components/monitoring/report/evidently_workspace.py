@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from evidently.core.report import Snapshot
     from evidently.sdk.models import DashboardPanelPlot
 
-_NAMESPACE = uuid.UUID("6f0f1f8e-3f0f-5b0c-9a51-0d6f5c1f7a10")  # of the names that Foveal gives in a workspace
+# of the names that Foveal gives in a workspace
+_NAMESPACE = uuid.UUID("6f0f1f8e-3f0f-5b0c-9a51-0d6f5c1f7a10")
 
 
-def add_to_workspace(workspace: Path, model: str, window: str, snapshot: Snapshot, columns: Sequence[str]) -> None:
+def add_to_workspace(
+    workspace: Path, model: str, window: str, snapshot: Snapshot, columns: Sequence[str]
+) -> None:
     """Add a window's report to its model's project: `evidently ui --workspace …` shows it.
 
-    Both have ids that follow from their names, so a model has one project, and a window that is reported again
-    replaces its run. Evidently writes into a workspace of its own aside, whose files are then moved: a reader sees
-    whole files, and writers do not disturb each other. A project's dashboard is made once and is its owner's then.
+    Both have ids that follow from their names, so a model has one project, and a window that is
+    reported again replaces its run. Evidently writes into a workspace of its own aside, whose files
+    are then moved: a reader sees whole files, and writers do not disturb each other. A project's
+    dashboard is made once and is its owner's then.
 
     Arguments:
         workspace: a folder on this machine; made when it is not there.
@@ -51,12 +55,19 @@ def add_to_workspace(workspace: Path, model: str, window: str, snapshot: Snapsho
             _move(Path(aside), workspace, project)
     except OSError as error:
         raise UnavailableError(
-            "a workspace folder that can be written", found=f"{workspace}: {error}", hint="choose another folder"
+            "a workspace folder that can be written",
+            found=f"{workspace}: {error}",
+            hint="choose another folder",
         ) from error
 
 
 def _write(
-    aside: Path, project: uuid.UUID, model: str, run: uuid.UUID, snapshot: Snapshot, columns: Sequence[str]
+    aside: Path,
+    project: uuid.UUID,
+    model: str,
+    run: uuid.UUID,
+    snapshot: Snapshot,
+    columns: Sequence[str],
 ) -> None:
     telemetry.switch_off()
     from evidently.sdk.models import ProjectModel
@@ -90,10 +101,15 @@ def _panels(columns: Sequence[str]) -> list[DashboardPanelPlot]:
     from evidently.sdk.models import PanelMetric
     from evidently.sdk.panels import line_plot_panel
 
-    share = PanelMetric(legend="share", metric="DriftedColumnsCount", metric_labels={"value_type": "share"})
-    missing = PanelMetric(legend="count", metric="DatasetMissingValueCount", metric_labels={"value_type": "count"})
+    share = PanelMetric(
+        legend="share", metric="DriftedColumnsCount", metric_labels={"value_type": "share"}
+    )
+    missing = PanelMetric(
+        legend="count", metric="DatasetMissingValueCount", metric_labels={"value_type": "count"}
+    )
     distances = [
-        PanelMetric(legend=column, metric="ValueDrift", metric_labels={"column": column}) for column in columns
+        PanelMetric(legend=column, metric="ValueDrift", metric_labels={"column": column})
+        for column in columns
     ]
     return [
         line_plot_panel("Share of columns that drifted", [share]),

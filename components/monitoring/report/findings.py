@@ -1,4 +1,4 @@
-"""Contents of a report, computed from a run, its reference and the decision; the page lays them out."""
+"""Report contents, computed from a run, its reference and the decision; the page lays them out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ import numpy.typing as npt
 from components.contracts import Check, DriftDecision, InferenceRun
 from components.monitoring.drift.anomalies import Deviation, find_anomalies
 from components.monitoring.drift.pairs import Pair, aligned, label, pair_columns, short
-from components.monitoring.drift.tables import PIECE, DriftTable, opened, read_reference, read_window, spread_rows
+from components.monitoring.drift.tables import (
+    PIECE,
+    DriftTable,
+    opened,
+    read_reference,
+    read_window,
+    spread_rows,
+)
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.report.advice import Advice, advise
 from components.monitoring.report.pictures import (
@@ -54,10 +61,12 @@ class Findings:
     Arguments:
         run: the window.
         decision: what is said of it.
-        pairs: column → its values in both tables; classes are named where the run knows their names.
+        pairs: column → its values in both tables; classes are named where the run knows their
+            names.
         quality: of the window's rows.
         errors: why images failed.
-        representative: images of the window: those that show the drift, or evenly spread ones without a drift.
+        representative: images of the window: those that show the drift, or evenly spread ones
+            without a drift.
         ordinary: images of the reference.
         unusual: images that are unlike the reference's.
         unsure: images of the lowest confidence.
@@ -103,7 +112,7 @@ class Sides:
 
     @classmethod
     def read(cls, run: InferenceRun, reference: Path, condition: str) -> Sides:
-        """Both tables; of a reference that knows several conditions the part of the one that was decided on.
+        """Read both tables; of a reference with several conditions the part that was decided on.
 
         Raises:
             DatasetError: a file is missing or is not what it should be.
@@ -112,12 +121,14 @@ class Sides:
         before, after = aligned(read_reference(reference), read_window(run))
         rows = before.rows_like(condition)
         places = {row: place for place, row in enumerate(rows.tolist())}
-        kept = {places[row]: picture for row, picture in reference_pictures(reference) if row in places}
+        kept = {
+            places[row]: picture for row, picture in reference_pictures(reference) if row in places
+        }
         return cls(before.rows(rows), after, kept)
 
 
 def explain(run: InferenceRun, reference: Path, decision: DriftDecision) -> Findings:
-    """Return a report's contents for a decision, without the page: pictures, both sides of every column, advice.
+    """Return a report's contents without the page: pictures, both sides of every column, advice.
 
     Arguments:
         run: the window.
@@ -139,8 +150,8 @@ class ReportContext:
         trend: earlier windows, in time order.
         checks: what the alerts said.
         accuracy: of the window, measured or estimated.
-        at: when the window was, for the lines over time; by default when its newest row was predicted, or now. What was
-            predicted before is used again, with its old time.
+        at: when the window was, for the lines over time; by default when its newest row was
+            predicted, or now. What was predicted before is used again, with its old time.
     """
 
     trend: Sequence[TrendPoint] = ()
@@ -149,7 +160,9 @@ class ReportContext:
     at: datetime | None = None
 
 
-def find(run: InferenceRun, sides: Sides, decision: DriftDecision, context: ReportContext | None = None) -> Findings:
+def find(
+    run: InferenceRun, sides: Sides, decision: DriftDecision, context: ReportContext | None = None
+) -> Findings:
     """Gather what the page shows.
 
     Arguments:
@@ -168,7 +181,9 @@ def find(run: InferenceRun, sides: Sides, decision: DriftDecision, context: Repo
     pairs = {pair.column: _named(pair, names) for pair in found if len(pair.window)}
     moved = {column.column: pairs[column.column] for column in decision.columns if column.drifted}
     representative, ordinary = _pictures(sides, list(moved))
-    point = _point(quality, pairs, decision, context.accuracy, context.at or quality.last or datetime.now(UTC))
+    point = _point(
+        quality, pairs, decision, context.accuracy, context.at or quality.last or datetime.now(UTC)
+    )
     return Findings(
         run,
         decision,
@@ -197,9 +212,13 @@ def class_names(run: InferenceRun) -> dict[str, str]:
     if not run.detections.is_file():
         return {}
     names: dict[str, str] = {}
-    with opened(run.detections, "the detections.parquet of a finished run", "run batch inference again") as file:
+    with opened(
+        run.detections, "the detections.parquet of a finished run", "run batch inference again"
+    ) as file:
         for part in file.iter_batches(columns=["class_id", "class_name"], batch_size=PIECE):
-            unique = pa.Table.from_batches([part]).group_by(["class_id", "class_name"]).aggregate([])
+            unique = (
+                pa.Table.from_batches([part]).group_by(["class_id", "class_name"]).aggregate([])
+            )
             names |= {str(row["class_id"]): str(row["class_name"]) for row in unique.to_pylist()}
     return names
 
@@ -228,12 +247,17 @@ def _point(
         decision.window_samples,
         quality.failed / max(1, quality.rows),
         float(np.median(confidence.window)) if confidence else None,
-        max((column.distance / column.threshold for column in decision.columns if column.threshold), default=None),
+        max(
+            (column.distance / column.threshold for column in decision.columns if column.threshold),
+            default=None,
+        ),
         accuracy.score.value if accuracy and not accuracy.estimated else None,
     )
 
 
-def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
+def _pictures(
+    sides: Sides, moved: Sequence[str]
+) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
     """Of the window those that show the drift, of the reference those that show it least."""
     kept = sorted(sides.pictures)
     if not sides.window.samples or (not kept and "uri" not in sides.window.names):
@@ -246,13 +270,20 @@ def _pictures(sides: Sides, moved: Sequence[str]) -> tuple[tuple[Picture, ...], 
     else:
         rows = np.arange(0, window.samples, max(1, window.samples // _SHOWN))
         kept = kept[:: max(1, len(kept) // _ORDINARY)]
-    return tuple(pictures_of(window, rows.tolist(), _SHOWN)), tuple(sides.pictures[row] for row in kept[:_ORDINARY])
+    return tuple(pictures_of(window, rows.tolist(), _SHOWN)), tuple(
+        sides.pictures[row] for row in kept[:_ORDINARY]
+    )
 
 
 def _unusual(sides: Sides) -> tuple[Worst, ...]:
-    """The images farthest from the reference, with the values that make them so; `_unsure` tells of confidence."""
+    """Return the images farthest from the reference, with the values that make them so.
+
+    `_unsure` tells of confidence.
+    """
     reference = sides.reference.numbers
-    window = {name: values for name, values in sides.window.numbers.items() if "confidence" not in name}
+    window = {
+        name: values for name, values in sides.window.numbers.items() if "confidence" not in name
+    }
     if not sides.window.samples:
         return ()
     places = [str(row) for row in range(sides.window.samples)]  # rows, since names may repeat
@@ -270,7 +301,9 @@ def _unusual(sides: Sides) -> tuple[Worst, ...]:
 def _told(deviation: Deviation, reference: Mapping[str, npt.NDArray[np.float64]]) -> str:
     usual = float(np.nanmedian(reference[deviation.column]))
     side = "above" if deviation.z > 0 else "below"
-    return f"{label(deviation.column)} {short(deviation.value)}, far {side} the usual {short(usual)}"
+    return (
+        f"{label(deviation.column)} {short(deviation.value)}, far {side} the usual {short(usual)}"
+    )
 
 
 def _unsure(window: DriftTable) -> tuple[Worst, ...]:
@@ -278,7 +311,11 @@ def _unsure(window: DriftTable) -> tuple[Worst, ...]:
     if column is None:
         return ()
     values = window.columns[column]
-    rows = [row for row in np.argsort(values, kind="stable")[:_WORST].tolist() if np.isfinite(values[row])]
+    rows = [
+        row
+        for row in np.argsort(values, kind="stable")[:_WORST].tolist()
+        if np.isfinite(values[row])
+    ]
     return tuple(_worst(window, row, f"confidence {values[row]:.2f}") for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Small pictures for the report: the images that represent a drift, and ordinary ones to hold beside them."""
+"""Small pictures for the report: those that represent a drift, and ordinary ones beside them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,14 @@ def row_name(table: DriftTable, row: int) -> str:
     return f"image {row + 1}" if names is None or names[row] is None else str(names[row])
 
 
-def drift_scores(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats, Floats]:
-    """Score how much each image looks like the window and not like the reference, by the columns that drifted.
+def drift_scores(
+    reference: DriftTable, window: DriftTable, columns: Sequence[str]
+) -> tuple[Floats, Floats, Floats]:
+    """Score by the drifted columns how much each image looks like the window, not the reference.
 
-    The score is that of a logistic regression which tells the two apart (a classifier two-sample test ranks what is
-    unlike the other sample best; Rabanser, Günnemann and Lipton, "Failing Loudly", NeurIPS 2019).
+    The score is that of a logistic regression which tells the two apart (a classifier two-sample
+    test ranks what is unlike the other sample best; Rabanser, Günnemann and Lipton, "Failing
+    Loudly", NeurIPS 2019).
 
     Arguments:
         reference: the accepted rows.
@@ -60,12 +63,14 @@ def drift_scores(reference: DriftTable, window: DriftTable, columns: Sequence[st
     before, after = _features(reference, window, columns)
     x, y = (sample[spread_rows(len(sample), _LEARNT_FROM)] for sample in (before, after))
     labels = np.repeat([0, 1], [len(x), len(y)])
-    model = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000).fit(np.concatenate([x, y]), labels)
+    model = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000).fit(
+        np.concatenate([x, y]), labels
+    )
     return model.decision_function(before), model.decision_function(after), after
 
 
 def representatives(scores: Floats, features: Floats, count: int) -> Rows:
-    """A few different images among the most drifted ones: the next is always the one farthest from those before it.
+    """Choose a few of the most drifted images, each next one the farthest from those before it.
 
     Arguments:
         scores: (n,) of the window.
@@ -78,22 +83,28 @@ def representatives(scores: Floats, features: Floats, count: int) -> Rows:
     while len(chosen) < min(count, len(ranked)):
         gaps[chosen[-1]] = -1
         chosen.append(int(gaps.argmax()))
-        gaps = np.minimum(gaps, np.linalg.norm(features[ranked] - features[ranked[chosen[-1]]], axis=1))
+        gaps = np.minimum(
+            gaps, np.linalg.norm(features[ranked] - features[ranked[chosen[-1]]], axis=1)
+        )
         gaps[chosen] = -1
     return ranked[chosen]
 
 
 def standardised(rows: Floats) -> Floats:
-    """Give columns of (n, k) rows a mean of 0 and a spread of 1, outliers held at ten times that."""
+    """Give columns of (n, k) rows mean 0 and spread 1, outliers held at ten times that."""
     spread = rows.std(axis=0)
     scaled = (rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
     return np.asarray(scaled.clip(-_FARTHEST, _FARTHEST))
 
 
-def _features(reference: DriftTable, window: DriftTable, columns: Sequence[str]) -> tuple[Floats, Floats]:
+def _features(
+    reference: DriftTable, window: DriftTable, columns: Sequence[str]
+) -> tuple[Floats, Floats]:
     """The drifted columns as numbers on one scale: (m, k) and (n, k)."""
     m = reference.samples
-    both = np.concatenate([np.concatenate(_numbers(reference, window, column)) for column in columns], axis=1)
+    both = np.concatenate(
+        [np.concatenate(_numbers(reference, window, column)) for column in columns], axis=1
+    )
     scaled = standardised(both)
     return scaled[:m], scaled[m:]
 
@@ -112,5 +123,7 @@ def _numbers(reference: DriftTable, window: DriftTable, column: str) -> tuple[Fl
         before, after = before == gained, after == gained
     else:
         middle = float(np.nanmedian(before))
-        before, after = (np.where(np.isfinite(values), values, middle) for values in (before, after))
+        before, after = (
+            np.where(np.isfinite(values), values, middle) for values in (before, after)
+        )
     return before[:, None].astype(np.float64), after[:, None].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Data quality of a window's table: gaps, duplicates, blank frames, sizes, and why images failed."""
+"""Data quality of a window's table: gaps, duplicates, blank frames, sizes, and failure reasons."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ class Quality:
     Arguments:
         rows: images that inference was asked for.
         failed: those without a prediction.
-        missing: column → images with a prediction that have no value in it; only columns with such images.
-        duplicates: files that are byte for byte the same as an earlier one; None where files were not hashed.
+        missing: column → images with a prediction that have no value in it; only columns with such
+            images.
+        duplicates: files that are byte for byte the same as an earlier one; None where files were
+            not hashed.
         sizes: ``"640 × 480"`` → images, the most frequent first.
         blank: images of one colour.
         first, last: when the first and the last one was predicted; None where that is not known.
-        latency_ms: median and 95th percentile of an image's share of the engine's time; None where it was not measured.
+        latency_ms: median and 95th percentile of an image's share of the engine's time; None where
+            it was not measured.
     """
 
     rows: int
@@ -74,7 +77,9 @@ def read_quality(run: InferenceRun) -> Quality:
     times: list[datetime] = []
     latencies: list[npt.NDArray[np.float64]] = []
     blank = accepted = 0
-    with opened(run.images, "the images.parquet of a finished run", "run batch inference again") as file:
+    with opened(
+        run.images, "the images.parquet of a finished run", "run batch inference again"
+    ) as file:
         present = file.schema_arrow.names
         described = [name for name in present if name in IMAGE_COLUMNS or is_prediction(name)]
         extra = [name for name in (TIME, HASH, LATENCY) if name in present]
@@ -89,7 +94,9 @@ def read_quality(run: InferenceRun) -> Quality:
             if LATENCY in extra:
                 latencies.append(rows[LATENCY].drop_null().to_numpy())
             if TIME in extra and len(part):
-                times += [time for time in pc.min_max(part[TIME]).as_py().values() if time is not None]
+                times += [
+                    time for time in pc.min_max(part[TIME]).as_py().values() if time is not None
+                ]
         total = file.metadata.num_rows
     named = {f"{size.real:,.0f} × {size.imag:,.0f}": count for size, count in sizes.most_common()}
     return Quality(
@@ -106,13 +113,15 @@ def read_quality(run: InferenceRun) -> Quality:
 
 
 def group_errors(failures: Sequence[FailedImage]) -> tuple[ErrorGroup, ...]:
-    """The reasons why images failed, the most frequent first; an image's own path is no part of its reason."""
+    """Group the reasons why images failed, the most frequent first, without an image's own path."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for failure in failures:
         path = r"\S*" + re.escape(failure.image_id)
         groups[re.sub(path, "…", failure.error)].append(failure.image_id)
     ranked = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return tuple(ErrorGroup(message, len(names), tuple(names[:_NAMED])) for message, names in ranked)
+    return tuple(
+        ErrorGroup(message, len(names), tuple(names[:_NAMED])) for message, names in ranked
+    )
 
 
 def _latency(parts: Sequence[npt.NDArray[np.float64]]) -> tuple[float, float] | None:
@@ -136,7 +145,10 @@ def _gaps(column: pa.Array) -> int:
 
 def _sizes(rows: pa.RecordBatch) -> Counter[complex]:
     """Width and height in px as one complex number each, which NumPy can sort and count."""
-    width, height = (np.asarray(rows[name].to_numpy(zero_copy_only=False), np.float64) for name in ("width", "height"))
+    width, height = (
+        np.asarray(rows[name].to_numpy(zero_copy_only=False), np.float64)
+        for name in ("width", "height")
+    )
     sizes, counts = np.unique(width + 1j * height, return_counts=True)
     return Counter(dict(zip(sizes.tolist(), counts.tolist(), strict=True)))
 

@@ -1,4 +1,4 @@
-"""Write the drift report: our page with the verdict first, Evidently's beside it, and both as JSON."""
+"""Write the drift report: our page, verdict first, Evidently's beside it, and both as JSON."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def write_report(
 ) -> DriftReport:
     """Show a decision to people and to programs.
 
-    The folder holds `report.html`, which needs no other file, `evidently.html`, which it links to, and `report.json`:
-    the decision, where it comes from, this window's `trend_point` for later reports, small pictures of both sides, the
-    advice, and Evidently's results. A window with too few images has no Evidently report, since Evidently would judge
-    it all the same.
+    The folder holds `report.html`, which needs no other file, `evidently.html`, which it links to,
+    and `report.json`: the decision, where it comes from, this window's `trend_point` for later
+    reports, small pictures of both sides, the advice, and Evidently's results. A window with too
+    few images has no Evidently report, since Evidently would judge it all the same.
 
     Arguments:
         run: the window that was judged.
@@ -41,8 +41,8 @@ def write_report(
         decision: what `assess` said.
         output: folder to write, replaced as a whole.
         context: what is shown beside it.
-        workspace: folder of an Evidently workspace to which its report is added; a window that is reported again
-            replaces its earlier one there.
+        workspace: folder of an Evidently workspace to which its report is added; a window that is
+            reported again replaces its earlier one there.
 
     Raises:
         DatasetError: a file of the run or the reference is missing or is not what it should be.
@@ -61,7 +61,9 @@ def write_report(
                 "decision": dump(decision),
                 "run": dump(run),
                 "reference": {
-                    "path": str(reference), "model": sides.reference.model, "samples": sides.reference.samples
+                    "path": str(reference),
+                    "model": sides.reference.model,
+                    "samples": sides.reference.samples,
                 },
                 "statistics_recipe": sides.reference.statistics_recipe,
                 "trend_point": dump(findings.trend[-1]),
@@ -72,8 +74,10 @@ def write_report(
                 "advice": [dump(one) for one in findings.advice],
                 "evidently": results,
             },
-        )  # fmt: skip
-    return DriftReport(output / PAGE, output / RESULTS, decision, output / EVIDENTLY if results else None)
+        )
+    return DriftReport(
+        output / PAGE, output / RESULTS, decision, output / EVIDENTLY if results else None
+    )
 
 
 def read_trend_point(report: DriftReport) -> TrendPoint:
@@ -82,9 +86,11 @@ def read_trend_point(report: DriftReport) -> TrendPoint:
 
 
 def read_pictures(report: DriftReport) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
-    """The images that stand for the window, or for its drift, and those of the reference to hold beside them."""
+    """Return the pictures that stand for the window or its drift, and those of the reference."""
     pictures = _read(report)["pictures"]
-    window, reference = (tuple(load(Picture, one) for one in pictures[side]) for side in ("window", "reference"))
+    window, reference = (
+        tuple(load(Picture, one) for one in pictures[side]) for side in ("window", "reference")
+    )
     return window, reference
 
 
@@ -92,10 +98,16 @@ def _read(report: DriftReport) -> Any:
     return json.loads(report.json.read_text(encoding="utf-8"))
 
 
-def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | None) -> dict[str, object] | None:
-    """Evidently's page and its run in the workspace; None when there is no column that it could judge."""
+def _evidently(
+    findings: Findings, sides: Sides, html: Path, workspace: Path | None
+) -> dict[str, object] | None:
+    """Write Evidently's page and its run in the workspace; None without a column it could judge."""
     run, quality = findings.run, findings.quality
-    columns = [column for column in findings.decision.columns if shown_by_evidently(sides.window, column.column)]
+    columns = [
+        column
+        for column in findings.decision.columns
+        if shown_by_evidently(sides.window, column.column)
+    ]
     if not columns:
         return None
     name, _, version = run.model.partition("/")
@@ -110,5 +122,7 @@ def _evidently(findings: Findings, sides: Sides, html: Path, workspace: Path | N
     if workspace is not None:
         when = f"{quality.first} to {quality.last}" if quality.first else run.folder.name
         window = f"{run.model}, {counted(quality.rows, 'image')}, {when}"
-        add_to_workspace(workspace, name, window, snapshot, sorted(column.column for column in columns))
+        add_to_workspace(
+            workspace, name, window, snapshot, sorted(column.column for column in columns)
+        )
     return results

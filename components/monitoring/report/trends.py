@@ -12,7 +12,7 @@ MAX = 60  # windows; more dots than that are no longer told apart
 
 
 class Dot(NamedTuple):
-    """One window's value: place and height in 0–1; a line from the last window leads there or not."""
+    """One window's value: place and height in 0–1, and whether a line leads there."""
 
     x: float
     y: float
@@ -38,7 +38,12 @@ class _Quantity(NamedTuple):
 
 
 _QUANTITIES = (
-    _Quantity("Distance of the farthest column, in limits", lambda point: point.distance, "{:.2f}".format, 1.0),
+    _Quantity(
+        "Distance of the farthest column, in limits",
+        lambda point: point.distance,
+        "{:.2f}".format,
+        1.0,
+    ),
     _Quantity("Median confidence", lambda point: point.confidence, "{:.1%}".format),
     _Quantity("Accuracy", lambda point: point.accuracy, "{:.1%}".format),
     _Quantity("Images that failed", lambda point: point.failed_share, "{:.1%}".format),
@@ -53,10 +58,16 @@ def draw_trends(points: Sequence[TrendPoint]) -> list[Trend]:
         points: in time order, the present one last.
     """
     series = [(quantity, [quantity.value(point) for point in points]) for quantity in _QUANTITIES]
-    return [_draw(quantity, points, values) for quantity, values in series if len(values) - values.count(None) >= 2]
+    return [
+        _draw(quantity, points, values)
+        for quantity, values in series
+        if len(values) - values.count(None) >= 2
+    ]
 
 
-def _draw(quantity: _Quantity, points: Sequence[TrendPoint], values: Sequence[float | None]) -> Trend:
+def _draw(
+    quantity: _Quantity, points: Sequence[TrendPoint], values: Sequence[float | None]
+) -> Trend:
     known = [value for value in values if value is not None]
     limits = [] if quantity.limit is None else [quantity.limit]
     low, high = min(0.0, *known, *limits), max(*known, *limits) or 1.0

@@ -49,7 +49,9 @@ def picture_of(name: str, uri: str | None) -> Picture | None:
 
 
 def kept_pictures(rows: pa.Table, conditions: npt.NDArray[np.str_]) -> list[dict[str, object]]:
-    """Thumbnails of a few evenly spread rows, as a reference keeps them: the images may be gone later, or elsewhere.
+    """Make thumbnails of a few evenly spread rows, as a reference keeps them.
+
+    The images may be gone later, or elsewhere.
 
     Arguments:
         rows: the reference's; without `image_id` and `uri` nothing is kept.
@@ -60,12 +62,19 @@ def kept_pictures(rows: pa.Table, conditions: npt.NDArray[np.str_]) -> list[dict
     alike = [np.flatnonzero(conditions == name) for name in np.unique(conditions)]
     places = sorted({int(row) for group in alike for row in group[spread_rows(len(group), _KEPT)]})
     named = rows.select(NAMES).take(places).to_pylist()
-    found = ((place, picture_of(str(row["image_id"]), row["uri"])) for place, row in zip(places, named, strict=True))
-    return [{"row": place, "name": picture.name, "source": picture.source} for place, picture in found if picture]
+    found = (
+        (place, picture_of(str(row["image_id"]), row["uri"]))
+        for place, row in zip(places, named, strict=True)
+    )
+    return [
+        {"row": place, "name": picture.name, "source": picture.source}
+        for place, picture in found
+        if picture
+    ]
 
 
 def reference_pictures(path: Path) -> list[tuple[int, Picture]]:
-    """Read the rows and pictures that `kept_pictures` put into a reference; none for one that was made before."""
+    """Read the rows and pictures that `kept_pictures` put into a reference; none in older ones."""
     import pyarrow.parquet as pq
 
     kept = json.loads(pq.read_schema(path).metadata[METADATA_KEY]).get("pictures", ())

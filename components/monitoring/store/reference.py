@@ -1,4 +1,4 @@
-"""Make the reference that later windows are compared with: held-out images, and batches of production since."""
+"""Make the reference to compare windows with: held-out images, and batches of production since."""
 
 from __future__ import annotations
 
@@ -43,15 +43,18 @@ def build_reference(
     """Write the drift columns of accepted runs as one Parquet file.
 
     Arguments:
-        runs: one finished run, or several that are pooled; images without a prediction are left out.
-        output: the file to write; it carries the model, the statistics recipe, the counts, a hash of the rows and a
-            dozen thumbnails of each condition where the runs say where their images are.
-        conditions: of each run, such as day or night: a window is accepted that is like one of them; None is one for
-            all.
+        runs: one finished run, or several that are pooled; images without a prediction are left
+            out.
+        output: the file to write; it carries the model, the statistics recipe, the counts, a hash
+            of the rows and a dozen thumbnails of each condition where the runs say where their
+            images are.
+        conditions: of each run, such as day or night: a window is accepted that is like one of
+            them; None is one for all.
         labels: what is known of the accuracy on them.
 
     Returns:
-        `output`; from 20 runs of at least 50 images of one condition on it also says how far each column may move.
+        `output`; from 20 runs of at least 50 images of one condition on it also says how far each
+        column may move.
 
     Raises:
         DatasetError: a run has no readable table, or no image has a prediction.
@@ -67,7 +70,9 @@ def build_reference(
         )
     parts = [accepted_rows(run) for run in pooled]
     if not any(len(rows) for rows, _ in parts):
-        raise DatasetError("at least one image with a prediction", found="none", hint="see the failures of the run")
+        raise DatasetError(
+            "at least one image with a prediction", found="none", hint="see the failures of the run"
+        )
     model, recipe = made_by.pop()
     about = {
         "model": model,
@@ -109,12 +114,16 @@ def pool_reference(held_out: Path, accepted: Sequence[tuple[str, pa.Table]], out
     rows, about = read_rows(held_out)
     wanted = [name for name in rows.column_names if name != BATCH]
     named = enumerate(about["conditions"])
-    parts = [(condition, rows.filter(pc.equal(rows[BATCH], k)).select(wanted)) for k, condition in named]
+    parts = [
+        (condition, rows.filter(pc.equal(rows[BATCH], k)).select(wanted)) for k, condition in named
+    ]
     for condition, batch in accepted:
         ok = batch.filter(pc.equal(batch["status"], "ok"))
         recipes = set(pc.unique(ok["statistics_recipe"]).to_pylist())
         if missing := [name for name in wanted if name not in batch.column_names]:
-            raise IncompatibleError("batches with the columns of the reference", found=f"none of {', '.join(missing)}")
+            raise IncompatibleError(
+                "batches with the columns of the reference", found=f"none of {', '.join(missing)}"
+            )
         if recipes - {about["statistics_recipe"]}:
             raise IncompatibleError(
                 f"batches made with statistics recipe {about['statistics_recipe']}",
@@ -126,30 +135,41 @@ def pool_reference(held_out: Path, accepted: Sequence[tuple[str, pa.Table]], out
 
 
 def _write(parts: Sequence[tuple[str, pa.Table]], about: Mapping[str, Any], output: Path) -> Path:
-    """Write the rows of all parts, each with its condition, marked with their number, and what is known of them."""
+    """Write the rows of all parts, with their condition and number, and what is known of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        marked = [rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32())) for k, (_, rows) in enumerate(parts)]
+        marked = [
+            rows.append_column(BATCH, pa.array([k] * len(rows), pa.int32()))
+            for k, (_, rows) in enumerate(parts)
+        ]
         table = pa.concat_tables(marked, promote_options="default")
-        if EMBEDDING in table.column_names and table[EMBEDDING].null_count == len(table):  # the model gives none
+        if EMBEDDING in table.column_names and table[EMBEDDING].null_count == len(table):
+            # the model gives none
             table = table.drop_columns([EMBEDDING])
     except pa.ArrowException as error:
-        raise IncompatibleError("runs with the same columns", found=str(error), hint="run inference again") from error
+        raise IncompatibleError(
+            "runs with the same columns", found=str(error), hint="run inference again"
+        ) from error
     model, recipe = about["model"], about["statistics_recipe"]
     batches: dict[str, list[DriftTable]] = {}
     for condition, rows in parts:
         if len(rows) >= _MIN_IMAGES:
             batches.setdefault(condition, []).append(window_of(rows, model, recipe))
-    learnt = {name: learn_tolerances(tables, minimum_values=_MIN_VALUES) for name, tables in batches.items()}
+    learnt = {
+        name: learn_tolerances(tables, minimum_values=_MIN_VALUES)
+        for name, tables in batches.items()
+    }
     known = {
         **about,
         "samples": len(table),
         "conditions": [condition for condition, _ in parts],
         "sha256": _content_hash(table),
         "tolerances": {name: tolerances for name, tolerances in learnt.items() if tolerances},
-        "pictures": kept_pictures(table, np.repeat([name for name, _ in parts], [len(rows) for _, rows in parts])),
+        "pictures": kept_pictures(
+            table, np.repeat([name for name, _ in parts], [len(rows) for _, rows in parts])
+        ),
     }
     with replacing(output) as aside:
         pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(known)}), aside)

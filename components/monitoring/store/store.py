@@ -57,23 +57,27 @@ class Record:
 class MonitoringStore:
     """Rows of finished runs, and documents beside them; any number of processes may read and write.
 
-    Each run adds files of its own: ``NAME/VERSION/images/day=2026-11-23/KEY-CONTENT.parquet``, the like below
-    `detections`, and last ``NAME/VERSION/windows/KEY.json``, which names them. Readers start from the latter, so a
-    run is there with all its days and both tables, or not at all; what a killed writer left is never looked at.
+    Each run adds files of its own: ``NAME/VERSION/images/day=2026-11-23/KEY-CONTENT.parquet``, the
+    like below `detections`, and last ``NAME/VERSION/windows/KEY.json``, which names them. Readers
+    start from the latter, so a run is there with all its days and both tables, or not at all; what
+    a killed writer left is never looked at.
 
     A time range is half open, ``start ≤ predicted_at < end``, and None leaves it open.
 
     Arguments:
-        root: a folder, or any URL that fsspec knows: ``"s3://bucket/monitoring"``, ``"memory://monitoring"``.
+        root: a folder, or any URL that fsspec knows: ``"s3://bucket/monitoring"``,
+            ``"memory://monitoring"``.
         clock: gives the time of now, with a time zone.
 
     Raises:
-        ConfigError: by the constructor, when the URL is of no use; by every method for a name, version, kind or key
-            that is unsafe in a path, and for a time without a time zone.
+        ConfigError: by the constructor, when the URL is of no use; by every method for a name,
+            version, kind or key that is unsafe in a path, and for a time without a time zone.
         UnavailableError: by every method, when the store cannot be reached or refuses.
     """
 
-    def __init__(self, root: str | Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, root: str | Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._folder, self._clock = Folder(root), clock
 
     def models(self) -> tuple[str, ...]:
@@ -81,10 +85,11 @@ class MonitoringStore:
         return tuple(self._folder.folders(""))
 
     def append(self, run: InferenceRun, *, key: str | None = None) -> str:
-        """Add the rows of a finished run, once, however often and by however many processes it is appended.
+        """Add a finished run's rows, once, however often and by whichever processes it is appended.
 
-        Of two runs with one key the first counts, even if their rows differ: a run that was made again after a
-        failure is the same window. Rows of days that `retain` has removed are not seen again.
+        Of two runs with one key the first counts, even if their rows differ: a run that was made
+        again after a failure is the same window. Rows of days that `retain` has removed are not
+        seen again.
 
         Arguments:
             run: its `model` is NAME/VERSION.
@@ -107,12 +112,20 @@ class MonitoringStore:
             window = Window(key, run.model.partition("/")[2], content, split_by_day(run, scratch))
             for day in window.days:
                 for table in (DETECTIONS, IMAGES):
-                    self._folder.put(day_file(scratch, table, day.day), data_path(place, window, table, day))
+                    self._folder.put(
+                        day_file(scratch, table, day.day), data_path(place, window, table, day)
+                    )
         self._folder.create(marker, dump_window(window))
         return key
 
     def images(
-        self, name: str, version: Version = None, *, start: Moment = None, end: Moment = None, columns: Columns = None
+        self,
+        name: str,
+        version: Version = None,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        columns: Columns = None,
     ) -> pa.Table:
         """The rows of images in a time range, in the order in which the runs were made.
 
@@ -121,7 +134,8 @@ class MonitoringStore:
             version: None is every version; a column that one of them lacks is null there.
             start: first moment.
             end: moment after the last.
-            columns: only these, which saves memory and time; None is all. `window` is the key of a row's run.
+            columns: only these, which saves memory and time; None is all. `window` is the key of a
+                row's run.
 
         Raises:
             ConfigError: there is no such column, or the range ends before it starts.
@@ -131,11 +145,18 @@ class MonitoringStore:
         return self._rows(IMAGES, name, version, _range(start, end), columns)
 
     def detections(
-        self, name: str, version: Version = None, *, start: Moment = None, end: Moment = None, columns: Columns = None
+        self,
+        name: str,
+        version: Version = None,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        columns: Columns = None,
     ) -> pa.Table:
         """The detections on the images of a time range; arguments and errors are those of `images`.
 
-        `predicted_at` is that of the image, whose row has the same `image_id`, `window` and `model`.
+        `predicted_at` is that of the image, whose row has the same `image_id`, `window` and
+        `model`.
         """
         return self._rows(DETECTIONS, name, version, _range(start, end), columns)
 
@@ -174,7 +195,9 @@ class MonitoringStore:
 
         return self._while_days_go(name, read)
 
-    def schema_of(self, name: str, windows: Sequence[Window], *, detections: bool = False) -> pa.Schema:
+    def schema_of(
+        self, name: str, windows: Sequence[Window], *, detections: bool = False
+    ) -> pa.Schema:
         """The columns of some runs together, without reading a row.
 
         Raises:
@@ -186,7 +209,9 @@ class MonitoringStore:
 
         def read(floor: date) -> list[pa.Schema]:
             table, found = DETECTIONS if detections else IMAGES, []
-            for window, day in [(one, day) for one in windows for day in one.days if day.day >= floor]:
+            for window, day in [
+                (one, day) for one in windows for day in one.days if day.day >= floor
+            ]:
                 path = data_path(self._place(name, window.version), window, table, day)
                 with self._folder.open(path) as file, undamaged(path):
                     found.append(pq.read_schema(file).append(window_field()))
@@ -195,7 +220,9 @@ class MonitoringStore:
         try:
             return pa.unify_schemas(self._while_days_go(name, read), promote_options="permissive")
         except pa.ArrowException as error:
-            raise IncompatibleError("columns of one kind", found=str(error), hint="read one version") from error
+            raise IncompatibleError(
+                "columns of one kind", found=str(error), hint="read one version"
+            ) from error
 
     def windows(self, name: str, version: Version = None) -> tuple[Window, ...]:
         """The runs in the store, by the time of their first image.
@@ -204,12 +231,21 @@ class MonitoringStore:
             DatasetError: a file was damaged.
         """
         floor = self._floor(name)
-        windows = [window for place in self._places(name, version) for window in self._windows(place)]
+        windows = [
+            window for place in self._places(name, version) for window in self._windows(place)
+        ]
         kept = [replace(w, days=tuple(day for day in w.days if day.day >= floor)) for w in windows]
         return tuple(sorted((w for w in kept if w.days), key=lambda w: (w.first, w.version, w.key)))
 
     def put_record(
-        self, name: str, version: str | int, kind: str, key: str, record: Mapping[str, object], *, at: datetime
+        self,
+        name: str,
+        version: str | int,
+        kind: str,
+        key: str,
+        record: Mapping[str, object],
+        *,
+        at: datetime,
     ) -> bool:
         """Keep a JSON document; a key that is taken keeps what it has.
 
@@ -222,20 +258,32 @@ class MonitoringStore:
             at: what moment it speaks of.
 
         Returns:
-            Whether it is new. Of several processes with one key, one is told so (see `Folder.create`).
+            Whether it is new. Of several processes with one key, one is told so (see
+            `Folder.create`).
 
         Raises:
             ConfigError: the document holds other than JSON values.
         """
-        path = f"{self._place(name, str(version))}/records/{checked_part(kind, 'kind')}/{checked_part(key, 'key')}.json"
+        path = (
+            f"{self._place(name, str(version))}/records/"
+            f"{checked_part(kind, 'kind')}/{checked_part(key, 'key')}.json"
+        )
         try:
             content = json.dumps({"at": utc(at, "at").isoformat(), "content": dict(record)})
         except (TypeError, ValueError) as error:
-            raise ConfigError("a document of plain JSON values", found=f"{kind} {key}: {error}") from error
+            raise ConfigError(
+                "a document of plain JSON values", found=f"{kind} {key}: {error}"
+            ) from error
         return self._folder.create(path, content.encode())
 
     def records(
-        self, name: str, kind: str, version: Version = None, *, start: Moment = None, end: Moment = None
+        self,
+        name: str,
+        kind: str,
+        version: Version = None,
+        *,
+        start: Moment = None,
+        end: Moment = None,
     ) -> tuple[Record, ...]:
         """The documents of a kind whose `at` is in a time range, in order of time.
 
@@ -246,7 +294,9 @@ class MonitoringStore:
         within = _range(start, end)
         found = []
         for place in self._places(name, version):
-            for key, path, content in self._documents(f"{place}/records/{checked_part(kind, 'kind')}"):
+            for key, path, content in self._documents(
+                f"{place}/records/{checked_part(kind, 'kind')}"
+            ):
                 with undamaged(path):
                     document = json.loads(content)
                     at = datetime.fromisoformat(document["at"])
@@ -257,8 +307,9 @@ class MonitoringStore:
     def retain(self, name: str, *, before: datetime | int) -> int:
         """Remove the rows of all days, in UTC, that lie wholly before a moment; documents stay.
 
-        Readers cease to see these days at once, before any file goes. A call that is killed is finished by the next.
-        Leftovers of killed writers go too: files that were written aside after a day, other ones with their day.
+        Readers cease to see these days at once, before any file goes. A call that is killed is
+        finished by the next. Leftovers of killed writers go too: files that were written aside
+        after a day, other ones with their day.
 
         Arguments:
             name: of the model, all its versions.
@@ -272,7 +323,9 @@ class MonitoringStore:
             DatasetError: the store has nothing of this model.
         """
         now = utc(self._clock(), "the clock's time")
-        limit = utc(before, "before") if isinstance(before, datetime) else now - timedelta(days=before)
+        limit = (
+            utc(before, "before") if isinstance(before, datetime) else now - timedelta(days=before)
+        )
         if limit > now:  # rows that are yet to come would never be seen
             raise ConfigError("a moment that is not in the future", found=limit.isoformat())
         if not (places := self._places(name, None)):
@@ -301,7 +354,9 @@ class MonitoringStore:
         days = self._folder.files(f"{checked_part(name, 'name')}/{_RETAINED}")
         return date.fromisoformat(days[-1]) if days else date.min
 
-    def _rows(self, table: str, name: str, version: Version, within: Range, columns: Columns) -> pa.Table:
+    def _rows(
+        self, table: str, name: str, version: Version, within: Range, columns: Columns
+    ) -> pa.Table:
         def read(_: date) -> pa.Table:
             days = [(window, day) for window in self.windows(name, version) for day in window.days]
             if not days:
@@ -313,7 +368,7 @@ class MonitoringStore:
         return self._while_days_go(name, read)
 
     def _while_days_go(self, name: str, read: Callable[[date], T]) -> T:
-        """Call `read` with the first day that is kept, again when a file was removed with its day meanwhile."""
+        """Call `read` with the first day kept, again when a file went with its day meanwhile."""
         while True:
             floor = self._floor(name)
             try:
@@ -322,11 +377,18 @@ class MonitoringStore:
                 if self._floor(name) > floor:
                     continue
                 raise DatasetError(
-                    "every file of the runs in the store", found=f"none at {error}", hint="bring it back from a backup"
+                    "every file of the runs in the store",
+                    found=f"none at {error}",
+                    hint="bring it back from a backup",
                 ) from error
 
     def _tables(
-        self, table: str, name: str, days: Sequence[tuple[Window, Day]], within: Range, columns: Columns
+        self,
+        table: str,
+        name: str,
+        days: Sequence[tuple[Window, Day]],
+        within: Range,
+        columns: Columns,
     ) -> pa.Table:
         """The rows of these files, at least one."""
         import pyarrow as pa
@@ -339,9 +401,15 @@ class MonitoringStore:
         try:
             found = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException as error:
-            raise IncompatibleError("columns of one kind", found=str(error), hint="read one version") from error
+            raise IncompatibleError(
+                "columns of one kind", found=str(error), hint="read one version"
+            ) from error
         if unknown := [column for column in columns or () if column not in found.column_names]:
-            raise ConfigError(f"columns of the table of {table}", found=", ".join(unknown), hint="read all to see them")
+            raise ConfigError(
+                f"columns of the table of {table}",
+                found=", ".join(unknown),
+                hint="read all to see them",
+            )
         return found if columns is None else found.select(list(columns))
 
     def _windows(self, place: str) -> Iterator[Window]:
@@ -351,7 +419,7 @@ class MonitoringStore:
                 yield load_window(key, version, content)
 
     def _documents(self, folder: str) -> Iterator[tuple[str, str, bytes]]:
-        """Key, path and content of the documents in a folder; one that is removed meanwhile is left out."""
+        """Yield key, path and content of a folder's documents, except of one removed meanwhile."""
         paths = [f"{folder}/{name}" for name in self._folder.files(folder)]
         for path, content in zip(paths, self._folder.read_all(paths), strict=True):
             if content is not None:
@@ -368,7 +436,9 @@ class MonitoringStore:
 
     def _nothing(self, name: str, version: Version) -> DatasetError:
         model = name if version is None else f"{name}/{version}"
-        return DatasetError(f"runs of {model} in the store", found=f"none in {self._folder.url}", hint="append one")
+        return DatasetError(
+            f"runs of {model} in the store", found=f"none in {self._folder.url}", hint="append one"
+        )
 
 
 def _model_of(run: InferenceRun) -> tuple[str, str]:
@@ -388,7 +458,9 @@ def content_of(run: InferenceRun) -> str:
         return sha256_json([sha256_file(run.images), sha256_file(run.detections)])
     except OSError as error:
         raise DatasetError(
-            "the two tables of a finished run", found=f"{error.filename}: {error.strerror}", hint="run it again"
+            "the two tables of a finished run",
+            found=f"{error.filename}: {error.strerror}",
+            hint="run it again",
         ) from error
 
 
@@ -396,5 +468,7 @@ def _range(start: Moment, end: Moment) -> Range:
     start = start and utc(start, "start")
     end = end and utc(end, "end")
     if start and end and end < start:
-        raise ConfigError("a range that ends after it starts", found=f"{start.isoformat()} to {end.isoformat()}")
+        raise ConfigError(
+            "a range that ends after it starts", found=f"{start.isoformat()} to {end.isoformat()}"
+        )
     return start, end

@@ -1,4 +1,4 @@
-"""Past windows from the monitoring store: as runs to report on, and with the results of their evaluation."""
+"""Past windows of the monitoring store: as runs to report on, and with evaluation results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import DriftDecision, DriftState, FailedImage, InferenceRun, Verdict, dump, load
+from components.contracts import (
+    DriftDecision,
+    DriftState,
+    FailedImage,
+    InferenceRun,
+    Verdict,
+    dump,
+    load,
+)
 from components.errors import DatasetError, IncompatibleError
 from components.files import replacing, sha256_tree
 from components.monitoring.drift.history import PastWindow
@@ -62,7 +70,9 @@ class EvaluatedWindow:
         return PastWindow(self.at, self.decision.raised, self.decision.fires)
 
 
-def remember(store: MonitoringStore, name: str, version: int | str, window: EvaluatedWindow) -> bool:
+def remember(
+    store: MonitoringStore, name: str, version: int | str, window: EvaluatedWindow
+) -> bool:
     """Store a window's result; an existing record is kept.
 
     Arguments:
@@ -78,7 +88,9 @@ def remember(store: MonitoringStore, name: str, version: int | str, window: Eval
     return store.put_record(name, version, KIND, window.key, content, at=window.at)
 
 
-def evaluated_windows(store: MonitoringStore, name: str, version: int | str) -> tuple[EvaluatedWindow, ...]:
+def evaluated_windows(
+    store: MonitoringStore, name: str, version: int | str
+) -> tuple[EvaluatedWindow, ...]:
     """Return the evaluated windows of a version, the latest last."""
     return tuple(
         load(EvaluatedWindow, {"key": record.key, "at": record.at, **record.content})
@@ -91,12 +103,16 @@ def accepted_batches(
 ) -> list[tuple[str, pa.Table]]:
     """The latest windows in which nothing was amiss: the condition of each, and rows of it.
 
-    Of a window with more than 1,000 predictions as many are taken, evenly: with so many a distance is known to a few
-    hundredths, and one busy night does not outweigh the others.
+    Of a window with more than 1,000 predictions as many are taken, evenly: with so many a distance
+    is known to a few hundredths, and one busy night does not outweigh the others.
     """
     accepted = [window for window in judged if window.accepted][-MAX_BATCHES:]
     wanted = {window.key: window.decision.condition for window in accepted}
-    chosen = [window for window in store.windows(name, version) if window.key in wanted] if wanted else []
+    chosen = (
+        [window for window in store.windows(name, version) if window.key in wanted]
+        if wanted
+        else []
+    )
     read = ((wanted[window.key], store.rows_of(name, window)) for window in chosen)
     return [(condition, _thinned(rows)) for condition, rows in read if rows is not None]
 
@@ -111,10 +127,10 @@ def _thinned(rows: pa.Table) -> pa.Table:
 def engine_times(
     store: MonitoringStore, name: str, version: int | str, judged: Sequence[EvaluatedWindow]
 ) -> list[pa.Table]:
-    """Return the tables to compare latency with: of the latest accepted windows that were not slow, one each.
+    """Return a table each of the latest accepted windows that were not slow, to compare latency.
 
-    A slow window is no measure for the next one, else a model that became slow would be well again after a few nights.
-    Nor is one in which latency could not be told, while the alert fires.
+    A slow window is no measure for the next one, else a model that became slow would be well again
+    after a few nights. Nor is one in which latency could not be told, while the alert fires.
     """
     steady, slow = [], False
     for window in judged:
@@ -122,7 +138,9 @@ def engine_times(
         slow = verdict is Verdict.FAIL or (slow and verdict is not Verdict.PASS)
         if window.accepted and not slow and verdict is not Verdict.UNDECIDED:
             steady.append(window.key)
-    kept = [window for window in store.windows(name, version) if window.key in steady[-MAX_BATCHES:]]
+    kept = [
+        window for window in store.windows(name, version) if window.key in steady[-MAX_BATCHES:]
+    ]
     found = (store.rows_of(name, window, columns=["status", "inference_ms"]) for window in kept)
     return [rows for rows in found if rows is not None]
 
@@ -133,7 +151,9 @@ def sound_rows(store: MonitoringStore, name: str, version: int | str, images: pa
     import pyarrow.compute as pc
 
     judged = evaluated_windows(store, name, version)
-    faulty = pa.array([one.key for one in judged if one.decision.state is DriftState.DATA_FAULT], pa.string())
+    faulty = pa.array(
+        [one.key for one in judged if one.decision.state is DriftState.DATA_FAULT], pa.string()
+    )
     return images.filter(pc.invert(pc.is_in(images[WINDOW].cast(pa.string()), value_set=faulty)))
 
 
@@ -165,10 +185,13 @@ def stored_run(
     start: Moment = None,
     end: Moment = None,
 ) -> InferenceRun:
-    """Export a version's rows of a time range as one finished run; only one window is whole in memory at a time.
+    """Export a version's rows of a time range as one finished run.
 
-    Each image is there once: one that was looked at again counts as it was last seen. The same image is one of the same
-    id and the same bytes; an image that could not be read has no bytes, and each of its rows stays.
+    Only one window is whole in memory at a time.
+
+    Each image is there once: one that was looked at again counts as it was last seen. The same
+    image is one of the same id and the same bytes; an image that could not be read has no bytes,
+    and each of its rows stays.
 
     Arguments:
         store: where to look.
@@ -188,16 +211,24 @@ def stored_run(
     about = [*IDENTITY, "status", "error", "statistics_recipe", *_STAGES]
     rows = store.images(name, version, start=start, end=end, columns=about)
     if not len(rows):
-        raise DatasetError(f"images of {name}/{version} in this time range", found="none", hint="widen the range")
+        raise DatasetError(
+            f"images of {name}/{version} in this time range", found="none", hint="widen the range"
+        )
     stays = last_of_each(rows)
     kept = rows.filter(pa.array(stays))
     recipes = pc.unique(kept["statistics_recipe"]).to_pylist()
     if len(recipes) > 1:
-        raise IncompatibleError("one statistics recipe", found=f"{recipes} in this range", hint="narrow the range")
-    failed = kept.filter(pc.not_equal(kept["status"], "ok")).select(["image_id", "error"]).to_pylist()
+        raise IncompatibleError(
+            "one statistics recipe", found=f"{recipes} in this range", hint="narrow the range"
+        )
+    failed = (
+        kept.filter(pc.not_equal(kept["status"], "ok")).select(["image_id", "error"]).to_pylist()
+    )
     failures = tuple(FailedImage(row["image_id"], row["error"] or "") for row in failed)
     seconds = sum(pc.sum(kept[name]).as_py() or 0.0 for name in _STAGES) / 1e3
-    run = InferenceRun(output, f"{name}/{version}", len(kept) - len(failed), failures, seconds, recipes[0])
+    run = InferenceRun(
+        output, f"{name}/{version}", len(kept) - len(failed), failures, seconds, recipes[0]
+    )
     with replacing(output) as aside:
         aside.mkdir(parents=True)
         _write_range(store, (name, version), aside, _Kept(rows["image_id"], stays), (start, end))
@@ -227,7 +258,9 @@ def _write_range(
     done = 0
     with (
         pq.ParquetWriter(folder / IMAGES, store.schema_of(name, windows)) as images,
-        pq.ParquetWriter(folder / DETECTIONS, store.schema_of(name, windows, detections=True)) as detections,
+        pq.ParquetWriter(
+            folder / DETECTIONS, store.schema_of(name, windows, detections=True)
+        ) as detections,
     ):
         for window in windows:
             rows = store.rows_of(name, window, start=start, end=end)
@@ -241,14 +274,18 @@ def _write_range(
             detections.write_table(_in_schema(boxes, detections.schema))
             done += len(rows)
     if done != len(stays):
-        raise DatasetError("rows that stay while they are read", found="some were removed", hint="run it again")
+        raise DatasetError(
+            "rows that stay while they are read", found="some were removed", hint="run it again"
+        )
 
 
 def _in_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with these columns; those that are missing are null."""
     import pyarrow as pa
 
-    return pa.concat_tables([schema.empty_table(), rows], promote_options="permissive").select(schema.names)
+    return pa.concat_tables([schema.empty_table(), rows], promote_options="permissive").select(
+        schema.names
+    )
 
 
 @dataclass(frozen=True)
@@ -261,7 +298,8 @@ class TrendPoint:
         images: with a prediction.
         failed_share: of all images, in 0–1.
         confidence: median over the images; None when nothing was predicted.
-        distance: the largest distance of a column, in units of its limit; None when nothing was compared.
+        distance: the largest distance of a column, in units of its limit; None when nothing was
+            compared.
         accuracy: measured with labels, in 0–1, or None.
     """
 

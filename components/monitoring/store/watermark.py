@@ -1,4 +1,4 @@
-"""Ledger of the images already taken, so that after any failure none is skipped and none is taken twice."""
+"""Ledger of images already taken, so that after any failure none is skipped or taken twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _MARK_BYTES = 16  # at 10⁹ images two share a mark with a probability below 10⁻²⁰
 _ABOUT = b"foveal.window"
-_IMAGE = ("image_id", "uri", "state")  # columns of a plan: what an ImageSource has, but for the secrets of its URI
+# columns of a plan: what an ImageSource has, but for the secrets of its URI
+_IMAGE = ("image_id", "uri", "state")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class PlannedWindow:
         key: names the window everywhere: the run's folder, its rows in the store, its commit.
         images: in the order of their listing.
         planned_at: in UTC.
-        version: of the model that it was planned for, which sees it to its end whatever is promoted meanwhile.
+        version: of the model that it was planned for, which sees it to its end whatever is promoted
+            meanwhile.
     """
 
     key: str
@@ -42,17 +44,19 @@ class PlannedWindow:
 
 
 class Watermark:
-    """Takes each image of a source once: plan a window, do its work under the window's key, commit it.
+    """Takes each image of a source once: plan a window, do its work under its key, commit it.
 
-    It goes by what was taken, image for image, and not by a time, which would pass over images that arrive late. A
-    plan stays until it is committed: whoever asks next after a failure, or at the same time, gets the same window
-    with the same key. With work that is idempotent under that key, such as `MonitoringStore.append`, every image
-    counts exactly once, whenever a process dies and however many there are.
+    It goes by what was taken, image for image, and not by a time, which would pass over images that
+    arrive late. A plan stays until it is committed: whoever asks next after a failure, or at the
+    same time, gets the same window with the same key. With work that is idempotent under that key,
+    such as `MonitoringStore.append`, every image counts exactly once, whenever a process dies and
+    however many there are.
 
-    Windows are numbered. Plan N is written exclusively, the ledger's file N ends it, and only then is the plan
-    removed; a plan whose number is in the ledger is void. So a slow process cannot bring back what another one has
-    finished. This rests on exclusive creation: see `Folder.create` for the stores that have it. On others two
-    processes that plan in the same moment may take the same images; run one at a time there.
+    Windows are numbered. Plan N is written exclusively, the ledger's file N ends it, and only then
+    is the plan removed; a plan whose number is in the ledger is void. So a slow process cannot
+    bring back what another one has finished. This rests on exclusive creation: see `Folder.create`
+    for the stores that have it. On others two processes that plan in the same moment may take the
+    same images; run one at a time there.
 
     Arguments:
         root: a folder or a URL, perhaps that of the monitoring store.
@@ -67,14 +71,24 @@ class Watermark:
     def __init__(self, root: str | Path, name: str, source: str | Path) -> None:
         self._folder, self._source = Folder(root), str(source)
         place = f"{checked_part(name, 'name')}/_watermarks/{sha256_json(self._source)[:16]}"
-        self._plans, self._ledger, self._asked = f"{place}/plans", f"{place}/ledger", f"{place}/first-asked"
+        self._plans, self._ledger, self._asked = (
+            f"{place}/plans",
+            f"{place}/ledger",
+            f"{place}/first-asked",
+        )
 
     def next_window(
-        self, images: Sequence[ImageSource], *, at: datetime, limit: int | None = None, version: str = ""
+        self,
+        images: Sequence[ImageSource],
+        *,
+        at: datetime,
+        limit: int | None = None,
+        version: str = "",
     ) -> PlannedWindow | None:
-        """The window to work on: the one that is pending, exactly as it was planned, else one of what is new.
+        """Return the window to work on: the pending one exactly as planned, else one of new images.
 
-        An image is new if no committed window holds its `fingerprint`: other content under the same name is new.
+        An image is new if no committed window holds its `fingerprint`: other content under the same
+        name is new.
 
         Arguments:
             images: what the source lists now.
@@ -96,16 +110,19 @@ class Watermark:
             number = self._tidy()
             plan = self._read_plan(number)
             if self._last() >= number:
-                continue  # another process has committed it since we looked: what we read may be void
+                # another process has committed it since we looked: what we read may be void
+                continue
             if plan is not None:
                 return _window_of(plan, images)
             fresh = self._fresh(images)
             if not fresh:
                 return None
-            self._folder.create(self._plan(number), self._planned(number, fresh[:limit], planned_at, version))
+            self._folder.create(
+                self._plan(number), self._planned(number, fresh[:limit], planned_at, version)
+            )
 
     def last_found(self, *, at: datetime) -> datetime:
-        """Return when the newest finished window was planned; before the first one, when this was first asked.
+        """Return when the newest finished window was planned, or else when this was first asked.
 
         Arguments:
             at: time of now, with a time zone.
@@ -115,7 +132,9 @@ class Watermark:
             DatasetError: a file of the ledger was damaged.
         """
         if done := self._folder.files(self._ledger):
-            return datetime.fromisoformat(_about(self._table(f"{self._ledger}/{done[-1]}"))["planned_at"])
+            return datetime.fromisoformat(
+                _about(self._table(f"{self._ledger}/{done[-1]}"))["planned_at"]
+            )
         self._folder.create(self._asked, utc(at, "at").isoformat().encode())
         (first,) = self._folder.read_all([self._asked])
         return datetime.fromisoformat(first.decode()) if first else utc(at, "at")
@@ -129,13 +148,18 @@ class Watermark:
         """
         number = self._last() + 1
         plan = self._read_plan(number)
-        if window.key not in self._committed():  # asked last, as another process may be committing it
+        if window.key not in self._committed():
+            # asked last, as another process may be committing it
             if plan is None or _about(plan)["key"] != window.key:
                 pending = "none" if plan is None else _about(plan)["key"]
                 raise ConfigError(
-                    "the pending window", found=f"{window.key}, while {pending} is", hint="ask for the next window"
+                    "the pending window",
+                    found=f"{window.key}, while {pending} is",
+                    hint="ask for the next window",
                 )
-            self._folder.create(f"{self._ledger}/{number:08d}-{window.key}.parquet", _parquet(plan.select(["mark"])))
+            self._folder.create(
+                f"{self._ledger}/{number:08d}-{window.key}.parquet", _parquet(plan.select(["mark"]))
+            )
         self._tidy()
 
     def _tidy(self) -> int:
@@ -148,10 +172,15 @@ class Watermark:
 
     def _last(self) -> int:
         """Number of the last committed window, 0 if there is none."""
-        return max((int(name.partition("-")[0]) for name in self._folder.files(self._ledger)), default=0)
+        return max(
+            (int(name.partition("-")[0]) for name in self._folder.files(self._ledger)), default=0
+        )
 
     def _committed(self) -> set[str]:
-        return {name.partition("-")[2].removesuffix(".parquet") for name in self._folder.files(self._ledger)}
+        return {
+            name.partition("-")[2].removesuffix(".parquet")
+            for name in self._folder.files(self._ledger)
+        }
 
     def _plan(self, number: int) -> str:
         return f"{self._plans}/{number:08d}.parquet"
@@ -177,13 +206,24 @@ class Watermark:
         return [(mark, found[mark]) for mark in marks.to_pylist()]
 
     def _planned(
-        self, number: int, fresh: Sequence[tuple[bytes, ImageSource]], planned_at: datetime, version: str
+        self,
+        number: int,
+        fresh: Sequence[tuple[bytes, ImageSource]],
+        planned_at: datetime,
+        version: str,
     ) -> bytes:
         import pyarrow as pa
 
         marks, images = zip(*fresh, strict=True)
-        key = sha256_json([self._source, number, planned_at.isoformat(), [mark.hex() for mark in marks]])
-        about = {"key": key, "planned_at": planned_at.isoformat(), "source": self._source, "version": version}
+        key = sha256_json(
+            [self._source, number, planned_at.isoformat(), [mark.hex() for mark in marks]]
+        )
+        about = {
+            "key": key,
+            "planned_at": planned_at.isoformat(),
+            "source": self._source,
+            "version": version,
+        }
         columns = {
             "mark": pa.array(marks, pa.binary(_MARK_BYTES)),
             "image_id": pa.array([image.image_id for image in images], pa.string()),
@@ -207,10 +247,16 @@ def _about(plan: pa.Table) -> dict[str, str]:
 def _window_of(plan: pa.Table, listed: Sequence[ImageSource]) -> PlannedWindow:
     """The window of a plan; where an address has lost its secret, the listing still knows it."""
     about = _about(plan)
-    known = {(image.image_id, image.address): image.uri for image in listed if image.address != image.uri}
+    known = {
+        (image.image_id, image.address): image.uri for image in listed if image.address != image.uri
+    }
     rows = zip(*(plan[name].to_pylist() for name in _IMAGE), strict=True)
-    images = tuple(ImageSource(name, known.get((name, uri), uri), state) for name, uri, state in rows)
-    return PlannedWindow(about["key"], images, datetime.fromisoformat(about["planned_at"]), about.get("version", ""))
+    images = tuple(
+        ImageSource(name, known.get((name, uri), uri), state) for name, uri, state in rows
+    )
+    return PlannedWindow(
+        about["key"], images, datetime.fromisoformat(about["planned_at"]), about.get("version", "")
+    )
 
 
 def _mark(image: ImageSource) -> bytes:

@@ -1,4 +1,4 @@
-"""One run in the monitoring store: the marker that makes it count, its files, and the rows of one of them."""
+"""One run in the monitoring store: the marker that makes it count, its files, a file's rows."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Window:
 def data_path(place: str, window: Window, table: str, day: Day) -> str:
     """Return the path of one day of a table.
 
-    The content is in the name, so that what a killed writer left never passes for a part of a later attempt.
+    The content is in the name, so that what a killed writer left never passes for a part of a later
+    attempt.
     """
     return f"{place}/{table}/day={day.day}/{window.key}-{window.content[:16]}.parquet"
 
@@ -92,16 +93,22 @@ def read_rows(file: IO[bytes], key: str, within: Range, columns: Columns) -> pa.
     start, end = within
     with pq.ParquetFile(file) as parquet:
         schema = parquet.schema_arrow
-        wanted = [name for name in schema.names if columns is None or name in columns or name == TIME]
+        wanted = [
+            name for name in schema.names if columns is None or name in columns or name == TIME
+        ]
         batches = []
         for batch in parquet.iter_batches(columns=wanted):
             if start is not None:
-                batch = batch.filter(pc.greater_equal(batch[TIME], pa.scalar(start, schema.field(TIME).type)))
+                batch = batch.filter(
+                    pc.greater_equal(batch[TIME], pa.scalar(start, schema.field(TIME).type))
+                )
             if end is not None:
                 batch = batch.filter(pc.less(batch[TIME], pa.scalar(end, schema.field(TIME).type)))
             batches.append(batch)
     rows = pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in wanted]))
-    keys = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), len(rows)), pa.array([key], pa.string()))
+    keys = pa.DictionaryArray.from_arrays(
+        pa.repeat(pa.scalar(0, pa.int32()), len(rows)), pa.array([key], pa.string())
+    )
     return rows.append_column(window_field(), keys)
 
 

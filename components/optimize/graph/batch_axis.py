@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def free_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
-    """Let reshapes of a tidy `onnx.ModelProto` copy the batch size from their input instead of stating it.
+    """Let reshapes of a tidy `onnx.ModelProto` copy the batch size from their input, not state it.
 
-    A shape that starts with the fixed batch size gets a 0 there, which copies that axis (ONNX Reshape, `allowzero`
-    unset). That repairs the usual export, made for one image; whoever calls must check the outcome on a batch of two.
+    A shape that starts with the fixed batch size gets a 0 there, which copies that axis (ONNX
+    Reshape, `allowzero` unset). That repairs the usual export, made for one image; whoever calls
+    must check the outcome on a batch of two.
 
     Arguments:
         model: changed in place.
@@ -33,7 +34,9 @@ def free_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
         if node.op_type != "Reshape" or node.input[0] not in batched or node.input[1] not in shapes:
             continue
         shape = shapes[node.input[1]]
-        literal_zeros = any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute)
+        literal_zeros = any(
+            attribute.name == "allowzero" and attribute.i for attribute in node.attribute
+        )
         if len(shape) and shape[0] == fixed and not literal_zeros:
             freed = np.concatenate([[0], shape[1:]]).astype(np.int64)
             name = f"{node.name}/free_batch_shape"
@@ -42,10 +45,10 @@ def free_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
 
 
 def fix_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
-    """Let a tidy `onnx.ModelProto` that was exported for several images take one, which fills its batch.
+    """Let a tidy `onnx.ModelProto` exported for several images take one, which fills its batch.
 
-    The image is repeated in front of the network and the first row of each output is kept, so a call costs what the
-    exported batch costs. A model whose batch is free or 1 stays as it is.
+    The image is repeated in front of the network and the first row of each output is kept, so a
+    call costs what the exported batch costs. A model whose batch is free or 1 stays as it is.
 
     Arguments:
         model: changed in place.
@@ -58,8 +61,13 @@ def fix_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
     graph, source = model.graph, model.graph.input[0]
     inner, image = source.name, f"{PREFIX}image"
     for name, numbers in {"copies": [fixed, 1, 1, 1], "first": [0], "second": [1]}.items():
-        graph.initializer.append(numpy_helper.from_array(np.array(numbers, np.int64), f"{PREFIX}{name}"))
-    nodes = [helper.make_node("Expand", [image, f"{PREFIX}copies"], [inner], f"{PREFIX}Expand"), *graph.node]
+        graph.initializer.append(
+            numpy_helper.from_array(np.array(numbers, np.int64), f"{PREFIX}{name}")
+        )
+    nodes = [
+        helper.make_node("Expand", [image, f"{PREFIX}copies"], [inner], f"{PREFIX}Expand"),
+        *graph.node,
+    ]
     source.name = image
     source.type.tensor_type.shape.dim[0].dim_value = 1
     renamed = {output.name: f"{PREFIX}all/{output.name}" for output in graph.output}
@@ -73,7 +81,7 @@ def fix_batch_axis(model: onnx.ModelProto, fixed: int | None) -> None:
 
 
 def _values_with_batch_axis(model: onnx.ModelProto, fixed: int) -> set[str]:
-    """Values whose first axis is as long as a batch, or of a length that only running would tell."""
+    """Find values whose first axis is as long as a batch, or of a length known only on running."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(model).graph

@@ -1,4 +1,4 @@
-"""A second output: what the network's backbone saw of an image, as one vector for drift monitoring."""
+"""Second output: what the network's backbone saw of an image, as a vector for drift monitoring."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def add_embedding(
     batch: int | str = "batch",
     limit_s: float = LIMIT_S,
 ) -> None:
-    """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, where its graph has a fitting tensor.
+    """Give an `onnx.ModelProto` the output ``embedding``, (batch, c) float32, of a fitting tensor.
 
-    It is the mean over height and width of a deep feature map that is computed anyway, see `embedding_source`, so it
-    costs next to nothing, and the predictions stay what they are bit by bit. A graph without such a tensor is left
-    as it is.
+    It is the mean over height and width of a deep feature map that is computed anyway, see
+    `embedding_source`, so it costs next to nothing, and the predictions stay what they are bit by
+    bit. A graph without such a tensor is left as it is.
 
     Arguments:
         model: tidy, with pre-processing inside; changed in place.
         task: of the model, its name in `TASKS`.
-        images: (n, height, width, 3) uint8, to see whether the tensor has one row an image; n ≥ 2 where the batch axis
-            is free.
+        images: (n, height, width, 3) uint8, to see whether the tensor has one row an image; n ≥ 2
+            where the batch axis is free.
         batch: the name of the free batch axis, or 1.
         limit_s: how long one image may take.
 
@@ -53,29 +53,38 @@ def add_embedding(
     source = embedding_source(model, task)
     if source is None:
         return
-    nodes = [helper.make_node("Flatten", [source], [EMBEDDING], f"{EMBEDDING_PREFIX}flatten", axis=1)]
+    nodes = [
+        helper.make_node("Flatten", [source], [EMBEDDING], f"{EMBEDDING_PREFIX}flatten", axis=1)
+    ]
     if _ranks(model).get(source) == 4:
         pooled = f"{EMBEDDING_PREFIX}pooled"
         nodes[0].input[0] = pooled
-        nodes.insert(0, helper.make_node("GlobalAveragePool", [source], [pooled], f"{EMBEDDING_PREFIX}pool"))
+        nodes.insert(
+            0, helper.make_node("GlobalAveragePool", [source], [pooled], f"{EMBEDDING_PREFIX}pool")
+        )
     extended = deepcopy(model)
     extended.graph.node.extend(nodes)
-    extended.graph.output.append(helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, None]))
+    extended.graph.output.append(
+        helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, None])
+    )
     session = quiet_session(extended.SerializeToString())
     (seen,) = run_within(session, {INPUT: images}, limit_s * len(images), [EMBEDDING])
     if len(seen) == len(images):
-        declared = helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, [batch, seen.shape[1]])
+        declared = helper.make_tensor_value_info(
+            EMBEDDING, TensorProto.FLOAT, [batch, seen.shape[1]]
+        )
         extended.graph.output[-1].CopyFrom(declared)
         model.CopyFrom(extended)
 
 
 def embedding_source(model: onnx.ModelProto, task: str) -> str | None:
-    """The name of the value that describes an image best and is computed anyway; None if none is found.
+    """Name the value that describes an image best and is computed anyway; None if there is none.
 
-    Detectors gather detail by enlarging the deepest feature map, so it is what the first upsampling reads. In a
-    classifier it is what the last global average pooling in front of a layer gives; where there is none, what the last
-    layer reads, or the feature map that this is a flattening of. Poolings and layers in side branches, such as the
-    gates of squeeze-and-excitation, do not count: all that the prediction depends on must pass through them.
+    Detectors gather detail by enlarging the deepest feature map, so it is what the first upsampling
+    reads. In a classifier it is what the last global average pooling in front of a layer gives;
+    where there is none, what the last layer reads, or the feature map that this is a flattening of.
+    Poolings and layers in side branches, such as the gates of squeeze-and-excitation, do not count:
+    all that the prediction depends on must pass through them.
 
     Arguments:
         model: a tidy `onnx.ModelProto` with its nodes in topological order.
@@ -85,7 +94,9 @@ def embedding_source(model: onnx.ModelProto, task: str) -> str | None:
     nodes = [node for node in model.graph.node if node.input and node.input[0] in live]
     ranks = _ranks(model)
     if task_kind(task).finds_objects:
-        deep = _reached(nodes, {output for node in nodes if node.op_type == "Conv" for output in node.output})
+        deep = _reached(
+            nodes, {output for node in nodes if node.op_type == "Conv" for output in node.output}
+        )
         sources = (node.input[0] for node in nodes if node.op_type in _UPSAMPLING)
         return next((name for name in sources if name in deep and ranks.get(name) == 4), None)
     decoding = set(decoding_nodes(model))
@@ -124,7 +135,9 @@ def _axes(node: onnx.NodeProto, model: onnx.ModelProto) -> Sequence[int]:
     ]
 
 
-def _last_on_every_path(candidates: Sequence[onnx.NodeProto], model: onnx.ModelProto) -> onnx.NodeProto | None:
+def _last_on_every_path(
+    candidates: Sequence[onnx.NodeProto], model: onnx.ModelProto
+) -> onnx.NodeProto | None:
     """The last of some nodes without which the input would not reach output 0."""
     prediction = model.graph.output[0].name
     for node in reversed(candidates):

@@ -1,4 +1,4 @@
-"""Structure of a detector's graph: the end of the network and the start of the decoding of its outputs."""
+"""Structure of a detector's graph: the network's end and the start of its outputs' decoding."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _SHAPE_ONLY = frozenset({"Transpose", "Reshape", "Identity", "Squeeze", "Unsquee
 def decoding_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the nodes that only decode: no layer with weights comes after them.
 
-    In a YOLO head that is everything behind the last convolutions of the box and class branches: the integral over
-    the box distribution, anchors, strides, and the concatenation of pixel coordinates with scores. There scores in
-    0–1 and coordinates in hundreds share a tensor, so one INT8 scale for both erases the scores, and FP16 rounds
-    coordinates above 1024 to whole pixels. The integral (a 1 × 1 convolution over a softmax, after Generalized Focal
-    Loss, arXiv:2006.04388) counts as decoding although it is a convolution.
+    In a YOLO head that is everything behind the last convolutions of the box and class branches:
+    the integral over the box distribution, anchors, strides, and the concatenation of pixel
+    coordinates with scores. There scores in 0–1 and coordinates in hundreds share a tensor, so one
+    INT8 scale for both erases the scores, and FP16 rounds coordinates above 1024 to whole pixels.
+    The integral (a 1 × 1 convolution over a softmax, after Generalized Focal Loss,
+    arXiv:2006.04388) counts as decoding although it is a convolution.
 
     Arguments:
         model: an `onnx.ModelProto` whose nodes have unique names and topological order.
@@ -37,7 +38,7 @@ def decoding_nodes(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def last_layers(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Names of the layers with weights whose outputs are decoded, a head's final convolutions for instance.
+    """Name the layers with weights whose outputs are decoded, such as a head's final convolutions.
 
     To be pooled into the embedding is not to be decoded.
     """
@@ -52,12 +53,14 @@ def last_layers(model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(
         node.name
         for node in model.graph.node
-        if node.op_type in _WEIGHTED and node.name not in decoding and (decoded | results).intersection(node.output)
+        if node.op_type in _WEIGHTED
+        and node.name not in decoding
+        and (decoded | results).intersection(node.output)
     )
 
 
 def _is_box_integral(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto]) -> bool:
-    """Tell whether a convolution reads a softmax, directly or through nodes that only move numbers."""
+    """Tell whether a convolution reads a softmax, directly or by nodes that only move numbers."""
     if node.op_type != "Conv":
         return False
     source = producers.get(node.input[0])

@@ -1,4 +1,4 @@
-"""Bring ONNX graphs of all exporters into one plain form, so that the passes need to know that form only."""
+"""Bring ONNX graphs of all exporters into one plain form, the only one that passes must know."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 M = TypeVar("M")
 
 MIN_OPSET = 13  # the first with per-channel QuantizeLinear
-_NUMBERS = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+_NUMBERS = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
 
 
 def tidy(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """A copy of an `onnx.ModelProto` that computes the same in plain form.
 
-    Local functions are inlined, float16 is widened to float32 (the same numbers; CPUs and INT8 passes need it),
-    constants are initialisers without aliases, initialisers are not inputs, every node has a name of its own, and
-    the operator set is at least 13.
+    Local functions are inlined, float16 is widened to float32 (the same numbers; CPUs and INT8
+    passes need it), constants are initialisers without aliases, initialisers are not inputs, every
+    node has a name of its own, and the operator set is at least 13.
 
     Raises:
         ModelError: the operator set cannot be raised.
@@ -36,7 +41,9 @@ def tidy(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     model = inline_local_functions(model)
     if _opset(model) < MIN_OPSET:
         newer, found = f"opset {MIN_OPSET} or newer", f"opset {_opset(model)} in {name}"
-        with translated(ModelError, f"an ONNX model of {newer}", found, f"export it again with {newer}"):
+        with translated(
+            ModelError, f"an ONNX model of {newer}", found, f"export it again with {newer}"
+        ):
             model = onnx.version_converter.convert_version(model, MIN_OPSET)
     model.ir_version = max(model.ir_version, 8)  # older ones want every initialiser to be an input
     _widen(model)
@@ -50,11 +57,14 @@ def tidy(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    return max(
+        (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        default=0,
+    )
 
 
 def rename_values(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
-    """Rename values of an `onnx.ModelProto` wherever nodes read or write them, in nested graphs too."""
+    """Rename values of an `onnx.ModelProto` wherever nodes use them, in nested graphs too."""
     for graph in graphs(model):
         for node in graph.node:
             for ends in (node.input, node.output):
@@ -96,9 +106,12 @@ def _initialisers_from_constants(graph: onnx.GraphProto) -> None:
             graph.initializer.append(attribute.t)
             graph.initializer[-1].name = node.output[0]
         elif attribute.name in _NUMBERS:
-            field = {"value_float": "f", "value_floats": "floats", "value_int": "i", "value_ints": "ints"}[
-                attribute.name
-            ]
+            field = {
+                "value_float": "f",
+                "value_floats": "floats",
+                "value_int": "i",
+                "value_ints": "ints",
+            }[attribute.name]
             numbers = np.array(getattr(attribute, field), _NUMBERS[attribute.name])
             graph.initializer.append(numpy_helper.from_array(numbers, node.output[0]))
         else:
@@ -107,7 +120,7 @@ def _initialisers_from_constants(graph: onnx.GraphProto) -> None:
 
 
 def _drop_aliases(model: onnx.ModelProto) -> None:
-    """Let nodes read weights directly, not through the Identity nodes that exporters put over equal ones."""
+    """Let nodes read weights directly, not through exporters' Identity nodes over equal ones."""
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     outputs = {value.name for value in graph.output}

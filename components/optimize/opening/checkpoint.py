@@ -1,4 +1,4 @@
-"""Files that torch saves: Ultralytics checkpoints, Foveal's own classifiers, TorchScript archives."""
+"""Files that torch saves: Ultralytics checkpoints, Foveal's classifiers, TorchScript archives."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ if TYPE_CHECKING:
     from ultralytics import YOLO
 
 CLASSIFIER_KEY = "foveal_classifier"
-MAX_GROWTH = 100_000_000  # bytes that a checkpoint may gain by unpacking; torch compresses source code only
+# bytes that a checkpoint may gain by unpacking; torch compresses source code only
+MAX_GROWTH = 100_000_000
 _HEADS = {"Detect", "v10Detect", "Classify"}
 
 
 @dataclass(frozen=True, eq=False)
 class TorchNetwork:
-    """A loaded torch model, called with (n, 3, height, width) float32 RGB, and what its file says of it."""
+    """A loaded torch model, called with (n, 3, height, width) float32 RGB.
+
+    `stated` is what its file says of it.
+    """
 
     module: torch.nn.Module
     stated: StatedMeaning
@@ -69,7 +73,7 @@ def is_torchscript(path: Path) -> bool:
 def describe_checkpoint(
     path: Path, user: StatedMeaning, *, trust: bool, end_to_end: bool = False
 ) -> tuple[ModelArtifact, Normalisation]:
-    """Describe a model that torch saved, as the artifact that `ExportOnnx` and `TraceTorchScript` start from.
+    """Describe a model that torch saved, as the artifact for `ExportOnnx` and `TraceTorchScript`.
 
     Arguments:
         path: the file.
@@ -96,13 +100,13 @@ def describe_checkpoint(
 
 
 def load_torch(path: Path, *, trust: bool, end_to_end: bool = False) -> TorchNetwork:
-    """Load a model that torch saved; a weights-only checkpoint is recognised as such and needs no trust.
+    """Load a model that torch saved; a weights-only checkpoint is recognised and needs no trust.
 
     Arguments:
         path: the file.
         trust: the user's word that it may be unpickled or executed.
-        end_to_end: of a YOLO26 or YOLOv10, take the head that needs no NMS. Ultralytics' own `predict` and `export`
-            take the other one unless they are given `nms=False`.
+        end_to_end: of a YOLO26 or YOLOv10, take the head that needs no NMS. Ultralytics' own
+            `predict` and `export` take the other one unless they are given `nms=False`.
 
     Raises:
         UntrustedModelError: it can only be loaded by executing code, and `trust` is false.
@@ -124,7 +128,10 @@ def load_torch(path: Path, *, trust: bool, end_to_end: bool = False) -> TorchNet
 
 
 def _entries(path: Path) -> set[str]:
-    """Base names in a zip archive, none for a legacy pickle; archives that would grow on reading are refused."""
+    """Return base names in a zip archive, none for a legacy pickle.
+
+    An archive that would grow on reading is refused.
+    """
     if not zipfile.is_zipfile(path):
         return set()
     with translated(ModelError, "a whole checkpoint", path.name), zipfile.ZipFile(path) as archive:
@@ -140,7 +147,7 @@ def _entries(path: Path) -> set[str]:
 
 
 def weights_only(path: Path) -> Any:
-    """Read a file that holds tensors and plain values only; None if reading it takes more than that."""
+    """Read a file of tensors and plain values only; None if reading it takes more than that."""
     import torch
 
     try:
@@ -149,14 +156,21 @@ def weights_only(path: Path) -> Any:
     except pickle.UnpicklingError:
         return None
     except Exception as error:
-        raise ModelError("a whole checkpoint", found=f"{path.name}: {one_line(error)}", hint="save it again") from error
+        raise ModelError(
+            "a whole checkpoint", found=f"{path.name}: {one_line(error)}", hint="save it again"
+        ) from error
 
 
 def _holds_module(contents: object) -> bool:
-    """Tell whether a checkpoint holds a module: Ultralytics, once imported, lets torch read its classes as values."""
+    """Tell whether a checkpoint holds a module.
+
+    Ultralytics, once imported, lets torch read its classes as values.
+    """
     import torch
 
-    return isinstance(contents, Mapping) and any(isinstance(value, torch.nn.Module) for value in contents.values())
+    return isinstance(contents, Mapping) and any(
+        isinstance(value, torch.nn.Module) for value in contents.values()
+    )
 
 
 def _ultralytics(yolo: YOLO, name: str, end_to_end: bool) -> TorchNetwork:
@@ -193,7 +207,10 @@ def _ultralytics(yolo: YOLO, name: str, end_to_end: bool) -> TorchNetwork:
     stride = max(int(model.stride.max()), 1)
     size = (int(height), int(width))
     return TorchNetwork(
-        model, StatedMeaning(task, names, size, Fitting(kind.usual_fit), UNIT, stride=stride, output=output)
+        model,
+        StatedMeaning(
+            task, names, size, Fitting(kind.usual_fit), UNIT, stride=stride, output=output
+        ),
     )
 
 
@@ -202,7 +219,10 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
     from torchvision import models
 
     with translated(ModelError, "a whole Foveal classifier", name, "train it again"):
-        architecture, names = str(contents["architecture"]), tuple(str(n) for n in contents["class_names"])
+        architecture, names = (
+            str(contents["architecture"]),
+            tuple(str(n) for n in contents["class_names"]),
+        )
         if architecture not in models.list_models(module=models):
             raise ValueError(f"torchvision has no classifier {architecture!r}")
         with quiet():
@@ -212,7 +232,9 @@ def _classifier(contents: Mapping[str, Any], name: str) -> TorchNetwork:
         normalisation = Normalisation(_triple(contents["mean"]), _triple(contents["std"]))
         fit = Fit(contents.get("fit", Fit.STRETCH))
     module.eval().requires_grad_(False)
-    stated = StatedMeaning("classify", names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS)
+    stated = StatedMeaning(
+        "classify", names, (size, size), Fitting(fit), normalisation, output=Output.LOGITS
+    )
     return TorchNetwork(module, stated)
 
 
@@ -229,17 +251,22 @@ def _torchscript(path: Path, trust: bool) -> TorchNetwork:
         raise UntrustedModelError(
             "your word that this file is trusted",
             found=f"{path.name}, TorchScript: a program that runs when it is loaded",
-            hint="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: true in YAML); "
+            hint="if you made it or trust its maker, say so with --trust-pickle (trust_pickle: "
+            "true in YAML); "
             "an ONNX export needs no trust",
         )
     extra = read_extra_files(path, ("config.txt", SPEC_KEY))
     if SPEC_KEY in extra:
         raise ModelError(
-            "a model from outside", found=f"{path.name}, which Foveal traced", hint="open what it was traced from"
+            "a model from outside",
+            found=f"{path.name}, which Foveal traced",
+            hint="open what it was traced from",
         )
     with translated(ModelError, "a TorchScript archive", path.name):
         with quiet(), neutral_copy(path, ".pt") as copy:
             module = torch.jit.load(str(copy), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         metadata = json.loads(extra.get("config.txt") or "{}")
-    stated = stated_by_metadata(metadata, path.name, resizable=False) if metadata else StatedMeaning()
+    stated = (
+        stated_by_metadata(metadata, path.name, resizable=False) if metadata else StatedMeaning()
+    )
     return TorchNetwork(module, replace(stated, output=output_of_torchscript(module)))

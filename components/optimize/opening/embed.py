@@ -1,4 +1,4 @@
-"""Pre-processing as nodes of the graph, so that every backend, bundle and benchmark shares it by construction."""
+"""Pre-processing as graph nodes, which backends, bundles and benchmarks share by construction."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def network_input(images: Image, normalisation: Normalisation) -> Floats32:
-    """Compute the result of the embedded nodes in NumPy, as the reference that the graph is checked against.
+    """Compute the embedded nodes' result in NumPy, as the reference to check the graph against.
 
     Arguments:
         images: (n, height, width, 3) uint8 BGR.
@@ -38,7 +38,10 @@ def network_input(images: Image, normalisation: Normalisation) -> Floats32:
         (n, 3, height, width) float32 RGB.
     """
     pixels = images[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
-    mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std))
+    mean, std = (
+        np.array(values, np.float32).reshape(1, 3, 1, 1)
+        for values in (normalisation.mean, normalisation.std)
+    )
     return np.ascontiguousarray((pixels - mean) / std)
 
 
@@ -50,11 +53,11 @@ def prepend_preprocessing(
     channels_last: bool,
     batch: int | str = "batch",
 ) -> None:
-    """Replace the float input of a tidy `onnx.ModelProto` by ``images``, uint8 BGR, and the nodes in between.
+    """Replace a tidy `onnx.ModelProto`'s float input by ``images``, uint8 BGR, and nodes between.
 
-    The order is measured: swapping channels as whole planes after the transposition costs 1.5 ms at 640 px on
-    onnxruntime, swapping them pixel by pixel before it 10 to 20. The cast comes first because TensorRT allows uint8
-    nowhere else.
+    The order is measured: swapping channels as whole planes after the transposition costs 1.5 ms at
+    640 px on onnxruntime, swapping them pixel by pixel before it 10 to 20. The cast comes first
+    because TensorRT allows uint8 nowhere else.
 
     Arguments:
         model: changed in place.
@@ -82,7 +85,9 @@ def prepend_preprocessing(
     for number, (operator, constants, attributes) in enumerate(steps):
         name = f"{PREFIX}{number}_{operator}"
         inputs = [value, *(f"{name}_constant" for _ in constants)]
-        graph.initializer.extend(numpy_helper.from_array(constant, f"{name}_constant") for constant in constants)
+        graph.initializer.extend(
+            numpy_helper.from_array(constant, f"{name}_constant") for constant in constants
+        )
         value = f"{PREFIX}input" if number == len(steps) - 1 else f"{name}_output"
         nodes.append(helper.make_node(operator, inputs, [value], name=name, **attributes))
     replace_items(graph.node, [*nodes, *graph.node])
@@ -100,9 +105,9 @@ def embed(
 ) -> tuple[onnx.ModelProto, dict[str, object]]:
     """Turn a network's ONNX export into a Foveal model, and prove that it still computes the same.
 
-    The batch axis is freed where a whole batch of calibration images then gives what its images give one by one.
-    Where it does not, as with built-in NMS or with sizes that an exporter wrote into the graph, the product takes one
-    image a call, and every session calls it image by image.
+    The batch axis is freed where a whole batch of calibration images then gives what its images
+    give one by one. Where it does not, as with built-in NMS or with sizes that an exporter wrote
+    into the graph, the product takes one image a call, and every session calls it image by image.
 
     Arguments:
         model: the export, an `onnx.ModelProto` with a float image input; not changed.
@@ -113,8 +118,8 @@ def embed(
         context: the images to compare them on, and the largest batch that will be used.
 
     Returns:
-        The product, which besides the prediction gives an embedding (see `add_embedding`), and what is to be recorded
-        of the proof.
+        The product, which besides the prediction gives an embedding (see `add_embedding`), and what
+        is to be recorded of the proof.
 
     Raises:
         PassError: the product's outputs differ from the original's.
@@ -122,9 +127,13 @@ def embed(
     """
     name, spec = artifact.path.name, artifact.spec
     plain = tidy(model, name)
-    tolerance = 2e-2 if precision_of(model) is Precision.FP16 else 1e-3  # its own arithmetic is no better than that
+    # its own arithmetic is no better than that
+    tolerance = 2e-2 if precision_of(model) is Precision.FP16 else 1e-3
     proof = prove_on(
-        context.calibration, spec, lambda image: network(network_input(image, normalisation)), context.batch
+        context.calibration,
+        spec,
+        lambda image: network(network_input(image, normalisation)),
+        context.batch,
     )
     product, reason = deepcopy(plain), ""
     try:
@@ -134,9 +143,16 @@ def embed(
     except (ModelError, PassError) as error:
         product, reason = deepcopy(plain), why_one_by_one(error, len(proof.images), form.batch)
         fix_batch_axis(product, form.batch)
-        prepend_preprocessing(product, spec, normalisation, channels_last=form.channels_last, batch=1)
+        prepend_preprocessing(
+            product, spec, normalisation, channels_last=form.channels_last, batch=1
+        )
         require_singles(product, spec, proof, name, tolerance)
-    add_embedding(product, spec.task, proof.images[:1] if reason else proof.images, batch=1 if reason else "batch")
+    add_embedding(
+        product,
+        spec.task,
+        proof.images[:1] if reason else proof.images,
+        batch=1 if reason else "batch",
+    )
     return product, record_of(proof, reason)
 
 
@@ -147,7 +163,10 @@ def why_one_by_one(error: ModelError | PassError, batch: int, exported: int | No
     else:
         reason = f"its graph does not run with {batch} images in one call"
     if exported is not None and exported > 1:
-        reason += f"; each image fills the {exported} places that it was exported with, at {exported} times the cost"
+        reason += (
+            f"; each image fills the {exported} places that it was exported with, at "
+            f"{exported} times the cost"
+        )
     return reason
 
 
@@ -168,8 +187,13 @@ class EmbedPreprocessing:
         require(artifact, self)
         original = read_onnx(artifact.path, outside=True)
         network = OnnxNetwork(original, artifact.path.name)
-        model, proved = embed(original, artifact, self.normalisation, network, network.form, context)
-        origin: dict[str, object] = {"widened_from": precision_of(original).value, "source_sha256": artifact.sha256}
+        model, proved = embed(
+            original, artifact, self.normalisation, network, network.form, context
+        )
+        origin: dict[str, object] = {
+            "widened_from": precision_of(original).value,
+            "source_sha256": artifact.sha256,
+        }
         if has_nms({entry.key: entry.value for entry in original.metadata_props}):
             origin["built_in_nms"] = True
         record = PassRecord(self.name, asdict(self.normalisation) | origin | proved)

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-OPSET = 17  # the newest that onnxruntime, its CUDA kernels, OpenVINO, TensorRT and the quantizers all know in full
+# the newest that onnxruntime, its CUDA kernels, OpenVINO, TensorRT and the quantizers all know in
+# full
+OPSET = 17
 
 
 @dataclass(frozen=True)
 class ExportOnnx:
     """Export a torch model and put the pre-processing inside.
 
-    The TorchScript-based exporter is used: it is deterministic, takes traced and scripted modules, and needs no
-    further package.
+    The TorchScript-based exporter is used: it is deterministic, takes traced and scripted modules,
+    and needs no further package.
 
     Arguments:
         normalisation: what the network expects of RGB in 0–1.
@@ -49,10 +51,19 @@ class ExportOnnx:
         require(artifact, self)
         network = load_torch(artifact.path, trust=context.trust_pickle, end_to_end=self.end_to_end)
         exported = self._export(network.module, artifact)
-        model, proved = embed(exported, artifact, self.normalisation, network, NetworkForm(batch=1), context)
-        parameters = {"opset": self.opset, "source_sha256": artifact.sha256, **asdict(self.normalisation), **proved}
+        model, proved = embed(
+            exported, artifact, self.normalisation, network, NetworkForm(batch=1), context
+        )
+        parameters = {
+            "opset": self.opset,
+            "source_sha256": artifact.sha256,
+            **asdict(self.normalisation),
+            **proved,
+        }
         history = (*artifact.history, PassRecord(self.name, parameters))
-        return save_onnx(model, product_path(artifact, context, "fp32.onnx"), artifact.spec, history)
+        return save_onnx(
+            model, product_path(artifact, context, "fp32.onnx"), artifact.spec, history
+        )
 
     def _export(self, module: torch.nn.Module, artifact: ModelArtifact) -> onnx.ModelProto:
         import onnx
@@ -60,14 +71,18 @@ class ExportOnnx:
 
         example = torch.zeros(1, 3, *artifact.spec.input_size)
         free = {0: "batch"}
-        expected, hint = "a network that torch exports to ONNX", "export it to ONNX yourself and open that"
+        expected, hint = (
+            "a network that torch exports to ONNX",
+            "export it to ONNX yourself and open that",
+        )
         with (
             translated(PassError, expected, artifact.path.name, hint),
             quiet(),
             torch.no_grad(),
             tempfile.TemporaryDirectory(prefix="foveal-export-") as scratch,
         ):
-            module(example)  # a YOLO head computes its anchors once per shape: now, not inside the graph
+            # a YOLO head computes its anchors once per shape: now, not inside the graph
+            module(example)
             target = Path(scratch) / "model.onnx"
             torch.onnx.export(
                 module,

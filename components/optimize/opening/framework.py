@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from components.backends.yolo import load_yolo
 from components.contracts import Classification, Detections, Prediction, VisionSpec
 from components.contracts.arrays import Image
-from components.optimize.opening.checkpoint import CLASSIFIER_KEY, is_torch_file, is_torchscript, weights_only
+from components.optimize.opening.checkpoint import (
+    CLASSIFIER_KEY,
+    is_torch_file,
+    is_torchscript,
+    weights_only,
+)
 from components.optimize.opening.source import ModelOptions
 from components.optimize.quiet import quiet
 from components.vision import task_kind
@@ -39,8 +44,9 @@ def framework_predictions(
         iou: the overlap above which NMS keeps one box.
 
     Returns:
-        One prediction an image, or None where no framework of its own can tell: for ONNX, TorchScript and torchvision's
-        networks, whose very outputs the export is compared with, and where the user fits images in another way.
+        One prediction an image, or None where no framework of its own can tell: for ONNX,
+        TorchScript and torchvision's networks, whose very outputs the export is compared with, and
+        where the user fits images in another way.
     """
     usual_fit = spec.fit is task_kind(spec.task).usual_fit and spec.resize is None
     if not options.trust_pickle or not is_torch_file(path) or is_torchscript(path) or not usual_fit:
@@ -55,7 +61,9 @@ def framework_predictions(
     if options.end_to_end:
         wanted["nms"] = False
     with quiet():
-        results = [yolo.predict(image, verbose=False, device="cpu", **wanted)[0] for image in images]
+        results = [
+            yolo.predict(image, verbose=False, device="cpu", **wanted)[0] for image in images
+        ]
     return [_prediction(result) for result in results]
 
 
@@ -64,4 +72,6 @@ def _prediction(result: Results) -> Prediction:
         return Classification(result.probs.data.numpy())
     corners = result.boxes.xyxy.numpy()
     real = has_area(corners)  # boxes in the padding come back without an extent
-    return Detections(corners[real], result.boxes.conf.numpy()[real], result.boxes.cls.numpy()[real])
+    return Detections(
+        corners[real], result.boxes.conf.numpy()[real], result.boxes.cls.numpy()[real]
+    )

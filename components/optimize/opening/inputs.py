@@ -27,7 +27,8 @@ def expected_of_input(model: onnx.ModelProto) -> Normalisation | None:
         model: an `onnx.ModelProto` as it came; not changed.
 
     Returns:
-        None where the graph does nothing of the kind, so that the normalisation is left to whoever calls it.
+        None where the graph does nothing of the kind, so that the normalisation is left to whoever
+        calls it.
     """
     constants = _constants(model)
     value = next((one.name for one in model.graph.input if one.name not in constants), "")
@@ -55,17 +56,27 @@ def _constants(model: onnx.ModelProto) -> dict[str, Array]:
 
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].HasField("t"):
+        if (
+            node.op_type == "Constant"
+            and len(node.attribute) == 1
+            and node.attribute[0].HasField("t")
+        ):
             tensors[node.output[0]] = node.attribute[0].t
     return {
-        name: numpy_helper.to_array(tensor) for name, tensor in tensors.items() if int(np.prod(tensor.dims)) in (1, 3)
+        name: numpy_helper.to_array(tensor)
+        for name, tensor in tensors.items()
+        if int(np.prod(tensor.dims)) in (1, 3)
     }
 
 
 def _operand(node: onnx.NodeProto, value: str, constants: Mapping[str, Array]) -> float | None:
-    """The mean size of the constant that a node combines a value with; None where it is no such constant."""
+    """Return the mean size of the constant that a node combines a value with; None without one."""
     others = [name for name in node.input if name != value]
-    if len(others) != 1 or others[0] not in constants or (node.op_type == "Div" and node.input[0] != value):
+    if (
+        len(others) != 1
+        or others[0] not in constants
+        or (node.op_type == "Div" and node.input[0] != value)
+    ):
         return None
     size = float(np.abs(constants[others[0]]).mean())
     return size if size > 0 or node.op_type in {"Add", "Sub"} else None

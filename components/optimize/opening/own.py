@@ -1,4 +1,7 @@
-"""Foveal's own ONNX files, taken as they are; but what a graph says of a whole batch is proved, not believed."""
+"""Foveal's own ONNX files, taken as they are.
+
+But what a graph says of a whole batch is proved, not believed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
-    """Run a file, and take its free batch axis away where a batch does not give what its images give one by one.
+    """Run a file, and take its free batch axis away where a batch differs from its single images.
 
     Arguments:
         artifact: as the file describes itself.
@@ -40,7 +43,8 @@ def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
     proof = prove_on(context.calibration, spec, alone, context.batch)
     if not free_batch(artifact):
         return artifact
-    tolerance = 1e-3 if artifact.precision is Precision.FP32 else 2e-2  # its own arithmetic is no better than that
+    # its own arithmetic is no better than that
+    tolerance = 1e-3 if artifact.precision is Precision.FP32 else 2e-2
     model: onnx.ModelProto = read_onnx(artifact.path)
     try:
         require_batches(model, spec, proof, name, tolerance)
@@ -52,6 +56,8 @@ def prove_own(artifact: ModelArtifact, context: PassContext) -> ModelArtifact:
     batch.dim_value = 1
     del model.graph.value_info[:]
     require_singles(model, spec, proof, name, tolerance)
-    record = PassRecord("take_single_images", {"source_sha256": artifact.sha256} | record_of(proof, reason))
+    record = PassRecord(
+        "take_single_images", {"source_sha256": artifact.sha256} | record_of(proof, reason)
+    )
     target = product_path(artifact, context, f"{artifact.precision}.onnx")
     return save_onnx(model, target, spec, (*artifact.history, record))

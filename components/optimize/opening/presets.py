@@ -1,4 +1,4 @@
-"""The image preparation that classifiers were trained with, by the names that torchvision and timm give it."""
+"""Image preparation that classifiers were trained with, by the names of torchvision and timm."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from components.contracts import Fit, Interpolation
 from components.errors import ConfigError
 from components.optimize.meaning import IMAGENET, INCEPTION, Fitting, Normalisation
 
-# How timm prepares images for a family of models unless the weights say otherwise: the share of the shorter side that
-# the crop keeps, the interpolation and the normalisation. From `_cfg` in timm/models/*.py and, for "default",
-# `resolve_data_config` in timm/data/config.py (github.com/huggingface/pytorch-image-models).
+# How timm prepares images for a family of models unless the weights say otherwise: the share of the
+# shorter side that the crop keeps, the interpolation and the normalisation. From `_cfg` in
+# timm/models/*.py and, for "default", `resolve_data_config` in timm/data/config.py
+# (github.com/huggingface/pytorch-image-models).
 TIMM: dict[str, tuple[float, Interpolation, Normalisation]] = {
     "default": (0.875, Interpolation.BICUBIC, IMAGENET),
     "resnet": (0.875, Interpolation.BILINEAR, IMAGENET),
@@ -44,8 +45,9 @@ def preset(name: str) -> Preset:
     """The preparation that a name stands for.
 
     Arguments:
-        name: ``torchvision/ARCHITECTURE`` for that of its default weights, ``torchvision/ARCHITECTURE/WEIGHTS`` for
-            others, read from torchvision, nothing is downloaded; or ``timm/FAMILY``, see `TIMM`.
+        name: ``torchvision/ARCHITECTURE`` for that of its default weights,
+            ``torchvision/ARCHITECTURE/WEIGHTS`` for others, read from torchvision, nothing is
+            downloaded; or ``timm/FAMILY``, see `TIMM`.
 
     Raises:
         ConfigError: there is no such name.
@@ -57,9 +59,11 @@ def preset(name: str) -> Preset:
         share, interpolation, normalisation = TIMM[rest]
         return Preset(None, Fitting(Fit.CENTER_CROP, None, interpolation, share), normalisation)
     raise ConfigError(
-        f"torchvision/ARCHITECTURE, torchvision/ARCHITECTURE/WEIGHTS or timm/FAMILY of {', '.join(TIMM)}",
+        "torchvision/ARCHITECTURE, torchvision/ARCHITECTURE/WEIGHTS or timm/FAMILY of "
+        f"{', '.join(TIMM)}",
         found=repr(name),
-        hint="say fit and normalisation instead; timm.data.resolve_model_data_config(model) tells those of a model",
+        hint="say fit and normalisation instead; timm.data.resolve_model_data_config(model) tells "
+        "those of a model",
     )
 
 

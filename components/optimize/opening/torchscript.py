@@ -1,4 +1,4 @@
-"""From a torch checkpoint to a TorchScript file that takes the same images as all other variants."""
+"""From a torch checkpoint to a TorchScript file for the same images as all other variants."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ class TraceTorchScript:
             context.batch,
         )
         module = _with_preprocessing(network.module, self.normalisation)
-        with translated(PassError, "a network that torch traces", artifact.path.name), quiet(), torch.no_grad():
+        with (
+            translated(PassError, "a network that torch traces", artifact.path.name),
+            quiet(),
+            torch.no_grad(),
+        ):
             example = torch.from_numpy(proof.images[:1])
             module(example)  # a YOLO head keeps its anchors for this shape
             traced = torch.jit.trace(module, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
@@ -65,7 +69,11 @@ class TraceTorchScript:
         require_same(proof.expected, seen, artifact.spec.head, artifact.path.name, 1e-3)
         record = PassRecord(
             self.name,
-            {"source_sha256": artifact.sha256, **asdict(self.normalisation), "proved_on": proof.basis},
+            {
+                "source_sha256": artifact.sha256,
+                **asdict(self.normalisation),
+                "proved_on": proof.basis,
+            },
         )
         target = product_path(artifact, context, "fp32.torchscript")
         with replacing(target) as aside:
@@ -74,7 +82,7 @@ class TraceTorchScript:
 
 
 def _save(traced: torch.jit.ScriptModule, target: Path, metadata: dict[str, str]) -> None:
-    """Write the archive without the debugging tables, which hold the paths of this machine's source files."""
+    """Write the archive without debugging tables, which hold paths of this machine's sources."""
     import torch
 
     sink = io.BytesIO()

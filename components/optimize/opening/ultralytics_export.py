@@ -30,7 +30,9 @@ def supported_task(task: str, name: str) -> str:
     return task
 
 
-def stated_by_metadata(metadata: Mapping[str, object], name: str, *, resizable: bool) -> StatedMeaning:
+def stated_by_metadata(
+    metadata: Mapping[str, object], name: str, *, resizable: bool
+) -> StatedMeaning:
     """Read the statements of an export's `task`, `names` and `imgsz`.
 
     Arguments:
@@ -43,26 +45,44 @@ def stated_by_metadata(metadata: Mapping[str, object], name: str, *, resizable: 
     """
     if _is_detr(metadata):
         raise detr_error(name)
-    with translated(ModelError, "readable metadata of an Ultralytics export", name, "export it again"):
+    with translated(
+        ModelError, "readable metadata of an Ultralytics export", name, "export it again"
+    ):
         task = supported_task(str(metadata["task"]), name)
         names = _value(metadata["names"])
         size = _value(metadata["imgsz"])
-        labels = tuple(str(names[key]) for key in sorted(names, key=int)) if isinstance(names, dict) else tuple(names)
+        labels = (
+            tuple(str(names[key]) for key in sorted(names, key=int))
+            if isinstance(names, dict)
+            else tuple(names)
+        )
         height, width = (size, size) if isinstance(size, int) else size
         stride = int(_value(metadata.get("stride", 1))) if resizable else 1
         return StatedMeaning(
-            task, labels, (int(height), int(width)), Fitting(task_kind(task).usual_fit), UNIT, resizable, stride
+            task,
+            labels,
+            (int(height), int(width)),
+            Fitting(task_kind(task).usual_fit),
+            UNIT,
+            resizable,
+            stride,
         )
 
 
 def _is_detr(metadata: Mapping[str, object]) -> bool:
-    """Tell whether an export says that it is an RT-DETR: by its head, or in older releases by its description."""
+    """Tell whether an export says that it is an RT-DETR.
+
+    It says so by its head, or in older releases by its description.
+    """
     said = f"{metadata.get('head', '')} {metadata.get('description', '')}".lower()
     return "rtdetr" in said or "rt-detr" in said
 
 
 def has_nms(metadata: Mapping[str, object]) -> bool:
-    """Tell whether an export says that NMS is built in, which cuts detections off at the export's confidence."""
+    """Tell whether an export says that NMS is built in.
+
+    A built-in NMS cuts detections off at the export's confidence.
+    """
     try:
         said = _value(metadata.get("args", "{}"))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

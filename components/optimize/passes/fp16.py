@@ -21,9 +21,20 @@ from components.optimize.verify import require_lowered
 if TYPE_CHECKING:
     import onnx
 
-# Either their type is written in an attribute, or long sums and steep curves leave float16's range or precision.
+# Either their type is written in an attribute, or long sums and steep curves leave float16's range
+# or precision.
 _FLOAT32_OPERATORS = frozenset(
-    {"Cast", "CastLike", "ConstantOfShape", "EyeLike", "Range", "CumSum", "TopK", "NonMaxSuppression", "RoiAlign"}
+    {
+        "Cast",
+        "CastLike",
+        "ConstantOfShape",
+        "EyeLike",
+        "Range",
+        "CumSum",
+        "TopK",
+        "NonMaxSuppression",
+        "RoiAlign",
+    }
     | {"Exp", "Log", "Pow", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2"}
     | {"If", "Loop", "Scan", "QuantizeLinear", "DequantizeLinear"}
 )
@@ -34,9 +45,10 @@ _FLOAT32_INPUTS = {"Resize": {1, 2}}  # region and scales, by the ONNX standard
 class ToFp16:
     """Compute the network's layers in float16, which halves the file and suits GPUs and NPUs.
 
-    Inputs and outputs keep their types. Pre-processing and the decoding of the outputs stay in float32, since pixel
-    coordinates need more than float16's 11 bits, and so do sums that could overflow. CPUs without float16 arithmetic
-    compute in float32 from the rounded weights: expect a smaller file there, not a faster one.
+    Inputs and outputs keep their types. Pre-processing and the decoding of the outputs stay in
+    float32, since pixel coordinates need more than float16's 11 bits, and so do sums that could
+    overflow. CPUs without float16 arithmetic compute in float32 from the rounded weights: expect a
+    smaller file there, not a faster one.
     """
 
     name: ClassVar[str] = "fp16"
@@ -53,12 +65,15 @@ class ToFp16:
             raise
         except Exception as error:
             raise PassError(
-                "a model that can be computed in float16", found=f"{artifact.path.name}: {one_line(error)}"
+                "a model that can be computed in float16",
+                found=f"{artifact.path.name}: {one_line(error)}",
             ) from error
         require_lowered(model, artifact, context, Precision.FP16)
         record = PassRecord(self.name, {"float32_nodes": len(kept)})
         history = (*artifact.history, record)
-        return save_onnx(model, product_path(artifact, context, "fp16.onnx"), artifact.spec, history)
+        return save_onnx(
+            model, product_path(artifact, context, "fp16.onnx"), artifact.spec, history
+        )
 
 
 def lower(model: onnx.ModelProto, kept: Collection[str]) -> None:
@@ -72,10 +87,16 @@ def lower(model: onnx.ModelProto, kept: Collection[str]) -> None:
         PassError: a weight is beyond float16's range.
     """
     work = _Lowering(model)
-    nested = {name for graph in list(graphs(model))[1:] for node in graph.node for name in node.input}
+    nested = {
+        name for graph in list(graphs(model))[1:] for node in graph.node for name in node.input
+    }
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        free = node.name not in kept and node.op_type not in _FLOAT32_OPERATORS and nested.isdisjoint(node.output)
+        free = (
+            node.name not in kept
+            and node.op_type not in _FLOAT32_OPERATORS
+            and nested.isdisjoint(node.output)
+        )
         half = free and all(output in work.types for output in node.output)
         nodes += work.convert(node, half)
     replace_items(model.graph.node, nodes)
@@ -102,7 +123,8 @@ class _Lowering:
     def convert(self, node: onnx.NodeProto, half: bool) -> Iterator[onnx.NodeProto]:
         """The node, reading and writing float16 or float32, between the casts that it needs.
 
-        A graph's output keeps its name and its float32, so a node that writes one is followed by a cast.
+        A graph's output keeps its name and its float32, so a node that writes one is followed by a
+        cast.
         """
         from onnx import TensorProto, helper
 
@@ -112,7 +134,9 @@ class _Lowering:
             wants_half = half and position not in always_float
             if name in self.weights:
                 copy.input[position] = self._half_weight(name) if wants_half else name
-            elif self.types.get(name) == TensorProto.FLOAT and wants_half is not (name in self._is_half):
+            elif self.types.get(name) == TensorProto.FLOAT and wants_half is not (
+                name in self._is_half
+            ):
                 copy.input[position] = f"{name}/{'half' if wants_half else 'float'}"
                 yield from self._cast(name, copy.input[position], half=wants_half)
         restored = []
@@ -121,7 +145,9 @@ class _Lowering:
                 copy.output[position] = f"{name}/half"
                 self._casts.add(f"{name}/half")
                 restored.append(
-                    helper.make_node("Cast", [f"{name}/half"], [name], name=f"{name}/cast", to=TensorProto.FLOAT)
+                    helper.make_node(
+                        "Cast", [f"{name}/half"], [name], name=f"{name}/cast", to=TensorProto.FLOAT
+                    )
                 )
             elif self.types[name] == TensorProto.FLOAT:
                 self._is_half.add(name)
@@ -147,6 +173,10 @@ class _Lowering:
             with np.errstate(over="ignore"):
                 numbers = numpy_helper.to_array(weight).astype(np.float16)
             if not np.isfinite(numbers).all():
-                raise PassError("weights within float16's range", found=f"larger ones in {name}", hint="leave FP16 out")
+                raise PassError(
+                    "weights within float16's range",
+                    found=f"larger ones in {name}",
+                    hint="leave FP16 out",
+                )
             self.halves[name] = numpy_helper.from_array(numbers, f"{name}/half")
         return f"{name}/half"

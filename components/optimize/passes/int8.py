@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 class QuantizeInt8:
     """Post-training quantization to a Q/DQ ONNX file that every ONNX backend runs.
 
-    The decoding of the outputs stays in float32, found from the graph's structure (see `decoding_nodes`). A network
-    with layer normalisation gets NNCF's settings for transformers.
+    The decoding of the outputs stays in float32, found from the graph's structure (see
+    `decoding_nodes`). A network with layer normalisation gets NNCF's settings for transformers.
 
     Arguments:
         samples: how many calibration images at most.
-        preset: ``"mixed"`` fits asymmetric ranges to activations and stores them as uint8, which CPUs run best;
-            ``"performance"`` fits symmetric ones and stores them as int8, the only form that TensorRT takes.
-        overflow_fix: where weights get 7 bits, so that 16-bit sums cannot overflow on CPUs without VNNI.
+        preset: ``"mixed"`` fits asymmetric ranges to activations and stores them as uint8, which
+            CPUs run best; ``"performance"`` fits symmetric ones and stores them as int8, the only
+            form that TensorRT takes.
+        overflow_fix: where weights get 7 bits, so that 16-bit sums cannot overflow on CPUs without
+            VNNI.
     """
 
     samples: int = 300
@@ -50,14 +52,17 @@ class QuantizeInt8:
         ignored = [*preprocessing_nodes(source), *decoding_nodes(source)]
         with translated(PassError, "a model that NNCF quantizes", artifact.path.name), quiet():
             nncf = import_library("nncf", "NNCF, which quantizes to INT8", "pip install nncf")
-            advanced = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix(self.overflow_fix))
+            advanced = nncf.AdvancedQuantizationParameters(
+                overflow_fix=nncf.OverflowFix(self.overflow_fix)
+            )
             model = nncf.quantize(
                 source,
                 nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
                 preset=nncf.QuantizationPreset(self.preset),
                 subset_size=len(samples),
                 model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),  # NNCF drops nodes on integers
+                # NNCF drops nodes on integers
+                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
                 advanced_parameters=advanced,
             )
         if self.preset == "mixed":
@@ -77,15 +82,19 @@ class QuantizeInt8:
             },
         )
         return save_onnx(
-            model, product_path(artifact, context, "int8.onnx"), artifact.spec, (*artifact.history, record)
+            model,
+            product_path(artifact, context, "int8.onnx"),
+            artifact.spec,
+            (*artifact.history, record),
         )
 
 
 def _make_activations_unsigned(model: onnx.ModelProto) -> None:
     """Store quantized activations as uint8 instead of int8: the same steps, all shifted by 128.
 
-    OpenVINO's kernels for CPUs without VNNI are wrong on int8 activations: on a detector of handwritten digits they
-    took mAP50-95 from 0.71 to 0.36, while the same numbers as uint8 kept 0.71 and ran faster on onnxruntime as well.
+    OpenVINO's kernels for CPUs without VNNI are wrong on int8 activations: on a detector of
+    handwritten digits they took mAP50-95 from 0.71 to 0.36, while the same numbers as uint8 kept
+    0.71 and ran faster on onnxruntime as well.
     """
     from onnx import TensorProto, numpy_helper
 
@@ -110,7 +119,14 @@ def _require_float(model: onnx.ModelProto, names: set[str]) -> None:
     Raises:
         PassError: there is one.
     """
-    quantized = {output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    quantized = {
+        output
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear"
+        for output in node.output
+    }
     for node in model.graph.node:
         if node.name in names and node.op_type != "Shape" and quantized.intersection(node.input):
-            raise PassError("a decoding of the outputs in float32", found=f"INT8 in front of {node.name}")
+            raise PassError(
+                "a decoding of the outputs in float32", found=f"INT8 in front of {node.name}"
+            )

@@ -1,4 +1,4 @@
-"""INT8 by onnxruntime: the convolutions only, which is what onnxruntime itself runs fastest on AVX2."""
+"""INT8 by onnxruntime: convolutions only, which is what onnxruntime runs fastest on AVX2."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class QuantizeConvolutions:
     """Post-training quantization of the convolutions only, to a Q/DQ ONNX file.
 
-    The last convolutions stay in float32 with the decoding: this quantizer rounds outputs too, and 256 steps over all
-    logits of an image would leave a handful of different scores.
+    The last convolutions stay in float32 with the decoding: this quantizer rounds outputs too, and
+    256 steps over all logits of an image would leave a handful of different scores.
 
     Arguments:
         samples: how many calibration images at most.
@@ -46,7 +46,10 @@ class QuantizeConvolutions:
         samples = context.samples_for(artifact, self.samples)
         runtime = import_onnxruntime()
         source = read_onnx(artifact.path)
-        with translated(PassError, "a model that onnxruntime quantizes", artifact.path.name), quiet():
+        with (
+            translated(PassError, "a model that onnxruntime quantizes", artifact.path.name),
+            quiet(),
+        ):
             model = self._quantize(source, samples)
         require_lowered(model, artifact, context, Precision.INT8)
         record = PassRecord(
@@ -59,7 +62,10 @@ class QuantizeConvolutions:
             },
         )
         return save_onnx(
-            model, product_path(artifact, context, "int8_conv.onnx"), artifact.spec, (*artifact.history, record)
+            model,
+            product_path(artifact, context, "int8_conv.onnx"),
+            artifact.spec,
+            (*artifact.history, record),
         )
 
     def _quantize(self, source: onnx.ModelProto, samples: Sequence[Image]) -> onnx.ModelProto:
@@ -68,7 +74,9 @@ class QuantizeConvolutions:
 
         class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
             def __init__(self) -> None:
-                self._batches: Iterator[dict[str, Image]] = ({INPUT: image[None]} for image in samples)
+                self._batches: Iterator[dict[str, Image]] = (
+                    {INPUT: image[None]} for image in samples
+                )
 
             def get_next(self) -> dict[str, Image] | None:
                 return next(self._batches, None)

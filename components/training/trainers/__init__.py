@@ -43,7 +43,10 @@ class TrainingStep:
 
     def common(self) -> dict[str, Any]:
         """Settings that the training of every task takes, by name."""
-        return {name: getattr(self.settings, name) for name in ("epochs", "learning_rate", "batch", "device", "seed")}
+        return {
+            name: getattr(self.settings, name)
+            for name in ("epochs", "learning_rate", "batch", "device", "seed")
+        }
 
 
 class Trainer(Protocol):
@@ -62,7 +65,7 @@ class Trainer(Protocol):
 
     @staticmethod
     def blend(step: TrainingStep, trained: Path, output: Path) -> dict[str, float]:
-        """Write the average of the checkpoints before and after, and return its metrics on the `val` split."""
+        """Write the average of the checkpoints before and after; return its `val` split metrics."""
 
 
 def trainer_of(task: str) -> type[Trainer]:
@@ -76,15 +79,20 @@ def trainer_of(task: str) -> type[Trainer]:
 
 
 def what_is_missing(task: str, checkpoint: Path) -> str:
-    """Name what training of a task would go on from, where a file is not that; empty where it can."""
+    """Name what training of a task goes on from, where a file is not that; else empty."""
     if task not in TRAINERS:
         return f"training takes {' and '.join(TRAINERS)}, not {task}"
     trainer = trainer_of(task)
-    return "" if trainer.can_start_from(checkpoint) else f"training goes on from {trainer.starts_from}"
+    return (
+        "" if trainer.can_start_from(checkpoint) else f"training goes on from {trainer.starts_from}"
+    )
 
 
-def between(old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
-    """Tensors on the way from old to new; what is counted, such as the batches seen, is the new one's."""
+def between(
+    old: Mapping[str, torch.Tensor], new: Mapping[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """Blend tensors from old to new; counts, such as the batches seen, are the new one's."""
     return {
-        name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor for name, tensor in new.items()
+        name: old[name].lerp(tensor, share) if tensor.is_floating_point() else tensor
+        for name, tensor in new.items()
     }

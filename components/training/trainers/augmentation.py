@@ -23,7 +23,8 @@ def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         generator: the torch.Generator on the CPU that all randomness comes from.
 
     Returns:
-        A tensor of the same shape, values in 0–1; what comes in from outside the image is its reflection.
+        A tensor of the same shape, values in 0–1; what comes in from outside the image is its
+        reflection.
     """
     import torch
     from torch.nn.functional import affine_grid, grid_sample
@@ -40,4 +41,6 @@ def augment(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     grid = affine_grid(torch.stack(rows, 1), list(batch.shape), align_corners=False)
     moved = grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     contrast, brightness = 1 + spread(_CONTRAST), spread(_BRIGHTNESS)
-    return ((moved - 0.5) * contrast.view(-1, 1, 1, 1) + 0.5 + brightness.view(-1, 1, 1, 1)).clamp(0, 1)
+    return ((moved - 0.5) * contrast.view(-1, 1, 1, 1) + 0.5 + brightness.view(-1, 1, 1, 1)).clamp(
+        0, 1
+    )

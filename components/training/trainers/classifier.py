@@ -50,7 +50,8 @@ class ClassifierTraining:
         image_size: side of the square model input in pixels; unused when fine-tuning.
         epochs: passes over the training split.
         batch: images per step.
-        learning_rate: highest rate of AdamW, reached after a third of the steps (one-cycle schedule).
+        learning_rate: highest rate of AdamW, reached after a third of the steps (one-cycle
+            schedule).
         augment: turn, shift, zoom and relight the training images a little.
         device: a torch device string.
         seed: of weights, order and augmentation.
@@ -92,22 +93,25 @@ def train_classifier(
     start_from: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedModel:
-    """Train from scratch, or fine-tune `start_from`, and keep the best checkpoint by validation top-1.
+    """Train from scratch or fine-tune `start_from`; keep the best checkpoint by validation top-1.
 
     The same data, settings and number of threads give the same weights.
 
     Arguments:
         data: an image folder ``split/class/*.jpg`` with `train` and `val` splits.
-        output: folder for `model.pt` and `curve.csv`; replaced as a whole when training has succeeded.
+        output: folder for `model.pt` and `curve.csv`; replaced as a whole when training has
+            succeeded.
         training: what is asked for.
-        start_from: a checkpoint of an earlier run to fine-tune; it holds no code, so it needs no trust.
+        start_from: a checkpoint of an earlier run to fine-tune; it holds no code, so it needs no
+            trust.
         progress: called as ``progress(epoch, epochs)`` after each epoch.
 
     Returns:
         The checkpoint with `top1` and `top5` on the validation split.
 
     Raises:
-        ConfigError: the architecture is unknown or does not take the image size, or training diverged.
+        ConfigError: the architecture is unknown or does not take the image size, or training
+            diverged.
         DatasetError: a split is missing or too small.
         ImageError: an image cannot be read.
         IncompatibleError: `start_from` knows other classes than the data.
@@ -124,7 +128,9 @@ def train_classifier(
         start = _start(training, start_from, train.class_names)
         train, val = in_classes_of(train, start.class_names), in_classes_of(val, start.class_names)
         start.network.to(_device(training.device))
-        spec = VisionSpec("classify", start.class_names, (start.image_size,) * 2, Fit.STRETCH, "logits")
+        spec = VisionSpec(
+            "classify", start.class_names, (start.image_size,) * 2, Fit.STRETCH, "logits"
+        )
         learned, judged = (_fitted(dataset, spec, Path(scratch)) for dataset in (train, val))
         with replacing(output) as aside:
             aside.mkdir()
@@ -151,7 +157,9 @@ def measure_classifier(
         image_size: side of the network's square input in pixels.
         batch: images per step.
     """
-    spec = VisionSpec("classify", dataset.class_names, (image_size, image_size), Fit.STRETCH, "logits")
+    spec = VisionSpec(
+        "classify", dataset.class_names, (image_size, image_size), Fit.STRETCH, "logits"
+    )
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
         found = _validate(network, _fitted(dataset, spec, Path(scratch)), batch)
     return {name: found[name] for name in ("top1", "top5")}
@@ -159,7 +167,9 @@ def measure_classifier(
 
 def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
     if dataset.task != "classify":
-        raise DatasetError("an image folder split/class/*.jpg", found=f"a detection dataset: {dataset.root}")
+        raise DatasetError(
+            "an image folder split/class/*.jpg", found=f"a detection dataset: {dataset.root}"
+        )
     if len(dataset.class_names) < 2 or len(dataset.images) < 2:
         raise DatasetError(
             f"at least two classes and two images in the {dataset.split} split",
@@ -168,8 +178,10 @@ def _classes_to_learn(dataset: LabelledDataset) -> LabelledDataset:
     return dataset
 
 
-def _start(training: ClassifierTraining, start_from: Path | None, class_names: tuple[str, ...]) -> Checkpoint:
-    """Return the network that training starts from, with random weights or those of a checkpoint."""
+def _start(
+    training: ClassifierTraining, start_from: Path | None, class_names: tuple[str, ...]
+) -> Checkpoint:
+    """Return the network that training starts from: random weights, or a checkpoint's."""
     if start_from is None:
         network = build_network(training.architecture, len(class_names), training.image_size)
         return Checkpoint(training.architecture, class_names, training.image_size, network)
@@ -188,14 +200,19 @@ def _device(name: str) -> torch.device:
 
     try:
         return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:  # an assertion is how torch says that it was built without CUDA
-        raise UnavailableError(f"a torch device {name!r}", found=str(error).splitlines()[0], hint="use cpu") from error
+    except (RuntimeError, AssertionError) as error:
+        # an assertion is how torch says that it was built without CUDA
+        raise UnavailableError(
+            f"a torch device {name!r}", found=str(error).splitlines()[0], hint="use cpu"
+        ) from error
 
 
 def _fitted(dataset: LabelledDataset, spec: VisionSpec, scratch: Path) -> _Split:
-    """Every image as inference would give it to the model, decoded once and kept on disk, not in memory."""
+    """Decode every image once as inference would give it, and keep it on disk, not in memory."""
     shape = (len(dataset.images), *spec.input_size, 3)
-    images = np.lib.format.open_memmap(scratch / f"{dataset.split}.npy", mode="w+", dtype=np.uint8, shape=shape)
+    images = np.lib.format.open_memmap(
+        scratch / f"{dataset.split}.npy", mode="w+", dtype=np.uint8, shape=shape
+    )
     labels = np.empty(len(images), np.int64)
     for k, image in enumerate(dataset.images):
         images[k], _ = fit_image(read_image(image.path), spec)
@@ -210,7 +227,9 @@ def _epochs(
     import torch
 
     generator = torch.Generator().manual_seed(training.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), training.learning_rate, weight_decay=_WEIGHT_DECAY, fused=True
+    )
     # A rest of one image would have no variance to normalise by.
     starts = [k for k in range(0, len(train.labels), training.batch) if len(train.labels) - k > 1]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -223,7 +242,9 @@ def _epochs(
             inputs, labels = _batch(train, order[start : start + training.batch], network)
             inputs = augment(inputs, generator) if training.augment else inputs
             logits = network(_normalised(inputs))
-            loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=_LABEL_SMOOTHING)
+            loss = torch.nn.functional.cross_entropy(
+                logits, labels, label_smoothing=_LABEL_SMOOTHING
+            )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -232,7 +253,9 @@ def _epochs(
         train_loss = float(np.mean(losses))
         if not math.isfinite(train_loss):
             raise ConfigError(
-                "a finite training loss", found=f"{train_loss} in epoch {epoch}", hint="lower learning_rate"
+                "a finite training loss",
+                found=f"{train_loss} in epoch {epoch}",
+                hint="lower learning_rate",
             )
         yield {"epoch": epoch, "train_loss": train_loss, **_validate(network, val, training.batch)}
 
@@ -244,7 +267,9 @@ def _validate(network: torch.nn.Module, val: _Split, batch: int) -> dict[str, fl
     loss, right, near = 0.0, 0, 0
     with torch.inference_mode():
         for start in range(0, len(val.labels), batch):
-            inputs, labels = _batch(val, np.arange(start, min(start + batch, len(val.labels))), network)
+            inputs, labels = _batch(
+                val, np.arange(start, min(start + batch, len(val.labels))), network
+            )
             logits = network(_normalised(inputs))
             loss += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
             best = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
@@ -253,12 +278,16 @@ def _validate(network: torch.nn.Module, val: _Split, batch: int) -> dict[str, fl
     return {"val_loss": loss / n, "top1": right / n, "top5": near / n}
 
 
-def _batch(split: _Split, rows: Ints, network: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(
+    split: _Split, rows: Ints, network: torch.nn.Module
+) -> tuple[torch.Tensor, torch.Tensor]:
     """RGB values in 0–1, (n, 3, side, side) float32, and labels (n,), where the network is."""
     import torch
 
     device = next(network.parameters()).device
-    pictures = torch.from_numpy(split.images[rows][..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    pictures = torch.from_numpy(
+        split.images[rows][..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    )
     return pictures.to(device), torch.from_numpy(split.labels[rows]).to(device)
 
 
@@ -287,7 +316,9 @@ class ClassifierTrainer:
     @staticmethod
     def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:
         settings = ClassifierTraining(image_size=step.image_size, **step.common())
-        return train_classifier(step.data, output, training=settings, start_from=step.start_from, progress=progress)
+        return train_classifier(
+            step.data, output, training=settings, start_from=step.start_from, progress=progress
+        )
 
     @staticmethod
     def blend(step: TrainingStep, trained: Path, output: Path) -> dict[str, float]:

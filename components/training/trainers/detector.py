@@ -49,7 +49,8 @@ class DetectorTraining:
         epochs: passes over the training split.
         batch: images per step.
         learning_rate: initial rate of AdamW.
-        augment: mosaic and scale augmentation; mirroring is always off, since it changes a digit or a text.
+        augment: mosaic and scale augmentation; mirroring is always off, since it changes a digit or
+            a text.
         device: an Ultralytics device string.
         seed: of weights and sampling.
         extra: further Ultralytics training arguments, passed on as they are.
@@ -71,7 +72,11 @@ class DetectorTraining:
 
     def __post_init__(self) -> None:
         for name, right, expected in (
-            ("image_size", self.image_size > 0 and self.image_size % _STRIDE == 0, f"a multiple of {_STRIDE}"),
+            (
+                "image_size",
+                self.image_size > 0 and self.image_size % _STRIDE == 0,
+                f"a multiple of {_STRIDE}",
+            ),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("batch", self.batch >= 1, "at least 1"),
             ("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1"),
@@ -90,11 +95,12 @@ def train_detector(
     trust: bool = False,
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Train from scratch, or fine-tune `start_from`, and keep the best checkpoint by validation mAP50-95.
+    """Train from scratch or fine-tune `start_from`; keep the best validation mAP50-95 checkpoint.
 
     Arguments:
         data: a YOLO `data.yaml` with `train` and `val` splits.
-        output: folder for `model.pt` and `curve.csv`; replaced as a whole when training has succeeded.
+        output: folder for `model.pt` and `curve.csv`; replaced as a whole when training has
+            succeeded.
         training: what is asked for.
         start_from: a `.pt` checkpoint to fine-tune.
         trust: the user's word that `start_from` may be unpickled.
@@ -112,13 +118,20 @@ def train_detector(
     _require_detection(data)
     ultralytics = import_ultralytics()
     with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
-        model = load_yolo(start_from, trust=trust) if start_from else _untrained(ultralytics, training, Path(scratch))
+        model = (
+            load_yolo(start_from, trust=trust)
+            if start_from
+            else _untrained(ultralytics, training, Path(scratch))
+        )
         model.add_callback("on_train_start", lambda _: _use_all_cores())
         if start_from:
             _require_order(model, data)
         if progress:
-            model.add_callback("on_fit_epoch_end", lambda trainer: progress(trainer.epoch + 1, training.epochs))
-        with contextlib.redirect_stdout(io.StringIO()):  # its bars would be mixed with what a command prints
+            model.add_callback(
+                "on_fit_epoch_end", lambda trainer: progress(trainer.epoch + 1, training.epochs)
+            )
+        with contextlib.redirect_stdout(io.StringIO()):
+            # its bars would be mixed with what a command prints
             result = model.train(
                 data=str(absolute_data(data, Path(scratch))),
                 project=scratch,
@@ -146,11 +159,13 @@ def _require_detection(data: Path) -> None:
         raise DatasetError("a YOLO data.yaml", found=f"no file at {data}", hint="check the path")
     for split in ("train", "val"):
         if load_dataset(data, split).task != "detect":
-            raise DatasetError("labels for detection", found=f"an image folder for classification: {data}")
+            raise DatasetError(
+                "labels for detection", found=f"an image folder for classification: {data}"
+            )
 
 
 def _use_all_cores() -> None:
-    """Let torch use all cores that this process may run on; Ultralytics leaves one of the machine idle."""
+    """Let torch use all cores that this process may run on; Ultralytics leaves one idle."""
     import torch
 
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
@@ -197,16 +212,19 @@ def _untrained(ultralytics: ModuleType, training: DetectorTraining, scratch: Pat
     if training.width is not None:
         scale = described["scale"]
         if scale not in described.get("scales", {}):
-            raise ConfigError("an architecture with scales, such as yolo11n", found=training.architecture)
+            raise ConfigError(
+                "an architecture with scales, such as yolo11n", found=training.architecture
+            )
         depth, _, limit = described["scales"][scale]
         described["scales"] = {scale: [depth, training.width, limit]}
-    path = scratch / f"yolo0{described.pop('scale')}.yaml"  # it reads the scale from the name, and must read no more
+    # it reads the scale from the name, and must read no more
+    path = scratch / f"yolo0{described.pop('scale')}.yaml"
     path.write_text(yaml.safe_dump(described))
     return ultralytics.YOLO(str(path))
 
 
 def _architecture(name: str) -> Any:
-    """Load the architecture that Ultralytics ships under a name; not one of the working directory or an address.
+    """Load an architecture that Ultralytics ships, not one of the working directory or an address.
 
     Raises:
         ConfigError: it ships nothing of that name.
@@ -227,7 +245,10 @@ def _architecture(name: str) -> Any:
 
 
 def absolute_data(data: Path, scratch: Path) -> Path:
-    """Write a data.yaml for Ultralytics with absolute places, as it resolves others itself, and nothing to download."""
+    """Write a data.yaml for Ultralytics with absolute places and nothing to download.
+
+    Ultralytics resolves other places by itself.
+    """
     described = read_description(data)
     settings = read_yaml(data, "a readable YAML file")
     places: dict[str, list[str]] = {"train": [], "val": []}
@@ -271,7 +292,10 @@ def _write_curve(results: Path, target: Path) -> None:
         "metrics/mAP50-95(B)": "map50_95",
     }
     with results.open() as source, target.open("w", newline="") as sink:
-        rows = [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(source)]
+        rows = [
+            {key.strip(): value.strip() for key, value in row.items()}
+            for row in csv.DictReader(source)
+        ]
         writer = csv.DictWriter(sink, wanted.values())
         writer.writeheader()
         writer.writerows({new: row.get(old, "") for old, new in wanted.items()} for row in rows)
@@ -291,21 +315,38 @@ class DetectorTrainer:
     def train(step: TrainingStep, output: Path, progress: Progress | None) -> TrainedModel:
         settings = DetectorTraining(image_size=step.image_size, augment=False, **step.common())
         return train_detector(
-            step.data, output, training=settings, start_from=step.start_from, trust=step.trust, progress=progress
+            step.data,
+            output,
+            training=settings,
+            start_from=step.start_from,
+            trust=step.trust,
+            progress=progress,
         )
 
     @staticmethod
     def blend(step: TrainingStep, trained: Path, output: Path) -> dict[str, float]:
         old, new = load_yolo(step.start_from, trust=True), load_yolo(trained, trust=True)
-        weights = between(old.model.float().state_dict(), new.model.state_dict(), step.settings.blend)
+        weights = between(
+            old.model.float().state_dict(), new.model.state_dict(), step.settings.blend
+        )
         new.model.float().load_state_dict(weights)
         new.save(str(output))
         forget_places(output)
         with tempfile.TemporaryDirectory(prefix="foveal-training-") as scratch:
-            about = {"imgsz": step.image_size, "batch": step.settings.batch, "device": step.settings.device}
+            about = {
+                "imgsz": step.image_size,
+                "batch": step.settings.batch,
+                "device": step.settings.device,
+            }
             file = str(absolute_data(step.data, Path(scratch)))
             with contextlib.redirect_stdout(io.StringIO()):
                 found = new.val(
-                    data=file, project=scratch, name="run", verbose=False, workers=0, plots=False, **about
+                    data=file,
+                    project=scratch,
+                    name="run",
+                    verbose=False,
+                    workers=0,
+                    plots=False,
+                    **about,
                 ).box
         return {"map50_95": float(found.map), "map50": float(found.map50)}

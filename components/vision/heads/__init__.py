@@ -1,7 +1,7 @@
 """Output heads: how the first output of a model is read. One file each, and one line in the table.
 
-A head knows neither what runs a model nor how precise its arithmetic is, and not what is done with a prediction: it
-checks the raw output and decodes it into what its task takes.
+A head knows neither what runs a model nor how precise its arithmetic is, and not what is done with
+a prediction: it checks the raw output and decodes it into what its task takes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ HEADS = {
 class OutputHead(Protocol):
     """Reader of a model's first output.
 
-    What `decode` gives depends on the task: the candidates of each image for a detector, the scores of all images for
-    a classifier.
+    What `decode` gives depends on the task: the candidates of each image for a detector, the scores
+    of all images for a classifier.
     """
 
     task: str
@@ -39,7 +39,7 @@ class OutputHead(Protocol):
     decoder: Path | None  # file with `decode` for bundles; None: `run_template` has it
 
     def shape(self, classes: int) -> tuple[int | str, ...]:
-        """Return the shape of the output; strings are free axes, the first of which is the batch."""
+        """Return the shape of the output; strings are free axes, the first is the batch."""
 
     def checked(self, output: Array | None, images: int | None, classes: int) -> Array:
         """Return an output in the float type that the head computes in.
@@ -60,10 +60,10 @@ class OutputHead(Protocol):
         """Tell whether an output of one image shows no sign of being something else."""
 
     def finds_something(self, output: Array, confidence: float) -> bool:
-        """Tell whether an output of one image says something, so that a comparison on it proves something."""
+        """Tell whether an image's output says something, so that a comparison proves something."""
 
     def deviation(self, expected: Array, found: Array) -> float:
-        """Return the largest difference of two outputs, relative to each channel's magnitude; NaN if any is."""
+        """Find outputs' largest difference relative to each channel's magnitude; NaN if any is."""
 
 
 def head_of(name: str) -> Any:

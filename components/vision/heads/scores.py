@@ -19,7 +19,8 @@ class _Scores:
 
     task: ClassVar[str] = "classify"
     remedy: ClassVar[str] = (
-        "say what they are: output: softmax (probabilities of one class an image), sigmoid (scores, each class by "
+        "say what they are: output: softmax (probabilities of one class an image), sigmoid "
+        "(scores, each class by "
         "itself), logits or sigmoid_logits (either of these before its softmax or sigmoid)"
     )
     ranked: ClassVar[bool] = False
@@ -67,7 +68,8 @@ class Logits(_Scores):
     exclusive: ClassVar[bool] = True
 
     def decode(self, output: Floats) -> Floats:
-        powers = np.exp(output - output.max(axis=1, keepdims=True))  # the shift keeps exponentials from overflowing
+        # the shift keeps exponentials from overflowing
+        powers = np.exp(output - output.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 

@@ -1,4 +1,4 @@
-"""YOLO's head after selection: (n, k, 6), corner boxes in input pixels, score, class id; no duplicates are left."""
+"""YOLO's duplicate-free head: (n, k, 6), corner boxes in input pixels, score, class id."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class YoloEndToEnd:
     def shape(self, classes: int) -> tuple[int | str, ...]:
         return ("batch", "detections", COLUMNS)
 
-    def checked(self, output: Array | None, images: int | None, classes: int) -> npt.NDArray[np.float32]:
+    def checked(
+        self, output: Array | None, images: int | None, classes: int
+    ) -> npt.NDArray[np.float32]:
         """Return it as float32; see `OutputHead`."""
         shape = () if output is None else output.shape
         count = images if images is not None else (shape[0] if shape else "n")
@@ -43,7 +45,9 @@ class YoloEndToEnd:
 
     def sound(self, output: Array, classes: int) -> npt.NDArray[np.bool_]:
         known = within(output[:, :, 5:], classes - 1)
-        return np.asarray(np.isfinite(output).all(axis=(1, 2)) & within(output[:, :, BOX : BOX + 1], 1) & known)
+        return np.asarray(
+            np.isfinite(output).all(axis=(1, 2)) & within(output[:, :, BOX : BOX + 1], 1) & known
+        )
 
     def is_read_right(self, output: Array) -> bool:
         """Tell whether the class ids are whole numbers."""
@@ -56,16 +60,23 @@ class YoloEndToEnd:
     def deviation(self, expected: Array, found: Array) -> float:
         """Compare the rows of an image as a set, since equal scores may come in any order.
 
-        Rows whose score is as low as the last one's are left out, since the last bit may decide which of them make the
-        list.
+        Rows whose score is as low as the last one's are left out, since the last bit may decide
+        which of them make the list.
         """
         pairs = zip(expected, found, strict=True)
-        return max(_row_deviation(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs)
+        return max(
+            _row_deviation(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs
+        )
 
-    def decode(self, output: npt.NDArray[np.float32], classes: int, settings: Suppression) -> list[Candidates]:
+    def decode(
+        self, output: npt.NDArray[np.float32], classes: int, settings: Suppression
+    ) -> list[Candidates]:
         """Return the boxes of each image, best score first, in input pixels."""
         confident = (output[:, :, BOX] > settings.confidence) & np.isfinite(output).all(axis=2)
-        return [_ranked(rows[chosen], classes, settings) for rows, chosen in zip(output, confident, strict=True)]
+        return [
+            _ranked(rows[chosen], classes, settings)
+            for rows, chosen in zip(output, confident, strict=True)
+        ]
 
 
 def _ranked(rows: npt.NDArray[np.float32], classes: int, settings: Suppression) -> Candidates:
@@ -76,7 +87,8 @@ def _ranked(rows: npt.NDArray[np.float32], classes: int, settings: Suppression) 
         raise ModelError(
             f"class ids 0–{classes - 1}",
             found=f"{class_ids.min():g}–{class_ids.max():g} in the output",
-            hint="give the class names that the model was trained with; a quantized model may have lost its ids",
+            hint="give the class names that the model was trained with; a quantized model may have "
+            "lost its ids",
         )
     return rows[:, :BOX].astype(np.float64), rows[:, BOX], class_ids.astype(np.int64)
 

@@ -1,8 +1,8 @@
 """Vision tasks: what a model's predictions mean. One file each, and one line in the table.
 
-A task knows neither what runs a model nor how precise its arithmetic is, nor how its raw output is laid out, which a
-head knows. It gives meaning: truth and prediction, accuracy, the columns of drift, how a prediction is stored, drawn
-and compared.
+A task knows neither what runs a model nor how precise its arithmetic is, nor how its raw output is
+laid out, which a head knows. It gives meaning: truth and prediction, accuracy, the columns of
+drift, how a prediction is stored, drawn and compared.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class VisionTask(Protocol):
     finds_objects: ClassVar[bool]  # any number of things an image, none included
     has_boxes: ClassVar[bool]  # labels are boxes, any number an image, not one class of it
     why_no_estimate: ClassVar[str]  # of accuracy before labels come; empty where there is one
-    stored_columns: ClassVar[tuple[str, ...]]  # of the table of images, from which predictions are restored
+    # of the table of images, from which predictions are restored
+    stored_columns: ClassVar[tuple[str, ...]]
 
     @property
     def spec(self) -> VisionSpec:
@@ -58,20 +59,26 @@ class VisionTask(Protocol):
     def preprocess(self, image: Image) -> tuple[npt.NDArray[np.uint8], ImageFrame]:
         """Fit an image (h, w, 3) uint8 BGR to the model's input (height, width, 3) uint8 BGR."""
 
-    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
-        """Decode one prediction for each image of a batch; ModelError where the outputs cannot be of this model."""
+    def postprocess(
+        self, outputs: Sequence[Array], frames: Sequence[ImageFrame]
+    ) -> list[Prediction]:
+        """Decode one prediction an image; ModelError where outputs cannot be of this model."""
 
     def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
         """Tell which images of a batch have finite outputs within their range, (n,) bool."""
 
-    def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
+    def evaluate(
+        self, predictions: Sequence[Prediction], truths: Sequence[Prediction]
+    ) -> dict[str, float]:
         """Measure accuracy, by metric; DatasetError where there is nothing to measure it on."""
 
     def evaluation_settings(self) -> VisionTask:
         """Return the same task with the thresholds that accuracy is measured with."""
 
-    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
-        """Summarise each image in one value a column: float64 columns are quantities, int64 columns categories."""
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, Array]:
+        """Give each image one value a column: float64 for quantities, int64 for categories."""
 
     @staticmethod
     def from_labels(truth: Prediction) -> Prediction:
@@ -88,7 +95,7 @@ class VisionTask(Protocol):
 
     @staticmethod
     def shown_at(prediction: Any, confidence: float) -> Any:
-        """Reduce a prediction that was made with the thresholds of evaluation to what a version shows in use."""
+        """Reduce a prediction made with evaluation's thresholds to what a version shows in use."""
 
     @staticmethod
     def counterparts(one: Any, other: Any) -> tuple[int, int]:
@@ -96,7 +103,7 @@ class VisionTask(Protocol):
 
     @staticmethod
     def events(found: Any, truth: Any, nothing: int) -> list[tuple[int, int, float]]:
-        """List (true class, predicted class, confidence) of an image; `nothing` is no object or no detection."""
+        """List (true class, predicted class, confidence); `nothing` is no object or detection."""
 
     @staticmethod
     def pair(
@@ -121,7 +128,7 @@ class VisionTask(Protocol):
         class_names: tuple[str, ...],
         sampling: Sampling,
     ) -> Scorer:
-        """Score stored predictions against labels that came later; see `restored` for the first two arguments."""
+        """Score stored predictions by later labels; see `restored` for the first two arguments."""
 
     @staticmethod
     def combine(predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
@@ -129,7 +136,9 @@ class VisionTask(Protocol):
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
+        rows: Sequence[Mapping[str, Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
+        classes: int,
     ) -> list[Prediction]:
         """Restore the predictions of stored images.
 
@@ -140,7 +149,9 @@ class VisionTask(Protocol):
         """
 
     @staticmethod
-    def draw(axes: Axes, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]) -> None:
+    def draw(
+        axes: Axes, answer: Any, truth: Any, names: Sequence[str], colours: tuple[str, str]
+    ) -> None:
         """Draw a truth and an answer, or None, over an image on matplotlib axes."""
 
 

@@ -59,22 +59,26 @@ class Classify:
         require_head(self.spec, self.name)
 
     def preprocess(self, image: Image) -> tuple[Image, ImageFrame]:
-        """An image (h, w, 3) uint8 BGR as the model's input, and how it was fitted; see `fit_image`."""
+        """Return a uint8 BGR image (h, w, 3) as input, and how it was fitted; see `fit_image`."""
         return fit_image(image, self.spec)
 
-    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
-        """Class scores of a batch: probabilities that sum to 1, or with a sigmoid head scores that do not.
+    def postprocess(
+        self, outputs: Sequence[Array], frames: Sequence[ImageFrame]
+    ) -> list[Prediction]:
+        """Return a batch's class scores: probabilities that sum to 1, except from a sigmoid head.
 
-        Scores of a sigmoid head stay as they are: they are not scaled to sum to 1. `Classification.class_id` is the
-        class of the highest score, `Classification.score` that score.
+        Scores of a sigmoid head stay as they are: they are not scaled to sum to 1.
+        `Classification.class_id` is the class of the highest score, `Classification.score` that
+        score.
 
         Arguments:
             outputs: what the model gave for the batch; the first is (n, classes) of any float type.
             frames: of the n images.
 
         Raises:
-            ModelError: the output has another shape, holds a NaN or an infinity, or probabilities beyond 0–1 or that
-                do not sum to 1. `valid_outputs` tells beforehand which images are sound.
+            ModelError: the output has another shape, holds a NaN or an infinity, or probabilities
+                beyond 0–1 or that do not sum to 1. `valid_outputs` tells beforehand which images
+                are sound.
         """
         if not len(frames):
             return []
@@ -85,24 +89,31 @@ class Classify:
             raise ModelError(
                 head.expected,
                 found=f"others in the output for {unsound} of {counted(len(frames), 'image')}",
-                hint="say what the output is (model.output: logits, softmax, sigmoid or sigmoid_logits); "
+                hint="say what the output is (model.output: logits, softmax, sigmoid or "
+                "sigmoid_logits); "
                 "a quantized model may have lost its range",
             )
         return [Classification(row) for row in head.decode(output)]
 
     def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
-        """Mark the images of a batch with a sound output: finite, in 0–1, summing to 1 as its head promises. (n,) bool.
+        """Mark images with sound output, (n,) bool: finite, in 0–1, adding up as the head promises.
 
         Raises:
             ModelError: the output has another shape.
         """
         head, classes = head_of(self.spec.head), len(self.spec.class_names)
-        sound: npt.NDArray[np.bool_] = head.sound(head.checked(first(outputs), None, classes), classes)
+        sound: npt.NDArray[np.bool_] = head.sound(
+            head.checked(first(outputs), None, classes), classes
+        )
         return sound
 
-    def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
+    def evaluate(
+        self, predictions: Sequence[Prediction], truths: Sequence[Prediction]
+    ) -> dict[str, float]:
         """`top1` and `top5` accuracy; see `metrics.top_accuracy` for what it raises."""
-        return metrics.top_accuracy(metrics.only(Classification, predictions), metrics.only(Classification, truths))
+        return metrics.top_accuracy(
+            metrics.only(Classification, predictions), metrics.only(Classification, truths)
+        )
 
     @staticmethod
     def from_labels(truth: Prediction) -> Prediction:
@@ -121,13 +132,15 @@ class Classify:
 
     @staticmethod
     def counterparts(one: Classification, other: Classification) -> tuple[int, int]:
-        """Count both sides where they name one class, up to a near tie; see `agreement.agreement`."""
+        """Count both sides if they name one class, up to a near tie; see `agreement.agreement`."""
         a, b = one.class_id, other.class_id
         same = one.probs[a] - one.probs[b] < TIE or other.probs[b] - other.probs[a] < TIE
         return 2 * bool(same), 2
 
     @staticmethod
-    def events(found: Classification | None, truth: Classification, nothing: int) -> list[tuple[int, int, float]]:
+    def events(
+        found: Classification | None, truth: Classification, nothing: int
+    ) -> list[tuple[int, int, float]]:
         """List (true class, predicted class, confidence); see `evaluation.evaluate_images`."""
         return [] if found is None else [(truth.class_id, found.class_id, found.score)]
 
@@ -167,19 +180,28 @@ class Classify:
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
+        rows: Sequence[Mapping[str, Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
+        classes: int,
     ) -> list[Prediction]:
         """Restore the predictions of stored images; each has its best class only."""
         one_hot, least = np.eye(classes, dtype=np.float32), np.finfo(np.float32).tiny
         return [
             # The class stays the best one where its score is 0, or was not kept.
-            Classification(one_hot[row["prediction_class"]] * max(row.get("prediction_confidence") or 0.0, least))
+            Classification(
+                one_hot[row["prediction_class"]]
+                * max(row.get("prediction_confidence") or 0.0, least)
+            )
             for row in rows
         ]
 
     @staticmethod
     def draw(
-        axes: Axes, answer: Classification | None, truth: Classification, names: Sequence[str], colours: tuple[str, str]
+        axes: Axes,
+        answer: Classification | None,
+        truth: Classification,
+        names: Sequence[str],
+        colours: tuple[str, str],
     ) -> None:
         """Write the two classes below an image on matplotlib axes."""
         said = "no answer" if answer is None else names[answer.class_id]
@@ -190,17 +212,21 @@ class Classify:
         """The same task: a classifier has no thresholds."""
         return self
 
-    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, Array]:
         """Return the model's certainty of each image, one value an image; the frames do not matter.
 
-        float64 columns are quantities: `prediction_confidence` (of the best class), `prediction_margin` (its lead
-        over the second, or all of it where there is one class), `prediction_entropy` (in nats; with a sigmoid head,
-        where each class is a yes or no of its own, the sum over the classes). int64 columns are categories:
-        `prediction_class` is the class id.
+        float64 columns are quantities: `prediction_confidence` (of the best class),
+        `prediction_margin` (its lead over the second, or all of it where there is one class),
+        `prediction_entropy` (in nats; with a sigmoid head, where each class is a yes or no of its
+        own, the sum over the classes). int64 columns are categories: `prediction_class` is the
+        class id.
         """
         rows = [prediction.probs for prediction in metrics.only(Classification, predictions)]
         probs = np.array(rows, np.float64).reshape(len(rows), len(self.spec.class_names))
-        ranked = np.sort(np.pad(probs, ((0, 0), (1, 0))), axis=1)  # a class of probability 0, for models with one
+        # a class of probability 0, for models with one
+        ranked = np.sort(np.pad(probs, ((0, 0), (1, 0))), axis=1)
         entropy = _information(probs)
         if not head_of(self.spec.head).exclusive:
             entropy = entropy + _information(1 - probs)

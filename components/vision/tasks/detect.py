@@ -47,10 +47,11 @@ class Detect:
     Arguments:
         spec: of the model; its head is `yolo` or `yolo_end2end`.
         confidence: detections must score more than this, 0–1.
-        iou: of two boxes of a class that overlap by more than this the weaker one goes, 0–1; end-to-end heads
-            have no duplicates to remove.
+        iou: of two boxes of a class that overlap by more than this the weaker one goes, 0–1;
+            end-to-end heads have no duplicates to remove.
         max_detections: how many an image keeps at most.
-        multi_label: a box may be several classes at once, as accuracy is measured; otherwise it is its best class.
+        multi_label: a box may be several classes at once, as accuracy is measured; otherwise it is
+            its best class.
 
     Raises:
         ConfigError: a threshold is out of range.
@@ -74,7 +75,9 @@ class Detect:
     has_thresholds: ClassVar[bool] = True
     finds_objects: ClassVar[bool] = True
     has_boxes: ClassVar[bool] = True
-    why_no_estimate: ClassVar[str] = "not evaluated: what a detector misses has no confidence; label images to know"
+    why_no_estimate: ClassVar[str] = (
+        "not evaluated: what a detector misses has no confidence; label images to know"
+    )
     stored_columns: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -86,17 +89,19 @@ class Detect:
             raise ConfigError("max_detections of 1 or more", found=str(self.max_detections))
 
     def preprocess(self, image: Image) -> tuple[Image, ImageFrame]:
-        """An image (h, w, 3) uint8 BGR as the model's input, and how to come back; see `fit_image`."""
+        """Return a uint8 BGR image (h, w, 3) as input, and how to come back; see `fit_image`."""
         return fit_image(image, self.spec)
 
-    def postprocess(self, outputs: Sequence[Array], frames: Sequence[ImageFrame]) -> list[Prediction]:
+    def postprocess(
+        self, outputs: Sequence[Array], frames: Sequence[ImageFrame]
+    ) -> list[Prediction]:
         """Detections of a batch, in pixels of the original images, best score first.
 
         Boxes with a NaN or an infinity, and boxes without an area inside the image, are left out.
 
         Arguments:
-            outputs: what the model gave for the batch; the first is (n, 4 + classes, anchors) for `yolo`,
-                (n, m, 6) for `yolo_end2end`, of any float type.
+            outputs: what the model gave for the batch; the first is (n, 4 + classes, anchors) for
+                `yolo`, (n, m, 6) for `yolo_end2end`, of any float type.
             frames: of the n images.
 
         Raises:
@@ -106,11 +111,15 @@ class Detect:
             return []
         head, classes = head_of(self.spec.head), len(self.spec.class_names)
         settings = Suppression(self.confidence, self.iou, self.max_detections, self.multi_label)
-        candidates = head.decode(head.checked(first(outputs), len(frames), classes), classes, settings)
-        return [self._detections(found, frame) for found, frame in zip(candidates, frames, strict=True)]
+        candidates = head.decode(
+            head.checked(first(outputs), len(frames), classes), classes, settings
+        )
+        return [
+            self._detections(found, frame) for found, frame in zip(candidates, frames, strict=True)
+        ]
 
     def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
-        """Mark the images of a batch with a sound output: all finite, scores in 0–1, known classes. (n,) bool.
+        """Mark images with sound output, (n,) bool: all finite, scores in 0–1, known classes.
 
         Costs well under a millisecond an image: cheap enough for every batch in production.
 
@@ -118,7 +127,9 @@ class Detect:
             ModelError: the output has another shape.
         """
         head, classes = head_of(self.spec.head), len(self.spec.class_names)
-        sound: npt.NDArray[np.bool_] = head.sound(head.checked(first(outputs), None, classes), classes)
+        sound: npt.NDArray[np.bool_] = head.sound(
+            head.checked(first(outputs), None, classes), classes
+        )
         return sound
 
     def _detections(self, found: Candidates, frame: ImageFrame) -> Detections:
@@ -127,14 +138,17 @@ class Detect:
             raise ModelError(
                 "scores between 0 and 1",
                 found=f"a score of {scores[0]:g}",
-                hint="export the model with its sigmoid; a quantized model may have lost its score range",
+                hint="export the model with its sigmoid; a quantized model may have lost its score "
+                "range",
             )
         corners = boxes.to_original(xyxy, frame).astype(np.float32)
         real = boxes.has_area(corners)
         return Detections(corners[real], np.minimum(scores[real], 1), class_ids[real])
 
-    def evaluate(self, predictions: Sequence[Prediction], truths: Sequence[Prediction]) -> dict[str, float]:
-        """COCO's `map50_95`, `map50` and `map75`; see `metrics.average_precision` for what it raises.
+    def evaluate(
+        self, predictions: Sequence[Prediction], truths: Sequence[Prediction]
+    ) -> dict[str, float]:
+        """Return COCO's `map50_95`, `map50`, `map75`; raises what `metrics.average_precision` does.
 
         Predict with `evaluation_settings()` first: a high confidence threshold cuts the curve off.
         """
@@ -163,15 +177,19 @@ class Detect:
         order = order[prediction.scores[order] > confidence]
         _, first_of_each = np.unique(prediction.xyxy[order], axis=0, return_index=True)
         kept = order[np.sort(first_of_each)]
-        return Detections(prediction.xyxy[kept], prediction.scores[kept], prediction.class_ids[kept])
+        return Detections(
+            prediction.xyxy[kept], prediction.scores[kept], prediction.class_ids[kept]
+        )
 
     @staticmethod
     def counterparts(one: Detections, other: Detections) -> tuple[int, int]:
-        """Count detections that have a counterpart, and all, over both sides; see `agreement.agreement`."""
+        """Count both sides' detections with a counterpart, and all; see `agreement.agreement`."""
         return 2 * _pairs(one, other), len(one) + len(other)
 
     @staticmethod
-    def events(found: Detections | None, truth: Detections, nothing: int) -> list[tuple[int, int, float]]:
+    def events(
+        found: Detections | None, truth: Detections, nothing: int
+    ) -> list[tuple[int, int, float]]:
         """List (true class, predicted class, confidence); see `evaluation.evaluate_images`."""
         if found is None:
             return [(int(k), nothing, 0.0) for k in truth.class_ids]
@@ -183,8 +201,13 @@ class Detect:
         free, events = np.ones(len(truth), bool), []
         for row in np.argsort(-found.scores, kind="stable"):
             near = overlap[row] * (free & (overlap[row] >= MATCH_IOU))
-            best = int((near * (1 + (truth.class_ids == found.class_ids[row]))).argmax()) if len(truth) else -1
-            matched = best >= 0 and near[best] > 0  # an object of its class before a nearer one of another
+            best = (
+                int((near * (1 + (truth.class_ids == found.class_ids[row]))).argmax())
+                if len(truth)
+                else -1
+            )
+            # an object of its class before a nearer one of another
+            matched = best >= 0 and near[best] > 0
             if matched:
                 free[best] = False
             true = int(truth.class_ids[best]) if matched else nothing
@@ -199,7 +222,9 @@ class Detect:
         class_names: tuple[str, ...],
     ) -> Pair:
         """Pair two detectors' predictions; see `paired.pair_up`."""
-        one, other, true = (metrics.only(Detections, some) for some in (champion, challenger, truths))
+        one, other, true = (
+            metrics.only(Detections, some) for some in (champion, challenger, truths)
+        )
         return BoxPair(one, other, true, class_names)
 
     @staticmethod
@@ -207,7 +232,9 @@ class Detect:
         predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int
     ) -> HitsByChance:
         """Compare hits with those of chance; see `chance.compare_with_chance`."""
-        return object_hits_by_chance(metrics.only(Detections, predictions), metrics.only(Detections, truths))
+        return object_hits_by_chance(
+            metrics.only(Detections, predictions), metrics.only(Detections, truths)
+        )
 
     @staticmethod
     def scorer(
@@ -228,14 +255,20 @@ class Detect:
 
     @staticmethod
     def restored(
-        rows: Sequence[Mapping[str, Any]], boxes_of: Callable[[], Sequence[Prediction]], classes: int
+        rows: Sequence[Mapping[str, Any]],
+        boxes_of: Callable[[], Sequence[Prediction]],
+        classes: int,
     ) -> list[Prediction]:
         """Restore the predictions of stored images."""
         return list(boxes_of())
 
     @staticmethod
     def draw(
-        axes: Axes, answer: Detections | None, truth: Detections, names: Sequence[str], colours: tuple[str, str]
+        axes: Axes,
+        answer: Detections | None,
+        truth: Detections,
+        names: Sequence[str],
+        colours: tuple[str, str],
     ) -> None:
         """Draw boxes over an image on matplotlib axes; `colours` are of truth and answer."""
         from matplotlib.patches import Rectangle
@@ -250,18 +283,21 @@ class Detect:
                 axes.text(*place, names[int(k)], color=colour, fontsize=7, va="bottom", ha="left")
 
     def evaluation_settings(self) -> Detect:
-        """The same task with the thresholds that accuracy is measured with, which are those of `YOLO.val()`."""
+        """Return the task with the thresholds for measuring accuracy, those of `YOLO.val()`."""
         return replace(self, confidence=EVALUATION_CONFIDENCE, multi_label=True)
 
-    def drift_columns(self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]) -> dict[str, Array]:
+    def drift_columns(
+        self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
+    ) -> dict[str, Array]:
         """Describe each image's detections, one value an image.
 
-        float64 columns are quantities, NaN where an image has no detection: `prediction_count` (never NaN),
-        `prediction_confidence_mean`, `prediction_confidence_min`, `prediction_confidence_max`,
-        `prediction_box_side_px` (mean square root of the area), `prediction_box_x` and `prediction_box_y` (mean
-        centre, as a share of the image's width and height), `prediction_class_entropy` (of the mix of classes, in
-        nats). int64 columns are categories: `prediction_top_class` is the class id of the best detection, −1 where
-        there is none.
+        float64 columns are quantities, NaN where an image has no detection: `prediction_count`
+        (never NaN), `prediction_confidence_mean`, `prediction_confidence_min`,
+        `prediction_confidence_max`, `prediction_box_side_px` (mean square root of the area),
+        `prediction_box_x` and `prediction_box_y` (mean centre, as a share of the image's width and
+        height), `prediction_class_entropy` (of the mix of classes, in nats). int64 columns are
+        categories: `prediction_top_class` is the class id of the best detection, −1 where there is
+        none.
 
         Arguments:
             predictions: of any number of images.
@@ -269,9 +305,15 @@ class Detect:
         """
         images = metrics.only(Detections, predictions)
         pairs = zip(images, frames, strict=True)
-        rows = np.array([_summary(*pair) for pair in pairs], np.float64).reshape(-1, len(_QUANTITIES))
-        columns: dict[str, Array] = {f"prediction_{name}": rows[:, k] for k, name in enumerate(_QUANTITIES)}
-        best = [int(found.class_ids[found.scores.argmax()]) if len(found) else -1 for found in images]
+        rows = np.array([_summary(*pair) for pair in pairs], np.float64).reshape(
+            -1, len(_QUANTITIES)
+        )
+        columns: dict[str, Array] = {
+            f"prediction_{name}": rows[:, k] for k, name in enumerate(_QUANTITIES)
+        }
+        best = [
+            int(found.class_ids[found.scores.argmax()]) if len(found) else -1 for found in images
+        ]
         columns["prediction_top_class"] = np.array(best, np.int64)
         return columns
 
@@ -282,7 +324,10 @@ def _summary(detections: Detections, frame: ImageFrame) -> tuple[float, ...]:
         return 0.0, *[np.nan] * (len(_QUANTITIES) - 1)
     scores, corners = detections.scores, detections.xyxy
     sides = np.sqrt((corners[:, 2:] - corners[:, :2]).prod(axis=1))
-    x, y = (corners[:, :2] + corners[:, 2:]).mean(axis=0, dtype=np.float64) / (2 * frame.width, 2 * frame.height)
+    x, y = (corners[:, :2] + corners[:, 2:]).mean(axis=0, dtype=np.float64) / (
+        2 * frame.width,
+        2 * frame.height,
+    )
     shares = np.unique_counts(detections.class_ids).counts / len(detections)
     entropy = -(shares * np.log(shares)).sum()
     return len(detections), scores.mean(), scores.min(), scores.max(), sides.mean(), x, y, entropy
@@ -307,7 +352,9 @@ def _pairs(a: Detections, b: Detections) -> int:
     """Count the detections that can be paired, the best overlaps first."""
     if not len(a) or not len(b):
         return 0
-    overlaps = np.where(a.class_ids[:, None] == b.class_ids[None], boxes.iou_matrix(a.xyxy, b.xyxy), 0.0)
+    overlaps = np.where(
+        a.class_ids[:, None] == b.class_ids[None], boxes.iou_matrix(a.xyxy, b.xyxy), 0.0
+    )
     pairs = 0
     while overlaps.max() >= SAME_BOX:
         row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)

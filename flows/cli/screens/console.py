@@ -25,8 +25,9 @@ Part = str | Text | Table
 
 _PIPE_WIDTH = 10_000  # what is piped is read by programs and logs, which cut nothing
 _PLAIN = {
-    "×": "x", "→": "->", "−": "-", "–": "-", "—": "-", "●": "*", "…": "...", "±": "+/-", "≤": "<=", "≥": ">=",
-    "·": "/", "δ": "d", "α": "a", "σ": "s", "’": "'", "‘": "'", "“": '"', "”": '"',
+    "×": "x", "→": "->", "−": "-", "–": "-", "—": "-", "●": "*", "…": "...", "±": "+/-",
+    "≤": "<=", "≥": ">=", "·": "/", "δ": "d", "α": "a", "σ": "s",
+    "’": "'", "‘": "'", "“": '"', "”": '"',
 }  # fmt: skip
 _ERRORS = "foveal-plain"
 
@@ -41,7 +42,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def write(parts: Iterable[Part], console: Console | None = None) -> None:
-    """Print lines, which only a narrow terminal wraps, and tables; on standard output by default."""
+    """Print lines, which only a narrow terminal wraps, and tables."""
     out = console or make_console()
     for part in parts:
         if isinstance(part, Table):
@@ -77,7 +78,7 @@ def _text(part: object) -> Text:
 
 
 class _Printed:
-    """Something that is printed with its own control characters escaped; the console's own colours stay."""
+    """Something printed with its own control characters escaped; the console's colours stay."""
 
     def __init__(self, inner: ConsoleRenderable) -> None:
         self._inner = inner
@@ -96,10 +97,12 @@ class _Hook(RenderHook):
 
 
 def print_plainly() -> None:
-    """Have standard output and error write a likeness of what their encoding lacks, in place of failing."""
+    """Have standard output and error write a likeness of what their encoding lacks, not fail."""
     codecs.register_error(_ERRORS, _likeness)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().replace("-", "").startswith("utf8"):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().replace(
+            "-", ""
+        ).startswith("utf8"):
             stream.reconfigure(errors=_ERRORS)
 
 

@@ -15,12 +15,17 @@ from flows.deployment.deploy import Deployed, DeployResult
 from flows.runtime.root_lock import running_up
 from flows.runtime.settings import Settings
 
-_STYLES = {Change.CREATED: "green", Change.UPDATED: "yellow", Change.UNCHANGED: "dim", Change.REMOVED: "red"}
+_STYLES = {
+    Change.CREATED: "green",
+    Change.UPDATED: "yellow",
+    Change.UNCHANGED: "dim",
+    Change.REMOVED: "red",
+}
 _HEADINGS = ("deployment", "schedule", "next run", "work pool", "state")
 
 
 def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
-    """Return a line that names what takes the runs or has to be started for it: a deployment alone runs nothing."""
+    """Return a line on what takes the runs or must be started: deployments alone run nothing."""
     if pool := config.work_pool:
         return f"runs take place where a worker is: prefect worker start --pool {pool.name}"
     named, claim = os.environ.get("PREFECT_API_URL", "").rstrip("/"), running_up(settings.root)
@@ -31,7 +36,7 @@ def who_runs(config: DeploymentsConfig, settings: Settings) -> str:
 
 
 def deployed(done: DeployResult, who: str) -> Iterator[Part]:
-    """Show deployments with their next runs in their time zones, automations, and who takes runs."""
+    """Show deployments with their next runs, automations, and who takes runs."""
     heading, *lines = Table(_HEADINGS, [_cells(one) for one in done.deployments]).to_lines()
     yield Text(heading, "bold")
     for line, one in zip(lines, done.deployments, strict=True):

@@ -20,8 +20,10 @@ def exported(done: Exported, form: LabelFormat) -> Iterator[Part]:
     if form is LabelFormat.LABEL_STUDIO:
         yield (
             f"start Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true "
-            f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={done.folder.resolve()}, take {CONFIG} as the labelling "
-            f"configuration, add {done.folder.resolve() / 'images'} as local storage, and import {TASKS}"
+            f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={done.folder.resolve()}, take {CONFIG} as the "
+            "labelling "
+            f"configuration, add {done.folder.resolve() / 'images'} as local storage, and import "
+            f"{TASKS}"
         )
     else:
         counts = "an image whose labels stay as they are counts only with --confirmed"

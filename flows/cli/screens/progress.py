@@ -9,7 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.prompt import Confirm
 from rich.text import Text
 
@@ -25,7 +33,7 @@ _err = make_console(stderr=True)
 
 
 class Lines:
-    """Tells of work as it goes on: at once what is new, and again and again, ever more seldom, what is not.
+    """Tells of work as it goes on: at once what is new, and ever more seldom what is not.
 
     Arguments:
         write: takes a line.
@@ -34,7 +42,11 @@ class Lines:
     """
 
     def __init__(
-        self, write: Callable[[str], None], *, first_s: float = FIRST_S, clock: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], None],
+        *,
+        first_s: float = FIRST_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write, self._first_s, self._clock = write, first_s, clock
         self._lock = threading.Lock()
@@ -48,7 +60,7 @@ class Lines:
             self._phase, self._doing = what, ""
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Take note that `done` of `total` units of `what` are finished; a step that begins has a total of 0."""
+        """Note `done` of `total` units of `what` as finished; a step begins with a total of 0."""
         with self._lock:
             self._doing = f"{what}, {done} of {total}" if total else what
 
@@ -95,7 +107,7 @@ class Bars:
         self._progress.update(self._phase, description=what)
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Move a bar, or make it; a finished one disappears. A step that begins has a total of 0 and no bar."""
+        """Move or make a bar; a finished one disappears. A step begins with total 0 and no bar."""
         if not total:
             return
         if what not in self._bars:
@@ -115,9 +127,10 @@ class Bars:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Bars | Lines]:
-    """Progress on stderr: on a terminal bars, gone when the block ends, else lines; none when `quiet`.
+    """Show progress bars on stderr, gone after the block; lines off a terminal; none when `quiet`.
 
-    On a terminal a flow may ask. Details, where they are wanted, would tear bars apart: lines go between them.
+    On a terminal a flow may ask. Details, where they are wanted, would tear bars apart: lines go
+    between them.
     """
     quiet = quiet or verbosity() is Verbosity.QUIET
     if quiet or verbosity() is Verbosity.VERBOSE or not _err.is_terminal:
@@ -139,7 +152,7 @@ def _log_time(step: str, seconds: float) -> None:
 
 
 class _Notes:
-    """Prints notes on stderr, each once however often a step says it, unless results alone are wanted."""
+    """Prints notes on stderr, each once however often repeated, unless results alone are wanted."""
 
     def __init__(self) -> None:
         self._shown: set[str] = set()

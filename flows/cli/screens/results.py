@@ -23,8 +23,14 @@ from flows.reporting.retraining import RetrainSummary
 if TYPE_CHECKING:
     from flows.ab_test import AbSummary  # imports Prefect, which takes seconds
 
-CAVEAT = "random windows are more alike than nights are; contiguous ones are neighbouring images of the reference"
-NIGHTS_CAVEAT = "nights are accepted ones, each against the reference without it; those with an alarm are not there"
+CAVEAT = (
+    "random windows are more alike than nights are; contiguous ones are neighbouring images "
+    "of the reference"
+)
+NIGHTS_CAVEAT = (
+    "nights are accepted ones, each against the reference without it; those with an "
+    "alarm are not there"
+)
 _WORDS = {
     "green": ["ok", "pass", "no difference ≥ δ"],
     "bold green": ["promoted"],
@@ -43,7 +49,9 @@ def variants(done: summary.ReleaseSummary) -> Iterator[Part]:
         rows.append([Text(str(cell), style) for cell in (f"{mark} {name}", *others)])
     yield f"{done.name}/{done.version} on target {done.target}; ● ships"
     yield replace(table, rows=rows)
-    floor = "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
+    floor = (
+        "" if done.noise_floor is None else f"; noise floor (A/A) ±{100 * done.noise_floor:.1f} %"
+    )
     shape = done.input_shape.text if done.input_shape and done.input_shape.wasteful else ""
     yield from _dim(*done.reasons, *filter(None, [shape]), f"measured on {done.measured_on}{floor}")
     yield ""
@@ -90,7 +98,10 @@ def demo_places(done: DemoSummary) -> list[tuple[str, Any]]:
         *rows,
         (f"night, {night.name}/{night.version}", night.window.report),
         ("why it changed", f"{done.command} history {first.name}"),
-        ("all of it", f"{done.command} up      then Prefect, MLflow and Evidently show it in the browser"),
+        (
+            "all of it",
+            f"{done.command} up      then Prefect, MLflow and Evidently show it in the browser",
+        ),
     ]
 
 
@@ -104,7 +115,11 @@ def places(rows: Sequence[tuple[str, Any]]) -> Iterator[Part]:
 
 def window(title: str, seen: summary.Window) -> Iterator[Part]:
     """Show the drift decision on a batch."""
-    speed = f", {number(seen.images_per_s, 0 if seen.images_per_s >= 10 else 1)} images/s" if seen.images_per_s else ""
+    speed = (
+        f", {number(seen.images_per_s, 0 if seen.images_per_s >= 10 else 1)} images/s"
+        if seen.images_per_s
+        else ""
+    )
     counts = f"  ({counted(seen.images, 'image')}, {seen.failed} unreadable{speed})"
     yield Text.assemble(f"{title}: ", (seen.state, _STYLES.get(seen.state, "")), counts)
     yield from _dim(*seen.reasons[:5])
@@ -166,7 +181,9 @@ def run(done: InferenceRun) -> Iterator[Part]:
     lines = [f"{failed.image_id}: {failed.error}" for failed in done.failures[:10]]
     if len(done.failures) > 10:
         lines.append(f"and {len(done.failures) - 10} more, in images.parquet")
-    lines += [f"no answer of {place}: {counted(images, 'image')}" for place, images in done.unreachable]
+    lines += [
+        f"no answer of {place}: {counted(images, 'image')}" for place, images in done.unreachable
+    ]
     yield from (Text(f"  {line}", "yellow") for line in lines)
     yield from places([("images", done.images), ("detections", done.detections)])
 
@@ -174,8 +191,12 @@ def run(done: InferenceRun) -> Iterator[Part]:
 def retraining(done: RetrainSummary) -> Iterator[Part]:
     """Show the data, the gates and the decision of a retraining."""
     if done.dataset:
-        sources = ", ".join(f"{count} {source}" for source, count in done.dataset.sources.items() if count)
-        dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in done.dataset.dropped.items())
+        sources = ", ".join(
+            f"{count} {source}" for source, count in done.dataset.sources.items() if count
+        )
+        dropped = ", ".join(
+            f"{count} {reason.replace('_', ' ')}" for reason, count in done.dataset.dropped.items()
+        )
         images = counted(done.dataset.images["train"], "image")
         trained = f"trained on {images}; the dataset holds {sources}"
         yield trained + (f"; left out: {dropped}" if dropped else "")

@@ -35,7 +35,7 @@ def verbosity() -> Verbosity:
 
 
 def say(level: Verbosity) -> None:
-    """Have this process say as much from now on; details are the log at debug level, on standard error.
+    """Have this process say as much from now on; details are the debug log, on standard error.
 
     Prefect, which reads its settings when it is imported, logs likewise.
     """
@@ -45,7 +45,9 @@ def say(level: Verbosity) -> None:
         for name, value in _PREFECT.items():
             os.environ.setdefault(name, value)
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+        handler.setFormatter(
+            _OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+        )
         for name in _OURS:
             logger = logging.getLogger(name)
             logger.setLevel(logging.DEBUG)

@@ -24,7 +24,11 @@ from model_registry import (
     TextPair,
 )
 
-_STYLES = {Outcome.REJECTED: "yellow", Outcome.ROLLED_BACK: "bold red", Outcome.WITHDRAWN: "bold red"}
+_STYLES = {
+    Outcome.REJECTED: "yellow",
+    Outcome.ROLLED_BACK: "bold red",
+    Outcome.WITHDRAWN: "bold red",
+}
 _ALIASES = (CHAMPION, CHALLENGER, PREVIOUS_CHAMPION)
 _HASH_SHOWN = 12
 
@@ -126,5 +130,8 @@ def period(name: str, moment: datetime, found: ChampionPeriod | None) -> Iterato
 
 def _sentence(decided: Decided) -> str:
     decision = decided.decision
-    what = f"decision {decided.number}, {outcome(decided)} v{decision.version} by {decision.who} ({decision.trigger})"
+    what = (
+        f"decision {decided.number}, {outcome(decided)} v{decision.version} by {decision.who} "
+        f"({decision.trigger})"
+    )
     return f"{what}: {'; '.join(decision.reasons)}" if decision.reasons else what

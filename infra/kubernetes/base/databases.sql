@@ -1,4 +1,5 @@
--- Run once, when the volume is new: each service has a role that owns its own databases and can enter no other's.
+-- Run once, when the volume is new: each service has a role that owns its own databases and can
+-- enter no other's.
 \getenv prefect_password PREFECT_DB_PASSWORD
 \getenv mlflow_password MLFLOW_DB_PASSWORD
 CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';

@@ -1,4 +1,4 @@
-"""Tell whether MLflow's server can work: it answers, and its database says that a stranger is none of its users.
+"""Tell whether MLflow's server works: it answers, and its database knows no stranger as a user.
 
 Its own /health answers while the database is away. Exit codes: 0 healthy, 1 not.
 """
@@ -15,7 +15,7 @@ STRANGER = base64.b64encode(b"nobody:").decode()
 
 
 def answer(server: str) -> int:
-    """Ask for models as a user that does not exist: 401 comes from a look into the database of users."""
+    """Ask for models as an unknown user: 401 comes from a look into the database of users."""
     request = urllib.request.Request(server + PATH, headers={"Authorization": f"Basic {STRANGER}"})  # noqa: S310 - ours
     try:
         with urllib.request.urlopen(request, timeout=8) as reply:  # noqa: S310 - our own server

@@ -14,7 +14,9 @@ from flows.tasks.steps import step_key
 
 def _write(path, *, seed=0, location="weights/m.data"):
     """A model whose matrix lies in another file, of a name that the seed does not change."""
-    matrix = numpy_helper.from_array(np.random.default_rng(seed).random((64, 64), dtype=np.float32), "matrix")
+    matrix = numpy_helper.from_array(
+        np.random.default_rng(seed).random((64, 64), dtype=np.float32), "matrix"
+    )
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "matrix"], ["y"])],
         "g",
@@ -38,14 +40,21 @@ def _write(path, *, seed=0, location="weights/m.data"):
 def test_new_weights_beside_the_same_file_are_another_model(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     path = _write(tmp_path / "m.onnx", seed=0)
-    alone, whole, key = sha256_file(path), sha256_model(path), step_key("open model", {"model": path})
+    alone, whole, key = (
+        sha256_file(path),
+        sha256_model(path),
+        step_key("open model", {"model": path}),
+    )
     assert sha256_model(_write(tmp_path / "copy" / "m.onnx", seed=0)) == whole
     _write(path, seed=1)
     assert sha256_file(path) == alone
     assert sha256_model(path) != whole
     assert step_key("open model", {"model": path}) != key
     assert weight_files(path) == (tmp_path.resolve() / "weights" / "m.data",)
-    assert numpy_helper.to_array(read_onnx(path, outside=True).graph.initializer[0]).shape == (64, 64)
+    assert numpy_helper.to_array(read_onnx(path, outside=True).graph.initializer[0]).shape == (
+        64,
+        64,
+    )
 
 
 def test_a_file_that_holds_all_it_needs_is_hashed_as_it_is(tmp_path):
@@ -60,7 +69,9 @@ def test_a_file_that_holds_all_it_needs_is_hashed_as_it_is(tmp_path):
         assert sha256_model(tmp_path / name) == sha256_file(tmp_path / name)
 
 
-@pytest.mark.parametrize("place", ["/etc/hostname", "../m.data", "weights/../../m.data", "weights/none.data", ""])
+@pytest.mark.parametrize(
+    "place", ["/etc/hostname", "../m.data", "weights/../../m.data", "weights/none.data", ""]
+)
 def test_weights_that_are_missing_or_lie_elsewhere_are_refused_in_one_line(place, tmp_path):
     (tmp_path / "m.data").write_bytes(bytes(64 * 64 * 4))
     path = _write(tmp_path / "inside" / "m.onnx", location=place)

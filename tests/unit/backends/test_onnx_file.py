@@ -85,12 +85,19 @@ def test_a_spec_that_contradicts_the_graph_is_never_written(changes, graph, spec
 
 @pytest.mark.parametrize(
     ("changes", "known"),
-    [({"task": "segment"}, "a task, one of detect, classify"), ({"head": "detr"}, "an output head, one of yolo, ")],
+    [
+        ({"task": "segment"}, "a task, one of detect, classify"),
+        ({"head": "detr"}, "an output head, one of yolo, "),
+    ],
 )
-def test_a_task_or_a_head_that_no_table_has_is_refused_with_those_that_are_known(changes, known, graph, spec, tmp_path):
+def test_a_task_or_a_head_that_no_table_has_is_refused_with_those_that_are_known(
+    changes, known, graph, spec, tmp_path
+):
     write_spec(graph, replace(spec, **changes), ())
     onnx.save(graph, tmp_path / "model.onnx")
-    with pytest.raises(ModelError, match=rf"{known}.*found {next(iter(changes.values()))} in model\.onnx"):
+    with pytest.raises(
+        ModelError, match=rf"{known}.*found {next(iter(changes.values()))} in model\.onnx"
+    ):
         describe_onnx(tmp_path / "model.onnx")
 
 
@@ -104,7 +111,9 @@ def test_weights_that_are_shorter_than_they_claim_are_refused(graph, spec, tmp_p
 
 def test_weights_in_a_second_file_are_taken_up_from_outside_only(graph, tmp_path):
     weight = numpy_helper.to_array(graph.graph.initializer[0]).copy()
-    onnx.save(graph, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    onnx.save(
+        graph, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0
+    )
     with pytest.raises(ModelError, match=r"m\.data"):
         read_onnx(tmp_path / "m.onnx")
     model = read_onnx(tmp_path / "m.onnx", outside=True)

@@ -48,9 +48,13 @@ def watchdogs():
 
 def test_a_call_that_does_not_end_is_ended_and_the_session_goes_on(bright_is_endless):
     black, before = np.zeros((2, 16, 16, 3), np.uint8), watchdogs()
-    with OnnxRuntimeSession(bright_is_endless, quiet_session(bright_is_endless.path), limit_s=0.5) as session:
+    with OnnxRuntimeSession(
+        bright_is_endless, quiet_session(bright_is_endless.path), limit_s=0.5
+    ) as session:
         assert session.run(black)[0].shape == (2, 3)
-        with pytest.raises(ModelError, match="answers within 1 s, found one that was still running"):
+        with pytest.raises(
+            ModelError, match="answers within 1 s, found one that was still running"
+        ):
             session.run(black + 200)
         assert session.run(black)[0].shape == (2, 3)
         (watchdog,) = watchdogs() - before
@@ -60,7 +64,9 @@ def test_a_call_that_does_not_end_is_ended_and_the_session_goes_on(bright_is_end
 
 def test_a_session_that_nobody_closed_leaves_no_thread(bright_is_endless):
     before = watchdogs()
-    session = OnnxRuntimeSession(bright_is_endless, quiet_session(bright_is_endless.path), limit_s=0.5)
+    session = OnnxRuntimeSession(
+        bright_is_endless, quiet_session(bright_is_endless.path), limit_s=0.5
+    )
     (watchdog,) = watchdogs() - before
     del session
     watchdog.join(30)

@@ -18,11 +18,15 @@ def model(inputs: list[str], operator: str = "MatMul") -> bytes:
     out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 2])
     node = helper.make_node(operator, ["x", "ones"], ["y"])
     graph = helper.make_graph([node], "g", described, [out], [ONES])
-    made: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made: onnx.ModelProto = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
     return made.SerializeToString()
 
 
-def test_sessions_of_other_libraries_warn_of_nothing_and_raise_what_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+def test_sessions_of_other_libraries_warn_of_nothing_and_raise_what_is_wrong(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     runtime = import_onnxruntime()
     session = runtime.InferenceSession(model(["x", "ones"]), providers=["CPUExecutionProvider"])
     assert session.run(None, {"x": np.eye(2, dtype=np.float32)})[0].sum() == 4

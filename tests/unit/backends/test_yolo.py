@@ -50,9 +50,19 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_importing_ultralytics_leaves_the_process_as_it_was():
-    before = (os.environ.get("OMP_NUM_THREADS"), cv2.getNumThreads(), torch.save, np.get_printoptions())
+    before = (
+        os.environ.get("OMP_NUM_THREADS"),
+        cv2.getNumThreads(),
+        torch.save,
+        np.get_printoptions(),
+    )
     import_ultralytics()
-    assert (os.environ.get("OMP_NUM_THREADS"), cv2.getNumThreads(), torch.save, np.get_printoptions()) == before
+    assert (
+        os.environ.get("OMP_NUM_THREADS"),
+        cv2.getNumThreads(),
+        torch.save,
+        np.get_printoptions(),
+    ) == before
 
 
 def test_ultralytics_downloads_nothing_not_even_a_font(monkeypatch):

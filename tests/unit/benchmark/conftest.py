@@ -1,4 +1,4 @@
-"""Small real models and images: a classifier that names the strongest colour channel of a picture."""
+"""Small real models and images: a classifier naming a picture's strongest colour channel."""
 
 from __future__ import annotations
 
@@ -57,13 +57,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
         pixels[..., number % 3] += 150
         path = folder / f"{number:02d}.png"
         cv2.imwrite(str(path), pixels)
-        images.append(LabelledImage(path.stem, path, Classification(np.eye(3, dtype=np.float32)[number % 3])))
+        images.append(
+            LabelledImage(path.stem, path, Classification(np.eye(3, dtype=np.float32)[number % 3]))
+        )
     return Pictures(tuple(images))
 
 
 @pytest.fixture
 def make_classifier(tmp_path: Path) -> MakeClassifier:
-    """Write an ONNX classifier; `matmuls` make it slow, `turned` makes it wrong about every picture.
+    """Write an ONNX classifier; `matmuls` make it slow, `turned` makes it wrong throughout.
 
     All of them compute in FP32; `precision` and `class_names` are only what the artifact says.
     """
@@ -80,7 +82,8 @@ def make_classifier(tmp_path: Path) -> MakeClassifier:
         graph = _graph(matmuls, 1 if turned else 0, batch)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
         return replace(
-            save_onnx(model, tmp_path / f"{name}.onnx", replace(SPEC, class_names=class_names), ()), precision=precision
+            save_onnx(model, tmp_path / f"{name}.onnx", replace(SPEC, class_names=class_names), ()),
+            precision=precision,
         )
 
     return make
@@ -98,7 +101,10 @@ def _graph(matmuls: int, turn: int, batch: int | str) -> Any:
         helper.make_node("MatMul", ["mean", "colours"], ["scores"]),
         helper.make_node("ReduceMean", ["mean"], ["brightness"], keepdims=1),
         helper.make_node("Mul", ["ballast", "brightness"], ["work0"]),
-        *(helper.make_node("MatMul", [f"work{k}", "ballast"], [f"work{k + 1}"]) for k in range(matmuls)),
+        *(
+            helper.make_node("MatMul", [f"work{k}", "ballast"], [f"work{k + 1}"])
+            for k in range(matmuls)
+        ),
         helper.make_node("ReduceMean", [f"work{matmuls}"], ["naught"], keepdims=0),
         helper.make_node("Add", ["scores", "naught"], ["logits"]),
     ]

@@ -25,7 +25,10 @@ def _luck(said, true, classes):
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_a_random_classifier_is_at_chance(classes):
     true = np.arange(128) % classes
-    assert sum(_luck(_said(true, classes, 0, seed), true, classes).at_chance for seed in range(20)) >= 18
+    assert (
+        sum(_luck(_said(true, classes, 0, seed), true, classes).at_chance for seed in range(20))
+        >= 18
+    )
 
 
 def test_a_classifier_that_always_says_the_most_frequent_class_is_at_chance_however_right_it_is():
@@ -43,7 +46,9 @@ def test_a_classifier_whose_classes_are_all_mixed_up_is_at_chance():
 @pytest.mark.parametrize(("classes", "rate"), [(2, 0.5), (3, 0.4), (10, 0.2), (100, 0.1)])
 def test_a_weak_classifier_is_not_at_chance(classes, rate):
     true = np.arange(128) % classes
-    assert not any(_luck(_said(true, classes, rate, seed), true, classes).at_chance for seed in range(20))
+    assert not any(
+        _luck(_said(true, classes, rate, seed), true, classes).at_chance for seed in range(20)
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
@@ -81,7 +86,9 @@ def test_a_detector_that_finds_some_objects_is_not_at_chance(share):
     found = []
     for truth in truths:
         kept = np.flatnonzero(rng.random(len(truth)) < share)
-        found.append(Detections(truth.xyxy[kept] + 1, np.full(len(kept), 0.5), truth.class_ids[kept]))
+        found.append(
+            Detections(truth.xyxy[kept] + 1, np.full(len(kept), 0.5), truth.class_ids[kept])
+        )
     assert not compare_with_chance(found, truths, classes=3).at_chance
 
 
@@ -93,12 +100,18 @@ def test_a_detector_of_things_that_are_always_in_the_same_place_is_not_at_chance
 def test_a_detector_that_finds_none_of_ten_objects_is_stopped_and_one_that_finds_one_is_not():
     truths = _scenes(5, objects=2)
     assert compare_with_chance([Detections.empty()] * 5, truths, classes=3).at_chance
-    assert not compare_with_chance([truths[0], *[Detections.empty()] * 4], truths, classes=3).at_chance
+    assert not compare_with_chance(
+        [truths[0], *[Detections.empty()] * 4], truths, classes=3
+    ).at_chance
 
 
 def test_few_objects_decide_nothing():
-    assert not compare_with_chance([Detections.empty()] * 2, _scenes(2, objects=2), classes=3).at_chance
-    assert not compare_with_chance([Detections.empty()] * 3, [Detections.empty()] * 3, classes=3).at_chance
+    assert not compare_with_chance(
+        [Detections.empty()] * 2, _scenes(2, objects=2), classes=3
+    ).at_chance
+    assert not compare_with_chance(
+        [Detections.empty()] * 3, [Detections.empty()] * 3, classes=3
+    ).at_chance
 
 
 def test_agreement_with_a_framework_needs_most_predictions_and_enough_of_them():

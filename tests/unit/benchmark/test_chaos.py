@@ -34,4 +34,7 @@ def test_trials_that_were_not_made_and_a_part_that_ended_early_are_wrong() -> No
     tally.require("kill", 2)
     with tally.part("nights"):
         raise FileNotFoundError("no such\nfile")
-    assert tally.wrong == ["kill: 1 trials of 2", "nights 1: ended by FileNotFoundError: no such file"]
+    assert tally.wrong == [
+        "kill: 1 trials of 2",
+        "nights 1: ended by FileNotFoundError: no such file",
+    ]

@@ -10,7 +10,9 @@ from components.benchmark.messages import Message, Predict, Predicted
 from components.contracts import Classification, Detections, Prediction
 
 BOXES = Detections(
-    np.array([[0.1, 1 / 3, 20.7, 30], [5, 5, 9, 9]], np.float32), np.ones(2, np.float32), np.array([3, 0])
+    np.array([[0.1, 1 / 3, 20.7, 30], [5, 5, 9, 9]], np.float32),
+    np.ones(2, np.float32),
+    np.array([3, 0]),
 )
 
 

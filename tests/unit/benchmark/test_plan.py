@@ -33,20 +33,39 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def artifact(path: Path, precision: Precision, *passes: str, batch: int | str = "batch") -> ModelArtifact:
+def artifact(
+    path: Path, precision: Precision, *passes: str, batch: int | str = "batch"
+) -> ModelArtifact:
     inputs = (TensorSpec("images", (batch, 8, 8, 3), "uint8"),)
     history = tuple(PassRecord(name) for name in passes)
     return ModelArtifact(path, Format.ONNX, precision, "0", SPEC, inputs, (), history)
 
 
-def test_every_artifact_meets_every_backend_and_the_original_on_onnxruntime_comes_first(file: Path) -> None:
-    artifacts = [artifact(file, Precision.FP32, "export"), artifact(file, Precision.INT8, "export", "int8")]
-    names = [variant.name for variant in plan_variants(artifacts, target("openvino", "onnxruntime"))]
-    assert names == ["fp32 · onnxruntime", "fp32 · openvino", "int8 · openvino", "int8 · onnxruntime"]
+def test_every_artifact_meets_every_backend_and_the_original_on_onnxruntime_comes_first(
+    file: Path,
+) -> None:
+    artifacts = [
+        artifact(file, Precision.FP32, "export"),
+        artifact(file, Precision.INT8, "export", "int8"),
+    ]
+    names = [
+        variant.name for variant in plan_variants(artifacts, target("openvino", "onnxruntime"))
+    ]
+    assert names == [
+        "fp32 · onnxruntime",
+        "fp32 · openvino",
+        "int8 · openvino",
+        "int8 · onnxruntime",
+    ]
 
 
-def test_baseline_is_on_the_first_backend_where_the_target_does_not_allow_onnxruntime(file: Path) -> None:
-    assert plan_variants([artifact(file, Precision.FP32)], target("openvino"))[0].name == "fp32 · openvino"
+def test_baseline_is_on_the_first_backend_where_the_target_does_not_allow_onnxruntime(
+    file: Path,
+) -> None:
+    assert (
+        plan_variants([artifact(file, Precision.FP32)], target("openvino"))[0].name
+        == "fp32 · openvino"
+    )
 
 
 def test_artifacts_of_one_precision_are_told_apart_by_their_last_pass(file: Path) -> None:
@@ -57,7 +76,9 @@ def test_artifacts_of_one_precision_are_told_apart_by_their_last_pass(file: Path
         artifact(file, Precision.INT8, "export", "int8_nncf"),
         artifact(file, Precision.INT8, "export", "int8_nncf"),
     ]
-    names = [variant.name.split(" · ")[0] for variant in plan_variants(artifacts, target("onnxruntime"))]
+    names = [
+        variant.name.split(" · ")[0] for variant in plan_variants(artifacts, target("onnxruntime"))
+    ]
     assert names == ["fp32", "fp32 prune", "int8_conv", "int8_nncf", "int8_nncf #2"]
 
 

@@ -33,13 +33,23 @@ from components.errors import ConfigError, DatasetError, IncompatibleError, Mode
 pytestmark = pytest.mark.slow
 
 ONNXRUNTIME = Target(
-    "test", "", ("onnxruntime",), "cpu", 1, (Precision.FP32,), Budget(p95_ms=1000, size_mb=5, max_accuracy_drop=0.01)
+    "test",
+    "",
+    ("onnxruntime",),
+    "cpu",
+    1,
+    (Precision.FP32,),
+    Budget(p95_ms=1000, size_mb=5, max_accuracy_drop=0.01),
 )
 
 
 def workers() -> list[psutil.Process]:
     """The worker processes of this test, in the order in which they were started."""
-    children = [child for child in psutil.Process().children() if "components.benchmark.worker" in child.cmdline()]
+    children = [
+        child
+        for child in psutil.Process().children()
+        if "components.benchmark.worker" in child.cmdline()
+    ]
     return sorted(children, key=lambda child: (child.create_time(), child.pid))
 
 
@@ -56,10 +66,15 @@ def after_first_round(act: Callable[[], None]) -> Callable[[str, int, int], None
 @pytest.fixture
 def measure(pictures: Any) -> Callable[..., BenchmarkReport]:
     def run(*artifacts: ModelArtifact, **options: Any) -> BenchmarkReport:
-        known, effort = {"target": ONNXRUNTIME, "dataset": pictures}, {"rounds": 6, "calls": 4, "batch": 5}
+        known, effort = (
+            {"target": ONNXRUNTIME, "dataset": pictures},
+            {"rounds": 6, "calls": 4, "batch": 5},
+        )
         for name, value in options.items():
             (effort if name in BenchmarkSettings.model_fields else known)[name] = value
-        return run_benchmark(artifacts, settings=BenchmarkSettings().model_copy(update=effort), **known)
+        return run_benchmark(
+            artifacts, settings=BenchmarkSettings().model_copy(update=effort), **known
+        )
 
     return run
 
@@ -71,7 +86,9 @@ def test_fast_and_right_variant_ships_and_fast_but_wrong_one_does_not(
     fast = make_classifier("fast", precision=Precision.INT8)
     wrong = make_classifier("wrong", turned=True, precision=Precision.FP16)
     steps: list[tuple[str, int, int]] = []
-    report = measure(original, wrong, fast, progress=lambda *step: steps.append(step), accept_noise=True)
+    report = measure(
+        original, wrong, fast, progress=lambda *step: steps.append(step), accept_noise=True
+    )
 
     assert [m.variant for m in report.measurements] == [
         "fp32 · onnxruntime",
@@ -87,7 +104,9 @@ def test_fast_and_right_variant_ships_and_fast_but_wrong_one_does_not(
     assert best.speedup[0] > best.speedup[1] > 1.5
     assert best.artifact is fast
     assert best.latency.samples in (24, 48, 72), "a busy machine needs more rounds"
-    assert best.checks[0].verdict is Verdict.NOT_EVALUATED, "fewer than 130 calls are too few for a p95"
+    assert best.checks[0].verdict is Verdict.NOT_EVALUATED, (
+        "fewer than 130 calls are too few for a p95"
+    )
     assert best.throughput_per_s is not None
     assert best.throughput_per_s > 10
     assert best.batch == 5
@@ -105,7 +124,10 @@ def test_fast_and_right_variant_ships_and_fast_but_wrong_one_does_not(
 def test_killed_workers_are_reported_and_the_others_go_on(
     measure: Callable[..., BenchmarkReport], make_classifier: Any
 ) -> None:
-    original, other = make_classifier("original"), make_classifier("other", precision=Precision.INT8)
+    original, other = (
+        make_classifier("original"),
+        make_classifier("other", precision=Precision.INT8),
+    )
     third = make_classifier("third", precision=Precision.FP16)
 
     def kill_second_and_twin() -> None:
@@ -135,7 +157,10 @@ def test_worker_that_hangs_is_given_up_after_the_time_limit() -> None:
 def test_file_that_does_not_load_is_reported_and_the_others_go_on(
     measure: Callable[..., BenchmarkReport], make_classifier: Any
 ) -> None:
-    original, broken = make_classifier("original"), make_classifier("broken", precision=Precision.INT8)
+    original, broken = (
+        make_classifier("original"),
+        make_classifier("broken", precision=Precision.INT8),
+    )
     broken.path.write_bytes(b"not a model")
     report = measure(original, broken, rounds=1)
     assert "the file has changed" in report.measurements[1].error
@@ -151,7 +176,9 @@ def test_nothing_that_can_be_measured_is_an_error(
         measure(broken)
 
 
-def test_exception_on_the_way_leaves_no_process(measure: Callable[..., BenchmarkReport], make_classifier: Any) -> None:
+def test_exception_on_the_way_leaves_no_process(
+    measure: Callable[..., BenchmarkReport], make_classifier: Any
+) -> None:
     def interrupt() -> None:
         assert len(workers()) == 2
         raise KeyboardInterrupt
@@ -167,7 +194,9 @@ def test_count_below_one_is_refused(counts: dict[str, int]) -> None:
         BenchmarkSettings(**counts)
 
 
-def test_empty_dataset_is_refused(measure: Callable[..., BenchmarkReport], make_classifier: Any, pictures: Any) -> None:
+def test_empty_dataset_is_refused(
+    measure: Callable[..., BenchmarkReport], make_classifier: Any, pictures: Any
+) -> None:
     with pytest.raises(DatasetError, match="labelled images"):
         measure(make_classifier("original"), dataset=type(pictures)(()))
 
@@ -201,7 +230,7 @@ def test_last_words_of_a_worker_that_ends_are_in_the_error(tmp_path: Path) -> No
 
 
 def test_a_perfect_model_is_right_whatever_order_its_classes_are_in(pictures, make_classifier):
-    """The example of docs/howto/models.md: class_names as the model has them, folders as they sort."""
+    """The example of docs/howto/models.md: the model's class_names, folders as they sort."""
     sorted_names = ("blue", "green", "red")
     data = LabelledDataset(Path(), "val", "classify", sorted_names, pictures.images, "hash")
     model = make_classifier("model", turned=True, class_names=("red", "blue", "green"))

@@ -35,19 +35,28 @@ def measured(
     error: str = "",
 ) -> Measurement:
     latency = Latency(140, p50_ms, p50_ms, p50_ms, p50_ms)
-    return Measurement(variant, ARTIFACT, "b", latency, 1.0, 8, 1.0, 1.0, {}, 1, speedup, checks, error)
+    return Measurement(
+        variant, ARTIFACT, "b", latency, 1.0, 8, 1.0, 1.0, {}, 1, speedup, checks, error
+    )
 
 
 def chosen_of(
-    *measurements: Measurement, noise: float | None = 0.02, target: Target = TARGET, accept: bool = False
+    *measurements: Measurement,
+    noise: float | None = 0.02,
+    target: Target = TARGET,
+    accept: bool = False,
 ) -> tuple[str | None, list[str]]:
-    chosen, reasons = choose(measurements, baseline="fp32", noise_floor=noise, target=target, accept_noise=accept)
+    chosen, reasons = choose(
+        measurements, baseline="fp32", noise_floor=noise, target=target, accept_noise=accept
+    )
     return chosen, list(reasons)
 
 
 def test_fastest_of_those_that_are_really_faster_ships() -> None:
     chosen, reasons = chosen_of(
-        measured("fp32", 50), measured("int8", 40, (1.25, 1.2, 1.3)), measured("openvino", 45, (1.11, 1.08, 1.15))
+        measured("fp32", 50),
+        measured("int8", 40, (1.25, 1.2, 1.3)),
+        measured("openvino", 45, (1.11, 1.08, 1.15)),
     )
     assert chosen == "int8"
     assert reasons == [
@@ -61,7 +70,8 @@ def test_slower_variant_is_rejected_with_its_measured_ratio() -> None:
     chosen, reasons = chosen_of(measured("fp32", 50), measured("int8", 54, (0.93, 0.90, 0.95)))
     assert chosen == "fp32"
     assert reasons[0] == (
-        "fp32: chosen for embedded, no other variant that meets the limits is really faster than this baseline"
+        "fp32: chosen for embedded, no other variant that meets the limits is really faster than "
+        "this baseline"
     )
     assert reasons[1] == "int8: rejected, 0.93× [0.90, 0.95] of the baseline's speed"
 
@@ -70,12 +80,15 @@ def test_gain_within_the_noise_is_no_gain() -> None:
     chosen, reasons = chosen_of(measured("fp32", 50), measured("int8", 48, (1.04, 1.015, 1.08)))
     assert chosen == "fp32"
     assert reasons[1].endswith(
-        "1.04× [1.01, 1.08] of the baseline's speed; 1.01× is not above 1.02×, 1 plus the noise floor"
+        "1.04× [1.01, 1.08] of the baseline's speed; 1.01× is not above 1.02×, 1 plus the noise "
+        "floor"
     )
 
 
 def test_gain_without_a_known_noise_floor_is_no_gain() -> None:
-    chosen, reasons = chosen_of(measured("fp32", 50), measured("int8", 20, (2.5, 2.4, 2.6)), noise=None)
+    chosen, reasons = chosen_of(
+        measured("fp32", 50), measured("int8", 20, (2.5, 2.4, 2.6)), noise=None
+    )
     assert chosen == "fp32"
     assert "noise is unknown" in reasons[1]
 
@@ -87,13 +100,19 @@ def test_too_few_rounds_choose_the_baseline_and_say_so() -> None:
 
 
 def test_failed_limit_is_named_with_its_excess() -> None:
-    chosen, reasons = chosen_of(measured("fp32", 50), measured("int8", 20, (2.5, 2.4, 2.6), TOO_LARGE))
+    chosen, reasons = chosen_of(
+        measured("fp32", 50), measured("int8", 20, (2.5, 2.4, 2.6), TOO_LARGE)
+    )
     assert chosen == "fp32"
-    assert reasons[1] == "int8: rejected, size of 38.20 MB exceeds the limit of 10.00 MB by 28.20 MB"
+    assert (
+        reasons[1] == "int8: rejected, size of 38.20 MB exceeds the limit of 10.00 MB by 28.20 MB"
+    )
 
 
 def test_slower_variant_ships_where_the_baseline_itself_fails_a_limit() -> None:
-    chosen, reasons = chosen_of(measured("fp32", 50, None, TOO_LARGE), measured("int8", 60, (0.83, 0.8, 0.86)))
+    chosen, reasons = chosen_of(
+        measured("fp32", 50, None, TOO_LARGE), measured("int8", 60, (0.83, 0.8, 0.86))
+    )
     assert chosen == "int8"
     assert reasons[0] == "int8: chosen for embedded, 0.83× [0.80, 0.86] of the baseline's speed"
 
@@ -114,14 +133,20 @@ def test_nothing_ships_when_every_variant_fails_a_limit() -> None:
 
 
 def test_what_was_not_shown_of_the_chosen_variant_is_said() -> None:
-    open_question = Check("p95_ms", 49.0, 50.0, Verdict.UNDECIDED, "between 47.0 and 52.0 ms; measured on host")
+    open_question = Check(
+        "p95_ms", 49.0, 50.0, Verdict.UNDECIDED, "between 47.0 and 52.0 ms; measured on host"
+    )
     chosen, reasons = chosen_of(measured("fp32", 50, None, open_question))
     assert chosen == "fp32"
-    assert reasons[0].endswith("; 95th percentile undecided (between 47.0 and 52.0 ms; measured on host)")
+    assert reasons[0].endswith(
+        "; 95th percentile undecided (between 47.0 and 52.0 ms; measured on host)"
+    )
 
 
 def test_target_of_another_device_is_labelled_measured_on_host() -> None:
-    target = Target("mobile", "", ("onnxruntime",), "cpu", 0, (Precision.FP32,), Budget(), measured_on_host=True)
+    target = Target(
+        "mobile", "", ("onnxruntime",), "cpu", 0, (Precision.FP32,), Budget(), measured_on_host=True
+    )
     reason = chosen_of(measured("fp32", 50), target=target)[1][0]
     assert reason.startswith("fp32: chosen for mobile (measured on host),")
 
@@ -144,7 +169,9 @@ def test_below_ten_calls_there_is_no_median_and_the_speed_against_the_baseline_d
 @pytest.mark.parametrize("p50_ms", [None, 40.0])
 def test_of_equal_variants_neither_is_called_faster(p50_ms: float | None) -> None:
     alike = (1.5, 1.4, 1.6)
-    chosen, reasons = chosen_of(measured("fp32", 60), measured("a", p50_ms, alike), measured("b", p50_ms, alike))
+    chosen, reasons = chosen_of(
+        measured("fp32", 60), measured("a", p50_ms, alike), measured("b", p50_ms, alike)
+    )
     assert chosen == "a"
     assert reasons[2].endswith("; nothing shows that it is faster than a, which comes first")
 
@@ -190,12 +217,16 @@ def test_an_excess_is_never_shown_as_none() -> None:
     )
 
 
-def test_a_drop_that_is_undecided_ships_with_a_word_unless_it_was_measured_beyond_its_limit() -> None:
+def test_a_drop_that_is_undecided_ships_with_a_word_unless_it_was_measured_beyond_its_limit() -> (
+    None
+):
     within = Check("accuracy_drop", 0.01, 0.02, Verdict.UNDECIDED, "between -0.0100 and 0.0300")
     beyond = Check("accuracy_drop", 0.03, 0.02, Verdict.UNDECIDED, "between -0.0100 and 0.0700")
     faster = (1.5, 1.4, 1.6)
     chosen, reasons = chosen_of(
-        measured("fp32", 50), measured("a", 40, faster, within), measured("b", 30, (2, 1.9, 2.1), beyond)
+        measured("fp32", 50),
+        measured("a", 40, faster, within),
+        measured("b", 30, (2, 1.9, 2.1), beyond),
     )
     assert chosen == "a"
     assert reasons[0].endswith("; drop in accuracy undecided (between -0.0100 and 0.0300)")

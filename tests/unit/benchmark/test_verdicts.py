@@ -36,7 +36,12 @@ def test_there_is_one_check_for_each_limit_that_is_set() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "verdict"),
-    [(49.0, Verdict.PASS), (48.5, Verdict.UNDECIDED), (42.0, Verdict.UNDECIDED), (41.0, Verdict.FAIL)],
+    [
+        (49.0, Verdict.PASS),
+        (48.5, Verdict.UNDECIDED),
+        (42.0, Verdict.UNDECIDED),
+        (41.0, Verdict.FAIL),
+    ],
 )
 def test_p95_is_undecided_while_its_interval_widened_by_the_noise_holds_the_limit(
     limit: float, verdict: Verdict
@@ -50,9 +55,16 @@ def test_p95_is_undecided_while_its_interval_widened_by_the_noise_holds_the_limi
 def test_what_is_missing_is_not_evaluated() -> None:
     nothing = replace(EVIDENCE, p95_ms=None, peak_rss_mb=None, accuracy=None)
     checks = check_budget(nothing, EVERYTHING, measured_on_host=False)
-    assert [check.verdict.value for check in checks] == ["not_evaluated", "pass", "not_evaluated", "not_evaluated"]
+    assert [check.verdict.value for check in checks] == [
+        "not_evaluated",
+        "pass",
+        "not_evaluated",
+        "not_evaluated",
+    ]
     without_reference = replace(EVIDENCE, reference_accuracy=None)
-    drop = _only(check_budget(without_reference, Budget(max_accuracy_drop=0.1), measured_on_host=False))
+    drop = _only(
+        check_budget(without_reference, Budget(max_accuracy_drop=0.1), measured_on_host=False)
+    )
     assert drop.verdict is Verdict.NOT_EVALUATED
 
 
@@ -85,7 +97,9 @@ def test_an_undecided_drop_says_how_many_images_would_show_that_it_is_within_the
     alike = ShareDifference(60, 54, 0, 0)
     check = _drop(replace(EVIDENCE, accuracy=0.9, difference=alike, images=60), 0.01)
     assert check.verdict is Verdict.UNDECIDED and "images would show it" in check.reason
-    worse = replace(EVIDENCE, difference=ScoreDifference(0.90, 0.875, 300, 0.01, 1e-9), accuracy=0.875)
+    worse = replace(
+        EVIDENCE, difference=ScoreDifference(0.90, 0.875, 300, 0.01, 1e-9), accuracy=0.875
+    )
     assert "would show" not in _drop(worse, 0.02).reason
 
 
@@ -95,16 +109,27 @@ def test_the_reference_has_lost_nothing_and_numbers_that_are_none_pass_nothing()
     assert _drop(replace(EVIDENCE, difference=None), 0.1).verdict is Verdict.NOT_EVALUATED
     nan = replace(EVIDENCE, accuracy=float("nan"), peak_rss_mb=float("nan"))
     checks = check_budget(nan, EVERYTHING, measured_on_host=False)
-    assert [check.verdict.value for check in checks] == ["pass", "pass", "not_evaluated", "not_evaluated"]
+    assert [check.verdict.value for check in checks] == [
+        "pass",
+        "pass",
+        "not_evaluated",
+        "not_evaluated",
+    ]
 
 
 def test_a_percentile_in_unknown_noise_is_undecided() -> None:
-    check = _only(check_budget(replace(EVIDENCE, noise_floor=None), Budget(p95_ms=500), measured_on_host=False))
+    check = _only(
+        check_budget(
+            replace(EVIDENCE, noise_floor=None), Budget(p95_ms=500), measured_on_host=False
+        )
+    )
     assert check.verdict is Verdict.UNDECIDED and "noise is unknown" in check.reason
 
 
 def test_time_and_memory_of_another_device_say_that_they_were_measured_on_host() -> None:
-    checks = {check.name: check for check in check_budget(EVIDENCE, EVERYTHING, measured_on_host=True)}
+    checks = {
+        check.name: check for check in check_budget(EVIDENCE, EVERYTHING, measured_on_host=True)
+    }
     assert checks["p95_ms"].reason.endswith("measured on host")
     assert checks["peak_rss_mb"].reason == "measured on host"
     assert "host" not in checks["size_mb"].reason + checks["accuracy_drop"].reason

@@ -63,12 +63,16 @@ def test_boxes_are_in_pixels_and_images_without_labels_are_background(tmp_path: 
     assert dataset.task == "detect"
     assert dataset.class_names == ("cat", "dog")
     assert dataset.root == tmp_path
-    assert [image.path for image in dataset.images] == [tmp_path / "images" / "val" / f"{stem}.jpg" for stem in "abc"]
+    assert [image.path for image in dataset.images] == [
+        tmp_path / "images" / "val" / f"{stem}.jpg" for stem in "abc"
+    ]
     assert isinstance(dataset.images[0].truth, Detections)
     assert dataset.images[0].truth.scores.tolist() == [1]
 
 
-def test_a_task_reads_the_labels_as_its_own_ground_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_reads_the_labels_as_its_own_ground_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(TASKS, "count", "tests.toy.plugins:CountThings")
     file = write_yolo(tmp_path / "boxes")
     counted = load_dataset(file, "val", task="count")
@@ -79,7 +83,9 @@ def test_a_task_reads_the_labels_as_its_own_ground_truth(tmp_path: Path, monkeyp
     assert load_dataset(folder, "val", task="count").task == "classify"  # its labels are no boxes
 
 
-def test_a_folder_with_a_data_yaml_is_that_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_a_data_yaml_is_that_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write_yolo(tmp_path)
     monkeypatch.chdir(tmp_path.parent)
     assert load_dataset(tmp_path, "val") == load_dataset(Path(tmp_path.name) / "data.yaml", "val")
@@ -103,7 +109,10 @@ def test_val_has_three_names(tmp_path: Path, asked: str, written: str) -> None:
 
 
 def test_names_may_be_a_mapping_in_any_order(tmp_path: Path) -> None:
-    assert load_dataset(write_yolo(tmp_path, names={1: "dog", 0: "cat"}), "val").class_names == ("cat", "dog")
+    assert load_dataset(write_yolo(tmp_path, names={1: "dog", 0: "cat"}), "val").class_names == (
+        "cat",
+        "dog",
+    )
 
 
 @pytest.mark.parametrize("names", [None, [], {0: "cat", 2: "dog"}, "cat", {"cat": 0}, 3])
@@ -117,12 +126,23 @@ def test_path_and_lists_say_where_a_split_lies(tmp_path: Path) -> None:
     write_image(tmp_path / "data" / "images" / "more" / "d.jpg")
     (tmp_path / "data" / "list.txt").write_text("./images/val/a.jpg\nimages/val/b.jpg\n")
     file = tmp_path / "mine.yaml"
-    splits = {"val": ["images/val", "images/more"], "test": "list.txt", "both": ["list.txt", "images/val"]}
+    splits = {
+        "val": ["images/val", "images/more"],
+        "test": "list.txt",
+        "both": ["list.txt", "images/val"],
+    }
     file.write_text(yaml.safe_dump({"path": "data", "names": ["cat", "dog"], **splits}))
-    assert list(boxes(load_dataset(file, "val"))) == ["more/d.jpg", "val/a.jpg", "val/b.jpg", "val/c.jpg"]
+    assert list(boxes(load_dataset(file, "val"))) == [
+        "more/d.jpg",
+        "val/a.jpg",
+        "val/b.jpg",
+        "val/c.jpg",
+    ]
     assert list(boxes(load_dataset(file, "test"))) == ["images/val/a.jpg", "images/val/b.jpg"]
     assert list(boxes(load_dataset(file, "both"))) == [f"images/val/{stem}.jpg" for stem in "abc"]
-    file.write_text(yaml.safe_dump({"path": str(tmp_path / "data"), "names": ["cat", "dog"], **splits}))
+    file.write_text(
+        yaml.safe_dump({"path": str(tmp_path / "data"), "names": ["cat", "dog"], **splits})
+    )
     assert len(load_dataset(file, "val").images) == 4
 
 
@@ -130,7 +150,9 @@ def test_roboflows_paths_are_understood(tmp_path: Path) -> None:
     write_image(tmp_path / "valid" / "images" / "a.jpg")
     (tmp_path / "valid" / "labels").mkdir()
     (tmp_path / "valid" / "labels" / "a.txt").write_text("0 0.5 0.5 1 1")
-    (tmp_path / "data.yaml").write_text("names: [cat]\nnc: 1\ntrain: ../train/images\nval: ../valid/images\n")
+    (tmp_path / "data.yaml").write_text(
+        "names: [cat]\nnc: 1\ntrain: ../train/images\nval: ../valid/images\n"
+    )
     assert boxes(load_dataset(tmp_path, "val")) == {"a.jpg": [[0, 0, 0, 40, 20]]}
     with pytest.raises(DatasetError, match=r"nothing at .*train/images.*correct train or path"):
         load_dataset(tmp_path, "train")
@@ -158,7 +180,9 @@ def test_polygons_and_keypoints_become_their_boxes(tmp_path: Path) -> None:
 
 
 def test_boxes_are_cut_at_the_edge_and_repeated_rows_count_once(tmp_path: Path) -> None:
-    file = write_yolo(tmp_path, labels={"a": "0 0.05 0.5 0.2 1.005\n\n0 0.05 0.5 0.2 1.005\n1 1 1 0.5 0.5\n"})
+    file = write_yolo(
+        tmp_path, labels={"a": "0 0.05 0.5 0.2 1.005\n\n0 0.05 0.5 0.2 1.005\n1 1 1 0.5 0.5\n"}
+    )
     assert boxes(load_dataset(file, "val"))["a.jpg"] == [[0, 0, 0, 6, 20], [1, 30, 15, 40, 20]]
 
 
@@ -185,7 +209,9 @@ def test_a_wrong_row_is_named_by_file_and_line(tmp_path: Path, row: str, complai
     file = write_yolo(tmp_path, labels={"b": f"0 0.5 0.5 0.5 0.5\n{row}\n"})
     with pytest.raises(DatasetError, match=complaint) as caught:
         load_dataset(file, "val")
-    assert "data.yaml" in str(caught.value) or str(tmp_path / "labels" / "val" / "b.txt") in str(caught.value)
+    assert "data.yaml" in str(caught.value) or str(tmp_path / "labels" / "val" / "b.txt") in str(
+        caught.value
+    )
 
 
 def test_a_label_file_that_is_no_text_is_named(tmp_path: Path) -> None:
@@ -210,7 +236,12 @@ def test_where_no_object_is_needed_an_empty_label_file_is_an_answer(tmp_path: Pa
 
 def test_a_missing_split_lists_those_that_exist(tmp_path: Path) -> None:
     file = write_yolo(
-        tmp_path / "yolo", train="images/gone", test="", minival=[], license="MIT", download="https://example.org"
+        tmp_path / "yolo",
+        train="images/gone",
+        test="",
+        minival=[],
+        license="MIT",
+        download="https://example.org",
     )
     with pytest.raises(DatasetError, match=r"the split test in .*found val;"):
         load_dataset(file, "test")
@@ -238,7 +269,11 @@ def test_a_broken_data_yaml_is_an_error_of_one_line(tmp_path: Path, content: byt
 def test_what_is_no_dataset_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
-    for name, complaint in {"missing": "nothing at", "notes.txt": "another kind", "empty": "neither in"}.items():
+    for name, complaint in {
+        "missing": "nothing at",
+        "notes.txt": "another kind",
+        "empty": "neither in",
+    }.items():
         with pytest.raises(DatasetError, match=complaint):
             load_dataset(tmp_path / name, "val")
 
@@ -254,7 +289,14 @@ def test_labelled_images_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 
 def test_an_image_folder_takes_its_class_ids_from_the_training_split(tmp_path: Path) -> None:
-    write_folder(tmp_path, "train/ant/a.jpg", "train/bee/a.jpg", "train/cat/a.jpg", "val/cat/x/b.PNG", "val/bee/a.jpg")
+    write_folder(
+        tmp_path,
+        "train/ant/a.jpg",
+        "train/bee/a.jpg",
+        "train/cat/a.jpg",
+        "val/cat/x/b.PNG",
+        "val/bee/a.jpg",
+    )
     (tmp_path / "val" / "cat" / "notes.md").write_text("ignored")
     (tmp_path / ".cache").mkdir()
     dataset = load_dataset(tmp_path, "val")
@@ -262,10 +304,15 @@ def test_an_image_folder_takes_its_class_ids_from_the_training_split(tmp_path: P
     assert dataset.class_names == ("ant", "bee", "cat")
     assert [image.image_id for image in dataset.images] == ["bee/a.jpg", "cat/x/b.PNG"]
     truths = [image.truth for image in dataset.images]
-    assert [truth.probs.tolist() for truth in truths if isinstance(truth, Classification)] == [[0, 1, 0], [0, 0, 1]]
+    assert [truth.probs.tolist() for truth in truths if isinstance(truth, Classification)] == [
+        [0, 1, 0],
+        [0, 0, 1],
+    ]
 
 
-def test_an_image_folder_without_training_split_has_the_classes_of_the_split(tmp_path: Path) -> None:
+def test_an_image_folder_without_training_split_has_the_classes_of_the_split(
+    tmp_path: Path,
+) -> None:
     write_folder(tmp_path, "test/dog/a.jpg", "test/cat/a.jpg", "val/ant/a.jpg")
     assert load_dataset(tmp_path, "test").class_names == ("cat", "dog")
 
@@ -287,7 +334,9 @@ def test_the_hash_follows_content_and_not_place(tmp_path: Path) -> None:
     changes = {
         "labels/val/a.txt": b"0 0.5 0.5 0.25 0.5\n",
         "labels/val/b.txt": b"0 0.5 0.5 0.25 0.5\n",
-        "images/val/c.jpg": cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes(),
+        "images/val/c.jpg": cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[
+            1
+        ].tobytes(),
         "images/val/d.jpg": (copy / "images" / "val" / "a.jpg").read_bytes(),
         "data.yaml": yaml.safe_dump({"names": ["dog", "cat"], "val": "images/val"}).encode(),
     }

@@ -33,13 +33,21 @@ def write(root: Path, *images: str, label: str = ROW) -> None:
 
 def describe(root: Path, content: dict | str, name: str = "data.yaml") -> None:
     root.mkdir(parents=True, exist_ok=True)
-    (root / name).write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    (root / name).write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    )
 
 
 def roboflow(root: Path) -> None:
     """Its three splits are named, `test` was not exported."""
     write(root, "train/images/a_jpg.rf.0a1b.jpg", "valid/images/b_jpg.rf.2c3d.jpg")
-    about = {"workspace": "me", "project": "pets", "version": 3, "license": "CC BY 4.0", "url": "https://example.org"}
+    about = {
+        "workspace": "me",
+        "project": "pets",
+        "version": 3,
+        "license": "CC BY 4.0",
+        "url": "https://example.org",
+    }
     places = {"train": "../train/images", "val": "../valid/images", "test": "../test/images"}
     describe(root, {**places, "nc": 2, "names": ["cat", "dog"], "roboflow": about})
 
@@ -47,8 +55,18 @@ def roboflow(root: Path) -> None:
 def ultralytics(root: Path) -> None:
     """As their own dataset files are, written on another machine, with what would be downloaded."""
     write(root, "images/train/a.jpg", "images/val/b.jpg")
-    content = {"path": "../datasets/pets", "train": "images/train", "val": "images/val", "test": None}
-    more = {"author": "me", "license": "AGPL-3.0", "download": "https://example.org/pets.zip", "channels": 3}
+    content = {
+        "path": "../datasets/pets",
+        "train": "images/train",
+        "val": "images/val",
+        "test": None,
+    }
+    more = {
+        "author": "me",
+        "license": "AGPL-3.0",
+        "download": "https://example.org/pets.zip",
+        "channels": 3,
+    }
     describe(root, {**content, "names": {0: "cat", 1: "dog"}, **more})
 
 
@@ -64,7 +82,9 @@ def cvat(root: Path) -> None:
     write(root, "images/train/a.jpg", "images/val/b.jpg")
     for split, name in (("train", "a"), ("val", "b")):
         (root / f"{split}.txt").write_text(f"data/images/{split}/{name}.jpg\n")
-    describe(root, {"path": ".", "train": "train.txt", "val": "val.txt", "names": {0: "cat", 1: "dog"}})
+    describe(
+        root, {"path": ".", "train": "train.txt", "val": "val.txt", "names": {0: "cat", 1: "dog"}}
+    )
 
 
 def darknet(root: Path) -> None:
@@ -92,7 +112,9 @@ def test_every_split_that_is_there_is_read_as_a_dataset_and_as_labels(tmp_path, 
     for split in ("train", "val"):
         (image,) = load_dataset(tmp_path, split).images
         assert isinstance(image.truth, Detections)
-        assert image.truth.xyxy.tolist() == [[15, 5, 25, 15]] and image.truth.class_ids.tolist() == [1]
+        assert image.truth.xyxy.tolist() == [
+            [15, 5, 25, 15]
+        ] and image.truth.class_ids.tolist() == [1]
     found = read_labels(tmp_path, ABOUT)
     assert sorted(Path(one.name).name[0] for one in found) == ["a", "b"]
     assert [[label.class_name for label in one.labels or ()] for one in found] == [["dog"], ["dog"]]
@@ -103,7 +125,9 @@ def test_a_download_is_passed_over_with_a_word(tmp_path):
     ultralytics(tmp_path)
     assert "download is passed over" in load_dataset(tmp_path, "val").remarks
     (tmp_path / "images" / "val").rename(tmp_path / "gone")
-    with pytest.raises(DatasetError, match=r"nothing at .*images/val.*download is passed over, fetch it yourself"):
+    with pytest.raises(
+        DatasetError, match=r"nothing at .*images/val.*download is passed over, fetch it yourself"
+    ):
         load_dataset(tmp_path, "val")
 
 
@@ -122,8 +146,13 @@ def test_a_classes_file_names_the_classes_where_there_are_no_splits(tmp_path, pl
     folder = "images/" if place == "images" else ""
     write(tmp_path, f"{folder}a.jpg", f"{folder}b.jpg")
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    (tmp_path / "notes.json").write_text(json.dumps({"categories": [{"id": 0, "name": "cat"}], "info": {}}))
-    assert [one.labels[0].class_name for one in read_labels(tmp_path, ABOUT) if one.labels] == ["dog", "dog"]
+    (tmp_path / "notes.json").write_text(
+        json.dumps({"categories": [{"id": 0, "name": "cat"}], "info": {}})
+    )
+    assert [one.labels[0].class_name for one in read_labels(tmp_path, ABOUT) if one.labels] == [
+        "dog",
+        "dog",
+    ]
     assert len(load_dataset(tmp_path, place).images) == 2
     with pytest.raises(DatasetError, match="the split val"):
         load_dataset(tmp_path, "val")
@@ -136,7 +165,11 @@ def test_label_studios_labels_without_images_are_those_of_images_of_their_name(t
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     (tmp_path / "notes.json").write_text("{}")
     (found,) = read_labels(tmp_path, ABOUT)
-    assert Path(found.name).name == "3f2a-cam.1" and found.labels and found.labels[0].class_name == "dog"
+    assert (
+        Path(found.name).name == "3f2a-cam.1"
+        and found.labels
+        and found.labels[0].class_name == "dog"
+    )
 
 
 def test_an_image_folder_with_a_list_of_its_classes_stays_one(tmp_path):
@@ -159,20 +192,27 @@ def test_cocos_file_and_images_are_found_where_tools_put_them(tmp_path, file, im
     document = {
         "images": [{"id": 7, "file_name": name, "width": 40, "height": 20}],
         "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [15, 5, 10, 10]}],
-        "categories": [{"id": 0, "name": "pets", "supercategory": "none"}, {"id": 3, "name": "dog"}],
+        "categories": [
+            {"id": 0, "name": "pets", "supercategory": "none"},
+            {"id": 3, "name": "dog"},
+        ],
     }
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(json.dumps(document))
     (found,) = read_labels(tmp_path, ABOUT)
     assert found.file == tmp_path / images / "a.jpg"
-    assert found.labels is not None and found.labels[0].box == pytest.approx((0.375, 0.25, 0.625, 0.75))
+    assert found.labels is not None and found.labels[0].box == pytest.approx(
+        (0.375, 0.25, 0.625, 0.75)
+    )
 
 
 def test_cocos_files_of_all_splits_are_read_and_no_image_outside_is_opened(tmp_path):
     for split in ("train", "valid"):
         write(tmp_path, f"{split}/{split}.jpg")
         document = {
-            "images": [{"id": 0, "file_name": f"../{split}/{split}.jpg", "width": 40, "height": 20}],
+            "images": [
+                {"id": 0, "file_name": f"../{split}/{split}.jpg", "width": 40, "height": 20}
+            ],
             "annotations": [],
             "categories": [],
         }
@@ -219,7 +259,10 @@ def test_how_many_images_are_labelled_empty_and_without_a_label_is_said(tmp_path
         (tmp_path / "labels" / "val" / f"{number}.txt").unlink()
     (tmp_path / "labels" / "val" / "3.txt").write_text("")
     describe(tmp_path, {"names": ["cat", "dog"], "val": "images/val"})
-    whole, labelled = load_dataset(tmp_path, "val"), load_dataset(tmp_path, "val", only_labelled=True)
+    whole, labelled = (
+        load_dataset(tmp_path, "val"),
+        load_dataset(tmp_path, "val", only_labelled=True),
+    )
     said = "images: 6, 2 with objects, 1 labelled as empty, 3 without a label and "
     assert (len(whole.images), whole.remarks) == (6, (said + "taken to show nothing",))
     assert (len(labelled.images), labelled.remarks) == (3, (said + "left out",))
@@ -234,7 +277,9 @@ def test_an_empty_file_of_cvat_is_nobodys_word(tmp_path, export):
             write(tmp_path, f"{folder}/nothing.jpg", label="")
             listed.write_text(f"{listed.read_text()}data/{folder}/nothing.jpg\n")
     found = {Path(one.name).stem: one for one in read_labels(tmp_path, ABOUT)}
-    assert (found["nothing"].labels, found["nothing"].stated) == ((), False), "only --confirmed takes it as empty"
+    assert (found["nothing"].labels, found["nothing"].stated) == ((), False), (
+        "only --confirmed takes it as empty"
+    )
     said = "images: 2, 1 with objects, 0 labelled as empty, 1 without a label and "
     assert load_dataset(tmp_path, "val").remarks == (said + "taken to show nothing",)
     labelled = load_dataset(tmp_path, "val", only_labelled=True)

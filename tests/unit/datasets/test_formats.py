@@ -1,4 +1,4 @@
-"""Queues go out in three formats and come back as the same labels, whatever the images are called."""
+"""Queues go out in three formats and return as the same labels, whatever the image names."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def test_an_empty_file_says_that_nothing_is_there_and_no_file_says_nothing(boxes
     for image in boxes[:2]:
         (tmp_path / "out" / "labels" / image.name).with_suffix(".txt").write_text("")
     found = by_hash(boxes, read_labels(tmp_path / "out", DETECT))
-    states = [(found[image.image_id].labels is not None, found[image.image_id].stated) for image in boxes]
+    states = [
+        (found[image.image_id].labels is not None, found[image.image_id].stated) for image in boxes
+    ]
     assert states == [(True, True), (True, True), (True, False), (False, False)]
 
 
@@ -139,17 +141,26 @@ def test_what_people_accept_in_label_studio_comes_back(boxes, wholes, tmp_path, 
     tasks = json.loads(file.read_text())
     place = tasks[0]["data"]["image"].removeprefix("/data/local-files/?d=")
     assert hashlib.sha256((tmp_path / "out" / place).read_bytes()).hexdigest() == images[0].sha256
-    assert {prediction["model_version"] for one in tasks for prediction in one["predictions"]} == {"parts/3"}
+    assert {prediction["model_version"] for one in tasks for prediction in one["predictions"]} == {
+        "parts/3"
+    }
     file.write_text(json.dumps(annotated(tasks, updated_at="2026-11-03T10:00:00.5Z")))
     found = by_hash(images, read_labels(tmp_path / "out", about))
     for image in images:
         label = found[image.image_id]
         assert_same(label.labels, image.prelabels)
-        assert (label.stated, label.who, label.at.isoformat()) == (True, "a@b", "2026-11-03T10:00:00.500000+00:00")
+        assert (label.stated, label.who, label.at.isoformat()) == (
+            True,
+            "a@b",
+            "2026-11-03T10:00:00.500000+00:00",
+        )
 
 
 def test_the_labelling_configuration_offers_the_models_classes(boxes, wholes, tmp_path):
-    for name, images, about, tag in (("d", boxes, DETECT, "Label"), ("c", wholes, CLASSIFY, "Choice")):
+    for name, images, about, tag in (
+        ("d", boxes, DETECT, "Label"),
+        ("c", wholes, CLASSIFY, "Choice"),
+    ):
         export_labels(images, tmp_path / name, LabelFormat.LABEL_STUDIO, about)
         tree = ElementTree.parse(tmp_path / name / "labels.xml")  # noqa: S314
         assert [entry.attrib["value"] for entry in tree.iter(tag)] == list(about.class_names)
@@ -158,8 +169,20 @@ def test_the_labelling_configuration_offers_the_models_classes(boxes, wholes, tm
 
 def test_skipped_tasks_are_no_labels_empty_ones_are_and_the_latest_annotation_counts(tmp_path):
     def rectangle(x: float) -> dict:
-        value = {"x": x, "y": 0, "width": 10, "height": 10, "rotation": 0, "rectanglelabels": ["car"]}
-        return {"type": "rectanglelabels", "original_width": 200, "original_height": 100, "value": value}
+        value = {
+            "x": x,
+            "y": 0,
+            "width": 10,
+            "height": 10,
+            "rotation": 0,
+            "rectanglelabels": ["car"],
+        }
+        return {
+            "type": "rectanglelabels",
+            "original_width": 200,
+            "original_height": 100,
+            "value": value,
+        }
 
     def task(name: str, *annotations: dict) -> dict:
         return {"data": {"image": f"/data/upload/1/{name}"}, "annotations": list(annotations)}
@@ -182,8 +205,20 @@ def test_skipped_tasks_are_no_labels_empty_ones_are_and_the_latest_annotation_co
 
 
 def test_a_turned_rectangle_becomes_the_box_around_it(tmp_path):
-    value = {"x": 50, "y": 20, "width": 10, "height": 40, "rotation": 90, "rectanglelabels": ["car"]}
-    region = {"type": "rectanglelabels", "original_width": 200, "original_height": 100, "value": value}
+    value = {
+        "x": 50,
+        "y": 20,
+        "width": 10,
+        "height": 40,
+        "rotation": 90,
+        "rectanglelabels": ["car"],
+    }
+    region = {
+        "type": "rectanglelabels",
+        "original_width": 200,
+        "original_height": 100,
+        "value": value,
+    }
     task = {"data": {"image": "x.jpg"}, "annotations": [{"result": [region]}]}
     (tmp_path / "export.json").write_text(json.dumps([task]))
     (found,) = read_labels(tmp_path, DETECT)
@@ -198,7 +233,8 @@ def test_a_turned_rectangle_becomes_the_box_around_it(tmp_path):
         ('[{"data": {"image": "x.jpg"}}]', "choose Export, then JSON"),
         ('{"images": []}', "COCO's JSON"),
         (
-            '[{"data": {"image": "x"}, "annotations": [{"result": [{"type": "brushlabels", "value": {}}]}]}]',
+            '[{"data": {"image": "x"}, "annotations": [{"result": [{"type": "brushlabels", '
+            '"value": {}}]}]}]',
             "rectangles or a single choice",
         ),
     ],
@@ -240,4 +276,6 @@ def test_what_label_studio_fetches_itself_is_named_by_its_url(boxes, tmp_path):
 
 def test_a_class_that_cannot_be_a_folder_is_refused(wholes, tmp_path):
     with pytest.raises(FovealError, match="class names that can be folders"):
-        export_labels(wholes, tmp_path / "out", LabelFormat.YOLO, LabelTask("classify", ("good", "bad/one")))
+        export_labels(
+            wholes, tmp_path / "out", LabelFormat.YOLO, LabelTask("classify", ("good", "bad/one"))
+        )

@@ -27,7 +27,9 @@ def relit(image: np.ndarray) -> np.ndarray:
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    return cv2.imdecode(
+        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR
+    )
 
 
 def write(folder: Path, images: list[np.ndarray], name: str) -> list[Path]:
@@ -62,31 +64,43 @@ def test_copies_are_found_and_other_scenes_over_the_same_photographs_are_not(tmp
 @pytest.mark.parametrize("light", [1.0, 0.2])
 def test_a_camera_that_stands_still_shows_the_same_until_something_comes(tmp_path, light):
     rng = np.random.default_rng(1)
-    background = cv2.GaussianBlur(rng.uniform(0, 255, (240, 320, 3)).astype(np.float32), (0, 0), 12) * 4 - 380
+    background = (
+        cv2.GaussianBlur(rng.uniform(0, 255, (240, 320, 3)).astype(np.float32), (0, 0), 12) * 4
+        - 380
+    )
 
     def frame(place: tuple[int, int] | None) -> np.ndarray:
         scene = background.copy()
         if place:
             cv2.circle(scene, place, 14, (20, 30, 30), -1)
-        return jpeg(np.clip(scene * light + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8), 90)
+        return jpeg(
+            np.clip(scene * light + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8), 90
+        )
 
     empty = [frame(None) for _ in range(6)]
     passing = [frame((40 + 40 * k, 120)) for k in range(6)]
     looks = look_at(write(tmp_path, empty + passing, "frame"))
-    assert [match is not None for match in earlier_matches(looks)] == [False] + 5 * [True] + 6 * [False]
+    assert [match is not None for match in earlier_matches(looks)] == [False] + 5 * [True] + 6 * [
+        False
+    ]
 
 
 @pytest.mark.parametrize(("radius", "light"), [(14, 1.0), (14, 0.2), (5, 1.0), (5, 0.2), (3, 1.0)])
 def test_lamps_of_equal_grey_and_another_colour_are_other_pictures(tmp_path, radius, light):
     """A camera that stands still sees a lamp that is red or green."""
     rng = np.random.default_rng(1)
-    background = cv2.GaussianBlur(rng.uniform(0, 255, (240, 320, 3)).astype(np.float32), (0, 0), 12) * 4 - 380
+    background = (
+        cv2.GaussianBlur(rng.uniform(0, 255, (240, 320, 3)).astype(np.float32), (0, 0), 12) * 4
+        - 380
+    )
     red, green = (0.0, 0.0, 170.0), (0.0, 86.6, 0.0)  # BGR; 50.8 in grey each
 
     def frame(colour: tuple[float, float, float]) -> np.ndarray:
         scene = background.copy()
         cv2.circle(scene, (100, 120), radius, colour, -1)
-        return jpeg(np.clip(scene * light + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8), 90)
+        return jpeg(
+            np.clip(scene * light + rng.normal(0, 3, scene.shape), 0, 255).astype(np.uint8), 90
+        )
 
     looks = look_at(write(tmp_path, [frame(colour) for colour in (red, green, red, green)], "lamp"))
     assert earlier_matches(looks) == [None, None, 0, 1]
@@ -100,7 +114,11 @@ def test_black_frames_are_one_picture_and_a_dark_scene_is_another(tmp_path):
 
 def test_a_picture_of_another_shape_or_in_another_light_is_another_one(tmp_path):
     image = scenes("day", 1)[0]
-    changed = [image, cv2.resize(image, (image.shape[1], image.shape[0] * 2)), (image * 0.3).astype(np.uint8)]
+    changed = [
+        image,
+        cv2.resize(image, (image.shape[1], image.shape[0] * 2)),
+        (image * 0.3).astype(np.uint8),
+    ]
     assert earlier_matches(look_at(write(tmp_path, changed, "changed"))) == [None, None, None]
 
 

@@ -30,21 +30,30 @@ COUNTS = SceneCounts(train=3, calibration=2, validation=3, golden=1, day=6, nigh
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_detection_dataset(tmp_path_factory.mktemp("digits") / "scenes", counts=COUNTS, seed=5)
+    return write_detection_dataset(
+        tmp_path_factory.mktemp("digits") / "scenes", counts=COUNTS, seed=5
+    )
 
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_classification_dataset(tmp_path_factory.mktemp("digits") / "crops", size=32, seed=5)
+    return write_classification_dataset(
+        tmp_path_factory.mktemp("digits") / "crops", size=32, seed=5
+    )
 
 
 def brightness(data: Path, split: str) -> float:
-    return float(np.mean([read_image(image.path).mean() for image in load_dataset(data, split).images]))
+    return float(
+        np.mean([read_image(image.path).mean() for image in load_dataset(data, split).images])
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 17])
 def test_splits_share_no_digit(seed: int) -> None:
-    pools = [set(digits_of(name, seed).tolist()) for name in ("train", "calibration", "validation", "golden")]
+    pools = [
+        set(digits_of(name, seed).tolist())
+        for name in ("train", "calibration", "validation", "golden")
+    ]
     pools.append(set(digits_of("production", seed).tolist()))
     assert all(pools)
     assert all(one.isdisjoint(other) for one, other in combinations(pools, 2))
@@ -101,7 +110,12 @@ def test_labels_lie_inside_their_scenes(scenes: Path, split: str) -> None:
         assert isinstance(image.truth, Detections)
         assert len(image.truth) >= 1
         left, top, right, bottom = image.truth.xyxy.T
-        assert (left >= 0).all() and (top >= 0).all() and (right <= width).all() and (bottom <= height).all()
+        assert (
+            (left >= 0).all()
+            and (top >= 0).all()
+            and (right <= width).all()
+            and (bottom <= height).all()
+        )
         assert (right - left >= 4).all() and (bottom - top >= 4).all()
 
 
@@ -109,7 +123,10 @@ def test_boxes_hold_something_written() -> None:
     for seed in range(5):
         image, classes, boxes = compose_scene(digits_of("train", 0), np.random.default_rng(seed))
         assert len(classes) == len(boxes)
-        assert all(image[top:bottom, left:right].std() > 10 for left, top, right, bottom in boxes.astype(int))
+        assert all(
+            image[top:bottom, left:right].std() > 10
+            for left, top, right, bottom in boxes.astype(int)
+        )
 
 
 @pytest.mark.slow
@@ -121,5 +138,7 @@ def test_night_is_darker_than_day(scenes: Path, crops: Path) -> None:
 def test_every_crop_is_in_the_folder_of_its_class(crops: Path) -> None:
     counts = {split: len(load_dataset(crops, split).images) for split in SPLITS}
     assert counts["train"] == len(digits_of("train", 5))
-    assert counts["day"] == counts["night"] + counts["next_night"] == len(digits_of("production", 5))
+    assert (
+        counts["day"] == counts["night"] + counts["next_night"] == len(digits_of("production", 5))
+    )
     assert load_dataset(crops, "golden").class_names == CLASS_NAMES

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from components.contracts import Check, Gate, GateReport, Verdict
 from components.errors import ConfigError
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates, latency_verdict
+from components.evaluation.gate_rules import (
+    EvaluationResult,
+    Evidence,
+    Slice,
+    evaluate_gates,
+    latency_verdict,
+)
 from components.evaluation.interleaved import Cost, Ratio
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference
 from components.statistics.timings import Estimate, p95_ratio
@@ -20,17 +26,25 @@ from components.statistics.timings import Estimate, p95_ratio
 FAST = settings(max_examples=100, deadline=None)
 
 
-def score(champion: float, challenger: float, error: float = 0.004, images: int = 300) -> ScoreDifference:
+def score(
+    champion: float, challenger: float, error: float = 0.004, images: int = 300
+) -> ScoreDifference:
     return ScoreDifference(champion, challenger, images, error, 0.001)
 
 
-def examined(difference: Difference, slices: tuple[Slice, ...] = (), images: int = 300) -> EvaluationResult:
-    return EvaluationResult(images, "map50_95", difference.champion, difference.challenger, difference, slices)
+def examined(
+    difference: Difference, slices: tuple[Slice, ...] = (), images: int = 300
+) -> EvaluationResult:
+    return EvaluationResult(
+        images, "map50_95", difference.champion, difference.challenger, difference, slices
+    )
 
 
 COST = Cost(Estimate(10, 9.5, 11), 200, 6.0, 150.0)
 GOOD = Evidence(
-    golden=examined(score(0.812, 0.809), (Slice("class 7", 80, "objects", score(0.8, 0.79, 0.02)),)),
+    golden=examined(
+        score(0.812, 0.809), (Slice("class 7", 80, "objects", score(0.8, 0.79, 0.02)),)
+    ),
     recent=examined(score(0.50, 0.62, 0.015)),
     champion=COST,
     challenger=COST,
@@ -41,8 +55,12 @@ GOOD = Evidence(
 )
 
 
-def report(evidence: Evidence, policy: GatePolicy | None = None, *, require: bool = True) -> GateReport:
-    return GateReport("m/1", "m/2", evaluate_gates(evidence, policy or GatePolicy(), require_improvement=require))
+def report(
+    evidence: Evidence, policy: GatePolicy | None = None, *, require: bool = True
+) -> GateReport:
+    return GateReport(
+        "m/1", "m/2", evaluate_gates(evidence, policy or GatePolicy(), require_improvement=require)
+    )
 
 
 def gate(evidence: Evidence, name: str, policy: GatePolicy | None = None) -> Gate:
@@ -57,7 +75,8 @@ def test_a_good_challenger_passes_every_gate_and_its_reasons_have_numbers() -> N
     done = report(GOOD)
     assert done.passed
     assert [found.name for found in done.gates] == [
-        "golden", "recent", "class 7", "p95_ms", "size_mb", "peak_rss_mb", "budget p95_ms", "bundle",
+        "golden", "recent", "class 7", "p95_ms", "size_mb", "peak_rss_mb",
+        "budget p95_ms", "bundle",
     ]  # fmt: skip
     assert done.reasons[0] == (
         "golden: pass, mAP50-95 0.812 → 0.809, difference −0.003 [−0.011, +0.005] on 300 images; "
@@ -66,7 +85,11 @@ def test_a_good_challenger_passes_every_gate_and_its_reasons_have_numbers() -> N
 
 
 ABSENT = {
-    "golden": {"golden": EvaluationResult(300, "map50_95", None, 0.8, missing="there is no champion to compare with")},
+    "golden": {
+        "golden": EvaluationResult(
+            300, "map50_95", None, 0.8, missing="there is no champion to compare with"
+        )
+    },
     "recent": {"recent": None},
     "recent difference": {"recent": EvaluationResult(300, "map50_95")},
     "champion": {"champion": None},
@@ -76,7 +99,14 @@ ABSENT = {
     "bundle": {"bundle": Check("bundle", None, None, Verdict.NOT_EVALUATED)},
     "budget": {"budget": (Check("p95_ms", None, 50.0, Verdict.NOT_EVALUATED),)},
 }
-LIMITS = ("margin", "least_improvement", "slice_margin", "latency_increase", "size_ratio", "memory_ratio")
+LIMITS = (
+    "margin",
+    "least_improvement",
+    "slice_margin",
+    "latency_increase",
+    "size_ratio",
+    "memory_ratio",
+)
 
 
 @FAST
@@ -117,7 +147,12 @@ def test_what_is_promoted_is_no_worse_by_the_margin_better_and_never_twice_as_sl
     [
         (0.80, 0.001, Verdict.PASS, "the margin is 0.02"),
         (0.70, 0.01, Verdict.FAIL, "difference −0.100 [−0.120, −0.080]"),
-        (0.80, 0.02, Verdict.UNDECIDED, "0.039 could have been shown, about 1,165 images would show 0.02"),
+        (
+            0.80,
+            0.02,
+            Verdict.UNDECIDED,
+            "0.039 could have been shown, about 1,165 images would show 0.02",
+        ),
         (0.783, 0.009, Verdict.UNDECIDED, "0.018 could have been shown"),
     ],
 )
@@ -138,7 +173,11 @@ def test_few_images_never_promote_even_where_all_are_equal() -> None:
 
 def test_an_exchanged_golden_set_is_not_evaluated_and_its_values_are_shown() -> None:
     found = gate(replace(GOOD, golden=replace(GOOD.golden, missing="not the golden set")), "golden")
-    assert (found.verdict, found.champion, found.reason) == (Verdict.NOT_EVALUATED, 0.812, "not the golden set")
+    assert (found.verdict, found.champion, found.reason) == (
+        Verdict.NOT_EVALUATED,
+        0.812,
+        "not the golden set",
+    )
 
 
 def test_an_improvement_by_luck_is_not_enough() -> None:
@@ -146,7 +185,10 @@ def test_an_improvement_by_luck_is_not_enough() -> None:
     found = gate(replace(GOOD, recent=examined(score(0.5, 0.53, 0.015))), "recent")
     assert found.difference is not None and found.difference[1] > 0
     assert found.verdict is Verdict.UNDECIDED
-    assert gate(replace(GOOD, recent=examined(score(0.5, 0.45, 0.01))), "recent").verdict is Verdict.FAIL
+    assert (
+        gate(replace(GOOD, recent=examined(score(0.5, 0.45, 0.01))), "recent").verdict
+        is Verdict.FAIL
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +200,9 @@ def test_an_improvement_by_luck_is_not_enough() -> None:
         (score(0.6, 0.2), Verdict.FAIL),
     ],
 )
-def test_where_recent_images_were_not_the_cause_a_challenger_must_not_have_lost_on_them(recent, verdict) -> None:
+def test_where_recent_images_were_not_the_cause_a_challenger_must_not_have_lost_on_them(
+    recent, verdict
+) -> None:
     done = report(replace(GOOD, recent=examined(recent)), require=False)
     (found,) = (gate for gate in done.gates if gate.name == "recent")
     assert found.verdict is verdict
@@ -166,7 +210,9 @@ def test_where_recent_images_were_not_the_cause_a_challenger_must_not_have_lost_
 
 
 def test_recent_images_that_cannot_be_compared_hold_back_only_where_they_were_the_cause() -> None:
-    unknown = replace(GOOD, recent=EvaluationResult(300, "map50_95", missing="no object in these images"))
+    unknown = replace(
+        GOOD, recent=EvaluationResult(300, "map50_95", missing="no object in these images")
+    )
     assert report(unknown, require=False).passed
     assert not report(unknown, require=True).passed
     assert report(replace(GOOD, recent=None), require=False).passed
@@ -178,13 +224,17 @@ def test_a_broken_class_is_named_and_small_slices_hold_nobody_back() -> None:
     fine = Slice("brightness ≤ 80", 100, "images", score(0.8, 0.81, 0.02, 100))
     done = report(with_slice(broken, small, fine))
     assert [line.partition(":")[0] for line in done.reasons] == ["class 3"]
-    assert "AP50-95 0.850 → 0.020" in done.reasons[0] and "worse by more than 0.05" in done.reasons[0]
+    assert (
+        "AP50-95 0.850 → 0.020" in done.reasons[0] and "worse by more than 0.05" in done.reasons[0]
+    )
     assert gate(with_slice(small), "class 4").verdict is Verdict.NOT_EVALUATED
     assert report(with_slice(small, fine)).passed
 
 
 def test_a_loss_that_is_real_but_perhaps_small_is_undecided() -> None:
-    found = gate(with_slice(Slice("class 3", 60, "objects", score(0.85, 0.77, 0.022, 50))), "class 3")
+    found = gate(
+        with_slice(Slice("class 3", 60, "objects", score(0.85, 0.77, 0.022, 50))), "class 3"
+    )
     assert found.verdict is Verdict.UNDECIDED
 
 
@@ -202,7 +252,9 @@ def test_slices_of_equal_models_hold_back_few_challengers() -> None:
 
 
 def test_the_slices_of_recent_images_are_named_so() -> None:
-    recent = examined(score(0.5, 0.62, 0.015), (Slice("class 7", 80, "objects", score(0.8, 0.2, 0.03)),))
+    recent = examined(
+        score(0.5, 0.62, 0.015), (Slice("class 7", 80, "objects", score(0.8, 0.2, 0.03)),)
+    )
     done = report(replace(GOOD, recent=recent))
     assert [line.partition(":")[0] for line in done.reasons] == ["recent class 7"]
 
@@ -229,9 +281,11 @@ def test_size_and_memory_keep_within_their_ratio(challenger: float, verdict: Ver
 
 
 def _times(rng: np.random.Generator, factor: float, busy: np.ndarray) -> np.ndarray:
-    """Calls of one process, (rounds, calls): busy rounds of the machine, a call in twenty far behind."""
+    """Draw one process's calls, (rounds, calls): busy rounds, one call in twenty far behind."""
     calls = factor * 10 * rng.normal(1, 0.01) * busy * rng.lognormal(0, 0.08, (len(busy), 20))
-    return np.asarray(calls * np.where(rng.random(calls.shape) < 0.05, rng.uniform(1.2, 2.5, calls.shape), 1))
+    return np.asarray(
+        calls * np.where(rng.random(calls.shape) < 0.05, rng.uniform(1.2, 2.5, calls.shape), 1)
+    )
 
 
 def _raced(rng: np.random.Generator, factor: float) -> Verdict:
@@ -264,13 +318,20 @@ def test_on_a_busy_machine_an_equal_challenger_passes_and_one_twice_as_slow_neve
         (Estimate(1.7, 1.5, 1.9), 10.0, Verdict.PASS),
     ],
 )
-def test_a_noise_above_the_limit_decides_only_what_it_cannot_exceed(ratio, increase, verdict) -> None:
+def test_a_noise_above_the_limit_decides_only_what_it_cannot_exceed(
+    ratio, increase, verdict
+) -> None:
     busy = replace(GOOD, ratio=Ratio(ratio, 0.8))
     found = gate(busy, "p95_ms", GatePolicy(latency_increase=increase))
     assert (found.verdict, found.noise) == (verdict, 0.8)
-    assert found.reason.startswith("busy machine: measure again; a noise of 80% is above 30%; 10.0 → 10.0 ms")
+    assert found.reason.startswith(
+        "busy machine: measure again; a noise of 80% is above 30%; 10.0 → 10.0 ms"
+    )
     done = report(busy, GatePolicy(latency_increase=increase))
-    assert (done.passed, done.to_measure_again) == (verdict is Verdict.PASS, verdict is Verdict.UNDECIDED)
+    assert (done.passed, done.to_measure_again) == (
+        verdict is Verdict.PASS,
+        verdict is Verdict.UNDECIDED,
+    )
     wrong = replace(busy, golden=examined(score(0.8, 0.5)))
     assert not report(wrong).to_measure_again, "a loss of accuracy is a loss on any machine"
 
@@ -289,7 +350,14 @@ def test_too_few_rounds_or_calls_give_no_ratio(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", [{"margin": 0}, {"margin": 2}, {"least_improvement": -0.1}, {"slice_samples": 1}, {"size_ratio": 0}]
+    "limit",
+    [
+        {"margin": 0},
+        {"margin": 2},
+        {"least_improvement": -0.1},
+        {"slice_samples": 1},
+        {"size_ratio": 0},
+    ],
 )
 def test_a_limit_out_of_its_range_is_refused(limit: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(limit))):

@@ -44,4 +44,6 @@ def title(field: dict[str, Any], schema: dict[str, Any]) -> str:
     """The title of a field, or that of the form that it refers to."""
     places = [field, *field.get("allOf", ()), *field.get("anyOf", ())]
     names = [one["$ref"].rpartition("/")[2] for one in places if "$ref" in one]
-    return str(field.get("title") or next((schema["definitions"][name]["title"] for name in names), ""))
+    return str(
+        field.get("title") or next((schema["definitions"][name]["title"] for name in names), "")
+    )

@@ -1,4 +1,4 @@
-"""Files and streams that would block, never end, or fill the memory: refused in time, with the reason."""
+"""Files and streams that would block, never end, or fill memory: refused in time, with reason."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
     "socket": (bound_socket, "a socket"),
     "folder": (lambda path: path.mkdir(), "directory"),
     "loop": (lambda path: path.symlink_to(path.name), "symbolic links"),
-    "sparse": (lambda path: (path.touch(), os.truncate(path, 30_000_000_000))[0], "30,000 MB.*FOVEAL_MAX_FILE_MB"),
+    "sparse": (
+        lambda path: (path.touch(), os.truncate(path, 30_000_000_000))[0],
+        "30,000 MB.*FOVEAL_MAX_FILE_MB",
+    ),
 }
 
 
@@ -134,7 +137,10 @@ def endless(first: bytes = b"") -> Iterator[bytes]:
 
 def test_a_body_without_an_end_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEAL_MAX_FILE_MB", "20")
-    with serving(lambda: endless(b"\xff\xd8\xff")) as url, pytest.raises(ImageError, match="more than the 20 MB"):
+    with (
+        serving(lambda: endless(b"\xff\xd8\xff")) as url,
+        pytest.raises(ImageError, match="more than the 20 MB"),
+    ):
         read_image(url)
     with serving(endless) as url, pytest.raises(ImageError, match="another kind of file"):
         read_image(url)
@@ -144,11 +150,15 @@ def test_a_body_without_an_end_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_a_body_that_is_packed_small_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_packed_small_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("FOVEAL_MAX_FILE_MB", "20")
     bomb = gzip.compress(b"\xff\xd8\xff" + bytes(300_000_000), 9)
     before = psutil.Process().memory_info().rss
-    with serving(lambda: iter([bomb]), Content_Encoding="gzip", Content_Length=str(len(bomb))) as url:
+    with serving(
+        lambda: iter([bomb]), Content_Encoding="gzip", Content_Length=str(len(bomb))
+    ) as url:
         with pytest.raises(ImageError, match="more than the 20 MB"):
             read_image(url)
     assert psutil.Process().memory_info().rss - before < 150_000_000
@@ -190,7 +200,12 @@ def sharing(folder: Path) -> Iterator[str]:
         (lambda path: read_labels(path, LabelTask("detect", ("a",))), "labels.json"),
         (lambda path: read_manifest(path.parent), "manifest.json"),
         (lambda path: open_model(path, workdir=path.parent / "work"), "model.onnx"),
-        (lambda path: open_model(path, ModelOptions(trust_pickle=True), workdir=path.parent / "work"), "model.pt"),
+        (
+            lambda path: open_model(
+                path, ModelOptions(trust_pickle=True), workdir=path.parent / "work"
+            ),
+            "model.pt",
+        ),
     ],
 )
 @pytest.mark.timeout(60)
@@ -203,7 +218,9 @@ def test_whatever_else_is_read_from_outside_is_a_regular_file(
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many", "inf", "nan"])
-def test_a_limit_that_is_no_positive_number_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_limit_that_is_no_positive_number_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("FOVEAL_MAX_FILE_MB", value)
     with pytest.raises(ConfigError, match="FOVEAL_MAX_FILE_MB"):
         Limits.from_environment()
@@ -259,7 +276,9 @@ def test_a_budget_is_never_exceeded_and_who_wants_more_than_all_gets_all() -> No
             with lock:
                 held -= min(weight, 10)
 
-    threads = [threading.Thread(target=work, args=(weight,)) for weight in [1, 9, 4, 25, 3, 3, 10, 2] * 4]
+    threads = [
+        threading.Thread(target=work, args=(weight,)) for weight in [1, 9, 4, 25, 3, 3, 10, 2] * 4
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -286,7 +305,10 @@ def test_a_dead_place_is_not_asked_any_more_until_a_while_has_passed() -> None:
         assert places.excuses("https://dead/a")
         with pytest.raises(OutageError, match="an answer"), places.asking("https://dead/a"):
             raise OutageError("an answer", found="none")
-    with pytest.raises(OutageError, match="none to 3 images before it"), places.asking("https://dead/b"):
+    with (
+        pytest.raises(OutageError, match="none to 3 images before it"),
+        places.asking("https://dead/b"),
+    ):
         raise AssertionError("it is asked")
     with places.asking("https://alive/a"):
         pass
@@ -298,7 +320,9 @@ def test_a_dead_place_is_not_asked_any_more_until_a_while_has_passed() -> None:
         pass
 
 
-def test_a_folder_that_is_silent_is_asked_again_after_a_while_and_a_mount_after_three_of_them() -> None:
+def test_a_folder_that_is_silent_is_asked_again_after_a_while_and_a_mount_after_three_of_them() -> (
+    None
+):
     now = 0.0
     silence = Silence(lambda: now)
     silence.begin("/proc/a/1.jpg")

@@ -48,7 +48,9 @@ def serving(pages: Pages, **headers: str) -> Iterator[str]:
 
 
 def page(*links: str) -> Callable[[], Iterator[bytes]]:
-    return lambda: iter(["".join(f'<li><a class="x" href="{link}">-</a>\n' for link in links).encode()])
+    return lambda: iter(
+        ["".join(f'<li><a class="x" href="{link}">-</a>\n' for link in links).encode()]
+    )
 
 
 def endless() -> Iterator[bytes]:
@@ -80,7 +82,9 @@ def test_a_listing_holds_no_more_links_than_its_limit(monkeypatch: pytest.Monkey
         list_images(f"{url}/shots/**/*.jpg")
 
 
-def test_the_limit_of_links_is_that_of_one_listing_and_not_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_links_is_that_of_one_listing_and_not_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(http, "MAX_LINKS", 20)
     with serving({"/shots/": page(*(f"{k}.jpg" for k in range(15)))}) as url:
         assert [len(list_images(f"{url}/shots/*.jpg")) for _ in range(3)] == [15, 15, 15]
@@ -88,7 +92,12 @@ def test_the_limit_of_links_is_that_of_one_listing_and_not_of_all(monkeypatch: p
 
 @pytest.mark.timeout(60)
 def test_a_page_made_to_stall_a_search_is_read_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = [b"<a " + b" " * 2_000_000, b"<a href" * 300_000, b"<a href='" * 300_000, b'<a href="b.jpg">']
+    parts = [
+        b"<a " + b" " * 2_000_000,
+        b"<a href" * 300_000,
+        b"<a href='" * 300_000,
+        b'<a href="b.jpg">',
+    ]
     with serving({"/shots/": lambda: iter(parts)}) as url:
         assert [image.image_id for image in list_images(f"{url}/shots/*.jpg")] == ["b.jpg"]
 
@@ -96,8 +105,23 @@ def test_a_page_made_to_stall_a_search_is_read_in_time(monkeypatch: pytest.Monke
 def test_a_page_lists_what_lies_below_it() -> None:
     pages: Pages = {}
     with serving(pages) as url:
-        here = [f"{url}/shots/day/c.jpg", "/shots/day/d.jpg", "a.jpg", "more/", "?order=size", "notes.txt"]
-        pages["/shots/day/"] = page(*here, "../", "/other/x.jpg", "http://elsewhere/y.jpg", "/shots/")
+        here = [
+            f"{url}/shots/day/c.jpg",
+            "/shots/day/d.jpg",
+            "a.jpg",
+            "more/",
+            "?order=size",
+            "notes.txt",
+        ]
+        pages["/shots/day/"] = page(
+            *here, "../", "/other/x.jpg", "http://elsewhere/y.jpg", "/shots/"
+        )
         pages["/shots/day/more"] = page("e.png")
-        assert [image.image_id for image in list_images(f"{url}/shots/day/*.jpg")] == ["a.jpg", "c.jpg", "d.jpg"]
-        assert [image.image_id for image in list_images(f"{url}/shots/day/**/*.png")] == ["more/e.png"]
+        assert [image.image_id for image in list_images(f"{url}/shots/day/*.jpg")] == [
+            "a.jpg",
+            "c.jpg",
+            "d.jpg",
+        ]
+        assert [image.image_id for image in list_images(f"{url}/shots/day/**/*.png")] == [
+            "more/e.png"
+        ]

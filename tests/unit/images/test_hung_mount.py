@@ -24,7 +24,7 @@ _FORCE, _DETACH = 1, 2  # of umount2(2)
 
 
 class HungShare:
-    """Serves one file ``a.jpg`` of 1000 bytes by the kernel's FUSE protocol, and never answers what would read it.
+    """Serves a file ``a.jpg`` of 1000 bytes by the kernel's FUSE protocol, and answers no read.
 
     Arguments:
         mount: where.
@@ -51,7 +51,8 @@ class HungShare:
                 return
             _, opcode, unique, node = struct.unpack_from("<IIQQ", request)
             answers = {
-                _INIT: struct.pack("<IIIIHHIIHHI", 7, 31, 1 << 16, 0, 16, 12, 1 << 16, 1, 0, 0, 0) + bytes(28),
+                _INIT: struct.pack("<IIIIHHIIHHI", 7, 31, 1 << 16, 0, 16, 12, 1 << 16, 1, 0, 0, 0)
+                + bytes(28),
                 _GETATTR: struct.pack("<QII", 60, 0, 0) + self._attributes(node),
                 _LOOKUP: struct.pack("<QQQQII", 2, 0, 60, 60, 0, 0) + self._attributes(2),
                 _OPEN: struct.pack("<QII", 1, 0, 0),
@@ -63,7 +64,9 @@ class HungShare:
 
     def _attributes(self, node: int) -> bytes:
         mode, size = (0o40755, 0) if node == 1 else (0o100644, 1000)
-        return struct.pack("<QQQQQQIIIIIIIIII", node, size, 2, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        return struct.pack(
+            "<QQQQQQIIIIIIIIII", node, size, 2, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0
+        )
 
 
 @contextmanager
@@ -87,7 +90,9 @@ def share(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(120)
-def test_a_read_from_a_share_that_hangs_is_given_up_and_named(share: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_from_a_share_that_hangs_is_given_up_and_named(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FOVEAL_READ_TIMEOUT_S", "1")
     for hangs in (lambda: read_bytes(f"{share}/a.jpg"), lambda: list_images(share)):
         with pytest.raises(OutageError, match="no answer within 1 s"):
@@ -106,5 +111,6 @@ def test_a_share_that_gives_no_attributes_is_waited_for_once_and_not_for_each_im
         images = [ImageSource(name, f"{share}/{name}") for name in ("a.jpg", *"bcdef")]
         started = time.monotonic()
         assert [fingerprint(image)[2:] for image in images] == [("",)] * 6
-        assert time.monotonic() - started < 5 * len(images) / 2  # six waits are twice as long, one is a sixth
+        # six waits are twice as long, one is a sixth
+        assert time.monotonic() - started < 5 * len(images) / 2
         assert fingerprint(ImageSource("here.jpg", str(here)))[2] == 7

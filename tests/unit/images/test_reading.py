@@ -20,8 +20,21 @@ from components.images.reading import _open, _pixels, decoding, image_size, read
 from components.limits import Limits
 
 HEIGHT, WIDTH = 40, 64
-FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", *(["AVIF"] if features.check("avif") else [])]
-EXACT = {"format": "WEBP", "lossless": True}, {"format": "PNG"}, {"format": "TIFF"}, {"format": "BMP"}
+FORMATS = [
+    "JPEG",
+    "PNG",
+    "TIFF",
+    "WEBP",
+    "BMP",
+    "GIF",
+    *(["AVIF"] if features.check("avif") else []),
+]
+EXACT = (
+    {"format": "WEBP", "lossless": True},
+    {"format": "PNG"},
+    {"format": "TIFF"},
+    {"format": "BMP"},
+)
 ORIENTED = [
     {"format": "JPEG", "quality": 95, "subsampling": 0},
     {"format": "PNG"},
@@ -29,7 +42,8 @@ ORIENTED = [
     {"format": "TIFF", "compression": "tiff_lzw"},
     {"format": "WEBP", "lossless": True},
 ]
-# what a camera stores for an upright picture, from EXIF 2.32's table of which side row 0 and column 0 are
+# what a camera stores for an upright picture, from EXIF 2.32's table of which side row 0 and column
+# 0 are
 STORED = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -45,7 +59,9 @@ STORED = {
 def picture() -> np.ndarray:
     """A smooth RGB picture without any symmetry."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    rgb = np.stack([x * 255 // WIDTH, y * 255 // HEIGHT, (x * 2 + y * 3) * 255 // (2 * WIDTH + 3 * HEIGHT)], -1)
+    rgb = np.stack(
+        [x * 255 // WIDTH, y * 255 // HEIGHT, (x * 2 + y * 3) * 255 // (2 * WIDTH + 3 * HEIGHT)], -1
+    )
     rgb[:12, :20] = (250, 20, 30)
     return rgb.astype(np.uint8)
 
@@ -80,12 +96,17 @@ def test_lossless_formats_give_back_every_pixel(options: dict[str, Any]) -> None
 
 def test_a_jpeg_gives_the_pixels_that_opencv_gives() -> None:
     encoded = encode(picture(), format="JPEG", quality=90)
-    assert np.array_equal(read_image(encoded), cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR))
+    assert np.array_equal(
+        read_image(encoded), cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    )
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
 def test_avif_is_read() -> None:
-    assert np.abs(rgb_of(encode(picture(), format="AVIF", quality=95)).astype(int) - picture()).mean() < 3
+    assert (
+        np.abs(rgb_of(encode(picture(), format="AVIF", quality=95)).astype(int) - picture()).mean()
+        < 3
+    )
 
 
 def test_the_array_is_contiguous_writable_and_of_three_channels(tmp_path: Path) -> None:
@@ -100,8 +121,12 @@ def test_the_array_is_contiguous_writable_and_of_three_channels(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("options", ORIENTED, ids=lambda options: "-".join(map(str, options.values())))
-def test_images_are_turned_upright(tmp_path: Path, options: dict[str, Any], orientation: int) -> None:
+@pytest.mark.parametrize(
+    "options", ORIENTED, ids=lambda options: "-".join(map(str, options.values()))
+)
+def test_images_are_turned_upright(
+    tmp_path: Path, options: dict[str, Any], orientation: int
+) -> None:
     path = tmp_path / "turned"
     path.write_bytes(encode(STORED[orientation](picture()), exif=exif(orientation), **options))
     assert np.abs(read_image(path)[..., ::-1].astype(int) - picture()).mean() < 2
@@ -122,8 +147,16 @@ def test_damaged_metadata_does_not_spoil_the_picture(format_: str) -> None:
         Image.open(io.BytesIO(encode(picture(), format="JPEG", exif=broken))).getexif().get(0x010F)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read_image(encode(picture(), format=format_, exif=broken)).shape == (WIDTH, HEIGHT, 3)
-        assert read_image(encode(picture(), format=format_, exif=b"Exif\0\0nonsense")).shape == (HEIGHT, WIDTH, 3)
+        assert read_image(encode(picture(), format=format_, exif=broken)).shape == (
+            WIDTH,
+            HEIGHT,
+            3,
+        )
+        assert read_image(encode(picture(), format=format_, exif=b"Exif\0\0nonsense")).shape == (
+            HEIGHT,
+            WIDTH,
+            3,
+        )
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])
@@ -165,7 +198,10 @@ def test_a_transparent_palette_entry_shows_white() -> None:
     indexed.putpalette([200, 10, 10, 10, 10, 200])
     for format_ in ("PNG", "GIF"):
         found = rgb_of(encode(indexed, format=format_, transparency=1))
-        assert found.tolist() == [[[200, 10, 10], [255, 255, 255]], [[255, 255, 255], [200, 10, 10]]]
+        assert found.tolist() == [
+            [[200, 10, 10], [255, 255, 255]],
+            [[255, 255, 255], [200, 10, 10]],
+        ]
 
 
 def test_a_transparent_colour_and_grey_with_alpha_show_white() -> None:
@@ -173,12 +209,21 @@ def test_a_transparent_colour_and_grey_with_alpha_show_white() -> None:
     assert (keyed[:12, :20] == 255).all()
     assert worst(keyed[12:], picture()[12:]) == 0
     grey = np.dstack([np.full((2, 2), 40, np.uint8), np.array([[0, 255], [255, 0]], np.uint8)])
-    assert rgb_of(encode(Image.fromarray(grey, "LA"), format="PNG"))[..., 0].tolist() == [[255, 40], [40, 255]]
+    assert rgb_of(encode(Image.fromarray(grey, "LA"), format="PNG"))[..., 0].tolist() == [
+        [255, 40],
+        [40, 255],
+    ]
 
 
-@pytest.mark.parametrize("options", [{"format": "JPEG", "quality": 95}, {"format": "TIFF"}], ids=["JPEG", "TIFF"])
+@pytest.mark.parametrize(
+    "options", [{"format": "JPEG", "quality": 95}, {"format": "TIFF"}], ids=["JPEG", "TIFF"]
+)
 def test_cmyk_shows_its_colours(options: dict[str, Any]) -> None:
-    inks = {(0, 0, 0, 0): (255, 255, 255), (255, 0, 0, 0): (0, 255, 255), (0, 255, 255, 0): (255, 0, 0)}
+    inks = {
+        (0, 0, 0, 0): (255, 255, 255),
+        (255, 0, 0, 0): (0, 255, 255),
+        (0, 255, 255, 0): (255, 0, 0),
+    }
     inks |= {(0, 0, 0, 255): (0, 0, 0), (0, 0, 255, 128): (127, 127, 0)}
     for ink, colour in inks.items():
         found = rgb_of(encode(Image.new("CMYK", (16, 16), ink), **options))
@@ -197,11 +242,20 @@ def test_sixteen_bits_are_scaled_by_the_range_of_the_type(suffix: str, channels:
 
 def test_twelve_bits_are_scaled_by_twelve_bits() -> None:
     values = [0, 4095, 2048, 1024]  # two values in three bytes, most significant bits first
-    packed = b"".join(((a << 12) | b).to_bytes(3, "big") for a, b in zip(values[::2], values[1::2], strict=True))
+    packed = b"".join(
+        ((a << 12) | b).to_bytes(3, "big") for a, b in zip(values[::2], values[1::2], strict=True)
+    )
     tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(packed)}
     directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     start = 8 + len(packed)
-    tiff = b"II*\0" + struct.pack("<I", start) + packed + struct.pack("<H", len(tags)) + directory + bytes(4)
+    tiff = (
+        b"II*\0"
+        + struct.pack("<I", start)
+        + packed
+        + struct.pack("<H", len(tags))
+        + directory
+        + bytes(4)
+    )
     assert read_image(tiff)[0, :, 0].tolist() == [0, 255, 128, 64]
 
 
@@ -221,7 +275,9 @@ def test_the_first_frame_is_read(format_: str) -> None:
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_truncated_file_is_an_error(capfd: pytest.CaptureFixture[str], format_: str, share: float) -> None:
+def test_a_truncated_file_is_an_error(
+    capfd: pytest.CaptureFixture[str], format_: str, share: float
+) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (100, 150, 3), dtype=np.uint8)
     encoded = encode(noise, format=format_)
     with pytest.raises(ImageError):
@@ -258,8 +314,12 @@ def test_a_png_with_a_wrong_checksum_is_an_error() -> None:
         read_image(bytes(encoded))
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, this is text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"])
-def test_what_is_no_image_is_an_error_of_one_line_with_its_name(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, this is text", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"]
+)
+def test_what_is_no_image_is_an_error_of_one_line_with_its_name(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "shot.jpg"
     path.write_bytes(content)
     for read in (read_image, image_size):
@@ -279,7 +339,9 @@ def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     most = Limits.from_environment().pixels
     side = int(most**0.5) + 1
@@ -296,15 +358,22 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) ->
     ("mode", "options"),
     [
         *[(mode, {"format": "PNG"}) for mode in ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")],
-        *[(mode, {"format": "TIFF", "compression": "tiff_lzw"}) for mode in ("RGB", "RGBA", "CMYK", "L")],
+        *[
+            (mode, {"format": "TIFF", "compression": "tiff_lzw"})
+            for mode in ("RGB", "RGBA", "CMYK", "L")
+        ],
         *[(mode, {"format": "JPEG"}) for mode in ("RGB", "CMYK", "L")],
         *[(mode, {"format": "WEBP", "lossless": True}) for mode in ("RGB", "RGBA")],
         ("RGB", {"format": "BMP"}),
         ("P", {"format": "GIF"}),
     ],
 )
-def test_a_large_image_is_converted_band_by_band_to_the_same_pixels(mode: str, options: dict[str, Any]) -> None:
-    stored = np.dstack([picture(), np.linspace(0, 255, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH)]).astype(np.uint8)
+def test_a_large_image_is_converted_band_by_band_to_the_same_pixels(
+    mode: str, options: dict[str, Any]
+) -> None:
+    stored = np.dstack(
+        [picture(), np.linspace(0, 255, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH)]
+    ).astype(np.uint8)
     if mode == "I;16":
         image = Image.fromarray(stored[..., 0].astype(np.uint16) * 256)
     else:
@@ -323,15 +392,22 @@ def test_a_large_image_is_converted_band_by_band_to_the_same_pixels(mode: str, o
         assert banded.flags.c_contiguous and banded.flags.writeable
 
 
-def test_decoders_that_hold_more_than_the_picture_take_smaller_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoders_that_hold_more_than_the_picture_take_smaller_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("FOVEAL_MAX_MEGAPIXELS", str(2.4 * WIDTH * HEIGHT / 1e6))
     assert read_image(encode(picture(), format="JPEG")).shape == (HEIGHT, WIDTH, 3)
-    for options, kind in (({"format": "WEBP"}, "WEBP"), ({"format": "JPEG", "progressive": True}, "progressive JPEG")):
+    for options, kind in (
+        ({"format": "WEBP"}, "WEBP"),
+        ({"format": "JPEG", "progressive": True}, "progressive JPEG"),
+    ):
         with pytest.raises(ImageError, match=f"in a {kind}.*FOVEAL_MAX_MEGAPIXELS"):
             read_image(encode(picture(), **options))
 
 
-def test_images_that_are_large_together_are_decoded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_are_large_together_are_decoded_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("FOVEAL_MAX_MEGAPIXELS", str(1.5 * WIDTH * HEIGHT / 1e6))
     encoded, held = encode(picture(), format="PNG"), threading.Event()
 
@@ -348,7 +424,10 @@ def test_images_that_are_large_together_are_decoded_one_after_the_other(monkeypa
 
 
 def test_threads_read_side_by_side() -> None:
-    encoded = {colour: encode(Image.new("RGB", (50, 50), (colour,) * 3), format="PNG") for colour in range(0, 250, 25)}
+    encoded = {
+        colour: encode(Image.new("RGB", (50, 50), (colour,) * 3), format="PNG")
+        for colour in range(0, 250, 25)
+    }
     found: dict[int, bool] = {}
 
     def read(colour: int) -> None:

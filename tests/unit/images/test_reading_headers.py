@@ -1,4 +1,4 @@
-"""Headers that would keep Pillow busy are refused before it sees them; odd ones of real cameras are not."""
+"""Headers that would busy Pillow are refused before it sees them; odd ones of cameras are not."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def chunk(size):
 )
 def test_headers_that_keep_a_decoder_busy_are_refused(data, found, tmp_path):
     (tmp_path / "a.jpg").write_bytes(data)
-    for read, source in ((read_image, data), (image_geometry, data), (image_geometry, tmp_path / "a.jpg")):
+    for read, source in (
+        (read_image, data),
+        (image_geometry, data),
+        (image_geometry, tmp_path / "a.jpg"),
+    ):
         with pytest.raises(ImageError, match=found):
             read(source)
 

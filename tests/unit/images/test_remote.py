@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 @contextmanager
 def serving(*answers: int) -> Iterator[str]:
-    """A server that gives these statuses, one a request, the last one for ever; 0 is no answer at all."""
+    """Serve these statuses, one a request, the last for ever; 0 is no answer at all."""
     left, done = list(answers), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,9 @@ def test_a_store_that_stumbles_is_asked_again():
 
 def test_a_store_that_refuses_is_an_outage_and_no_fault_of_the_image():
     started = time.monotonic()
-    with pytest.raises(UnavailableError, match=r"store behind http.*a\.jpg.*goes on where it stopped"):
+    with pytest.raises(
+        UnavailableError, match=r"store behind http.*a\.jpg.*goes on where it stopped"
+    ):
         read_bytes(nobody())
     assert time.monotonic() - started >= sum(WAITS_S)
 
@@ -135,7 +137,11 @@ def test_an_object_of_a_bucket_is_read_up_to_the_limit(monkeypatch):
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
-    settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
+    settings = {
+        "ENDPOINT_URL": f"http://{host}:{port}",
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+    }
     for name, value in (settings | {"DEFAULT_REGION": "us-east-1"}).items():
         monkeypatch.setenv(f"AWS_{name}", value)
     s3fs.S3FileSystem.clear_instance_cache()  # another test's has another address

@@ -46,9 +46,20 @@ def store() -> Iterator[str]:
 
 
 def test_a_folder_lists_its_visible_images_sorted_and_recursively(tmp_path: Path) -> None:
-    fill(tmp_path, "b.jpg", "a/z.PNG", "a/b/y.TIFF", "c.webp", "notes.md", ".x.jpg", "a/.cache/w.jpg", "labels.txt")
+    fill(
+        tmp_path,
+        "b.jpg",
+        "a/z.PNG",
+        "a/b/y.TIFF",
+        "c.webp",
+        "notes.md",
+        ".x.jpg",
+        "a/.cache/w.jpg",
+        "labels.txt",
+    )
     assert list_images(tmp_path) == tuple(
-        ImageSource(name, str(tmp_path / name)) for name in ("a/b/y.TIFF", "a/z.PNG", "b.jpg", "c.webp")
+        ImageSource(name, str(tmp_path / name))
+        for name in ("a/b/y.TIFF", "a/z.PNG", "b.jpg", "c.webp")
     )
 
 
@@ -56,7 +67,9 @@ def test_a_folder_inside_a_hidden_one_is_listed_when_it_is_named(tmp_path: Path)
     assert ids(fill(tmp_path / ".data" / "shots", "a.jpg")) == ["a.jpg"]
 
 
-def test_a_relative_folder_gives_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_gives_absolute_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(tmp_path, "shots/a.jpg")
     monkeypatch.chdir(tmp_path)
     assert list_images("shots") == (ImageSource("a.jpg", str(tmp_path / "shots" / "a.jpg")),)
@@ -98,7 +111,9 @@ def test_one_image_is_a_source_of_one(tmp_path: Path) -> None:
 
 def test_a_text_manifest_is_relative_to_itself_and_may_name_missing_images(tmp_path: Path) -> None:
     manifest = fill(tmp_path, "lists/a.jpg") / "lists" / "all.txt"
-    manifest.write_bytes("\ufeffb/../a.jpg\r\n\r\n./gone.jpg \n/abs/é.jpg\nmemory://x/y.png\n../up.raw\n".encode())
+    manifest.write_bytes(
+        "\ufeffb/../a.jpg\r\n\r\n./gone.jpg \n/abs/é.jpg\nmemory://x/y.png\n../up.raw\n".encode()
+    )
     assert list_images(manifest) == (
         ImageSource("../up.raw", str(tmp_path / "up.raw")),
         ImageSource("./gone.jpg ", str(tmp_path / "lists" / "gone.jpg ")),
@@ -130,7 +145,9 @@ def test_a_csv_manifest_may_name_ids(tmp_path: Path, column: str) -> None:
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
     ],
 )
-def test_a_manifest_that_cannot_be_meant_is_an_error(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
+def test_a_manifest_that_cannot_be_meant_is_an_error(
+    tmp_path: Path, name: str, content: bytes, complaint: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=complaint):
         list_images(tmp_path / name)
@@ -154,11 +171,14 @@ def test_names_of_any_bytes_are_listed_read_and_told_apart(tmp_path: Path) -> No
     assert sorted(read_bytes(image.uri) for image in found) == sorted(NAMES)
     told = {image.image_id for image in found}
     assert told == {
-        " a.jpg", "a.jpg", "a.jpg .jpg", "\u00a0a.jpg", r"a\u2028b.jpg", r"\xff\xfe.jpg", r"\x1b[2J\x0a.jpg"
+        " a.jpg", "a.jpg", "a.jpg .jpg", "\u00a0a.jpg", r"a\u2028b.jpg", r"\xff\xfe.jpg",
+        r"\x1b[2J\x0a.jpg",
     }  # fmt: skip
     manifest = tmp_path / "all.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["image_id", "uri"], *([image.image_id, image.uri] for image in found)])
+        csv.writer(file).writerows(
+            [["image_id", "uri"], *([image.image_id, image.uri] for image in found)]
+        )
     assert {image.uri for image in list_images(manifest)} == {image.uri for image in found}
     json.dumps([fingerprint(image) for image in found]).encode()
 
@@ -172,18 +192,25 @@ def test_a_text_manifest_keeps_the_spaces_of_names(tmp_path: Path) -> None:
 def test_secrets_of_addresses_are_in_no_id_and_in_no_address(tmp_path: Path) -> None:
     manifest = tmp_path / "all.txt"
     manifest.write_text(
-        "https://host/a.jpg?X-Amz-Signature=hush1&page=2\nhttps://host/b.jpg?token=hush2\nhttps://host/b.jpg?token=hush3\n"
+        "https://host/a.jpg?X-Amz-Signature=hush1&page=2\n"
+        "https://host/b.jpg?token=hush2\nhttps://host/b.jpg?token=hush3\n"
     )
     found = list_images(manifest)
     assert [image.image_id.partition("#")[0] for image in found] == [
-        "https://host/a.jpg?X-Amz-Signature=…&page=2", "https://host/b.jpg?token=…", "https://host/b.jpg?token=…"
-    ]  # fmt: skip
+        "https://host/a.jpg?X-Amz-Signature=…&page=2",
+        "https://host/b.jpg?token=…",
+        "https://host/b.jpg?token=…",
+    ]
     assert len({image.image_id for image in found}) == 3
-    assert "hush" not in "".join(image.image_id + image.address + str(fingerprint(image)) for image in found)
+    assert "hush" not in "".join(
+        image.image_id + image.address + str(fingerprint(image)) for image in found
+    )
     assert {image.uri[-5:] for image in found} >= {"hush2", "hush3"}
 
 
-def test_an_image_is_gone_when_its_file_is_or_when_it_is_not_listed_any_more(tmp_path: Path) -> None:
+def test_an_image_is_gone_when_its_file_is_or_when_it_is_not_listed_any_more(
+    tmp_path: Path,
+) -> None:
     (there,) = list_images(fill(tmp_path, "a.jpg"))
     assert not is_gone(there, ())
     assert is_gone(ImageSource("b", str(tmp_path / "b.jpg")), ())
@@ -213,13 +240,19 @@ def test_a_store_lists_folders_globs_and_single_images(store: str) -> None:
     )
     assert ids(f"{store}/*.jpg") == ["a.jpg"]
     assert ids(f"{store}/sub/c.JPEG") == ["c.JPEG"]
-    assert [read_bytes(image.uri) for image in list_images(store)] == [b"a.jpg", b"b.png", b"sub/c.JPEG"]
+    assert [read_bytes(image.uri) for image in list_images(store)] == [
+        b"a.jpg",
+        b"b.png",
+        b"sub/c.JPEG",
+    ]
 
 
 def test_a_manifest_in_a_store_is_relative_to_itself(store: str) -> None:
     import fsspec
 
-    fsspec.filesystem("memory").pipe("/shots/lists/all.csv", b"path\ngone.jpg\nmemory://other/x.jpg\n")
+    fsspec.filesystem("memory").pipe(
+        "/shots/lists/all.csv", b"path\ngone.jpg\nmemory://other/x.jpg\n"
+    )
     assert [image.uri for image in list_images(f"{store}/lists/all.csv")] == [
         "memory:///shots/lists/gone.jpg",
         "memory://other/x.jpg",
@@ -254,8 +287,12 @@ def test_a_store_whose_package_is_missing_says_what_to_install() -> None:
         read_bytes("s3://bucket/shots/a.jpg")
 
 
-@pytest.mark.parametrize("uri", ["{folder}/gone.jpg", "{folder}", "memory://gone.jpg", "nosuch://b/a.jpg"])
-def test_a_file_that_cannot_be_read_is_an_image_error_with_its_name(tmp_path: Path, uri: str) -> None:
+@pytest.mark.parametrize(
+    "uri", ["{folder}/gone.jpg", "{folder}", "memory://gone.jpg", "nosuch://b/a.jpg"]
+)
+def test_a_file_that_cannot_be_read_is_an_image_error_with_its_name(
+    tmp_path: Path, uri: str
+) -> None:
     uri = uri.format(folder=tmp_path)
     for read in (read_bytes, read_image):
         with pytest.raises(ImageError) as caught:
@@ -303,12 +340,15 @@ def test_local_paths_do_not_import_fsspec(tmp_path: Path) -> None:
     code = (
         "import sys; from components.images.bounded import read_bytes; "
         "from components.images.sources import list_images; "
-        "assert read_bytes(list_images(sys.argv[1])[0].uri) == b'a.jpg'; assert 'fsspec' not in sys.modules"
+        "assert read_bytes(list_images(sys.argv[1])[0].uri) == b'a.jpg'; assert 'fsspec' not in "
+        "sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=300)
 
 
-def test_a_place_without_images_may_be_asked_for_but_no_place_at_all_may_not(tmp_path: Path) -> None:
+def test_a_place_without_images_may_be_asked_for_but_no_place_at_all_may_not(
+    tmp_path: Path,
+) -> None:
     fill(tmp_path, "empty/notes.md")
     for empty in (tmp_path / "empty", tmp_path / "empty" / "*.jpg", "memory://missing"):
         assert list_images(empty, may_be_empty=True) == ()
@@ -327,7 +367,9 @@ class Tagged(MemoryFileSystem):  # type: ignore[misc]
         return super()._strip_protocol(str(path).removeprefix("tagged://"))
 
     def find(self, path: str, **options: Any) -> Any:
-        return {name: {**listed, **self.entry} for name, listed in super().find(path, **options).items()}
+        return {
+            name: {**listed, **self.entry} for name, listed in super().find(path, **options).items()
+        }
 
 
 @pytest.fixture

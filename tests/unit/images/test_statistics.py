@@ -1,4 +1,4 @@
-"""Image statistics against values that can be worked out by hand, and against what they are to notice."""
+"""Image statistics against values worked out by hand, and against what they are to notice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from components.images.statistics import IMAGE_COLUMNS, image_statistics
 
 
 def scene(height: int = 480, width: int = 640) -> np.ndarray:
-    """A textured colour scene with structure at every scale, less of it the finer, as photographs have."""
+    """Draw a textured colour scene, structured at every scale, less so the finer, as photos are."""
     rng = np.random.default_rng(0)
     image = np.zeros((height, width, 3), np.float32)
     for cells, strength in ((4, 90), (16, 45), (64, 22), (256, 11)):
-        image += cv2.resize(rng.uniform(-1, 1, (cells, cells, 3)).astype(np.float32), (width, height)) * strength
+        image += (
+            cv2.resize(rng.uniform(-1, 1, (cells, cells, 3)).astype(np.float32), (width, height))
+            * strength
+        )
     return np.clip(image + 110, 0, 255).astype(np.uint8)
 
 
@@ -22,8 +25,22 @@ def test_a_plain_image_has_the_numbers_of_its_colour() -> None:
     found = image_statistics(np.full((300, 600, 3), (0, 110, 200), np.uint8))
     grey = round(0.587 * 110 + 0.299 * 200)
     opponents = 0.3 * np.hypot(200 - 110, 0.5 * (200 + 110) - 0)
-    wanted = {"width": 600, "height": 300, "aspect": 2, "megapixels": 0.18, "brightness": grey, "contrast": 0}
-    wanted |= {"blue": 0, "green": 110, "red": 200, "saturation": 1, "colourfulness": opponents, "entropy": 0}
+    wanted = {
+        "width": 600,
+        "height": 300,
+        "aspect": 2,
+        "megapixels": 0.18,
+        "brightness": grey,
+        "contrast": 0,
+    }
+    wanted |= {
+        "blue": 0,
+        "green": 110,
+        "red": 200,
+        "saturation": 1,
+        "colourfulness": opponents,
+        "entropy": 0,
+    }
     wanted |= {"sharpness": 0, "edge_density": 0, "blockiness": 1}
     assert found == pytest.approx(wanted, abs=0.01)
 
@@ -46,7 +63,9 @@ def test_tone_agrees_with_the_definition_on_the_full_image() -> None:
         "contrast": grey.std(),
         "blue": blue.mean(),
         "entropy": -sum(share * np.log2(share) for share in shares if share),
-        "saturation": ((image.max(-1) - image.min(-1).astype(float)) / np.maximum(image.max(-1), 1)).mean(),
+        "saturation": (
+            (image.max(-1) - image.min(-1).astype(float)) / np.maximum(image.max(-1), 1)
+        ).mean(),
         "colourfulness": np.hypot(*(axis.std() for axis in opponents))
         + 0.3 * np.hypot(*(axis.mean() for axis in opponents)),
     }
@@ -68,9 +87,20 @@ def test_tone_is_that_of_the_image_reduced_to_256_pixels(size: tuple[int, int]) 
     height, width = size
     scale = 256 / max(size)
     image = scene(height, width)
-    small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA
+    )
     found, wanted = image_statistics(image), image_statistics(small)
-    for name in ("brightness", "contrast", "blue", "green", "red", "saturation", "colourfulness", "entropy"):
+    for name in (
+        "brightness",
+        "contrast",
+        "blue",
+        "green",
+        "red",
+        "saturation",
+        "colourfulness",
+        "entropy",
+    ):
         assert found[name] == pytest.approx(wanted[name], rel=0.03)
 
 
@@ -86,7 +116,9 @@ def test_blur_noise_and_darkness_are_noticed_at_full_hd() -> None:
     assert dark["brightness"] < 0.35 * plain["brightness"]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 5000), (5000, 1), (3, 1025), (255, 257)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 2), (2, 1), (1, 5000), (5000, 1), (3, 1025), (255, 257)]
+)
 def test_the_smallest_and_thinnest_images_have_finite_numbers(size: tuple[int, int]) -> None:
     image = np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
     found = image_statistics(image)
@@ -105,6 +137,10 @@ def test_the_image_is_left_as_it_was() -> None:
 
 def test_recompression_leaves_a_grid_wherever_the_crop_begins() -> None:
     image = scene(400, 330)
-    again = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 15])[1], cv2.IMREAD_COLOR)
-    before, after, moved = (image_statistics(x)["blockiness"] for x in (image, again, again[3:, 5:]))
+    again = cv2.imdecode(
+        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 15])[1], cv2.IMREAD_COLOR
+    )
+    before, after, moved = (
+        image_statistics(x)["blockiness"] for x in (image, again, again[3:, 5:])
+    )
     assert before < 1.2 < 1.5 < min(after, moved)

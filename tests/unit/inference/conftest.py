@@ -1,4 +1,4 @@
-"""Tiny real models: ONNX graphs whose predictions can be worked out by hand, and images to feed them."""
+"""Tiny real models: ONNX graphs whose predictions can be worked out by hand, and their images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def _constant(name: str, values: object, dtype: type) -> onnx.TensorProto:
 
 
 def _guard(crash_above: float) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Nodes that make onnxruntime fail when an image's mean exceeds `crash_above`, and give NaN when it is black."""
+    """Make onnxruntime fail where an image's mean exceeds `crash_above`, and give NaN if black."""
     nodes = [
         helper.make_node("ReduceMean", ["planes", "plane_axes"], ["mean"], keepdims=0),
         helper.make_node("Greater", ["mean", "limit"], ["too_bright"]),
@@ -41,7 +41,13 @@ def _guard(crash_above: float) -> tuple[list[onnx.NodeProto], list[onnx.TensorPr
 
 
 def _save(
-    path: Path, nodes: list, constants: list, output_shape: list, spec: VisionSpec, *, embedding: bool = False
+    path: Path,
+    nodes: list,
+    constants: list,
+    output_shape: list,
+    spec: VisionSpec,
+    *,
+    embedding: bool = False,
 ) -> ModelArtifact:
     head = [
         helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
@@ -50,31 +56,52 @@ def _save(
     graph = helper.make_graph(
         head + nodes,
         "tiny",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *spec.input_size, 3])],
+        [
+            helper.make_tensor_value_info(
+                "images", TensorProto.UINT8, ["batch", *spec.input_size, 3]
+            )
+        ],
         [
             helper.make_tensor_value_info("output", TensorProto.FLOAT, output_shape),
-            *([helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3])] if embedding else []),
+            *(
+                [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3])]
+                if embedding
+                else []
+            ),
         ],
         constants,
     )
-    save_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path, spec, ())
+    save_onnx(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10),
+        path,
+        spec,
+        (),
+    )
     return describe_onnx(path)
 
 
 @pytest.fixture(scope="session")
 def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
-    """Sees a blue, green or red object in each quarter of the image; its score is the channel's mean / 255.
+    """Write a detector of blue, green, red objects in quarters; its score is channel mean / 255.
 
     Fails on images whose mean exceeds `crash_above`; its output for a black image is NaN.
     """
 
-    def make(crash_above: float = 250, class_names: tuple[str, ...] = COLOURS, side: int = 32) -> ModelArtifact:
+    def make(
+        crash_above: float = 250, class_names: tuple[str, ...] = COLOURS, side: int = 32
+    ) -> ModelArtifact:
         nodes, constants = _guard(crash_above)
         cell = side // 2
         centres = [(x, y) for y in (cell / 2, 1.5 * cell) for x in (cell / 2, 1.5 * cell)]
         boxes = np.array([(x, y, cell, cell) for x, y in centres], np.float32).T[None]
         nodes += [
-            helper.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[cell, cell], strides=[cell, cell]),
+            helper.make_node(
+                "AveragePool",
+                ["planes"],
+                ["cells"],
+                kernel_shape=[cell, cell],
+                strides=[cell, cell],
+            ),
             helper.make_node("Reshape", ["cells", "scores_shape"], ["sums"]),
             helper.make_node("Div", ["sums", "white"], ["raw"]),
             helper.make_node("Mul", ["raw", "factor"], ["scores"]),
@@ -91,25 +118,36 @@ def make_detector(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
             numpy_helper.from_array(boxes, "boxes"),
         ]
         spec = VisionSpec("detect", class_names, (side, side), Fit.LETTERBOX, "yolo")
-        return _save(tmp_path_factory.mktemp("model") / "detector.onnx", nodes, constants, ["batch", 7, 4], spec)
+        return _save(
+            tmp_path_factory.mktemp("model") / "detector.onnx",
+            nodes,
+            constants,
+            ["batch", 7, 4],
+            spec,
+        )
 
     return make
 
 
 @pytest.fixture(scope="session")
 def make_classifier(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
-    """Says which channel of the image is brightest; its logits are the means / 255, times `sharpness`.
+    """Write a classifier of the brightest channel; its logits are means / 255, times `sharpness`.
 
     Its `embedding`, if wanted, is the logarithm of the means: minus infinity for a black image.
     """
 
-    def make(sharpness: float = 10, class_names: tuple[str, ...] = COLOURS, embedding: bool = False) -> ModelArtifact:
+    def make(
+        sharpness: float = 10, class_names: tuple[str, ...] = COLOURS, embedding: bool = False
+    ) -> ModelArtifact:
         nodes = [
             helper.make_node("ReduceMean", ["planes", "axes"], ["means"], keepdims=0),
             helper.make_node("Mul", ["means", "gain"], ["output"]),
             *([helper.make_node("Log", ["means"], ["embedding"])] if embedding else []),
         ]
-        constants = [_constant("axes", [2, 3], np.int64), _constant("gain", sharpness / 255, np.float32)]
+        constants = [
+            _constant("axes", [2, 3], np.int64),
+            _constant("gain", sharpness / 255, np.float32),
+        ]
         spec = VisionSpec("classify", class_names, (32, 32), Fit.STRETCH, "logits")
         path = tmp_path_factory.mktemp("model") / "classifier.onnx"
         return _save(path, nodes, constants, ["batch", 3], spec, embedding=embedding)

@@ -1,4 +1,4 @@
-"""The folder of a test that goes on for days: each image once, scores in the order in which they came."""
+"""The folder of a test that lasts days: each image once, scores in the order that they came."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from components.images.sources import ImageSource, list_images
 from components.inference import Arm, BatchSettings, Design, Experiment, run_batch
 from components.inference.ab.split import assign_arm
 
-DESIGN = Design("digits/1, sha256 1", "digits/2, sha256 2", AbMode.SHADOW, 0.5, "salt", 0.02, True, None)
-SPLIT = Design("digits/1, sha256 1", "digits/2, sha256 2", AbMode.SPLIT, 0.4, "salt", 0.02, False, 400)
+DESIGN = Design(
+    "digits/1, sha256 1", "digits/2, sha256 2", AbMode.SHADOW, 0.5, "salt", 0.02, True, None
+)
+SPLIT = Design(
+    "digits/1, sha256 1", "digits/2, sha256 2", AbMode.SPLIT, 0.4, "salt", 0.02, False, 400
+)
 
 
 def run(experiment, detector, arm, kill=False):
@@ -61,13 +65,20 @@ def test_in_a_split_every_image_goes_to_one_arm_and_always_to_the_same(tmp_path,
     _, first = advance(tmp_path / "one", SPLIT, detector, sources)
     _, second = advance(tmp_path / "other", SPLIT, detector, sources[::-1])
     for arm in Arm:
-        expected = [s.image_id for s in sources if assign_arm(s.image_id, share=0.4, salt="salt") is arm]
+        expected = [
+            s.image_id for s in sources if assign_arm(s.image_id, share=0.4, salt="salt") is arm
+        ]
         assert sorted(ids(first[0][arm])) == sorted(ids(second[0][arm])) == expected != []
 
 
-def test_a_killed_look_counts_nothing_and_the_next_one_takes_up_its_work(tmp_path, detector, photos):
+def test_a_killed_look_counts_nothing_and_the_next_one_takes_up_its_work(
+    tmp_path, detector, photos
+):
     sources = list_images(photos)
-    with pytest.raises(KeyboardInterrupt), Experiment.opened(tmp_path / "test", DESIGN) as experiment:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Experiment.opened(tmp_path / "test", DESIGN) as experiment,
+    ):
         experiment.plan(sources)
         first = run(experiment, detector, Arm.A)
         run(experiment, detector, Arm.B, kill=True)
@@ -92,7 +103,13 @@ def test_a_batch_of_which_an_arm_is_missing_is_not_counted(tmp_path, detector, p
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("a", "digits/3"), ("mode", AbMode.SPLIT), ("salt", "pepper"), ("delta", 0.1), ("samples", 500)],
+    [
+        ("a", "digits/3"),
+        ("mode", AbMode.SPLIT),
+        ("salt", "pepper"),
+        ("delta", 0.1),
+        ("samples", 500),
+    ],
 )
 def test_a_test_that_was_begun_differently_is_not_gone_on_with(tmp_path, field, value):
     from dataclasses import replace
@@ -102,13 +119,19 @@ def test_a_test_that_was_begun_differently_is_not_gone_on_with(tmp_path, field, 
     with Experiment.opened(tmp_path / "test", DESIGN):
         pass
     changed = replace(DESIGN, **{field: value})
-    with pytest.raises(ConfigError, match=f"{field} .*--experiment"), Experiment.opened(tmp_path / "test", changed):
+    with (
+        pytest.raises(ConfigError, match=f"{field} .*--experiment"),
+        Experiment.opened(tmp_path / "test", changed),
+    ):
         pass
 
 
 def test_two_looks_at_once_are_refused(tmp_path):
     with Experiment.opened(tmp_path / "test", DESIGN):
-        with pytest.raises(ConfigError, match="another run holds"), Experiment.opened(tmp_path / "test", DESIGN):
+        with (
+            pytest.raises(ConfigError, match="another run holds"),
+            Experiment.opened(tmp_path / "test", DESIGN),
+        ):
             pass
 
 
@@ -128,7 +151,9 @@ def test_scores_stay_in_the_order_in_which_they_came_and_are_never_changed(tmp_p
 
 
 def test_the_order_within_a_look_does_not_follow_the_names(tmp_path):
-    sources = [ImageSource(f"{number:03d}.jpg", f"/nowhere/{number:03d}.jpg") for number in range(40)]
+    sources = [
+        ImageSource(f"{number:03d}.jpg", f"/nowhere/{number:03d}.jpg") for number in range(40)
+    ]
     with Experiment.opened(tmp_path / "test", DESIGN) as experiment:
         experiment.plan(sources)
         planned = [source.image_id for source in experiment.sources(Arm.A)]

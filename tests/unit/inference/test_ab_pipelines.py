@@ -1,4 +1,4 @@
-"""Shadow and split in the place of one pipeline: A's answers are A's whatever B does, and an id has one arm."""
+"""Shadow and split for one pipeline: A's answers are A's whatever B does; an id has one arm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from components.backends import get_backend
 from components.contracts import Classification, Variant
 from components.errors import ConfigError, IncompatibleError
 from components.images.reading import read_image
-from components.inference import Arm, InferencePipeline, Member, ShadowPipeline, SplitPipeline, assign_arm
+from components.inference import (
+    Arm,
+    InferencePipeline,
+    Member,
+    ShadowPipeline,
+    SplitPipeline,
+    assign_arm,
+)
 from components.vision import task_for
 
 ids = st.text(max_size=20)
@@ -59,7 +66,11 @@ def values(result):
     found = result.prediction
     if found is None:
         return None
-    arrays = [found.probs] if isinstance(found, Classification) else [found.xyxy, found.scores, found.class_ids]
+    arrays = (
+        [found.probs]
+        if isinstance(found, Classification)
+        else [found.xyxy, found.scores, found.class_ids]
+    )
     return [array.tobytes() for array in arrays]
 
 
@@ -78,34 +89,53 @@ def test_an_image_has_the_same_arm_in_every_process_and_for_ever():
         "import json, sys; from components.inference import assign_arm; "
         "print(json.dumps([assign_arm(n, share=0.3, salt='s') for n in json.loads(sys.argv[1])]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, json.dumps(names)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(names)], capture_output=True, text=True, check=True
+    )
     here = [assign_arm(name, share=0.3, salt="s") for name in names]
     assert json.loads(done.stdout) == here
-    assert "".join(here[:12]) == "AAABBABAABBA", "a change of the hash would divide running tests anew"
+    assert "".join(here[:12]) == "AAABBABAABBA", (
+        "a change of the hash would divide running tests anew"
+    )
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_the_share_of_b_is_met_and_two_tests_divide_independently(share):
     names = [f"{number}.jpg" for number in range(10_000)]
-    one, other = ([assign_arm(name, share=share, salt=salt) is Arm.B for name in names] for salt in ("one", "other"))
+    one, other = (
+        [assign_arm(name, share=share, salt=salt) is Arm.B for name in names]
+        for salt in ("one", "other")
+    )
     assert np.mean(one) == pytest.approx(share, abs=0.02)
     assert np.mean(np.logical_and(one, other)) == pytest.approx(share**2, abs=0.02)
 
 
-def test_split_results_say_who_answered_and_are_what_that_version_alone_would_say(make_detector, pictures):
+def test_split_results_say_who_answered_and_are_what_that_version_alone_would_say(
+    make_detector, pictures
+):
     names = [f"{number}.png" for number in range(10)]
     with open_pipeline(make_detector()) as a, open_pipeline(make_detector(crash_above=100)) as b:
-        alone = {Arm.A: a.predict_batch(pictures, image_ids=names), Arm.B: b.predict_batch(pictures, image_ids=names)}
+        alone = {
+            Arm.A: a.predict_batch(pictures, image_ids=names),
+            Arm.B: b.predict_batch(pictures, image_ids=names),
+        }
         before = {arm: pipeline.metrics.snapshot() for arm, pipeline in ((Arm.A, a), (Arm.B, b))}
         pipeline = SplitPipeline(a, b, 0.5, salt="x")
-        results = pipeline.predict_batch(pictures, image_ids=names, metadata=[{"row": row} for row in range(10)])
+        results = pipeline.predict_batch(
+            pictures, image_ids=names, metadata=[{"row": row} for row in range(10)]
+        )
         one = pipeline.predict(pictures[3], image_id=names[3])
         again = asyncio.run(pipeline.apredict_batch(pictures, image_ids=names))
-    assert [result.arm for result in results] == [assign_arm(name, share=0.5, salt="x") for name in names]
+    assert [result.arm for result in results] == [
+        assign_arm(name, share=0.5, salt="x") for name in names
+    ]
     assert set(Counter(result.arm for result in results)) == {Arm.A, Arm.B}
     assert [result.metadata["row"] for result in results] == list(range(10))
     for row, result in enumerate(results):
-        assert (values(result), result.error) == (values(alone[result.arm][row]), alone[result.arm][row].error)
+        assert (values(result), result.error) == (
+            values(alone[result.arm][row]),
+            alone[result.arm][row].error,
+        )
     assert [(r.arm, values(r)) for r in again] == [(r.arm, values(r)) for r in results]
     assert (one.arm, values(one)) == (results[3].arm, values(results[3]))
     assert json.loads(one.to_json())["arm"] == one.arm.value
@@ -114,7 +144,9 @@ def test_split_results_say_who_answered_and_are_what_that_version_alone_would_sa
     for arm in Arm:
         after = pipeline.arms[arm].snapshot()
         answered = sum(r.arm is arm for r in [*results, *again, one])
-        assert after.processed + after.errors - before[arm].processed - before[arm].errors == answered
+        assert (
+            after.processed + after.errors - before[arm].processed - before[arm].errors == answered
+        )
 
 
 def test_a_split_needs_names_and_a_share(detector, pictures, photos):
@@ -132,13 +164,18 @@ def test_a_split_needs_names_and_a_share(detector, pictures, photos):
 
 @pytest.mark.parametrize("kind", [ShadowPipeline, SplitPipeline])
 def test_versions_of_other_classes_are_refused(kind, detector, make_detector):
-    with open_pipeline(detector) as a, open_pipeline(make_detector(class_names=("red", "green", "cyan"))) as b:
+    with (
+        open_pipeline(detector) as a,
+        open_pipeline(make_detector(class_names=("red", "green", "cyan"))) as b,
+    ):
         with pytest.raises(IncompatibleError, match="same class names"):
             kind(a, b)
 
 
 @pytest.mark.parametrize("kind", [ShadowPipeline, SplitPipeline])
-@pytest.mark.parametrize("method", ["predict", "predict_batch", "apredict", "apredict_batch", "close"])
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_batch", "apredict", "apredict_batch", "close"]
+)
 def test_a_test_can_stand_where_one_pipeline_stood(kind, method):
     def face(owner):
         signature = inspect.signature(getattr(owner, method))
@@ -147,9 +184,16 @@ def test_a_test_can_stand_where_one_pipeline_stood(kind, method):
     assert face(kind) == face(InferencePipeline)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(st.integers(0, 11), min_size=1, max_size=12), crash_above=st.sampled_from([0, 90, 120, 250]))
-def test_a_shadows_answer_is_that_of_a_alone_bit_for_bit(make_detector, pictures, rows, crash_above):
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(st.integers(0, 11), min_size=1, max_size=12),
+    crash_above=st.sampled_from([0, 90, 120, 250]),
+)
+def test_a_shadows_answer_is_that_of_a_alone_bit_for_bit(
+    make_detector, pictures, rows, crash_above
+):
     white, black = np.full((32, 32, 3), 255, np.uint8), np.zeros((32, 32, 3), np.uint8)
     images = [[*pictures, white, black][row] for row in rows]
     with open_pipeline(make_detector()) as alone:
@@ -159,15 +203,21 @@ def test_a_shadows_answer_is_that_of_a_alone_bit_for_bit(make_detector, pictures
     with ShadowPipeline(a, b, record=records.append) as pipeline:
         results = pipeline.predict_batch(images)
         assert pipeline.wait(30)
-    assert [(values(r), r.error, r.image_id) for r in results] == [(values(r), r.error, r.image_id) for r in expected]
+    assert [(values(r), r.error, r.image_id) for r in results] == [
+        (values(r), r.error, r.image_id) for r in expected
+    ]
     assert {result.arm for result in results} == {Arm.A}
-    assert [(one.a.image_id, one.b.image_id) for one in records] == [(r.image_id, r.image_id) for r in results]
+    assert [(one.a.image_id, one.b.image_id) for one in records] == [
+        (r.image_id, r.image_id) for r in results
+    ]
     assert all(one.b.arm is Arm.B and (one.b.ok or one.b.error) for one in records)
     counted = pipeline.arms[Arm.B].snapshot()
     assert counted.errors == sum(not one.b.ok for one in records)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("out of luck"), SystemExit("enough"), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("out of luck"), SystemExit("enough"), MemoryError()]
+)
 def test_any_error_of_b_is_a_recorded_failure_and_never_one_of_a(detector, pictures, error):
     def broken(predictions, weights):
         raise error
@@ -177,7 +227,9 @@ def test_any_error_of_b_is_a_recorded_failure_and_never_one_of_a(detector, pictu
         results = pipeline.predict_batch(pictures)
         assert pipeline.wait(30)
         assert all(result.ok for result in results)
-        assert [one.b.error for one in pipeline.recent] == [f"{type(error).__name__}: {error}".strip()] * 10
+        assert [one.b.error for one in pipeline.recent] == [
+            f"{type(error).__name__}: {error}".strip()
+        ] * 10
         assert pipeline.arms[Arm.B].snapshot().errors == 10
         assert pipeline.metrics.snapshot().errors == 0
 
@@ -190,7 +242,9 @@ def test_a_record_that_cannot_be_kept_costs_nothing(detector, pictures, caplog):
             raise OSError("disk full")
         kept.append(shadowed)
 
-    with ShadowPipeline(open_pipeline(detector), open_pipeline(detector), record=record) as pipeline:
+    with ShadowPipeline(
+        open_pipeline(detector), open_pipeline(detector), record=record
+    ) as pipeline:
         assert all(result.ok for result in pipeline.predict_batch(pictures))
         assert pipeline.wait(30)
     assert len(kept) == 9
@@ -205,7 +259,9 @@ def test_a_slow_b_keeps_nobody_waiting_and_is_passed_over_when_it_falls_behind(d
         assert not pipeline.wait(0), "A has answered while B is still busy"
         assert pipeline.predict(pictures[0]).ok and pipeline.predict(pictures[1]).ok
         assert all(result.ok for result in pipeline.predict_batch(pictures))
-        assert pipeline.arms[Arm.B].snapshot().errors == 10, "twelve images wait; these ten were passed over"
+        assert pipeline.arms[Arm.B].snapshot().errors == 10, (
+            "twelve images wait; these ten were passed over"
+        )
         session.go.set()
         assert pipeline.wait(30)
         assert (len(pipeline.recent), pipeline.arms[Arm.B].snapshot().processed) == (12, 12)
@@ -234,24 +290,34 @@ def test_b_sees_what_a_saw_whatever_becomes_of_the_array_or_the_file(detector, p
         path.unlink()
         session.go.set()
         assert pipeline.wait(30)
-        assert [values(one.a) for one in pipeline.recent] == [values(one.b) for one in pipeline.recent]
+        assert [values(one.a) for one in pipeline.recent] == [
+            values(one.b) for one in pipeline.recent
+        ]
         assert [one.b.ok for one in pipeline.recent] == [True, True, True, False]
 
 
 def test_async_shadows_answer_like_the_others(detector, pictures):
     async def predict_all(pipeline):
-        singles = [pipeline.apredict(picture, image_id=str(k)) for k, picture in enumerate(pictures)]
+        singles = [
+            pipeline.apredict(picture, image_id=str(k)) for k, picture in enumerate(pictures)
+        ]
         return await asyncio.gather(*singles, pipeline.apredict_batch(pictures))
 
     with ShadowPipeline(open_pipeline(detector), open_pipeline(detector)) as pipeline:
         *singles, batch = asyncio.run(predict_all(pipeline))
         expected = pipeline.predict_batch(pictures)
         assert pipeline.wait(30)
-    assert [values(r) for r in singles] == [values(r) for r in batch] == [values(r) for r in expected]
+    assert (
+        [values(r) for r in singles] == [values(r) for r in batch] == [values(r) for r in expected]
+    )
     assert len(pipeline.recent) == 30
     pipeline.close()
 
 
 def test_a_shadow_has_room_for_one_image_at_least(detector):
-    with open_pipeline(detector) as a, open_pipeline(detector) as b, pytest.raises(ConfigError, match="waiting"):
+    with (
+        open_pipeline(detector) as a,
+        open_pipeline(detector) as b,
+        pytest.raises(ConfigError, match="waiting"),
+    ):
         ShadowPipeline(a, b, waiting=0)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 class Store(ThreadingHTTPServer):
-    """Serves a folder's files until `restart_policy` requests were answered, then 503 until told otherwise."""
+    """Serves a folder's files for `restart_policy` requests, then 503 until told otherwise."""
 
     daemon_threads = True
 
@@ -51,7 +51,9 @@ def run(store, detector, output):
 
 def run_over(images, detector, output, **more):
     settings = BatchSettings(threads=1, batch=2, shard_images=2, decode_threads=1, **more)
-    return run_batch(images, Variant("colours/1", detector, "onnxruntime"), output, settings=settings)
+    return run_batch(
+        images, Variant("colours/1", detector, "onnxruntime"), output, settings=settings
+    )
 
 
 def test_an_outage_stops_the_run_writes_no_image_off_and_the_next_run_fetches_only_what_is_left(
@@ -74,7 +76,9 @@ def mixed(alive, dead):
     """The images of two hosts in turn."""
     pairs = zip(alive.images(), dead.images(), strict=True)
     return [
-        ImageSource(f"{host}/{one.image_id}", one.uri) for pair in pairs for host, one in zip("ab", pair, strict=True)
+        ImageSource(f"{host}/{one.image_id}", one.uri)
+        for pair in pairs
+        for host, one in zip("ab", pair, strict=True)
     ]
 
 

@@ -27,14 +27,23 @@ VOLATILE = ["decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "pre
 
 
 def run(source, artifact, output, **changes) -> InferenceRun:
-    options = {"backend": "onnxruntime", "name": "colours/1", "threads": 1, "batch": 3, "shard_images": 4, **changes}
+    options = {
+        "backend": "onnxruntime",
+        "name": "colours/1",
+        "threads": 1,
+        "batch": 3,
+        "shard_images": 4,
+        **changes,
+    }
     model, listeners = (
         {name: options.pop(name) for name in names if name in options}
         for names in (("name", "backend", "confidence", "iou"), ("progress", "resumed"))
     )
     sources = source if isinstance(source, tuple | list) else list_images(source)
     settings = BatchSettings(**options)
-    return run_batch(sources, Variant(artifact=artifact, **model), output, settings=settings, **listeners)
+    return run_batch(
+        sources, Variant(artifact=artifact, **model), output, settings=settings, **listeners
+    )
 
 
 def tables(run: InferenceRun) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,7 +84,9 @@ def test_every_image_is_a_row_in_the_order_of_the_sources(photos, detector, tmp_
     assert leftovers(tmp_path / "out") == []
 
 
-def test_a_row_tells_the_file_the_statistics_the_provenance_and_the_times(photos, detector, tmp_path):
+def test_a_row_tells_the_file_the_statistics_the_provenance_and_the_times(
+    photos, detector, tmp_path
+):
     images, _ = tables(run(photos, detector, tmp_path / "out"))
     row, path = images.iloc[4], photos / "04.png"
     assert row["sha256"] == sha256_file(path)
@@ -83,9 +94,15 @@ def test_a_row_tells_the_file_the_statistics_the_provenance_and_the_times(photos
     expected = image_statistics(read_image(path))
     assert [row[name] for name in IMAGE_COLUMNS] == list(expected.values())
     assert (row["width"], row["height"]) == (40, 40)
-    assert (row["artifact_sha256"], row["backend"], row["model"]) == (detector.sha256, "onnxruntime", "colours/1")
+    assert (row["artifact_sha256"], row["backend"], row["model"]) == (
+        detector.sha256,
+        "onnxruntime",
+        "colours/1",
+    )
     assert row["statistics_recipe"] == STATISTICS_RECIPE
-    assert (images[["decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms"]] > 0).all(axis=None)
+    assert (images[["decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms"]] > 0).all(
+        axis=None
+    )
     assert str(images["predicted_at"].dt.tz) == "UTC"
 
 
@@ -101,7 +118,9 @@ def test_rows_hold_what_the_model_says_of_each_image_alone(photos, detector, tmp
             np.testing.assert_array_equal(rows[["x1", "y1", "x2", "y2"]].to_numpy(), alone.xyxy)
             np.testing.assert_array_equal(rows["confidence"].to_numpy(), alone.scores)
             assert rows["class_id"].tolist() == alone.class_ids.tolist()
-            assert rows["class_name"].tolist() == [detector.spec.class_names[k] for k in alone.class_ids]
+            assert rows["class_name"].tolist() == [
+                detector.spec.class_names[k] for k in alone.class_ids
+            ]
             row = images[images["image_id"] == path.name].iloc[0]
             for name, value in task.drift_columns([alone], [frame]).items():
                 np.testing.assert_equal(row[name], value[0])
@@ -114,7 +133,9 @@ def test_a_classifier_gives_its_best_classes_without_boxes(photos, make_classifi
     assert len(detections) == 3 * len(images)
     first = detections[detections["detection"] == 0]
     assert first["class_id"].tolist() == images["prediction_class"].tolist()
-    assert detections.groupby("image_id")["confidence"].sum().tolist() == pytest.approx([1] * len(images))
+    assert detections.groupby("image_id")["confidence"].sum().tolist() == pytest.approx(
+        [1] * len(images)
+    )
     assert detections[["x1", "y1", "x2", "y2"]].isna().all(axis=None)
 
 
@@ -134,14 +155,21 @@ def test_each_row_holds_the_embedding_of_its_image(photos, make_classifier, tmp_
 
 def test_a_model_without_embedding_has_an_empty_column(photos, detector, tmp_path):
     images = pq.read_table(run(photos, detector, tmp_path / "out").images)
-    assert str(images.schema.field("embedding").type).startswith("list<") and images["embedding"].null_count == 10
+    assert (
+        str(images.schema.field("embedding").type).startswith("list<")
+        and images["embedding"].null_count == 10
+    )
 
 
-def test_an_unreadable_image_is_a_row_and_a_failure_and_costs_nothing_else(photos, detector, tmp_path):
+def test_an_unreadable_image_is_a_row_and_a_failure_and_costs_nothing_else(
+    photos, detector, tmp_path
+):
     whole = run(photos, detector, tmp_path / "whole")
     (photos / "02.png").write_bytes((photos / "02.png").read_bytes()[:60])
     (photos / "05.png").unlink()
-    sources = [ImageSource(f"{number:02d}.png", str(photos / f"{number:02d}.png")) for number in range(10)]
+    sources = [
+        ImageSource(f"{number:02d}.png", str(photos / f"{number:02d}.png")) for number in range(10)
+    ]
     result = run(sources, detector, tmp_path / "broken")
     images, detections = steady(result)
     bad = images["image_id"].isin(["02.png", "05.png"])
@@ -149,7 +177,11 @@ def test_an_unreadable_image_is_a_row_and_a_failure_and_costs_nothing_else(photo
     assert result.processed == 8
     assert (images.loc[bad, "status"] == "error").all()
     assert images.loc[bad, "error"].tolist() == [failure.error for failure in result.failures]
-    assert images.loc[bad, ["brightness", "prediction_count", "prediction_top_class"]].isna().all(axis=None)
+    assert (
+        images.loc[bad, ["brightness", "prediction_count", "prediction_top_class"]]
+        .isna()
+        .all(axis=None)
+    )
     assert images.loc[2, "file_bytes"] == 60
     assert images.loc[bad, "sha256"].isna().tolist() == [False, True]
     expected_images, expected_detections = steady(whole)
@@ -177,10 +209,17 @@ def test_an_image_whose_output_is_not_a_number_failed_and_is_not_empty(photos, d
     assert "finite" in result.failures[0].error
 
 
-def test_an_engine_that_fails_on_everything_raises_early_and_leaves_nothing(photos, make_detector, tmp_path):
+def test_an_engine_that_fails_on_everything_raises_early_and_leaves_nothing(
+    photos, make_detector, tmp_path
+):
     seen = []
     with pytest.raises(ModelError, match="fail"):
-        run(photos, make_detector(crash_above=-1), tmp_path / "out", progress=lambda done, _: seen.append(done))
+        run(
+            photos,
+            make_detector(crash_above=-1),
+            tmp_path / "out",
+            progress=lambda done, _: seen.append(done),
+        )
     assert max(seen) == 4  # one shard was enough to know
     assert not (tmp_path / "out").exists() and leftovers(tmp_path / "out") == []
 
@@ -203,7 +242,9 @@ def test_a_shard_of_bad_images_after_good_ones_does_not_stop_the_run(photos, det
 
 
 @pytest.mark.parametrize("kind", ["none", "unreadable"])
-def test_tables_have_the_same_columns_and_types_when_nothing_was_predicted(photos, detector, tmp_path, kind):
+def test_tables_have_the_same_columns_and_types_when_nothing_was_predicted(
+    photos, detector, tmp_path, kind
+):
     full = run(photos, detector, tmp_path / "full")
     sources = [] if kind == "none" else [ImageSource("gone", str(tmp_path / "gone.jpg"))]
     bare = run(sources, detector, tmp_path / "bare")
@@ -231,8 +272,10 @@ photos, model, output, last = sys.argv[1:]
 def progress(done, total):
     if done >= int(last):
         os.kill(os.getpid(), signal.SIGKILL)
-run_batch(list_images(photos), Variant("colours/1", describe_onnx(Path(model)), "onnxruntime"), Path(output),
-          settings=BatchSettings(threads=1, batch=3, shard_images=4), progress=progress)
+run_batch(
+    list_images(photos), Variant("colours/1", describe_onnx(Path(model)), "onnxruntime"),
+    Path(output), settings=BatchSettings(threads=1, batch=3, shard_images=4), progress=progress,
+)
 """
 
 
@@ -256,10 +299,13 @@ def test_a_killed_run_is_picked_up_and_equals_an_uninterrupted_one(photos, detec
     }
     resumed = run(photos, detector, tmp_path / "out", **listeners)
     assert told == [(4, 10)]
-    assert_same(resumed, run(photos, detector, tmp_path / "uninterrupted", resumed=listeners["resumed"]))
+    assert_same(
+        resumed, run(photos, detector, tmp_path / "uninterrupted", resumed=listeners["resumed"])
+    )
     assert told == [(4, 10)], "nothing was picked up"
     assert seen == [(7, 10), (8, 10), (10, 10)]
-    pd.testing.assert_frame_equal(tables(resumed)[0].head(4), before)  # times included: not done a second time
+    # times included: not done a second time
+    pd.testing.assert_frame_equal(tables(resumed)[0].head(4), before)
     assert leftovers(tmp_path / "out") == []
 
 
@@ -268,14 +314,18 @@ class Stop(Exception):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     count=st.integers(1, 10),
     shard=st.integers(1, 11),
     batch=st.integers(1, 4),
     stops=st.lists(st.integers(1, 10), max_size=3),
 )
-def test_a_run_stopped_anywhere_and_often_ends_the_same(photos, detector, tmp_path, count, shard, batch, stops):
+def test_a_run_stopped_anywhere_and_often_ends_the_same(
+    photos, detector, tmp_path, count, shard, batch, stops
+):
     output, whole = tmp_path / "out", tmp_path / "whole"
     for folder in (output, whole):
         shutil.rmtree(folder, ignore_errors=True)
@@ -331,7 +381,9 @@ def test_a_finished_run_that_lost_a_table_is_made_again(photos, detector, tmp_pa
         pd.testing.assert_frame_equal(a, b)
 
 
-@pytest.mark.parametrize("change", [{"confidence": 0.9}, {"iou": 0.1}, {"name": "colours/2"}, {"backend": "openvino"}])
+@pytest.mark.parametrize(
+    "change", [{"confidence": 0.9}, {"iou": 0.1}, {"name": "colours/2"}, {"backend": "openvino"}]
+)
 def test_another_setting_makes_the_run_anew(photos, detector, tmp_path, change):
     run(photos, detector, tmp_path / "out")
     stamp = (tmp_path / "out" / "run.json").stat().st_mtime_ns
@@ -428,13 +480,18 @@ def test_a_backend_that_is_not_here_raises_and_leaves_nothing(photos, detector, 
     assert not (tmp_path / "out").exists() and leftovers(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize("change", [{"batch": 0}, {"shard_images": 0}, {"decode_threads": 0}, {"confidence": 1.5}])
+@pytest.mark.parametrize(
+    "change", [{"batch": 0}, {"shard_images": 0}, {"decode_threads": 0}, {"confidence": 1.5}]
+)
 def test_numbers_out_of_range_are_refused(photos, detector, tmp_path, change):
     with pytest.raises(ConfigError):
         run(photos, detector, tmp_path / "out", **change)
 
 
 def test_two_images_with_one_id_are_refused(photos, detector, tmp_path):
-    sources = [ImageSource("same", str(photos / "00.png")), ImageSource("same", str(photos / "01.png"))]
+    sources = [
+        ImageSource("same", str(photos / "00.png")),
+        ImageSource("same", str(photos / "01.png")),
+    ]
     with pytest.raises(DatasetError, match="same"):
         run(sources, detector, tmp_path / "out")

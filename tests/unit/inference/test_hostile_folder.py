@@ -1,4 +1,4 @@
-"""A batch over a folder that an attacker filled: every file has its row, the right one, within bounded memory."""
+"""A batch over an attacker's folder: every file has its right row, within bounded memory."""
 
 from __future__ import annotations
 
@@ -30,15 +30,26 @@ folder, model, output = map(Path, sys.argv[1:])
 settings = BatchSettings(threads=1, decode_threads=2)
 model = Variant("colours/1", describe_onnx(model), "onnxruntime")
 run = run_batch(list_images(folder), model, output, settings=settings)
-print(json.dumps({"processed": run.processed, "failed": len(run.failures), "peak_mb": peak_rss_mb()}))
+told = {"processed": run.processed, "failed": len(run.failures), "peak_mb": peak_rss_mb()}
+print(json.dumps(told))
 """
 
 
-def test_each_file_of_a_hostile_folder_has_the_row_that_it_should(detector: Any, tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="foveal-") as short:  # a socket's path has at most 107 bytes
+def test_each_file_of_a_hostile_folder_has_the_row_that_it_should(
+    detector: Any, tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="foveal-") as short:
+        # a socket's path has at most 107 bytes
         known = write_hostile_folder(Path(short) / "shots", huge=("png", "jpeg"))
         done = subprocess.run(
-            [sys.executable, "-c", RUN, str(Path(short) / "shots"), str(detector.path), str(tmp_path / "out")],
+            [
+                sys.executable,
+                "-c",
+                RUN,
+                str(Path(short) / "shots"),
+                str(detector.path),
+                str(tmp_path / "out"),
+            ],
             capture_output=True,
             text=True,
             timeout=500,
@@ -46,13 +57,24 @@ def test_each_file_of_a_hostile_folder_has_the_row_that_it_should(detector: Any,
         )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    rows = {row["image_id"]: row for row in pq.read_table(tmp_path / "out" / "images.parquet").to_pylist()}
+    rows = {
+        row["image_id"]: row
+        for row in pq.read_table(tmp_path / "out" / "images.parquet").to_pylist()
+    }
     assert rows.keys() == {file.image_id for file in known}
     wrong = [(file, row["error"]) for file in known if not _right(file, row := rows[file.image_id])]
     assert wrong == []
-    assert (said["processed"], said["failed"]) == (sum(file.ok for file in known), sum(not file.ok for file in known))
+    assert (said["processed"], said["failed"]) == (
+        sum(file.ok for file in known),
+        sum(not file.ok for file in known),
+    )
     assert said["peak_mb"] < MAX_MB
-    assert not [text for row in rows.values() for text in (row["image_id"], row["uri"]) if not _one_line(text)]
+    assert not [
+        text
+        for row in rows.values()
+        for text in (row["image_id"], row["uri"])
+        if not _one_line(text)
+    ]
 
 
 def _right(file: Any, row: dict[str, Any]) -> bool:

@@ -48,10 +48,17 @@ def test_a_prediction_names_places_and_times_what_it_found(detector, pictures):
     red[:, :, 2] = 200
     with open_pipeline(detector) as pipeline:
         result = pipeline.predict(red, image_id="cam-1/17", metadata={"line": 4})
-    assert (result.image_id, result.metadata, result.error, result.ok) == ("cam-1/17", {"line": 4}, "", True)
+    assert (result.image_id, result.metadata, result.error, result.ok) == (
+        "cam-1/17",
+        {"line": 4},
+        "",
+        True,
+    )
     assert result.ms > 0
     assert {item.class_name for item in result.items} == {"red"}
-    assert all(item.box is not None and 0 <= item.box[0] < item.box[2] <= 64 for item in result.items)
+    assert all(
+        item.box is not None and 0 <= item.box[0] < item.box[2] <= 64 for item in result.items
+    )
 
 
 def test_a_batch_gives_what_each_image_gives_alone(detector, pictures):
@@ -78,7 +85,15 @@ def test_a_bad_image_is_a_recorded_failure_and_the_others_are_predicted(detector
     with open_pipeline(detector) as pipeline:
         results = pipeline.predict_batch(images)
         assert [result.ok for result in results] == [True, False, False, False, False, False, True]
-        assert [bool(result.error) for result in results] == [False, True, True, True, True, True, False]
+        assert [bool(result.error) for result in results] == [
+            False,
+            True,
+            True,
+            True,
+            True,
+            True,
+            False,
+        ]
         assert results[-1].prediction == pipeline.predict(pictures[1]).prediction
         assert results[1].items == ()
         assert "detector.onnx" in results[1].error and "none.png" in results[4].error
@@ -107,14 +122,17 @@ def test_two_detectors_agree_on_one_detection_each(detector, make_detector, pict
         assert both.predict(pictures[0]).prediction == single.predict(pictures[0]).prediction
 
 
-def test_detectors_of_different_input_sizes_meet_in_the_pixels_of_the_image(detector, make_detector):
+def test_detectors_of_different_input_sizes_meet_in_the_pixels_of_the_image(
+    detector, make_detector
+):
     quarters = np.array([[(200, 0, 0), (0, 200, 0)], [(0, 0, 200), (0, 150, 0)]], np.uint8)
     image = quarters.repeat(40, axis=0).repeat(40, axis=1)
     with open_pipeline(detector, make_detector(side=64)) as pipeline:
         items = pipeline.predict(image).items
     boxes = {item.box: item.class_name for item in items}
     assert boxes == {
-        (0, 0, 40, 40): "blue", (40, 0, 80, 40): "green", (0, 40, 40, 80): "red", (40, 40, 80, 80): "green",
+        (0, 0, 40, 40): "blue", (40, 0, 80, 40): "green",
+        (0, 40, 40, 80): "red", (40, 40, 80, 80): "green",
     }  # fmt: skip
     assert len(items) == 4
 
@@ -126,7 +144,10 @@ def test_classifiers_are_averaged_by_weight(make_classifier, pictures):
         open_pipeline(unsure) as other,
         open_pipeline(sure, unsure, weights=[3, 1]) as both,
     ):
-        expected = 0.75 * one.predict(pictures[0]).prediction.probs + 0.25 * other.predict(pictures[0]).prediction.probs
+        expected = (
+            0.75 * one.predict(pictures[0]).prediction.probs
+            + 0.25 * other.predict(pictures[0]).prediction.probs
+        )
         result = both.predict(pictures[0])
     assert isinstance(result.prediction, Classification)
     np.testing.assert_allclose(result.prediction.probs, expected, rtol=1e-6)
@@ -138,7 +159,10 @@ def test_a_combination_of_ones_own_is_used(detector, make_detector, pictures):
         assert list(weights) == [1.0, 2.0]
         return predictions[0]
 
-    with open_pipeline(detector) as alone, open_pipeline(detector, detector, weights=[1, 2], combine=first) as pipeline:
+    with (
+        open_pipeline(detector) as alone,
+        open_pipeline(detector, detector, weights=[1, 2], combine=first) as pipeline,
+    ):
         assert pipeline.predict(pictures[0]).prediction == alone.predict(pictures[0]).prediction
 
 
@@ -149,7 +173,11 @@ def test_one_member_that_fails_on_an_image_fails_that_image_only(detector, make_
         alone = single.predict_batch(pictures)
     failed = [not result.ok for result in results]
     assert 0 < sum(failed) < 10
-    assert all(result.prediction == one.prediction for result, one in zip(results, alone, strict=True) if result.ok)
+    assert all(
+        result.prediction == one.prediction
+        for result, one in zip(results, alone, strict=True)
+        if result.ok
+    )
 
 
 def test_models_that_do_not_belong_together_are_refused(detector, classifier, make_detector):
@@ -162,7 +190,9 @@ def test_models_that_do_not_belong_together_are_refused(detector, classifier, ma
         open_pipeline(classifier, scores)
 
 
-def test_members_whose_classes_are_in_another_order_are_matched_by_name(detector, make_detector, pictures):
+def test_members_whose_classes_are_in_another_order_are_matched_by_name(
+    detector, make_detector, pictures
+):
     other = make_detector(class_names=("red", "green", "blue"))
 
     def last(predictions, weights):
@@ -171,8 +201,12 @@ def test_members_whose_classes_are_in_another_order_are_matched_by_name(detector
     with open_pipeline(other) as alone, open_pipeline(detector, other, combine=last) as both:
         for picture in pictures:
             one, result = alone.predict(picture), both.predict(picture)
-            assert [item.class_name for item in result.items] == [item.class_name for item in one.items]
-            assert [item.class_id for item in result.items] == [2 - item.class_id for item in one.items]
+            assert [item.class_name for item in result.items] == [
+                item.class_name for item in one.items
+            ]
+            assert [item.class_id for item in result.items] == [
+                2 - item.class_id for item in one.items
+            ]
 
 
 def test_wrong_arguments_are_refused(detector, pictures):
@@ -266,7 +300,9 @@ def test_threads_may_share_a_pipeline_and_its_metrics(detector, pictures):
     metrics = Metrics()
     session = SlowSession(get_backend("onnxruntime").open(detector, threads=1))
     with InferencePipeline([Member(session, task_for(detector.spec))], metrics=metrics) as pipeline:
-        threads = [threading.Thread(target=pipeline.predict_batch, args=(pictures,)) for _ in range(4)]
+        threads = [
+            threading.Thread(target=pipeline.predict_batch, args=(pictures,)) for _ in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -277,7 +313,9 @@ def test_threads_may_share_a_pipeline_and_its_metrics(detector, pictures):
 
 def test_a_result_is_json(detector, classifier, pictures, photos):
     with open_pipeline(detector) as pipeline:
-        found = json.loads(pipeline.predict(pictures[0], image_id="a", metadata={"at": photos}).to_json())
+        found = json.loads(
+            pipeline.predict(pictures[0], image_id="a", metadata={"at": photos}).to_json()
+        )
         failed = json.loads(pipeline.predict(b"", image_id="b").to_json())
     assert found["image_id"] == "a" and found["error"] == ""
     assert found["metadata"] == {"at": str(photos)}

@@ -51,7 +51,11 @@ def test_json_holds_everything_that_a_client_needs():
 
 @pytest.mark.parametrize(
     ("mask", "counts"),
-    [(np.zeros((2, 3), bool), [6]), (np.ones((2, 3), bool), [0, 6]), (np.eye(2, dtype=bool), [0, 1, 2, 1])],
+    [
+        (np.zeros((2, 3), bool), [6]),
+        (np.ones((2, 3), bool), [0, 6]),
+        (np.eye(2, dtype=bool), [0, 1, 2, 1]),
+    ],
 )
 def test_run_lengths_are_those_of_coco(mask, counts):
     assert run_lengths(mask) == {"size": list(mask.shape), "counts": counts}

@@ -40,9 +40,15 @@ def test_shards_that_are_done_elsewhere_give_the_same_tables(photos, detector, t
     told = []
     here = run(photos, detector, tmp_path / "here")
     there = run(
-        photos, detector, tmp_path / "there", spread=elsewhere, progress=lambda done, total: told.append((done, total))
+        photos,
+        detector,
+        tmp_path / "there",
+        spread=elsewhere,
+        progress=lambda done, total: told.append((done, total)),
     )
-    assert pq.read_table(there.images, columns=STEADY).equals(pq.read_table(here.images, columns=STEADY))
+    assert pq.read_table(there.images, columns=STEADY).equals(
+        pq.read_table(here.images, columns=STEADY)
+    )
     assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
     assert told == [(2, 10), (6, 10), (10, 10)]
 
@@ -63,21 +69,35 @@ def test_workers_that_do_not_see_the_folder_a_bundle_was_unpacked_in_have_its_mo
 
     scratch = tmp_path / "scratch"
     shutil.copytree(detector.path.parent, scratch)
-    mine = Served(replace(detector, path=scratch / detector.path.name), "onnxruntime", CPU, "colours/1", Thresholds())
+    mine = Served(
+        replace(detector, path=scratch / detector.path.name),
+        "onnxruntime",
+        CPU,
+        "colours/1",
+        Thresholds(),
+    )
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "root"))
-    with LocalCluster(n_workers=1, processes=True, dashboard_address=None, host="127.0.0.1") as cluster:
+    with LocalCluster(
+        n_workers=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
         with Client(cluster, set_as_default=False) as client:
             client.run(blind, str(scratch))
         monkeypatch.setenv("FOVEAL_DASK", cluster.scheduler_address)
         assert mine.run(list_images(photos), tmp_path / "root" / "out").processed == 10
 
 
-def test_a_dask_cluster_does_the_shards_and_says_what_failed(photos, detector, make_detector, tmp_path):
+def test_a_dask_cluster_does_the_shards_and_says_what_failed(
+    photos, detector, make_detector, tmp_path
+):
     from distributed import LocalCluster
 
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
         ) as cluster,
         on_cluster(cluster.scheduler_address) as spread,
     ):
@@ -91,5 +111,8 @@ def test_a_dask_cluster_does_the_shards_and_says_what_failed(photos, detector, m
 
 def test_a_cluster_that_is_not_there_is_named(free_port):
     address = f"tcp://127.0.0.1:{free_port}"
-    with pytest.raises(UnavailableError, match=f"a Dask scheduler at {address}"), on_cluster(address, connect_s=0.5):
+    with (
+        pytest.raises(UnavailableError, match=f"a Dask scheduler at {address}"),
+        on_cluster(address, connect_s=0.5),
+    ):
         pass

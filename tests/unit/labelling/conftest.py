@@ -1,3 +1,9 @@
 """Fixtures of monitoring, for what is built on it."""
 
-from tests.unit.monitoring.conftest import accepted_scenes, day_scenes, night_scenes, ordinary, write_run  # noqa: F401
+from tests.unit.monitoring.conftest import (  # noqa: F401
+    accepted_scenes,
+    day_scenes,
+    night_scenes,
+    ordinary,
+    write_run,
+)

@@ -1,4 +1,4 @@
-"""Labels that came back: whose they are, that a person said so, that they stay, and how many are missing."""
+"""Returned labels: whose they are, that a person said so, that they stay, how many are missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from components.datasets.dataset import load_dataset
 from components.datasets.formats import LabelFormat, export_labels, read_labels
 from components.datasets.labels import Found, Label, LabelTask, QueuedImage
 from components.errors import ConfigError, DatasetError, IncompatibleError
-from components.labelling import KnownImage, LabelStore, import_labels, label_status, pseudo_labels, write_labelled
+from components.labelling import (
+    KnownImage,
+    LabelStore,
+    import_labels,
+    label_status,
+    pseudo_labels,
+    write_labelled,
+)
 
 ABOUT = LabelTask("detect", ("cat", "dog"))
 WHOLES = LabelTask("classify", ("cat", "dog"))
@@ -57,7 +64,9 @@ def queued(folder: Path, number: int, prelabels: tuple[Label, ...]) -> QueuedIma
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     image_id = path.relative_to(folder).as_posix()
-    return QueuedImage(image_id, str(path), sha256, 40, 20, "w", "parts/3", 0.9, 0.5, 0.4, prelabels)
+    return QueuedImage(
+        image_id, str(path), sha256, 40, 20, "w", "parts/3", 0.9, 0.5, 0.4, prelabels
+    )
 
 
 def said(image: QueuedImage, *labels: Label, **more) -> Found:
@@ -74,11 +83,17 @@ def test_an_image_is_queued_once_and_waits_until_it_is_labelled(book, queue):
 def test_labels_are_kept_with_who_when_and_the_image_itself(book, queue):
     book.enqueue(queue)
     when = datetime(2026, 10, 30, 12, tzinfo=UTC)
-    done = import_labels(book, [said(queue[0], Label("dog", BOX), at=when, who="ann"), said(queue[5])], (), ABOUT)
+    done = import_labels(
+        book, [said(queue[0], Label("dog", BOX), at=when, who="ann"), said(queue[5])], (), ABOUT
+    )
     assert (done.added, done.changed, done.unknown) == (2, 0, ())
     Path(queue[0].uri).unlink()
     booked = book.labels()[queue[0].sha256]
-    assert (booked.label.labels, booked.label.at, booked.label.who) == ((Label("dog", BOX),), when, "ann")
+    assert (booked.label.labels, booked.label.at, booked.label.who) == (
+        (Label("dog", BOX),),
+        when,
+        "ann",
+    )
     assert hashlib.sha256(book.image(booked.label)).hexdigest() == queue[0].sha256
     assert book.labels()[queue[5].sha256].label.labels == (), "that nothing is there is a label"
 
@@ -100,24 +115,36 @@ def test_the_later_label_of_an_image_wins_and_an_equal_one_changes_nothing(book,
 def test_of_repeated_labels_in_one_import_the_latest_counts(book, queue):
     book.enqueue(queue)
     early, late = (datetime(2026, 10, day, tzinfo=UTC) for day in (1, 2))
-    labels = [said(queue[0], Label("dog", BOX), at=late), said(queue[0], Label("cat", BOX), at=early)]
+    labels = [
+        said(queue[0], Label("dog", BOX), at=late),
+        said(queue[0], Label("cat", BOX), at=early),
+    ]
     done = import_labels(book, labels, (), ABOUT)
     assert (done.added, done.repeated) == (1, (queue[0].image_id,))
     assert book.labels()[queue[0].sha256].label.labels == (Label("dog", BOX),)
 
 
 @pytest.mark.parametrize("form", [LabelFormat.YOLO, LabelFormat.COCO])
-def test_prelabels_that_were_left_alone_count_only_when_somebody_says_so(book, queue, tmp_path, form):
+def test_prelabels_that_were_left_alone_count_only_when_somebody_says_so(
+    book, queue, tmp_path, form
+):
     book.enqueue(queue)
     export_labels(queue, tmp_path / "out", form, ABOUT)
     if form is LabelFormat.YOLO:  # a person moves one box and says that another image shows nothing
-        (tmp_path / "out" / "labels" / queue[0].name).with_suffix(".txt").write_text("0 0.5 0.5 0.3 0.3\n")
+        (tmp_path / "out" / "labels" / queue[0].name).with_suffix(".txt").write_text(
+            "0 0.5 0.5 0.3 0.3\n"
+        )
         (tmp_path / "out" / "labels" / queue[5].name).with_suffix(".txt").write_text("")
     found = read_labels(tmp_path / "out", ABOUT)
     edited = 2 if form is LabelFormat.YOLO else 0
     done = import_labels(book, found, (), ABOUT)
-    nobody_said = 1 if form is LabelFormat.COCO else 0  # whether the image without annotations is empty
-    assert (done.added, len(done.unconfirmed), done.unlabelled) == (edited, 6 - edited - nobody_said, nobody_said)
+    # whether the image without annotations is empty
+    nobody_said = 1 if form is LabelFormat.COCO else 0
+    assert (done.added, len(done.unconfirmed), done.unlabelled) == (
+        edited,
+        6 - edited - nobody_said,
+        nobody_said,
+    )
     sure = import_labels(book, found, (), ABOUT, confirmed=True)
     assert (sure.added, sure.same, sure.unconfirmed) == (6 - edited, edited, ())
     assert book.waiting() == ()
@@ -193,7 +220,9 @@ def test_skipped_images_wait_on(book, queue):
         (WHOLES, (Label("cat"), Label("dog")), "one class for each image, found 2"),
     ],
 )
-def test_labels_that_the_model_cannot_learn_are_refused_before_anything_is_kept(book, queue, about, labels, message):
+def test_labels_that_the_model_cannot_learn_are_refused_before_anything_is_kept(
+    book, queue, about, labels, message
+):
     book.enqueue(queue)
     with pytest.raises(IncompatibleError, match=message):
         import_labels(book, [said(queue[1], *labels), said(queue[0], *CAT)], (), about)
@@ -210,7 +239,9 @@ def test_labels_become_a_dataset_in_pixels_that_is_made_once(book, queue, tmp_pa
     dataset = load_dataset(done.data, done.split)
     assert (done.images, done.fresh, dataset.class_names) == (3, 3, ABOUT.class_names)
     order = [queue[k].sha256 for k in (3, 5, 0)]
-    assert [hashlib.sha256(image.path.read_bytes()).hexdigest() for image in dataset.images] == order
+    assert [
+        hashlib.sha256(image.path.read_bytes()).hexdigest() for image in dataset.images
+    ] == order
     dog, nothing, _ = (image.truth for image in dataset.images)
     assert isinstance(dog, Detections) and isinstance(nothing, Detections)
     np.testing.assert_allclose(dog.xyxy, [[10, 5, 30, 10]], atol=1e-3)
@@ -232,7 +263,12 @@ def test_the_status_counts_from_the_last_retraining_on(book, queue):
     import_labels(book, [said(queue[2], *CAT), said(queue[0], Label("dog", BOX))], (), ABOUT)
     book.mark_learnt("event-1", max(booked.last for booked in book.labels().values()))
     status = label_status(book, ABOUT, minimum=5)
-    assert (status.labelled, status.fresh, status.missing, dict(status.classes)) == (3, 2, 3, {"cat": 1, "dog": 1})
+    assert (status.labelled, status.fresh, status.missing, dict(status.classes)) == (
+        3,
+        2,
+        3,
+        {"cat": 1, "dog": 1},
+    )
     assert label_status(book, ABOUT, minimum=1).missing == 0
 
 
@@ -264,7 +300,11 @@ def test_labels_of_many_writers_are_all_kept(tmp_path, queue):
 
     run_all([lambda image=image: write(image) for image in queue])
     book = LabelStore(tmp_path / "store", "parts")
-    assert set(book.labels()) == {image.sha256 for image in book.queue()} == {image.sha256 for image in queue}
+    assert (
+        set(book.labels())
+        == {image.sha256 for image in book.queue()}
+        == {image.sha256 for image in queue}
+    )
 
 
 def run_all(jobs: list[Callable[[], None]]) -> None:

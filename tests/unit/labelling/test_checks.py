@@ -1,4 +1,4 @@
-"""Wrong labels are left out by name when they arrive, and those that a store already holds stop nothing."""
+"""Wrong labels are left out by name on arrival; those that a store already holds stop nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class Seen:
             path = folder / "in" / f"{number}.jpg"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(picture(number, orientation))
-            self.known.append(KnownImage(hashlib.sha256(path.read_bytes()).hexdigest(), path.name, str(path)))
+            self.known.append(
+                KnownImage(hashlib.sha256(path.read_bytes()).hexdigest(), path.name, str(path))
+            )
 
     def take(self, path: Path, about: LabelTask = ABOUT, **options: bool) -> LabelImport:
         """Import labels, as `foveal labels import` does."""
@@ -63,7 +65,10 @@ class Seen:
     def boxes(self, number: int) -> list[list[float]]:
         """What the book says of an image, in pixels as a dataset has them."""
         data = write_labelled(self.book, Path(self.known[0].uri).parents[1] / "datasets", ABOUT)
-        truths = {hashlib.sha256(image.path.read_bytes()).hexdigest(): image.truth for image in self.dataset(data)}
+        truths = {
+            hashlib.sha256(image.path.read_bytes()).hexdigest(): image.truth
+            for image in self.dataset(data)
+        }
         truth = truths[self.known[number].sha256]
         assert isinstance(truth, Detections)
         return truth.xyxy.round(1).tolist()
@@ -73,10 +78,15 @@ class Seen:
         return load_dataset(data.data, data.split, objects=False).images
 
 
-def coco(folder: Path, boxes: dict[int, list], *, images: int, size: tuple = STORED, **more) -> Path:
-    """A COCO file of so many images, with the boxes of some of them; categories are cat 1 and dog 2."""
+def coco(
+    folder: Path, boxes: dict[int, list], *, images: int, size: tuple = STORED, **more
+) -> Path:
+    """Write a COCO file of so many images, some with boxes; categories are cat 1 and dog 2."""
     document = {
-        "images": [{"id": k, "file_name": f"{k}.jpg", "width": size[0], "height": size[1]} for k in range(images)],
+        "images": [
+            {"id": k, "file_name": f"{k}.jpg", "width": size[0], "height": size[1]}
+            for k in range(images)
+        ],
         "annotations": [
             {"id": 100 * k + n, "image_id": k, "category_id": 1, "bbox": box, **more}
             for k, of in boxes.items()
@@ -89,14 +99,20 @@ def coco(folder: Path, boxes: dict[int, list], *, images: int, size: tuple = STO
     return folder / "annotations.json"
 
 
-def label_studio(folder: Path, number: int, *regions: dict, at: str = "2026-11-03T10:00:00Z") -> Path:
+def label_studio(
+    folder: Path, number: int, *regions: dict, at: str = "2026-11-03T10:00:00Z"
+) -> Path:
     folder.mkdir(exist_ok=True)
     annotation = {"result": list(regions), "updated_at": at}
-    (folder / "export.json").write_text(json.dumps([{"data": {"image": f"{number}.jpg"}, "annotations": [annotation]}]))
+    (folder / "export.json").write_text(
+        json.dumps([{"data": {"image": f"{number}.jpg"}, "annotations": [annotation]}])
+    )
     return folder / "export.json"
 
 
-def rectangle(x: float, y: float, width: float, height: float, size: tuple = STORED, **more) -> dict:
+def rectangle(
+    x: float, y: float, width: float, height: float, size: tuple = STORED, **more
+) -> dict:
     value = {"x": x, "y": y, "width": width, "height": height, "rectanglelabels": ["cat"]}
     return {
         "id": "r",
@@ -129,11 +145,17 @@ def test_a_wrong_box_is_refused_by_name_and_the_other_images_are_taken(tmp_path,
     good = [30, 20, 60, 40]
     done = seen.take(coco(tmp_path / "out", {0: [good], 1: [good, bad], 2: [good]}, images=3))
     assert (done.added, len(done.refused)) == (2, 1)
-    assert done.refused[0].startswith("1.jpg: ") and "\n" not in done.refused[0] and len(done.refused[0]) < 200
+    assert (
+        done.refused[0].startswith("1.jpg: ")
+        and "\n" not in done.refused[0]
+        and len(done.refused[0]) < 200
+    )
     assert seen.boxes(0) == [[30, 20, 90, 60]]
 
 
-def test_small_overshoot_is_cut_nothing_is_left_out_and_repeats_count_once_each_with_a_word(tmp_path):
+def test_small_overshoot_is_cut_nothing_is_left_out_and_repeats_count_once_each_with_a_word(
+    tmp_path,
+):
     seen = Seen(tmp_path, 2)
     boxes = {0: [[280, 20, 21, 40], [10, 10, 0, 40]], 1: [[30, 20, 60, 40], [30, 20, 60, 40]]}
     done = seen.take(coco(tmp_path / "out", boxes, images=2))
@@ -181,7 +203,10 @@ def test_yolos_wrong_rows_are_refused_by_name_and_the_other_images_are_taken(tmp
         (out / "labels" / f"{number}.txt").write_text(row)
     done = seen.take(out)
     assert (done.added, len(done.refused)) == (1, 2)
-    assert [line.partition(": ")[0].rpartition("/")[2] for line in done.refused] == ["1.jpg", "2.jpg"]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in done.refused] == [
+        "1.jpg",
+        "2.jpg",
+    ]
 
 
 def test_unknown_classes_are_refused_as_a_whole_with_their_number(tmp_path):
@@ -218,13 +243,17 @@ def test_an_image_that_comes_twice_with_different_labels_is_refused(tmp_path):
         (tmp_path / "out" / "train" / name / "0.jpg").write_bytes(picture(0))
     done = seen.take(tmp_path / "out", WHOLES)
     assert done.added == 0 and "different labels" in done.refused[0]
-    (tmp_path / "out" / "train" / "dog" / "0.jpg").rename(tmp_path / "out" / "train" / "cat" / "1.jpg")
+    (tmp_path / "out" / "train" / "dog" / "0.jpg").rename(
+        tmp_path / "out" / "train" / "cat" / "1.jpg"
+    )
     assert seen.take(tmp_path / "out", WHOLES).added == 1, "the same label twice is one label"
 
 
 def test_an_older_annotation_does_not_overwrite_a_newer_one(tmp_path):
     seen = Seen(tmp_path, 1)
-    seen.take(label_studio(tmp_path / "new", 0, rectangle(50, 50, 10, 10), at="2026-11-04T10:00:00Z"))
+    seen.take(
+        label_studio(tmp_path / "new", 0, rectangle(50, 50, 10, 10), at="2026-11-04T10:00:00Z")
+    )
     old = label_studio(tmp_path / "old", 0, rectangle(10, 10, 10, 10), at="2026-11-03T10:00:00Z")
     done = seen.take(old)
     assert (done.changed, done.older) == (0, ("0.jpg",))
@@ -240,7 +269,13 @@ def test_two_imports_at_once_leave_the_newer_annotation(tmp_path):
     image = seen.known[0]
     for hours in (0, -5):  # written one after the other, as if neither had seen the other
         labels = (Label("cat", (0.1, 0.1, 0.2, 0.3 - hours / 100)),)
-        seen.book.add([LabelRecord(image.sha256, image.image_id, ".jpg", labels, now + timedelta(hours=hours))])
+        seen.book.add(
+            [
+                LabelRecord(
+                    image.sha256, image.image_id, ".jpg", labels, now + timedelta(hours=hours)
+                )
+            ]
+        )
     assert seen.book.labels()[image.sha256].label.at == now
 
 
@@ -294,19 +329,25 @@ def test_boxes_that_were_made_on_stored_pixels_are_turned_as_exif_says(tmp_path,
     assert (again.turned, seen.boxes(0)) == (("0.jpg",), [TURNED[orientation]])
 
 
-def test_where_sizes_do_not_tell_other_images_of_the_file_do_or_a_line_says_what_was_assumed(tmp_path):
+def test_where_sizes_do_not_tell_other_images_of_the_file_do_or_a_line_says_what_was_assumed(
+    tmp_path,
+):
     box = [20, 30, 60, 40]
     alone = Seen(tmp_path, 1, 3)
     done = alone.take(coco(tmp_path / "out", {0: [box]}, images=1))
     assert (done.turned, alone.boxes(0)) == ((), [[20, 30, 80, 70]])
-    assert done.remarks == ("1 image that EXIF turns without a change of shape, taken as labelled upright: 0.jpg",)
+    assert done.remarks == (
+        "1 image that EXIF turns without a change of shape, taken as labelled upright: 0.jpg",
+    )
     for size, other in ((STORED, ("0.jpg", "1.jpg")), (STORED[::-1], ())):
         folder = tmp_path / f"{size[0]} wide"
         folder.mkdir()
         seen = Seen(folder, 2, 3)
         path = folder / "in" / "1.jpg"
         path.write_bytes(picture(1, 6))
-        seen.known[1] = KnownImage(hashlib.sha256(path.read_bytes()).hexdigest(), path.name, str(path))
+        seen.known[1] = KnownImage(
+            hashlib.sha256(path.read_bytes()).hexdigest(), path.name, str(path)
+        )
         file = coco(folder / "out", {0: [box], 1: [box]}, images=2)
         document = json.loads(file.read_text())
         document["images"][1] |= {"width": size[0], "height": size[1]}
@@ -325,7 +366,9 @@ def test_boxes_of_the_upright_image_and_of_its_scaled_copies_stay(tmp_path):
         assert (done.turned, done.refused, seen.boxes(0)) == ((), (), [[30, 20, 90, 60]])
 
 
-@pytest.mark.parametrize("size", [(640, 640), (0, 200), (10**400, 200), (NAN, 200), ("wide", 200), (None, None)])
+@pytest.mark.parametrize(
+    "size", [(640, 640), (0, 200), (10**400, 200), (NAN, 200), ("wide", 200), (None, None)]
+)
 def test_labels_of_an_image_of_another_shape_are_refused_in_one_line(tmp_path, size):
     seen = Seen(tmp_path, 1)
     done = seen.take(coco(tmp_path / "out", {0: [[30, 20, 60, 40]]}, images=1, size=size))
@@ -352,7 +395,12 @@ def test_boxes_that_cvat_turned_become_those_around_them(tmp_path):
     seen = Seen(tmp_path, 1)
     wrong = coco(tmp_path / "out", {0: [[100, 80, -6, 20]]}, images=1, attributes={"rotation": 30})
     assert "negative" in seen.take(wrong).refused[0]
-    file = coco(tmp_path / "out", {0: [[100, 80, 60, 20]]}, images=1, attributes={"rotation": 90.0, "occluded": False})
+    file = coco(
+        tmp_path / "out",
+        {0: [[100, 80, 60, 20]]},
+        images=1,
+        attributes={"rotation": 90.0, "occluded": False},
+    )
     assert seen.take(file).added == 1
     assert seen.boxes(0) == [[120, 60, 140, 120]]
 
@@ -372,4 +420,6 @@ def test_a_label_is_kept_in_shares_whatever_was_put_right(tmp_path):
     seen = Seen(tmp_path, 1)
     seen.take(coco(tmp_path / "out", {0: [[-1, 20, 61, 40]]}, images=1))
     (booked,) = seen.book.labels().values()
-    assert booked.label.labels == (replace(booked.label.labels[0], class_name="cat", box=(0.0, 0.1, 0.2, 0.3)),)
+    assert booked.label.labels == (
+        replace(booked.label.labels[0], class_name="cat", box=(0.0, 0.1, 0.2, 0.3)),
+    )

@@ -20,16 +20,26 @@ def write_run(tmp_path) -> Callable[..., InferenceRun]:
     numbers = iter(range(1000))
 
     def write(
-        columns: Mapping[str, Any], *, model: str = "digits/3", recipe: int = STATISTICS_RECIPE, failed: int = 0
+        columns: Mapping[str, Any],
+        *,
+        model: str = "digits/3",
+        recipe: int = STATISTICS_RECIPE,
+        failed: int = 0,
     ) -> InferenceRun:
         folder = tmp_path / f"run-{next(numbers)}"
         folder.mkdir()
         arrays = {name: pa.array(values) for name, values in columns.items()}
         processed = len(next(iter(arrays.values())))
-        table = {name: pa.concat_arrays([array, pa.nulls(failed, array.type)]) for name, array in arrays.items()}
+        table = {
+            name: pa.concat_arrays([array, pa.nulls(failed, array.type)])
+            for name, array in arrays.items()
+        }
         table["status"] = pa.array(["ok"] * processed + ["error"] * failed)
         pq.write_table(pa.table(table), folder / "images.parquet")
-        failures = tuple(FailedImage(f"<broken>/{k}.jpg", "expected an image & found a text") for k in range(failed))
+        failures = tuple(
+            FailedImage(f"<broken>/{k}.jpg", "expected an image & found a text")
+            for k in range(failed)
+        )
         return InferenceRun(folder, model, processed, failures, 1.0, recipe)
 
     return write
@@ -56,7 +66,12 @@ def _scene_columns(split: str, mood: Any, seed: int, count: int = 60) -> dict[st
     for _ in range(count):
         image, classes, _ = compose_scene(pool, rng, mood)
         decoded = cv2.imdecode(cv2.imencode(".jpg", image)[1], cv2.IMREAD_COLOR)
-        rows.append({**image_statistics(np.asarray(decoded, np.uint8)), "prediction_count": float(len(classes))})
+        rows.append(
+            {
+                **image_statistics(np.asarray(decoded, np.uint8)),
+                "prediction_count": float(len(classes)),
+            }
+        )
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 

@@ -23,7 +23,7 @@ def network(
     half: bool = False,
     classes: int = 3,
 ) -> onnx.ModelProto:
-    """A small image classifier as other tools export it: float input, convolution, pooling, linear layer."""
+    """Build a small classifier as other tools export it: float input, convolution, pool, linear."""
     rng = np.random.default_rng(0)
     kind, number = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
     weights = {
@@ -31,9 +31,15 @@ def network(
         "matrix": rng.normal(size=(8, classes)),
         "bias": rng.normal(size=classes),
     }
-    nodes = [helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2])] if channels_last else []
+    nodes = (
+        [helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2])]
+        if channels_last
+        else []
+    )
     nodes += [
-        helper.make_node("Conv", ["planes" if channels_last else "pixels", "kernel"], ["features"], pads=[1] * 4),
+        helper.make_node(
+            "Conv", ["planes" if channels_last else "pixels", "kernel"], ["features"], pads=[1] * 4
+        ),
         helper.make_node("Relu", ["features"], ["active"]),
         helper.make_node("GlobalAveragePool", ["active"], ["pooled"]),
         helper.make_node("Reshape", ["pooled", "flat"], ["vector"]),
@@ -49,7 +55,11 @@ def network(
                 "pixels", kind, [batch, size, size, 3] if channels_last else [batch, 3, size, size]
             )
         ],
-        [helper.make_tensor_value_info("probabilities" if softmax else "logits", kind, [batch, classes])],
+        [
+            helper.make_tensor_value_info(
+                "probabilities" if softmax else "logits", kind, [batch, classes]
+            )
+        ],
         [numpy_helper.from_array(array.astype(number), name) for name, array in weights.items()]
         + [numpy_helper.from_array(np.array([rows, 8], np.int64), "flat")],
     )
@@ -78,18 +88,22 @@ def write_yolo(name: str, folder: Path, *, spread: float = 0.1) -> Path:
     ultralytics = import_ultralytics()
     described = ultralytics.YOLO(f"{name}.yaml").model.yaml
     narrow = folder / f"{name}.yaml"  # half as wide as the smallest: a quarter of the work
-    narrow.write_text(yaml.safe_dump({**described, "scales": {"n": [0.5, 0.125, 1024]}, "yaml_file": str(narrow)}))
+    narrow.write_text(
+        yaml.safe_dump({**described, "scales": {"n": [0.5, 0.125, 1024]}, "yaml_file": str(narrow)})
+    )
     model = ultralytics.YOLO(str(narrow))
     for module in model.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
-    with torch.no_grad():  # see some noise and lift the scores, so that comparing the outputs means something
+    with torch.no_grad():
+        # see some noise and lift the scores, so that comparing the outputs means something
         model.model.train()(torch.rand(8, 3, 128, 128))
         model.model.eval()
         head = model.model.model[-1]
         for branch in [*head.cv3, *(getattr(head, "one2one_cv3", None) or [])]:
             branch[-1].bias.fill_(-3)
-            branch[-1].weight.normal_(std=spread)  # else classes tie, and the last bit of a sum decides between them
+            # else classes tie, and the last bit of a sum decides between them
+            branch[-1].weight.normal_(std=spread)
     model.save(str(folder / f"{name}.pt"))
     return folder / f"{name}.pt"
 
@@ -97,7 +111,11 @@ def write_yolo(name: str, folder: Path, *, spread: float = 0.1) -> Path:
 def _open(path: Path, *, end_to_end: bool = False) -> ModelArtifact:
     from components.optimize import ModelOptions, open_model
 
-    return open_model(path, ModelOptions(image_size=128, trust_pickle=True, end_to_end=end_to_end), workdir=path.parent)
+    return open_model(
+        path,
+        ModelOptions(image_size=128, trust_pickle=True, end_to_end=end_to_end),
+        workdir=path.parent,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,9 @@ def test_a_classifier_that_contradicts_itself_is_refused(change, contents, tmp_p
 def test_bare_weights_say_no_network(contents, tmp_path):
     torch.save(contents["state_dict"], tmp_path / "weights.pt")
     with pytest.raises(ModelError, match="bare weights"):
-        open_model(tmp_path / "weights.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
+        open_model(
+            tmp_path / "weights.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work"
+        )
 
 
 def test_no_code_of_a_checkpoint_runs_without_trust(tmp_path):
@@ -71,7 +73,9 @@ def test_no_code_of_a_checkpoint_runs_without_trust(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning"
+)
 def test_torchscript_needs_trust_and_then_opens(tmp_path):
     torch.manual_seed(0)
     network = torchvision.models.squeezenet1_1(num_classes=3).eval()
@@ -79,7 +83,9 @@ def test_torchscript_needs_trust_and_then_opens(tmp_path):
     torch.jit.save(torch.jit.trace(network, torch.zeros(1, 3, 64, 64)), str(path))
     with pytest.raises(UntrustedModelError, match="TorchScript"):
         open_model(path, ModelOptions(image_size=64), workdir=tmp_path / "work")
-    artifact = open_model(path, ModelOptions(image_size=64, trust_pickle=True), workdir=tmp_path / "work")
+    artifact = open_model(
+        path, ModelOptions(image_size=64, trust_pickle=True), workdir=tmp_path / "work"
+    )
     assert artifact.outputs[0].shape == ("batch", 3)
     with pytest.raises(ModelError, match="image_size"):
         open_model(path, ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
@@ -97,4 +103,6 @@ def test_a_truncated_checkpoint_is_refused(contents, tmp_path):
     data = (tmp_path / "model.pt").read_bytes()
     (tmp_path / "model.pt").write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelError):
-        open_model(tmp_path / "model.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work")
+        open_model(
+            tmp_path / "model.pt", ModelOptions(trust_pickle=True), workdir=tmp_path / "work"
+        )

@@ -1,4 +1,4 @@
-"""A network that does not end: every run of it while it is opened, proved and lowered is bounded."""
+"""A network that does not end: each run while it is opened, proved and lowered is bounded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def endless(artifact: ModelArtifact) -> Any:
     model = onnx.load(artifact.path)
     pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
     body = helper.make_graph(
-        [helper.make_node("Identity", ["on"], ["still on"]), helper.make_node("Add", ["total", "step"], ["more"])],
+        [
+            helper.make_node("Identity", ["on"], ["still on"]),
+            helper.make_node("Add", ["total", "step"], ["more"]),
+        ],
         "body",
         [
             helper.make_tensor_value_info("turn", TensorProto.INT64, []),

@@ -1,4 +1,4 @@
-"""The output `embedding`: which tensor of a graph it is made from, and that nothing else changes."""
+"""The output `embedding`: which tensor of a graph it comes from, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ _SHAPES = {
     "matrix": (8, 3),
     "half": (4, 3),
 }
-_NUMBERS = {"spatial": [2, 3], "tokens": [1], "rows": [0, 8, -1], "pairs": [-1, 4], "together": [-1, 6]}
+_NUMBERS = {
+    "spatial": [2, 3],
+    "tokens": [1],
+    "rows": [0, 8, -1],
+    "pairs": [-1, 4],
+    "together": [-1, 6],
+}
 BODY = [("Conv", "pixels kernel", "features"), ("Relu", "features", "active")]
 GATE = [
     ("GlobalAveragePool", "active", "squeezed"),
@@ -34,14 +40,27 @@ GATE = [
 # graph → the value that the embedding is the mean of
 CLASSIFIERS = {
     "a pooling": (
-        [*BODY, ("GlobalAveragePool", "active", "p"), ("Flatten", "p", "v"), ("Gemm", "v matrix", "logits")],
+        [
+            *BODY,
+            ("GlobalAveragePool", "active", "p"),
+            ("Flatten", "p", "v"),
+            ("Gemm", "v matrix", "logits"),
+        ],
         "active",
     ),
     "a mean": ([*BODY, ("ReduceMean", "active", "v"), ("MatMul", "v matrix", "logits")], "active"),
     "no pooling": ([*BODY, ("Flatten", "active", "v"), ("Gemm", "v wide", "logits")], "active"),
-    "a gate, then no pooling": ([*BODY, *GATE, ("Flatten", "gated", "v"), ("Gemm", "v wide", "logits")], "gated"),
+    "a gate, then no pooling": (
+        [*BODY, *GATE, ("Flatten", "gated", "v"), ("Gemm", "v wide", "logits")],
+        "gated",
+    ),
     "scores that are pooled": (
-        [*BODY, ("Conv", "active score", "s"), ("GlobalAveragePool", "s", "p"), ("Flatten", "p", "logits")],
+        [
+            *BODY,
+            ("Conv", "active score", "s"),
+            ("GlobalAveragePool", "s", "p"),
+            ("Flatten", "p", "logits"),
+        ],
         "active",
     ),
     "tokens": (
@@ -59,7 +78,7 @@ CLASSIFIERS = {
 
 
 def graph(layers, *, classes: int = 3) -> onnx.ModelProto:
-    """A classifier of 32 px images from (operator, inputs, output) rows, with a map of 16 × 16 × 8."""
+    """Build a classifier of 32 px images by (operator, inputs, output), with a 16 × 16 × 8 map."""
     rng = np.random.default_rng(0)
     nodes = []
     for operator, inputs, output in layers:
@@ -70,7 +89,9 @@ def graph(layers, *, classes: int = 3) -> onnx.ModelProto:
         }.get(operator, {})
         nodes.append(helper.make_node(operator, inputs.split(), [output], **options))
     used = {name for node in nodes for name in node.input}
-    weights = {name: rng.normal(size=shape).astype(np.float32) * 0.3 for name, shape in _SHAPES.items()}
+    weights = {
+        name: rng.normal(size=shape).astype(np.float32) * 0.3 for name, shape in _SHAPES.items()
+    }
     weights |= {name: np.array(numbers, np.int64) for name, numbers in _NUMBERS.items()}
     made = helper.make_graph(
         nodes,
@@ -88,13 +109,17 @@ def opened(tmp_path):
 
     def make(layers, *, output=None, **options):
         onnx.save(graph(layers, **options), tmp_path / "model.onnx")
-        return open_model(tmp_path / "model.onnx", ModelOptions(output=output), workdir=tmp_path / "work")
+        return open_model(
+            tmp_path / "model.onnx", ModelOptions(output=output), workdir=tmp_path / "work"
+        )
 
     return make
 
 
 def images(artifact, count: int = 3) -> np.ndarray:
-    return np.random.default_rng(5).integers(0, 256, (count, *artifact.spec.input_size, 3), np.uint8)
+    return np.random.default_rng(5).integers(
+        0, 256, (count, *artifact.spec.input_size, 3), np.uint8
+    )
 
 
 def run(artifact, batch: np.ndarray) -> list[np.ndarray]:
@@ -107,7 +132,9 @@ def with_outputs(artifact, batch: np.ndarray, *names: str) -> list[np.ndarray]:
     model = read_onnx(artifact.path)
     del model.graph.output[1:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return session.run(None, {"images": batch})
 
 
@@ -134,13 +161,17 @@ def test_a_detectors_embedding_is_its_deepest_map_averaged(name, request):
     batch = images(artifact, 2)
     features = with_outputs(artifact, batch, source)[1]
     assert features.shape[2:] == (4, 4), "stride 32"
-    np.testing.assert_allclose(run(artifact, batch)[1], features.mean(axis=(2, 3)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        run(artifact, batch)[1], features.mean(axis=(2, 3)), rtol=1e-4, atol=1e-6
+    )
     assert artifact.outputs[1].shape == ("batch", features.shape[1])
 
 
 @pytest.mark.parametrize("name", [*CLASSIFIERS, "yolo11", "yolo26"])
 def test_predictions_are_the_same_to_the_last_bit_as_without_it(name, opened, request):
-    artifact = opened(CLASSIFIERS[name][0]) if name in CLASSIFIERS else request.getfixturevalue(name)
+    artifact = (
+        opened(CLASSIFIERS[name][0]) if name in CLASSIFIERS else request.getfixturevalue(name)
+    )
     batch = images(artifact, 2)
     assert np.array_equal(run(artifact, batch)[0], with_outputs(artifact, batch)[0])
 
@@ -153,8 +184,10 @@ def test_images_have_their_own_embedding_at_any_batch_size(yolo11):
 
 
 def test_a_value_that_is_called_so_already_makes_way(opened):
-    artifact = opened([(op, i.replace("active", EMBEDDING), o.replace("active", EMBEDDING)) for op, i, o in BODY]
-                      + [("Flatten", EMBEDDING, "v"), ("Gemm", "v wide", "logits")])  # fmt: skip
+    artifact = opened(
+        [(op, i.replace("active", EMBEDDING), o.replace("active", EMBEDDING)) for op, i, o in BODY]
+        + [("Flatten", EMBEDDING, "v"), ("Gemm", "v wide", "logits")]
+    )
     assert artifact.outputs[artifact.embedding].shape == ("batch", 8)
 
 
@@ -186,4 +219,6 @@ def test_a_layer_that_is_averaged_into_the_embedding_is_no_last_layer():
         helper.make_node("Conv", ["active", "kernel"], ["scores"], "head"),
     ]
     outputs = [onnx.ValueInfoProto(name=name) for name in ("scores", EMBEDDING)]
-    assert last_layers(helper.make_model(helper.make_graph(nodes, "detector", [], outputs))) == ("head",)
+    assert last_layers(helper.make_model(helper.make_graph(nodes, "detector", [], outputs))) == (
+        "head",
+    )

@@ -22,11 +22,13 @@ def test_half_the_size_and_nearly_the_same_outputs(detector, photos, tmp_path, r
         expected = scores_of(session.run(batch)[0], source)
     for backend in ("onnxruntime", "openvino"):
         with get_backend(backend).open(product) as session:
-            np.testing.assert_allclose(scores_of(session.run(batch)[0], source), expected, atol=0.05)
+            np.testing.assert_allclose(
+                scores_of(session.run(batch)[0], source), expected, atol=0.05
+            )
 
 
 def scores_of(output, artifact):
-    """All scores in ascending order: equal ones may come in any order from an end-to-end detector."""
+    """Return all scores ascending: an end-to-end detector gives equal ones in any order."""
     end_to_end = artifact.spec.head == "yolo_end2end"
     return np.sort((output[..., 4] if end_to_end else output[:, 4:]).ravel())
 

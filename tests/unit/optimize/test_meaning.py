@@ -65,7 +65,9 @@ def test_head_of_another_task_is_seen_from_the_shape_of_its_output(toy):
 
 
 def test_output_of_no_head_of_another_task_is_refused(toy):
-    with pytest.raises(ModelError, match=r"an output to count, .*log_count.*found \(1, 2\) from m\.onnx"):
+    with pytest.raises(
+        ModelError, match=r"an output to count, .*log_count.*found \(1, 2\) from m\.onnx"
+    ):
         _settle((1, 2), task="count", class_names=("square",))
     with pytest.raises(ModelError, match="class names"):
         _settle((1, 1), task="count")

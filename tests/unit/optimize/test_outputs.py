@@ -1,4 +1,4 @@
-"""What a classifier's numbers are: by its graph, by its TorchScript, by the numbers, by the user, on real images."""
+"""What a classifier's numbers are: by graph, TorchScript, numbers, user, on real images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ TAILS = {  # how exporters end a graph: nodes from "logits" to "end", and what t
     "bias": ([("Add", ["logits", "half"])], Output.LOGITS),
     "log_softmax": ([("LogSoftmax", ["logits"])], Output.LOGITS),
     "softmax": ([("Softmax", ["logits"])], Output.SOFTMAX),
-    "softmax, moved": ([("Softmax", ["logits"]), ("Identity", ["0"]), ("Flatten", ["1"])], Output.SOFTMAX),
+    "softmax, moved": (
+        [("Softmax", ["logits"]), ("Identity", ["0"]), ("Flatten", ["1"])],
+        Output.SOFTMAX,
+    ),
     "sigmoid": ([("Add", ["logits", "one"]), ("Sigmoid", ["0"])], Output.SIGMOID),
     "sigmoid, clipped": ([("Sigmoid", ["logits"]), ("Clip", ["0", "zero", "one"])], Output.SIGMOID),
     "hard sigmoid": ([("HardSigmoid", ["logits"])], Output.SIGMOID),
@@ -48,8 +51,15 @@ def ending_in(write_network):
         model = onnx.load(path)
         nodes = TAILS[tail][0]
         for k, (operator, inputs) in enumerate(nodes):
-            model.graph.node.append(helper.make_node(operator, inputs, ["end" if k == len(nodes) - 1 else str(k)]))
-        for name, value in (("one", ONE), ("half", HALF), ("zero", np.array(0, np.float32)), ("axis", np.array([1]))):
+            model.graph.node.append(
+                helper.make_node(operator, inputs, ["end" if k == len(nodes) - 1 else str(k)])
+            )
+        for name, value in (
+            ("one", ONE),
+            ("half", HALF),
+            ("zero", np.array(0, np.float32)),
+            ("axis", np.array([1])),
+        ):
             model.graph.initializer.append(numpy_helper.from_array(value, name))
         model.graph.output[0].name = "end"
         onnx.save(model, path)
@@ -76,15 +86,23 @@ def test_sigmoid_scores_reach_the_user_as_they_are(ending_in, tmp_path):
 
 
 def test_a_softmax_that_is_spelled_out_is_seen_from_its_numbers(ending_in, tmp_path):
-    assert open_model(ending_in("softmax in steps"), workdir=tmp_path / "work").spec.head == "probabilities"
+    assert (
+        open_model(ending_in("softmax in steps"), workdir=tmp_path / "work").spec.head
+        == "probabilities"
+    )
 
 
 def test_outputs_that_could_be_several_things_are_asked_for_in_one_line(ending_in, tmp_path):
     path = ending_in("sigmoid in steps")
-    with pytest.raises(ModelError, match=r"numbers from 0\.\d+ to 0\.\d+.*output: softmax .*sigmoid") as caught:
+    with pytest.raises(
+        ModelError, match=r"numbers from 0\.\d+ to 0\.\d+.*output: softmax .*sigmoid"
+    ) as caught:
         open_model(path, workdir=tmp_path / "work")
     assert "\n" not in str(caught.value)
-    assert open_model(path, ModelOptions(output=Output.SIGMOID), workdir=tmp_path / "work").spec.head == "sigmoid"
+    assert (
+        open_model(path, ModelOptions(output=Output.SIGMOID), workdir=tmp_path / "work").spec.head
+        == "sigmoid"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +123,9 @@ def test_a_word_that_the_model_contradicts_is_refused(tail, output, message, end
 
 
 def test_logits_may_be_those_of_a_sigmoid_when_the_user_says_so(ending_in, tmp_path):
-    artifact = open_model(ending_in("layer"), ModelOptions(output=Output.SIGMOID_LOGITS), workdir=tmp_path / "work")
+    artifact = open_model(
+        ending_in("layer"), ModelOptions(output=Output.SIGMOID_LOGITS), workdir=tmp_path / "work"
+    )
     assert artifact.spec.head == "sigmoid_logits"
     with pytest.raises(ModelError, match=r"head sigmoid_logits, as .* says itself"):
         open_model(artifact.path, ModelOptions(output=Output.LOGITS), workdir=tmp_path)
@@ -115,13 +135,17 @@ def test_class_ids_in_place_of_scores_are_refused(write_network, tmp_path):
     path = write_network()
     model = onnx.load(path)
     model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["label"], axis=1))
-    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["n", 1]))
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["n", 1])
+    )
     onnx.save(model, path)
     with pytest.raises(ModelError, match=r"class ids, int64.*without its final ArgMax"):
         open_model(path, workdir=tmp_path)
 
 
-@pytest.mark.parametrize(("shape", "advice"), [((1, 3, 1, 1), "flattened"), ((3,), "flattened"), ((1, 1), "single")])
+@pytest.mark.parametrize(
+    ("shape", "advice"), [((1, 3, 1, 1), "flattened"), ((3,), "flattened"), ((1, 1), "single")]
+)
 def test_outputs_of_another_shape_say_how_to_export(shape, advice):
     with pytest.raises(ModelError, match=advice):
         settle(
@@ -143,7 +167,9 @@ def test_outputs_that_are_not_finite_are_refused(output):
         settle_output(output, np.array([[0.3, np.nan]]), "model.onnx")
 
 
-@pytest.mark.parametrize(("scale", "message"), [((64, -9), "logits"), ((0.9, 1), "boxes in pixels")])
+@pytest.mark.parametrize(
+    ("scale", "message"), [((64, -9), "logits"), ((0.9, 1), "boxes in pixels")]
+)
 def test_a_detector_without_its_sigmoid_or_its_pixels_is_refused(scale, message):
     output = np.random.default_rng(0).random((1, 6, 84), dtype=np.float32)
     output[:, :4] *= scale[0]
@@ -166,7 +192,12 @@ def test_output_is_no_word_for_a_detector():
 
 @pytest.mark.parametrize(
     ("end", "head"),
-    [("sigmoid", "sigmoid"), ("softmax", "probabilities"), ("log_softmax", "logits"), (None, "logits")],
+    [
+        ("sigmoid", "sigmoid"),
+        ("softmax", "probabilities"),
+        ("log_softmax", "logits"),
+        (None, "logits"),
+    ],
 )
 def test_a_torchscript_says_what_its_outputs_are(end, head, tmp_path):
     import torch
@@ -178,14 +209,22 @@ def test_a_torchscript_says_what_its_outputs_are(end, head, tmp_path):
 
         def forward(self, images):
             found = self.layer(images.mean((2, 3)))
-            return found if end is None else getattr(found, end)(*([] if end == "sigmoid" else [1])).view(-1, 4)
+            return (
+                found
+                if end is None
+                else getattr(found, end)(*([] if end == "sigmoid" else [1])).view(-1, 4)
+            )
 
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        torch.jit.trace(Network().eval(), torch.zeros(1, 3, 16, 16)).save(str(tmp_path / "model.pt"))
+        torch.jit.trace(Network().eval(), torch.zeros(1, 3, 16, 16)).save(
+            str(tmp_path / "model.pt")
+        )
     artifact = open_model(
-        tmp_path / "model.pt", ModelOptions(image_size=16, trust_pickle=True), workdir=tmp_path / "work"
+        tmp_path / "model.pt",
+        ModelOptions(image_size=16, trust_pickle=True),
+        workdir=tmp_path / "work",
     )
     assert artifact.spec.head == head
 
@@ -195,5 +234,7 @@ def test_a_model_is_looked_at_on_real_images(ending_in, tmp_path):
     images = list(np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), np.uint8))
     require_sound(artifact, images)
     require_sound(artifact, [])
-    with pytest.raises(ModelError, match=r"a probabilities head on real images, found others.*for 3 of 3"):
+    with pytest.raises(
+        ModelError, match=r"a probabilities head on real images, found others.*for 3 of 3"
+    ):
         require_sound(replace(artifact, spec=replace(artifact.spec, head="probabilities")), images)

@@ -1,4 +1,4 @@
-"""Presets by name, crops in words: the scores of the original with its own transforms, on photographs."""
+"""Presets by name, crops in words: the scores of the original's transforms, on photographs."""
 
 from __future__ import annotations
 
@@ -35,17 +35,31 @@ PHOTOS = [
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A torchvision classifier whose random weights are sharpened until its scores differ, in Foveal's own form."""
+    """Save a torchvision classifier, random weights sharpened until scores differ, in our form."""
     torch.manual_seed(3)
     network = torchvision.models.mobilenet_v3_small(num_classes=10).eval()
     with torch.no_grad():
-        images = [v2.functional.to_image(Image.open(path).convert("RGB").resize((224, 224))) for path in PHOTOS]
+        images = [
+            v2.functional.to_image(Image.open(path).convert("RGB").resize((224, 224)))
+            for path in PHOTOS
+        ]
         logits = network((torch.stack(images).float() / 255 - 0.45) / 0.225)
         network.classifier[-1].weight *= 5 / (logits - logits.mean(0)).std()
-        network.classifier[-1].bias -= network((torch.stack(images).float() / 255 - 0.45) / 0.225).mean(0)
+        network.classifier[-1].bias -= network(
+            (torch.stack(images).float() / 255 - 0.45) / 0.225
+        ).mean(0)
     path = tmp_path_factory.mktemp("model") / "model.pt"
-    about = {"architecture": "mobilenet_v3_small", "class_names": list("abcdefghij"), "image_size": 224}
-    contents = {"foveal_classifier": 1, "state_dict": network.state_dict(), "mean": [0.0] * 3, "std": [1.0] * 3}
+    about = {
+        "architecture": "mobilenet_v3_small",
+        "class_names": list("abcdefghij"),
+        "image_size": 224,
+    }
+    contents = {
+        "foveal_classifier": 1,
+        "state_dict": network.state_dict(),
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+    }
     torch.save(contents | about, path)
     return path, network
 
@@ -54,25 +68,33 @@ def checkpoint(tmp_path_factory):
 def opened(checkpoint, tmp_path_factory):
     """The classifier opened with the preset of swin_t, and what runs it."""
     work = tmp_path_factory.mktemp("work")
-    artifact = open_model(checkpoint[0], ModelOptions(preprocessing="torchvision/swin_t"), workdir=work)
+    artifact = open_model(
+        checkpoint[0], ModelOptions(preprocessing="torchvision/swin_t"), workdir=work
+    )
     with get_backend("onnxruntime").open(artifact, threads=1) as session:
         yield artifact, session
 
 
 @pytest.fixture(scope="module")
 def worst(checkpoint, opened):
-    """The largest difference of any score on any photograph from the original's with its own transforms."""
+    """Return the largest score difference on any photograph from the original's own transforms."""
 
     def measure(fit, transforms):
         artifact, session = opened
         resize = fit.resize_for((224, 224))
-        task = task_for(replace(artifact.spec, fit=fit.method, resize=resize, interpolation=fit.interpolation))
+        task = task_for(
+            replace(artifact.spec, fit=fit.method, resize=resize, interpolation=fit.interpolation)
+        )
         differences = []
         for path in PHOTOS:
             fitted, frame = task.preprocess(read_image(path))
             found = task.postprocess(session.run(fitted[None]), [frame])[0].probs
             with torch.inference_mode():
-                wanted = checkpoint[1](transforms(Image.open(path).convert("RGB"))[None]).softmax(1)[0].numpy()
+                wanted = (
+                    checkpoint[1](transforms(Image.open(path).convert("RGB"))[None])
+                    .softmax(1)[0]
+                    .numpy()
+                )
             differences.append(float(np.abs(found - wanted).max()))
         return max(differences)
 
@@ -83,7 +105,9 @@ def worst(checkpoint, opened):
 @pytest.mark.parametrize("name", ["swin_t", "resnet50", "resnet50/IMAGENET1K_V1", "convnext_tiny"])
 def test_a_preset_of_torchvision_gives_the_scores_of_its_transforms(name, worst):
     architecture, _, weights = name.partition("/")
-    transforms = torchvision.models.get_model_weights(architecture)[weights or "DEFAULT"].transforms()
+    transforms = torchvision.models.get_model_weights(architecture)[
+        weights or "DEFAULT"
+    ].transforms()
     known = preset(f"torchvision/{name}")
     assert (known.input_size, known.normalisation) == ((224, 224), IMAGENET)
     assert worst(known.fit, transforms) < 0.002
@@ -93,7 +117,11 @@ def test_a_preset_of_torchvision_gives_the_scores_of_its_transforms(name, worst)
 def test_a_model_opened_with_a_preset_says_so_itself(opened):
     artifact, _ = opened
     spec = artifact.spec
-    assert (spec.input_size, spec.resize, spec.interpolation) == ((224, 224), 232, Interpolation.BICUBIC)
+    assert (spec.input_size, spec.resize, spec.interpolation) == (
+        (224, 224),
+        232,
+        Interpolation.BICUBIC,
+    )
     assert artifact.history[0].parameters["mean"] == [*IMAGENET.mean]
     assert describe_onnx(artifact.path).spec == spec
 
@@ -110,8 +138,15 @@ def test_a_model_opened_with_a_preset_says_so_itself(opened):
     ids=["256", "232 bicubic", "256 × 256", "crop_pct 0.9", "stretch"],
 )
 def test_a_crop_in_words_gives_the_scores_of_the_same_transforms(fit, resize, method, worst):
-    scaled = [v2.Resize(resize, interpolation=v2.InterpolationMode(method)), v2.CenterCrop(224), v2.PILToTensor()]
-    normalised = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([*IMAGENET.mean], [*IMAGENET.std])]
+    scaled = [
+        v2.Resize(resize, interpolation=v2.InterpolationMode(method)),
+        v2.CenterCrop(224),
+        v2.PILToTensor(),
+    ]
+    normalised = [
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize([*IMAGENET.mean], [*IMAGENET.std]),
+    ]
     assert worst(fit, v2.Compose([*scaled, *normalised])) < 0.002
 
 
@@ -121,11 +156,14 @@ def test_fitted_photographs_are_those_of_torchvision_to_a_grey_level(path, metho
     spec = VisionSpec("classify", ("a",), (224, 224), Fit.CENTER_CROP, "logits", 256, method)
     resize = v2.Resize(256, interpolation=v2.InterpolationMode(method.value))
     image = read_image(path)
-    wanted = np.asarray(v2.CenterCrop(224)(resize(Image.fromarray(image[..., ::-1].copy()))))[..., ::-1].astype(int)
+    wanted = np.asarray(v2.CenterCrop(224)(resize(Image.fromarray(image[..., ::-1].copy()))))[
+        ..., ::-1
+    ].astype(int)
     found, _ = fit_image(image, spec)
     assert np.abs(found - wanted).max() <= 1
     assert np.abs(found - wanted).mean() < 0.01
-    other = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)  # what the tolerance would not let pass
+    # what the tolerance would not let pass
+    other = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
     assert np.abs(other - wanted).mean() > 1
 
 
@@ -155,9 +193,17 @@ def test_an_unknown_preset_is_named_with_what_there_is(name, message):
 
 def test_what_a_preset_does_not_fit_is_refused(checkpoint, tmp_path):
     with pytest.raises(ConfigError, match="the image size of torchvision/swin_t, 224"):
-        open_model(checkpoint[0], ModelOptions(preprocessing="torchvision/swin_t", image_size=256), workdir=tmp_path)
+        open_model(
+            checkpoint[0],
+            ModelOptions(preprocessing="torchvision/swin_t", image_size=256),
+            workdir=tmp_path,
+        )
     with pytest.raises(ModelError, match="square input for crop_pct"):
-        open_model(checkpoint[0], ModelOptions(preprocessing="timm/vit", image_size=(224, 256)), workdir=tmp_path)
+        open_model(
+            checkpoint[0],
+            ModelOptions(preprocessing="timm/vit", image_size=(224, 256)),
+            workdir=tmp_path,
+        )
     with pytest.raises(ModelError, match="scaled to at least"):
         open_model(checkpoint[0], ModelOptions(fit=Fitting(Fit.CENTER_CROP, 200)), workdir=tmp_path)
     assert not list(tmp_path.iterdir())
@@ -169,7 +215,9 @@ def normalising(write_network, *steps):
     model = onnx.load(path)
     value, nodes = "image", []
     for k, (operator, numbers) in enumerate(steps):
-        constant = np.array(numbers, np.float32).reshape((1, 3, 1, 1) if isinstance(numbers, list) else ())
+        constant = np.array(numbers, np.float32).reshape(
+            (1, 3, 1, 1) if isinstance(numbers, list) else ()
+        )
         model.graph.initializer.append(numpy_helper.from_array(constant, f"constant{k}"))
         after = "pixels" if k == len(steps) - 1 else f"step{k}"
         nodes.append(helper.make_node(operator, [value, f"constant{k}"], [after]))
@@ -194,13 +242,17 @@ def normalising(write_network, *steps):
     ],
     ids=["0–1", "0–255", "−1 to 1 of 255", "−1 to 1", "scaled, then 0–1", "none"],
 )
-def test_a_graph_that_normalises_itself_is_not_normalised_twice(steps, expected, write_network, tmp_path):
+def test_a_graph_that_normalises_itself_is_not_normalised_twice(
+    steps, expected, write_network, tmp_path
+):
     path = normalising(write_network, *steps)
     assert expected_of_input(onnx.load(path)) == expected
     record = open_model(path, workdir=tmp_path / "work").history[-1]
     used = expected or IMAGENET
     assert (record.parameters["mean"], record.parameters["std"]) == ([*used.mean], [*used.std])
     said = open_model(
-        path, ModelOptions(normalisation=INCEPTION, output=Output.SOFTMAX), workdir=tmp_path / "said"
+        path,
+        ModelOptions(normalisation=INCEPTION, output=Output.SOFTMAX),
+        workdir=tmp_path / "said",
     ).history[-1]
     assert said.parameters["std"] == [*INCEPTION.std]

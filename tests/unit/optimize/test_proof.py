@@ -1,4 +1,4 @@
-"""Models whose batches do not give what their images give one by one, and what equivalence is proved on."""
+"""Models whose batches differ from their single images, and what equivalence is proved on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def _change(path, nodes, constants, output):
     """Let a classifier end in further nodes behind its `logits`."""
     model = onnx.load(path)
     model.graph.node.extend(nodes)
-    model.graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), k) for k, v in constants.items())
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(v, np.int64), k) for k, v in constants.items()
+    )
     model.graph.output[0].name = output
     onnx.save(model, path)
     return path
@@ -45,7 +47,9 @@ def _alone(path, images, normalisation=IMAGENET):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0]
     count = source.shape[0] if isinstance(source.shape[0], int) else 1
-    pixels = [np.repeat(network_input(image[None], normalisation), count, axis=0) for image in images]
+    pixels = [
+        np.repeat(network_input(image[None], normalisation), count, axis=0) for image in images
+    ]
     return np.concatenate([session.run(None, {source.name: batch})[0][:1] for batch in pixels])
 
 
@@ -88,7 +92,9 @@ def _four_images_only(path):
     ],
     ids=["first image only", "one image", "four images"],
 )
-def test_a_model_that_cannot_batch_is_run_image_by_image_and_says_so(batch, change, said, write_network, tmp_path):
+def test_a_model_that_cannot_batch_is_run_image_by_image_and_says_so(
+    batch, change, said, write_network, tmp_path
+):
     path = change(write_network(batch=batch))
     images = _images()
     artifact = open_model(path, workdir=tmp_path / "work", images=images)
@@ -96,17 +102,26 @@ def test_a_model_that_cannot_batch_is_run_image_by_image_and_says_so(batch, chan
     assert artifact.outputs[0].shape == (1, 3)
     assert any(said in remark for remark in remarks_on(artifact))
     for backend in ("onnxruntime", "openvino"):
-        np.testing.assert_allclose(_run(artifact, images, backend), _alone(path, images), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            _run(artifact, images, backend), _alone(path, images), rtol=1e-4, atol=1e-5
+        )
 
 
-def test_a_file_of_our_own_whose_images_touch_each_other_in_a_batch_is_run_image_by_image(write_network, tmp_path):
-    own, images = open_model(write_network(), workdir=tmp_path / "work", images=_images()), _images()
+def test_a_file_of_our_own_whose_images_touch_each_other_in_a_batch_is_run_image_by_image(
+    write_network, tmp_path
+):
+    own, images = (
+        open_model(write_network(), workdir=tmp_path / "work", images=_images()),
+        _images(),
+    )
     model = onnx.load(own.path)
     scores = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = ["alone" if name == scores else name for name in node.output]
         node.input[:] = ["alone" if name == scores else name for name in node.input]
-    model.graph.node.append(helper.make_node("ReduceMax", ["alone"], ["best of all"], axes=[0], keepdims=1))
+    model.graph.node.append(
+        helper.make_node("ReduceMax", ["alone"], ["best of all"], axes=[0], keepdims=1)
+    )
     model.graph.node.append(helper.make_node("Add", ["alone", "best of all"], [scores]))
     onnx.save(model, own.path)
     taken = open_model(own.path, workdir=tmp_path / "again", images=images)
@@ -120,7 +135,9 @@ def test_a_file_of_our_own_whose_images_touch_each_other_in_a_batch_is_run_image
 
 def test_variants_of_a_model_without_batches_take_single_images_too(write_network, tmp_path):
     images = _images(8)
-    artifact = open_model(_first_image_only(write_network()), workdir=tmp_path / "work", images=images)
+    artifact = open_model(
+        _first_image_only(write_network()), workdir=tmp_path / "work", images=images
+    )
     context = PassContext(tmp_path / "work", calibration=list(images))
     for name in ("fp16", "int8_conv"):
         variant = get_pass(name).apply(artifact, context)
@@ -129,7 +146,9 @@ def test_variants_of_a_model_without_batches_take_single_images_too(write_networ
         assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
 
 
-def test_a_batch_axis_that_holds_for_two_images_is_proved_at_the_largest_batch(write_network, tmp_path):
+def test_a_batch_axis_that_holds_for_two_images_is_proved_at_the_largest_batch(
+    write_network, tmp_path
+):
     nodes = [  # from the fifth image on the outputs are those of the first
         helper.make_node("Slice", ["logits", "zero", "four", "zero"], ["head"]),
         helper.make_node("Slice", ["logits", "four", "many", "zero"], ["tail"]),
@@ -138,8 +157,13 @@ def test_a_batch_axis_that_holds_for_two_images_is_proved_at_the_largest_batch(w
     ]
     path = _change(write_network(), nodes, {"zero": [0], "four": [4], "many": [1 << 40]}, "row")
     images = _images(6)
-    assert open_model(path, workdir=tmp_path / "four", images=images, batch=4).inputs[0].shape[0] == "batch"
-    assert open_model(path, workdir=tmp_path / "eight", images=images, batch=8).inputs[0].shape[0] == 1
+    assert (
+        open_model(path, workdir=tmp_path / "four", images=images, batch=4).inputs[0].shape[0]
+        == "batch"
+    )
+    assert (
+        open_model(path, workdir=tmp_path / "eight", images=images, batch=8).inputs[0].shape[0] == 1
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -159,7 +183,9 @@ def test_transformers_of_a_fixed_batch_give_what_the_file_gives(kind, batch, tmp
         network = models.SwinTransformer([4, 4], 8, [1, 1], [1, 1], [4, 4], num_classes=5)
     path = tmp_path / f"{kind}.onnx"
     with quiet():
-        torch.onnx.export(network.eval(), (torch.zeros(batch, 3, 32, 32),), path, dynamo=True, external_data=False)
+        torch.onnx.export(
+            network.eval(), (torch.zeros(batch, 3, 32, 32),), path, dynamo=True, external_data=False
+        )
     images = _images(4)
     artifact = open_model(path, workdir=tmp_path / "work", images=images)
     np.testing.assert_allclose(_run(artifact, images), _alone(path, images), rtol=1e-3, atol=1e-5)
@@ -196,7 +222,9 @@ def test_a_proof_without_images_or_without_detections_is_called_weak(write_netwo
     assert not prove_on(None, SPEC, _sees(), 8).telling
     (remark,) = remarks_on(open_model(write_network(), workdir=tmp_path / "without"))
     assert "random pixels" in remark
-    assert remarks_on(open_model(write_network(), workdir=tmp_path / "with", images=_images())) == ()
+    assert (
+        remarks_on(open_model(write_network(), workdir=tmp_path / "with", images=_images())) == ()
+    )
 
 
 def test_a_lowered_model_that_loses_images_of_a_batch_is_refused(write_network, tmp_path):
@@ -212,14 +240,18 @@ def test_a_lowered_model_that_loses_images_of_a_batch_is_refused(write_network, 
     ]
     model.graph.node.extend(nodes)
     constants = {"zero": [0], "one": [1], "many": [1 << 40]}
-    model.graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), k) for k, v in constants.items())
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(v, np.int64), k) for k, v in constants.items()
+    )
     with pytest.raises(PassError, match="one by one"):
-        require_lowered(model, artifact, PassContext(tmp_path, calibration=list(_images(8))), Precision.FP32)
+        require_lowered(
+            model, artifact, PassContext(tmp_path, calibration=list(_images(8))), Precision.FP32
+        )
 
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
-    """The shipped detector as Ultralytics exports it: plain, and with NMS for one, eight and any number of images."""
+    """Export the shipped detector by Ultralytics: plain, and NMS for one, eight or any images."""
     from components.backends.yolo import import_ultralytics
     from components.optimize.quiet import quiet
 
@@ -229,14 +261,22 @@ def exports(tmp_path_factory):
         (folder / name).mkdir()
         shutil.copy(MODEL, folder / name / "digits.pt")
         with quiet():
-            ultralytics.YOLO(folder / name / "digits.pt").export(format="onnx", imgsz=160, simplify=False, **options)
+            ultralytics.YOLO(folder / name / "digits.pt").export(
+                format="onnx", imgsz=160, simplify=False, **options
+            )
     return {name: folder / name / "digits.onnx" for name in kinds}
 
 
-def test_exports_with_built_in_nms_find_in_every_image_what_the_plain_export_finds(exports, tmp_path):
-    counts = SceneCounts(train=1, calibration=8, validation=1, golden=1, day=1, night=1, next_night=1)
+def test_exports_with_built_in_nms_find_in_every_image_what_the_plain_export_finds(
+    exports, tmp_path
+):
+    counts = SceneCounts(
+        train=1, calibration=8, validation=1, golden=1, day=1, night=1, next_night=1
+    )
     data = write_detection_dataset(tmp_path / "digits", counts=counts, seed=3)
-    images = [read_image(path) for path in sorted((data.parent / "images" / "calibration").iterdir())]
+    images = [
+        read_image(path) for path in sorted((data.parent / "images" / "calibration").iterdir())
+    ]
     found = {}
     for name, path in exports.items():
         artifact = open_model(path, workdir=tmp_path / name, images=images)

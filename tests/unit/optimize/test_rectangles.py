@@ -1,4 +1,4 @@
-"""A YOLO checkpoint at a rectangle: the boxes of plain `YOLO.predict`, which pads to no more than the stride."""
+"""A YOLO checkpoint at a rectangle: boxes of plain `YOLO.predict`, padded to the stride only."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ MODEL = Path(flows.__file__).parent / "assets" / "digits.pt"
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     """Landscape scenes of 240 × 320 pixels."""
-    counts = SceneCounts(train=1, calibration=1, validation=24, golden=1, day=1, night=1, next_night=1)
-    data = write_detection_dataset(tmp_path_factory.mktemp("scenes") / "digits", counts=counts, seed=5)
+    counts = SceneCounts(
+        train=1, calibration=1, validation=24, golden=1, day=1, night=1, next_night=1
+    )
+    data = write_detection_dataset(
+        tmp_path_factory.mktemp("scenes") / "digits", counts=counts, seed=5
+    )
     images = [read_image(image.path) for image in load_dataset(data, "val").images]
     landscape = [image for image in images if image.shape[:2] == (240, 320)]
     assert len(landscape) >= 3
@@ -44,19 +48,24 @@ def detections(artifact, images):
     task = task_for(artifact.spec, confidence=0.25, iou=0.7)
     with get_backend("onnxruntime").open(artifact, threads=1) as session:
         return [
-            task.postprocess(session.run(fitted[None]), [frame])[0] for fitted, frame in map(task.preprocess, images)
+            task.postprocess(session.run(fitted[None]), [frame])[0]
+            for fitted, frame in map(task.preprocess, images)
         ]
 
 
 @pytest.mark.parametrize(("size", "zoom"), [((256, 320), 1), ((480, 640), 2)])
 def test_boxes_at_a_rectangle_are_those_of_plain_predict(size, zoom, scenes, yolo, tmp_path):
-    images = [cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC) for image in scenes]
+    images = [
+        cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC) for image in scenes
+    ]
     artifact = open_model(MODEL, ModelOptions(image_size=size, trust_pickle=True), workdir=tmp_path)
     assert artifact.inputs[0].shape == ("batch", *size, 3)
     found = detections(artifact, images)
     assert sum(map(len, found)) > 5
     for ours, image in zip(found, images, strict=True):
-        theirs = yolo.predict(image, imgsz=max(size), conf=0.25, iou=0.7, verbose=False, device="cpu")[0].boxes
+        theirs = yolo.predict(
+            image, imgsz=max(size), conf=0.25, iou=0.7, verbose=False, device="cpu"
+        )[0].boxes
         assert len(ours) == len(theirs)
         np.testing.assert_allclose(ours.xyxy, theirs.xyxy.numpy(), atol=0.1)
         np.testing.assert_allclose(ours.scores, theirs.conf.numpy(), atol=1e-3)
@@ -64,7 +73,9 @@ def test_boxes_at_a_rectangle_are_those_of_plain_predict(size, zoom, scenes, yol
 
 
 def test_integers_are_calibrated_at_the_rectangle(scenes, tmp_path):
-    artifact = open_model(MODEL, ModelOptions(image_size=(256, 320), trust_pickle=True), workdir=tmp_path)
+    artifact = open_model(
+        MODEL, ModelOptions(image_size=(256, 320), trust_pickle=True), workdir=tmp_path
+    )
     task = task_for(artifact.spec)
     context = PassContext(tmp_path, calibration=[task.preprocess(image)[0] for image in scenes])
     lowered = get_pass("int8_conv").apply(artifact, context)

@@ -25,12 +25,20 @@ def _original(path, images, normalisation, *, channels_last=False):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     pixels = network_input(images, normalisation)
     pixels = pixels.transpose(0, 2, 3, 1) if channels_last else pixels
-    return np.concatenate([session.run(None, {"pixels": one[None]})[0] for one in np.ascontiguousarray(pixels)])
+    return np.concatenate(
+        [session.run(None, {"pixels": one[None]})[0] for one in np.ascontiguousarray(pixels)]
+    )
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"batch": 1}, {"channels_last": True}, {"softmax": True}, {"batch": 1, "channels_last": True}],
+    [
+        {},
+        {"batch": 1},
+        {"channels_last": True},
+        {"softmax": True},
+        {"batch": 1, "channels_last": True},
+    ],
     ids=str,
 )
 def test_any_onnx_classifier_computes_the_same_after_opening(options, write_network, tmp_path):
@@ -57,24 +65,32 @@ def test_what_the_user_says_is_used(write_network, tmp_path):
     path = write_network(size="side")
     artifact = open_model(
         path,
-        ModelOptions(class_names=["a", "b", "c"], image_size=48, fit=Fit.STRETCH, normalisation=UNIT),
+        ModelOptions(
+            class_names=["a", "b", "c"], image_size=48, fit=Fit.STRETCH, normalisation=UNIT
+        ),
         workdir=tmp_path / "work",
     )
     assert artifact.spec.class_names == ("a", "b", "c")
     assert artifact.spec.input_size == (48, 48)
     assert artifact.spec.fit is Fit.STRETCH
     images = _images(48)
-    np.testing.assert_allclose(_run(artifact, images), _original(path, images, UNIT), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        _run(artifact, images), _original(path, images, UNIT), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_a_normalisation_of_other_units_is_expressed_in_the_same_terms(write_network, tmp_path):
     path = write_network()
     bytes_as_they_are = Normalisation((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
-    artifact = open_model(path, ModelOptions(normalisation=bytes_as_they_are), workdir=tmp_path / "work")
+    artifact = open_model(
+        path, ModelOptions(normalisation=bytes_as_they_are), workdir=tmp_path / "work"
+    )
     images = _images()
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     pixels = np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2)).astype(np.float32)
-    np.testing.assert_allclose(_run(artifact, images), session.run(None, {"pixels": pixels})[0], rtol=1e-3)
+    np.testing.assert_allclose(
+        _run(artifact, images), session.run(None, {"pixels": pixels})[0], rtol=1e-3
+    )
 
 
 def test_a_half_precision_export_is_widened_to_float32(write_network, tmp_path):
@@ -107,7 +123,9 @@ def test_a_file_that_foveal_wrote_is_taken_as_it_is(write_network, tmp_path):
         ({"task": "detect"}, "detector's output"),
     ],
 )
-def test_a_wish_that_the_file_contradicts_is_refused_and_nothing_is_written(wishes, message, write_network, tmp_path):
+def test_a_wish_that_the_file_contradicts_is_refused_and_nothing_is_written(
+    wishes, message, write_network, tmp_path
+):
     with pytest.raises(ModelError, match=message):
         open_model(write_network(), ModelOptions(**wishes), workdir=tmp_path / "work")
     assert not (tmp_path / "work").exists()
@@ -119,7 +137,9 @@ def test_a_free_size_must_be_given(write_network, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt", "model.tflite"])
-@pytest.mark.parametrize("contents", [b"", b"text", b"PK\x03\x04 no archive", b"\x80\x02 no pickle"])
+@pytest.mark.parametrize(
+    "contents", [b"", b"text", b"PK\x03\x04 no archive", b"\x80\x02 no pickle"]
+)
 def test_a_damaged_file_is_refused_in_one_line(name, contents, tmp_path):
     (tmp_path / name).write_bytes(contents)
     with pytest.raises(ModelError) as caught:
@@ -150,11 +170,18 @@ def test_a_yolo_checkpoint_brings_its_meaning(yolo11, yolo26):
 def test_an_ultralytics_onnx_export_brings_its_meaning(write_network, tmp_path):
     path = write_network(softmax=True, batch=1)
     model = onnx.load(path)
-    entries = {"task": "classify", "names": "{0: 'cat', 1: 'dog', 2: 'owl'}", "imgsz": "[32, 32]", "date": "2026-11-22"}
+    entries = {
+        "task": "classify",
+        "names": "{0: 'cat', 1: 'dog', 2: 'owl'}",
+        "imgsz": "[32, 32]",
+        "date": "2026-11-22",
+    }
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
     onnx.save(model, path)
     artifact = open_model(path, workdir=tmp_path / "work")
     assert artifact.spec.class_names == ("cat", "dog", "owl")
     images = _images()
-    np.testing.assert_allclose(_run(artifact, images), _original(path, images, UNIT), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        _run(artifact, images), _original(path, images, UNIT), rtol=1e-4, atol=1e-6
+    )

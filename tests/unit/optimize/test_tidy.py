@@ -10,7 +10,7 @@ from components.optimize.graph.tidy import tidy
 
 
 def _untidy():
-    """Opset 11, a weight behind an Identity, a Constant node, an initialiser among the inputs, unnamed nodes."""
+    """Build opset 11: weight behind Identity, Constant, initialiser among inputs, unnamed nodes."""
     weight = numpy_helper.from_array(np.arange(9, dtype=np.float32).reshape(3, 3), "weight")
     two = numpy_helper.from_array(np.array(2, np.float32))
     nodes = [
@@ -26,9 +26,9 @@ def _untidy():
 
 
 def _run(model, x):
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
-        None, {"x": x}
-    )
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    ).run(None, {"x": x})
 
 
 def test_a_tidy_graph_computes_the_same_in_plain_form():

@@ -14,7 +14,9 @@ def source(write_network, tmp_path):
 
 def test_the_source_comes_first_and_both_ways_to_int8_are_made(source, tmp_path, photos):
     context = PassContext(tmp_path / "work", [photo[:32, :32] for photo in photos])
-    variants = make_variants(source, [Precision.INT8, Precision.FP16, Precision.INT8, Precision.FP32], context)
+    variants = make_variants(
+        source, [Precision.INT8, Precision.FP16, Precision.INT8, Precision.FP32], context
+    )
     assert variants[0] == source
     assert [variant.history[-1].name for variant in variants[1:]] == ["int8", "int8_conv", "fp16"]
     assert len({variant.path for variant in variants}) == 4

@@ -22,7 +22,9 @@ pytestmark = pytest.mark.slow
 CONFIDENCE = 0.05
 
 
-@pytest.fixture(scope="module", params=[("yolo26n", 0.1), ("yolov10n", 0.03)], ids=lambda kind: kind[0])
+@pytest.fixture(
+    scope="module", params=[("yolo26n", 0.1), ("yolov10n", 0.03)], ids=lambda kind: kind[0]
+)
 def checkpoint(request, tmp_path_factory):
     name, spread = request.param
     return write_yolo(name, tmp_path_factory.mktemp(name), spread=spread)
@@ -32,7 +34,8 @@ def _clouds():
     rng = np.random.default_rng(1)
     sizes = [(150, 240), (240, 150), (60, 200), (128, 128)]
     return [
-        cv2.resize(rng.integers(0, 256, (9, 7, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC) for size in sizes
+        cv2.resize(rng.integers(0, 256, (9, 7, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
+        for size in sizes
     ]
 
 
@@ -47,7 +50,9 @@ def _theirs(checkpoint, images, **options):
     yolo = load_yolo(checkpoint, trust=True)
     found = []
     for image in images:
-        result = yolo.predict(image, imgsz=128, rect=False, conf=CONFIDENCE, iou=0.7, verbose=False, **options)
+        result = yolo.predict(
+            image, imgsz=128, rect=False, conf=CONFIDENCE, iou=0.7, verbose=False, **options
+        )
         boxes = result[0].boxes
         corners = boxes.xyxy.numpy()
         real = (corners[:, 2:] > corners[:, :2]).all(axis=1)
@@ -57,7 +62,9 @@ def _theirs(checkpoint, images, **options):
 
 def test_by_default_a_checkpoint_is_read_as_plain_predict_reads_it(checkpoint, tmp_path):
     images = _clouds()
-    artifact = open_model(checkpoint, ModelOptions(image_size=128, trust_pickle=True), workdir=tmp_path, images=images)
+    artifact = open_model(
+        checkpoint, ModelOptions(image_size=128, trust_pickle=True), workdir=tmp_path, images=images
+    )
     assert artifact.spec.head == "yolo"
     matched, total = agreement(_ours(artifact, images), _theirs(checkpoint, images))
     assert total > 50
@@ -69,7 +76,10 @@ def test_the_head_without_nms_is_used_when_it_is_asked_for(checkpoint, tmp_path)
         pytest.skip("the other one's untrained scores are too alike for a list of the best")
     images = _clouds()
     artifact = open_model(
-        checkpoint, ModelOptions(image_size=128, trust_pickle=True, end_to_end=True), workdir=tmp_path, images=images
+        checkpoint,
+        ModelOptions(image_size=128, trust_pickle=True, end_to_end=True),
+        workdir=tmp_path,
+        images=images,
     )
     assert artifact.spec.head == "yolo_end2end"
     matched, total = agreement(_ours(artifact, images), _theirs(checkpoint, images, nms=False))
@@ -80,12 +90,14 @@ def test_the_head_without_nms_is_used_when_it_is_asked_for(checkpoint, tmp_path)
 def test_a_model_without_that_head_is_refused_when_it_is_asked_for(tmp_path):
     with pytest.raises(ModelError, match="end_to_end"):
         open_model(
-            write_yolo("yolo11n", tmp_path), ModelOptions(trust_pickle=True, end_to_end=True), workdir=tmp_path / "work"
+            write_yolo("yolo11n", tmp_path),
+            ModelOptions(trust_pickle=True, end_to_end=True),
+            workdir=tmp_path / "work",
         )
 
 
 def _queries(path, *, classes, metadata=(), pixels=False):
-    """A detector that gives 300 rows of a box and a score for each class, or of a box, a score and a class id."""
+    """Write a detector of 300 rows: a box and each class's score, or box, score and class id."""
     rng = np.random.default_rng(0)
     rows = rng.random((1, 300, 4 + classes)).astype(np.float32)
     if pixels:
@@ -110,7 +122,12 @@ def _queries(path, *, classes, metadata=(), pixels=False):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     names = str({k: f"thing {k}" for k in range(classes)})
-    for key, value in {"task": "detect", "names": names, "imgsz": "[64, 64]", **dict(metadata)}.items():
+    for key, value in {
+        "task": "detect",
+        "names": names,
+        "imgsz": "[64, 64]",
+        **dict(metadata),
+    }.items():
         model.metadata_props.add(key=key, value=value)
     onnx.save(model, path)
     return path
@@ -119,7 +136,11 @@ def _queries(path, *, classes, metadata=(), pixels=False):
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize(
     "metadata",
-    [{"head": "RTDETRDecoder"}, {"description": "Ultralytics rtdetr-l model trained on coco.yaml"}, {}],
+    [
+        {"head": "RTDETRDecoder"},
+        {"description": "Ultralytics rtdetr-l model trained on coco.yaml"},
+        {},
+    ],
     ids=["head", "description", "values"],
 )
 def test_the_queries_of_an_rt_detr_are_not_read_as_rows_of_a_yolo(classes, metadata, tmp_path):
@@ -130,5 +151,7 @@ def test_the_queries_of_an_rt_detr_are_not_read_as_rows_of_a_yolo(classes, metad
 
 
 def test_rows_with_whole_class_ids_are_read_as_end_to_end(tmp_path):
-    artifact = open_model(_queries(tmp_path / "m.onnx", classes=2, pixels=True), workdir=tmp_path / "work")
+    artifact = open_model(
+        _queries(tmp_path / "m.onnx", classes=2, pixels=True), workdir=tmp_path / "work"
+    )
     assert artifact.spec.head == "yolo_end2end"

@@ -40,7 +40,7 @@ CLASSIFIER = VisionSpec("classify", COLOURS, (48, 48), Fit.CENTER_CROP, "logits"
 
 
 def _detector() -> Any:
-    """Each cell of a 4 × 4 grid scores how far each colour exceeds grey, twice: the second box is a duplicate."""
+    """Score how far each colour exceeds grey in 4 × 4 cells, twice: a box and its duplicate."""
     centres = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2) * CELL + CELL / 2
     boxes = np.concatenate([centres, np.full((16, 2), CELL)], axis=1).T.astype(np.float32)
     shifted = boxes + np.array([[2], [0], [0], [0]], np.float32)
@@ -54,7 +54,9 @@ def _detector() -> Any:
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("AveragePool", ["planes"], ["means"], kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
+        helper.make_node(
+            "AveragePool", ["planes"], ["means"], kernel_shape=[CELL, CELL], strides=[CELL, CELL]
+        ),
         helper.make_node("ReduceMean", ["means"], ["grey"], axes=[1], keepdims=1),
         helper.make_node("Sub", ["means", "grey"], ["excess"]),
         helper.make_node("Relu", ["excess"], ["colourful"]),
@@ -76,14 +78,22 @@ def _classifier() -> Any:
         helper.make_node("ReduceMean", ["floats"], ["mean"], axes=[1, 2], keepdims=0),
         helper.make_node("Mul", ["mean", "scale"], ["logits"]),
     ]
-    return _model(nodes, {"scale": np.array([0.02], np.float32)}, CLASSIFIER, "logits", ["batch", 3])
+    return _model(
+        nodes, {"scale": np.array([0.02], np.float32)}, CLASSIFIER, "logits", ["batch", 3]
+    )
 
 
-def _model(nodes: list[Any], weights: dict[str, Any], spec: VisionSpec, output: str, shape: list[Any]) -> Any:
+def _model(
+    nodes: list[Any], weights: dict[str, Any], spec: VisionSpec, output: str, shape: list[Any]
+) -> Any:
     graph = helper.make_graph(
         nodes,
         "model",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *spec.input_size, 3])],
+        [
+            helper.make_tensor_value_info(
+                "images", TensorProto.UINT8, ["batch", *spec.input_size, 3]
+            )
+        ],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
         [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
@@ -98,12 +108,14 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> ModelArtifact:
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> ModelArtifact:
-    return save_onnx(_classifier(), tmp_path_factory.mktemp("models") / "classifier.onnx", CLASSIFIER, ())
+    return save_onnx(
+        _classifier(), tmp_path_factory.mktemp("models") / "classifier.onnx", CLASSIFIER, ()
+    )
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    """Three pictures with coloured patches, of sizes that need padding or cropping; the second is grey noise."""
+    """Draw three pictures of coloured patches, to pad or crop; the second is grey noise."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(3)
     paths = []
@@ -121,7 +133,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 MakeReport = Callable[..., BenchmarkReport]
 
 
-def make_report(artifact: ModelArtifact, *, backend: str = "onnxruntime", **changes: Any) -> BenchmarkReport:
+def make_report(
+    artifact: ModelArtifact, *, backend: str = "onnxruntime", **changes: Any
+) -> BenchmarkReport:
     """A report in which a slower baseline lost against `artifact`, called INT8."""
 
     def measured(variant: str, p50: float, **more: Any) -> Measurement:
@@ -141,17 +155,32 @@ def make_report(artifact: ModelArtifact, *, backend: str = "onnxruntime", **chan
         )
 
     target = Target(
-        "mobile", "", (backend,), "cpu", 1, (Precision.INT8, Precision.FP32), Budget(p95_ms=50), ("nnapi", "gpu"), True
+        "mobile",
+        "",
+        (backend,),
+        "cpu",
+        1,
+        (Precision.INT8, Precision.FP32),
+        Budget(p95_ms=50),
+        ("nnapi", "gpu"),
+        True,
     )
     report = BenchmarkReport(
         target=target,
         measurements=(measured("fp32", 20.0), measured("int8", 10.0, speedup=(2.0, 1.9, 2.1))),
         baseline="fp32",
         chosen="int8",
-        reasons=("int8: chosen for mobile (measured on host), 2.00× [1.90, 2.10] of the baseline's speed",),
+        reasons=(
+            "int8: chosen for mobile (measured on host), 2.00× [1.90, 2.10] of the baseline's "
+            "speed",
+        ),
         noise_floor=0.012,
         metric="map50_95" if artifact.spec.task == "detect" else "top1",
-        environment={"cpu": "Test CPU", "onnxruntime": "1.31.1", "date": "2026-01-02T03:04:05+00:00"},
+        environment={
+            "cpu": "Test CPU",
+            "onnxruntime": "1.31.1",
+            "date": "2026-01-02T03:04:05+00:00",
+        },
     )
     return replace(report, **changes)
 
@@ -172,7 +201,9 @@ def detector_bundle(
 ) -> Bundle:
     """Read only: copy it before changing anything."""
     output = tmp_path_factory.mktemp("bundles")
-    return write_bundle(report, output, name="colours", golden=photos, details={"datasets": {"val": "abc"}})
+    return write_bundle(
+        report, output, name="colours", golden=photos, details={"datasets": {"val": "abc"}}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +212,11 @@ def classifier_bundle(
 ) -> Bundle:
     """Read only: copy it before changing anything."""
     return write_bundle(
-        make_report(classifier), tmp_path_factory.mktemp("bundles"), name="tints", golden=photos, details={}
+        make_report(classifier),
+        tmp_path_factory.mktemp("bundles"),
+        name="tints",
+        golden=photos,
+        details={},
     )
 
 
@@ -193,10 +228,16 @@ def reseal() -> Callable[[Path], None]:
         import json
 
         described = json.loads((folder / "manifest.json").read_text())
-        sealed = [file for file in list_files(folder) if file.path not in ("manifest.json", "SHA256SUMS")]
+        sealed = [
+            file for file in list_files(folder) if file.path not in ("manifest.json", "SHA256SUMS")
+        ]
         described["files"] = [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in sealed]
         write_json(folder / "manifest.json", described)
-        rows = [f"{file.sha256}  {file.path}\n" for file in list_files(folder) if file.path != "SHA256SUMS"]
+        rows = [
+            f"{file.sha256}  {file.path}\n"
+            for file in list_files(folder)
+            if file.path != "SHA256SUMS"
+        ]
         write_text(folder / "SHA256SUMS", "".join(rows))
 
     return seal

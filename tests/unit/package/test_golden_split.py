@@ -1,4 +1,4 @@
-"""`foveal gates` without `--golden-split`: the split that the champion was released with, found in the user's data."""
+"""`foveal gates` without `--golden-split`: the split of the champion's release, in user data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "parts"
 
 
-def packed(report: BenchmarkReport, photos: tuple[Path, ...], folder: Path, **details: object) -> Path:
+def packed(
+    report: BenchmarkReport, photos: tuple[Path, ...], folder: Path, **details: object
+) -> Path:
     return write_bundle(report, folder, name="parts", golden=photos, details=details).folder
 
 
@@ -38,15 +40,23 @@ def test_it_is_found_by_its_name_and_by_its_images_under_another(report, photos,
     known = load_dataset(data, "val").sha256
     named = packed(report, photos, tmp_path / "a", datasets={"val": known}, golden_split="val")
     assert golden_split(named, data) == "val"
-    retrained = packed(report, photos, tmp_path / "b", datasets={"golden": known}, golden_split="golden")
+    retrained = packed(
+        report, photos, tmp_path / "b", datasets={"golden": known}, golden_split="golden"
+    )
     assert golden_split(retrained, data) == "val"
-    changed = packed(report, photos, tmp_path / "c", datasets={"val": "other images"}, golden_split="val")
+    changed = packed(
+        report, photos, tmp_path / "c", datasets={"val": "other images"}, golden_split="val"
+    )
     assert golden_split(changed, data) == "val", "the gate says then that the images differ"
 
 
 def test_without_it_the_splits_that_there_are_are_named(report, photos, data, tmp_path):
-    bundle = packed(report, photos, tmp_path / "a", datasets={"golden": "other images"}, golden_split="golden")
-    with pytest.raises(DatasetError, match=r"the split golden at its release.*train, val.*--golden-split"):
+    bundle = packed(
+        report, photos, tmp_path / "a", datasets={"golden": "other images"}, golden_split="golden"
+    )
+    with pytest.raises(
+        DatasetError, match=r"the split golden at its release.*train, val.*--golden-split"
+    ):
         golden_split(bundle, data)
 
 
@@ -63,6 +73,17 @@ def test_a_bundle_is_told_from_a_folder_of_data(detector_bundle: Bundle, data):
 
 
 def test_a_folder_of_data_is_no_model_and_both_that_were_looked_for_are_named(data, tmp_path):
-    for model, words in (("parts", "no model of that name, and no bundle at"), ("parts/", "SHA256SUMS: missing")):
-        done = foveal("predict", model, data, "--output", tmp_path / "out", root=tmp_path / "home", cwd=tmp_path)
+    for model, words in (
+        ("parts", "no model of that name, and no bundle at"),
+        ("parts/", "SHA256SUMS: missing"),
+    ):
+        done = foveal(
+            "predict",
+            model,
+            data,
+            "--output",
+            tmp_path / "out",
+            root=tmp_path / "home",
+            cwd=tmp_path,
+        )
         assert done.returncode == 1 and words in done.stderr, done.stderr

@@ -25,7 +25,9 @@ FRAME = Frame(320, 200, 0.2, 0.21, 0.0, 10.0)
 @pytest.mark.parametrize("how", list(Fit))
 @pytest.mark.parametrize("size", [(64, 64), (48, 80)])
 @pytest.mark.parametrize("shape", [(64, 64), (31, 97), (200, 51), (500, 333), (1, 7)])
-def test_fitted_image_is_the_same_to_the_pixel(how: Fit, size: tuple[int, int], shape: tuple[int, int]) -> None:
+def test_fitted_image_is_the_same_to_the_pixel(
+    how: Fit, size: tuple[int, int], shape: tuple[int, int]
+) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     spec = VisionSpec("detect", NAMES, size, how, "yolo")
     expected, frame = fit.fit_image(image, spec)
@@ -41,7 +43,11 @@ def test_fitted_image_is_the_same_to_the_pixel(how: Fit, size: tuple[int, int], 
 @pytest.mark.parametrize("resize", [None, 100, (60, 100)])
 @pytest.mark.parametrize("shape", [(64, 64), (31, 97), (200, 51), (500, 333), (1, 7)])
 def test_cropped_image_is_the_same_to_the_last_bit_with_and_without_pillow(
-    shape: tuple[int, int], resize: Any, interpolation: Interpolation, opencv_alone: bool, monkeypatch: Any
+    shape: tuple[int, int],
+    resize: Any,
+    interpolation: Interpolation,
+    opencv_alone: bool,
+    monkeypatch: Any,
 ) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     spec = VisionSpec("classify", NAMES, (48, 80), Fit.CENTER_CROP, "logits", resize, interpolation)
@@ -64,9 +70,14 @@ def _outputs(head: str, rng: np.random.Generator) -> np.ndarray:
     if head == "yolo_end2end":
         corners = rng.uniform(-5, 60, (30, 2))
         columns = [corners, corners + rng.uniform(-2, 30, (30, 2)), rng.uniform(0, 1, (30, 1))]
-        return np.concatenate([*columns, rng.integers(0, 3, (30, 1))], axis=1)[None].astype(np.float32)
+        return np.concatenate([*columns, rng.integers(0, 3, (30, 1))], axis=1)[None].astype(
+            np.float32
+        )
     logits = rng.normal(0, 3, (1, 3))
-    values = {"probabilities": np.exp(logits) / np.exp(logits).sum(), "sigmoid": 1 / (1 + np.exp(-logits))}
+    values = {
+        "probabilities": np.exp(logits) / np.exp(logits).sum(),
+        "sigmoid": 1 / (1 + np.exp(-logits)),
+    }
     return np.asarray(values.get(head, logits), np.float32)
 
 
@@ -88,7 +99,12 @@ def test_decoded_predictions_are_the_same(head: str, seed: int) -> None:
 
 def item(confidence: float, left: float = 0, class_id: int = 0) -> dict[str, object]:
     box = [left, 0.0, left + 10, 10.0]
-    return {"class_id": class_id, "class_name": NAMES[class_id], "confidence": confidence, "box": box}
+    return {
+        "class_id": class_id,
+        "class_name": NAMES[class_id],
+        "confidence": confidence,
+        "box": box,
+    }
 
 
 @pytest.mark.parametrize(
@@ -121,11 +137,18 @@ def test_detections_agree_one_to_one_within_the_tolerance(
         ({}, False),
     ],
 )
-def test_classes_agree_when_the_best_one_is_as_probable_as_before(now: dict[int, float], agrees: bool) -> None:
+def test_classes_agree_when_the_best_one_is_as_probable_as_before(
+    now: dict[int, float], agrees: bool
+) -> None:
     def classes(values: dict[int, float]) -> list[dict[str, object]]:
-        return [{"class_id": k, "class_name": NAMES[k], "confidence": value} for k, value in values.items()]
+        return [
+            {"class_id": k, "class_name": NAMES[k], "confidence": value}
+            for k, value in values.items()
+        ]
 
-    complaint = disagreement(classes({0: 0.9, 1: 0.1}), classes(now), {"confidence": 0.05, "iou": 0.8}, 0.25)
+    complaint = disagreement(
+        classes({0: 0.9, 1: 0.1}), classes(now), {"confidence": 0.05, "iou": 0.8}, 0.25
+    )
     assert (complaint == "") is agrees
 
 

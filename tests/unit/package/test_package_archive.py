@@ -12,7 +12,9 @@ from components.errors import BundleError, ConfigError
 from components.package.archive import unpack, write_zip
 
 
-def zipped(path: Path, entries: list[tuple[zipfile.ZipInfo | str, bytes]], method: int = zipfile.ZIP_STORED) -> Path:
+def zipped(
+    path: Path, entries: list[tuple[zipfile.ZipInfo | str, bytes]], method: int = zipfile.ZIP_STORED
+) -> Path:
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", method) as archive:
         warnings.simplefilter("ignore")  # of duplicate names, which some of these tests are about
         for entry, content in entries:
@@ -26,14 +28,17 @@ def test_what_was_packed_comes_out_again(tmp_path: Path) -> None:
     (folder / "a" / "b" / "c.bin").write_bytes(bytes(range(256)) * 10_000)
     (folder / "ä.txt").write_text("ö")
     out = unpack(write_zip(folder, tmp_path / "x.zip"), tmp_path / "out")
-    assert {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()} == {
+    assert {
+        p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()
+    } == {
         "a/b/c.bin": bytes(range(256)) * 10_000,
         "ä.txt": "ö".encode(),
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/evil", "a/../../evil", "..", "C:/evil", "a\\..\\evil", "a/\\evil", "./../evil"]
+    "name",
+    ["../evil", "/evil", "a/../../evil", "..", "C:/evil", "a\\..\\evil", "a/\\evil", "./../evil"],
 )
 def test_entry_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     archive = zipped(tmp_path / "x.zip", [("fine.txt", b"1"), (zipfile.ZipInfo(name), b"2")])

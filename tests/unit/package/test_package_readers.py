@@ -1,4 +1,4 @@
-"""One rule of reading: Foveal, the runner with Pillow and the runner with OpenCV alone see the same pixels."""
+"""One rule of reading: Foveal and the runner, with Pillow or OpenCV alone, see the same pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from components.vision import task_for
 from tests.unit.package.test_package_runner import predictions, run
 
 RUNNER = Path(run_template.__file__)
-COLOURS = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 3)
+COLOURS = cv2.GaussianBlur(
+    np.random.default_rng(5).integers(0, 256, (40, 60, 3), np.uint8), (0, 0), 3
+)
 DEEP = (COLOURS.astype(np.uint16) << 8) | 201
 VEIL = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (40, 1))
 SIDE = 13_200  # pixels: above our limit, and below Pillow's own
@@ -60,7 +62,11 @@ def plain(mode: str = "RGB") -> Image.Image:
 
 
 PICTURES: dict[str, bytes] = {
-    **{f"{kind} turned {turn}": saved(plain(), kind, turn) for kind in ("JPEG", "PNG", "TIFF") for turn in range(1, 9)},
+    **{
+        f"{kind} turned {turn}": saved(plain(), kind, turn)
+        for kind in ("JPEG", "PNG", "TIFF")
+        for turn in range(1, 9)
+    },
     **{f"veiled and turned {turn}": saved(veiled("RGBA"), "PNG", turn) for turn in (3, 6)},
     "webp turned": saved(plain(), "WEBP", 6, lossless=True),
     "webp veiled": saved(veiled("RGBA"), "WEBP", lossless=True),
@@ -97,7 +103,9 @@ def alone(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_runner_reads_as_foveal_does(alone: Callable[[Path], Any], tmp_path: Path, name: str) -> None:
+def test_runner_reads_as_foveal_does(
+    alone: Callable[[Path], Any], tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "picture"
     path.write_bytes(PICTURES[name])
     expected, found = read_image(path), alone(path)
@@ -116,7 +124,9 @@ def test_runner_reads_as_foveal_does(alone: Callable[[Path], Any], tmp_path: Pat
         b"words",
     ],
 )
-def test_runner_refuses_what_foveal_refuses(alone: Callable[[Path], Any], tmp_path: Path, content: bytes) -> None:
+def test_runner_refuses_what_foveal_refuses(
+    alone: Callable[[Path], Any], tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "picture"
     path.write_bytes(content)
     with pytest.raises(ImageError):
@@ -141,17 +151,24 @@ def forged(name: str) -> bytes:
             data[18:26] = struct.pack("<ii", SIDE, SIDE)
         case "TIFF":
             for tag in (256, 257):
-                at = next(found.start() for found in re.finditer(struct.pack("<H", tag) + b"[\3\4]\0\1\0\0\0", data))
+                at = next(
+                    found.start()
+                    for found in re.finditer(struct.pack("<H", tag) + b"[\3\4]\0\1\0\0\0", data)
+                )
                 data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, SIDE)
     return bytes(data)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
-def test_runner_decodes_no_image_of_too_many_pixels(alone: Callable[[Path], Any], tmp_path: Path, name: str) -> None:
+def test_runner_decodes_no_image_of_too_many_pixels(
+    alone: Callable[[Path], Any], tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "picture"
     path.write_bytes(forged(name))
-    with pytest.raises(ValueError, match=r"13200 × 13200 pixels, where [\d,]+ are the most that is decoded"):
+    with pytest.raises(
+        ValueError, match=r"13200 × 13200 pixels, where [\d,]+ are the most that is decoded"
+    ):
         alone(path)
 
 
@@ -168,7 +185,8 @@ def test_runner_reads_the_size_from_the_header_as_pillow_does(name: str) -> None
 def test_a_marker_without_content_does_not_hide_the_size_of_a_jpeg() -> None:
     real, other = forged("JPEG"), saved(plain(), "JPEG")
     hidden = struct.pack(">H", len(real)) + real[2:]
-    with pytest.raises(ValueError, match="JPEG"):  # a decoder passes over the marker and comes to what is no segment
+    with pytest.raises(ValueError, match="JPEG"):
+        # a decoder passes over the marker and comes to what is no segment
         run_template._header(b"\xff\xd8\xff\xd0" + hidden + other[2:])
     assert run_template._header(b"\xff\xd8\xff\xd0" + real[2:])[1:3] == (SIDE, SIDE)
 
@@ -181,7 +199,9 @@ def test_runner_starts_no_program_for_an_image(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     path = tmp_path / "x.jpg"
-    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\nshowpage\n%%EOF\n")
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\nshowpage\n%%EOF\n"
+    )
     with pytest.raises((ValueError, OSError)):
         alone(path)
     assert not started.exists()
@@ -192,7 +212,8 @@ import runpy, sys
 from pathlib import Path
 from components.benchmark.worker import peak_rss_mb
 sys.modules.update(dict.fromkeys(sys.argv[3:]))
-print(runpy.run_path(sys.argv[1], run_name="runner")["read_image"](Path(sys.argv[2])).shape, int(peak_rss_mb()))
+read_image = runpy.run_path(sys.argv[1], run_name="runner")["read_image"]
+print(read_image(Path(sys.argv[2])).shape, int(peak_rss_mb()))
 """
 
 
@@ -204,12 +225,16 @@ def test_runner_holds_a_large_image_about_once(tmp_path: Path, without: str) -> 
     header = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     parts = (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )
     path = tmp_path / "large.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     done = subprocess.run(
-        [sys.executable, "-c", PEAK, str(RUNNER), str(path), without], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PEAK, str(RUNNER), str(path), without],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     shape, _, peak_mb = done.stdout.strip().rpartition(" ")
     assert shape == f"({side}, {side}, 3)" and int(peak_mb) < 1500
@@ -226,7 +251,10 @@ def test_runner_with_opencv_alone_does_not_see_hidden_pixels(
     (shown,) = run_bundle(detector_bundle.folder, photos[:1])
     (found,) = predictions(run(detector_bundle.folder, "--json", path, without=("PIL",)))
     assert len(found["items"]) == len(expected["items"]) < len(shown["items"])
-    assert disagreement(expected["items"], found["items"], {"confidence": 0.02, "iou": 0.9}, 0.25) == ""
+    assert (
+        disagreement(expected["items"], found["items"], {"confidence": 0.02, "iou": 0.9}, 0.25)
+        == ""
+    )
 
 
 def shown_hidden(data: Any) -> Any:
@@ -257,7 +285,9 @@ def test_golden_set_shows_a_reader_with_another_rule(
     task = task_for(manifest.model.spec)
 
     def predict(path: Path) -> Any:
-        image = wrong(np.fromfile(path, np.uint8)) if f"rule-{rule}" in path.name else read_image(path)
+        image = (
+            wrong(np.fromfile(path, np.uint8)) if f"rule-{rule}" in path.name else read_image(path)
+        )
         return task.preprocess(image)[0], []
 
     with get_backend("onnxruntime").open(manifest.artifact(detector_bundle.folder)) as session:
@@ -271,6 +301,8 @@ def test_golden_set_shows_a_reader_with_another_rule(
 def test_a_picture_shows_its_rule_whatever_it_is_made_of(rule: str, colour: int) -> None:
     _, encode = RULES[rule]
     data = np.frombuffer(encode(draw_base(np.full((50, 70, 3), colour, np.uint8))), np.uint8)
-    wrong = {"transparency": shown_hidden, "exif": lying, "grey": red_alone, "16-bit": low_bytes}[rule](data)
+    wrong = {"transparency": shown_hidden, "exif": lying, "grey": red_alone, "16-bit": low_bytes}[
+        rule
+    ](data)
     right = read_image(data.tobytes())
     assert wrong.shape != right.shape or np.abs(wrong.astype(int) - right).mean() > 5

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.slow
 TOLERANCE = {"confidence": 0.02, "iou": 0.9}
 
 
-def run(folder: Path, *arguments: str | Path, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str | Path, without: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Start run.py in a Python that finds neither Foveal nor the packages in `without`."""
     missing = ("components", "flows", "model_registry", "onnx", "torch", *without)
     code = (
@@ -51,7 +53,9 @@ def predictions(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["detector_bundle", "classifier_bundle"])
-@pytest.mark.parametrize("without", [(), ("cv2",), ("PIL",)], ids=["both", "no-opencv", "no-pillow"])
+@pytest.mark.parametrize(
+    "without", [(), ("cv2",), ("PIL",)], ids=["both", "no-opencv", "no-pillow"]
+)
 def test_runner_verifies_its_bundle_and_agrees_with_foveal(
     request: pytest.FixtureRequest, photos: tuple[Path, ...], kind: str, without: tuple[str, ...]
 ) -> None:
@@ -67,12 +71,16 @@ def test_runner_verifies_its_bundle_and_agrees_with_foveal(
         assert len(one["items"]) == len(other["items"])
 
 
-def test_runner_leaves_its_bundle_as_it_was(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
+def test_runner_leaves_its_bundle_as_it_was(
+    detector_bundle: Bundle, photos: tuple[Path, ...]
+) -> None:
     run(detector_bundle.folder, photos[0])
     assert run(detector_bundle.folder, "--verify").returncode == 0
 
 
-def test_runner_turns_photographs_upright(classifier_bundle: Bundle, detector_bundle: Bundle, tmp_path: Path) -> None:
+def test_runner_turns_photographs_upright(
+    classifier_bundle: Bundle, detector_bundle: Bundle, tmp_path: Path
+) -> None:
     picture = np.zeros((120, 160, 3), np.uint8)
     picture[:, :80] = (0, 0, 230)
     upright, turned = tmp_path / "upright.png", tmp_path / "turned.png"
@@ -109,7 +117,9 @@ def test_text_output_is_for_people(detector_bundle: Bundle, photos: tuple[Path, 
 
 
 def test_threshold_can_be_raised(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
-    (result,) = predictions(run(detector_bundle.folder, "--json", "--confidence", "0.999", photos[0]))
+    (result,) = predictions(
+        run(detector_bundle.folder, "--json", "--confidence", "0.999", photos[0])
+    )
     assert result["items"] == []
 
 
@@ -123,7 +133,10 @@ def test_damage_is_named_and_nothing_is_run(detector_bundle: Bundle, tmp_path: P
 
 @pytest.mark.parametrize(
     ("file", "old", "new"),
-    [("manifest.json", '"blue"', '"pink"'), ("config.json", '"confidence": 0.25', '"confidence": 0.01')],
+    [
+        ("manifest.json", '"blue"', '"pink"'),
+        ("config.json", '"confidence": 0.25', '"confidence": 0.01'),
+    ],
 )
 def test_bundle_that_was_changed_does_not_predict(
     detector_bundle: Bundle, photos: tuple[Path, ...], tmp_path: Path, file: str, old: str, new: str
@@ -134,7 +147,10 @@ def test_bundle_that_was_changed_does_not_predict(
     (copy / file).write_text(text.replace(old, new))
     done = run(copy, photos[0])
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"FAIL: the bundle is damaged: {file}: its content has changed; fetch it again\n"
+    assert (
+        done.stderr
+        == f"FAIL: the bundle is damaged: {file}: its content has changed; fetch it again\n"
+    )
 
 
 def test_results_beside_the_runner_are_no_damage_until_the_bundle_is_verified(
@@ -146,7 +162,9 @@ def test_results_beside_the_runner_are_no_damage_until_the_bundle_is_verified(
     assert run(copy, "--verify").stdout == "FAIL: results.json: not a file of this bundle\n"
 
 
-@pytest.mark.parametrize("name", ["golden/golden.json", "golden/0001.npz", "config.json", "preprocessing.json"])
+@pytest.mark.parametrize(
+    "name", ["golden/golden.json", "golden/0001.npz", "config.json", "preprocessing.json"]
+)
 def test_forged_files_end_the_runner_in_one_line(
     detector_bundle: Bundle, tmp_path: Path, reseal: Any, name: str
 ) -> None:
@@ -170,7 +188,9 @@ def test_a_file_of_the_bundle_that_is_none_is_named_and_not_waited_for(
     (copy / "SHA256SUMS").unlink()
     with (copy / "SHA256SUMS").open("wb") as file:
         file.truncate(30_000_000_000)
-    assert damaged_files(copy) == ["SHA256SUMS: 30,000,000,000 bytes, where 64,000,000 are the most that is read"]
+    assert damaged_files(copy) == [
+        "SHA256SUMS: 30,000,000,000 bytes, where 64,000,000 are the most that is read"
+    ]
 
 
 def test_images_that_have_no_end_are_errors_of_their_own(
@@ -200,7 +220,10 @@ def test_names_do_not_steer_the_terminal(
     shutil.copy(photos[0], image)
     done = run(copy, image)
     assert not any(character in done.stdout for character in "\x1b\u202e")
-    assert done.stdout.splitlines()[0].endswith("a\\x1b]0;b\\u202e.png") and "\\x1b[31m\\x0a 0." in done.stdout
+    assert (
+        done.stdout.splitlines()[0].endswith("a\\x1b]0;b\\u202e.png")
+        and "\\x1b[31m\\x0a 0." in done.stdout
+    )
     hostile = "".join(map(chr, (*range(0x2100), 0xD800, 0xDC80, 0xDCFF, 0xFFFF)))
     assert run_template.printed(hostile) == printed(hostile)
 
@@ -211,7 +234,9 @@ def test_runner_without_images_says_what_it_wants(detector_bundle: Bundle) -> No
     assert "name some images, or --verify" in done.stderr
 
 
-def test_accelerated_run_names_the_provider_that_ran(detector_bundle: Bundle, photos: tuple[Path, ...]) -> None:
+def test_accelerated_run_names_the_provider_that_ran(
+    detector_bundle: Bundle, photos: tuple[Path, ...]
+) -> None:
     done = run(detector_bundle.folder, "--accelerate", photos[0])
     assert done.returncode == 0
     assert "ExecutionProvider" in done.stderr
@@ -231,9 +256,14 @@ def test_bundle_measured_on_openvino_runs_on_it_and_on_onnxruntime_where_it_is_m
 
 
 @pytest.mark.timeout(300)
-def test_a_model_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = helper.make_graph(
-        [helper.make_node("Identity", ["on"], ["still on"]), helper.make_node("Add", ["total", "step"], ["more"])],
+        [
+            helper.make_node("Identity", ["on"], ["still on"]),
+            helper.make_node("Add", ["total", "step"], ["more"]),
+        ],
         "body",
         [
             helper.make_tensor_value_info("turn", TensorProto.INT64, []),
@@ -257,7 +287,10 @@ def test_a_model_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 8, 8, 3])],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        tmp_path / "m.onnx",
+    )
     config = {"model": "m.onnx", "backend": "onnxruntime", "threads": 1, "execution_providers": []}
     infer, _ = run_template.open_model(tmp_path, config, accelerate=False)
     monkeypatch.setattr(run_template, "LIMIT_S", 0.5)

@@ -40,11 +40,23 @@ def test_fresh_bundle_reproduces_itself_as_folder_and_as_zip(detector_bundle: Bu
         assert {check.verdict for check in verification.checks} == {Verdict.PASS}
         assert verification.max_abs_difference == 0
         assert verification.images == 3
-        assert verification.checks[-1].reason == "3 images agree, 4 rules of reading hold; on onnxruntime"
+        assert (
+            verification.checks[-1].reason
+            == "3 images agree, 4 rules of reading hold; on onnxruntime"
+        )
 
 
 @pytest.mark.parametrize(
-    "name", ["model.onnx", "run.py", "golden/0001.png", "golden/0002.npz", "config.json", "manifest.json", "README.md"]
+    "name",
+    [
+        "model.onnx",
+        "run.py",
+        "golden/0001.png",
+        "golden/0002.npz",
+        "config.json",
+        "manifest.json",
+        "README.md",
+    ],
 )
 def test_changed_byte_is_found_and_its_file_named(copied: Path, name: str) -> None:
     content = bytearray((copied / name).read_bytes())
@@ -58,9 +70,14 @@ def test_changed_byte_is_found_and_its_file_named(copied: Path, name: str) -> No
 
 @pytest.mark.parametrize(
     ("file", "old", "new"),
-    [("manifest.json", '"blue"', '"pink"'), ("manifest.json", '"confidence": 0.25', '"confidence": 0.01')],
+    [
+        ("manifest.json", '"blue"', '"pink"'),
+        ("manifest.json", '"confidence": 0.25', '"confidence": 0.01'),
+    ],
 )
-def test_bundle_that_was_changed_serves_nothing(copied: Path, file: str, old: str, new: str) -> None:
+def test_bundle_that_was_changed_serves_nothing(
+    copied: Path, file: str, old: str, new: str
+) -> None:
     text = (copied / file).read_text()
     assert old in text
     (copied / file).write_text(text.replace(old, new))
@@ -75,7 +92,12 @@ def test_missing_and_extra_files_are_found_and_named(copied: Path) -> None:
     (copied / "elsewhere").symlink_to("/")
     with pytest.raises(BundleError) as caught:
         verify_bundle(copied)
-    for line in ("golden/0003.png: missing", "golden/extra.txt: not a file", "link: not a file", "elsewhere: not a"):
+    for line in (
+        "golden/0003.png: missing",
+        "golden/extra.txt: not a file",
+        "link: not a file",
+        "elsewhere: not a",
+    ):
         assert line in str(caught.value)
 
 
@@ -129,10 +151,14 @@ def test_manifest_that_is_nested_too_deeply_is_refused(copied: Path) -> None:
         read_manifest(copied)
 
 
-def test_manifest_of_an_unknown_head_is_refused_with_those_that_are_known(copied: Path, reseal: Change) -> None:
+def test_manifest_of_an_unknown_head_is_refused_with_those_that_are_known(
+    copied: Path, reseal: Change
+) -> None:
     edit(copied / "manifest.json", lambda values: values["model"]["spec"].update(head="detr"))
     reseal(copied)
-    with pytest.raises(BundleError, match=r"an output head, one of yolo, .*found detr in .*manifest\.json"):
+    with pytest.raises(
+        BundleError, match=r"an output head, one of yolo, .*found detr in .*manifest\.json"
+    ):
         verify_bundle(copied)
 
 
@@ -143,7 +169,9 @@ def test_manifest_that_points_out_of_the_bundle_is_refused(copied: Path, reseal:
         verify_bundle(copied)
 
 
-def test_other_predictions_than_the_golden_ones_fail_without_being_damage(copied: Path, reseal: Change) -> None:
+def test_other_predictions_than_the_golden_ones_fail_without_being_damage(
+    copied: Path, reseal: Change
+) -> None:
     def move_first_box(values: Any) -> None:
         values["images"][0]["items"][0]["box"] = [0, 0, 5, 5]
 
@@ -161,10 +189,13 @@ def test_other_predictions_than_the_golden_ones_fail_without_being_damage(copied
     [
         (0.8, {"golden_outputs", "golden_predictions"}),
         (np.nan, {"golden_outputs", "golden_predictions"}),
-        (3, {"golden_inputs", "golden_outputs", "golden_predictions"}),  # its scores make decoding give up
+        # its scores make decoding give up
+        (3, {"golden_inputs", "golden_outputs", "golden_predictions"}),
     ],
 )
-def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, factor: float, failed: set[str]) -> None:
+def test_other_outputs_than_the_golden_ones_fail(
+    copied: Path, reseal: Change, factor: float, failed: set[str]
+) -> None:
     model = onnx.load(copied / "model.onnx")
     (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "scale")
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * factor, "scale"))
@@ -178,7 +209,7 @@ def test_other_outputs_than_the_golden_ones_fail(copied: Path, reseal: Change, f
 
 
 def keep_the_first_of_a_batch(model: onnx.ModelProto) -> None:
-    """Let all images of a batch but the first find nothing, as graphs do that were exported for one image."""
+    """Let all images of a batch but the first find nothing, as exports for one image do."""
     (output,) = model.graph.output
     for node in model.graph.node:
         node.output[:] = ["whole" if name == output.name else name for name in node.output]
@@ -213,9 +244,15 @@ def test_a_bundle_whose_batch_loses_images_does_not_verify(copied: Path, reseal:
 
 @pytest.mark.parametrize(
     "stated",
-    [{"tolerance": {"pixels": 1e9, "outputs": 1e9, "confidence": 1e9, "iou": -1}}, {"confidence": 2.0}, {"head": "?"}],
+    [
+        {"tolerance": {"pixels": 1e9, "outputs": 1e9, "confidence": 1e9, "iou": -1}},
+        {"confidence": 2.0},
+        {"head": "?"},
+    ],
 )
-def test_bundle_does_not_say_how_exactly_it_is_looked_at(copied: Path, reseal: Change, stated: dict[str, Any]) -> None:
+def test_bundle_does_not_say_how_exactly_it_is_looked_at(
+    copied: Path, reseal: Change, stated: dict[str, Any]
+) -> None:
     def move_boxes(values: Any) -> None:
         values["images"][0]["items"][0]["box"] = [0, 0, 5, 5]
         values.update(stated)
@@ -225,7 +262,9 @@ def test_bundle_does_not_say_how_exactly_it_is_looked_at(copied: Path, reseal: C
     assert [check.name for check in verify_bundle(copied).failed] == ["golden_predictions"]
 
 
-def test_precision_is_read_from_the_graph_and_not_from_the_manifest(copied: Path, reseal: Change) -> None:
+def test_precision_is_read_from_the_graph_and_not_from_the_manifest(
+    copied: Path, reseal: Change
+) -> None:
     edit(copied / "manifest.json", lambda values: values["model"].update(precision="int8"))
     reseal(copied)
     (outputs,) = (check for check in verify_bundle(copied).checks if check.name == "golden_outputs")
@@ -259,7 +298,9 @@ def _set(*keys: Any, to: Any) -> Callable[[Any], None]:
         lambda values: values["images"][0]["items"][0].pop("class_name"),
     ],
 )
-def test_malformed_golden_listing_is_refused(copied: Path, reseal: Change, change: Callable[[Any], None]) -> None:
+def test_malformed_golden_listing_is_refused(
+    copied: Path, reseal: Change, change: Callable[[Any], None]
+) -> None:
     edit(copied / "golden" / "golden.json", change)
     reseal(copied)
     with pytest.raises(BundleError, match="a readable golden set"):
@@ -276,7 +317,9 @@ def test_malformed_golden_listing_is_refused(copied: Path, reseal: Change, chang
         {"input": np.array({}, object), "output_0": np.zeros(3)},
     ],
 )
-def test_malformed_golden_arrays_are_refused(copied: Path, reseal: Change, arrays: dict[str, Any]) -> None:
+def test_malformed_golden_arrays_are_refused(
+    copied: Path, reseal: Change, arrays: dict[str, Any]
+) -> None:
     np.savez(copied / "golden" / "0001.npz", **arrays)
     reseal(copied)
     with pytest.raises(BundleError, match=r"a readable golden set, found golden/0001\.npz"):
@@ -284,7 +327,9 @@ def test_malformed_golden_arrays_are_refused(copied: Path, reseal: Change, array
 
 
 def test_golden_arrays_that_unpack_to_any_size_are_refused(copied: Path, reseal: Change) -> None:
-    np.savez_compressed(copied / "golden" / "0001.npz", input=np.zeros((64, 64, 3), np.uint8), output_0=np.zeros(9))
+    np.savez_compressed(
+        copied / "golden" / "0001.npz", input=np.zeros((64, 64, 3), np.uint8), output_0=np.zeros(9)
+    )
     reseal(copied)
     with pytest.raises(BundleError, match="compressed arrays"):
         verify_bundle(copied)
@@ -294,25 +339,38 @@ def test_golden_arrays_that_unpack_to_any_size_are_refused(copied: Path, reseal:
     "arrays",
     [
         {"input": np.zeros((9, 9, 3), np.uint8), "output_0": np.zeros((1, 7, 32))},
-        {"input": np.zeros((64, 64, 3), np.uint8), "output_0": np.zeros((1, 7, 32)), "output_1": np.zeros(3)},
+        {
+            "input": np.zeros((64, 64, 3), np.uint8),
+            "output_0": np.zeros((1, 7, 32)),
+            "output_1": np.zeros(3),
+        },
         {"input": np.zeros((64, 64, 3), np.uint8), "output_0": np.zeros(3)},
     ],
 )
-def test_golden_arrays_of_another_model_fail(copied: Path, reseal: Change, arrays: dict[str, Any]) -> None:
+def test_golden_arrays_of_another_model_fail(
+    copied: Path, reseal: Change, arrays: dict[str, Any]
+) -> None:
     np.savez(copied / "golden" / "0001.npz", **arrays)
     reseal(copied)
     assert not verify_bundle(copied).ok
 
 
-def test_backend_that_is_missing_here_is_replaced_by_onnxruntime_and_that_is_said(copied: Path, reseal: Change) -> None:
+def test_backend_that_is_missing_here_is_replaced_by_onnxruntime_and_that_is_said(
+    copied: Path, reseal: Change
+) -> None:
     edit(copied / "manifest.json", lambda values: values.update(backend="tensorrt"))
     reseal(copied)
     verification = verify_bundle(copied)
     assert verification.ok
-    assert "on onnxruntime, as tensorrt on cpu is not on this machine" in verification.checks[-1].reason
+    assert (
+        "on onnxruntime, as tensorrt on cpu is not on this machine"
+        in verification.checks[-1].reason
+    )
 
 
-def test_bundle_reproduces_on_another_backend_within_its_tolerance(copied: Path, reseal: Change) -> None:
+def test_bundle_reproduces_on_another_backend_within_its_tolerance(
+    copied: Path, reseal: Change
+) -> None:
     edit(copied / "manifest.json", lambda values: values.update(backend="openvino"))
     reseal(copied)
     verification = verify_bundle(copied)

@@ -68,7 +68,9 @@ def test_zip_holds_exactly_the_folder(detector_bundle: Bundle, tmp_path: Path) -
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {entry.external_attr >> 16 for entry in archive.infolist()} == {0o100644}
     names = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
-    assert names == sorted(p.relative_to(detector_bundle.folder) for p in detector_bundle.folder.rglob("*"))
+    assert names == sorted(
+        p.relative_to(detector_bundle.folder) for p in detector_bundle.folder.rglob("*")
+    )
 
 
 def test_sums_can_be_checked_with_sha256sum(detector_bundle: Bundle) -> None:
@@ -112,8 +114,12 @@ def test_readme_tells_how_to_run_it_and_what_was_measured_where(detector_bundle:
         assert expected in text
 
 
-def test_thresholds_and_other_details_are_kept(report: BenchmarkReport, photos: Photos, tmp_path: Path) -> None:
-    bundle = pack(report, tmp_path, photos, details={"confidence": 0.95, "iou": 0.4, "commit": "abc"})
+def test_thresholds_and_other_details_are_kept(
+    report: BenchmarkReport, photos: Photos, tmp_path: Path
+) -> None:
+    bundle = pack(
+        report, tmp_path, photos, details={"confidence": 0.95, "iou": 0.4, "commit": "abc"}
+    )
     manifest = read_manifest(bundle.folder)
     assert (manifest.thresholds.confidence, manifest.thresholds.iou) == (0.95, 0.4)
     assert manifest.details["commit"] == "abc"
@@ -123,11 +129,16 @@ def test_thresholds_and_other_details_are_kept(report: BenchmarkReport, photos: 
 
 def test_tolerance_is_wider_for_integer_arithmetic() -> None:
     for name in ("outputs", "confidence"):
-        limits = [TOLERANCES[precision.value][name] for precision in (Precision.FP32, Precision.FP16, Precision.INT8)]
+        limits = [
+            TOLERANCES[precision.value][name]
+            for precision in (Precision.FP32, Precision.FP16, Precision.INT8)
+        ]
         assert limits == sorted(set(limits))
 
 
-def test_new_bundle_takes_the_place_of_an_old_one(report: BenchmarkReport, photos: Photos, tmp_path: Path) -> None:
+def test_new_bundle_takes_the_place_of_an_old_one(
+    report: BenchmarkReport, photos: Photos, tmp_path: Path
+) -> None:
     pack(report, tmp_path, photos)
     bundle = pack(report, tmp_path, photos[:1])
     assert verify_bundle(bundle.folder).images == verify_bundle(bundle.archive).images == 1
@@ -145,7 +156,10 @@ def test_folder_in_the_way_that_is_no_bundle_is_left_alone(
 
 
 def test_file_that_changed_after_the_benchmark_is_not_packed(
-    detector: ModelArtifact, report_of: Callable[..., BenchmarkReport], photos: Photos, tmp_path: Path
+    detector: ModelArtifact,
+    report_of: Callable[..., BenchmarkReport],
+    photos: Photos,
+    tmp_path: Path,
 ) -> None:
     copy = tmp_path / "model.onnx"
     copy.write_bytes(detector.path.read_bytes() + b"\0")
@@ -183,14 +197,19 @@ def test_bad_argument_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_report_without_a_choice_is_not_packed(report: BenchmarkReport, photos: Photos, tmp_path: Path) -> None:
+def test_report_without_a_choice_is_not_packed(
+    report: BenchmarkReport, photos: Photos, tmp_path: Path
+) -> None:
     none = replace(report, chosen=None, reasons=("no variant meets every limit of mobile",))
     with pytest.raises(BundleError, match="found no variant meets every limit of mobile"):
         pack(none, tmp_path, photos)
 
 
 def test_only_onnx_is_packed(
-    detector: ModelArtifact, report_of: Callable[..., BenchmarkReport], photos: Photos, tmp_path: Path
+    detector: ModelArtifact,
+    report_of: Callable[..., BenchmarkReport],
+    photos: Photos,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(BundleError, match=r"an ONNX file.*torchscript chosen"):
         pack(report_of(replace(detector, format=Format.TORCHSCRIPT)), tmp_path, photos)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def hung() -> Iterator[tuple[str, threading.Event]]:
-    """The address of a host that takes calls and never answers, and what tells that it was called."""
+    """Yield the address of a host that takes calls but never answers, and an event of a call."""
     called, kept = threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -39,7 +39,9 @@ def hung() -> Iterator[tuple[str, threading.Event]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("command", ["predict", "nightly"])
-def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(detector_bundle, hung, tmp_path, number, command):
+def test_a_command_that_waits_for_a_host_ends_when_it_is_told_to(
+    detector_bundle, hung, tmp_path, number, command
+):
     address, called = hung
     (tmp_path / "shots.txt").write_text(f"{address}/a.jpg\n{address}/b.jpg\n")
     arguments = {

@@ -1,4 +1,4 @@
-"""A tiny detector with known detections, its benchmark and its bundle, and one embedded store for the whole session."""
+"""A tiny detector, known detections, its benchmark and bundle, one embedded store a session."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ from model_registry import Registry, Release, sqlite_uri
 
 SPEC = VisionSpec("detect", ("cat", "dog"), (64, 64), Fit.LETTERBOX, "yolo")
 TARGET = Target(
-    "workstation", "a desk", ("onnxruntime",), "cpu", 1, (Precision.FP32, Precision.INT8), Budget(p95_ms=50.0)
+    "workstation",
+    "a desk",
+    ("onnxruntime",),
+    "cpu",
+    1,
+    (Precision.FP32, Precision.INT8),
+    Budget(p95_ms=50.0),
 )
 
 
@@ -41,7 +47,7 @@ CLASSIFIER = VisionSpec("classify", ("cat", "dog", "owl"), (64, 64), Fit.CENTER_
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> ModelArtifact:
-    """A detector that sees one dog in the middle of its input, whatever the image: box 16–48 px, score 0.9."""
+    """Write a detector of one dog in the input's middle, on any image: box 16–48 px, score 0.9."""
     anchors = np.zeros((1, 6, 2), np.float32)
     anchors[0, :, 0] = (32, 32, 32, 32, 0.0, 0.9)
     return constant_model(tmp_path_factory.mktemp("model") / "detector.onnx", SPEC, anchors)
@@ -63,7 +69,11 @@ def constant_model(path: Path, spec: VisionSpec, output: npt.NDArray[np.float32]
     graph = helper.make_graph(
         nodes,
         "constant",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *spec.input_size, 3])],
+        [
+            helper.make_tensor_value_info(
+                "images", TensorProto.UINT8, ["batch", *spec.input_size, 3]
+            )
+        ],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", *output.shape[1:]])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
@@ -72,7 +82,11 @@ def constant_model(path: Path, spec: VisionSpec, output: npt.NDArray[np.float32]
 
 
 def measurement(
-    artifact: ModelArtifact, variant: str, p50_ms: float | None, accuracy: float | None, **changes: object
+    artifact: ModelArtifact,
+    variant: str,
+    p50_ms: float | None,
+    accuracy: float | None,
+    **changes: object,
 ) -> Measurement:
     """A measurement of a variant; None is what was not measured."""
     interval = (None, None) if p50_ms is None else (p50_ms * 0.95, p50_ms * 1.05)
@@ -80,12 +94,16 @@ def measurement(
         variant=variant,
         artifact=artifact,
         backend="onnxruntime",
-        latency=Latency(140 if p50_ms else 0, p50_ms, *interval, None if p50_ms is None else p50_ms * 1.2),
+        latency=Latency(
+            140 if p50_ms else 0, p50_ms, *interval, None if p50_ms is None else p50_ms * 1.2
+        ),
         throughput_per_s=None if p50_ms is None else 1000 / p50_ms,
         batch=8,
         size_mb=artifact.size_mb,
         peak_rss_mb=None,
-        accuracy={} if accuracy is None else {"map50_95": accuracy, "map50": min(1.0, accuracy + 0.1)},
+        accuracy={}
+        if accuracy is None
+        else {"map50_95": accuracy, "map50": min(1.0, accuracy + 0.1)},
         images=300,
         checks=(Check("p95_ms", p50_ms and p50_ms * 1.2, 50.0, Verdict.PASS),),
     )
@@ -100,7 +118,9 @@ def report(artifact: ModelArtifact) -> BenchmarkReport:
         measurements=(
             measurement(artifact, "fp32 · onnxruntime", 20.0, 0.831),
             measurement(artifact, "int8 · onnxruntime", 11.7, 0.822, speedup=(1.71, 1.65, 1.78)),
-            measurement(artifact, "fp16 · onnxruntime", None, None, error="no kernel for fp16", checks=()),
+            measurement(
+                artifact, "fp16 · onnxruntime", None, None, error="no kernel for fp16", checks=()
+            ),
         ),
         baseline="fp32 · onnxruntime",
         chosen="int8 · onnxruntime",
@@ -121,19 +141,29 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return write_bundle(report, tmp_path_factory.mktemp("bundle"), name="tiny", golden=[photo], details={})
+def bundle(
+    report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
+    return write_bundle(
+        report, tmp_path_factory.mktemp("bundle"), name="tiny", golden=[photo], details={}
+    )
 
 
 @pytest.fixture(scope="session")
-def classifier(report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Release:
+def classifier(
+    report: BenchmarkReport, photo: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Release:
     """A classifier that is nearly sure of an owl, packed but not logged."""
     folder = tmp_path_factory.mktemp("classifier")
     logits = np.array([[0.0, 1.0, 5.0]], np.float32)
-    found = measurement(constant_model(folder / "c.onnx", CLASSIFIER, logits), "fp32 · onnxruntime", 5.0, None)
+    found = measurement(
+        constant_model(folder / "c.onnx", CLASSIFIER, logits), "fp32 · onnxruntime", 5.0, None
+    )
     found = replace(found, accuracy={"top1": 0.9})
     own = replace(report, measurements=(found,), chosen="fp32 · onnxruntime", metric="top1")
-    return Release("owls", own, write_bundle(own, folder / "bundle", name="owls", golden=[photo], details={}))
+    return Release(
+        "owls", own, write_bundle(own, folder / "bundle", name="owls", golden=[photo], details={})
+    )
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +186,9 @@ def registry(store_root: Path) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def make_release(report: BenchmarkReport, bundle: Bundle, reference: Path) -> Callable[..., Release]:
+def make_release(
+    report: BenchmarkReport, bundle: Bundle, reference: Path
+) -> Callable[..., Release]:
     """A release under a given name; `noise_floor` makes it another one of the same files."""
 
     def make(name: str, *, noise_floor: float = 0.012, **changes: object) -> Release:

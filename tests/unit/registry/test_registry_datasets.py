@@ -31,17 +31,24 @@ def dataset(tmp_path):
             label.write_text("0 0.5 0.5 0.25 0.25\n")
     (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
     return DatasetVersion(
-        tmp_path / "data.yaml", "5" * 64, {"train": 2, "val": 1}, {"original": 2, "new": 1}, {"near_duplicate": 4}
+        tmp_path / "data.yaml",
+        "5" * 64,
+        {"train": 2, "val": 1},
+        {"original": 2, "new": 1},
+        {"near_duplicate": 4},
     )
 
 
-def test_a_dataset_is_one_run_with_its_counts_and_the_hash_of_every_image(registry, dataset, tmp_path):
+def test_a_dataset_is_one_run_with_its_counts_and_the_hash_of_every_image(
+    registry, dataset, tmp_path
+):
     client = open_store(registry.tracking_uri).client
     run = client.get_run(registry.log_dataset("fed", dataset))
     assert (run.info.status, run.data.tags["foveal.kind"]) == ("FINISHED", "dataset")
     assert run.data.tags["dataset_sha256"] == dataset.sha256
     assert run.data.metrics == {
-        "images.train": 2, "images.val": 1, "source.original": 2, "source.new": 1, "dropped.near_duplicate": 4,
+        "images.train": 2, "images.val": 1, "source.original": 2, "source.new": 1,
+        "dropped.near_duplicate": 4,
     }  # fmt: skip
     (used,) = run.inputs.dataset_inputs
     assert used.dataset.digest == dataset.sha256[:36]
@@ -53,7 +60,9 @@ def test_a_dataset_is_one_run_with_its_counts_and_the_hash_of_every_image(regist
     assert [len(contents[split]["images"]) for split in ("train", "val")] == [2, 1]
 
 
-def test_the_same_dataset_again_is_the_same_run_and_becomes_an_input_of_who_used_it(registry, dataset):
+def test_the_same_dataset_again_is_the_same_run_and_becomes_an_input_of_who_used_it(
+    registry, dataset
+):
     client = open_store(registry.tracking_uri).client
     own = registry.log_dataset("fed.again", dataset)
     experiment = client.get_experiment_by_name("fed.again").experiment_id

@@ -1,4 +1,4 @@
-"""What a registry does when the store beneath it fails, is changed, or is written to by several processes."""
+"""What a registry does when its store fails, is changed, or is written to by several processes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_a_database_that_another_program_holds_is_waited_for(registry, held):
 
 
 def test_a_database_that_stays_locked_is_named_with_what_to_do(registry, held):
-    with pytest.raises(RegistryError, match=r"free within 10 s, found .*locked; another program holds the database"):
+    with pytest.raises(
+        RegistryError, match=r"free within 10 s, found .*locked; another program holds the database"
+    ):
         Registry(registry.tracking_uri)
 
 
@@ -65,7 +67,10 @@ def test_a_rollback_names_a_database_that_stays_locked_in_one_line(registry, hel
     )
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert re.match(r"error: expected .*free within 10 s, found .*locked; another program holds the database", line)
+    assert re.match(
+        r"error: expected .*free within 10 s, found .*locked; another program holds the database",
+        line,
+    )
 
 
 def test_the_same_release_logged_by_several_at_once_is_one_version(registry, make_release):
@@ -77,7 +82,7 @@ def test_the_same_release_logged_by_several_at_once_is_one_version(registry, mak
 
 
 def test_a_version_that_somebody_registered_meanwhile_is_the_one(registry, make_release):
-    """On a server there is no lock: another process may register between our look and our own version."""
+    """A server has no lock: another process may register between our look and our version."""
     from model_registry.description import version_tags
     from model_registry.release.log import log_release
 
@@ -93,7 +98,9 @@ def stored_source(registry: Registry, name: str) -> Path:
     return next(Path(unquote(urlsplit(run.info.artifact_uri).path)).glob("source/*"))
 
 
-def test_a_checkpoint_that_was_exchanged_in_the_store_is_not_given(registry, make_release, tmp_path):
+def test_a_checkpoint_that_was_exchanged_in_the_store_is_not_given(
+    registry, make_release, tmp_path
+):
     checkpoint = tmp_path / "best.pt"
     checkpoint.write_bytes(b"weights")
     version = registry.log_release(make_release("exchanged", source=checkpoint))
@@ -104,20 +111,29 @@ def test_a_checkpoint_that_was_exchanged_in_the_store_is_not_given(registry, mak
     assert not (tmp_path / "poisoned").exists()
 
 
-def test_a_checkpoint_without_a_kept_hash_is_not_given_until_its_release_is_run_again(registry, make_release, tmp_path):
+def test_a_checkpoint_without_a_kept_hash_is_not_given_until_its_release_is_run_again(
+    registry, make_release, tmp_path
+):
     checkpoint = tmp_path / "best.pt"
     checkpoint.write_bytes(b"weights")
     release = make_release("of.old", source=checkpoint)
     version = registry.log_release(release)
-    with closing(sqlite3.connect(sqlite_file(open_store(registry.tracking_uri)))) as database, database:
-        database.execute("delete from params where key = 'sha256.source' and run_uuid = ?", (version.run_id,))
+    with (
+        closing(sqlite3.connect(sqlite_file(open_store(registry.tracking_uri)))) as database,
+        database,
+    ):
+        database.execute(
+            "delete from params where key = 'sha256.source' and run_uuid = ?", (version.run_id,)
+        )
     with pytest.raises(RegistryError, match="run its release again"):
         registry.download_source(version, tmp_path / "copy")
     assert registry.log_release(release) == version
     assert registry.download_source(version, tmp_path / "copy").read_bytes() == b"weights"
 
 
-def test_a_drift_reference_that_was_exchanged_in_the_store_is_not_given(registry, make_release, tmp_path):
+def test_a_drift_reference_that_was_exchanged_in_the_store_is_not_given(
+    registry, make_release, tmp_path
+):
     version = registry.log_release(make_release("other.reference"))
     run = open_store(registry.tracking_uri).client.get_run(version.run_id)
     stored = next(Path(unquote(urlsplit(run.info.artifact_uri).path)).glob("reference/*"))
@@ -135,14 +151,18 @@ def test_a_servers_password_is_used_and_repeated_nowhere(monkeypatch):
         connection, _ = listening.accept()
         with closing(connection):
             asked = connection.recv(4096).decode()
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK"
+            )
         store = opening.result(timeout=30)
     assert re.search(r"Authorization: Basic YW5uYTpodXNoL2h1c2g=", asked, re.IGNORECASE)
     assert store.tracking_uri == f"http://127.0.0.1:{port}"
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "hush/hush"  # noqa: S105
 
 
-def test_weights_beside_a_model_file_are_kept_and_given_back_with_it(registry, make_release, tmp_path):
+def test_weights_beside_a_model_file_are_kept_and_given_back_with_it(
+    registry, make_release, tmp_path
+):
     import numpy as np
     import onnx
 

@@ -11,7 +11,9 @@ from model_registry.description import Release
 
 
 def card_of(report, **changes):
-    return model_card(Release("tiny", report, Bundle(Path("folder"), Path("zip"), "f" * 64), **changes))
+    return model_card(
+        Release("tiny", report, Bundle(Path("folder"), Path("zip"), "f" * 64), **changes)
+    )
 
 
 def test_the_card_names_the_variant_the_numbers_and_their_uncertainty(report):
@@ -31,7 +33,9 @@ def test_a_variant_without_numbers_says_why_and_shows_no_zero(report):
 
 def test_a_budget_of_another_device_is_labelled_measured_on_host(report):
     assert "measured on host" not in card_of(report)
-    assert "measured on host" in card_of(replace(report, target=replace(report.target, measured_on_host=True)))
+    assert "measured on host" in card_of(
+        replace(report, target=replace(report.target, measured_on_host=True))
+    )
 
 
 def test_verdicts_say_what_was_not_evaluated(report):
@@ -48,16 +52,26 @@ def test_verdicts_say_what_was_not_evaluated(report):
 
 
 def test_class_names_cannot_break_the_page(report, artifact):
-    hostile = replace(artifact, spec=replace(artifact.spec, class_names=("a\n# b", "<script>", "c|d")))
+    hostile = replace(
+        artifact, spec=replace(artifact.spec, class_names=("a\n# b", "<script>", "c|d"))
+    )
     chosen = replace(report.of(report.chosen), artifact=hostile)
     card = card_of(replace(report, measurements=(report.measurements[0], chosen)))
     assert "a # b, &lt;script>, c\\|d" in card
 
 
 def test_many_classes_are_counted_not_listed(report, artifact):
-    many = replace(artifact, spec=replace(artifact.spec, class_names=tuple(f"class{i}" for i in range(1000))))
+    many = replace(
+        artifact, spec=replace(artifact.spec, class_names=tuple(f"class{i}" for i in range(1000)))
+    )
     card = card_of(
-        replace(report, measurements=(replace(report.of(report.chosen), artifact=many), *report.measurements[:1]))
+        replace(
+            report,
+            measurements=(
+                replace(report.of(report.chosen), artifact=many),
+                *report.measurements[:1],
+            ),
+        )
     )
     assert "1000 classes" in card
     assert "and 980 more" in card

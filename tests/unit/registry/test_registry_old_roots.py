@@ -29,13 +29,16 @@ def old(tmp_path, make_release):
     for version in registry.versions("parts"):
         for role, digest in registry.hashes(version).items():
             if role != "pyfunc":
-                client.set_model_version_tag("parts", str(version.version), f"{role}_sha256", digest)
+                client.set_model_version_tag(
+                    "parts", str(version.version), f"{role}_sha256", digest
+                )
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
         database.execute("delete from params where key like 'sha256.%' or key = 'metric'")
         database.execute("delete from model_version_tags where key in ('previous', 'known_gaps')")
         database.execute("delete from registered_model_tags where key = 'foveal.record'")
         database.execute(
-            "update model_version_tags set value = replace(value, '\"pyfunc\"', '\"unused\"') where key = 'decision'"
+            "update model_version_tags set value = replace(value, '\"pyfunc\"', '\"unused\"') "
+            "where key = 'decision'"
         )
     return Registry(registry.tracking_uri)
 
@@ -44,7 +47,10 @@ def test_its_versions_are_fetched_compared_rolled_back_and_promoted(old, tmp_pat
     champion = old.get("parts", "champion")
     assert (champion.version, old.history("parts").broken) == (2, ())
     assert verify_bundle(old.download_bundle(champion, tmp_path / "bundle")).ok
-    assert sha256_file(old.download_source(champion, tmp_path / "source")) == old.hashes(champion)["source"]
+    assert (
+        sha256_file(old.download_source(champion, tmp_path / "source"))
+        == old.hashes(champion)["source"]
+    )
     assert old.compare("parts", 1, 2).metrics
     assert old.rollback("parts").version == 1
     assert old.promote("parts", 2).version == 2
@@ -60,7 +66,9 @@ def test_its_record_is_chained_from_the_next_decision_on(old):
 
 def test_its_files_are_compared_as_before(old, tmp_path):
     version = old.get("parts", 1)
-    stored = next((tmp_path / "artifacts" / "parts" / version.run_id / "artifacts" / "source").iterdir())
+    stored = next(
+        (tmp_path / "artifacts" / "parts" / version.run_id / "artifacts" / "source").iterdir()
+    )
     stored.write_bytes(b"poison")
     with pytest.raises(RegistryError, match="the store's files were changed"):
         old.download_source(version, tmp_path / "output")

@@ -53,12 +53,16 @@ def test_an_accuracy_floor_is_drawn_when_the_target_sets_one(report, tmp_path):
 
 
 def test_nothing_is_drawn_when_nothing_was_measured(report, tmp_path):
-    assert not draw_latency_accuracy(replace(report, measurements=report.measurements[2:]), tmp_path / "plot.png")
+    assert not draw_latency_accuracy(
+        replace(report, measurements=report.measurements[2:]), tmp_path / "plot.png"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_single_variant_makes_a_plot(report, tmp_path):
-    assert draw_latency_accuracy(replace(report, measurements=report.measurements[:1]), tmp_path / "plot.png")
+    assert draw_latency_accuracy(
+        replace(report, measurements=report.measurements[:1]), tmp_path / "plot.png"
+    )
 
 
 def _red(image):

@@ -1,4 +1,4 @@
-"""Registered versions as MLflow models: what goes in, what comes out, and that Foveal is not needed for it."""
+"""Registered versions as MLflow models: what goes in, what comes out, and no need of Foveal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ from model_registry.artifacts.pyfunc import save_pyfunc
 
 pytestmark = pytest.mark.slow
 
-DOG = {"class_id": 1, "class_name": "dog", "confidence": 0.9, "x1": 32.0, "y1": 16.0, "x2": 96.0, "y2": 80.0}
+DOG = {
+    "class_id": 1,
+    "class_name": "dog",
+    "confidence": 0.9,
+    "x1": 32.0,
+    "y1": 16.0,
+    "x2": 96.0,
+    "y2": 80.0,
+}
 
 FRESH = """
 import json, sys
@@ -36,9 +44,11 @@ import pandas as pd
 uri, photo, encoded = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
 model = mlflow.pyfunc.load_model("models:/served@champion")
-tables = [model.predict(given) for given in ([photo], pd.DataFrame({"image": [photo, "nowhere.jpg"]}), [encoded])]
+inputs = [photo], pd.DataFrame({"image": [photo, "nowhere.jpg"]}), [encoded]
+tables = [model.predict(given) for given in inputs]
 print(json.dumps([json.loads(table.to_json(orient="records")) for table in tables]))
-print(json.dumps(sorted(name for name in sys.modules if name.partition(".")[0] in ("components", "model_registry"))))
+ours = "components", "model_registry"
+print(json.dumps(sorted(name for name in sys.modules if name.partition(".")[0] in ours)))
 """
 
 
@@ -46,7 +56,9 @@ def saved(release, folder):
     """The MLflow model of a release, without a store."""
     import mlflow.pyfunc
 
-    path = save_pyfunc(release, folder / "model", SimpleNamespace(artifact_location=None, model_id="m-0"), "run")
+    path = save_pyfunc(
+        release, folder / "model", SimpleNamespace(artifact_location=None, model_id="m-0"), "run"
+    )
     return mlflow.pyfunc.load_model(str(path)), path
 
 
@@ -83,14 +95,18 @@ def test_a_fresh_process_loads_the_champion_by_name_without_foveal(
     registry.promote("served", version.version)
     stored = next((store_root / "artifacts" / "served" / "models").rglob("run.py")).parent
     command = [sys.executable, "-c", FRESH, registry.tracking_uri, str(photo), encoded]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "warn" not in done.stderr.lower()
     tables, foveal = (json.loads(line) for line in done.stdout.splitlines())
     (by_path,), (in_column, missing), (by_content,) = tables
     assert by_path["image"] == in_column["image"] == str(photo)
     assert by_path["predictions"] == in_column["predictions"] == by_content["predictions"]
-    assert [{key: _rounded(value) for key, value in item.items()} for item in by_path["predictions"]] == [DOG]
+    assert [
+        {key: _rounded(value) for key, value in item.items()} for item in by_path["predictions"]
+    ] == [DOG]
     assert (missing["predictions"], missing["error"]) == (
         [], "FileNotFoundError: neither an image file nor base64: 'nowhere.jpg'",
     )  # fmt: skip
@@ -125,14 +141,23 @@ def test_every_way_to_give_an_image_gives_the_same(model, photo, encoded):
         np.array([[encoded]]),
     ):
         assert dogs(model.predict(given)) == 1
-    for given in (batch, batch.tolist(), list(batch), pd.Series(list(batch)), [photo, array], [array, array[:50]]):
+    for given in (
+        batch,
+        batch.tolist(),
+        list(batch),
+        pd.Series(list(batch)),
+        [photo, array],
+        [array, array[:50]],
+    ):
         assert dogs_or_cut(model.predict(given)) == 2
 
 
 def dogs_or_cut(table):
     """How many images have a dog, wherever: one that is cut has it elsewhere."""
     assert table["error"].isna().all()
-    return sum(len(found) == 1 and found[0]["class_name"] == "dog" for found in table["predictions"])
+    return sum(
+        len(found) == 1 and found[0]["class_name"] == "dog" for found in table["predictions"]
+    )
 
 
 def test_params_take_the_place_of_the_thresholds_for_one_call(model, encoded):
@@ -156,7 +181,9 @@ def test_a_table_of_several_columns_names_the_one_with_images(model):
 
 SERVED = {
     "base64": lambda photo, encoded: {"inputs": [encoded]},
-    "a column": lambda photo, encoded: {"dataframe_split": {"columns": ["image"], "data": [[encoded]]}},
+    "a column": lambda photo, encoded: {
+        "dataframe_split": {"columns": ["image"], "data": [[encoded]]}
+    },
     "records": lambda photo, encoded: {"dataframe_records": [{"image": encoded}]},
     "instances": lambda photo, encoded: {"instances": [{"image": encoded}]},
     "an array": lambda photo, encoded: {"inputs": cv2.imread(str(photo)).tolist()},
@@ -166,15 +193,30 @@ SERVED = {
 
 def asked(port, body):
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"http://127.0.0.1:{port}/invocations",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return json.loads(answer.read())["predictions"]
 
 
-def test_mlflow_models_serve_takes_every_kind_of_json_and_opens_no_path(detector, photo, encoded, free_port, tmp_path):
-    serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(detector[1]), "--env-manager", "local"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # as in an activated environment
+def test_mlflow_models_serve_takes_every_kind_of_json_and_opens_no_path(
+    detector, photo, encoded, free_port, tmp_path
+):
+    serve = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        str(detector[1]),
+        "--env-manager",
+        "local",
+    ]
+    # as in an activated environment
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, **telemetry.SWITCHES, "PATH": path}
     environment.pop("FOVEAL_SERVE_PATHS", None)
     with (tmp_path / "log").open("wb") as log:
@@ -240,7 +282,9 @@ def test_a_bad_image_has_an_error_and_costs_no_other(model, photo, bad, why):
 def test_a_served_model_answers_in_strict_json(model, encoded):
     from mlflow.pyfunc.scoring_server import invocations
 
-    body = json.dumps({"dataframe_split": {"columns": ["image"], "data": [[encoded], ["nowhere.jpg"]]}})
+    body = json.dumps(
+        {"dataframe_split": {"columns": ["image"], "data": [[encoded], ["nowhere.jpg"]]}}
+    )
     answer = invocations(body, "application/json", model, model.metadata.get_input_schema())
     assert answer.status == 200
     good, bad = json.loads(answer.response, parse_constant=pytest.fail)["predictions"]
@@ -293,9 +337,16 @@ def test_nothing_is_pickled_and_requirements_are_pinned_without_foveal(detector)
     assert [file.name for file in path.rglob("*.pkl")] == []
     requirements = (path / "requirements.txt").read_text().split()
     runtime = [line for line in requirements if line.startswith("onnxruntime")]
-    assert len(runtime) == 1 and not runtime[0].startswith("onnxruntime-gpu"), "the bundle is for a processor"
+    assert len(runtime) == 1 and not runtime[0].startswith("onnxruntime-gpu"), (
+        "the bundle is for a processor"
+    )
     assert all("==" in line for line in requirements if line not in runtime)
-    assert {line.partition("==")[0] for line in requirements} >= {"mlflow", "numpy", "pandas", "pillow"}
+    assert {line.partition("==")[0] for line in requirements} >= {
+        "mlflow",
+        "numpy",
+        "pandas",
+        "pillow",
+    }
     assert not any(line.startswith("foveal") for line in requirements)
 
 
@@ -303,6 +354,8 @@ def test_a_model_measured_on_openvino_asks_for_openvino(report, bundle, tmp_path
     from dataclasses import replace
 
     chosen = replace(report.of(report.chosen), backend="openvino")
-    release = Release("tiny", replace(report, measurements=(report.measurements[0], chosen)), bundle)
+    release = Release(
+        "tiny", replace(report, measurements=(report.measurements[0], chosen)), bundle
+    )
     _, path = saved(release, tmp_path)
     assert "openvino==" in (path / "requirements.txt").read_text()

@@ -28,7 +28,9 @@ def files(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "bundle.zip").write_bytes(b"zip")
     (tmp_path / "reference.parquet").write_bytes(b"parquet")
-    return Bundle(tmp_path / "folder", tmp_path / "bundle.zip", sha256_file(tmp_path / "bundle.zip"))
+    return Bundle(
+        tmp_path / "folder", tmp_path / "bundle.zip", sha256_file(tmp_path / "bundle.zip")
+    )
 
 
 @pytest.mark.parametrize("name", ["digits", "a", "Street-Signs_2.1", "0", "x" * 100])
@@ -36,7 +38,9 @@ def test_a_plain_name_is_accepted(name, report, files):
     assert Release(name, report, files).name == name
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "a:b", "../up", ".hidden", "-dash", "ü", "a'b", "x" * 101, "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a/b", "a:b", "../up", ".hidden", "-dash", "ü", "a'b", "x" * 101, "a\n"]
+)
 def test_a_name_that_is_unsafe_in_a_path_a_url_or_a_filter_is_refused(name, report, files):
     with pytest.raises(ConfigError, match="model name"):
         Release(name, report, files)
@@ -58,7 +62,10 @@ def test_what_was_measured_keeps_its_value(report):
 
 
 def test_numbers_that_are_not_finite_are_absent_and_names_are_made_safe(report):
-    odd = replace(report.measurements[0], accuracy={"map50": float("nan"), "ap/tröt!": 0.5, "top1": float("inf")})
+    odd = replace(
+        report.measurements[0],
+        accuracy={"map50": float("nan"), "ap/tröt!": 0.5, "top1": float("inf")},
+    )
     metrics = metrics_of(odd)
     assert metrics["ap/tr_t_"] == 0.5
     assert "map50" not in metrics
@@ -80,14 +87,18 @@ def test_nested_parameters_become_dotted_names():
     }
 
 
-def test_equal_releases_share_their_key_and_other_benchmarks_or_bundles_do_not(make_plain, report, files):
+def test_equal_releases_share_their_key_and_other_benchmarks_or_bundles_do_not(
+    make_plain, report, files
+):
     key = make_plain().key
     assert make_plain().key == key
     assert make_plain(report=replace(report, noise_floor=0.5)).key != key
     assert make_plain(bundle=replace(files, sha256="0" * 64)).key != key
 
 
-def test_tags_are_few_and_hashes_prove_which_files_a_version_consists_of(make_plain, artifact, files):
+def test_tags_are_few_and_hashes_prove_which_files_a_version_consists_of(
+    make_plain, artifact, files
+):
     release = make_plain(tags={"team": "vision"})
     tags, hashes = version_tags(release), file_hashes(release)
     assert tags["team"] == "vision" and len(tags) == 6
@@ -122,6 +133,8 @@ def test_a_bundle_or_a_reference_that_is_gone_is_refused(make_plain, files, tmp_
 @pytest.fixture
 def make_plain(report, files):
     def make(**changes):
-        return replace(Release("plain", report, files, dataset_hashes={"validation": "a" * 64}), **changes)
+        return replace(
+            Release("plain", report, files, dataset_hashes={"validation": "a" * 64}), **changes
+        )
 
     return make

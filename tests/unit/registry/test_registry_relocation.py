@@ -51,14 +51,18 @@ def test_a_root_that_was_moved_or_copied_says_so_in_one_line_and_is_mended(
     shutil.copytree(first, root)
     if not kept:
         shutil.rmtree(first)
-    with pytest.raises(RegistryError, match=rf"{first}/mlflow/artifacts, found .*foveal doctor --relocate") as refused:
+    with pytest.raises(
+        RegistryError, match=rf"{first}/mlflow/artifacts, found .*foveal doctor --relocate"
+    ) as refused:
         registry_of(root)
     assert "\n" not in str(refused.value)
     monkeypatch.setenv("FOVEAL_HOME", str(root))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     settings = Settings.from_environment()
     place = {found.name: found for found in storage.examine(settings)}["place"]
-    assert (place.state, place.hint) == (State.FAIL, "foveal doctor --relocate") and str(first) in place.found
+    assert (place.state, place.hint) == (State.FAIL, "foveal doctor --relocate") and str(
+        first
+    ) in place.found
     assert storage.mend_place(settings).found.startswith("relocated: ")
     assert "nothing to relocate" in storage.mend_place(settings).found
     assert {found.name: found for found in storage.examine(settings)}["place"].state is State.OK
@@ -82,7 +86,11 @@ def test_a_root_with_an_unusual_path_works(tmp_path, make_release, bundle, name)
     registry = registry_of(root)
     folder = shutil.copytree(bundle.folder, root / "steps" / "bundle")
     archive = shutil.copyfile(bundle.archive, root / "steps" / "bundle.zip")
-    registry.log_release(make_release("parts", bundle=replace(bundle, folder=folder, archive=archive)))
+    registry.log_release(
+        make_release("parts", bundle=replace(bundle, folder=folder, archive=archive))
+    )
     registry.promote("parts", 1)
     assert use(registry, tmp_path) == [1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "bundle", "reference.parquet"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [name, "bundle", "reference.parquet"]
+    )

@@ -31,12 +31,19 @@ def server(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{root / 'mlflow.db'}", "--artifacts-destination", str(root / "artifacts"),
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{root / 'mlflow.db'}",
+        "--artifacts-destination", str(root / "artifacts"),
     ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     with (root / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         address = f"http://127.0.0.1:{port}"
         wait_for(address, process, root / "log")
@@ -67,11 +74,17 @@ def test_a_server_takes_gives_and_serves_the_same_release(
     version = registry.log_release(make_release("served.remotely"))
     assert registry.log_release(make_release("served.remotely")) == version
     assert registry.promote("served.remotely", 1).aliases == ("champion",)
-    assert sha256_tree(registry.download_bundle(version, tmp_path / "bundle")) == sha256_tree(bundle.folder)
+    assert sha256_tree(registry.download_bundle(version, tmp_path / "bundle")) == sha256_tree(
+        bundle.folder
+    )
     assert registry.download_reference(version, tmp_path).read_bytes() == reference.read_bytes()
-    assert registry.comparison_url("served.remotely", 1, 1).startswith(f"{server}/#/compare-model-versions?")
+    assert registry.comparison_url("served.remotely", 1, 1).startswith(
+        f"{server}/#/compare-model-versions?"
+    )
     public = "https://mlflow.example.org"  # as browsers find it
-    assert registry.comparison_url("served.remotely", 1, 1, public).startswith(f"{public}/#/compare-model-versions?")
+    assert registry.comparison_url("served.remotely", 1, 1, public).startswith(
+        f"{public}/#/compare-model-versions?"
+    )
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     model = mlflow.pyfunc.load_model("models:/served.remotely@champion")
@@ -79,7 +92,9 @@ def test_a_server_takes_gives_and_serves_the_same_release(
     assert dog["class_name"] == "dog"
 
 
-def test_of_promoters_at_once_on_a_server_which_has_no_lock_one_wins_and_the_others_are_told(server):
+def test_of_promoters_at_once_on_a_server_which_has_no_lock_one_wins_and_the_others_are_told(
+    server,
+):
     client = open_store(server).client
     client.create_registered_model("fought.over")
     for _ in range(4):
@@ -90,7 +105,11 @@ def test_of_promoters_at_once_on_a_server_which_has_no_lock_one_wins_and_the_oth
         gate = Gate("golden", 0.8, 0.9, (0.1, 0.05, 0.15), 0.0, 0.01, 400, Verdict.PASS, "better")
         gates = GateReport("fought.over/1", f"fought.over/{version}", (gate,))
         try:
-            return Registry(server).promote("fought.over", version, Rationale("drift", "a flow", gates=gates)).version
+            return (
+                Registry(server)
+                .promote("fought.over", version, Rationale("drift", "a flow", gates=gates))
+                .version
+            )
         except RegistryError as error:
             assert "expected fought.over/1 as champion" in str(error)
             return None

@@ -22,8 +22,15 @@ def test_standings_tell_versions_aliases_and_decisions_and_leave_what_was_moved_
     registry.rollback("parts")
     client.set_registered_model_alias("parts", "champion", "3")
     bare, parts = registry.model_summaries()
-    assert (bare.name, bare.versions, dict(bare.aliases), dict(bare.decisions)) == ("bare", 0, {}, {})
+    assert (bare.name, bare.versions, dict(bare.aliases), dict(bare.decisions)) == (
+        "bare",
+        0,
+        {},
+        {},
+    )
     assert (parts.name, parts.versions) == ("parts", 3)
     assert dict(parts.aliases) == {"champion": 3}
     assert dict(parts.decisions) == {"promoted": 2, "rolled_back": 1}
-    assert registry.model_summaries()[1] == parts, "asking again finds the same: nothing was adopted into the record"
+    assert registry.model_summaries()[1] == parts, (
+        "asking again finds the same: nothing was adopted into the record"
+    )

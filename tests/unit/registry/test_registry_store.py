@@ -29,7 +29,9 @@ store.client.create_registered_model(sys.argv[2])
 """
 
 
-def test_processes_that_open_a_fresh_database_together_lose_nothing_and_leave_the_working_directory_empty(tmp_path):
+def test_processes_that_open_a_fresh_database_together_lose_nothing_and_leave_no_file_here(
+    tmp_path,
+):
     database, here = tmp_path / "made on demand" / "mlflow.db", tmp_path / "here"
     here.mkdir()
     crowd = [
@@ -54,7 +56,10 @@ def test_processes_that_open_a_fresh_database_together_lose_nothing_and_leave_th
     models = open_store(sqlite_uri(database)).client.search_registered_models()
     assert sorted(model.name for model in models) == ["one", "two"]
     assert list(here.iterdir()) == []
-    assert sorted(path.name for path in database.parent.iterdir()) == [".mlflow.db.lock", "mlflow.db"]
+    assert sorted(path.name for path in database.parent.iterdir()) == [
+        ".mlflow.db.lock",
+        "mlflow.db",
+    ]
 
 
 def test_a_fresh_database_is_made_by_one_process_at_a_time(tmp_path, registry):
@@ -71,7 +76,11 @@ def test_a_fresh_database_is_made_by_one_process_at_a_time(tmp_path, registry):
 
 def test_threads_that_open_fresh_databases_together_make_both(tmp_path):
     with ThreadPoolExecutor(2) as pool:
-        opened = list(pool.map(lambda name: open_store(sqlite_uri(tmp_path / name / "mlflow.db")), ("one", "two")))
+        opened = list(
+            pool.map(
+                lambda name: open_store(sqlite_uri(tmp_path / name / "mlflow.db")), ("one", "two")
+            )
+        )
     assert [store.client.search_registered_models() for store in opened] == [[], []]
 
 
@@ -103,13 +112,15 @@ def test_a_path_that_no_uri_can_name_is_refused(tmp_path):
         sqlite_uri(tmp_path / "what?" / "mlflow.db")
 
 
-@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "", "databricks", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "uri", ["mlruns", "file:///tmp/mlruns", "", "databricks", "sqlite://", "sqlite:///:memory:"]
+)
 def test_a_uri_that_cannot_be_used_is_refused(uri):
     with pytest.raises(ConfigError, match="sqlite:///"):
         open_store(uri)
 
 
-def test_a_database_without_artifact_root_is_refused_because_artifacts_would_land_in_the_working_directory():
+def test_a_database_without_artifact_root_is_refused_as_files_would_land_in_the_working_directory():
     with pytest.raises(ConfigError, match="artifact_root"):
         open_store("postgresql://somewhere/mlflow")
 
@@ -152,4 +163,7 @@ def test_importing_the_room_does_not_import_mlflow():
 
 def test_a_new_root_is_for_its_owner_alone_whoever_opens_it_first(tmp_path):
     open_store(sqlite_uri(tmp_path / "home" / "mlflow" / "mlflow.db"))
-    assert [(tmp_path / place).stat().st_mode & 0o777 for place in ("home", "home/mlflow")] == [0o700, 0o700]
+    assert [(tmp_path / place).stat().st_mode & 0o777 for place in ("home", "home/mlflow")] == [
+        0o700,
+        0o700,
+    ]

@@ -76,10 +76,16 @@ def module_release(report, bundle, reference):
 def test_a_release_is_one_version_that_challenges(released, registry):
     assert (released.name, released.version, released.aliases) == ("looked.at", 1, ("challenger",))
     assert registry.versions("looked.at") == (released,)
-    assert registry.get("looked.at", "challenger") == registry.get("looked.at", 1) == registry.get("looked.at", "1")
+    assert (
+        registry.get("looked.at", "challenger")
+        == registry.get("looked.at", 1)
+        == registry.get("looked.at", "1")
+    )
 
 
-def test_the_run_holds_the_chosen_variants_numbers_and_the_machine(released, registry, client, report):
+def test_the_run_holds_the_chosen_variants_numbers_and_the_machine(
+    released, registry, client, report
+):
     run = client.get_run(released.run_id)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "v1 · int8 · onnxruntime"
@@ -107,11 +113,15 @@ def test_every_variant_has_a_nested_run_with_only_what_was_measured(released, cl
     assert set(failed.data.metrics) == {"size_mb"}
 
 
-def test_the_runs_files_are_those_of_the_release(released, client, report, bundle, module_release, tmp_path):
+def test_the_runs_files_are_those_of_the_release(
+    released, client, report, bundle, module_release, tmp_path
+):
     assert {f.path for f in client.list_artifacts(released.run_id)} == {
         "benchmark.json", "bundle", "model_card.md", "parameters.json", "plots", "reference",
     }  # fmt: skip
-    stored = load(BenchmarkReport, json.loads(artifact(client, released.run_id, "benchmark.json", tmp_path)))
+    stored = load(
+        BenchmarkReport, json.loads(artifact(client, released.run_id, "benchmark.json", tmp_path))
+    )
     assert stored == report
     parameters = json.loads(artifact(client, released.run_id, "parameters.json", tmp_path))
     assert parameters == dict(module_release.parameters)
@@ -133,7 +143,9 @@ def test_the_data_are_inputs_of_the_run_and_the_models_metrics_refer_to_them(rel
     assert metrics["map50_95"].dataset_name == "looked.at-validation"
 
 
-def test_a_version_says_which_files_it_consists_of_and_carries_its_card(released, registry, client, bundle, report):
+def test_a_version_says_which_files_it_consists_of_and_carries_its_card(
+    released, registry, client, bundle, report
+):
     tags = registry.tags(released)
     assert tags["bundle_sha256"] == bundle.sha256
     assert tags["model_sha256"] == report.of(report.chosen).artifact.sha256
@@ -193,17 +205,23 @@ def test_promotion_and_rollback_move_the_aliases(registry, make_release):
     assert registry.get("race", "previous_champion").version == 1
     assert registry.rollback("race").version == 1
     assert [version.aliases for version in registry.versions("race")] == [("champion",), ()]
-    with pytest.raises(RegistryError, match="race/1 with nothing before it; race/2 left production before"):
+    with pytest.raises(
+        RegistryError, match="race/1 with nothing before it; race/2 left production before"
+    ):
         registry.rollback("race")
 
 
-def test_a_release_that_was_promoted_is_not_made_a_challenger_when_logged_again(registry, make_release):
+def test_a_release_that_was_promoted_is_not_made_a_challenger_when_logged_again(
+    registry, make_release
+):
     version = registry.log_release(make_release("steady"))
     registry.promote("steady", version.version)
     assert registry.log_release(make_release("steady")).aliases == ("champion",)
 
 
-def test_the_newest_version_gets_its_alias_when_a_crash_kept_it_from_it(registry, client, make_release):
+def test_the_newest_version_gets_its_alias_when_a_crash_kept_it_from_it(
+    registry, client, make_release
+):
     registry.log_release(make_release("interrupted"))
     client.delete_registered_model_alias("interrupted", "challenger")
     assert registry.log_release(make_release("interrupted")).aliases == ("challenger",)
@@ -231,7 +249,10 @@ def test_an_alias_that_mlflow_refuses_is_one_clear_error(registry, released):
 
 def test_two_versions_are_compared_metric_by_metric(registry, report, make_release):
     registry.log_release(make_release("pair"))
-    other = replace(report, measurements=(report.measurements[0], replace(report.measurements[1], peak_rss_mb=210.0)))
+    other = replace(
+        report,
+        measurements=(report.measurements[0], replace(report.measurements[1], peak_rss_mb=210.0)),
+    )
     registry.log_release(make_release("pair", report=other))
     found = registry.compare("pair", 1, "challenger")
     rows = {row.metric: row for row in found.metrics}
@@ -240,7 +261,9 @@ def test_two_versions_are_compared_metric_by_metric(registry, report, make_relea
     assert rows["peak_rss_mb"] == MetricPair("peak_rss_mb", None, 210.0, sessions)
     assert (rows["p50_ms"].difference, rows["peak_rss_mb"].difference) == (None, None)
     assert rows["speedup"].incomparable == "each against its own baseline"
-    assert (rows["map50_95"].difference, rows["size_mb"].difference) == (0.0, 0.0), "of the same images, of files"
+    assert (rows["map50_95"].difference, rows["size_mb"].difference) == (0.0, 0.0), (
+        "of the same images, of files"
+    )
     assert found.decided is None
     url = registry.comparison_url("pair", 1, 2)
     assert found.url == url
@@ -251,12 +274,16 @@ def test_two_versions_are_compared_metric_by_metric(registry, report, make_relea
     )
 
 
-def test_what_decided_comes_first_and_what_was_not_measured_alike_is_marked(registry, client, make_release):
+def test_what_decided_comes_first_and_what_was_not_measured_alike_is_marked(
+    registry, client, make_release
+):
     first = registry.log_release(make_release("unlike"))
     registry.promote("unlike", first.version)
     other = {"validation": "f" * 64, "calibration": "b" * 64}
     second = registry.log_release(make_release("unlike", dataset_hashes=other, noise_floor=0.02))
-    golden = Gate("golden", 0.81, 0.83, (0.02, 0.01, 0.03), -0.01, 0.006, 400, Verdict.PASS, "better")
+    golden = Gate(
+        "golden", 0.81, 0.83, (0.02, 0.01, 0.03), -0.01, 0.006, 400, Verdict.PASS, "better"
+    )
     dark = replace(golden, name="dark", slice_of="golden")
     p95 = Gate("p95_ms", 4.0, 3.8, (0.95, 0.86, 0.97), 1.26, None, 200, Verdict.PASS, "faster")
     passed = GateReport("unlike/1", "unlike/2", (golden, dark, p95))
@@ -265,10 +292,17 @@ def test_what_decided_comes_first_and_what_was_not_measured_alike_is_marked(regi
         found = registry.compare("unlike", *sides)
         assert (found.decided.number, found.decided.decision.gates) == (2, passed)
     rows = {row.metric: row for row in found.metrics}
-    assert rows["map50_95"].incomparable == f"measured on other validation images, sha256 {'f' * 12} and {'a' * 12}"
+    assert (
+        rows["map50_95"].incomparable
+        == f"measured on other validation images, sha256 {'f' * 12} and {'a' * 12}"
+    )
     assert rows["map50_95"].difference is None and "gate.v1-v2.golden" not in rows
     paired = [
-        {key: value for key, value in client.get_run(version.run_id).data.metrics.items() if key.startswith("gate.")}
+        {
+            key: value
+            for key, value in client.get_run(version.run_id).data.metrics.items()
+            if key.startswith("gate.")
+        }
         for version in (first, second)
     ]
     assert paired[0] == {"gate.v1-v2.golden": 0.81, "gate.v1-v2.p95_ms": 4.0}
@@ -281,7 +315,9 @@ def tampered(path):
     return path
 
 
-def test_only_the_bundle_and_the_code_that_were_released_come_into_production(tmp_path, make_release):
+def test_only_the_bundle_and_the_code_that_were_released_come_into_production(
+    tmp_path, make_release
+):
     registry = Registry(sqlite_uri(tmp_path / "mlflow.db"))
     for noise_floor in (0.1, 0.2, 0.3):
         registry.log_release(make_release("guarded", noise_floor=noise_floor))
@@ -302,17 +338,25 @@ def test_only_the_bundle_and_the_code_that_were_released_come_into_production(tm
     tampered(next((models / own).rglob("pyfunc_model.py")))
     with pytest.raises(RegistryError, match="the MLflow model that was registered with guarded/3"):
         registry.promote("guarded", 3)
-    assert [version.aliases for version in registry.versions("guarded")] == [("champion",), (), ("challenger",)]
+    assert [version.aliases for version in registry.versions("guarded")] == [
+        ("champion",),
+        (),
+        ("challenger",),
+    ]
 
 
-def test_a_checkpoint_is_the_one_that_the_first_decision_recorded_whatever_tags_say(tmp_path, make_release):
+def test_a_checkpoint_is_the_one_that_the_first_decision_recorded_whatever_tags_say(
+    tmp_path, make_release
+):
     source = tmp_path / "model.pt"
     source.write_bytes(b"weights")
     registry = Registry(sqlite_uri(tmp_path / "mlflow.db"))
     version = registry.log_release(make_release("bound", source=source))
     registry.promote("bound", 1)
     client = open_store(registry.tracking_uri).client
-    stored = tampered(next((tmp_path / "artifacts" / "bound" / version.run_id / "artifacts" / "source").iterdir()))
+    stored = tampered(
+        next((tmp_path / "artifacts" / "bound" / version.run_id / "artifacts" / "source").iterdir())
+    )
     client.set_model_version_tag("bound", "1", "source_sha256", sha256_file(stored))
     with pytest.raises(RegistryError, match=r"the model\.pt that was registered with bound/1"):
         registry.download_source(version, tmp_path / "output")
@@ -335,9 +379,19 @@ def test_mlflow_shows_what_its_users_look_for(registry, client, make_release, tm
     data = {one.dataset.name: one.dataset for one in run.inputs.dataset_inputs}
     known = data["looked.for-validation"]
     assert (known.source_type, json.loads(known.source)["uri"]) == ("local", "/data/digits")
-    assert json.loads(known.profile) == {"num_rows": 80, "num_labels": 240, "classes": ["cat", "dog"]}
-    assert [column["name"] for column in json.loads(known.schema)["mlflow_colspec"]] == ["image", "label"]
-    assert artifact(client, version.run_id, "evaluation/confusion_matrix.png", tmp_path) == b"a picture"
+    assert json.loads(known.profile) == {
+        "num_rows": 80,
+        "num_labels": 240,
+        "classes": ["cat", "dog"],
+    }
+    assert [column["name"] for column in json.loads(known.schema)["mlflow_colspec"]] == [
+        "image",
+        "label",
+    ]
+    assert (
+        artifact(client, version.run_id, "evaluation/confusion_matrix.png", tmp_path)
+        == b"a picture"
+    )
     client.delete_model_version("looked.for", "1")
     again = registry.log_release(make_release("looked.for", noise_floor=0.02))
     assert again.version == 2
@@ -352,15 +406,22 @@ def test_a_training_is_kept_with_its_version_once(registry, client, make_release
     registry.log_training(version, {"started_from": "trained/0", "blend": 0.6}, curve)
     registry.log_training(version, {"started_from": "its/twin", "blend": 0.6}, curve)
     data = client.get_run(version.run_id).data
-    assert (data.params["training.started_from"], data.params["training.blend"]) == ("trained/0", "0.6")
+    assert (data.params["training.started_from"], data.params["training.blend"]) == (
+        "trained/0",
+        "0.6",
+    )
     history = client.get_metric_history(version.run_id, "training/train/box_loss")
     assert [(row.step, row.value) for row in history] == [(1, 1.5), (2, 0.75)]
     assert data.metrics["training/metrics/mAP50_B_"] == 0.5
     assert artifact(client, version.run_id, "training/curve.csv", tmp_path) == curve.read_bytes()
-    assert not [row.metric for row in registry.compare("trained", 1, 1).metrics if "training" in row.metric]
+    assert not [
+        row.metric for row in registry.compare("trained", 1, 1).metrics if "training" in row.metric
+    ]
 
 
-def test_a_version_has_at_most_eight_tags_and_says_all_else_as_parameters(registry, client, make_release):
+def test_a_version_has_at_most_eight_tags_and_says_all_else_as_parameters(
+    registry, client, make_release
+):
     registry.log_release(make_release("plainly"))
     registry.promote("plainly", 1, Rationale(reasons=("it is the first",)))
     registry.log_release(make_release("plainly", noise_floor=0.02))
@@ -368,11 +429,17 @@ def test_a_version_has_at_most_eight_tags_and_says_all_else_as_parameters(regist
     tags = client.get_model_version("plainly", "1").tags
     assert len(tags) == 8, sorted(tags)
     facts = registry.tags(registry.get("plainly", 1))
-    assert {"model_sha256", "reference_sha256", "pyfunc_sha256", "precision", "metric"} <= set(facts)
+    assert {"model_sha256", "reference_sha256", "pyfunc_sha256", "precision", "metric"} <= set(
+        facts
+    )
 
 
-def test_a_release_that_fails_half_way_leaves_no_version_and_no_open_run(registry, client, make_release, tmp_path):
-    unwritable = make_release("broken", parameters={"key" * 100: "MLflow takes keys of up to 250 characters"})
+def test_a_release_that_fails_half_way_leaves_no_version_and_no_open_run(
+    registry, client, make_release, tmp_path
+):
+    unwritable = make_release(
+        "broken", parameters={"key" * 100: "MLflow takes keys of up to 250 characters"}
+    )
     with pytest.raises(RegistryError, match="to log a release"):
         registry.log_release(unwritable)
     assert registry.versions("broken") == ()
@@ -392,14 +459,18 @@ def test_runs_that_a_killed_release_left_open_are_failed_when_it_is_made_again(
     assert client.get_run(left).info.status == "FAILED"
 
 
-def test_a_bundle_that_changed_since_it_was_packed_is_not_logged(registry, client, make_release, bundle):
+def test_a_bundle_that_changed_since_it_was_packed_is_not_logged(
+    registry, client, make_release, bundle
+):
     with pytest.raises(BundleError):
         registry.log_release(make_release("changed", bundle=replace(bundle, sha256="0" * 64)))
     assert runs_of(client, "changed") == []
 
 
 def test_a_release_without_a_reference_has_none(registry, make_release, tmp_path):
-    version = registry.log_release(make_release("bare", reference=None, dataset_hashes={}, parameters={}))
+    version = registry.log_release(
+        make_release("bare", reference=None, dataset_hashes={}, parameters={})
+    )
     assert registry.download_reference(version, tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -409,13 +480,17 @@ def test_a_card_of_ones_own_is_used(registry, client, make_release):
     assert client.get_model_version("carded", "1").description == "# My own words\n"
 
 
-def test_an_experiment_that_was_deleted_is_named_with_the_way_back(registry, client, make_release, tmp_path):
+def test_an_experiment_that_was_deleted_is_named_with_the_way_back(
+    registry, client, make_release, tmp_path
+):
     client.delete_experiment(client.create_experiment("gone", artifact_location=tmp_path.as_uri()))
     with pytest.raises(RegistryError, match="mlflow experiments restore"):
         registry.log_release(make_release("gone"))
 
 
-def test_drift_windows_are_steps_of_one_run_and_each_is_kept_once(registry, client, released, tmp_path):
+def test_drift_windows_are_steps_of_one_run_and_each_is_kept_once(
+    registry, client, released, tmp_path
+):
     for number, state in enumerate((DriftState.OK, DriftState.DRIFT, DriftState.INSUFFICIENT_DATA)):
         report = window(tmp_path / str(number), state)
         page = registry.log_drift(released, report, f"night {number}")
@@ -435,20 +510,28 @@ def test_drift_windows_are_steps_of_one_run_and_each_is_kept_once(registry, clie
         "windows/0002/decision.json", "windows/0002/evidently.html", "windows/0002/report.html",
         "windows/0002/report.json",
     }  # fmt: skip
-    assert "evidently" not in "".join(f.path for f in client.list_artifacts(run.info.run_id, "windows/0003"))
+    assert "evidently" not in "".join(
+        f.path for f in client.list_artifacts(run.info.run_id, "windows/0003")
+    )
 
 
 def window(folder, state):
     folder.mkdir()
     (folder / "report.html").write_text("<p>report</p>")
     (folder / "report.json").write_text(json.dumps({"state": state.value}))
-    columns = (ColumnDrift("brightness", 0.5, 0.2, 0.001, True), ColumnDrift("empty", float("nan"), 0.2, None, False))
+    columns = (
+        ColumnDrift("brightness", 0.5, 0.2, 0.001, True),
+        ColumnDrift("empty", float("nan"), 0.2, None, False),
+    )
     decision = DriftDecision(state, ("brightness moved",), columns, 300, 200)
     shown = state is not DriftState.INSUFFICIENT_DATA
     if shown:
         (folder / "evidently.html").write_text("<p>Evidently</p>")
     return DriftReport(
-        folder / "report.html", folder / "report.json", decision, folder / "evidently.html" if shown else None
+        folder / "report.html",
+        folder / "report.json",
+        decision,
+        folder / "evidently.html" if shown else None,
     )
 
 

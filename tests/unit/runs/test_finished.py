@@ -17,7 +17,9 @@ def folder(tmp_path):
 
 
 def test_a_run_reads_back_as_it_was_written(folder):
-    run = InferenceRun(folder, "digits/3", 7, (FailedImage("a.jpg", "expected an image, found soup"),), 1.5, 1)
+    run = InferenceRun(
+        folder, "digits/3", 7, (FailedImage("a.jpg", "expected an image, found soup"),), 1.5, 1
+    )
     write_run(folder, run, "key", {"backend": "onnxruntime"})
     assert load_run(folder) == run
 
@@ -44,7 +46,8 @@ def test_a_damaged_run_file_is_refused(folder, content):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda content: b"", lambda content: bytes(len(content)), lambda content: content[8:]]
+    "damage",
+    [lambda content: b"", lambda content: bytes(len(content)), lambda content: content[8:]],
 )
 @pytest.mark.parametrize("name", ["run.json", "images.parquet", "detections.parquet"])
 def test_a_run_that_a_power_cut_damaged_is_no_finished_one(folder, name, damage):

@@ -13,7 +13,9 @@ from components.statistics.fixed_size import PILOT, fixed_interval, planned_samp
 
 def paired(rng, images, difference, rate=0.3):
     """Scores of two versions of which one alone is right on a share of the images."""
-    better = rng.choice([-1, 0, 1], images, p=[(rate - difference) / 2, 1 - rate, (rate + difference) / 2])
+    better = rng.choice(
+        [-1, 0, 1], images, p=[(rate - difference) / 2, 1 - rate, (rate + difference) / 2]
+    )
     return np.stack([(1 - better) / 2, (1 + better) / 2], axis=1)
 
 
@@ -29,9 +31,13 @@ def test_the_plan_is_the_textbook_number_but_for_the_imaginary_images():
     rng = np.random.default_rng(0)
     rows = paired(rng, 4000, 0.0)
     variance = (rows[:, 1] - rows[:, 0]).var()
-    assert planned_samples(rows, delta=0.05, share=None) == pytest.approx(7.849 * variance / 0.05**2, rel=0.01)
+    assert planned_samples(rows, delta=0.05, share=None) == pytest.approx(
+        7.849 * variance / 0.05**2, rel=0.01
+    )
     rows = split(rng, 4000, 0.8, 0.8)
-    assert planned_samples(rows, delta=0.05, share=0.5) == pytest.approx(7.849 * 4 * 0.16 / 0.05**2, rel=0.05)
+    assert planned_samples(rows, delta=0.05, share=0.5) == pytest.approx(
+        7.849 * 4 * 0.16 / 0.05**2, rel=0.05
+    )
 
 
 def test_a_smaller_delta_needs_more_images_and_an_even_split_the_fewest():
@@ -46,13 +52,20 @@ def test_a_smaller_delta_needs_more_images_and_an_even_split_the_fewest():
 def test_the_plan_does_not_depend_on_which_version_is_better(share):
     rng = np.random.default_rng(2)
     rows = paired(rng, 150, 0.2) if share is None else split(rng, 150, 0.9, 0.6)
-    assert planned_samples(rows, delta=0.05, share=share) == planned_samples(rows[:, ::-1], delta=0.05, share=share)
+    assert planned_samples(rows, delta=0.05, share=share) == planned_samples(
+        rows[:, ::-1], delta=0.05, share=share
+    )
 
 
 def test_nothing_is_looked_at_before_the_planned_number():
     rows = np.tile([0.0, 1.0], (400, 1))
     early = evaluate_ab(rows[:399], AbPlan(0.05, samples=400))
-    assert (early.verdict, early.value, early.interval, early.planned) == (AbVerdict.UNDECIDED, None, None, 400)
+    assert (early.verdict, early.value, early.interval, early.planned) == (
+        AbVerdict.UNDECIDED,
+        None,
+        None,
+        400,
+    )
     assert "1 are missing" in early.reason
     assert evaluate_ab(rows, AbPlan(0.05, samples=400)).verdict is AbVerdict.B
     unplanned = evaluate_ab(rows[: PILOT - 30], AbPlan(0.05))
@@ -70,13 +83,17 @@ def test_images_beyond_the_planned_number_change_nothing():
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
-def test_equals_are_told_apart_in_one_of_twenty_tests_and_a_difference_of_delta_is_seen_in_most(share):
+def test_equals_are_told_apart_in_one_of_twenty_tests_and_a_difference_of_delta_is_seen_in_most(
+    share,
+):
     rng, delta = np.random.default_rng(4), 0.1
     plan = AbPlan(delta, share)
 
     def verdicts(difference):
         images = 3000
-        draw = paired if share is None else (lambda rng, n, d: split(rng, n, 0.8 - d / 2, 0.8 + d / 2))
+        draw = (
+            paired if share is None else (lambda rng, n, d: split(rng, n, 0.8 - d / 2, 0.8 + d / 2))
+        )
         return [evaluate_ab(draw(rng, images, difference), plan).verdict for _ in range(200)]
 
     wrong = sum(verdict in (AbVerdict.A, AbVerdict.B) for verdict in verdicts(0.0))
@@ -99,7 +116,9 @@ def test_missing_scores_decide_nothing():
         assert (nothing.verdict, nothing.value, nothing.samples) == (AbVerdict.UNDECIDED, None, 0)
         only_a = np.stack([np.ones(500), np.full(500, np.nan)], axis=1)
         found = evaluate_ab(only_a, AbPlan(0.1, 0.5, sequential=sequential))
-        assert found.verdict is AbVerdict.UNDECIDED and "version B has no scored image" in found.reason
+        assert (
+            found.verdict is AbVerdict.UNDECIDED and "version B has no scored image" in found.reason
+        )
 
 
 def test_a_certain_difference_below_delta_is_said_to_be_small():

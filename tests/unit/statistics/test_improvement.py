@@ -23,10 +23,16 @@ from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.gate_rules import EvaluationResult, Evidence, evaluate_gates
 from components.evaluation.gates import EvaluationSet, examine
 from components.evaluation.interleaved import Cost, Ratio, Side
-from components.statistics.differences import ScoreDifference, ShareDifference, images_needed, mean_difference
+from components.statistics.differences import (
+    ScoreDifference,
+    ShareDifference,
+    images_needed,
+    mean_difference,
+)
 from components.statistics.improvement import evaluate_improvement
 
-WIDE = ScoreDifference(0.127, 0.363, 51, 0.106, 0.005)  # +0.236 [+0.024, +0.449], as a rare class makes it
+# +0.236 [+0.024, +0.449], as a rare class makes it
+WIDE = ScoreDifference(0.127, 0.363, 51, 0.106, 0.005)
 BUNDLE = Check("bundle", None, None, Verdict.PASS, "it answered")
 SPEC = VisionSpec("detect", ("common", "rare"), (64, 64), Fit.LETTERBOX, "yolo")
 
@@ -36,13 +42,17 @@ def by_image(gain: float, spread: float, images: int = 51) -> ScoreDifference:
 
 
 def recent_gate(recent: EvaluationResult) -> Gate:
-    evidence = Evidence(EvaluationResult(0, "map50_95"), recent, None, None, Ratio(), "", (), BUNDLE)
+    evidence = Evidence(
+        EvaluationResult(0, "map50_95"), recent, None, None, Ratio(), "", (), BUNDLE
+    )
     gates = evaluate_gates(evidence, GatePolicy(), require_improvement=True)
     return next(gate for gate in gates if gate.name == "recent")
 
 
 def examined(metric: ScoreDifference, images: ScoreDifference | None) -> EvaluationResult:
-    return EvaluationResult(metric.images, "map50_95", metric.champion, metric.challenger, metric, by_image=images)
+    return EvaluationResult(
+        metric.images, "map50_95", metric.champion, metric.challenger, metric, by_image=images
+    )
 
 
 def test_a_clear_gain_that_a_rare_class_hides_is_shown_by_the_images() -> None:
@@ -57,7 +67,10 @@ def test_a_clear_gain_that_a_rare_class_hides_is_shown_by_the_images() -> None:
 def test_what_is_undecided_says_how_many_images_would_show_it_and_so_many_do() -> None:
     gate = recent_gate(examined(WIDE, None))
     assert gate.verdict is Verdict.UNDECIDED and gate.images_needed is not None
-    assert f"about {gate.images_needed} such images would show it, {gate.images_needed - 51} more" in gate.reason
+    assert (
+        f"about {gate.images_needed} such images would show it, {gate.images_needed - 51} more"
+        in gate.reason
+    )
     scale = (51 / gate.images_needed) ** 0.5
     more = ScoreDifference(0.127, 0.363, gate.images_needed, 0.106 * scale, 0.005 * scale)
     assert recent_gate(examined(more, None)).verdict is Verdict.PASS
@@ -94,7 +107,9 @@ def test_of_equal_models_hardly_any_is_taken_for_better() -> None:
 
 
 def test_an_image_is_scored_at_each_versions_own_confidence(tmp_path: Path) -> None:
-    truth = Detections(np.array([[10, 10, 30, 30]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64))
+    truth = Detections(
+        np.array([[10, 10, 30, 30]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64)
+    )
     data = LabelledDataset(
         tmp_path, "recent", "detect", SPEC.class_names,
         tuple(LabelledImage(str(k), tmp_path / f"{k}.jpg", truth) for k in range(40)), "sha",

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from components.contracts import AbVerdict
 from components.evaluation.ab_verdict import AbPlan, decide, evaluate_ab
-from components.statistics.sequential import confidence_sequence, difference_of_sequences, paired_sequence
+from components.statistics.sequential import (
+    confidence_sequence,
+    difference_of_sequences,
+    paired_sequence,
+)
 
 FAST = settings(max_examples=60, deadline=None)
 scores = st.lists(st.sampled_from([0.0, 0.3, 0.5, 1.0]), min_size=1, max_size=60)
@@ -17,7 +21,7 @@ differences = st.lists(st.sampled_from([-1.0, -0.2, 0.0, 0.2, 1.0]), min_size=1,
 
 
 def equals(rng, images, rate=0.2):
-    """Differences of two versions that are equally good: one of them alone is right on a share of the images."""
+    """Draw differences of two equally good versions, one alone right on a share of the images."""
     return rng.choice([-1.0, 0.0, 1.0], images, p=[rate / 2, 1 - rate, rate / 2])
 
 
@@ -45,7 +49,9 @@ def test_a_winner_is_never_overtaken_but_only_contradicted(values, more, delta):
     rows = np.array([[0.5 - d / 2, 0.5 + d / 2] for d in values + more])
     first, later = evaluate_ab(rows[: len(values)], plan), evaluate_ab(rows, plan)
     if first.verdict in (AbVerdict.A, AbVerdict.B):
-        assert later.verdict is first.verdict or (later.verdict is AbVerdict.UNDECIDED and later.interval is None)
+        assert later.verdict is first.verdict or (
+            later.verdict is AbVerdict.UNDECIDED and later.interval is None
+        )
 
 
 @FAST
@@ -60,18 +66,22 @@ def test_the_verdict_follows_the_interval(low, high, delta):
     if verdict is AbVerdict.NO_DIFFERENCE:
         assert -delta < low <= 0 <= high < delta
     mirror = {AbVerdict.A: AbVerdict.B, AbVerdict.B: AbVerdict.A}
-    assert decide(-high, -low, delta) is mirror.get(verdict, verdict), "swapping the arms swaps the verdict"
+    assert decide(-high, -low, delta) is mirror.get(verdict, verdict), (
+        "swapping the arms swaps the verdict"
+    )
 
 
 @FAST
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.001, 0.4), st.floats(1, 2))
 def test_a_larger_delta_decides_no_less(low, width, delta, factor):
     if decide(low, low + width, delta) is not AbVerdict.UNDECIDED:
-        assert decide(low, low + width, min(delta * factor, 0.99)) is decide(low, low + width, delta)
+        assert decide(low, low + width, min(delta * factor, 0.99)) is decide(
+            low, low + width, delta
+        )
 
 
 def test_equals_are_told_apart_in_at_most_one_of_twenty_tests_however_often_one_looks():
-    """An interval holds all that earlier looks gave, so the last one tells whether any look erred."""
+    """An interval holds all that earlier looks gave, so the last tells whether any look erred."""
     rng = np.random.default_rng(5)
     tests, images, looks = 200, 400, range(20, 401, 20)
     wrong = naive = 0

@@ -16,8 +16,12 @@ from components.statistics.timings import (
 )
 
 
-@pytest.mark.parametrize(("n", "ranks"), [(5, None), (6, (0, 5)), (7, (0, 6)), (9, (1, 7)), (20, (5, 14))])
-def test_ranks_of_the_median_are_those_of_the_sign_test_tables(n: int, ranks: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize(
+    ("n", "ranks"), [(5, None), (6, (0, 5)), (7, (0, 6)), (9, (1, 7)), (20, (5, 14))]
+)
+def test_ranks_of_the_median_are_those_of_the_sign_test_tables(
+    n: int, ranks: tuple[int, int] | None
+) -> None:
     assert quantile_ranks(n, 0.5) == ranks
 
 

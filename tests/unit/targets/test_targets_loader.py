@@ -22,7 +22,11 @@ MINIMAL = 'backends = ["onnxruntime"]\nprecisions = ["fp32"]\n'
     ],
 )
 def test_built_in_target_has_its_documented_budget(
-    name: str, size_mb: float | None, p95_ms: float | None, preferred: Precision, measured_on_host: bool
+    name: str,
+    size_mb: float | None,
+    p95_ms: float | None,
+    preferred: Precision,
+    measured_on_host: bool,
 ) -> None:
     target = load_target(name)
     assert (target.budget.size_mb, target.budget.p95_ms) == (size_mb, p95_ms)
@@ -41,7 +45,8 @@ def test_every_built_in_target_compares_with_fp32_and_bounds_the_accuracy_drop(n
 def test_users_own_file_is_read_and_named_after_the_file(tmp_path: Path) -> None:
     path = tmp_path / "drone.toml"
     path.write_text(
-        'description = "A drone"\nbackends = ["openvino"]\nthreads = 4\nprecisions = ["int8", "fp32"]\n'
+        'description = "A drone"\nbackends = ["openvino"]\nthreads = 4\nprecisions = ["int8", '
+        '"fp32"]\n'
         "[budget]\np95_ms = 30\nmax_accuracy_drop = 0.05\n"
     )
     target = load_target(str(path))
@@ -56,7 +61,9 @@ def test_file_may_name_its_target(tmp_path: Path) -> None:
 
 
 def test_unknown_target_lists_the_known_ones_and_suggests_the_closest() -> None:
-    with pytest.raises(ConfigError, match=r"mobile, embedded.*found 'embeded'; did you mean embedded\?"):
+    with pytest.raises(
+        ConfigError, match=r"mobile, embedded.*found 'embeded'; did you mean embedded\?"
+    ):
         load_target("embeded")  # codespell:ignore embeded
 
 
@@ -69,8 +76,14 @@ def test_unknown_target_lists_the_known_ones_and_suggests_the_closest() -> None:
         ('precisions = ["fp32"]\n', "backends = a list.*add backends"),
         ('backends = []\nprecisions = ["fp32"]\n', "at least one"),
         ('backends = "onnxruntime"\nprecisions = ["fp32"]\n', "a list of different names"),
-        ('backends = ["onnxruntime"]\nprecisions = ["int7", "fp32"]\n', r"'int7'; did you mean int8\?"),
-        ('backends = ["onnxruntime"]\nprecisions = ["int8"]\n', "fp32 among the precisions.*add fp32"),
+        (
+            'backends = ["onnxruntime"]\nprecisions = ["int7", "fp32"]\n',
+            r"'int7'; did you mean int8\?",
+        ),
+        (
+            'backends = ["onnxruntime"]\nprecisions = ["int8"]\n',
+            "fp32 among the precisions.*add fp32",
+        ),
         ('backends = ["onnxruntime"]\nprecisions = ["fp32", "fp32"]\n', "different names"),
         (MINIMAL + "threads = -1\n", "whole number"),
         (MINIMAL + "threads = true\n", "whole number"),

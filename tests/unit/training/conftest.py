@@ -10,9 +10,11 @@ import pytest
 
 @pytest.fixture
 def image_folder(tmp_path) -> Callable[..., Path]:
-    """Write split/class/*.png: each class has a colour of its own, each image its own noise and size."""
+    """Write split/class/*.png: each class has a colour, each image its own noise and size."""
 
-    def write(classes: tuple[str, ...] = ("blue", "red"), each: int = 8, name: str = "data") -> Path:
+    def write(
+        classes: tuple[str, ...] = ("blue", "red"), each: int = 8, name: str = "data"
+    ) -> Path:
         colours = {"blue": (200, 60, 60), "green": (60, 200, 60), "red": (60, 60, 200)}
         rng = np.random.default_rng(0)
         for split in ("train", "val"):
@@ -21,7 +23,9 @@ def image_folder(tmp_path) -> Callable[..., Path]:
                 folder.mkdir(parents=True)
                 for k in range(each):
                     size = rng.integers(24, 48, 2)
-                    picture = rng.normal(colours[label], 25, (*size, 3)).clip(0, 255).astype(np.uint8)
+                    picture = (
+                        rng.normal(colours[label], 25, (*size, 3)).clip(0, 255).astype(np.uint8)
+                    )
                     cv2.imwrite(str(folder / f"{k}.png"), picture)
         return tmp_path / name
 

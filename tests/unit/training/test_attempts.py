@@ -9,7 +9,10 @@ MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def nights(*endings: Ending) -> list[Attempt]:
-    return [Attempt(f"event {night}", MONDAY + night * DAY, ending) for night, ending in enumerate(endings)]
+    return [
+        Attempt(f"event {night}", MONDAY + night * DAY, ending)
+        for night, ending in enumerate(endings)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The dataset of a retraining: what is in it, what is not, and that no split knows another's images."""
+"""The dataset of a retraining: what is in it, what is not, and no split knows another's images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,12 @@ def write_folder(root: Path, splits: dict[str, range], names: tuple[str, ...] = 
     return root
 
 
-ORIGINAL = {"train": range(40), "val": range(100, 112), "calibration": range(200, 204), "golden": range(300, 304)}
+ORIGINAL = {
+    "train": range(40),
+    "val": range(100, 112),
+    "calibration": range(200, 204),
+    "golden": range(300, 304),
+}
 NEW = {"train": range(1000, 1024)}
 
 
@@ -91,7 +96,11 @@ def test_every_image_has_one_place_and_is_counted(original, new, tmp_path):
     assert splits["golden"] == contents(original, "golden")
     assert contents(original, "val") == splits["val"] - splits["recent"]
     apart = ["train", "val", "calibration", "golden"]
-    assert sum(len(splits[name]) for name in apart) == len(set().union(*(splits[name] for name in apart))) == 84
+    assert (
+        sum(len(splits[name]) for name in apart)
+        == len(set().union(*(splits[name] for name in apart)))
+        == 84
+    )
     assert 0 < done.images["recent"] < 24
 
 
@@ -121,7 +130,9 @@ def test_the_golden_set_is_frozen_with_its_names_and_labels(original, new, tmp_p
     assert load_dataset(again.data, "golden").sha256 == load_dataset(original, "golden").sha256
 
 
-def test_the_same_inputs_give_the_same_version_whatever_files_are_called(original, write, new, tmp_path):
+def test_the_same_inputs_give_the_same_version_whatever_files_are_called(
+    original, write, new, tmp_path
+):
     first = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out")
     inode = (tmp_path / "out" / first.sha256 / "dataset.json").stat().st_ino
     assert compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out") == first
@@ -129,10 +140,19 @@ def test_the_same_inputs_give_the_same_version_whatever_files_are_called(origina
     moved = tmp_path / "elsewhere"
     shutil.copytree(original if original.is_dir() else original.parent, moved)
     elsewhere = compose_dataset(OriginalData(moved, splits=OWN), [new], tmp_path / "other")
-    assert (elsewhere.sha256, elsewhere.images, elsewhere.sources) == (first.sha256, first.images, first.sources)
-    assert sha256_tree(tmp_path / "other" / first.sha256) == sha256_tree(tmp_path / "out" / first.sha256)
+    assert (elsewhere.sha256, elsewhere.images, elsewhere.sources) == (
+        first.sha256,
+        first.images,
+        first.sources,
+    )
+    assert sha256_tree(tmp_path / "other" / first.sha256) == sha256_tree(
+        tmp_path / "out" / first.sha256
+    )
     fewer = load_dataset(write(tmp_path / "fewer", {"train": range(1000, 1023)}), "train")
-    assert compose_dataset(OriginalData(original, splits=OWN), [fewer], tmp_path / "out").sha256 != first.sha256
+    assert (
+        compose_dataset(OriginalData(original, splits=OWN), [fewer], tmp_path / "out").sha256
+        != first.sha256
+    )
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
@@ -177,7 +197,9 @@ def test_an_image_that_was_labelled_again_is_learnt_with_its_new_labels(tmp_path
         (relabelled / "dog").mkdir(parents=True, exist_ok=True)
         shutil.copy(data / "train" / "cat" / f"{number:05d}.png", relabelled / "dog")
     (relabelled / "cat").mkdir()
-    done = compose_dataset(OriginalData(data, splits=OWN), [load_dataset(relabelled.parent, "train")], tmp_path / "out")
+    done = compose_dataset(
+        OriginalData(data, splits=OWN), [load_dataset(relabelled.parent, "train")], tmp_path / "out"
+    )
     assert done.sources["new"] == 20
     assert {image.truth.class_id for image in load_dataset(done.data, "train").images} == {1}
 
@@ -198,8 +220,11 @@ def test_what_is_in_a_frozen_set_is_left_out_of_training_by_content(tmp_path):
         relit(source, root / "train" / kind / f"{name}.jpg")
         shutil.copy(source, root / "train" / kind / f"{name}-copy.png")
         cv2.imwrite(str(data / "train" / kind / f"{name}.jpg"), cv2.imread(str(source)))
-    done = compose_dataset(OriginalData(data, splits=OWN), [load_dataset(root, "train")], tmp_path / "out")
-    # each thrice: two new images and one that the original data had in two splits; a held-out copy stays in val
+    done = compose_dataset(
+        OriginalData(data, splits=OWN), [load_dataset(root, "train")], tmp_path / "out"
+    )
+    # each thrice: two new images and one that the original data had in two splits; a held-out copy
+    # stays in val
     assert done.dropped.keys() == {"in_golden_set", "in_calibration_set", "in_validation_set"}
     assert done.dropped["in_golden_set"] == done.dropped["in_calibration_set"] == 3
     assert 2 <= done.dropped["in_validation_set"] <= 3
@@ -218,7 +243,9 @@ def test_a_picture_saved_again_is_learnt_from_once(tmp_path, write):
         relit(image.path, target)
         extra.append(LabelledImage(target.name, target, image.truth))
     twice = replace(part, images=(*part.images, *extra, *part.images[:2]))
-    done = compose_dataset(OriginalData(data, splits=OWN), [twice], tmp_path / "out", selection=selection)
+    done = compose_dataset(
+        OriginalData(data, splits=OWN), [twice], tmp_path / "out", selection=selection
+    )
     assert done.dropped == {"near_duplicate": 5, "duplicate": 2}
     assert done.images["train"] == 40 + 12 and "recent" not in done.images
 
@@ -233,14 +260,18 @@ def test_pictures_that_look_the_same_are_kept_where_their_labels_differ(tmp_path
         extra.append(LabelledImage(target.name, target, image.truth.renumbered((1, 0), 2)))
     both = replace(part, images=(*part.images, *extra))
     selection = Selection(held_out_share=1e-9)
-    done = compose_dataset(OriginalData(data, splits=OWN), [both], tmp_path / "out", selection=selection)
+    done = compose_dataset(
+        OriginalData(data, splits=OWN), [both], tmp_path / "out", selection=selection
+    )
     assert done.dropped == {} and done.sources["new"] == 24
 
 
 def test_images_of_a_still_camera_whose_lamp_has_another_colour_are_all_new(tmp_path):
     """The lamps are equally bright; what was known is all green, what is new is all red."""
     rng = np.random.default_rng(3)
-    scene = cv2.resize(rng.integers(0, 255, (5, 6, 3)).astype(np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    scene = cv2.resize(
+        rng.integers(0, 255, (5, 6, 3)).astype(np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC
+    )
     for folder, split, kind, colour in (
         ("original", "train", "green", (0, 87, 0)),
         ("original", "val", "green", (0, 87, 0)),
@@ -251,11 +282,15 @@ def test_images_of_a_still_camera_whose_lamp_has_another_colour_are_all_new(tmp_
         frame = cv2.circle(scene.copy(), (80, 60), 10, colour, -1)
         noise = rng.normal(0, 2, scene.shape)
         cv2.imwrite(
-            str(tmp_path / folder / split / kind / f"{split}.png"), np.clip(frame + noise, 0, 255).astype(np.uint8)
+            str(tmp_path / folder / split / kind / f"{split}.png"),
+            np.clip(frame + noise, 0, 255).astype(np.uint8),
         )
     new = load_dataset(tmp_path / "new", "train")
     done = compose_dataset(
-        OriginalData(tmp_path / "original"), [new], tmp_path / "out", selection=Selection(held_out_share=1e-9)
+        OriginalData(tmp_path / "original"),
+        [new],
+        tmp_path / "out",
+        selection=Selection(held_out_share=1e-9),
     )
     assert (done.dropped, done.sources["new"]) == ({"in_validation_set": 1}, 1)
 
@@ -268,7 +303,10 @@ def test_a_new_image_that_was_trained_on_is_not_judged_on(tmp_path):
         relit(data / "train" / kind / f"{number:05d}.png", root / "train" / kind / f"{number}.jpg")
     everything = Selection(held_out_share=1 - 1e-9)
     done = compose_dataset(
-        OriginalData(data, splits=OWN), [load_dataset(root, "train")], tmp_path / "out", selection=everything
+        OriginalData(data, splits=OWN),
+        [load_dataset(root, "train")],
+        tmp_path / "out",
+        selection=everything,
     )
     assert done.dropped == {"in_training_set": 20}
     assert done.images["recent"] == 4
@@ -276,13 +314,19 @@ def test_a_new_image_that_was_trained_on_is_not_judged_on(tmp_path):
 
 def test_a_large_original_is_replayed_and_new_images_are_never_cut(original, new, tmp_path):
     selection = Selection(most_images=26, replay_share=0.25)
-    done = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out", selection=selection)
+    done = compose_dataset(
+        OriginalData(original, splits=OWN), [new], tmp_path / "out", selection=selection
+    )
     fresh = 24 - done.images["recent"]
     assert done.images["train"] == 26
     assert done.sources == {"original": 20, "replay": 26 - fresh, "new": 24, "pseudo": 0}
-    assert contents(done.data, "train") >= sha(new, *range(1000, 1024)) - contents(done.data, "recent")
+    assert contents(done.data, "train") >= sha(new, *range(1000, 1024)) - contents(
+        done.data, "recent"
+    )
     most = Selection(most_images=1, replay_share=0.5)
-    balanced = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out", selection=most)
+    balanced = compose_dataset(
+        OriginalData(original, splits=OWN), [new], tmp_path / "out", selection=most
+    )
     assert balanced.sources["replay"] == fresh, "half of the training images stay original ones"
 
 
@@ -301,21 +345,33 @@ def test_a_replay_keeps_rare_classes(tmp_path):
 
 
 def test_classes_are_matched_by_name(tmp_path, write, original):
-    part = load_dataset(write(tmp_path / "swapped", {"train": range(2000, 2008)}, ("dog", "cat")), "train")
-    done = compose_dataset(
-        OriginalData(original, splits=OWN), [part], tmp_path / "out", selection=Selection(held_out_share=1e-9)
+    part = load_dataset(
+        write(tmp_path / "swapped", {"train": range(2000, 2008)}, ("dog", "cat")), "train"
     )
-    truths = {sha256_file(image.path): image.truth for image in load_dataset(done.data, "train").images}
+    done = compose_dataset(
+        OriginalData(original, splits=OWN),
+        [part],
+        tmp_path / "out",
+        selection=Selection(held_out_share=1e-9),
+    )
+    truths = {
+        sha256_file(image.path): image.truth for image in load_dataset(done.data, "train").images
+    }
     for image in part.images:
         was, now = image.truth, truths[sha256_file(image.path)]
-        ids = [truth.class_ids.tolist() if isinstance(truth, Detections) else [truth.class_id] for truth in (was, now)]
+        ids = [
+            truth.class_ids.tolist() if isinstance(truth, Detections) else [truth.class_id]
+            for truth in (was, now)
+        ]
         assert [part.class_names[k] for k in ids[0]] == [NAMES[k] for k in ids[1]]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [NAMES, NAMES[::-1]])
 def test_a_dataset_has_the_class_ids_of_the_champion(original, new, tmp_path, order):
-    done = compose_dataset(OriginalData(original, splits=OWN, class_names=order), [new], tmp_path / "out")
+    done = compose_dataset(
+        OriginalData(original, splits=OWN, class_names=order), [new], tmp_path / "out"
+    )
     for split in ("train", "val", "golden"):
         dataset = load_dataset(done.data, split)
         assert dataset.task != "detect" or dataset.class_names == order
@@ -333,8 +389,12 @@ def numbers() -> dict[str, int]:
 
 
 def test_unknown_classes_and_other_tasks_are_one_clear_line(tmp_path, write, original):
-    strange = load_dataset(write(tmp_path / "strange", {"train": range(4)}, ("cat", "cow")), "train")
-    other = load_dataset((write_folder if write is write_yolo else write_yolo)(tmp_path / "o", NEW), "train")
+    strange = load_dataset(
+        write(tmp_path / "strange", {"train": range(4)}, ("cat", "cow")), "train"
+    )
+    other = load_dataset(
+        (write_folder if write is write_yolo else write_yolo)(tmp_path / "o", NEW), "train"
+    )
     for part, message in ((strange, "cat, dog, found cow"), (other, "found labels to")):
         with pytest.raises(IncompatibleError, match=message):
             compose_dataset(OriginalData(original, splits=OWN), [part], tmp_path / "out")
@@ -345,7 +405,9 @@ def test_without_splits_of_their_own_golden_is_the_validation_split(original, ne
     done = compose_dataset(OriginalData(original), [new], tmp_path / "out")
     assert "calibration" not in done.images
     assert load_dataset(done.data, "golden").sha256 == load_dataset(original, "val").sha256
-    assert contents(done.data, "golden") == contents(done.data, "val") - contents(done.data, "recent")
+    assert contents(done.data, "golden") == contents(done.data, "val") - contents(
+        done.data, "recent"
+    )
     assert done.sources == {"original": 52, "replay": 0, "new": 24, "pseudo": 0}
 
 
@@ -355,15 +417,23 @@ def test_pseudo_labels_are_off_capped_sure_and_only_trained_on(write, original, 
     def doubted(image: LabelledImage, score: float) -> LabelledImage:
         truth = image.truth
         if isinstance(truth, Detections):
-            return replace(image, truth=Detections(truth.xyxy, np.full(len(truth), score), truth.class_ids))
+            return replace(
+                image, truth=Detections(truth.xyxy, np.full(len(truth), score), truth.class_ids)
+            )
         return replace(image, truth=Classification(truth.probs * score))
 
     pseudo = [doubted(image, 0.95 if int(image.path.stem) % 2 else 0.5) for image in part.images]
-    off = compose_dataset(OriginalData(original, splits=OWN), [new], tmp_path / "out", pseudo=pseudo)
+    off = compose_dataset(
+        OriginalData(original, splits=OWN), [new], tmp_path / "out", pseudo=pseudo
+    )
     assert off.sources["pseudo"] == 0
     selection = Selection(pseudo_share=0.1)
     done = compose_dataset(
-        OriginalData(original, splits=OWN), [new], tmp_path / "out", pseudo=pseudo, selection=selection
+        OriginalData(original, splits=OWN),
+        [new],
+        tmp_path / "out",
+        pseudo=pseudo,
+        selection=selection,
     )
     assert 0 < done.sources["pseudo"] <= 0.1 * done.images["train"]
     taken = contents(done.data, "train") & sha(part, *range(3000, 3040))
@@ -398,6 +468,8 @@ def test_a_selection_outside_its_range_is_refused_by_name(wrong):
 
 def test_material_without_anything_new_is_the_original(original):
     train = load_dataset(original, "train").images
-    chosen = choose(Material((), load_dataset(original, "val").images, (), (), train, ()), Selection())
+    chosen = choose(
+        Material((), load_dataset(original, "val").images, (), (), train, ()), Selection()
+    )
     assert [entry.image for entry in chosen.train] == list(train)
     assert chosen.recent == ()

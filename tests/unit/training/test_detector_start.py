@@ -13,7 +13,9 @@ from components.errors import ConfigError, IncompatibleError
 from components.training.trainers.detector import DetectorTraining, absolute_data, train_detector
 
 MODEL = Path(__file__).parents[3] / "flows" / "assets" / "digits.pt"
-STILL = DetectorTraining(image_size=64, epochs=1, batch=8, learning_rate=1e-9, extra=(("warmup_epochs", 0.0),))
+STILL = DetectorTraining(
+    image_size=64, epochs=1, batch=8, learning_rate=1e-9, extra=(("warmup_epochs", 0.0),)
+)
 
 
 def first_kernels(checkpoint: Path) -> np.ndarray:
@@ -28,7 +30,9 @@ def test_fine_tuning_starts_from_the_weights_of_the_checkpoint(scenes, tmp_path)
     assert tuned.curve.read_text().count("\n") == 2
 
 
-def test_an_architecture_is_one_that_ultralytics_ships_and_no_file_or_address(scenes, tmp_path, monkeypatch):
+def test_an_architecture_is_one_that_ultralytics_ships_and_no_file_or_address(
+    scenes, tmp_path, monkeypatch
+):
     (tmp_path / "mine.yaml").write_text("nc: 1")
     (tmp_path / "yolo11n.yaml").write_text("no architecture")
     monkeypatch.chdir(tmp_path)
@@ -49,9 +53,16 @@ def test_training_is_told_where_the_data_is_and_not_where_to_download_it(scenes,
     assert list(described["names"].values()) == list("0123456789")
 
 
-def test_a_checkpoint_whose_classes_are_in_another_order_is_not_trained_on_by_number(scenes, tmp_path):
-    turned = yaml.safe_load(scenes.read_text()) | {"names": list("9876543210"), "path": str(scenes.parent)}
+def test_a_checkpoint_whose_classes_are_in_another_order_is_not_trained_on_by_number(
+    scenes, tmp_path
+):
+    turned = yaml.safe_load(scenes.read_text()) | {
+        "names": list("9876543210"),
+        "path": str(scenes.parent),
+    }
     (tmp_path / "data.yaml").write_text(yaml.safe_dump(turned))
     with pytest.raises(IncompatibleError, match="order of the checkpoint, 0, 1, 2"):
-        train_detector(tmp_path / "data.yaml", tmp_path / "out", training=STILL, start_from=MODEL, trust=True)
+        train_detector(
+            tmp_path / "data.yaml", tmp_path / "out", training=STILL, start_from=MODEL, trust=True
+        )
     assert not (tmp_path / "out").exists()

@@ -32,7 +32,11 @@ def test_a_blend_outside_its_range_is_refused(blend):
 def test_training_takes_a_gpu_where_torch_can_use_one_and_what_was_named_otherwise():
     """So it follows the image that it runs in, unless a form names a device."""
     assert training_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
-    assert [training_device(name) for name in ("cpu", "cuda:1", "nonsense:7")] == ["cpu", "cuda:1", "nonsense:7"]
+    assert [training_device(name) for name in ("cpu", "cuda:1", "nonsense:7")] == [
+        "cpu",
+        "cuda:1",
+        "nonsense:7",
+    ]
     assert FineTuning().device == "auto"
 
 
@@ -49,12 +53,16 @@ def test_a_small_blend_stays_near_the_old_weights(champion, tmp_path):
 
     def moved(blend: float) -> float:
         asked = FineTuning(epochs=1, learning_rate=0.01, batch=8, blend=blend)
-        tuned = fine_tune(StartingPoint(checkpoint, 32), data, tmp_path / f"tuned{blend}", training=asked)
+        tuned = fine_tune(
+            StartingPoint(checkpoint, 32), data, tmp_path / f"tuned{blend}", training=asked
+        )
         new = load_checkpoint(tuned.checkpoint)
         assert set(tuned.metrics) == {"top1", "top5"} and tuned.curve.is_file()
         assert new.metrics == tuned.metrics and tuned.blend == blend
         weights = new.network.state_dict()
-        return sum(float((weights[name] - old[name]).norm()) for name in old if name.endswith("weight"))
+        return sum(
+            float((weights[name] - old[name]).norm()) for name in old if name.endswith("weight")
+        )
 
     whole, part = moved(1.0), moved(0.25)
     assert whole > 0
@@ -108,7 +116,9 @@ def test_a_detector_is_fine_tuned_on_the_users_word_and_blended(scenes, tmp_path
     )
     assert seen[0] == (1, 1)
     assert capsys.readouterr().out == "", "what a command prints may be JSON"
-    old, new = (load_yolo(path, trust=True).model.float().state_dict() for path in (MODEL, tuned.checkpoint))
+    old, new = (
+        load_yolo(path, trust=True).model.float().state_dict() for path in (MODEL, tuned.checkpoint)
+    )
     assert any(not torch.equal(old[name], new[name]) for name in old)
     assert set(tuned.metrics) == {"map50_95", "map50"}
     assert not folders_in(tuned.checkpoint)
@@ -121,5 +131,7 @@ def test_the_shipped_detector_does_not_say_where_it_was_trained():
 def folders_in(checkpoint: Path) -> list[bytes]:
     """Absolute paths in what a checkpoint says of itself."""
     with zipfile.ZipFile(checkpoint) as archive:
-        pickled = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+        pickled = archive.read(
+            next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        )
     return re.findall(rb"(?<!/)/[\w.-]+/[\x20-\x7e]*", pickled)

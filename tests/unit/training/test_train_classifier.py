@@ -6,7 +6,14 @@ import torch
 from torchvision import models
 
 from components.contracts import Fit, VisionSpec
-from components.errors import ConfigError, DatasetError, ImageError, IncompatibleError, ModelError, UnavailableError
+from components.errors import (
+    ConfigError,
+    DatasetError,
+    ImageError,
+    IncompatibleError,
+    ModelError,
+    UnavailableError,
+)
 from components.images.reading import read_image
 from components.training import ClassifierTraining, train_classifier
 from components.training.trainers.augmentation import augment
@@ -14,7 +21,9 @@ from components.vision.fit import fit_image
 
 pytestmark = pytest.mark.slow
 
-SMALL = ClassifierTraining("shufflenet_v2_x0_5", image_size=32, epochs=2, batch=8, learning_rate=0.003)
+SMALL = ClassifierTraining(
+    "shufflenet_v2_x0_5", image_size=32, epochs=2, batch=8, learning_rate=0.003
+)
 
 
 def checkpoint(path):
@@ -40,7 +49,9 @@ def test_a_run_gives_a_checkpoint_without_code_and_a_curve(image_folder, tmp_pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curve.csv", "model.pt"]
 
 
-def test_the_checkpoint_scores_what_it_says_on_images_prepared_as_for_inference(image_folder, tmp_path):
+def test_the_checkpoint_scores_what_it_says_on_images_prepared_as_for_inference(
+    image_folder, tmp_path
+):
     data = image_folder()
     done = train_classifier(data, tmp_path / "out", training=SMALL)
     saved = checkpoint(done.checkpoint)
@@ -59,7 +70,9 @@ def test_the_checkpoint_scores_what_it_says_on_images_prepared_as_for_inference(
 
 def test_colours_are_learnt(image_folder, tmp_path):
     training = ClassifierTraining("resnet18", image_size=32, epochs=4, batch=8, learning_rate=0.001)
-    assert train_classifier(image_folder(), tmp_path / "out", training=training).metrics["top1"] > 0.9
+    assert (
+        train_classifier(image_folder(), tmp_path / "out", training=training).metrics["top1"] > 0.9
+    )
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(image_folder, tmp_path):
@@ -68,18 +81,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(image_fold
     before = torch.get_rng_state()
     weights = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        done = train_classifier(data, tmp_path / name, training=ClassifierTraining(**one_epoch, seed=seed))
+        done = train_classifier(
+            data, tmp_path / name, training=ClassifierTraining(**one_epoch, seed=seed)
+        )
         weights.append(checkpoint(done.checkpoint)["state_dict"]["fc.weight"])
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    assert torch.equal(torch.get_rng_state(), before), "training must not disturb its caller's random numbers"
+    assert torch.equal(torch.get_rng_state(), before), (
+        "training must not disturb its caller's random numbers"
+    )
 
 
 def test_fine_tuning_goes_on_from_a_checkpoint_and_keeps_its_architecture(image_folder, tmp_path):
     data = image_folder()
     first = train_classifier(data, tmp_path / "first", training=SMALL)
     gentle = ClassifierTraining("resnet18", image_size=224, epochs=1, batch=8, learning_rate=1e-6)
-    second = train_classifier(data, tmp_path / "second", training=gentle, start_from=first.checkpoint)
+    second = train_classifier(
+        data, tmp_path / "second", training=gentle, start_from=first.checkpoint
+    )
     before, after = checkpoint(first.checkpoint), checkpoint(second.checkpoint)
     assert (after["architecture"], after["image_size"]) == ("shufflenet_v2_x0_5", 32)
     moved = after["state_dict"]["fc.weight"] - before["state_dict"]["fc.weight"]
@@ -148,7 +167,11 @@ def test_an_architecture_that_cannot_be_trained_is_refused_before_training(
     image_folder, tmp_path, architecture, size, message
 ):
     with pytest.raises(ConfigError, match=message):
-        train_classifier(image_folder(), tmp_path / "out", training=ClassifierTraining(architecture, image_size=size))
+        train_classifier(
+            image_folder(),
+            tmp_path / "out",
+            training=ClassifierTraining(architecture, image_size=size),
+        )
 
 
 def test_a_device_that_is_not_there_is_named(image_folder, tmp_path):
@@ -163,13 +186,22 @@ def test_training_that_diverges_says_so(image_folder, tmp_path):
     saved = checkpoint(start)
     saved["state_dict"]["fc.weight"] *= torch.nan
     torch.save(saved, start)
-    with pytest.raises(ConfigError, match="a finite training loss, found nan in epoch 1; lower learning_rate"):
+    with pytest.raises(
+        ConfigError, match="a finite training loss, found nan in epoch 1; lower learning_rate"
+    ):
         train_classifier(data, tmp_path / "out", training=SMALL, start_from=start)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch": 1}, {"image_size": 8}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch": 1},
+        {"image_size": 8},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+    ],
 )
 def test_settings_outside_their_range_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -8,7 +8,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"image_size": 100}, {"image_size": 0}, {"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"width": 0.0}],
+    [
+        {"image_size": 100},
+        {"image_size": 0},
+        {"epochs": 0},
+        {"batch": 0},
+        {"learning_rate": 0.0},
+        {"width": 0.0},
+    ],
 )
 def test_detector_settings_outside_their_range_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -15,25 +15,35 @@ FRAME = ImageFrame(32, 32, 1.0, 1.0, 0.0, 0.0)
 
 def probs_of(spec, *rows, dtype=np.float32):
     output = np.array(rows, dtype)
-    return np.stack([found.probs for found in Classify(spec).postprocess([output], [FRAME] * len(rows))])
+    return np.stack(
+        [found.probs for found in Classify(spec).postprocess([output], [FRAME] * len(rows))]
+    )
 
 
 def test_logits_become_probabilities():
-    np.testing.assert_allclose(probs_of(LOGITS, np.log([1, 2, 5])), [[0.125, 0.25, 0.625]], rtol=1e-6)
+    np.testing.assert_allclose(
+        probs_of(LOGITS, np.log([1, 2, 5])), [[0.125, 0.25, 0.625]], rtol=1e-6
+    )
 
 
 def test_large_logits_do_not_overflow():
-    np.testing.assert_allclose(probs_of(LOGITS, [3e38, 3e38, -3e38], [6e4, 0, 0]), [[0.5, 0.5, 0], [1, 0, 0]])
+    np.testing.assert_allclose(
+        probs_of(LOGITS, [3e38, 3e38, -3e38], [6e4, 0, 0]), [[0.5, 0.5, 0], [1, 0, 0]]
+    )
 
 
 def test_probabilities_stay_as_they_are():
-    np.testing.assert_array_equal(probs_of(PROBABILITIES, [0.125, 0.25, 0.625]), [[0.125, 0.25, 0.625]])
+    np.testing.assert_array_equal(
+        probs_of(PROBABILITIES, [0.125, 0.25, 0.625]), [[0.125, 0.25, 0.625]]
+    )
 
 
 def test_scores_of_a_sigmoid_stay_as_they_are_and_need_not_sum_to_one():
     np.testing.assert_array_equal(probs_of(SIGMOID, [0.75, 0.25, 0.875]), [[0.75, 0.25, 0.875]])
     np.testing.assert_array_equal(probs_of(SIGMOID_LOGITS, [0, 3e38, -3e38]), [[0.5, 1, 0]])
-    np.testing.assert_allclose(probs_of(SIGMOID_LOGITS, [np.log(3), 0, -np.log(3)]), [[0.75, 0.5, 0.25]])
+    np.testing.assert_allclose(
+        probs_of(SIGMOID_LOGITS, [np.log(3), 0, -np.log(3)]), [[0.75, 0.5, 0.25]]
+    )
 
 
 def test_probabilities_that_do_not_sum_to_one_are_refused():
@@ -42,7 +52,9 @@ def test_probabilities_that_do_not_sum_to_one_are_refused():
 
 
 def test_entropy_of_a_sigmoid_is_that_of_each_class_by_itself():
-    columns = Classify(SIGMOID).drift_columns([Classification([0.5, 0.5, 1]), Classification([0, 0, 0])], [FRAME] * 2)
+    columns = Classify(SIGMOID).drift_columns(
+        [Classification([0.5, 0.5, 1]), Classification([0, 0, 0])], [FRAME] * 2
+    )
     np.testing.assert_allclose(columns["prediction_entropy"], [2 * np.log(2), 0])
     np.testing.assert_allclose(columns["prediction_confidence"], [1, 0])
     np.testing.assert_allclose(columns["prediction_margin"], [0.5, 0])
@@ -95,4 +107,6 @@ def test_drift_columns_describe_how_sure_the_model_was():
 
 def test_model_of_one_class_has_drift_columns():
     spec = VisionSpec("classify", ("ant",), (32, 32), Fit.CENTER_CROP, "probabilities")
-    assert Classify(spec).drift_columns([Classification([0.75])], [FRAME])["prediction_margin"].tolist() == [0.75]
+    assert Classify(spec).drift_columns([Classification([0.75])], [FRAME])[
+        "prediction_margin"
+    ].tolist() == [0.75]

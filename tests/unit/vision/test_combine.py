@@ -18,7 +18,10 @@ def test_overlapping_detections_of_a_class_become_the_surest_one():
 
 
 def test_detections_of_different_classes_or_places_all_stay_surest_first():
-    one, other = detections((0, 0, 10, 10, 0.6, 1)), detections((0, 0, 10, 10, 0.7, 2), (50, 0, 60, 10, 0.9, 1))
+    one, other = (
+        detections((0, 0, 10, 10, 0.6, 1)),
+        detections((0, 0, 10, 10, 0.7, 2), (50, 0, 60, 10, 0.9, 1)),
+    )
     joined = nms([one, other], [1, 1])
     assert joined.scores.tolist() == pytest.approx([0.9, 0.7, 0.6])
 
@@ -45,7 +48,10 @@ def test_nothing_found_by_anyone_is_nothing():
 
 def test_masks_follow_their_detections_and_go_when_a_model_has_none():
     left, right = np.zeros((1, 4, 4), bool), np.ones((1, 4, 4), bool)
-    one, other = detections((0, 0, 2, 2, 0.6, 1), masks=left), detections((2, 2, 4, 4, 0.8, 1), masks=right)
+    one, other = (
+        detections((0, 0, 2, 2, 0.6, 1), masks=left),
+        detections((2, 2, 4, 4, 0.8, 1), masks=right),
+    )
     joined = nms([one, other], [1, 1])
     np.testing.assert_array_equal(joined.masks, np.concatenate([right, left]))
     assert nms([one, detections((2, 2, 4, 4, 0.8, 1))], [1, 1]).masks is None
@@ -57,7 +63,11 @@ def test_probabilities_are_averaged_by_weight():
 
 
 def test_predictions_of_another_kind_are_refused():
-    with pytest.raises(IncompatibleError, match="Detections from every model, found Classification"):
+    with pytest.raises(
+        IncompatibleError, match="Detections from every model, found Classification"
+    ):
         nms([detections(), Classification([1.0])], [1, 1])
-    with pytest.raises(IncompatibleError, match="Classification from every model, found Detections"):
+    with pytest.raises(
+        IncompatibleError, match="Classification from every model, found Detections"
+    ):
         average([detections()], [1])

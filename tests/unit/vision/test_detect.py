@@ -12,7 +12,7 @@ FRAME = ImageFrame(200, 100, 0.32, 0.32, 0.0, 16.0)  # a 200 × 100 image letter
 
 
 def yolo_head(*rows, anchors=20):
-    """One image's output (1, 7, anchors) with the given (cx, cy, w, h, ant, bee, cat) and otherwise silent anchors."""
+    """Return one output (1, 7, anchors): the given (cx, cy, w, h, ant, bee, cat), else silence."""
     output = np.zeros((1, 7, anchors), np.float32)
     output[0, :, : len(rows)] = np.array(rows, np.float32).reshape(-1, 7).T
     return output
@@ -44,7 +44,11 @@ def test_box_that_lies_in_the_padding_is_no_detection():
 
 
 def test_weaker_box_goes_only_when_it_overlaps_one_of_its_own_class():
-    twice = found_in(yolo_head((30, 30, 10, 10, 0, 0.6, 0), (30, 31, 10, 10, 0, 0.9, 0), (30, 30, 10, 10, 0, 0, 0.7)))
+    twice = found_in(
+        yolo_head(
+            (30, 30, 10, 10, 0, 0.6, 0), (30, 31, 10, 10, 0, 0.9, 0), (30, 30, 10, 10, 0, 0, 0.7)
+        )
+    )
     assert twice.class_ids.tolist() == [1, 2]
     assert twice.scores.tolist() == pytest.approx([0.9, 0.7])
 
@@ -134,7 +138,9 @@ def test_score_that_overshoots_by_a_quantization_step_is_one():
 
 
 def test_end_to_end_head_is_filtered_and_sorted():
-    output = end2end_head((10, 20, 20, 40, 0.4, 2), (12, 20, 22, 40, 0.1, 0), (11, 20, 21, 40, 0.6, 2))
+    output = end2end_head(
+        (10, 20, 20, 40, 0.4, 2), (12, 20, 22, 40, 0.1, 0), (11, 20, 21, 40, 0.6, 2)
+    )
     found = found_in(output, Detect(END2END))
     np.testing.assert_allclose(found.xyxy, [[34.375, 12.5, 65.625, 75], [31.25, 12.5, 62.5, 75]])
     assert found.class_ids.tolist() == [2, 2]
@@ -148,7 +154,8 @@ def test_end_to_end_head_with_a_class_that_nobody_named_is_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"confidence": 1.5}, {"iou": -0.1}, {"confidence": float("nan")}, {"max_detections": 0}]
+    "wrong",
+    [{"confidence": 1.5}, {"iou": -0.1}, {"confidence": float("nan")}, {"max_detections": 0}],
 )
 def test_threshold_out_of_range_is_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
@@ -157,7 +164,9 @@ def test_threshold_out_of_range_is_refused_by_name(wrong):
 
 def test_drift_columns_describe_each_image():
     crowd = Detections(
-        [[0, 0, 10, 40], [0, 0, 30, 30], [5, 5, 15, 15], [0, 0, 1, 1]], [0.4, 0.9, 0.5, 0.6], [0, 2, 2, 0]
+        [[0, 0, 10, 40], [0, 0, 30, 30], [5, 5, 15, 15], [0, 0, 1, 1]],
+        [0.4, 0.9, 0.5, 0.6],
+        [0, 2, 2, 0],
     )
     columns = Detect(SPEC).drift_columns([crowd, Detections.empty()], [FRAME, FRAME])
     assert columns["prediction_count"].tolist() == [4, 0]

@@ -25,16 +25,22 @@ def images():
     """Soft coloured clouds of several sizes."""
     rng = np.random.default_rng(1)
     return [
-        cv2.resize(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            rng.integers(0, 256, (9, 7, 3), dtype=np.uint8),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
+        )
         for height, width in IMAGE_SIZES
     ]
 
 
 def opinionated(model, stack):
-    """Give an untrained network scores all over 0–1, so that thresholds and suppression have work to do."""
+    """Give an untrained network scores all over 0–1, for thresholds and suppression to work on."""
     import torch
 
-    normalisations = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    normalisations = [
+        module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)
+    ]
     for module in normalisations:
         module.reset_running_stats()
         module.momentum = None  # a plain average: one pass settles it
@@ -42,7 +48,11 @@ def opinionated(model, stack):
         model.train()(stack)
     model.eval()
     head = model.model[-1]
-    branches = [getattr(head, name) for name in ("cv3", "one2one_cv3") if getattr(head, name, None) is not None]
+    branches = [
+        getattr(head, name)
+        for name in ("cv3", "one2one_cv3")
+        if getattr(head, name, None) is not None
+    ]
     for layer in [level[-1] for branch in branches for level in branch]:
         layer.weight.data *= 5
         layer.bias.data[:] = -4
@@ -73,7 +83,11 @@ def test_detections_are_those_of_predict(scene, confidence):
     yolo, spec, output, frames = scene
     ours = Detect(spec, confidence=confidence).postprocess([output], frames)
     theirs = [
-        with_an_area(yolo.predict(image, imgsz=SIZE, rect=False, conf=confidence, iou=0.7, verbose=False)[0].boxes)
+        with_an_area(
+            yolo.predict(image, imgsz=SIZE, rect=False, conf=confidence, iou=0.7, verbose=False)[
+                0
+            ].boxes
+        )
         for image in images()
     ]
     assert sum(map(len, theirs)) > 100
@@ -82,12 +96,12 @@ def test_detections_are_those_of_predict(scene, confidence):
 
 
 def with_an_area(boxes):
-    """Boxes that lie in the padding come back from `predict` without an extent; we do not report them."""
+    """Keep boxes with an area: `predict` gives those in the padding none; we do not report them."""
     return boxes[((boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]) > 0).all(dim=1)]
 
 
 def agreeing(found, boxes):
-    """How many of their boxes have one of ours with IoU ≥ 0.95, the same class and a score within 0.02."""
+    """Count their boxes with one of ours of IoU ≥ 0.95, the same class, a score within 0.02."""
     from torchvision.ops import box_iou
 
     overlap = box_iou(boxes.xyxy, boxes.xyxy.new_tensor(found.xyxy)).numpy() >= 0.95
@@ -104,12 +118,17 @@ def test_decoding_is_that_of_ultralytics_box_by_box(ultralytics, multi_label):
 
     rng = np.random.default_rng(3)
     output = np.zeros((2, 4 + 20, 900), np.float32)
-    output[:, :2], output[:, 2:4] = rng.uniform(0, 128, (2, 2, 900)), rng.uniform(8, 60, (2, 2, 900))
+    output[:, :2], output[:, 2:4] = (
+        rng.uniform(0, 128, (2, 2, 900)),
+        rng.uniform(8, 60, (2, 2, 900)),
+    )
     output[:, 4:] = rng.random((2, 20, 900)) ** 12
     spec = VisionSpec("detect", tuple(map(str, range(20))), (128, 128), Fit.LETTERBOX, "yolo")
     shapes = [(300, 200), (77, 130)]
     frames = [fit_image(np.zeros((*shape, 3), np.uint8), spec)[1] for shape in shapes]
-    ours = Detect(spec, confidence=0.2, iou=0.5, multi_label=multi_label).postprocess([output], frames)
+    ours = Detect(spec, confidence=0.2, iou=0.5, multi_label=multi_label).postprocess(
+        [output], frames
+    )
     theirs = non_max_suppression(torch.from_numpy(output.copy()), 0.2, 0.5, multi_label=multi_label)
     for found, rows, shape in zip(ours, theirs, shapes, strict=True):
         xyxy = scale_boxes((128, 128), rows[:, :4], shape)
@@ -121,13 +140,19 @@ def test_decoding_is_that_of_ultralytics_box_by_box(ultralytics, multi_label):
 
 
 def noisy_scene(rng):
-    """Ground truth of one image, and a detector's view of it: moved, missed, mistaken and imagined boxes."""
+    """Draw one image's truth and a detector's view: moved, missed, mistaken and imagined boxes."""
     n = int(rng.integers(1, 9))
-    corners, sizes, classes = rng.uniform(0, 500, (n, 2)), rng.uniform(20, 150, (n, 2)), rng.integers(5, size=n)
+    corners, sizes, classes = (
+        rng.uniform(0, 500, (n, 2)),
+        rng.uniform(20, 150, (n, 2)),
+        rng.integers(5, size=n),
+    )
     truth = Detections(np.hstack([corners, corners + sizes]), np.ones(n), classes)
     copies = rng.permutation(n)[: int(rng.integers(n + 1))]
     seen = truth.xyxy[copies] + rng.normal(0, 6, (len(copies), 4))
-    labels = np.where(rng.random(len(copies)) < 0.85, classes[copies], rng.integers(5, size=len(copies)))
+    labels = np.where(
+        rng.random(len(copies)) < 0.85, classes[copies], rng.integers(5, size=len(copies))
+    )
     wild = rng.uniform(0, 400, (3, 2))
     xyxy = np.vstack([seen, np.hstack([wild, wild + 60])])
     scores = np.concatenate([rng.beta(4, 2, len(copies)), rng.beta(2, 4, 3)])
@@ -154,8 +179,13 @@ def test_accuracy_is_that_of_the_ultralytics_validator(ultralytics):
         )
         for found, true in zip(predictions, truths, strict=True)
     ]
-    together = [np.concatenate([getattr(found, name) for found in predictions]) for name in ("scores", "class_ids")]
-    theirs = ap_per_class(np.concatenate(hits), *together, np.concatenate([true.class_ids for true in truths]))[5]
+    together = [
+        np.concatenate([getattr(found, name) for found in predictions])
+        for name in ("scores", "class_ids")
+    ]
+    theirs = ap_per_class(
+        np.concatenate(hits), *together, np.concatenate([true.class_ids for true in truths])
+    )[5]
     spec = VisionSpec("detect", tuple("abcde"), (640, 640), Fit.LETTERBOX, "yolo")
     ours = Detect(spec).evaluate(predictions, truths)
     assert 0.1 < ours["map50_95"] < ours["map50"] < 0.9

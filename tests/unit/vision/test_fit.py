@@ -17,7 +17,9 @@ def spec_of(fit, size=(64, 96)):
 
 
 def noise(height, width):
-    return np.random.default_rng([height, width]).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return np.random.default_rng([height, width]).integers(
+        0, 256, (height, width, 3), dtype=np.uint8
+    )
 
 
 def pillow_image(image):
@@ -51,7 +53,9 @@ def test_boxes_come_back_from_a_letterbox_as_ultralytics_brings_them_back(ultral
     _, frame = fit_image(noise(*shape), spec_of(Fit.LETTERBOX, size))
     corners = np.random.default_rng(0).uniform(-10, max(size) + 10, (50, 2, 2))
     boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
-    np.testing.assert_allclose(to_original(boxes, frame), scale_boxes(size, boxes.copy(), shape), atol=1e-9)
+    np.testing.assert_allclose(
+        to_original(boxes, frame), scale_boxes(size, boxes.copy(), shape), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("side", [64, 97])
@@ -72,7 +76,8 @@ def test_stretch_is_that_of_torchvision(shape, size):
 
     image = noise(*shape)
     fitted, _ = fit_image(image, spec_of(Fit.STRETCH, size))
-    wanted = np.asarray(resize(pillow_image(image), size)).astype(int)  # Pillow 13 goes down first in long images
+    # Pillow 13 goes down first in long images
+    wanted = np.asarray(resize(pillow_image(image), size)).astype(int)
     assert np.abs(fitted - wanted).max() <= 1
 
 
@@ -86,7 +91,9 @@ def test_frame_says_where_in_the_input_a_thing_is(fit, height, width):
     rows, columns = np.where(fitted[:, :, 0] > 127)
     seen = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]])
     pixel = max(1 / frame.scale_x, 1 / frame.scale_y)
-    np.testing.assert_allclose(to_original(seen, frame), [[left, top, right, bottom]], atol=max(pixel, 1))
+    np.testing.assert_allclose(
+        to_original(seen, frame), [[left, top, right, bottom]], atol=max(pixel, 1)
+    )
 
 
 @pytest.mark.parametrize("size", INPUTS)
@@ -109,7 +116,9 @@ def test_fitted_image_is_a_copy_that_may_be_written(fit):
 @pytest.mark.parametrize("fit", Fit)
 def test_view_of_an_image_is_fitted_like_its_copy(fit):
     flipped = noise(50, 40)[:, ::-1, ::-1]
-    assert np.array_equal(fit_image(flipped, spec_of(fit))[0], fit_image(flipped.copy(), spec_of(fit))[0])
+    assert np.array_equal(
+        fit_image(flipped, spec_of(fit))[0], fit_image(flipped.copy(), spec_of(fit))[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ ONE, TWO = (0, 0, 10, 10, 0.9, 1), (20, 20, 40, 40, 0.8, 2)
         (((0, 0, 10, 5, 0.9, 1),), (ONE,), 1.0),  # IoU 0.5
         (((0, 0, 10, 4.9, 0.9, 1),), (ONE,), 0.0),
         ((ONE, (0, 0, 10, 9, 0.5, 1)), (ONE,), 2 / 3),  # the second finds its object taken
-        (((0, 0, 10, 8, 0.5, 1), ONE), (ONE, (0, 0, 10, 7, 1, 1)), 1.0),  # the surer one chooses first
+        # the surer one chooses first
+        (((0, 0, 10, 8, 0.5, 1), ONE), (ONE, (0, 0, 10, 7, 1, 1)), 1.0),
     ],
 )
 def test_a_detectors_score_is_its_f1_on_the_image(found, truth, score):
@@ -41,12 +42,17 @@ def test_a_classifiers_score_is_right_or_wrong():
     assert (score_image(cat, cat), score_image(cat, dog)) == (1.0, 0.0)
 
 
-rows = st.lists(st.tuples(*[st.integers(0, 4)] * 2, st.floats(0.1, 1), st.integers(0, 2)), max_size=6)
+rows = st.lists(
+    st.tuples(*[st.integers(0, 4)] * 2, st.floats(0.1, 1), st.integers(0, 2)), max_size=6
+)
 
 
 @given(rows, rows)
 def test_a_score_is_between_0_and_1_and_perfect_for_the_truth_itself(found, truth):
-    one, other = (boxes(*((x, y, x + 2, y + 2, score, k) for x, y, score, k in some)) for some in (found, truth))
+    one, other = (
+        boxes(*((x, y, x + 2, y + 2, score, k) for x, y, score, k in some))
+        for some in (found, truth)
+    )
     assert 0 <= score_image(one, other) <= 1
     assert score_image(one, one) == 1.0
 

@@ -13,22 +13,34 @@ def detections(*rows):
 
 
 def measured(predictions, truths, **settings):
-    return average_precision(predictions, truths, **{"classes": 3, "max_detections": 300, **settings})
+    return average_precision(
+        predictions, truths, **{"classes": 3, "max_detections": 300, **settings}
+    )
 
 
 CAR, BUS = (0, 0, 100, 100, 1, 0), (200, 200, 300, 260, 1, 2)
 
 
 def test_perfect_predictions_score_one():
-    assert measured([detections(CAR, BUS)], [detections(CAR, BUS)]) == {"map50_95": 1.0, "map50": 1.0, "map75": 1.0}
+    assert measured([detections(CAR, BUS)], [detections(CAR, BUS)]) == {
+        "map50_95": 1.0,
+        "map50": 1.0,
+        "map75": 1.0,
+    }
 
 
 def test_metrics_are_plain_floats():
-    assert {type(value) for value in measured([detections(CAR)], [detections(CAR)]).values()} == {float}
+    assert {type(value) for value in measured([detections(CAR)], [detections(CAR)]).values()} == {
+        float
+    }
 
 
 def test_nothing_found_scores_zero():
-    assert measured([Detections.empty()], [detections(CAR)]) == {"map50_95": 0.0, "map50": 0.0, "map75": 0.0}
+    assert measured([Detections.empty()], [detections(CAR)]) == {
+        "map50_95": 0.0,
+        "map50": 0.0,
+        "map75": 0.0,
+    }
 
 
 def test_false_alarm_above_the_hit_halves_the_precision():

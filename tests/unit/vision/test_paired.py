@@ -13,7 +13,9 @@ from components.vision.paired import pair_up
 NAMES = ("a", "b")
 
 
-def detections(rng: np.random.Generator, truth: Detections, *, miss: float, shift: float) -> Detections:
+def detections(
+    rng: np.random.Generator, truth: Detections, *, miss: float, shift: float
+) -> Detections:
     """What a detector finds: some objects, near their places, in about one image a wrong one."""
     kept = rng.random(len(truth)) >= miss
     near = (truth.xyxy + rng.normal(0, shift, truth.xyxy.shape))[kept]
@@ -57,7 +59,9 @@ def test_scores_are_cocos_and_a_much_worse_challenger_is_surely_worse(contest) -
 
 def test_swapping_detectors_mirrors_whole_slices_and_classes(contest) -> None:
     champion, challenger, truths = contest
-    one, other = (pair_up(*pair, truths, NAMES) for pair in ((champion, challenger), (challenger, champion)))
+    one, other = (
+        pair_up(*pair, truths, NAMES) for pair in ((champion, challenger), (challenger, champion))
+    )
     half = np.arange(80) % 2 == 0
     pairs = [(one.overall(mask), other.overall(mask)) for mask in (everything(truths), half)]
     pairs += [(one.by_class()[name][1], other.by_class()[name][1]) for name in NAMES]
@@ -78,7 +82,9 @@ def test_a_model_against_itself_differs_by_nothing_and_is_never_surely_better(co
 def test_a_slice_is_compared_as_if_it_were_all(contest) -> None:
     champion, challenger, truths = contest
     part = pair_up(champion, challenger, truths, NAMES).overall(np.arange(80) < 30)
-    alone = pair_up(champion[:30], challenger[:30], truths[:30], NAMES).overall(np.ones(30, np.bool_))
+    alone = pair_up(champion[:30], challenger[:30], truths[:30], NAMES).overall(
+        np.ones(30, np.bool_)
+    )
     assert part is not None and alone is not None
     assert part.value == pytest.approx(alone.value, abs=1e-12)
     assert part.low(0.975) == pytest.approx(alone.low(0.975), abs=1e-9)
@@ -86,7 +92,10 @@ def test_a_slice_is_compared_as_if_it_were_all(contest) -> None:
 
 def test_the_class_that_broke_is_the_one_that_differs(contest) -> None:
     champion, _, truths = contest
-    broken = [Detections(f.xyxy[keep := f.class_ids != 1], f.scores[keep], f.class_ids[keep]) for f in champion]
+    broken = [
+        Detections(f.xyxy[keep := f.class_ids != 1], f.scores[keep], f.class_ids[keep])
+        for f in champion
+    ]
     by_class = pair_up(champion, broken, truths, NAMES).by_class()
     assert by_class["b"][0] == sum(int((truth.class_ids == 1).sum()) for truth in truths)
     assert by_class["a"][1] is not None and by_class["a"][1].value == 0
@@ -111,7 +120,7 @@ def test_images_without_objects_leave_nothing_to_compare() -> None:
 
 
 @pytest.mark.slow
-def test_intervals_of_equal_detectors_hold_zero_as_often_as_they_say_and_are_no_wider_than_they_need() -> None:
+def test_intervals_of_equal_detectors_hold_zero_as_often_as_they_say_and_are_not_too_wide() -> None:
     """Eighty pairs of detectors that err alike but not in the same places."""
     values, widths, held = [], [], 0
     for seed in range(80):

@@ -29,7 +29,8 @@ TRUTHS = {
     "unseen": boxes((0, 0, 10, 10, 1, 1)),
 }
 FOUND = {
-    "a": boxes((0, 0, 10, 10, 0.9, 0), (20, 20, 30, 30, 0.8, 0)),  # the second one of the wrong class
+    # the second one of the wrong class
+    "a": boxes((0, 0, 10, 10, 0.9, 0), (20, 20, 30, 30, 0.8, 0)),
     "b": boxes((0, 0, 10, 10, 0.7, 0), (50, 50, 60, 60, 0.6, 1)),  # and one where nothing is
     "c": None,  # no answer: the object is missed
 }
@@ -73,4 +74,6 @@ def test_three_pictures_are_drawn(tmp_path):
     draw_evaluation(found, ("cat", "dog"), shown, tmp_path / "figures")
     names = ["confusion_matrix.png", "precision_recall.png", "worst_images.png"]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == names
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "figures").iterdir())
+    assert all(
+        path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "figures").iterdir()
+    )

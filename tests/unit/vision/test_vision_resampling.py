@@ -10,11 +10,13 @@ CLASSES = 3
 
 
 def boxes(xyxy, class_ids, scores=None):
-    return Detections(np.reshape(xyxy, (-1, 4)), np.ones(len(class_ids)) if scores is None else scores, class_ids)
+    return Detections(
+        np.reshape(xyxy, (-1, 4)), np.ones(len(class_ids)) if scores is None else scores, class_ids
+    )
 
 
 def scenes(count, seed=0):
-    """Detections with misses, shifted, doubled and confused boxes and many equal scores, and the truth."""
+    """Draw detections with misses, shifts, doubles, confusions, equal scores, and the truth."""
     rng = np.random.default_rng(seed)
     found, true = [], []
     for _ in range(count):
@@ -24,7 +26,9 @@ def scenes(count, seed=0):
         kept = rng.random(objects) < 0.85
         near = (xyxy + rng.normal(0, 3, xyxy.shape))[kept]
         confused = rng.integers(0, CLASSES, len(near))
-        guesses = np.concatenate([class_ids[kept], np.where(rng.random(len(near)) < 0.3, confused, class_ids[kept])])
+        guesses = np.concatenate(
+            [class_ids[kept], np.where(rng.random(len(near)) < 0.3, confused, class_ids[kept])]
+        )
         scores = rng.beta(5, 2, len(guesses)).round(1)
         found.append(boxes(np.vstack([near, near + 2]), guesses, scores))
         true.append(boxes(xyxy, class_ids))
@@ -45,7 +49,9 @@ def test_leaving_images_out_by_weight_equals_leaving_them_out():
     found, true = scenes(30)
     weights = np.arange(30) % 2
     kept = np.flatnonzero(weights)
-    part = average_precision([found[k] for k in kept], [true[k] for k in kept], classes=CLASSES, max_detections=300)
+    part = average_precision(
+        [found[k] for k in kept], [true[k] for k in kept], classes=CLASSES, max_detections=300
+    )
     weighted = find_hits(found, true, classes=CLASSES).average_precision(weights)
     assert weighted.mean() == pytest.approx(part["map50_95"], abs=1e-9)
 
@@ -60,7 +66,8 @@ def test_a_class_without_objects_has_no_precision_and_one_without_detections_has
 def test_each_object_is_hit_once_by_the_best_scored_detection():
     found = [boxes([[0, 0, 10, 10], [0, 0, 10, 9]], [0, 0], [0.6, 0.9])]
     hits = find_hits(found, [boxes([0, 0, 10, 10], [0])], classes=1).classes[0].hits
-    assert hits[0].tolist() == [True] * 8 + [True, False]  # IoU 0.9 is a hit at 0.90 and none at 0.95
+    # IoU 0.9 is a hit at 0.90 and none at 0.95
+    assert hits[0].tolist() == [True] * 8 + [True, False]
     assert hits[1].tolist() == [False] * 9 + [True]
 
 
@@ -68,7 +75,9 @@ def test_resamples_vary_around_the_value_and_repeat_with_their_seed():
     found, true = scenes(60)
     hits = find_hits(found, true, classes=CLASSES)
     everything = np.ones(60, np.bool_)
-    one, other = (hits.bootstrap(everything, rounds=50, rng=np.random.default_rng(3)) for _ in range(2))
+    one, other = (
+        hits.bootstrap(everything, rounds=50, rng=np.random.default_rng(3)) for _ in range(2)
+    )
     assert one.shape == (50, CLASSES, 10)
     np.testing.assert_array_equal(one, other)
     means = one.mean(axis=(1, 2))

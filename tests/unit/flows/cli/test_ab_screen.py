@@ -12,11 +12,20 @@ from flows.cli.screens.console import write
 from flows.tasks.evaluation import ArmFigures
 
 RESULT = AbResult(
-    AbVerdict.NO_DIFFERENCE, 0.001, (-0.01, 0.012), 640, 612, 0.02, "fixed sample size", "B − A = +0.0010"
+    AbVerdict.NO_DIFFERENCE,
+    0.001,
+    (-0.01, 0.012),
+    640,
+    612,
+    0.02,
+    "fixed sample size",
+    "B − A = +0.0010",
 )
 A = ArmFigures("A", "pets/1", 640, 2, 0.91, 640, 8.25, 11.5)
 B = ArmFigures("B", "pets/2", 640, 0, None, 0, None, None)
-DONE = AbSummary("1-or-2-shadow", "shadow", "top-1", 40, 600, (A, B), 0.987, RESULT, Path("/tests/1-or-2-shadow"))
+DONE = AbSummary(
+    "1-or-2-shadow", "shadow", "top-1", 40, 600, (A, B), 0.987, RESULT, Path("/tests/1-or-2-shadow")
+)
 
 
 def test_the_screen_shows_both_arms_the_plan_and_the_verdict(capsys):
@@ -35,7 +44,11 @@ def test_the_screen_shows_both_arms_the_plan_and_the_verdict(capsys):
 
 
 def test_a_split_has_no_agreement_and_a_sequential_test_no_plan(capsys):
-    write(screen.ab(replace(DONE, counted_before=0, agreement=None, result=replace(RESULT, planned=None))))
+    write(
+        screen.ab(
+            replace(DONE, counted_before=0, agreement=None, result=replace(RESULT, planned=None))
+        )
+    )
     said = capsys.readouterr().out
     assert "agreement" not in said and "planned" not in said and "before" not in said
 

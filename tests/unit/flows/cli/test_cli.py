@@ -25,7 +25,13 @@ def test_it_says_its_version():
 def test_help_shows_every_command_in_a_group(option):
     done = run(option)
     assert done.exit_code == 0
-    for group in (shared.RUNNING, shared.WATCHING, shared.IMPROVING, shared.VERSIONS, shared.OPERATING):
+    for group in (
+        shared.RUNNING,
+        shared.WATCHING,
+        shared.IMPROVING,
+        shared.VERSIONS,
+        shared.OPERATING,
+    ):
         assert f" {group} " in done.stdout
     assert " Commands " not in done.stdout, "a command without a group"
     assert run("release", option).exit_code == 0

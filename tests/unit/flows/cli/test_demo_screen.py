@@ -20,18 +20,29 @@ def done(tmp_path, monkeypatch) -> DemoSummary:
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path))
 
     def window(folder: str) -> Window:
-        return Window(9, 0, 9.0, "ok", (), tmp_path / folder / "images.parquet", tmp_path / folder / "report.html")
+        return Window(
+            9,
+            0,
+            9.0,
+            "ok",
+            (),
+            tmp_path / folder / "images.parquet",
+            tmp_path / folder / "report.html",
+        )
 
     for version in ("1", "2"):
         (tmp_path / "releases" / "digits" / version).mkdir(parents=True)
         (tmp_path / "releases" / "digits" / version / "digits.zip").touch()
     first = ReleaseSummary(
         "digits", 1, ("previous_champion",), "map50_95", "workstation", (), (), None, "a CPU",
-        tmp_path / "releases" / "digits" / "1", tmp_path / "releases" / "digits" / "1" / "digits.zip",
+        tmp_path / "releases" / "digits" / "1",
+        tmp_path / "releases" / "digits" / "1" / "digits.zip",
         None, window("releases/digits/1"),
     )  # fmt: skip
     nights = [
-        MonitorSummary("digits", version, window(f"monitoring/digits/{version}-ab"), False, (), (), tmp_path)
+        MonitorSummary(
+            "digits", version, window(f"monitoring/digits/{version}-ab"), False, (), (), tmp_path
+        )
         for version in (1, 2)
     ]
     bundle = saved_bundle("digits", 2)
@@ -40,7 +51,9 @@ def done(tmp_path, monkeypatch) -> DemoSummary:
     return DemoSummary(first, nights[0], retrained, nights[1], bundle, (), 1.0, 2.0, "foveal")
 
 
-def test_the_champions_lines_name_the_champions_files_and_older_ones_say_whose_they_are(done, tmp_path):
+def test_the_champions_lines_name_the_champions_files_and_older_ones_say_whose_they_are(
+    done, tmp_path
+):
     rows = {name: str(value) for name, value in demo_places(done)}
     assert rows["version"] == "digits/2 (champion)"
     for name in ("bundle", "predictions", "drift report"):
@@ -50,6 +63,8 @@ def test_the_champions_lines_name_the_champions_files_and_older_ones_say_whose_t
     assert done.to_json()["bundle"] == rows["bundle"] == done.retraining.to_json()["bundle"]
 
 
-def test_a_retraining_without_a_version_or_with_one_that_was_released_elsewhere_names_no_bundle(done):
+def test_a_retraining_without_a_version_or_with_one_that_was_released_elsewhere_names_no_bundle(
+    done,
+):
     assert replace(done.retraining, challenger=None).bundle is None
     assert replace(done.retraining, challenger=7).to_json()["bundle"] is None

@@ -1,4 +1,4 @@
-"""Help and tables on a terminal of 80 columns, and on one that has ASCII alone: whole, and nothing cut off."""
+"""Help and tables on a terminal of 80 columns and on one with ASCII alone: nothing cut off."""
 
 from __future__ import annotations
 
@@ -45,22 +45,33 @@ rows = (
 )
 write(screen.variants(
     ReleaseSummary(
-        NAME, 12, ("champion",), "map50_95", "workstation (measured on host)", rows, (), 0.18, "AMD EPYC, 2 cores",
-        Path("/x"), Path("/x"), None, None,
+        NAME, 12, ("champion",), "map50_95", "workstation (measured on host)", rows, (), 0.18,
+        "AMD EPYC, 2 cores", Path("/x"), Path("/x"), None, None,
     )
 ))
-cut = Gate(f"class {NAME}", 0.81, 0.79, (-0.02, -0.05, 0.01), -0.05, None, 412, Verdict.NOT_EVALUATED, "why")
+cut = Gate(
+    f"class {NAME}", 0.81, 0.79, (-0.02, -0.05, 0.01), -0.05, None, 412, Verdict.NOT_EVALUATED,
+    "why",
+)
 write(screen.gates(replace(REPORT, gates=(*REPORT.gates, cut))))
 rate = AlarmRate(1000, 200, 0.015, 0.005, 0.0, 0.38)
 write(screen.calibration(
     Calibration(f"{NAME}/12", 5000, 25, (rate, replace(rate, contiguous=True)), rate,
-                (AlarmPower("brightness", 3, 0.1, 20, 0.5, 0.25, 2.0), AlarmPower("jpeg", 5, 1.0, 20, 1, 1, None)), 200)
+                (AlarmPower("brightness", 3, 0.1, 20, 0.5, 0.25, 2.0),
+                 AlarmPower("jpeg", 5, 1.0, 20, 1, 1, None)), 200)
 ))
 write(versions.models([ModelSummary(NAME, 12, {"champion": 11, "challenger": 12}, {})]))
-write(screen.ab(replace(DONE, arms=(replace(A, model=f"{NAME}/11"), replace(B, model=f"{NAME}/12")))))
+arms = (replace(A, model=f"{NAME}/11"), replace(B, model=f"{NAME}/12"))
+write(screen.ab(replace(DONE, arms=arms)))
 write([versions.texts(
     "parameter that differs", [f"{NAME}/11 (champion)", f"{NAME}/12"],
-    [TextPair("data.labelled", "/srv/data/line3/2026-11/parts/data.yaml", "/srv/data/line3/2026-12/parts/data.yaml")],
+    [
+        TextPair(
+            "data.labelled",
+            "/srv/data/line3/2026-11/parts/data.yaml",
+            "/srv/data/line3/2026-12/parts/data.yaml",
+        ),
+    ],
 )])
 """
 
@@ -95,7 +106,9 @@ def test_help_of_every_command_fits(encoding):
 def test_tables_fit_and_nothing_is_cut_off(encoding):
     shown = said(TABLES, PYTHONIOENCODING=encoding)
     reasons = ("  ", "bottle")  # begin lines that wrap where the terminal does
-    assert wide("\n".join(line for line in shown.splitlines() if not line.startswith(reasons))) == []
+    assert (
+        wide("\n".join(line for line in shown.splitlines() if not line.startswith(reasons))) == []
+    )
     assert shown.count("…" if encoding == "utf-8" else "...") == 1, "of the calibration's own title"
     for number in ("1234.56", "2345.67", "12.52", "0.8244", "11.50", "not_evaluated"):
         assert number in shown, number

@@ -26,11 +26,17 @@ def test_a_count_agrees_with_its_noun(count, words):
     ],
 )
 def test_a_window_is_told_without_a_speed_that_was_not_measured(images, speed, line, capsys):
-    write(screen.window("night", Window(images, 0, speed, "ok", (), Path("predictions"), Path("report"))))
+    write(
+        screen.window(
+            "night", Window(images, 0, speed, "ok", (), Path("predictions"), Path("report"))
+        )
+    )
     assert capsys.readouterr().out.splitlines()[0] == line
 
 
 def test_a_reason_with_brackets_is_shown_whole(capsys):
-    seen = Window(9, 0, 1.0, "drift", ("more [cat] than [dog]",), Path("predictions"), Path("report"))
+    seen = Window(
+        9, 0, 1.0, "drift", ("more [cat] than [dog]",), Path("predictions"), Path("report")
+    )
     write(screen.window("night", seen))
     assert "more [cat] than [dog]" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`-q` leaves results and errors, `-v` adds details; both before and after the name of a command."""
+"""`-q` leaves results and errors, `-v` adds details, before and after a command's name."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def test_verbose_adds_the_log_and_the_traceback_without_secrets(tmp_path, argume
     done = attempt(*arguments, cwd=tmp_path)
     lines = done.stderr.splitlines()
     assert any("DEBUG components.inference: from https://" in line for line in lines)
-    assert "Traceback (most recent call last):" in lines and lines[-1].startswith("error: expected a model")
+    assert "Traceback (most recent call last):" in lines and lines[-1].startswith(
+        "error: expected a model"
+    )
     assert "secret" not in done.stderr
 
 
@@ -73,7 +75,11 @@ def test_a_working_directory_that_was_removed_is_one_line(tmp_path):
         place.mkdir(exist_ok=True)
         done = subprocess.run(
             [sys.executable, "-P", "-c", program, command],
-            env={key: value for key, value in clean_environment(tmp_path).items() if key != "FOVEAL_HOME"},
+            env={
+                key: value
+                for key, value in clean_environment(tmp_path).items()
+                if key != "FOVEAL_HOME"
+            },
             cwd=place,
             capture_output=True,
             text=True,

@@ -39,7 +39,10 @@ def test_urls_and_absolute_paths_stay_as_they_are(tmp_path):
 
 
 def test_a_target_file_is_relative_to_the_configuration_and_a_built_in_name_is_not(tmp_path):
-    assert read_config(written(tmp_path, MINIMAL + "target: mobile\n"), ReleaseConfig).target == "mobile"
+    assert (
+        read_config(written(tmp_path, MINIMAL + "target: mobile\n"), ReleaseConfig).target
+        == "mobile"
+    )
     config = read_config(written(tmp_path, MINIMAL + "target: mine.toml\n"), ReleaseConfig)
     assert config.target == str(tmp_path / "mine.toml")
 
@@ -96,15 +99,24 @@ def test_the_model_s_input_is_a_square_a_rectangle_or_the_crop(fields, size):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"image_size": 4}, "image_size: expected a side in pixels, 8 to 8192, or [height, width], got 4"),
+        (
+            {"image_size": 4},
+            "image_size: expected a side in pixels, 8 to 8192, or [height, width], got 4",
+        ),
         ({"image_size": [480, 640, 3]}, "or [height, width], got [480, 640, 3]"),
         ({"image_size": True}, "or [height, width]"),
         ({"image_size": "640"}, "or [height, width]"),
-        ({"fit": "zoom"}, "fit: expected letterbox, stretch, center_crop, or the fields resize, crop"),
+        (
+            {"fit": "zoom"},
+            "fit: expected letterbox, stretch, center_crop, or the fields resize, crop",
+        ),
         ({"fit": {"resze": 256}}, "fit: resze is unknown, did you mean resize?"),
         ({"fit": {"crop": [224]}}, "fit: crop: expected a side in pixels"),
         ({"fit": {"resize": 256, "crop_pct": 0.9}}, "resize or crop_pct, not both"),
-        ({"fit": {"crop": 224}, "image_size": 256}, "the image_size 256 as fit's crop, which is 224"),
+        (
+            {"fit": {"crop": 224}, "image_size": 256},
+            "the image_size 256 as fit's crop, which is 224",
+        ),
     ],
     ids=str,
 )
@@ -122,7 +134,9 @@ def test_a_described_crop_is_what_the_model_is_opened_with():
         Fit.CENTER_CROP, 232, Interpolation.BICUBIC
     )
     assert fitting(model(fit={"resize": [224, 320]})) == Fitting(Fit.STRETCH)
-    assert fitting(model(fit={"resize": [256, 256], "crop": 224})) == Fitting(Fit.CENTER_CROP, (256, 256))
+    assert fitting(model(fit={"resize": [256, 256], "crop": 224})) == Fitting(
+        Fit.CENTER_CROP, (256, 256)
+    )
     assert fitting(model(fit="stretch")) is Fit.STRETCH
 
 
@@ -138,7 +152,9 @@ def test_monitoring_takes_images_or_a_time_range_and_not_both(values):
 
 
 def test_a_time_without_a_zone_is_meant_here_and_kept_in_utc():
-    config = validate_config({"name": "digits", "since": "2026-11-01T12:00:00"}, MonitorConfig, source="here")
+    config = validate_config(
+        {"name": "digits", "since": "2026-11-01T12:00:00"}, MonitorConfig, source="here"
+    )
     assert config.since == datetime(2026, 11, 1, 12).astimezone() and config.since.tzinfo is UTC
 
 
@@ -158,7 +174,9 @@ def test_the_form_describes_every_field():
 def test_of_a_retrained_model_the_file_that_was_given_at_first_is_logged():
     data = DataInput(labelled="data.yaml")
     given = ReleaseConfig(name="parts", model=ModelInput(path="best.pt"), data=data)
-    again = ReleaseConfig(name="parts", model=ModelInput(path="steps/model.pt", original="best.pt"), data=data)
+    again = ReleaseConfig(
+        name="parts", model=ModelInput(path="steps/model.pt", original="best.pt"), data=data
+    )
     assert given.logged() == given.model_dump(mode="json")
     assert again.logged()["model"]["path"] == "best.pt"
     assert ReleaseConfig(**again.logged()) == given, "the next retraining reads it"
@@ -178,4 +196,6 @@ def test_the_form_offers_the_built_in_targets_and_calls_everything_by_a_title():
         for field in model.get("properties", {}).values()
     ]
     assert {"Trust pickle", "IoU", "Calibration images"} <= set(titles)
-    assert not [title for title in titles if title.isidentifier() and "_" in title], "named by the field alone"
+    assert not [title for title in titles if title.isidentifier() and "_" in title], (
+        "named by the field alone"
+    )

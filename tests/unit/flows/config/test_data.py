@@ -1,4 +1,4 @@
-"""Parameters of a retraining's data: a form in the Prefect UI, and refused by name where they are wrong."""
+"""Parameters of a retraining's data: a form in the Prefect UI, and refused by name where wrong."""
 
 import pytest
 

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from components.errors import ConfigError
 from flows.config.cron import check_cron
-from flows.config.deployments import DeploymentsConfig, demo_deployments, machine_timezone, read_deployments
+from flows.config.deployments import (
+    DeploymentsConfig,
+    demo_deployments,
+    machine_timezone,
+    read_deployments,
+)
 from flows.runtime.settings import Settings
 
 
@@ -51,12 +56,27 @@ def test_an_unquoted_deadline_means_what_it_looks_like(tmp_path, settings):
     ("text", "words"),
     [
         ("models: []", "models: List should have at least 1 item"),
-        ("models: [{name: a, images: x, labls: y}]", "models.0.labls is unknown, did you mean labels?"),
+        (
+            "models: [{name: a, images: x, labls: y}]",
+            "models.0.labls is unknown, did you mean labels?",
+        ),
         ("models: [{name: a, images: x, retraining: {automatik: no}}]", "did you mean automatic?"),
-        ("models: [{name: a, images: x}, {name: a, images: y}]", "expected each model once, found a more often"),
-        ("models: [{name: a, images: x, cron: 0 25 * * *}]", "expected hour as cron has it, 0 to 23, found 25"),
-        ("models: [{name: a, images: x, timezone: Europe/Bern}]", "expected the name of a time zone"),
-        ("models: [{name: a, images: x}]\nwork_pool: {name: p, type: docker}", "expected an image for docker"),
+        (
+            "models: [{name: a, images: x}, {name: a, images: y}]",
+            "expected each model once, found a more often",
+        ),
+        (
+            "models: [{name: a, images: x, cron: 0 25 * * *}]",
+            "expected hour as cron has it, 0 to 23, found 25",
+        ),
+        (
+            "models: [{name: a, images: x, timezone: Europe/Bern}]",
+            "expected the name of a time zone",
+        ),
+        (
+            "models: [{name: a, images: x}]\nwork_pool: {name: p, type: docker}",
+            "expected an image for docker",
+        ),
         ("models: [{name: a, images: x}]\nwork_pool: {name: p, type: vm}", "work_pool.type"),
     ],
 )
@@ -83,7 +103,14 @@ def cron_fields(draw) -> str:
     fields = []
     for low, high in _NUMBERS.values():
         first, last = sorted(draw(st.tuples(st.integers(low, high), st.integers(low, high))))
-        shapes = ["*", str(first), f"{first}-{last}", f"*/{max(first, 1)}", f"{first},{last}", f"{first}-{last}/2"]
+        shapes = [
+            "*",
+            str(first),
+            f"{first}-{last}",
+            f"*/{max(first, 1)}",
+            f"{first},{last}",
+            f"{first}-{last}/2",
+        ]
         fields.append(draw(st.sampled_from(shapes)))
     return " ".join(fields)
 
@@ -97,7 +124,8 @@ def test_every_schedule_that_is_accepted_is_one_that_prefect_accepts(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "* * * *", "60 * * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "@daily", "a * * * *"]
+    "text",
+    ["", "* * * *", "60 * * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "@daily", "a * * * *"],
 )
 def test_what_is_no_schedule_is_refused(text):
     with pytest.raises(ValueError, match="expected"):
@@ -119,19 +147,24 @@ def test_a_night_has_until_the_deadline(cron, deadline, hours):
     from flows.config.cron import time_allowed
 
     for moment in (datetime(2026, 3, 10, 12, tzinfo=UTC), datetime(2026, 3, 10, 3, 30, tzinfo=UTC)):
-        assert time_allowed(cron, ZoneInfo("Europe/Zurich"), deadline, moment) == timedelta(hours=hours)
+        assert time_allowed(cron, ZoneInfo("Europe/Zurich"), deadline, moment) == timedelta(
+            hours=hours
+        )
 
 
 @pytest.mark.parametrize(
     ("cron", "due", "by"),
     [
         ("0 2 * * *", "2026-10-24T00:00", "2026-10-24T04:00"),  # 02:00 and 06:00 of summer
-        ("0 2 * * *", "2026-10-25T00:00", "2026-10-25T05:00"),  # 02:00 of summer, 06:00 of winter: five hours
+        # 02:00 of summer, 06:00 of winter: five hours
+        ("0 2 * * *", "2026-10-25T00:00", "2026-10-25T05:00"),
         ("0 2 * * *", "2026-10-26T01:00", "2026-10-26T05:00"),
         ("0 2 * * *", "2027-03-27T01:00", "2027-03-27T05:00"),
-        ("0 2 * * *", "2027-03-28T00:00", "2027-03-28T04:00"),  # there is no 02:00, so Prefect takes 01:00
+        # there is no 02:00, so Prefect takes 01:00
+        ("0 2 * * *", "2027-03-28T00:00", "2027-03-28T04:00"),
         ("0 1 * * *", "2027-03-27T00:00", "2027-03-27T05:00"),
-        ("0 1 * * *", "2027-03-28T00:00", "2027-03-28T04:00"),  # 01:00 of winter, 06:00 of summer: four hours, not five
+        # 01:00 of winter, 06:00 of summer: four hours, not five
+        ("0 1 * * *", "2027-03-28T00:00", "2027-03-28T04:00"),
         ("0 1 * * *", "2027-03-28T23:00", "2027-03-29T04:00"),
     ],
 )
@@ -145,7 +178,9 @@ def test_a_deadline_is_by_the_clock_of_its_own_night(cron, due, by):
     assert found.astimezone(zone).time() == time(6)
 
 
-@pytest.mark.parametrize("deployed", ["2026-03-28", "2026-06-01", "2026-10-24", "2026-10-25", "2026-12-31"])
+@pytest.mark.parametrize(
+    "deployed", ["2026-03-28", "2026-06-01", "2026-10-24", "2026-10-25", "2026-12-31"]
+)
 def test_no_night_has_less_time_than_the_shortest_on_whatever_day_it_is_deployed(deployed):
     from flows.config.cron import shortest_allowed
 

@@ -1,4 +1,4 @@
-"""The parameter of a model's task: the form offers what the table has, and nothing else is taken."""
+"""The parameter of a model's task: forms offer what the table has; nothing else is taken."""
 
 from __future__ import annotations
 
@@ -27,5 +27,9 @@ def test_unknown_task_is_refused_with_those_that_are_known():
 
 def test_task_of_a_new_line_in_the_table_is_offered_and_taken(monkeypatch):
     monkeypatch.setitem(TASKS, "count", "tests.toy.plugins:CountThings")
-    assert ModelInput.model_json_schema()["$defs"]["TaskType"]["enum"] == ["detect", "classify", "count"]
+    assert ModelInput.model_json_schema()["$defs"]["TaskType"]["enum"] == [
+        "detect",
+        "classify",
+        "count",
+    ]
     assert ModelInput(path="model.onnx", task="count").model_dump(mode="json")["task"] == "count"

@@ -45,7 +45,9 @@ def test_a_gpu_is_named_with_its_driver(driver):
 def test_a_driver_that_fails_is_told_in_its_own_words(driver):
     driver("echo Failed to initialize NVML: Driver/library version mismatch; exit 18")
     (found,) = machine.examine_gpu()
-    assert found.state is State.WARN and "version mismatch" in found.found and "driver" in found.hint
+    assert (
+        found.state is State.WARN and "version mismatch" in found.found and "driver" in found.hint
+    )
 
 
 def test_backends_are_listed_and_only_the_gpus_may_be_missing():
@@ -74,7 +76,11 @@ def test_each_switch_against_telemetry_counts():
 
 @pytest.mark.parametrize(
     ("urls", "state"),
-    [("", State.WARN), ("json://user:hush@localhost/x", State.OK), ("json://localhost nonsense://hush", State.FAIL)],
+    [
+        ("", State.WARN),
+        ("json://user:hush@localhost/x", State.OK),
+        ("json://localhost nonsense://hush", State.FAIL),
+    ],
 )
 def test_alert_channels_are_checked_without_a_word_of_their_secrets(monkeypatch, urls, state):
     monkeypatch.setenv("FOVEAL_ALERT_URLS", urls)
@@ -85,14 +91,24 @@ def test_alert_channels_are_checked_without_a_word_of_their_secrets(monkeypatch,
 
 def test_a_check_that_never_comes_back_and_one_that_breaks_are_findings_beside_the_others():
     good = Finding("good", State.OK, "fine")
-    checks = {"never": lambda: threading.Event().wait(60) and [], "broken": lambda: [1 / 0], "good": lambda: [good]}
+    checks = {
+        "never": lambda: threading.Event().wait(60) and [],
+        "broken": lambda: [1 / 0],
+        "good": lambda: [good],
+    }
     never, broken, fine = bounded(checks, 0.5)
     assert (never.name, never.state, "no answer" in never.found) == ("never", State.FAIL, True)
-    assert (broken.name, broken.state, "ZeroDivisionError" in broken.found) == ("broken", State.FAIL, True)
+    assert (broken.name, broken.state, "ZeroDivisionError" in broken.found) == (
+        "broken",
+        State.FAIL,
+        True,
+    )
     assert fine == good
 
 
 def test_credentials_in_urls_never_reach_the_report():
-    told = Finding("store", State.FAIL, "s3://key:hush@bucket/x: refused", "see https://ann:hush@host/")
+    told = Finding(
+        "store", State.FAIL, "s3://key:hush@bucket/x: refused", "see https://ann:hush@host/"
+    )
     (shown,) = bounded({"store": lambda: [told]}, 10)
     assert (shown.found, shown.hint) == ("s3://bucket/x: refused", "see https://host/")

@@ -8,7 +8,9 @@ from flows.tasks.readiness import Readiness
 
 
 def test_a_champion_that_cannot_be_trained_further_is_a_warning_with_what_to_do():
-    why = "parts/3 was released from m.onnx; training goes on from a checkpoint (.pt) of Ultralytics"
+    why = (
+        "parts/3 was released from m.onnx; training goes on from a checkpoint (.pt) of Ultralytics"
+    )
     (found,) = _of("parts", Readiness(released=True, untrainable=why))
     assert (found.name, found.state) == ("model parts", State.WARN)
     assert found.found == f"{why}: a drift fills the labelling queue, and retrains nothing"

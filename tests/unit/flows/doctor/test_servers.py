@@ -1,4 +1,4 @@
-"""Servers that answer, do not, are of another version, ask for a password or live in another time."""
+"""Servers that answer or do not, of another version, with a password, or in another time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ from flows.runtime.settings import Settings
 
 @pytest.fixture
 def serve(monkeypatch, tmp_path):
-    """Serve a version as MLflow does, and name that server to the doctor; returns what it finds of MLflow."""
+    """Serve a version as MLflow does, as the doctor's server; return its findings on MLflow."""
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
-    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+    for name in (
+        "PREFECT_API_URL",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
     begun = []
 
@@ -53,15 +58,25 @@ def serve(monkeypatch, tmp_path):
 
 
 def mlflow():
-    return [found for found in servers.examine(Settings.from_environment()) if found.name.startswith("mlflow")]
+    return [
+        found
+        for found in servers.examine(Settings.from_environment())
+        if found.name.startswith("mlflow")
+    ]
 
 
 def test_a_server_of_the_librarys_version_is_ok(serve):
     (found,) = serve(version("mlflow"))
-    assert found.state is State.OK and version("mlflow") in found.found and "MLFLOW_TRACKING_URI" in found.found
+    assert (
+        found.state is State.OK
+        and version("mlflow") in found.found
+        and "MLFLOW_TRACKING_URI" in found.found
+    )
 
 
-@pytest.mark.parametrize(("other", "state"), [("2.22.0", State.FAIL), ("3.1.0", State.WARN), ("<html>", State.FAIL)])
+@pytest.mark.parametrize(
+    ("other", "state"), [("2.22.0", State.FAIL), ("3.1.0", State.WARN), ("<html>", State.FAIL)]
+)
 def test_another_version_is_named_beside_the_librarys(serve, other, state):
     (found,) = serve(other)
     assert found.state is state and repr(other) in found.found and version("mlflow") in found.found
@@ -70,15 +85,24 @@ def test_another_version_is_named_beside_the_librarys(serve, other, state):
 def test_each_page_of_a_foveal_up_on_the_root_is_asked(serve):
     serve(version("mlflow"))
     settings, dead = Settings.from_environment(), f"http://127.0.0.1:{free_port()}"
-    addresses = {"mlflow": settings.tracking_uri, "evidently": dead, "metrics": settings.tracking_uri}
+    addresses = {
+        "mlflow": settings.tracking_uri,
+        "evidently": dead,
+        "metrics": settings.tracking_uri,
+    }
     with occupying(settings.root), announcing_up(settings.root, f"{dead}/api", addresses):
-        found = {one.name: one for one in servers.examine(settings) if one.name.endswith("of foveal up")}
+        found = {
+            one.name: one for one in servers.examine(settings) if one.name.endswith("of foveal up")
+        }
     assert {name: one.state.value for name, one in found.items()} == {
         "mlflow of foveal up": "ok",
         "evidently of foveal up": "fail",
         "metrics of foveal up": "ok",
     }
-    assert dead in found["evidently of foveal up"].found and "evidently.log" in found["evidently of foveal up"].hint
+    assert (
+        dead in found["evidently of foveal up"].found
+        and "evidently.log" in found["evidently of foveal up"].hint
+    )
 
 
 def test_a_server_that_nobody_started_fails_with_its_address(serve, monkeypatch):
@@ -88,7 +112,9 @@ def test_a_server_that_nobody_started_fails_with_its_address(serve, monkeypatch)
     assert found.hint == "start it, or correct or unset MLFLOW_TRACKING_URI"
 
 
-def test_credentials_are_asked_for_where_they_are_missing_and_used_where_they_are_there(serve, monkeypatch):
+def test_credentials_are_asked_for_where_they_are_missing_and_used_where_they_are_there(
+    serve, monkeypatch
+):
     (found,) = serve(version("mlflow"), login="ann:secret")
     assert found.state is State.FAIL and "401" in found.found and "password" in found.hint
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
@@ -99,17 +125,25 @@ def test_credentials_are_asked_for_where_they_are_missing_and_used_where_they_ar
 
 def test_a_user_in_the_url_is_who_asks_and_is_not_shown(serve, monkeypatch):
     serve(version("mlflow"), login="ann:sec ret")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", os.environ["MLFLOW_TRACKING_URI"].replace("//", "//ann:sec%20ret@") + "/")
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI",
+        os.environ["MLFLOW_TRACKING_URI"].replace("//", "//ann:sec%20ret@") + "/",
+    )
     (found,) = mlflow()
     assert found.state is State.OK and "sec" not in found.found
 
 
 def test_a_server_in_another_time_is_warned_of(serve):
     _, clock = serve(version("mlflow"), ahead=timedelta(hours=-1))
-    assert clock.state is State.WARN and "behind this machine's" in clock.found and "NTP" in clock.hint
+    assert (
+        clock.state is State.WARN and "behind this machine's" in clock.found and "NTP" in clock.hint
+    )
 
 
 def test_without_servers_nothing_is_wrong_and_nothing_is_made(serve, monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert [found.state for found in servers.examine(Settings.from_environment())] == [State.OK, State.OK]
+    assert [found.state for found in servers.examine(Settings.from_environment())] == [
+        State.OK,
+        State.OK,
+    ]
     assert not (tmp_path / "home").exists()

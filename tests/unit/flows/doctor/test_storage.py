@@ -32,13 +32,17 @@ def database(root):
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE runs (name TEXT)")
-        connection.executemany("INSERT INTO runs VALUES (?)", [(f"run {number}" * 50,) for number in range(200)])
+        connection.executemany(
+            "INSERT INTO runs VALUES (?)", [(f"run {number}" * 50,) for number in range(200)]
+        )
         connection.commit()
     return path
 
 
 def test_a_root_that_is_not_there_yet_is_fine_and_is_not_made(root):
-    assert {name: found.state for name, found in states().items()} == dict.fromkeys(("root", "disk", "clock"), State.OK)
+    assert {name: found.state for name, found in states().items()} == dict.fromkeys(
+        ("root", "disk", "clock"), State.OK
+    )
     assert not root.exists()
 
 

@@ -28,16 +28,28 @@ ASKED = Asked(
         'ruff>=0.13; extra == "dev"',
     ),
 )
-FITTING = {"pandas": "3.0.6", "fastapi": "0.150.0", "onnxruntime-gpu": "1.31.1", "opencv-python-headless": "5.0.0.93"}
+FITTING = {
+    "pandas": "3.0.6",
+    "fastapi": "0.150.0",
+    "onnxruntime-gpu": "1.31.1",
+    "opencv-python-headless": "5.0.0.93",
+}
 
 
 def faults(installed, python="3.11.7", tested=None):
-    return [found for found in judge(python, ASKED, installed, tested or {}) if found.state is not State.OK]
+    return [
+        found
+        for found in judge(python, ASKED, installed, tested or {})
+        if found.state is not State.OK
+    ]
 
 
 def test_what_fits_is_two_good_lines():
     findings = judge("3.11.7", ASKED, FITTING, FITTING)
-    assert [(found.name, found.state) for found in findings] == [("python", State.OK), ("libraries", State.OK)]
+    assert [(found.name, found.state) for found in findings] == [
+        ("python", State.OK),
+        ("libraries", State.OK),
+    ]
     assert findings[1].found == "4, each as Foveal 0.1.0 asks for it"
 
 
@@ -54,7 +66,8 @@ def test_what_fits_is_two_good_lines():
         (
             {"opencv-python": "5.0.0"},
             "opencv-python and opencv-python-headless",
-            "pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python-headless==5.0.0.93",
+            "pip uninstall -y opencv-python opencv-python-headless && pip install "
+            "opencv-python-headless==5.0.0.93",
         ),
     ],
 )
@@ -88,7 +101,9 @@ def test_what_differs_from_the_tested_versions_is_named():
 @given(st.integers(0, 4), st.integers(0, 30))
 def test_pandas_fails_exactly_outside_of_its_range(major, minor):
     fits = (2, 3) <= (major, minor) < (3, 1)
-    assert ("pandas" not in {fault.name for fault in faults(FITTING | {"pandas": f"{major}.{minor}"})}) == fits
+    assert (
+        "pandas" not in {fault.name for fault in faults(FITTING | {"pandas": f"{major}.{minor}"})}
+    ) == fits
 
 
 def test_this_environment_has_no_fault():
@@ -105,7 +120,7 @@ EXAMINE = """
 import json, sys
 from flows.doctor.versions import examine_packages
 {before}
-print(json.dumps([[found.name, found.state, found.found, found.hint] for found in examine_packages()]))
+print(json.dumps([[one.name, one.state, one.found, one.hint] for one in examine_packages()]))
 """
 
 
@@ -116,15 +131,19 @@ def install(folder: Path, name: str, package: str, *, top_level: bool) -> None:
     metadata = folder / f"{name.replace('-', '_')}-0.3.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3.1\n")
-    (metadata / "RECORD").write_text(f"{package}/__init__.py,,\n{metadata.name}/METADATA,,\n{metadata.name}/RECORD,,\n")
+    (metadata / "RECORD").write_text(
+        f"{package}/__init__.py,,\n{metadata.name}/METADATA,,\n{metadata.name}/RECORD,,\n"
+    )
     if top_level:
         (metadata / "top_level.txt").write_text(f"{package}\n")
 
 
 def packages_with(folder: Path, before: str = "") -> list[list[str]]:
-    """Findings of a fresh process that has a folder at the end of its path, after a statement of its own."""
+    """List findings of a fresh process that has a folder last on its path, after a statement."""
     script = EXAMINE.format(before=f"sys.path.append({str(folder)!r}); {before}")
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -148,9 +167,14 @@ def test_packages_of_other_names_are_no_fault(tmp_path):
 def test_a_package_that_is_found_elsewhere_than_installed_is_named(tmp_path):
     (tmp_path / "model_registry").mkdir()
     (tmp_path / "model_registry" / "__init__.py").write_text("")
-    found = {finding[0]: finding for finding in packages_with(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")}
+    found = {
+        finding[0]: finding
+        for finding in packages_with(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")
+    }
     assert found["model_registry"][1] == "warn"
-    assert found["model_registry"][2].startswith(f"imported from {tmp_path}, but Foveal is installed in ")
+    assert found["model_registry"][2].startswith(
+        f"imported from {tmp_path}, but Foveal is installed in "
+    )
 
 
 def test_our_packages_are_owned_by_nobody_else_here():
@@ -169,5 +193,7 @@ def test_a_command_that_cannot_be_imported_names_the_distribution(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: model_registry: model-registry installs a package of this name")
+    assert done.stderr.startswith(
+        "error: model_registry: model-registry installs a package of this name"
+    )
     assert len(done.stderr.splitlines()) == 1

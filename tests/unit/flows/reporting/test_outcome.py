@@ -103,7 +103,9 @@ def test_a_promotion_ends_in_the_champion(action, reason, outcome, headline):
 )
 def test_an_ab_test_ends_in_its_verdict(verdict, outcome):
     result = AbResult(verdict, None, None, 0, None, 0.02, "fixed sample size", "no labels")
-    found = ab_test.AbSummary("test", AbMode.SHADOW.value, "score", 3, 0, (), None, result, Path("folder"))
+    found = ab_test.AbSummary(
+        "test", AbMode.SHADOW.value, "score", 3, 0, (), None, result, Path("folder")
+    )
     done = ab_test.conclusion(AbConfig(name="digits", a="1", b="2", images="in"), found)
     assert (done.name, done.outcome) == ("digits: 1 and 2", outcome)
     assert done.headline == "no labels"
@@ -138,7 +140,9 @@ def test_a_night_ends_in_its_drift_decision():
     window = Window(40, 1, 20.0, "drift", ("brightness moved",), Path("p"), Path("r"))
     done = MonitorSummary("digits", 1, window, True, (), (), Path("folder"))
     assert done.outcome == "drift"
-    assert replace(done, window=replace(window, state="insufficient_data")).outcome == ("insufficient data")
+    assert replace(done, window=replace(window, state="insufficient_data")).outcome == (
+        "insufficient data"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,9 @@ def test_a_night_ends_in_its_drift_decision():
     ],
 )
 def test_a_release_ends_in_what_became_of_its_version(aliases, found, outcome):
-    done = ReleaseSummary("digits", 2, aliases, "map", "t", (), (), None, "", Path(), Path(), found, None)
+    done = ReleaseSummary(
+        "digits", 2, aliases, "map", "t", (), (), None, "", Path(), Path(), found, None
+    )
     assert done.outcome == outcome
     held = "p95_ms" in done.headline
     assert held is (found is not None and not found.passed)

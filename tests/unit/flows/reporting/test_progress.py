@@ -1,4 +1,4 @@
-"""Progress without a terminal, what may be asked, and output on terminals that lack characters or columns."""
+"""Progress off a terminal, what may be asked, output where characters or columns are missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_lines_come_every_few_seconds_and_go_on_where_nothing_is_new():
         "0:15 release digits: timing rounds, 2 of 7",
         "0:25 release digits: timing rounds, 2 of 7",
     ]
-    assert told[-1].startswith(("1:", "2:")) and len(told) == 7, "ever more seldom, half a minute apart at most"
+    assert told[-1].startswith(("1:", "2:")) and len(told) == 7, (
+        "ever more seldom, half a minute apart at most"
+    )
 
 
 def test_a_step_that_begins_is_a_sign_of_life():
@@ -66,9 +68,10 @@ REPORT = GateReport(
     "digits/1",
     "digits/2",
     (
-        Gate("golden", 0.812, 0.809, (-0.003, -0.01, 0.004), -0.02, 0.008, 200, Verdict.PASS, "as good"),
-        Gate("recent brightness 27.5–113.4", 0.8, 0.7, (-0.1, -0.2, -0.06), -0.05, None, 120, Verdict.FAIL, "worse",
-             slice_of="recent"),
+        Gate("golden", 0.812, 0.809, (-0.003, -0.01, 0.004), -0.02, 0.008, 200, Verdict.PASS,
+             "as good"),
+        Gate("recent brightness 27.5–113.4", 0.8, 0.7, (-0.1, -0.2, -0.06), -0.05, None, 120,
+             Verdict.FAIL, "worse", slice_of="recent"),
     ),
 )  # fmt: skip
 

@@ -12,15 +12,23 @@ from flows.reporting.retraining import RetrainSummary, markdown
 from flows.reporting.summary import MonitorSummary, Window
 
 CONFIG = RetrainConfig(name="digits", trigger="drift", event="night 7")
-DATASET = DatasetVersion(Path("data.yaml"), "a" * 64, {"train": 300, "recent": 40}, {"new": 200}, {"near_duplicate": 3})
+DATASET = DatasetVersion(
+    Path("data.yaml"), "a" * 64, {"train": 300, "recent": 40}, {"new": 200}, {"near_duplicate": 3}
+)
 
 
 def test_a_challenger_that_fits_no_budget_is_rejected_and_the_champion_stays():
-    done = RetrainSummary.unfit(CONFIG, ModelVersion("digits", 4, "run"), DATASET, "expected 10 MB, found 12 MB")
+    done = RetrainSummary.unfit(
+        CONFIG, ModelVersion("digits", 4, "run"), DATASET, "expected 10 MB, found 12 MB"
+    )
     assert (done.state, done.champion, done.challenger) == ("rejected", 4, None)
     page = markdown(CONFIG, done)
     assert page.startswith("# rejected\ndigits: expected 10 MB, found 12 MB\n")
-    for row in ("| trigger | drift night 7 |", "| recent images | 40 |", "| left out, near duplicate | 3 |"):
+    for row in (
+        "| trigger | drift night 7 |",
+        "| recent images | 40 |",
+        "| left out, near duplicate | 3 |",
+    ):
         assert row in page
     assert "challenger" not in page
 

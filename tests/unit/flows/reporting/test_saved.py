@@ -1,4 +1,4 @@
-"""What is found again of releases and judged windows: the newest, or a line that says what to do."""
+"""What is found again of releases and judged windows: the newest, or a line with what to do."""
 
 from __future__ import annotations
 

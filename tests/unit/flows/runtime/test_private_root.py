@@ -31,7 +31,10 @@ def trust_file() -> None:
 
 @pytest.mark.parametrize("first", [crash, label, trust_file])
 def test_a_new_root_is_for_its_owner_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], first: Callable[[], None]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    first: Callable[[], None],
 ) -> None:
     root = tmp_path / "home"
     monkeypatch.setenv("FOVEAL_HOME", str(root))

@@ -18,7 +18,10 @@ def test_no_python_is_started_that_takes_packages_from_the_working_directory(pac
         f"{path.name}: {line.strip()}"
         for path in files
         for line in path.read_text().splitlines()
-        if "sys.executable" in line and "-P" not in line and "with_name" not in line and ".parent" not in line
+        if "sys.executable" in line
+        and "-P" not in line
+        and "with_name" not in line
+        and ".parent" not in line
     ]
     assert files
     assert lines == []

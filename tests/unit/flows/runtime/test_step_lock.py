@@ -29,7 +29,9 @@ def lock(tmp_path, monkeypatch):
 
 @pytest.fixture
 def other(lock):
-    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as it:
         assert it.stdout.readline() == "held\n"
         yield it
         it.kill()

@@ -1,4 +1,4 @@
-"""Which checkpoints may be unpickled: those that somebody trusted on this storage root, whatever MLflow says."""
+"""Checkpoints that may be unpickled: those trusted on this storage root, whatever MLflow says."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ def checkpoint(tmp_path):
     return path
 
 
-def test_a_checkpoint_that_nobody_trusted_here_is_refused_before_anything_is_loaded(root, checkpoint):
-    with pytest.raises(ConfigError, match=r"best\.pt of parts/2, sha256 \w{64}, .*foveal retrain --trust-pickle") as no:
+def test_a_checkpoint_that_nobody_trusted_here_is_refused_before_anything_is_loaded(
+    root, checkpoint
+):
+    with pytest.raises(
+        ConfigError, match=r"best\.pt of parts/2, sha256 \w{64}, .*foveal retrain --trust-pickle"
+    ) as no:
         trust.require_trusted(checkpoint, "parts/2", asked=False)
     assert "\n" not in str(no.value)
 
@@ -42,7 +46,9 @@ def test_a_word_is_remembered(root, checkpoint):
     assert (root / "trusted").stat().st_mode & 0o077 == 0
 
 
-def test_a_root_of_before_knows_the_checkpoints_of_its_own_database(root, checkpoint, registered_before):
+def test_a_root_of_before_knows_the_checkpoints_of_its_own_database(
+    root, checkpoint, registered_before
+):
     trust.require_trusted(checkpoint, "parts/1", asked=False)
 
 

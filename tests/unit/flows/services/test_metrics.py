@@ -1,4 +1,4 @@
-"""The endpoint for Prometheus: everything that is known, and what cannot be read is said rather than guessed."""
+"""The endpoint for Prometheus: everything known, and what is unreadable is said, not guessed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ from flows.services.metrics import FovealCollector, Source, serve_metrics
 from model_registry import ModelSummary
 
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
-DECISION = DriftDecision(DriftState.WARN, (), (ColumnDrift("brightness", 0.25, 0.2, None, True),), 500, 60)
-LAST = LastWindow("2", AT, DECISION, TrendPoint(AT, DriftState.WARN, 60, 0.25, 0.9, 1.25), {0.5: 4.0, 0.95: 8.0})
+DECISION = DriftDecision(
+    DriftState.WARN, (), (ColumnDrift("brightness", 0.25, 0.2, None, True),), 500, 60
+)
+LAST = LastWindow(
+    "2", AT, DECISION, TrendPoint(AT, DriftState.WARN, 60, 0.25, 0.9, 1.25), {0.5: 4.0, 0.95: 8.0}
+)
 STATUS = ModelStatus("digits", 3, 180, LAST, {"drift": True, "errors": False})
 STANDING = ModelSummary("digits", 2, {"champion": 2, "previous_champion": 1}, {"promoted": 2})
 
@@ -37,7 +41,9 @@ def scrape(store, registry) -> dict[tuple, float]:
     collected = CollectorRegistry()
     collected.register(FovealCollector(store, registry))
     families = text_string_to_metric_families(generate_latest(collected).decode())
-    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+    return {
+        (one.name, *one.labels.values()): one.value for family in families for one in family.samples
+    }
 
 
 def test_what_is_known_of_a_model_is_told():
@@ -51,7 +57,10 @@ def test_what_is_known_of_a_model_is_told():
         ("foveal_alert_firing", "digits", "errors"): 0,
         ("foveal_last_window_timestamp_seconds", "digits"): AT.timestamp(),
         ("foveal_window_version", "digits"): 2,
-        **{("foveal_window_state", "digits", state.value): float(state is DriftState.WARN) for state in DriftState},
+        **{
+            ("foveal_window_state", "digits", state.value): float(state is DriftState.WARN)
+            for state in DriftState
+        },
         ("foveal_window_images", "digits"): 60,
         ("foveal_window_failed_ratio", "digits"): 0.25,
         ("foveal_window_confidence_ratio", "digits"): 0.9,
@@ -114,13 +123,17 @@ def test_an_answer_is_good_for_a_while(cache_s, readings):
 
 
 @pytest.mark.slow
-def test_the_endpoint_answers_on_an_empty_root_and_a_port_that_is_taken_is_named(tmp_path, monkeypatch):
+def test_the_endpoint_answers_on_an_empty_root_and_a_port_that_is_taken_is_named(
+    tmp_path, monkeypatch
+):
     for name in ("FOVEAL_STORE", "FOVEAL_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     server = serve_metrics(Settings.from_environment(), "127.0.0.1", 0)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=60) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{server.server_port}/metrics", timeout=60
+        ) as answer:
             told = answer.read().decode()
         with pytest.raises(UnavailableError, match="to listen on"):
             serve_metrics(Settings.from_environment(), "127.0.0.1", server.server_port)
@@ -130,14 +143,19 @@ def test_the_endpoint_answers_on_an_empty_root_and_a_port_that_is_taken_is_named
     assert 'foveal_source_up{source="store"} 1.0' in told
 
 
-@pytest.mark.parametrize("header", ["Host: evil\x1b[31m\x85forged", "Host: HERE\r\nOrigin: http://evil\x1b[31m"])
+@pytest.mark.parametrize(
+    "header", ["Host: evil\x1b[31m\x85forged", "Host: HERE\r\nOrigin: http://evil\x1b[31m"]
+)
 def test_a_request_that_is_refused_steers_no_terminal(tmp_path, monkeypatch, caplog, header):
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     server = serve_metrics(Settings.from_environment(), "127.0.0.1", 0)
     here = f"127.0.0.1:{server.server_port}"
     try:
         with socket.create_connection(("127.0.0.1", server.server_port), timeout=60) as asking:
-            lines = f"GET /%1b[31m%0aforged HTTP/1.1\r\n{header.replace('HERE', here)}\r\nConnection: close\r\n\r\n"
+            lines = (
+                "GET /%1b[31m%0aforged "
+                f"HTTP/1.1\r\n{header.replace('HERE', here)}\r\nConnection: close\r\n\r\n"
+            )
             asking.sendall(lines.encode("latin-1"))
             with asking.makefile("rb") as answer:
                 said = answer.read().partition(b"\r\n\r\n")[2].decode()
@@ -145,5 +163,8 @@ def test_a_request_that_is_refused_steers_no_terminal(tmp_path, monkeypatch, cap
         server.shutdown()
         server.server_close()
     (record,) = caplog.records
-    assert record.getMessage().startswith("refused /\\x1b[31m\\x0aforged: ") and "evil" in record.getMessage()
+    assert (
+        record.getMessage().startswith("refused /\\x1b[31m\\x0aforged: ")
+        and "evil" in record.getMessage()
+    )
     assert said.startswith("refused: ") and not steers(record.getMessage() + said.strip())

@@ -56,7 +56,10 @@ def arm_run(folder: Path, spec: VisionSpec, answers: list[Answer]) -> InferenceR
             row["prediction_class"] = answer.said
         elif ok:
             corners = [dict(zip(("x1", "y1", "x2", "y2"), box, strict=True)) for box in answer.said]
-            boxes += [{"image_id": answer.image_id, "class_id": 0, "confidence": 0.9, **box} for box in corners]
+            boxes += [
+                {"image_id": answer.image_id, "class_id": 0, "confidence": 0.9, **box}
+                for box in corners
+            ]
         rows.append(row)
     run = InferenceRun(folder, "pets/1", len(rows), (), 1.0, 1)
     write_table(run.images, rows, images_schema(task_for(spec)))
@@ -64,13 +67,27 @@ def arm_run(folder: Path, spec: VisionSpec, answers: list[Answer]) -> InferenceR
     return run
 
 
-def batch(folder: Path, spec: VisionSpec, a: list[Answer], b: list[Answer]) -> dict[Arm, InferenceRun]:
+def batch(
+    folder: Path, spec: VisionSpec, a: list[Answer], b: list[Answer]
+) -> dict[Arm, InferenceRun]:
     return {Arm.A: arm_run(folder / "A", spec, a), Arm.B: arm_run(folder / "B", spec, b)}
 
 
-def test_right_counts_one_wrong_and_failed_count_nothing_and_the_unreadable_does_not_count(tmp_path):
-    a = [Answer("1.jpg", 0), Answer("2.jpg", 1), Answer("3.jpg", None), Answer("4.jpg", 0, readable=False)]
-    b = [Answer("1.jpg", 1), Answer("2.jpg", 1), Answer("3.jpg", 0), Answer("4.jpg", 0, readable=False)]
+def test_right_counts_one_wrong_and_failed_count_nothing_and_the_unreadable_does_not_count(
+    tmp_path,
+):
+    a = [
+        Answer("1.jpg", 0),
+        Answer("2.jpg", 1),
+        Answer("3.jpg", None),
+        Answer("4.jpg", 0, readable=False),
+    ]
+    b = [
+        Answer("1.jpg", 1),
+        Answer("2.jpg", 1),
+        Answer("3.jpg", 0),
+        Answer("4.jpg", 0, readable=False),
+    ]
     truths = {"1": CAT, "2": DOG, "3": CAT, "4": CAT, "5": DOG}
     scores = ab_scoring.score_batches([batch(tmp_path, CLASSIFIER, a, b)], truths, CLASSIFIER)
     assert scores == {"1.jpg": (1.0, 0.0), "2.jpg": (1.0, 1.0), "3.jpg": (0.0, 1.0)}
@@ -83,7 +100,10 @@ def test_in_a_split_an_image_has_the_score_of_the_arm_that_saw_it(tmp_path):
     ]
     scores = ab_scoring.score_batches(runs, {"1": CAT, "2": DOG, "3": DOG}, CLASSIFIER)
     assert [name for name, (a, b) in scores.items() if math.isnan(b)] == ["1.jpg"]
-    assert [(name, b) for name, (a, b) in scores.items() if math.isnan(a)] == [("2.jpg", 0.0), ("3.jpg", 1.0)]
+    assert [(name, b) for name, (a, b) in scores.items() if math.isnan(a)] == [
+        ("2.jpg", 0.0),
+        ("3.jpg", 1.0),
+    ]
     assert ab_scoring.agreement(runs, CLASSIFIER) is None
 
 
@@ -110,7 +130,14 @@ def test_an_arm_is_summed_up_over_all_batches(tmp_path):
         batch(tmp_path / "2", CLASSIFIER, [Answer("x.jpg", 0, ms=9.0), Answer("y.jpg", None)], few),
     ]
     a = ab_scoring.figures(Arm.A, runs, [1.0, 0.5], "pets/1")
-    assert (a.arm, a.model, a.images, a.failed, a.score, a.scored) == ("A", "pets/1", 11, 1, 0.75, 2)
+    assert (a.arm, a.model, a.images, a.failed, a.score, a.scored) == (
+        "A",
+        "pets/1",
+        11,
+        1,
+        0.75,
+        2,
+    )
     assert (a.p50_ms, a.p95_ms) == (pytest.approx(4.5 + 1.5), None)
     assert ab_scoring.figures(Arm.B, runs[:1], [], "pets/2").p50_ms is None
     assert ab_scoring.figures(Arm.B, runs[:1], [], "pets/2").score is None
@@ -125,7 +152,9 @@ def test_labels_of_other_classes_are_refused():
 
 def test_versions_whose_classes_are_in_another_order_are_scored_by_name(tmp_path):
     turned = replace(CLASSIFIER, class_names=("dog", "cat"))
-    runs = [{Arm.A: arm_run(tmp_path / "A", CLASSIFIER, [Answer("1.jpg", 0), Answer("2.jpg", None)])}]
+    runs = [
+        {Arm.A: arm_run(tmp_path / "A", CLASSIFIER, [Answer("1.jpg", 0), Answer("2.jpg", None)])}
+    ]
     runs[0][Arm.B] = arm_run(tmp_path / "B", turned, [Answer("1.jpg", 1), Answer("2.jpg", 0)])
     scores = ab_scoring.score_batches(runs, {"1": CAT, "2": DOG}, CLASSIFIER, turned)
     assert scores == {"1.jpg": (1.0, 1.0), "2.jpg": (0.0, 1.0)}
@@ -161,4 +190,7 @@ def test_two_runs_over_the_same_labels_are_scored_in_pairs(tmp_path):
     b = arm_run(tmp_path / "b", CLASSIFIER, [Answer("1.jpg", 1), Answer("2.jpg", None)])
     images = tuple(LabelledImage(name, tmp_path / name, CAT) for name in ("1.jpg", "2.jpg"))
     dataset = LabelledDataset(tmp_path, "val", "classify", CLASSES, images, "0" * 64)
-    assert ab_scoring.paired_scores(a, b, dataset, CLASSIFIER) == {"1.jpg": (1.0, 0.0), "2.jpg": (1.0, 0.0)}
+    assert ab_scoring.paired_scores(a, b, dataset, CLASSIFIER) == {
+        "1.jpg": (1.0, 0.0),
+        "2.jpg": (1.0, 0.0),
+    }

@@ -39,7 +39,8 @@ def test_one_retraining_of_a_model_is_in_flight():
 
 def test_a_killed_retraining_is_no_longer_in_flight():
     script = (
-        "import os\nfrom flows.tasks import retrain as attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"
+        "import os\nfrom flows.tasks import retrain as "
+        "attempts\nattempts.in_flight('digits').__enter__()\nos._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     with attempts.in_flight("digits") as mine:
@@ -83,7 +84,18 @@ def test_an_event_that_lacked_labels_is_taken_up_when_they_have_come():
 
 def test_a_retraining_that_a_busy_machine_left_undecided_is_no_rejection_and_its_event_stays_open():
     config = asked("night 1")
-    times = Gate("p95_ms", 10, 17, (1.7, 1.5, 1.9), 1.1, None, 200, Verdict.UNDECIDED, "busy machine", noise=0.8)
+    times = Gate(
+        "p95_ms",
+        10,
+        17,
+        (1.7, 1.5, 1.9),
+        1.1,
+        None,
+        200,
+        Verdict.UNDECIDED,
+        "busy machine",
+        noise=0.8,
+    )
     report = GateReport("digits/1", "digits/2", (times,))
     done = RetrainSummary.undecided(config, CHAMPION, 2, None, report)
     attempts.remember(config, CHAMPION, done)
@@ -102,16 +114,34 @@ def test_a_retraining_that_a_busy_machine_left_undecided_is_no_rejection_and_its
         ("drift", 400, 90, 0),
     ],
 )
-def test_labels_must_be_enough_to_learn_from_and_where_they_are_the_cause_to_judge_by(trigger, new, recent, missing):
+def test_labels_must_be_enough_to_learn_from_and_where_they_are_the_cause_to_judge_by(
+    trigger, new, recent, missing
+):
     assert asked(trigger=trigger).missing(new, recent) == missing
 
 
-def test_an_undecided_gain_says_how_many_labels_would_decide_and_status_names_the_number_of_a_retraining():
-    recent = Gate("recent", 0.1, 0.3, (0.2, 0.0, 0.4), 0.02, 0.3, 40, Verdict.UNDECIDED, "wide", images_needed=60)
+def test_an_undecided_gain_says_how_many_labels_would_decide_and_status_numbers_retrainings():
+    recent = Gate(
+        "recent",
+        0.1,
+        0.3,
+        (0.2, 0.0, 0.4),
+        0.02,
+        0.3,
+        40,
+        Verdict.UNDECIDED,
+        "wide",
+        images_needed=60,
+    )
     report = GateReport("digits/1", "digits/2", (recent,))
-    decision = Decision(Outcome.REJECTED, 2, 1, "drift", "me", ("recent: undecided, wide",), gates=report)
+    decision = Decision(
+        Outcome.REJECTED, 2, 1, "drift", "me", ("recent: undecided, wide",), gates=report
+    )
     done = RetrainSummary.decided(asked(), decision)
     assert done.missing == 80, "a quarter of new labels is held out to judge by"
-    assert done.reason == "recent: undecided, wide; about 80 more labels would decide on the recent images"
+    assert (
+        done.reason
+        == "recent: undecided, wide; about 80 more labels would decide on the recent images"
+    )
     assert asked().labels_needed == asked().data.minimum_labels == 160
     assert asked().labels_to_decide(None) == 0

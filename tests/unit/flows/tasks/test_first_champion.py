@@ -30,12 +30,17 @@ def registry(tmp_path, monkeypatch) -> Registry:
     return Registry(settings.tracking_uri, settings.artifact_root)
 
 
-def test_the_first_promotion_says_when_schedules_begin_and_later_ones_do_not(registry, tmp_path, capsys):
+def test_the_first_promotion_says_when_schedules_begin_and_later_ones_do_not(
+    registry, tmp_path, capsys
+):
     client = open_store(registry.tracking_uri).client
     client.create_registered_model("parts")
     for _ in range(2):
         client.create_model_version("parts", tmp_path.as_uri(), await_creation_for=0)
-    for version, note in ((1, "schedules begin with the next foveal deploy or foveal up\n"), (2, "")):
+    for version, note in (
+        (1, "schedules begin with the next foveal deploy or foveal up\n"),
+        (2, ""),
+    ):
         app(["promote", f"parts/{version}", "--json"], standalone_mode=False)
         said = capsys.readouterr().err
         assert said.endswith(note) and bool(said) is bool(note)
@@ -46,7 +51,9 @@ def test_a_named_server_that_does_not_answer_is_none(registry, monkeypatch, free
     assert not begin_schedules("parts")
 
 
-def test_a_model_of_challengers_alone_has_no_champion_yet_which_is_nobodys_alert(registry, tmp_path):
+def test_a_model_of_challengers_alone_has_no_champion_yet_which_is_nobodys_alert(
+    registry, tmp_path
+):
     client = open_store(registry.tracking_uri).client
     client.create_registered_model("parts")
     client.create_model_version("parts", tmp_path.as_uri(), await_creation_for=0)

@@ -25,8 +25,29 @@ REPORT = GateReport(
     "digits/1",
     "digits/2",
     (
-        Gate("golden", 0.812, 0.809, (-0.003, -0.01, 0.004), -0.02, 0.008, 200, Verdict.PASS, "as good"),
-        Gate("class 4", None, None, None, -0.05, None, 12, Verdict.NOT_EVALUATED, "12 objects", required=False),
+        Gate(
+            "golden",
+            0.812,
+            0.809,
+            (-0.003, -0.01, 0.004),
+            -0.02,
+            0.008,
+            200,
+            Verdict.PASS,
+            "as good",
+        ),
+        Gate(
+            "class 4",
+            None,
+            None,
+            None,
+            -0.05,
+            None,
+            12,
+            Verdict.NOT_EVALUATED,
+            "12 objects",
+            required=False,
+        ),
         Gate("p95_ms", 10.0, 21.0, (2.1, 2.0, 2.2), 1.15, None, 200, Verdict.FAIL, "twice as slow"),
         Gate("size_mb", 6.0, 6.0, (1.0, 1.0, 1.0), 1.25, None, 0, Verdict.PASS, "as large"),
     ),
@@ -79,7 +100,13 @@ def test_the_form_describes_every_field():
 
 
 @pytest.mark.parametrize(
-    "values", [{"gates": {"slices": ["colour"]}}, {"gates": {"margin": 0}}, {"name": "a/b"}, {"goldensplit": "x"}]
+    "values",
+    [
+        {"gates": {"slices": ["colour"]}},
+        {"gates": {"margin": 0}},
+        {"name": "a/b"},
+        {"goldensplit": "x"},
+    ],
 )
 def test_wrong_parameters_are_named(values):
     with pytest.raises(ConfigError):
@@ -95,12 +122,17 @@ def test_wrong_parameters_are_named(values):
     ],
 )
 def test_recent_images_are_taken_where_they_were_named(values, recent):
-    config = validate_config({"name": "d", "data": "a/data.yaml", **values}, GatesConfig, source="here")
+    config = validate_config(
+        {"name": "d", "data": "a/data.yaml", **values}, GatesConfig, source="here"
+    )
     assert config.recent == recent
 
 
 def test_the_key_of_the_step_follows_every_limit():
-    keys = {step_key("gates", {"settings": GatePolicy(margin=margin)}) for margin in (None, 0.01, 0.02, 0.02)}
+    keys = {
+        step_key("gates", {"settings": GatePolicy(margin=margin)})
+        for margin in (None, 0.01, 0.02, 0.02)
+    }
     assert len(keys) == 3
 
 

@@ -57,7 +57,9 @@ def test_a_plan_of_an_earlier_night_is_taken_up_while_one_of_its_images_is_left(
         found = watching.plan_window.fn(config, VERSION)
     assert found.window == earlier and found.given_up == ()
     (line,) = told
-    assert line.startswith("goes on with an unfinished night, planned at ") and line.endswith(" UTC: 2 images")
+    assert line.startswith("goes on with an unfinished night, planned at ") and line.endswith(
+        " UTC: 2 images"
+    )
     assert watching.images_of(found.window).listed == earlier.images
 
 
@@ -97,7 +99,10 @@ def test_a_window_is_done_by_the_version_it_was_planned_for_unless_that_was_dele
         assert watching.version_of_plan.fn(window, VERSION) == version
     assert len(told) == (planned_for == "99")
     if told:
-        assert "was planned for version 99 of digits, which was deleted; goes on with version 3" in told[0]
+        assert (
+            "was planned for version 99 of digits, which was deleted; goes on with version 3"
+            in told[0]
+        )
 
 
 def test_a_dead_host_is_told_once_and_again_when_it_answers(shots):
@@ -107,12 +112,21 @@ def test_a_dead_host_is_told_once_and_again_when_it_answers(shots):
     for night, unreachable in enumerate([run.unreachable, run.unreachable, (), ()]):
         window = planned_earlier(config, hours=night)
         window = replace(window, key=f"{night}" * 64, images=(ImageSource("a", "b"),) * 5)
-        arrivals = watching.watch_places.fn(config, VERSION, window, replace(run, unreachable=unreachable))
+        arrivals = watching.watch_places.fn(
+            config, VERSION, window, replace(run, unreachable=unreachable)
+        )
         told.append([(alert.rule, alert.status.value) for alert in arrivals.alerts])
-    assert told == [[("unreachable_places", "firing")], [], [("unreachable_places", "resolved")], []]
+    assert told == [
+        [("unreachable_places", "firing")],
+        [],
+        [("unreachable_places", "resolved")],
+        [],
+    ]
 
 
-@pytest.mark.parametrize("address", ["https://host/all.csv?token=hush", "https://us'er:pa'ss@host/shots"])
+@pytest.mark.parametrize(
+    "address", ["https://host/all.csv?token=hush", "https://us'er:pa'ss@host/shots"]
+)
 def test_an_address_with_a_secret_is_no_parameter_of_a_flow(address):
     for kind, named in (
         (NightlyConfig, {"name": "digits"}),
@@ -157,7 +171,9 @@ def labelled(folder: Path, classes: dict[str, range]) -> NightlyConfig:
     return NightlyConfig(name="digits", images="shots", labels=folder)
 
 
-def test_labels_of_a_class_that_the_model_lacks_cost_a_night_its_accuracy_alone(shots, predicted, tmp_path):
+def test_labels_of_a_class_that_the_model_lacks_cost_a_night_its_accuracy_alone(
+    shots, predicted, tmp_path
+):
     key = MonitoringStore(Settings.from_environment().store).append(predicted)
     strange = labelled(tmp_path / "strange", {"cat": range(40), "unicorn": range(40, 43)})
     told = []

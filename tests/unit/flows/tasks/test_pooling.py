@@ -1,4 +1,4 @@
-"""The window of a night: its reference, pooled once for each set of accepted windows, and what is kept of it, once."""
+"""A night's window: its reference, pooled once for each accepted set, and what is kept, once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def finished(folder, seed, at=MONDAY):
     """A run of 60 ordinary images."""
     rng, ids = np.random.default_rng(seed), [f"{seed}-{k}.jpg" for k in range(60)]
     folder.mkdir()
-    rows = {name: rng.normal(100, 15, 60) for name in IMAGE_COLUMNS} | {"prediction_count": rng.normal(5, 1, 60)}
+    rows = {name: rng.normal(100, 15, 60) for name in IMAGE_COLUMNS} | {
+        "prediction_count": rng.normal(5, 1, 60)
+    }
     rows |= {"image_id": ids, "status": ["ok"] * 60, "statistics_recipe": [STATISTICS_RECIPE] * 60}
     rows |= {"inference_ms": rng.normal(5, 0.1, 60)}
     times = pa.array([at] * 60, pa.timestamp("us", tz="UTC"))
@@ -53,26 +55,40 @@ def test_a_night_leaves_no_old_pooled_reference_behind(tmp_path, monkeypatch):
         at = MONDAY + timedelta(days=night)
         run = finished(tmp_path / f"night-{night}", night + 1, at)
         point = TrendPoint(at, DriftState.OK, 60, 0.0, 0.9, 0.4)
-        remember(store, "digits", 3, EvaluatedWindow(store.append(run), at, assess(run, held_out), {}, point))
+        remember(
+            store,
+            "digits",
+            3,
+            EvaluatedWindow(store.append(run), at, assess(run, held_out), {}, point),
+        )
         for path in pooled[-1:]:
             os.utime(path, (0, 0))
         pooled.append(tasks.pool_reference.fn(held_out, DIGITS))
-        assert tasks.pool_reference.fn(held_out, DIGITS) == pooled[-1], "the same windows are pooled once"
+        assert tasks.pool_reference.fn(held_out, DIGITS) == pooled[-1], (
+            "the same windows are pooled once"
+        )
     assert [path.exists() for path in pooled] == [False, False, True]
     assert read_reference(pooled[-1]).samples == 4 * 60
 
 
-def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_once(tmp_path, monkeypatch):
+def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_once(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FOVEAL_ALERT_URLS", raising=False)
     reference = build_reference(finished(tmp_path / "held-out", 0), tmp_path / "reference.parquet")
     spec = VisionSpec("detect", ("digit",), (64, 64), Fit.LETTERBOX, "yolo")
-    model, config = LoadedModel(DIGITS, tmp_path, reference, spec), NightlyConfig(name="digits", images="shots")
+    model, config = (
+        LoadedModel(DIGITS, tmp_path, reference, spec),
+        NightlyConfig(name="digits", images="shots"),
+    )
     run, store = finished(tmp_path / "night", 1), MonitoringStore(tmp_path / "home" / "store")
     occasion = watching.Occasion(store.append(run), MONDAY, "digits")
     for _ in range(2):
         found = watching.evaluate_window.fn(config, model, occasion, run, reference)
-        assert visit_collection(found, lambda value: value, return_data=True) == found, "Prefect hands it on as it is"
+        assert visit_collection(found, lambda value: value, return_data=True) == found, (
+            "Prefect hands it on as it is"
+        )
         report = watching.report_window.fn(found, occasion, run, reference, tmp_path / "drift")
         assert (report.decision, report.html.is_file()) == (found.decision, True)
         assert watching.notify.fn(model, occasion, found) == ()
@@ -80,5 +96,7 @@ def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_o
     (kept,) = evaluated_windows(store, "digits", 3)
     assert (kept.key, kept.decision.state, found.trend) == (occasion.key, DriftState.OK, ())
     assert store.records("digits", ALERTS) == ()
-    later = watching.evaluate_window.fn(config, model, watching.Occasion("next", MONDAY, "digits"), run, reference)
+    later = watching.evaluate_window.fn(
+        config, model, watching.Occasion("next", MONDAY, "digits"), run, reference
+    )
     assert later.trend == (kept.trend_point,)

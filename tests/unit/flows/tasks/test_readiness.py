@@ -83,7 +83,9 @@ def text(path: Path) -> None:
         (ultralytics, "best-seg.pt", "segment", "not segment"),
     ],
 )
-def test_what_a_file_holds_says_whether_training_goes_on_from_it(write, name, task, wanted, tmp_path):
+def test_what_a_file_holds_says_whether_training_goes_on_from_it(
+    write, name, task, wanted, tmp_path
+):
     write(tmp_path / name)
     why = why_untrainable(CHAMPION, tmp_path / name, task)
     assert bool(why) is bool(wanted) and wanted in why

@@ -27,7 +27,9 @@ ARTIFACT = ModelArtifact(Path("model.onnx"), Format.ONNX, Precision.FP32, "0", S
 TARGET = Target("workstation", "", ("onnxruntime",), "cpu", 0, (Precision.FP32,), Budget())
 
 
-def measured(variant: str, p50_ms: float, speedup: tuple[float, float, float] | None = None) -> Measurement:
+def measured(
+    variant: str, p50_ms: float, speedup: tuple[float, float, float] | None = None
+) -> Measurement:
     latency = Latency(140, p50_ms, p50_ms, p50_ms, p50_ms)
     return Measurement(variant, ARTIFACT, "b", latency, 1.0, 8, 1.0, 1.0, {}, 1, speedup, (), "")
 
@@ -64,7 +66,9 @@ def test_a_person_may_measure_again_until_it_is_quiet_or_decide_on_what_there_is
     with answering(again):
         done = tasks.settle(report(0.36), lambda: runs.pop(0), accept_noise=False)
     assert (done.chosen, done.noise_floor, runs) == ("int8", 0.1, [])
-    assert asked == [f"busy machine: a noise floor of ±{floor} %; measure again?" for floor in (36, 40)]
+    assert asked == [
+        f"busy machine: a noise floor of ±{floor} %; measure again?" for floor in (36, 40)
+    ]
     with answering(lambda question: False):
         assert tasks.settle(report(0.36), never, accept_noise=False).chosen == "int8"
     with answering(lambda question: None):

@@ -58,7 +58,9 @@ def test_the_key_follows_the_labels_of_a_split(scenes, tmp_path):
     shutil.copytree(scenes.parent, copy)
     before = step_key("step", {"split": Split(copy / "data.yaml", "golden")})
     assert before == step_key("step", {"split": Split(scenes, "golden")})
-    label = next(path for path in sorted((copy / "labels" / "golden").iterdir()) if path.read_text())
+    label = next(
+        path for path in sorted((copy / "labels" / "golden").iterdir()) if path.read_text()
+    )
     label.write_text("0 0.5 0.5 0.25 0.25\n")
     assert before != step_key("step", {"split": Split(copy / "data.yaml", "golden")})
 

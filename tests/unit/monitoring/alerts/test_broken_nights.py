@@ -1,4 +1,4 @@
-"""Nights in which the images, or what the backbone makes of them, are broken: judged and reported all the same."""
+"""Nights of broken images, or broken backbone output: judged and reported all the same."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +15,15 @@ from components.vision import task_for
 
 pytestmark = pytest.mark.slow
 
-SCHEMA = images_schema(task_for(VisionSpec("detect", ("a", "b"), (320, 320), Fit.LETTERBOX, "yolo")))
+SCHEMA = images_schema(
+    task_for(VisionSpec("detect", ("a", "b"), (320, 320), Fit.LETTERBOX, "yolo"))
+)
 WIDTH = 6
 
 
 @pytest.fixture
 def write_night(write_run, ordinary):
-    """Write a run with every column that batch inference writes; embeddings where `embedded` says so."""
+    """Write a run with every column of batch inference; embeddings where `embedded` says so."""
 
     def write(count, embedded, *, seed=0, failed=0):
         rng, columns = np.random.default_rng(seed), ordinary(count, seed=seed)
@@ -33,7 +35,10 @@ def write_night(write_run, ordinary):
                 made[name] = rng.random(count)
         others = [field for field in SCHEMA if field.name != "status"]
         run = write_run(
-            {field.name: pa.array(made.get(field.name, [None] * count)).cast(field.type) for field in others},
+            {
+                field.name: pa.array(made.get(field.name, [None] * count)).cast(field.type)
+                for field in others
+            },
             failed=failed,
         )
         pq.write_table(detections_schema().empty_table(), run.detections)
@@ -44,7 +49,9 @@ def write_night(write_run, ordinary):
 
 @pytest.mark.parametrize("embeds", [True, False])
 @pytest.mark.parametrize(("readable", "failed"), [(0, 100), (3, 100)])
-def test_a_night_of_unreadable_images_is_a_data_fault_with_a_report(tmp_path, write_night, embeds, readable, failed):
+def test_a_night_of_unreadable_images_is_a_data_fault_with_a_report(
+    tmp_path, write_night, embeds, readable, failed
+):
     reference = build_reference(write_night(200, [embeds] * 200), tmp_path / "reference.parquet")
     assert ("embedding" in pq.read_schema(reference).names) is embeds
     run = write_night(readable, [embeds] * readable, seed=1, failed=failed)
@@ -52,7 +59,9 @@ def test_a_night_of_unreadable_images_is_a_data_fault_with_a_report(tmp_path, wr
     assert decision.state is DriftState.DATA_FAULT
     checks = check_health(run, read_reference(reference), decision).checks
     assert {check.name: check.verdict for check in checks}["data_fault"] is Verdict.FAIL
-    report = write_report(run, reference, decision, tmp_path / "report", context=ReportContext(checks=checks))
+    report = write_report(
+        run, reference, decision, tmp_path / "report", context=ReportContext(checks=checks)
+    )
     assert f"{failed} of {failed + readable} images" in report.html.read_text()
 
 
@@ -78,10 +87,14 @@ def test_a_model_whose_embedding_is_no_longer_finite_is_told_so(tmp_path, write_
 
 
 def test_a_reference_with_gaps_in_its_embeddings_ranks_what_moved(tmp_path, write_night):
-    reference = build_reference(write_night(200, np.arange(200) % 4 > 0), tmp_path / "reference.parquet")
+    reference = build_reference(
+        write_night(200, np.arange(200) % 4 > 0), tmp_path / "reference.parquet"
+    )
     run = write_night(150, np.arange(150) % 4 == 0, seed=1)
     decision = assess(run, reference)
-    assert [column.column for column in decision.columns if column.drifted] == ["embedding (missing)"]
+    assert [column.column for column in decision.columns if column.drifted] == [
+        "embedding (missing)"
+    ]
     assert write_report(run, reference, decision, tmp_path / "report").html.is_file()
 
 

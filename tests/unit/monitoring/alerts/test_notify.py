@@ -22,7 +22,9 @@ def webhook():
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            kept.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            kept.append(
+                (self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            )
             self.send_response(server.status)
             self.end_headers()
 
@@ -78,12 +80,19 @@ def test_nothing_to_tell_is_not_sent(webhook, caplog):
     assert webhook.kept == [] and caplog.records == []
 
 
-def test_a_failing_channel_is_one_warning_and_the_others_get_the_alert(webhook, unused_port, caplog):
+def test_a_failing_channel_is_one_warning_and_the_others_get_the_alert(
+    webhook, unused_port, caplog
+):
     delivery = send_alerts([FIRING], [f"json://127.0.0.1:{unused_port}/{SECRET}", webhook.url])
-    assert delivery == Delivery(sent=("channel 2 (json)",), failed=("channel 1 (json)",)) and delivery.reached
+    assert (
+        delivery == Delivery(sent=("channel 2 (json)",), failed=("channel 1 (json)",))
+        and delivery.reached
+    )
     assert len(webhook.kept) == 1
     (warning,) = [record for record in caplog.records if "did not take" in record.getMessage()]
-    assert warning.getMessage().startswith("channel 1 (json) did not take 1 alerts: the service refused")
+    assert warning.getMessage().startswith(
+        "channel 1 (json) did not take 1 alerts: the service refused"
+    )
 
 
 def test_a_service_that_refuses_is_a_failure(webhook):
@@ -92,7 +101,9 @@ def test_a_service_that_refuses_is_a_failure(webhook):
     assert delivery == Delivery(failed=("channel 1 (json)",)) and not delivery.reached
 
 
-@pytest.mark.parametrize("url", [f"nonsense://{SECRET}", SECRET, "", f"slack://{SECRET}", "mailto://"])
+@pytest.mark.parametrize(
+    "url", [f"nonsense://{SECRET}", SECRET, "", f"slack://{SECRET}", "mailto://"]
+)
 def test_a_wrong_url_is_one_warning_that_does_not_repeat_it(url, caplog, capfd):
     with caplog.at_level(logging.DEBUG):
         assert not send_alerts([FIRING], [url]).reached

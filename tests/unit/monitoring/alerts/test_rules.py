@@ -40,13 +40,17 @@ def check(rule, reference, window, policy=None):
     ],
 )
 def test_a_drop_of_accuracy_alerts_when_its_lower_bound_is_beyond_the_limit(after, images, verdict):
-    found = check("accuracy_drop", health(accuracy=top1(0.95, 1000)), health(accuracy=top1(after, images)))
+    found = check(
+        "accuracy_drop", health(accuracy=top1(0.95, 1000)), health(accuracy=top1(after, images))
+    )
     assert found.verdict is verdict
     assert found.limit == 0.05
 
 
 def test_an_alert_of_accuracy_says_what_was_measured_and_how_sure_it_is():
-    found = check("accuracy_drop", health(accuracy=top1(0.95, 1000)), health(accuracy=top1(0.80, 500)))
+    found = check(
+        "accuracy_drop", health(accuracy=top1(0.95, 1000)), health(accuracy=top1(0.80, 500))
+    )
     assert found.value == pytest.approx(0.15)
     assert found.reason.startswith("top1 0.950 → 0.800: a drop of 0.150, at least 0.10")
     assert found.reason.endswith("at 99% confidence (limit 0.05)")
@@ -55,7 +59,9 @@ def test_an_alert_of_accuracy_says_what_was_measured_and_how_sure_it_is():
 def test_a_small_reference_makes_the_same_drop_undecided():
     window = health(accuracy=top1(0.85, 500))
     assert check("accuracy_drop", health(accuracy=top1(0.95, 5000)), window).verdict is Verdict.FAIL
-    assert check("accuracy_drop", health(accuracy=top1(0.95, 60)), window).verdict is Verdict.UNDECIDED
+    assert (
+        check("accuracy_drop", health(accuracy=top1(0.95, 60)), window).verdict is Verdict.UNDECIDED
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,12 +94,14 @@ def test_accuracies_in_different_metrics_are_refused():
     ],
 )
 def test_a_longer_p95_alerts_when_its_lower_bound_is_beyond_the_limit(slower, count, verdict):
-    found = check("latency_p95_increase", health(ms=calls(400, 1)), health(ms=calls(count, 2, slower=slower)))
+    found = check(
+        "latency_p95_increase", health(ms=calls(400, 1)), health(ms=calls(count, 2, slower=slower))
+    )
     assert found.verdict is verdict
 
 
 def test_images_of_one_batch_count_as_one_engine_call():
-    """Eight images share each measurement: 400 rows are 50 calls, too few for the bound of a p95."""
+    """Eight images share a measurement: 400 rows are 50 calls, too few for the bound of a p95."""
     reference, window = np.repeat(calls(50, 1), 8), np.repeat(calls(19, 2), 8)
     found = check("latency_p95_increase", health(ms=reference), health(ms=calls(200, 2)))
     assert (found.verdict, found.reason) == (
@@ -120,14 +128,18 @@ def test_a_window_without_a_single_prediction_has_no_latency():
         (0, 0, Verdict.NOT_EVALUATED),
     ],
 )
-def test_failed_images_alert_when_the_lower_bound_of_their_share_is_beyond_the_limit(failed, images, verdict):
+def test_failed_images_alert_when_the_lower_bound_of_their_share_is_beyond_the_limit(
+    failed, images, verdict
+):
     found = check("error_rate", health(), health(failed=failed, images=images))
     assert found.verdict is verdict
 
 
 def test_limits_are_the_policys():
     window = health(failed=50, images=1000)
-    assert check("error_rate", health(), window, AlertPolicy(error_rate=0.1)).verdict is Verdict.PASS
+    assert (
+        check("error_rate", health(), window, AlertPolicy(error_rate=0.1)).verdict is Verdict.PASS
+    )
     strict = AlertPolicy(minimum_images=2000)
     assert check("error_rate", health(), window, strict).verdict is Verdict.NOT_EVALUATED
 
@@ -158,7 +170,9 @@ def test_accuracy_that_only_chance_moved_hardly_ever_alerts(images):
     rng = np.random.default_rng(0)
     reference = health(accuracy=top1(0.9, 300))
     values = rng.binomial(images, 0.9, WINDOWS) / images
-    checks = [check("accuracy_drop", reference, health(accuracy=top1(value, images))) for value in values]
+    checks = [
+        check("accuracy_drop", reference, health(accuracy=top1(value, images))) for value in values
+    ]
     assert np.mean(values < 0.9 - 0.05 - 1e-9) >= 0.005
     assert share_of_alerts(checks) <= 0.004
 
@@ -167,7 +181,11 @@ def test_accuracy_that_is_exactly_at_the_limit_alerts_in_a_hundredth_at_most():
     rng = np.random.default_rng(1)
     checks = [
         check("accuracy_drop", health(accuracy=top1(a, 1000)), health(accuracy=top1(b, 300)))
-        for a, b in zip(rng.binomial(1000, 0.92, WINDOWS) / 1000, rng.binomial(300, 0.87, WINDOWS) / 300, strict=True)
+        for a, b in zip(
+            rng.binomial(1000, 0.92, WINDOWS) / 1000,
+            rng.binomial(300, 0.87, WINDOWS) / 300,
+            strict=True,
+        )
     ]
     assert share_of_alerts(checks) <= 0.01
 
@@ -183,7 +201,11 @@ def test_error_rates_at_the_limit_alert_in_two_hundredths_at_most():
 def test_latency_exactly_at_the_limit_hardly_ever_alerts():
     for count in (25, 100):
         checks = [
-            check("latency_p95_increase", health(ms=calls(150, k)), health(ms=calls(count, k + WINDOWS, slower=1.3)))
+            check(
+                "latency_p95_increase",
+                health(ms=calls(150, k)),
+                health(ms=calls(count, k + WINDOWS, slower=1.3)),
+            )
             for k in range(200)
         ]
         assert share_of_alerts(checks) <= 0.015
@@ -196,7 +218,11 @@ def test_real_changes_are_found():
         for value in rng.binomial(400, 0.80, 200) / 400
     ]
     slower = [
-        check("latency_p95_increase", health(ms=calls(400, k)), health(ms=calls(200, k + 999, slower=2)))
+        check(
+            "latency_p95_increase",
+            health(ms=calls(400, k)),
+            health(ms=calls(200, k + 999, slower=2)),
+        )
         for k in range(100)
     ]
     assert share_of_alerts(worse) >= 0.95
@@ -206,7 +232,13 @@ def test_real_changes_are_found():
 def test_labels_that_fit_more_than_one_image_are_told_with_the_accuracy():
     unclear = dataclasses.replace(top1(0.9, 500), ambiguous=("7", "8"))
     found = check("accuracy_drop", health(accuracy=top1(0.9, 500)), health(accuracy=unclear))
-    assert found.verdict is Verdict.PASS and "2 labels fit more than one image and are left out" in found.reason
+    assert (
+        found.verdict is Verdict.PASS
+        and "2 labels fit more than one image and are left out" in found.reason
+    )
     few = dataclasses.replace(top1(0.9, 20), ambiguous=("7", "8"))
     found = check("accuracy_drop", health(accuracy=top1(0.9, 500)), health(accuracy=few))
-    assert found.reason == "accuracy of the window: 20 images, 50 are needed; 2 labels fit more than one image"
+    assert (
+        found.reason
+        == "accuracy of the window: 20 images, 50 are needed; 2 labels fit more than one image"
+    )

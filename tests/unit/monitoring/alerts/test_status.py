@@ -11,12 +11,20 @@ import pytest
 
 from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, Verdict
 from components.monitoring import Alert, AlertStatus, AlertStore, MonitoringStore, read_status
-from components.monitoring.alerts.book import KIND, NO_IMAGES, book_record, check_arrivals, latest_book
+from components.monitoring.alerts.book import (
+    KIND,
+    NO_IMAGES,
+    book_record,
+    check_arrivals,
+    latest_book,
+)
 from components.monitoring.store.stored import EvaluatedWindow, TrendPoint, remember
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-DRIFT = DriftDecision(DriftState.DRIFT, ("brightness",), (ColumnDrift("brightness", 0.8, 0.2, None, True),), 500, 4)
+DRIFT = DriftDecision(
+    DriftState.DRIFT, ("brightness",), (ColumnDrift("brightness", 0.8, 0.2, None, True),), 500, 4
+)
 
 
 @pytest.fixture
@@ -30,21 +38,33 @@ def night(store, write_run):
 
     def keep(at, state, version=1):
         times = pa.array([at + timedelta(seconds=k) for k in range(4)], pa.timestamp("us", "UTC"))
-        run = write_run({"inference_ms": np.array([1.0, 2, 3, 100]), "predicted_at": times}, model=f"digits/{version}")
+        run = write_run(
+            {"inference_ms": np.array([1.0, 2, 3, 100]), "predicted_at": times},
+            model=f"digits/{version}",
+        )
         images = run.images
-        table = pa.parquet.read_table(images).append_column("image_id", pa.array([f"{at:%d}-{k}" for k in range(4)]))
+        table = pa.parquet.read_table(images).append_column(
+            "image_id", pa.array([f"{at:%d}-{k}" for k in range(4)])
+        )
         pa.parquet.write_table(table, images)
         pa.parquet.write_table(table.select(["image_id"]).slice(0, 0), run.detections)
         key = store.append(run)
         point = TrendPoint(at, state, 4, 0.0, 0.9, 4.0)
-        remember(store, "digits", version, EvaluatedWindow(key, at, replace(DRIFT, state=state), {}, point))
+        remember(
+            store,
+            "digits",
+            version,
+            EvaluatedWindow(key, at, replace(DRIFT, state=state), {}, point),
+        )
 
     return keep
 
 
 def alert(store, key, at, *, firing=(), sent=(), subject="digits"):
     def book(rules):
-        return AlertStore(tuple(Alert(subject, rule, AlertStatus.FIRING, "", at) for rule in rules)).to_records()
+        return AlertStore(
+            tuple(Alert(subject, rule, AlertStatus.FIRING, "", at) for rule in rules)
+        ).to_records()
 
     store.put_record("digits", 1, KIND, key, {"firing": book(firing), "sent": book(sent)}, at=at)
 
@@ -88,13 +108,17 @@ def test_models_are_the_stores_folders(store, night):
 
 def tell(store, key, at, check, subject="digits"):
     """Enter one check into the subject's book; returns what is told."""
-    book, sent = latest_book(store.records("digits", KIND), subject).update(subject, [check], now=at)
+    book, sent = latest_book(store.records("digits", KIND), subject).update(
+        subject, [check], now=at
+    )
     store.put_record("digits", 1, KIND, key, book_record(subject, book, sent), at=at)
     return [alert.status.value for alert in sent]
 
 
 def test_a_look_by_hand_during_a_night_hides_nothing_of_what_the_night_tells(store):
-    bad, well = (Check("error_rate", 0.1, 0.02, verdict, "") for verdict in (Verdict.FAIL, Verdict.PASS))
+    bad, well = (
+        Check("error_rate", 0.1, 0.02, verdict, "") for verdict in (Verdict.FAIL, Verdict.PASS)
+    )
     assert tell(store, "look", NOON + timedelta(minutes=10), well, "digits: folder") == []
     assert tell(store, "night-1", NOON, bad) == ["firing"]
     assert read_status(store, "digits").alerts == {"error_rate": True}
@@ -110,7 +134,13 @@ def test_a_source_without_new_images_is_an_alert_of_its_model(store):
         return tell(store, f"{source}-{key}", now, check, f"digits: {source}")
 
     assert (ask("one", 47, "east"), ask("one", 47, "west")) == ([], [])
-    assert (ask("two", 49, "east"), ask("three", 73, "east"), ask("two", 1, "west")) == (["firing"], [], [])
-    assert read_status(store, "digits").alerts == {NO_IMAGES: True}, "one camera is dead, whatever the other does"
+    assert (ask("two", 49, "east"), ask("three", 73, "east"), ask("two", 1, "west")) == (
+        ["firing"],
+        [],
+        [],
+    )
+    assert read_status(store, "digits").alerts == {NO_IMAGES: True}, (
+        "one camera is dead, whatever the other does"
+    )
     assert ask("four", 80, "east", last=79) == ["resolved"]
     assert read_status(store, "digits").alerts == {NO_IMAGES: False}

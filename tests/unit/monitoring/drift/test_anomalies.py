@@ -5,7 +5,12 @@ import pytest
 from components.datasets.scenes import compose_scene, digits_of
 from components.errors import ConfigError
 from components.images.statistics import image_statistics
-from components.monitoring.drift.anomalies import check_window, find_anomalies, median_errors, summarise_window
+from components.monitoring.drift.anomalies import (
+    check_window,
+    find_anomalies,
+    median_errors,
+    summarise_window,
+)
 
 
 def scenes(split, mood, seed, count, change=lambda image: image):
@@ -54,7 +59,10 @@ def test_the_farthest_image_comes_first_with_the_columns_that_show_it():
     assert [anomaly.image_id for anomaly in found.found] == ["7.jpg", "9.jpg"]
     assert [deviation.column for deviation in found.found[0].deviations] == ["a", "b"]
     assert found.found[0].deviations[0].value == 200
-    assert found.found[0].deviations[0].z > found.limit and found.found[0].deviations[1].z < -found.limit
+    assert (
+        found.found[0].deviations[0].z > found.limit
+        and found.found[0].deviations[1].z < -found.limit
+    )
     assert [deviation.column for deviation in found.found[1].deviations] == ["a"]
 
 
@@ -74,20 +82,32 @@ def test_many_equal_values_flag_neither_themselves_nor_the_usual_others():
     """Three of four counts are 1, so the median absolute deviation is 0."""
     counts = np.random.default_rng(0).choice([1.0, 2.0, 3.0], 400, p=[0.75, 0.15, 0.10])
     window = {"count": np.array([1.0, 2.0, 3.0, 40.0])}
-    assert [a.image_id for a in find_anomalies({"count": counts}, window, names(4)).found] == ["3.jpg"]
+    assert [a.image_id for a in find_anomalies({"count": counts}, window, names(4)).found] == [
+        "3.jpg"
+    ]
 
 
 def test_a_side_that_the_reference_never_shows_is_measured_by_the_other():
     counts = np.random.default_rng(0).choice([5.0, 6.0], 400, p=[0.75, 0.25])
     window = {"count": np.array([4.5, -40.0])}
-    assert [a.image_id for a in find_anomalies({"count": counts}, window, names(2)).found] == ["1.jpg"]
+    assert [a.image_id for a in find_anomalies({"count": counts}, window, names(2)).found] == [
+        "1.jpg"
+    ]
 
 
 def test_a_constant_column_is_passed_over():
     reference = {"width": np.full(400, 320.0), "a": column()}
-    assert find_anomalies(reference, {"width": np.array([640.0]), "a": np.array([100.0])}, names(1)).found == ()
+    assert (
+        find_anomalies(
+            reference, {"width": np.array([640.0]), "a": np.array([100.0])}, names(1)
+        ).found
+        == ()
+    )
     alone = find_anomalies({"width": reference["width"]}, {"width": np.array([640.0])}, names(1))
-    assert alone.limit is None and alone.reason == "no column of the reference has enough values and any spread"
+    assert (
+        alone.limit is None
+        and alone.reason == "no column of the reference has enough values and any spread"
+    )
 
 
 def test_a_reference_too_small_for_the_share_is_said():
@@ -117,7 +137,9 @@ def test_a_share_out_of_range_is_refused():
 
 
 def test_a_window_is_remembered_by_its_medians_and_its_failures():
-    summary = summarise_window({"a": np.array([1.0, 2.0, np.nan]), "b": np.full(3, np.nan)}, images=4, failed=1)
+    summary = summarise_window(
+        {"a": np.array([1.0, 2.0, np.nan]), "b": np.full(3, np.nan)}, images=4, failed=1
+    )
     assert summary == {"a": 1.5, "error_share": 0.25}
 
 
@@ -126,7 +148,10 @@ ERRORS = {f"c{k}": 1.0 for k in range(10)} | {"error_share": 0.01}
 
 def windows(count, seed, columns=10):
     rng = np.random.default_rng(seed)
-    return [{f"c{k}": float(rng.normal(100, 3)) for k in range(columns)} | {"error_share": 0.0} for _ in range(count)]
+    return [
+        {f"c{k}": float(rng.normal(100, 3)) for k in range(columns)} | {"error_share": 0.0}
+        for _ in range(count)
+    ]
 
 
 def test_a_window_far_from_the_accepted_ones_is_unusual_by_the_column_that_moved():
@@ -137,18 +162,27 @@ def test_a_window_far_from_the_accepted_ones_is_unusual_by_the_column_that_moved
 
 
 def test_fewer_than_eight_windows_are_not_evaluated():
-    assert check_window(windows(1, 5)[0], windows(7, 1), errors=ERRORS) == ((), "7 accepted windows, 8 are needed")
+    assert check_window(windows(1, 5)[0], windows(7, 1), errors=ERRORS) == (
+        (),
+        "7 accepted windows, 8 are needed",
+    )
 
 
 def test_new_columns_are_passed_over():
     assert check_window(windows(1, 5)[0] | {"new": 1e6}, windows(8, 1), errors=ERRORS) == ((), "")
     few = [*windows(7, 1), windows(1, 2)[0] | {"new": 1.0}]
-    assert check_window(windows(1, 5)[0] | {"new": 1e6}, few, errors=ERRORS | {"new": 1.0}) == ((), "")
+    assert check_window(windows(1, 5)[0] | {"new": 1e6}, few, errors=ERRORS | {"new": 1.0}) == (
+        (),
+        "",
+    )
 
 
 def test_a_column_that_never_changed_is_unusual_when_it_does():
     usual = [one | {"count": 5.0, "width": 640.0} for one in windows(20, 1)]
-    reference = {"count": np.random.default_rng(0).integers(1, 9, 300).astype(float), "width": np.full(300, 640.0)}
+    reference = {
+        "count": np.random.default_rng(0).integers(1, 9, 300).astype(float),
+        "width": np.full(300, 640.0),
+    }
     errors = ERRORS | median_errors(reference, images=100)
     for column, value, found in (
         ("count", 0.0, True),
@@ -165,7 +199,9 @@ def test_the_median_of_few_images_moves_more_by_chance():
     values = {"a": np.append(column(4000), np.nan), "c": np.full(9, 7.0)}
     few, many = (median_errors(values, images=images) for images in (25, 400))
     drawn = np.median(np.random.default_rng(0).choice(column(4000), (2000, 25)), axis=1)
-    assert few["a"] == pytest.approx(drawn.std(), rel=0.2) and few["a"] == pytest.approx(4 * many["a"], rel=0.2)
+    assert few["a"] == pytest.approx(drawn.std(), rel=0.2) and few["a"] == pytest.approx(
+        4 * many["a"], rel=0.2
+    )
     assert (many["c"], many["error_share"]) == (0.0, 1 / 400)
 
 
@@ -179,7 +215,9 @@ def test_ordinary_windows_are_hardly_ever_unusual(count, heavy):
         moves = rng.standard_t(3, (count, 10)) if heavy else rng.normal(size=(count, 10))
         return [{f"c{k}": float(value) for k, value in enumerate(row)} for row in 100 + 3 * moves]
 
-    flagged = [bool(check_window(*ordinary(1), ordinary(count), errors=ERRORS)[0]) for _ in range(60)]
+    flagged = [
+        bool(check_window(*ordinary(1), ordinary(count), errors=ERRORS)[0]) for _ in range(60)
+    ]
     assert np.mean(flagged) <= 0.03
 
 

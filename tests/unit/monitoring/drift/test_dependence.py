@@ -45,7 +45,11 @@ def test_rows_in_random_order_keep_their_worth(count):
     found = []
     for seed in range(100):
         rng = np.random.default_rng(seed)
-        for values in (rng.normal(size=count), rng.integers(0, 4, count).astype(str), rng.normal(size=(count, 8))):
+        for values in (
+            rng.normal(size=count),
+            rng.integers(0, 4, count).astype(str),
+            rng.normal(size=(count, 8)),
+        ):
             found.append(autocorrelation_time(values, one(count)))
     assert np.mean(np.array(found) == 1) >= 0.95
 
@@ -90,7 +94,10 @@ def frames(photograph, count, seed):
 def table(images):
     rows = [image_statistics(np.ascontiguousarray(image)) for image in images]
     return DriftTable(
-        {name: np.array([row[name] for row in rows]) for name in IMAGE_COLUMNS}, "camera/1", STATISTICS_RECIPE, 0
+        {name: np.array([row[name] for row in rows]) for name in IMAGE_COLUMNS},
+        "camera/1",
+        STATISTICS_RECIPE,
+        0,
     )
 
 
@@ -106,10 +113,17 @@ def test_each_part_of_a_quiet_day_is_quiet(day):
     _, known = day
     reference = known.rows(slice(0, REFERENCE))
     bounds = range(REFERENCE, known.samples + 1, WINDOW)
-    states = [compare_tables(reference, known.rows(slice(*part)), history=()).state for part in pairwise(bounds)]
+    states = [
+        compare_tables(reference, known.rows(slice(*part)), history=()).state
+        for part in pairwise(bounds)
+    ]
     assert states == [DriftState.OK] * WINDOWS
     assert (
-        abs(np.median(known.columns["brightness"][:REFERENCE]) - np.median(known.columns["brightness"][-WINDOW:])) > 0.1
+        abs(
+            np.median(known.columns["brightness"][:REFERENCE])
+            - np.median(known.columns["brightness"][-WINDOW:])
+        )
+        > 0.1
     )
 
 
@@ -117,7 +131,9 @@ def test_each_part_of_a_quiet_day_is_quiet(day):
 def test_damage_of_a_quiet_scene_is_seen(day, kind):
     images, known = day
     rng = np.random.default_rng(5)
-    damaged = table(corrupt(image, kind, 3, rng) for image in images[REFERENCE : REFERENCE + WINDOW])
+    damaged = table(
+        corrupt(image, kind, 3, rng) for image in images[REFERENCE : REFERENCE + WINDOW]
+    )
     assert compare_tables(known.rows(slice(0, REFERENCE)), damaged).state is DriftState.DRIFT
 
 
@@ -125,34 +141,55 @@ def test_damage_that_begins_in_the_middle_of_a_window_is_a_warning(day):
     images, known = day
     half = WINDOW // 2
     damaged = table(
-        corrupt(image, "fog", 3, np.random.default_rng(5)) for image in images[REFERENCE : REFERENCE + half]
+        corrupt(image, "fog", 3, np.random.default_rng(5))
+        for image in images[REFERENCE : REFERENCE + half]
     )
     window = joined([known.rows(slice(REFERENCE, REFERENCE + half)), damaged])
-    assert compare_tables(known.rows(slice(0, REFERENCE)), replace(window, batches=None)).state is DriftState.WARN
+    assert (
+        compare_tables(known.rows(slice(0, REFERENCE)), replace(window, batches=None)).state
+        is DriftState.WARN
+    )
 
 
 def test_contiguous_windows_of_a_day_raise_more_than_random_ones_where_the_light_really_changes():
     rng = np.random.default_rng(6)
     columns = {name: rng.normal(100, 15, 400) for name in IMAGE_COLUMNS}
-    columns["brightness"] = np.concatenate([rng.normal(100, 2, 320), rng.normal(180, 2, 80)])  # lamps, for an hour
+    # lamps, for an hour
+    columns["brightness"] = np.concatenate([rng.normal(100, 2, 320), rng.normal(180, 2, 80)])
     day = DriftTable(columns, "camera/1", STATISTICS_RECIPE, 0)
     random, contiguous = (
-        split_false_alarms(day, WindowDraws(images=80, windows=9), contiguous=part) for part in (False, True)
+        split_false_alarms(day, WindowDraws(images=80, windows=9), contiguous=part)
+        for part in (False, True)
     )
     assert (random.contiguous, contiguous.contiguous) == (False, True)
     assert (random.drifted, contiguous.windows) == (0, 9)
     assert contiguous.drifted > 0
 
 
-def test_contiguous_windows_pass_through_all_folders_of_a_batch_at_once_and_through_batches_in_turn():
-    names = [f"{place}/{number:03d}.jpg" for place, rows in (("bent", 200), ("good", 100)) for number in range(rows)]
+def test_contiguous_windows_pass_through_all_folders_of_a_batch_at_once_and_batches_in_turn():
+    names = [
+        f"{place}/{number:03d}.jpg"
+        for place, rows in (("bent", 200), ("good", 100))
+        for number in range(rows)
+    ]
     rng = np.random.default_rng(7)
     columns = {name: rng.normal(100, 15, 300) for name in IMAGE_COLUMNS}
     columns["brightness"][:200] += 90  # what is bent shines
-    classes = DriftTable(columns, "parts/1", STATISTICS_RECIPE, 0, names={"image_id": np.array(names, object)})
+    classes = DriftTable(
+        columns, "parts/1", STATISTICS_RECIPE, 0, names={"image_id": np.array(names, object)}
+    )
     first = [names[row] for row in classes.in_time()[:6]]
-    assert first == ["bent/000.jpg", "good/000.jpg", "bent/001.jpg", "bent/002.jpg", "good/001.jpg", "bent/003.jpg"]
+    assert first == [
+        "bent/000.jpg",
+        "good/000.jpg",
+        "bent/001.jpg",
+        "bent/002.jpg",
+        "good/001.jpg",
+        "bent/003.jpg",
+    ]
     rate = split_false_alarms(classes, WindowDraws(images=60, windows=9), contiguous=True)
     assert (rate.windows, rate.drifted) == (9, 0)
     nights = replace(classes, batches=np.repeat([1, 0], 150))
-    assert sorted(nights.in_time()[:150]) == list(range(150, 300)), "the batch of before comes before"
+    assert sorted(nights.in_time()[:150]) == list(range(150, 300)), (
+        "the batch of before comes before"
+    )

@@ -22,7 +22,9 @@ def judge(tmp_path, write_run, ordinary):
     """Judge columns against others, ordinary ones unless said otherwise."""
 
     def decide(window, reference=None, *, policy=None, history=None, **window_is):
-        path = build_reference(write_run(reference or ordinary(200, seed=1)), tmp_path / "reference.parquet")
+        path = build_reference(
+            write_run(reference or ordinary(200, seed=1)), tmp_path / "reference.parquet"
+        )
         return assess(write_run(window, **window_is), path, policy, history=history, now=NIGHT)
 
     return decide
@@ -60,7 +62,11 @@ def test_a_wider_spread_around_the_same_median_is_told_as_such(judge, ordinary):
 
 
 def test_columns_are_sorted_by_how_far_they_are_beyond_their_limits(judge, ordinary):
-    decision = judge(ordinary(100, seed=2, blue=np.full(100, 7.0), red=np.random.default_rng(0).normal(115, 15, 100)))
+    decision = judge(
+        ordinary(
+            100, seed=2, blue=np.full(100, 7.0), red=np.random.default_rng(0).normal(115, 15, 100)
+        )
+    )
     assert [column.column for column in decision.columns[:2]] == ["blue", "red"]
     excess = [column.distance / column.threshold for column in decision.columns]
     assert excess == sorted(excess, reverse=True)
@@ -87,10 +93,16 @@ def test_a_class_never_seen_before_is_compared_too(judge, ordinary):
         (1000, 5000, 200, DriftState.DRIFT),  # all of them are new
     ],
 )
-def test_a_mix_of_a_thousand_classes_is_seen_to_change(judge, ordinary, drawn_from, new, images, state):
+def test_a_mix_of_a_thousand_classes_is_seen_to_change(
+    judge, ordinary, drawn_from, new, images, state
+):
     rng = np.random.default_rng(0)
-    reference = ordinary(2 * images - 100, seed=1, prediction_top_class=rng.integers(0, 1000, 2 * images - 100))
-    window = ordinary(images, seed=2, prediction_top_class=new + rng.integers(0, drawn_from, images))
+    reference = ordinary(
+        2 * images - 100, seed=1, prediction_top_class=rng.integers(0, 1000, 2 * images - 100)
+    )
+    window = ordinary(
+        images, seed=2, prediction_top_class=new + rng.integers(0, drawn_from, images)
+    )
     assert judge(window, reference, history=nights(True)).state is state
 
 
@@ -107,25 +119,37 @@ def test_values_that_go_missing_are_drift(judge, ordinary):
 def test_columns_that_lack_values_in_the_same_rows_count_once(judge, ordinary):
     gaps = np.where(np.arange(100) < 60, np.nan, np.linspace(0.5, 1, 100))
     decision = judge(ordinary(100, prediction_count=gaps, prediction_confidence_mean=gaps / 2))
-    assert [column.column for column in decision.columns if column.column.endswith("(missing)")] == [
-        "prediction_count (missing)"
-    ]
+    assert [
+        column.column for column in decision.columns if column.column.endswith("(missing)")
+    ] == ["prediction_count (missing)"]
 
 
-def test_too_few_values_of_a_column_are_told_and_are_no_warning_where_they_are_as_few_as_ever(judge, ordinary):
+def test_too_few_values_of_a_column_are_told_and_are_no_warning_where_they_are_as_few_as_ever(
+    judge, ordinary
+):
     def with_values(count):
         return np.where(np.arange(100) < count, np.random.default_rng(5).beta(12, 2, 100), np.nan)
 
     reference = ordinary(100, seed=1, prediction_confidence_mean=with_values(22))
     decision = judge(ordinary(100, seed=2, prediction_confidence_mean=with_values(15)), reference)
     assert decision.state is DriftState.OK
-    assert decision.reasons[1:] == ("prediction_confidence_mean is not compared: 15 values, 20 are needed",)
-    fewer = judge(ordinary(100, seed=2, prediction_confidence_mean=with_values(15)), ordinary(200, seed=1), history=())
+    assert decision.reasons[1:] == (
+        "prediction_confidence_mean is not compared: 15 values, 20 are needed",
+    )
+    fewer = judge(
+        ordinary(100, seed=2, prediction_confidence_mean=with_values(15)),
+        ordinary(200, seed=1),
+        history=(),
+    )
     assert fewer.state is DriftState.WARN
-    assert "prediction_confidence_mean (missing)" in [column.column for column in fewer.columns if column.drifted]
+    assert "prediction_confidence_mean (missing)" in [
+        column.column for column in fewer.columns if column.drifted
+    ]
 
 
-def test_a_column_of_which_the_reference_knows_nothing_is_not_held_against_the_window(judge, ordinary):
+def test_a_column_of_which_the_reference_knows_nothing_is_not_held_against_the_window(
+    judge, ordinary
+):
     nothing = pa.nulls(100)
     decision = judge(
         ordinary(100, seed=2, prediction_confidence_mean=nothing),
@@ -141,20 +165,26 @@ def test_a_window_in_which_nothing_was_found_lacks_a_top_class(judge, ordinary):
 
 
 def test_a_constant_column_has_no_p_value_and_cannot_drift(judge, ordinary):
-    decision = judge(ordinary(100, seed=2, width=np.full(100, 640.0)), ordinary(200, seed=1, width=np.full(200, 640.0)))
+    decision = judge(
+        ordinary(100, seed=2, width=np.full(100, 640.0)),
+        ordinary(200, seed=1, width=np.full(200, 640.0)),
+    )
     assert decision.state is DriftState.OK
     assert (of(decision, "width").distance, of(decision, "width").p_value) == (0, None)
 
 
 def test_rounding_errors_of_a_constant_are_not_a_change(judge, ordinary):
     decision = judge(
-        ordinary(100, seed=2, aspect=np.full(100, 0.1 + 0.2)), ordinary(200, seed=1, aspect=np.full(200, 0.3))
+        ordinary(100, seed=2, aspect=np.full(100, 0.1 + 0.2)),
+        ordinary(200, seed=1, aspect=np.full(200, 0.3)),
     )
     assert of(decision, "aspect").distance == 0
 
 
 def test_another_constant_is_drift(judge, ordinary):
-    before, after = (ordinary(n, seed=n, aspect=np.full(n, value)) for n, value in ((200, 1.5), (100, 1.6)))
+    before, after = (
+        ordinary(n, seed=n, aspect=np.full(n, value)) for n, value in ((200, 1.5), (100, 1.6))
+    )
     decision = judge(after, before)
     assert decision.reasons[0].startswith("aspect moved by D=1.00")
     assert decision.reasons[0].endswith("median 1.5 → 1.6")
@@ -171,7 +201,10 @@ def test_a_significant_but_small_move_of_many_images_is_no_drift(judge, ordinary
 def test_a_complete_move_by_less_than_matters_is_no_drift(judge, ordinary):
     rng = np.random.default_rng(3)
     reference = ordinary(200, seed=1, brightness=rng.normal(108, 0.2, 200))
-    wavers, darker = (judge(ordinary(100, seed=2, brightness=rng.normal(b, 0.2, 100)), reference) for b in (109, 104))
+    wavers, darker = (
+        judge(ordinary(100, seed=2, brightness=rng.normal(b, 0.2, 100)), reference)
+        for b in (109, 104)
+    )
     assert (wavers.state, of(wavers, "brightness").distance) == (DriftState.OK, 0)
     assert of(wavers, "brightness").smallest_change == 2
     assert (darker.state, of(darker, "brightness").distance) == (DriftState.DRIFT, 1)
@@ -188,7 +221,10 @@ def test_a_move_in_one_half_of_a_window_is_a_warning(judge, ordinary):
 def nights(*raised: bool, fired: int | None = None) -> list[PastWindow]:
     """Earlier windows, one a day; the one that is `fired` days old told a drift."""
     days = range(len(raised), 0, -1)
-    return [PastWindow(NIGHT - timedelta(days=age), up, age == fired) for age, up in zip(days, raised, strict=True)]
+    return [
+        PastWindow(NIGHT - timedelta(days=age), up, age == fired)
+        for age, up in zip(days, raised, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +249,9 @@ def test_a_drift_takes_two_of_three_windows_and_is_told_once_until_it_has_cooled
 @pytest.mark.parametrize(("days", "state"), [(31, DriftState.DRIFT), (33, DriftState.WARN)])
 def test_a_window_of_long_ago_confirms_nothing(judge, ordinary, days, state):
     history = [PastWindow(NIGHT - timedelta(days=days), raised=True)]
-    assert judge(ordinary(100, seed=2, brightness=np.full(100, 220.0)), history=history).state is state
+    assert (
+        judge(ordinary(100, seed=2, brightness=np.full(100, 220.0)), history=history).state is state
+    )
 
 
 def test_an_ordinary_window_is_ok_whatever_came_before(judge, ordinary):
@@ -265,12 +303,18 @@ def test_blank_frames_are_a_data_fault_and_never_fire(judge, ordinary):
 
 
 def test_a_night_of_broken_images_is_no_evidence_of_a_drift_the_night_after(judge, ordinary):
-    black = judge(ordinary(100, seed=2, contrast=np.zeros(100), brightness=np.zeros(100)), history=nights(False))
+    black = judge(
+        ordinary(100, seed=2, contrast=np.zeros(100), brightness=np.zeros(100)),
+        history=nights(False),
+    )
     assert (black.state, black.raised) == (DriftState.DATA_FAULT, False)
     assert any(reason.startswith("brightness moved") for reason in black.reasons)
     few = judge(ordinary(10, seed=3, brightness=np.zeros(10)), history=nights(False))
     assert (few.state, few.raised) == (DriftState.INSUFFICIENT_DATA, False)
-    odd = judge(ordinary(100, seed=4, brightness=np.full(100, 220.0)), history=nights(black.raised, few.raised))
+    odd = judge(
+        ordinary(100, seed=4, brightness=np.full(100, 220.0)),
+        history=nights(black.raised, few.raised),
+    )
     assert (odd.state, odd.fires) == (DriftState.WARN, False)
 
 
@@ -280,14 +324,23 @@ def test_frames_of_a_new_size_are_a_data_fault_where_sizes_are_few(judge, ordina
 
     decision = judge(sized(100, 320.0, 2), sized(200, 640.0, 1))
     assert decision.state is DriftState.DATA_FAULT
-    assert decision.reasons[0].startswith("100 of 100 images (100%) have a size that the reference does not know")
+    assert decision.reasons[0].startswith(
+        "100 of 100 images (100%) have a size that the reference does not know"
+    )
 
 
 def sized(ordinary, count, sizes, seed):
     """Images of a few (width, share) in px."""
     widths, shares = zip(*sizes, strict=True)
     width = np.random.default_rng(seed).choice(np.array(widths, np.float64), count, p=shares)
-    return ordinary(count, seed=seed, width=width, height=width, aspect=np.ones(count), megapixels=width**2 / 1e6)
+    return ordinary(
+        count,
+        seed=seed,
+        width=width,
+        height=width,
+        aspect=np.ones(count),
+        megapixels=width**2 / 1e6,
+    )
 
 
 def test_a_source_of_many_sizes_may_show_one_that_the_reference_has_not(judge, ordinary):
@@ -299,17 +352,23 @@ def test_a_source_of_many_sizes_may_show_one_that_the_reference_has_not(judge, o
 
 
 @pytest.mark.parametrize("cameras", [1, 30])
-def test_one_camera_that_sends_another_size_is_a_data_fault_however_many_there_are(judge, ordinary, cameras):
+def test_one_camera_that_sends_another_size_is_a_data_fault_however_many_there_are(
+    judge, ordinary, cameras
+):
     sizes = [(640 + 10 * k, 1 / cameras) for k in range(cameras)]
     window = sized(ordinary, 300, sizes, 2)
     window["width"][:30] = 320.0
     decision = judge(window, sized(ordinary, 900, sizes, 1))
-    assert decision.reasons[0].startswith("30 of 300 images (10%) have a size that the reference does not know")
+    assert decision.reasons[0].startswith(
+        "30 of 300 images (10%) have a size that the reference does not know"
+    )
     assert decision.state is DriftState.DATA_FAULT
 
 
 def test_another_statistics_recipe_is_incompatible(judge, ordinary):
-    with pytest.raises(IncompatibleError, match="the statistics recipe of the reference, 2, found 1"):
+    with pytest.raises(
+        IncompatibleError, match="the statistics recipe of the reference, 2, found 1"
+    ):
         judge(ordinary(), recipe=1)
 
 
@@ -319,8 +378,12 @@ def test_another_model_is_incompatible(judge, ordinary, model):
         judge(ordinary(), model=model)
 
 
-def test_a_reference_made_before_its_version_had_a_number_is_compatible(tmp_path, write_run, ordinary):
-    path = build_reference(write_run(ordinary(seed=1), model="digits"), tmp_path / "reference.parquet")
+def test_a_reference_made_before_its_version_had_a_number_is_compatible(
+    tmp_path, write_run, ordinary
+):
+    path = build_reference(
+        write_run(ordinary(seed=1), model="digits"), tmp_path / "reference.parquet"
+    )
     assert assess(write_run(ordinary(seed=2), model="digits/3"), path).state is DriftState.OK
 
 
@@ -329,7 +392,9 @@ def test_columns_on_one_side_only_are_incompatible_and_named(judge, ordinary):
     del window["prediction_count"]
     with pytest.raises(IncompatibleError) as raised:
         judge(window)
-    assert "only in the reference: prediction_count; only in the window: prediction_novelty" in str(raised.value)
+    assert "only in the reference: prediction_count; only in the window: prediction_novelty" in str(
+        raised.value
+    )
 
 
 def test_numbers_here_and_names_there_are_incompatible(judge, ordinary):
@@ -353,32 +418,49 @@ def test_a_policy_outside_its_range_is_refused_by_name(setting, value):
 
 
 def test_a_decision_survives_strict_json(judge, ordinary):
-    decision = judge(ordinary(100, seed=2, width=np.full(100, 7.0), prediction_top_class=np.full(100, 9)))
+    decision = judge(
+        ordinary(100, seed=2, width=np.full(100, 7.0), prediction_top_class=np.full(100, 9))
+    )
     text = json.dumps(dump(decision), allow_nan=False)
     assert load(DriftDecision, json.loads(text)) == decision
 
 
 @pytest.mark.slow
-def test_scenes_by_day_are_ok_and_by_night_are_drift(judge, accepted_scenes, day_scenes, night_scenes):
+def test_scenes_by_day_are_ok_and_by_night_are_drift(
+    judge, accepted_scenes, day_scenes, night_scenes
+):
     assert judge(day_scenes, accepted_scenes).state is DriftState.OK
     night = judge(night_scenes, accepted_scenes)
     assert night.state is DriftState.DRIFT
-    assert {"brightness", "contrast", "edge_density"} <= {c.column for c in night.columns if c.drifted}
+    assert {"brightness", "contrast", "edge_density"} <= {
+        c.column for c in night.columns if c.drifted
+    }
 
 
 def test_a_window_like_one_of_two_known_conditions_is_ok(tmp_path, write_run, ordinary):
-    day, night = ordinary(200, seed=1), ordinary(120, seed=2, brightness=np.random.default_rng(2).normal(20, 4, 120))
+    day, night = (
+        ordinary(200, seed=1),
+        ordinary(120, seed=2, brightness=np.random.default_rng(2).normal(20, 4, 120)),
+    )
     runs = [write_run(day), write_run(night)]
     path = build_reference(runs, tmp_path / "reference.parquet", conditions=["day", "night"])
-    dark = assess(write_run(ordinary(150, seed=3, brightness=np.random.default_rng(3).normal(20, 4, 150))), path)
+    dark = assess(
+        write_run(ordinary(150, seed=3, brightness=np.random.default_rng(3).normal(20, 4, 150))),
+        path,
+    )
     bright = assess(write_run(ordinary(150, seed=4)), path)
     assert (dark.state, dark.condition) == (DriftState.OK, "night")
     assert (bright.state, bright.condition) == (DriftState.OK, "day")
     only_day = build_reference(runs[0], tmp_path / "day.parquet")
-    assert assess(write_run(ordinary(150, seed=3, brightness=np.full(150, 20.0))), only_day).state is DriftState.DRIFT
+    assert (
+        assess(write_run(ordinary(150, seed=3, brightness=np.full(150, 20.0))), only_day).state
+        is DriftState.DRIFT
+    )
 
 
-def test_a_window_of_both_known_conditions_is_ok_and_one_between_them_is_not(tmp_path, write_run, ordinary):
+def test_a_window_of_both_known_conditions_is_ok_and_one_between_them_is_not(
+    tmp_path, write_run, ordinary
+):
     def of(brightness, seed):
         return write_run(ordinary(len(brightness), seed=seed, brightness=brightness))
 

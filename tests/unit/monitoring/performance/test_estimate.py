@@ -8,9 +8,11 @@ from components.monitoring.performance.estimate import LabelledConfidence, estim
 
 
 def predictions(count, seed, *, hard=0.0):
-    """Calibrated confidences, and whether each was right; `hard` is the share of images that are hard."""
+    """Draw calibrated confidences, and whether each was right; `hard` is the share of hard ones."""
     rng = np.random.default_rng(seed)
-    confidence = np.where(rng.random(count) < hard, rng.uniform(0.3, 0.8, count), rng.beta(30, 2, count))
+    confidence = np.where(
+        rng.random(count) < hard, rng.uniform(0.3, 0.8, count), rng.beta(30, 2, count)
+    )
     return LabelledConfidence(confidence, rng.random(count) < confidence)
 
 
@@ -36,14 +38,24 @@ def test_on_the_reference_itself_it_gives_the_references_accuracy_however_many_v
     reference = predictions(500, 1, hard=0.2)
     tied = LabelledConfidence(reference.confidence.round(1), reference.correct)
     for labelled in (reference, tied):
-        assert estimate(labelled, labelled).score.value == pytest.approx(labelled.correct.mean(), abs=1e-9)
+        assert estimate(labelled, labelled).score.value == pytest.approx(
+            labelled.correct.mean(), abs=1e-9
+        )
 
 
 @pytest.mark.parametrize(
     ("reference", "window", "reason"),
     [
-        (predictions(50, 1, hard=0.5), predictions(500, 2), "50 labelled reference images, 100 are needed"),
-        (predictions(500, 1, hard=0.5), predictions(20, 2), "20 images in the window, 100 are needed"),
+        (
+            predictions(50, 1, hard=0.5),
+            predictions(500, 2),
+            "50 labelled reference images, 100 are needed",
+        ),
+        (
+            predictions(500, 1, hard=0.5),
+            predictions(20, 2),
+            "20 images in the window, 100 are needed",
+        ),
         (
             LabelledConfidence(np.full(200, 0.9), np.arange(200) > 2),
             predictions(500, 2),

@@ -36,7 +36,9 @@ def drawn(path):
     found = {}
     for panel in project.dashboard.model().panels:
         filters = [
-            SeriesFilter(tags=[], metadata={}, metric=value.metric, metric_labels=value.metric_labels)
+            SeriesFilter(
+                tags=[], metadata={}, metric=value.metric, metric_labels=value.metric_labels
+            )
             for value in panel.values
         ]
         series = asyncio.run(storage.get_data_series(project.id, filters, None, None)).series
@@ -47,21 +49,32 @@ def drawn(path):
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory):
     """Evidently's run over one column."""
-    tables = [DriftTable({"x": np.random.default_rng(k).normal(size=60)}, "digits/3", 2, 0) for k in (0, 1)]
+    tables = [
+        DriftTable({"x": np.random.default_rng(k).normal(size=60)}, "digits/3", 2, 0)
+        for k in (0, 1)
+    ]
     html = tmp_path_factory.mktemp("evidently") / "page.html"
-    return write_evidently(*tables, [ColumnDrift("x", 0.1, 0.2, 0.9, drifted=False)], html, at=START)[0]
+    return write_evidently(
+        *tables, [ColumnDrift("x", 0.1, 0.2, 0.9, drifted=False)], html, at=START
+    )[0]
 
 
-def test_a_reported_window_is_a_run_of_its_models_project_at_its_own_time(tmp_path, write_run, ordinary):
+def test_a_reported_window_is_a_run_of_its_models_project_at_its_own_time(
+    tmp_path, write_run, ordinary
+):
     reference = build_reference(write_run(ordinary(200, seed=1)), tmp_path / "reference.parquet")
-    run = write_run(ordinary(60, seed=2, predicted_at=[START + timedelta(seconds=k) for k in range(60)]))
+    run = write_run(
+        ordinary(60, seed=2, predicted_at=[START + timedelta(seconds=k) for k in range(60)])
+    )
     path = tmp_path / "deep" / "workspace"
     write_report(run, reference, assess(run, reference), tmp_path / "report", workspace=path)
     workspace, (project,) = opened(path)
     assert project.name == "digits"
     assert [panel.title for panel in project.dashboard.model().panels] == [
-        "Share of columns that drifted", "Distance of each column as a share of its limit", "Missing values in a window"
-    ]  # fmt: skip
+        "Share of columns that drifted",
+        "Distance of each column as a share of its limit",
+        "Missing values in a window",
+    ]
     (found,) = [workspace.get_run(project.id, key) for key in workspace.list_runs(project.id)]
     assert found.timestamp == datetime(2026, 5, 1, 22, 0, 59)
     assert found.tags == ["3", "ok"]
@@ -73,16 +86,27 @@ def test_a_window_that_is_reported_again_replaces_its_run(tmp_path, snapshot):
         add_to_workspace(tmp_path, "digits", window, snapshot, ["x"])
     add_to_workspace(tmp_path, "letters", "monday", snapshot, ["x"])
     workspace, projects = opened(tmp_path)
-    assert {project.name: len(workspace.list_runs(project.id)) for project in projects} == {"digits": 2, "letters": 1}
+    assert {project.name: len(workspace.list_runs(project.id)) for project in projects} == {
+        "digits": 2,
+        "letters": 1,
+    }
 
 
-def test_each_column_is_one_line_whatever_its_limit_and_its_rank_were_in_each_window(tmp_path, write_run, ordinary):
+def test_each_column_is_one_line_whatever_its_limit_and_its_rank_were_in_each_window(
+    tmp_path, write_run, ordinary
+):
     reference = build_reference(write_run(ordinary(200, seed=1)), tmp_path / "reference.parquet")
     for night, count in enumerate((60, 90, 140)):
         moved = {"red": np.full(count, 20.0)} if night % 2 else {"blue": np.full(count, 30.0)}
         at = [START + timedelta(days=night, seconds=k) for k in range(count)]
         run = write_run(ordinary(count, seed=night, predicted_at=at, **moved))
-        write_report(run, reference, assess(run, reference), tmp_path / "report", workspace=tmp_path / "workspace")
+        write_report(
+            run,
+            reference,
+            assess(run, reference),
+            tmp_path / "report",
+            workspace=tmp_path / "workspace",
+        )
     for title, lines in drawn(tmp_path / "workspace").items():
         expected = sorted(ordinary(1)) if title.startswith("Distance") else [None]
         assert [column for column, _ in lines] == expected, title

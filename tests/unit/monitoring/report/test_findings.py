@@ -22,7 +22,8 @@ START = datetime(2026, 5, 1, tzinfo=UTC)
 
 def quality(**other):
     return Quality(**{
-        "rows": 100, "failed": 0, "missing": {}, "duplicates": 0, "sizes": {}, "blank": 0, "first": None, "last": None
+        "rows": 100, "failed": 0, "missing": {}, "duplicates": 0, "sizes": {}, "blank": 0,
+        "first": None, "last": None,
     } | other)  # fmt: skip
 
 
@@ -31,7 +32,9 @@ def advice_for(*moved, state=DriftState.WARN, reasons=("because",), checks=(), r
     pairs = {}
     for name in moved:
         up = 0.0 if name.startswith("-") else 9.0
-        pairs[name.removeprefix("-")] = Pair(name.removeprefix("-"), np.full(9, 4.0), np.full(9, up))
+        pairs[name.removeprefix("-")] = Pair(
+            name.removeprefix("-"), np.full(9, 4.0), np.full(9, up)
+        )
     columns = tuple(ColumnDrift(name, 0.9, 0.2, 0.0, drifted=True) for name in pairs)
     decision = DriftDecision(state, reasons, columns, 100, 90, raised=raised)
     return advise(decision, pairs, quality(**rows), checks)
@@ -71,9 +74,13 @@ def test_a_drift_asks_for_as_many_labels_as_help():
 
 
 def test_broken_or_too_few_images_are_never_to_be_retrained_on():
-    (fault,) = advice_for("brightness", state=DriftState.DATA_FAULT, reasons=("9 of 90 images are blank",))
+    (fault,) = advice_for(
+        "brightness", state=DriftState.DATA_FAULT, reasons=("9 of 90 images are blank",)
+    )
     assert "Do not retrain" in fault.what and fault.because == "9 of 90 images are blank"
-    (few,) = advice_for("brightness", state=DriftState.INSUFFICIENT_DATA, reasons=("the window has 7 images",))
+    (few,) = advice_for(
+        "brightness", state=DriftState.INSUFFICIENT_DATA, reasons=("the window has 7 images",)
+    )
     assert "Wait for more images" in few.what and few.because == "the window has 7 images"
 
 
@@ -114,11 +121,20 @@ def test_quality_counts_gaps_repeats_sizes_blanks_and_the_time_span(write_run, o
 
 def test_quality_of_a_table_without_hashes_and_times_says_so(write_run, ordinary):
     found = read_quality(write_run(ordinary(0), failed=4))
-    assert (found.rows, found.failed, found.duplicates, found.first, found.latency_ms) == (4, 4, None, None, None)
+    assert (found.rows, found.failed, found.duplicates, found.first, found.latency_ms) == (
+        4,
+        4,
+        None,
+        None,
+        None,
+    )
 
 
 def test_errors_are_grouped_by_reason_and_not_by_name():
-    failures = [FailedImage(f"a/{k}.jpg", f"expected an image, found /data/a/{k}.jpg: cut off") for k in range(5)]
+    failures = [
+        FailedImage(f"a/{k}.jpg", f"expected an image, found /data/a/{k}.jpg: cut off")
+        for k in range(5)
+    ]
     groups = group_errors([FailedImage("b.png", "too large"), *failures])
     assert [(group.message, group.count, group.names) for group in groups] == [
         ("expected an image, found …: cut off", 5, ("a/0.jpg", "a/1.jpg", "a/2.jpg")),
@@ -155,17 +171,24 @@ def test_unusual_and_unsure_images_are_named_with_their_values(tmp_path, write_r
     decision = DriftDecision(DriftState.OK, ("alike",), (), 300, 60)
     found = find(run, Sides.read(run, path, ""), decision)
     assert found.unusual[0].name == "7.jpg"
-    assert re.fullmatch(r"brightness 900, far above the usual (99|100|101)(\.\d)?.*", found.unusual[0].why)
+    assert re.fullmatch(
+        r"brightness 900, far above the usual (99|100|101)(\.\d)?.*", found.unusual[0].why
+    )
     assert (found.unsure[0].name, found.unsure[0].why) == ("9.jpg", "confidence 0.11")
     assert found.trend[-1].images == 60
 
 
 def test_the_trend_remembers_measured_accuracy_and_no_estimate(tmp_path, write_run, ordinary):
     path = build_reference(write_run(ordinary(300, seed=1)), tmp_path / "reference.parquet")
-    run, decision = write_run(ordinary(60, seed=2)), DriftDecision(DriftState.OK, ("alike",), (), 300, 60)
+    run, decision = (
+        write_run(ordinary(60, seed=2)),
+        DriftDecision(DriftState.OK, ("alike",), (), 300, 60),
+    )
     measured = AccuracyReport("top1", {"top1": Score.of(0.8, 100, 100)}, {}, {}, 100, (), 0, 0)
     for accuracy, told in ((measured, 0.8), (replace(measured, estimated=True), None)):
-        found = find(run, Sides.read(run, path, ""), decision, context=ReportContext(accuracy=accuracy))
+        found = find(
+            run, Sides.read(run, path, ""), decision, context=ReportContext(accuracy=accuracy)
+        )
         assert found.trend[-1].accuracy == told and found.accuracy is accuracy
 
 
@@ -178,13 +201,20 @@ def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, o
     vectors = list(rng.normal(size=(100, 8)))
     milliseconds = np.full(100, 12.5)
     fresh = ordinary(
-        100, seed=2, brightness=dark, prediction_top_class=classes, embedding=vectors, inference_ms=milliseconds
+        100,
+        seed=2,
+        brightness=dark,
+        prediction_top_class=classes,
+        embedding=vectors,
+        inference_ms=milliseconds,
     )
     run = write_run(fresh, failed=3)
     named = {"class_id": [0, 3], "class_name": ["cat", "<b>lorry"]}
     pq.write_table(pa.table(named), run.detections)
-    accuracy = AccuracyReport("top1", {"top1": Score.of(0.8, 100, 100)}, {"cat": Score.missing(2, "few")}, {}, 100,
-                              (), 0, 0)  # fmt: skip
+    accuracy = AccuracyReport(
+        "top1", {"top1": Score.of(0.8, 100, 100)}, {"cat": Score.missing(2, "few")}, {}, 100,
+        (), 0, 0,
+    )  # fmt: skip
     checks = (Check("error_rate", 0.03, 0.02, Verdict.UNDECIDED, "3 of 103 images failed"),)
     decision = assess(run, reference)
     done = write_report(
@@ -197,8 +227,9 @@ def test_the_page_holds_every_part_and_needs_nothing_else(tmp_path, write_run, o
     page = done.html.read_text()
     titles = re.findall(r"<h2>([^<]+)</h2>", page)
     assert titles == [
-        "What to do", "Why", "Alerts", "Over time", "What moved most", "What the model said", "Accuracy",
-        "Images to look at first", "Images that failed", "Data quality", "Every column", "Evidently's report",
+        "What to do", "Why", "Alerts", "Over time", "What moved most", "What the model said",
+        "Accuracy", "Images to look at first", "Images that failed", "Data quality",
+        "Every column", "Evidently's report",
     ]  # fmt: skip
     assert "&lt;b&gt;lorry" in page and "cat" in page
     assert "p50 12.5 ms, p95 12.5 ms" in page
@@ -213,12 +244,22 @@ def test_a_decision_is_explained_without_writing_a_report(write_run, ordinary, t
     run = write_run(ordinary(100, 2, brightness=np.full(100, 20.0)))
     decision = assess(run, reference)
     found = explain(run, reference, decision)
-    assert found.drifted == tuple(column.column for column in decision.columns if column.drifted) == ("brightness",)
-    assert np.median(found.pairs["brightness"].window) == 20 < np.median(found.pairs["brightness"].reference)
+    assert (
+        found.drifted
+        == tuple(column.column for column in decision.columns if column.drifted)
+        == ("brightness",)
+    )
+    assert (
+        np.median(found.pairs["brightness"].window)
+        == 20
+        < np.median(found.pairs["brightness"].reference)
+    )
     assert "light" in found.advice[0].what
 
 
-def test_a_night_that_reused_predictions_stands_at_its_own_time_and_not_at_theirs(write_run, ordinary, tmp_path):
+def test_a_night_that_reused_predictions_stands_at_its_own_time_and_not_at_theirs(
+    write_run, ordinary, tmp_path
+):
     old, night = datetime(2026, 5, 1, 2, tzinfo=UTC), datetime(2026, 5, 9, 2, tzinfo=UTC)
     path = build_reference(write_run(ordinary(200, seed=1)), tmp_path / "reference.parquet")
     predicted = pa.array([old] * 100, pa.timestamp("us", "UTC"))

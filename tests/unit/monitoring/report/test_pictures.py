@@ -36,7 +36,10 @@ def scenes(tmp_path_factory):
     accepted, day = compose("validation", "day", 1, 60), compose("production", "day", 2, 40)
     night = compose("production", "night", 3, 40)
     mixed = [row for pair in zip(day, night, strict=True) for row in pair]
-    known = [columns_of(compose("validation", mood, seed, 50)) for mood, seed in (("day", 4), ("night", 5))]
+    known = [
+        columns_of(compose("validation", mood, seed, 50))
+        for mood, seed in (("day", 4), ("night", 5))
+    ]
     return SimpleNamespace(accepted=columns_of(accepted), mixed=columns_of(mixed), known=known)
 
 
@@ -47,7 +50,9 @@ def columns_of(rows):
 def shown(page):
     """The names of the pictures of each gallery, by its title."""
     found = {}
-    for title, body in re.findall(r"<h3>([^<]+)</h3>\s*<div class=\"pictures\">(.*?)</div>", page, re.DOTALL):
+    for title, body in re.findall(
+        r"<h3>([^<]+)</h3>\s*<div class=\"pictures\">(.*?)</div>", page, re.DOTALL
+    ):
         found[title] = re.findall(r'<img src="data:image/jpeg;base64,[^"]+" alt="([^"]+)">', body)
     return found
 
@@ -65,7 +70,9 @@ def test_the_images_that_drifted_stand_beside_accepted_ones(tmp_path, write_run,
 
 
 @pytest.mark.parametrize(("place", "condition"), [(0, "day"), (1, "night")])
-def test_of_several_conditions_the_pictures_are_those_of_the_nearest(tmp_path, write_run, scenes, place, condition):
+def test_of_several_conditions_the_pictures_are_those_of_the_nearest(
+    tmp_path, write_run, scenes, place, condition
+):
     runs = [write_run(known) for known in scenes.known]
     reference = build_reference(runs, tmp_path / "reference.parquet", conditions=["day", "night"])
     count = len(scenes.known[place]["uri"])
@@ -80,7 +87,9 @@ def test_of_several_conditions_the_pictures_are_those_of_the_nearest(tmp_path, w
 def test_a_report_shows_what_is_left_when_images_are_gone(tmp_path, write_run, scenes):
     reference = build_reference(write_run(scenes.accepted), tmp_path / "reference.parquet")
     run = write_run({**scenes.mixed, "uri": [str(tmp_path / "gone.jpg")] * 80})
-    page = write_report(run, reference, assess(run, reference), tmp_path / "report").html.read_text()
+    page = write_report(
+        run, reference, assess(run, reference), tmp_path / "report"
+    ).html.read_text()
     assert "<img" not in page
     assert "Images to look at first" not in page
 
@@ -89,7 +98,9 @@ def test_a_reference_keeps_small_pictures_of_its_own(tmp_path, write_run, scenes
     path = build_reference(write_run(scenes.accepted), tmp_path / "reference.parquet")
     kept = reference_pictures(path)
     assert [row for row, _ in kept] == [0, 5, 11, 16, 21, 27, 32, 38, 43, 48, 54, 59]
-    assert [picture.name for _, picture in kept] == [scenes.accepted["image_id"][row] for row, _ in kept]
+    assert [picture.name for _, picture in kept] == [
+        scenes.accepted["image_id"][row] for row, _ in kept
+    ]
     for _, picture in kept:
         encoded = base64.b64decode(picture.source.removeprefix("data:image/jpeg;base64,"))
         assert max(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR).shape) == 160
@@ -97,7 +108,10 @@ def test_a_reference_keeps_small_pictures_of_its_own(tmp_path, write_run, scenes
 
 
 def test_a_reference_without_places_of_images_keeps_none(tmp_path, write_run, ordinary):
-    assert reference_pictures(build_reference(write_run(ordinary(60)), tmp_path / "reference.parquet")) == []
+    assert (
+        reference_pictures(build_reference(write_run(ordinary(60)), tmp_path / "reference.parquet"))
+        == []
+    )
 
 
 def test_a_thumbnail_keeps_the_shape_and_never_grows(tmp_path):
@@ -135,7 +149,9 @@ def test_scores_rank_the_drifted_images_first_whatever_kind_of_column_moved(kind
 
 def test_representatives_are_different_images_among_the_most_drifted_fifth():
     rng = np.random.default_rng(1)
-    features = np.repeat(np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), 10, axis=0) + rng.normal(0, 0.01, (30, 2))
+    features = np.repeat(np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), 10, axis=0) + rng.normal(
+        0, 0.01, (30, 2)
+    )
     features = np.concatenate([features, rng.normal(50, 1, (120, 2))])
     scores = np.concatenate([np.linspace(2, 1, 30), np.zeros(120)])
     chosen = representatives(scores, features, 3)

@@ -8,7 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import Check, ColumnDrift, DriftDecision, DriftState, FailedImage, InferenceRun, Verdict
+from components.contracts import (
+    Check,
+    ColumnDrift,
+    DriftDecision,
+    DriftState,
+    FailedImage,
+    InferenceRun,
+    Verdict,
+)
 from components.errors import DatasetError
 from components.monitoring import TrendPoint, assess, build_reference, write_report
 from components.monitoring.drift.pairs import Pair
@@ -27,7 +35,7 @@ POINT = TrendPoint(datetime(2026, 5, 1, tzinfo=UTC), DriftState.OK, 60, 0.0, 0.9
 
 
 class Page(HTMLParser):
-    """Collects the words and the links of a page, and insists that every tag is closed in its turn."""
+    """Collects a page's words and links, and insists that every tag is closed in its turn."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -76,13 +84,21 @@ def report(tmp_path, write_run, ordinary):
 
 @pytest.mark.slow
 def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, ordinary):
-    done = report(ordinary(100, seed=2, brightness=np.full(100, 20.0), prediction_top_class=np.full(100, 9)), failed=3)
+    done = report(
+        ordinary(100, seed=2, brightness=np.full(100, 20.0), prediction_top_class=np.full(100, 9)),
+        failed=3,
+    )
     folder = done.html.parent
-    assert sorted(path.name for path in folder.iterdir()) == ["evidently.html", "report.html", "report.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "evidently.html",
+        "report.html",
+        "report.json",
+    ]
     page = Page(done.html.read_text())
     assert page.words[1:3] == [
-        "Drift", "2 of 18 columns moved beyond the limit: these images are unlike the accepted ones."
-    ]  # fmt: skip
+        "Drift",
+        "2 of 18 columns moved beyond the limit: these images are unlike the accepted ones.",
+    ]
     for reason in done.decision.reasons:
         assert reason in page.words
     assert set(page.links) == {"evidently.html"}
@@ -99,8 +115,10 @@ def test_a_drift_report_has_our_page_evidentlys_page_and_both_results(report, or
         if metric["config"]["type"].endswith("ValueDrift")
     }
     assert [test["name"].partition(":")[0] for test in results["evidently"]["tests"]] == [
-        "Duplicated row count in dataset", "Count of empty rows in dataset", "Count of empty columns in dataset"
-    ]  # fmt: skip
+        "Duplicated row count in dataset",
+        "Count of empty rows in dataset",
+        "Count of empty columns in dataset",
+    ]
     ours = {column.column: column.distance / column.threshold for column in done.decision.columns}
     assert list(scores) == sorted(ours)
     for column, share in ours.items():
@@ -114,18 +132,31 @@ def test_gaps_constants_and_many_rows_are_reported(tmp_path, write_run, ordinary
     reference = build_reference(
         write_run(ordinary(200, seed=1, width=np.full(200, 640.0))), tmp_path / "reference.parquet"
     )
-    run = write_run(ordinary(many, seed=2, width=np.full(many, 640.0), prediction_confidence_mean=gaps))
+    run = write_run(
+        ordinary(many, seed=2, width=np.full(many, 640.0), prediction_confidence_mean=gaps)
+    )
     done = write_report(run, reference, assess(run, reference), tmp_path / "report")
     page = Page(done.html.read_text())
-    assert {"confidence mean (missing)", "no value: 0% → 70%", "width", "always the same", "12,000"} <= set(page.words)
+    assert {
+        "confidence mean (missing)",
+        "no value: 0% → 70%",
+        "width",
+        "always the same",
+        "12,000",
+    } <= set(page.words)
     metrics = json.loads(done.json.read_text())["evidently"]["metrics"]
-    (rows,) = [metric["value"] for metric in metrics if metric["metric_name"].startswith("RowCount")]
+    (rows,) = [
+        metric["value"] for metric in metrics if metric["metric_name"].startswith("RowCount")
+    ]
     assert rows == 10_000  # Evidently sees a sample; the decision rests on all
 
 
 def test_too_few_images_give_a_page_without_evidently(report, ordinary):
     done = report(ordinary(7))
-    assert sorted(path.name for path in done.html.parent.iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in done.html.parent.iterdir()) == [
+        "report.html",
+        "report.json",
+    ]
     page = Page(done.html.read_text())
     assert "Too few images to tell" in page.words
     assert "the window has 7 images with a prediction, 50 are needed" in page.words
@@ -163,7 +194,10 @@ def test_hostile_names_are_shown_and_never_executed_in_any_section(tmp_path):
     findings = Findings(
         run,
         DriftDecision(DriftState.DRIFT, (nasty,), (column,), 2, 2),
-        {name: Pair(name, np.array(["a", nasty]), np.array([nasty, "b"])) for name in (nasty, "prediction_class")},
+        {
+            name: Pair(name, np.array(["a", nasty]), np.array([nasty, "b"]))
+            for name in (nasty, "prediction_class")
+        },
         replace(QUALITY, sizes={nasty: 1}, missing={nasty: 1}),
         errors=group_errors([FailedImage("other", nasty), FailedImage(nasty, "other")]),
         representative=(picture,),
@@ -173,7 +207,9 @@ def test_hostile_names_are_shown_and_never_executed_in_any_section(tmp_path):
         advice=(Advice(nasty, nasty),),
         trend=(POINT, POINT),
         checks=(Check(nasty, 1.0, 1.0, Verdict.FAIL, nasty),),
-        accuracy=AccuracyReport("top1", {nasty: score}, {nasty: score}, {nasty: score}, 1, (), 0, 0, nasty, True),
+        accuracy=AccuracyReport(
+            "top1", {nasty: score}, {nasty: score}, {nasty: score}, 1, (), 0, 0, nasty, True
+        ),
     )
     html = render_page(findings, evidently=nasty)
     assert not steers(html.replace("\n", ""))

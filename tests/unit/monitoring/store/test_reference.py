@@ -11,12 +11,15 @@ from components.monitoring.drift.tables import read_reference, read_window
 from components.monitoring.drift.tolerance import learn_tolerances
 
 
-def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(tmp_path, write_run, ordinary):
+def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(
+    tmp_path, write_run, ordinary
+):
     run = write_run(ordinary(60, uri=["x"] * 60, decode_ms=np.ones(60)), failed=7)
     path = build_reference(run, tmp_path / "deep" / "reference.parquet")
     table = pq.read_table(path)
     assert set(table.column_names) == {
-        *IMAGE_COLUMNS, "batch", "uri", "prediction_count", "prediction_confidence_mean", "prediction_top_class",
+        *IMAGE_COLUMNS, "batch", "uri",
+        "prediction_count", "prediction_confidence_mean", "prediction_top_class",
     }  # fmt: skip
     assert len(table) == 60
     about = json.loads(table.schema.metadata[b"foveal.reference"])
@@ -30,8 +33,15 @@ def test_a_reference_keeps_the_drift_columns_of_images_with_a_prediction(tmp_pat
 
 def test_reading_a_reference_gives_what_the_window_gave(tmp_path, write_run, ordinary):
     run = write_run(ordinary(60), failed=2)
-    window, reference = read_window(run), read_reference(build_reference(run, tmp_path / "reference.parquet"))
-    assert (reference.model, reference.statistics_recipe, reference.failed) == ("digits/3", STATISTICS_RECIPE, 2)
+    window, reference = (
+        read_window(run),
+        read_reference(build_reference(run, tmp_path / "reference.parquet")),
+    )
+    assert (reference.model, reference.statistics_recipe, reference.failed) == (
+        "digits/3",
+        STATISTICS_RECIPE,
+        2,
+    )
     assert list(reference.columns) == list(window.columns)
     for name, values in window.columns.items():
         np.testing.assert_array_equal(values, reference.columns[name])
@@ -65,9 +75,13 @@ def test_the_hash_of_a_reference_follows_its_rows(tmp_path, write_run, ordinary)
     assert digest(1) == digest(1) != digest(2)
 
 
-def test_the_hash_of_a_reference_tells_apart_what_is_missing_or_shifted(tmp_path, write_run, ordinary):
+def test_the_hash_of_a_reference_tells_apart_what_is_missing_or_shifted(
+    tmp_path, write_run, ordinary
+):
     def digest(**columns):
-        path = build_reference(write_run(ordinary(4, seed=1, **columns)), tmp_path / "reference.parquet")
+        path = build_reference(
+            write_run(ordinary(4, seed=1, **columns)), tmp_path / "reference.parquet"
+        )
         return json.loads(pq.read_schema(path).metadata[b"foveal.reference"])["sha256"]
 
     usual, texts = [0.0, 1.0, 2.0, 3.0], ["a", "bc", "d", "e"]
@@ -81,11 +95,18 @@ def test_the_hash_of_a_reference_tells_apart_what_is_missing_or_shifted(tmp_path
 
 def test_accepted_batches_teach_how_far_a_column_may_move(tmp_path, write_run, ordinary):
     rng = np.random.default_rng(0)
-    runs = [write_run(ordinary(60, seed=k, megapixels=rng.normal(100 + rng.normal(0, 10), 15, 60))) for k in range(20)]
-    tolerances = read_reference(build_reference(runs, tmp_path / "reference.parquet")).tolerances["held out"]
+    runs = [
+        write_run(ordinary(60, seed=k, megapixels=rng.normal(100 + rng.normal(0, 10), 15, 60)))
+        for k in range(20)
+    ]
+    tolerances = read_reference(build_reference(runs, tmp_path / "reference.parquet")).tolerances[
+        "held out"
+    ]
     others = [value for name, value in tolerances.items() if name != "megapixels"]
     assert tolerances["megapixels"] > 2 * max(others)
-    assert read_reference(build_reference(runs[:19], tmp_path / "reference.parquet")).tolerances == {}
+    assert (
+        read_reference(build_reference(runs[:19], tmp_path / "reference.parquet")).tolerances == {}
+    )
 
 
 def test_one_odd_batch_widens_the_limits_of_no_other_column(ordinary, write_run):
@@ -103,9 +124,14 @@ def test_one_odd_batch_widens_the_limits_of_no_other_column(ordinary, write_run)
 def test_embeddings_are_kept_and_compared_as_vectors(tmp_path, write_run, ordinary):
     rng = np.random.default_rng(0)
     near, far = (list(rng.normal(middle, 1, (100, 40)).astype(np.float32)) for middle in (0.0, 0.7))
-    path = build_reference(write_run(ordinary(100, seed=1, embedding=near)), tmp_path / "reference.parquet")
+    path = build_reference(
+        write_run(ordinary(100, seed=1, embedding=near)), tmp_path / "reference.parquet"
+    )
     again = list(rng.normal(0, 1, (100, 40)).astype(np.float32))
-    same, moved = (assess(write_run(ordinary(100, seed=2, embedding=vectors)), path) for vectors in (again, far))
+    same, moved = (
+        assess(write_run(ordinary(100, seed=2, embedding=vectors)), path)
+        for vectors in (again, far)
+    )
     assert not [column for column in same.columns if column.drifted]
     assert [column.column for column in moved.columns if column.drifted] == ["embedding"]
 
@@ -125,7 +151,9 @@ def test_a_run_without_any_prediction_makes_no_reference(tmp_path, write_run, or
 
 
 @pytest.mark.parametrize("lost", ["status", "brightness"])
-def test_a_table_without_a_needed_column_is_refused_by_its_name(tmp_path, write_run, ordinary, lost):
+def test_a_table_without_a_needed_column_is_refused_by_its_name(
+    tmp_path, write_run, ordinary, lost
+):
     run = write_run(ordinary())
     pq.write_table(pq.read_table(run.images).drop_columns([lost]), run.images)
     with pytest.raises(IncompatibleError, match=f"without {lost}"):

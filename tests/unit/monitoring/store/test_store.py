@@ -1,4 +1,4 @@
-"""The monitoring store on disk and in memory: what is appended is there once, whole, and in the days that were kept."""
+"""The monitoring store on disk and in memory: additions are there once, whole, in kept days."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def store(root) -> MonitoringStore:
 
 @pytest.fixture
 def finished_run(tmp_path) -> Callable[..., InferenceRun]:
-    """A run with the columns of a real one: an image every hour from `first`, image k with k % 3 detections."""
+    """Write a run as a real one: an image an hour from `first`, image k with k % 3 detections."""
     spec = VisionSpec("detect", ("zero", "one"), (320, 320), Fit.LETTERBOX, "yolo")
     numbers = iter(range(1000))
 
@@ -55,7 +55,12 @@ def finished_run(tmp_path) -> Callable[..., InferenceRun]:
         folder = tmp_path / f"run-{number}"
         folder.mkdir()
         rows = [
-            {"image_id": f"{number}-{k}", "status": "ok", "model": model, "predicted_at": first + k * HOUR}
+            {
+                "image_id": f"{number}-{k}",
+                "status": "ok",
+                "model": model,
+                "predicted_at": first + k * HOUR,
+            }
             for k in range(images)
         ]
         found = [
@@ -78,11 +83,16 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.parquet"))
 
 
-def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store, finished_run, tmp_path):
+def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(
+    store, finished_run, tmp_path
+):
     run = finished_run(5)
     rows = pq.read_table(run.images)
     place = rows.column_names.index("sha256")
-    for first, content in ((DAY, ["a", "b", None, "d", "e"]), (DAY + WHOLE_DAY, ["a", "B", None, "d", "e"])):
+    for first, content in (
+        (DAY, ["a", "b", None, "d", "e"]),
+        (DAY + WHOLE_DAY, ["a", "B", None, "d", "e"]),
+    ):
         images = rows.set_column(place, "sha256", pa.array(content)).set_column(
             rows.column_names.index("predicted_at"),
             "predicted_at",
@@ -92,16 +102,36 @@ def test_an_image_that_was_looked_at_again_counts_once_as_it_was_last_seen(store
         store.append(run)
     again = stored_run(store, "digits", 3, tmp_path / "range")
     images, detections = pq.read_table(again.images), pq.read_table(again.detections)
-    seen = list(zip(ids(images), images["sha256"].to_pylist(), images["predicted_at"].to_pylist(), strict=True))
-    kept = [(name[-1], content, "again" if at >= DAY + WHOLE_DAY else "first") for name, content, at in seen]
+    seen = list(
+        zip(
+            ids(images),
+            images["sha256"].to_pylist(),
+            images["predicted_at"].to_pylist(),
+            strict=True,
+        )
+    )
+    kept = [
+        (name[-1], content, "again" if at >= DAY + WHOLE_DAY else "first")
+        for name, content, at in seen
+    ]
     assert kept == [
         *(("1", "b", "first"), ("2", None, "first")),
-        *(("0", "a", "again"), ("1", "B", "again"), ("2", None, "again"), ("3", "d", "again"), ("4", "e", "again")),
+        *(
+            ("0", "a", "again"),
+            ("1", "B", "again"),
+            ("2", None, "again"),
+            ("3", "d", "again"),
+            ("4", "e", "again"),
+        ),
     ]
     of_each = {(row["image_id"], row["window"]) for row in images.to_pylist()}
     boxes = list(zip(ids(detections), detections["window"].to_pylist(), strict=True))
-    assert set(boxes) <= of_each and len(boxes) == 1 + 2 + 4, "one of image 1 and two of 2 at first, then all four"
-    part = stored_run(store, "digits", 3, tmp_path / "part", start=DAY + HOUR, end=DAY + WHOLE_DAY + 2 * HOUR)
+    assert set(boxes) <= of_each and len(boxes) == 1 + 2 + 4, (
+        "one of image 1 and two of 2 at first, then all four"
+    )
+    part = stored_run(
+        store, "digits", 3, tmp_path / "part", start=DAY + HOUR, end=DAY + WHOLE_DAY + 2 * HOUR
+    )
     assert [name[-1] for name in ids(pq.read_table(part.images))] == ["1", "2", "3", "4", "0", "1"]
 
 
@@ -161,7 +191,10 @@ def test_range_is_half_open_and_exact_to_the_microsecond(store, finished_run):
     assert ids(store.images("digits", start=DAY + 2 * HOUR, end=DAY + 4 * HOUR)) == ["0-2", "0-3"]
     assert ids(store.images("digits", start=DAY + 22 * HOUR + tick)) == ["0-23"]
     assert ids(store.images("digits", end=DAY + tick)) == ["0-0"]
-    assert ids(store.detections("digits", start=DAY + 2 * HOUR, end=DAY + 4 * HOUR)) == ["0-2", "0-2"]
+    assert ids(store.detections("digits", start=DAY + 2 * HOUR, end=DAY + 4 * HOUR)) == [
+        "0-2",
+        "0-2",
+    ]
 
 
 def test_range_takes_any_time_zone(store, finished_run):
@@ -183,7 +216,11 @@ def test_days_out_of_range_are_not_opened(tmp_path, finished_run):
     for path in (tmp_path / "store").glob("digits/3/*/day=2026-03-1[02]/*.parquet"):
         path.write_bytes(b"damaged")
     day = DAY + WHOLE_DAY
-    assert ids(store.images("digits", start=day - HOUR, end=day + 12 * HOUR)) == ["1-0", "1-1", "1-2"]
+    assert ids(store.images("digits", start=day - HOUR, end=day + 12 * HOUR)) == [
+        "1-0",
+        "1-1",
+        "1-2",
+    ]
     with pytest.raises(DatasetError, match="a whole file"):
         store.images("digits")
 
@@ -198,7 +235,10 @@ def test_late_rows_find_their_place_in_time(store, finished_run):
 def test_only_the_columns_that_were_asked_for_in_their_order(store, finished_run):
     store.append(finished_run(2), key="one")
     found = store.images("digits", columns=["window", "image_id"], start=DAY)
-    assert found.to_pylist() == [{"window": "one", "image_id": "0-0"}, {"window": "one", "image_id": "0-1"}]
+    assert found.to_pylist() == [
+        {"window": "one", "image_id": "0-0"},
+        {"window": "one", "image_id": "0-1"},
+    ]
     with pytest.raises(ConfigError, match="nonsense"):
         store.images("digits", columns=["image_id", "nonsense"])
 
@@ -223,7 +263,9 @@ def test_model_without_runs_is_named(store):
             read("digits", 9)
 
 
-@pytest.mark.parametrize("model", ["digits", "../digits/3", "digits/..", "digits/3/4", "/3", "digits/", ".aside/3"])
+@pytest.mark.parametrize(
+    "model", ["digits", "../digits/3", "digits/..", "digits/3/4", "/3", "digits/", ".aside/3"]
+)
 def test_model_that_is_no_name_and_version_is_refused(store, root, finished_run, model):
     with pytest.raises(ConfigError):
         store.append(finished_run(model=model))
@@ -272,8 +314,14 @@ def _rewritten(run: InferenceRun, table: pa.Table) -> InferenceRun:
 
 def test_run_that_cannot_be_placed_in_time_is_refused(store, finished_run):
     naive = pa.table({"image_id": ["a"], "predicted_at": pa.array([DAY.replace(tzinfo=None)])})
-    missing = pa.table({"image_id": ["a"], "predicted_at": pa.array([None], pa.timestamp("us", "UTC"))})
-    for table, complaint in ((naive, "time zone"), (missing, "in every row"), (naive.select([0]), "predicted_at")):
+    missing = pa.table(
+        {"image_id": ["a"], "predicted_at": pa.array([None], pa.timestamp("us", "UTC"))}
+    )
+    for table, complaint in (
+        (naive, "time zone"),
+        (missing, "in every row"),
+        (naive.select([0]), "predicted_at"),
+    ):
         with pytest.raises(DatasetError, match=complaint):
             store.append(_rewritten(finished_run(), table))
     assert store.windows("digits") == ()
@@ -296,7 +344,7 @@ def test_broken_runs_are_refused_and_leave_nothing(store, finished_run):
 
 
 def test_what_a_killed_writer_left_is_not_part_of_a_later_attempt(tmp_path, finished_run):
-    """The first attempt put its days in place but not its marker; the second was inferred anew, a day later."""
+    """The first attempt placed its days, not its marker; the second was inferred a day later."""
     store = MonitoringStore(tmp_path / "store")
     store.append(finished_run(2), key="night-1")
     (tmp_path / "store/digits/3/windows/night-1.json").unlink()
@@ -319,7 +367,11 @@ def test_retention_removes_whole_days_for_good(store, finished_run):
     assert store.retain("digits", before=DAY + 2 * WHOLE_DAY) == 2
     assert ids(store.images("digits")) == ["1-1", "2-0", "2-1", "3-0", "3-1"]
     assert ids(store.detections("digits")) == ["1-1", "2-1", "3-1"]
-    assert [(window.images, window.first.day) for window in store.windows("digits")] == [(1, 12), (2, 12), (2, 13)]
+    assert [(window.images, window.first.day) for window in store.windows("digits")] == [
+        (1, 12),
+        (2, 12),
+        (2, 13),
+    ]
     assert store.retain("digits", before=DAY + 2 * WHOLE_DAY) == 0
     assert store.retain("digits", before=DAY) == 0
     assert len(store.images("digits")) == 5
@@ -403,7 +455,9 @@ def test_readers_go_on_while_days_are_removed(tmp_path, finished_run):
 
 def test_records_come_back_in_order_of_time(store):
     for key, hours in (("b", 2), ("a", 1), ("c", 3)):
-        assert store.put_record("digits", 3, "drift", key, {"state": key, "p": [0.5, None]}, at=DAY + hours * HOUR)
+        assert store.put_record(
+            "digits", 3, "drift", key, {"state": key, "p": [0.5, None]}, at=DAY + hours * HOUR
+        )
     store.put_record("digits", 4, "drift", "d", {}, at=DAY)
     store.put_record("digits", 3, "alert", "e", {}, at=DAY)
     found = store.records("digits", "drift", 3)
@@ -432,7 +486,9 @@ def test_record_that_is_no_json_is_refused(store):
     assert store.records("digits", "drift") == ()
 
 
-@pytest.mark.parametrize(("url", "error"), [("nonsense://x", ConfigError), ("simplecache::memory://x", ConfigError)])
+@pytest.mark.parametrize(
+    ("url", "error"), [("nonsense://x", ConfigError), ("simplecache::memory://x", ConfigError)]
+)
 def test_root_that_is_no_store_is_refused(url, error):
     with pytest.raises(error):
         MonitoringStore(url)

@@ -58,7 +58,9 @@ def test_pending_window_is_returned_exactly_as_it_was_planned(watermark, root):
     later = shots("a.jpg", "b.jpg", "c.jpg", state="etag-2")
     resumed = Watermark(root, "digits", SOURCE).next_window(later, at=NIGHT + timedelta(days=1))
     assert planned is not None and resumed == planned
-    assert [fingerprint(image) for image in resumed.images] == [fingerprint(image) for image in images]
+    assert [fingerprint(image) for image in resumed.images] == [
+        fingerprint(image) for image in images
+    ]
     watermark.commit(resumed)
     assert taken(watermark, later) == ["a.jpg", "b.jpg", "c.jpg"]
 
@@ -151,7 +153,9 @@ def test_a_window_keeps_the_version_that_it_was_planned_for(watermark):
     assert watermark.next_window(shots("b.jpg"), at=NIGHT, version="4").version == "4"
 
 
-def test_when_images_were_last_found_is_known_and_before_the_first_one_when_they_were_looked_for(watermark):
+def test_when_images_were_last_found_is_known_and_before_the_first_one_when_they_were_looked_for(
+    watermark,
+):
     assert watermark.last_found(at=NIGHT) == NIGHT
     assert watermark.last_found(at=NIGHT + timedelta(days=1)) == NIGHT
     for day in (2, 3):
@@ -162,10 +166,14 @@ def test_when_images_were_last_found_is_known_and_before_the_first_one_when_they
 
 def test_a_plan_holds_no_secret_and_finds_it_again_in_the_listing(tmp_path):
     watermark = Watermark(tmp_path / "store", "digits", "shots.txt")
-    images = [ImageSource(f"{name}", f"https://host/{name}?token=hush") for name in ("a.jpg", "b.jpg")]
+    images = [
+        ImageSource(f"{name}", f"https://host/{name}?token=hush") for name in ("a.jpg", "b.jpg")
+    ]
     planned = watermark.next_window(images, at=NIGHT)
     resumed = Watermark(tmp_path / "store", "digits", "shots.txt").next_window(images[:1], at=NIGHT)
     assert planned is not None and resumed is not None
     assert [image.uri for image in planned.images] == [image.uri for image in images]
     assert [image.uri for image in resumed.images] == [images[0].uri, "https://host/b.jpg?token=…"]
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"hush" in path.read_bytes()]
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and b"hush" in path.read_bytes()
+    ]
