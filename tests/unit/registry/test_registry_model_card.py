@@ -73,7 +73,7 @@ def test_many_classes_are_counted_not_listed(report, artifact):
             ),
         )
     )
-    assert "1000 classes" in card
+    assert "1,000 classes" in card
     assert "and 980 more" in card
 
 

@@ -135,7 +135,7 @@ def test_the_table_of_variants_holds_peak_memory_and_a_batch_its_model(monkeypat
         TARGET, (measured,), "fp32", "fp32", ("the fastest",), 0.01, "map50_95", {}
     )
     (row,) = variant_rows(report)
-    assert (row["peak memory MB"], row["size MB"], row["ships"]) == ("312", "2.00", "yes")
+    assert (row["peak memory MB"], row["MB"], row["ships"]) == ("312", "2.00", "yes")
     run = InferenceRun(tmp_path, "parts/3", 118, (), 4.0, 1)
     assert "| model | parts/3 |" in batch_page(run)
     assert links.to_model("bundle") == "bundle"

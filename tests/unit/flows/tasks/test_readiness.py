@@ -11,7 +11,7 @@ import torch
 from components.backends.yolo import is_ultralytics
 from components.contracts import ModelVersion
 from components.optimize.opening.checkpoint import load_torch
-from components.training.checkpoint import build_network, save_checkpoint
+from components.training.checkpoint import Checkpoint, build_network, save_checkpoint
 from flows.tasks.readiness import why_untrainable
 from tests.conftest import MODEL
 
@@ -33,8 +33,7 @@ class Doubled(torch.nn.Module):
 
 def ours(path: Path) -> None:
     network = build_network("mobilenet_v3_small", 2, 32)
-    about = {"architecture": "mobilenet_v3_small", "class_names": ["a", "b"], "image_size": 32}
-    save_checkpoint(path, network, metrics={}, **about)
+    save_checkpoint(path, Checkpoint("mobilenet_v3_small", ("a", "b"), 32, network))
 
 
 def ultralytics(path: Path) -> None:
