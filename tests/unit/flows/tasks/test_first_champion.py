@@ -81,7 +81,7 @@ def test_forms_of_a_fresh_root_say_that_a_release_comes_first(form, registry, tm
 
 
 def ending(body) -> str:
-    """Run a flow with this body without Prefect, and return the name of the state in which it ends."""
+    """Run a flow with this body without Prefect, and name the state in which it ends."""
 
     @concluded("any", "{config.name}", lambda config, done: Conclusion(config.name, "done", ""))
     def flow(config: PromotionConfig) -> None:
