@@ -174,14 +174,18 @@ def read_image(path: Path) -> Pixels:
         return _upright(_with_opencv(data), _orientation(_exif(data)))
     Image.init()
     readable = [kind for kind in FORMATS if kind in Image.OPEN]
-    with Image.open(io.BytesIO(data), formats=readable) as picture:
+    try:
+        opened = Image.open(io.BytesIO(data), formats=readable)
+    except ImportError as error:  # Ultralytics, once imported, lets Pillow ask for a HEIF decoder
+        raise ValueError("no image of a known format") from error
+    with opened as picture:
         kind = "progressive JPEG" if "progressive" in picture.info else str(picture.format)
         _require_pixels(kind, *picture.size)
         # Pillow turns a TIFF itself. Of others only what stands before the pixels counts, as in a
         # browser.
         turned = 1 if kind == "TIFF" else _orientation(picture.info.get("exif", b""))
         image = _with_pillow(picture)
-    del picture  # before the image is copied
+    del picture, opened  # before the image is copied
     return _upright(image, turned)
 
 

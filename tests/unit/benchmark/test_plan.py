@@ -90,7 +90,7 @@ def test_plan_without_an_fp32_model_is_refused(file: Path) -> None:
 def test_backend_that_runs_nothing_is_refused(file: Path) -> None:
     with pytest.raises(ConfigError, match="remove torch from the target's backends"):
         plan_variants([artifact(file, Precision.FP32)], target("onnxruntime", "torch"))
-    with pytest.raises(ConfigError, match="'onnx'"):
+    with pytest.raises(ConfigError, match="found onnx"):
         plan_variants([artifact(file, Precision.FP32)], target("onnx"))
 
 

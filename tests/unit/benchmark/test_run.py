@@ -29,6 +29,8 @@ from components.contracts import (
 )
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
+from components.vision import TASKS
+from components.vision.heads import HEADS
 
 pytestmark = pytest.mark.slow
 
@@ -210,7 +212,8 @@ def test_memory_is_the_workers_own_and_a_folder_called_components_does_not_misle
     parents_own = np.ones(60_000_000)  # 480 MB
     with Worker() as worker:
         variant = Variant("original", make_classifier("original"), "onnxruntime")
-        worker.send(Open(variant, "cpu", 1, (pictures.images[0].path,), 1))
+        entries = TASKS[variant.artifact.spec.task], HEADS[variant.artifact.spec.head]
+        worker.send(Open(variant, *entries, "cpu", 1, (pictures.images[0].path,), 1))
         assert worker.receive(Opened, 60).images == 1
         worker.send(Measure(calls=2, batches=1))
         timings = worker.receive(Timings, 60)

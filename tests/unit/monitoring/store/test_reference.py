@@ -55,9 +55,9 @@ def test_floats_are_numbers_and_everything_else_is_a_category(write_run, ordinar
         "prediction_score": [0.5, None, 0.25],
     }
     table = read_window(write_run(ordinary(3) | columns))
-    assert table.columns["prediction_top_class"].tolist() == ["3", "none", "0"]
-    assert table.columns["prediction_label"].tolist() == ["cat", "none", "dog"]
-    assert table.columns["prediction_sure"].tolist() == ["True", "False", "none"]
+    assert table.columns["prediction_top_class"].tolist() == ["3", "nothing found", "0"]
+    assert table.columns["prediction_label"].tolist() == ["cat", "nothing found", "dog"]
+    assert table.columns["prediction_sure"].tolist() == ["True", "False", "nothing found"]
     np.testing.assert_array_equal(table.columns["prediction_score"], [0.5, np.nan, 0.25])
 
 
