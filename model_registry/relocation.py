@@ -18,11 +18,9 @@ _ADDRESSES = (  # table and column; what is below the former root comes below th
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-_UPDATES = tuple(
-    f"update {table} set {column} = "  # noqa: S608 - names of our own
-    f":new || substr({column}, :rest)"
-    f" where {column} = :old or substr({column}, 1, :rest) = :below"
-    for table, column in _ADDRESSES
+_UPDATE = (  # of a table and its column
+    "update {0} set {1} = :new || substr({1}, :rest)"
+    " where {1} = :old or substr({1}, 1, :rest) = :below"
 )
 _BUSY_S = 10.0
 
@@ -96,7 +94,8 @@ def relocate(database: Path, artifact_root: str) -> int:
             "rest": len(former) + 1,
         }
         with _connected(database) as connection, connection:
-            changed += sum(connection.execute(update, values).rowcount for update in _UPDATES)
+            for place in _ADDRESSES:
+                changed += connection.execute(_UPDATE.format(*place), values).rowcount
     return changed
 
 
