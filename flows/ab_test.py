@@ -61,7 +61,7 @@ class AbSummary(Record):
 
     @property
     def table(self) -> Table:
-        """What was counted and measured of both arms."""
+        """Table of what was counted and measured of both arms."""
         headings = ("arm", "version", "images", "failed", "scored", self.score, "p50 ms", "p95 ms")
         return Table(headings, [_row(arm) for arm in self.arms], kinds="ttnnnnnn")
 

@@ -135,7 +135,7 @@ def _intro(kind: type[Any]) -> str:
 
 
 def _about(field: Any) -> str:
-    """What a field without words of its own is about: its model says."""
+    """Describe a field without words of its own by what its model says."""
     return _intro(field.annotation) if hasattr(field.annotation, "model_fields") else ""
 
 

@@ -159,7 +159,7 @@ class WorkPoolInput(Parameters):
 
     @property
     def job_variables(self) -> dict[str, Any]:
-        """What the pool's worker is told of a run; a `flows/` beside it must not replace ours."""
+        """Tell the pool's worker about a run; a `flows/` beside it must not replace ours."""
         # the images set it themselves
         safe = {"PYTHONSAFEPATH": "1"} if self.type == "process" else {}
         env = safe | dict(self.env)

@@ -216,7 +216,7 @@ def _is_file(image: str | Path) -> bool:
 
 
 def _may_be_path(image: str | Path) -> bool:
-    """Whether a row can name a file; on a server, a string that is base64 is never looked for."""
+    """Tell whether a row can name a file; on a server, base64 is never looked for."""
     if isinstance(image, Path):
         return True
     short = len(image) <= _LONGEST_PATH and not image.startswith("data:")
@@ -247,7 +247,7 @@ def _encoded(image: object) -> bytes:
 
 
 def _name(image: object, number: int) -> str:
-    """What a row is called: its path, also if nothing is there, or its number."""
+    """Name a row by its path, also if nothing is there, or by its number."""
     if isinstance(image, Path):
         return str(image)
     if isinstance(image, str) and 0 < len(image) <= _LONGEST_NAME and not image.startswith("data:"):

@@ -92,7 +92,7 @@ class Pair:
 
     @property
     def smallest_change(self) -> float:
-        """What numbers may move by without meaning anything, in the column's unit; 0 for others.
+        """Return what numbers may move by without meaning, in the column's unit; 0 for others.
 
         It is what the column is known for, or the noise between neighbouring frames of the
         reference if that is more.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -36,6 +36,7 @@ from components.regular import open_regular, read_regular
 from components.targets import load_target
 from flows.config.base import read_config
 from flows.config.release import ReleaseConfig
+from tests import pages
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -105,28 +106,9 @@ def test_a_file_that_is_not_an_image_is_told_by_its_first_bytes(tmp_path: Path) 
 
 @contextmanager
 def serving(body: Callable[[], Iterator[bytes]], **headers: str) -> Iterator[str]:
-    """A server that sends this body for as long as anybody listens."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            try:
-                for part in body():
-                    self.wfile.write(part)
-            except OSError:
-                pass
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/a.jpg"
-        server.shutdown()
+    """Serve one image with this body."""
+    with pages.serving({"/a.jpg": body}, **headers) as url:
+        yield f"{url}/a.jpg"
 
 
 def endless(first: bytes = b"") -> Iterator[bytes]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
@@ -14,37 +11,9 @@ import pytest
 from components.errors import DatasetError
 from components.images import http
 from components.images.sources import list_images
+from tests.pages import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
-Pages = dict[str, Callable[[], Iterator[bytes]]]
-
-
-@contextmanager
-def serving(pages: Pages, **headers: str) -> Iterator[str]:
-    """Serve pages by path, each for as long as anybody listens; others are not there."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = pages.get(self.path)
-            self.send_response(404 if body is None else 200)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.end_headers()
-            try:
-                for part in body() if body else ():
-                    self.wfile.write(part)
-            except OSError:
-                pass
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def page(*links: str) -> Callable[[], Iterator[bytes]]:

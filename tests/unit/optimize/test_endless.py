@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from components.contracts import ModelArtifact, Precision
 from components.errors import ModelError, PassError
@@ -18,6 +18,7 @@ from components.optimize.context import PassContext
 from components.optimize.graph.features import add_embedding
 from components.optimize.graph.structure import EMBEDDING_PREFIX
 from components.optimize.verify import require_lowered
+from tests.loops import endless_body
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (4, 32, 32, 3), np.uint8)
 
@@ -31,24 +32,9 @@ def endless(artifact: ModelArtifact) -> Any:
     """The model with a loop for ever in front of its pooling."""
     model = onnx.load(artifact.path)
     pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["on"], ["still on"]),
-            helper.make_node("Add", ["total", "step"], ["more"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("total", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("still on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("more", TensorProto.FLOAT, None),
-        ],
-        [numpy_helper.from_array(np.ones(1, np.float32), "step")],
+    loop = helper.make_node(
+        "Loop", ["", "true", pool.input[0]], ["looped"], "loop", body=endless_body()
     )
-    loop = helper.make_node("Loop", ["", "true", pool.input[0]], ["looped"], "loop", body=body)
     pool.input[0] = "looped"
     model.graph.node.insert(list(model.graph.node).index(pool), loop)
     model.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))

@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from PIL import Image
 
 from components.contracts import Bundle
 from components.package import run_bundle, run_template
 from components.package.run_template import damaged_files, disagreement
 from components.printing import printed
+from tests.loops import endless_body
 
 pytestmark = pytest.mark.slow
 
@@ -259,29 +260,12 @@ def test_bundle_measured_on_openvino_runs_on_it_and_on_onnxruntime_where_it_is_m
 def test_a_model_that_does_not_end_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["on"], ["still on"]),
-            helper.make_node("Add", ["total", "step"], ["more"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("total", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("still on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("more", TensorProto.FLOAT, None),
-        ],
-        [numpy_helper.from_array(np.ones(1, np.float32), "step")],
-    )
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMax", ["float"], ["brightest"], keepdims=0),
             helper.make_node("Cast", ["brightest"], ["bright"], to=TensorProto.BOOL),
-            helper.make_node("Loop", ["", "bright", "float"], ["scores"], body=body),
+            helper.make_node("Loop", ["", "bright", "float"], ["scores"], body=endless_body()),
         ],
         "endless where it is bright",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],

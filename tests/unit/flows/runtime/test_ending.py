@@ -6,11 +6,22 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 from flows.runtime import ending
 from tests.conftest import clean_environment
+
+
+def start(script: str, tmp_path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=clean_environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_all_that_a_process_may_take_to_end_is_within_ten_seconds():
@@ -29,13 +40,7 @@ def test_a_process_whose_end_and_whose_children_hang_is_ended(tmp_path):
         "finally:\n"
         "    time.sleep(600)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        env=clean_environment(tmp_path / "home"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(script, tmp_path)
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=300)  # without a bound it would be ten minutes
@@ -54,13 +59,7 @@ def test_a_process_whose_end_hangs_is_ended_with_what_it_started(tmp_path):
         "finally:\n"
         "    time.sleep(600)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        env=clean_environment(tmp_path / "home"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(script, tmp_path)
     child = int(process.stdout.readline())
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=300)  # without a bound it would be ten minutes
