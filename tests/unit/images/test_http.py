@@ -11,7 +11,7 @@ import pytest
 from components.errors import DatasetError
 from components.images import http
 from components.images.sources import list_images
-from tests.pages import serving
+from tests.pages import Pages, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
