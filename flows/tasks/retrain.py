@@ -242,18 +242,21 @@ def cooling_down(config: RetrainConfig) -> str:
         Attempt(one.content["event"], one.at, Ending(one.content["summary"]["state"]))
         for one in records
     ]
-    undone = [
-        made
+    rollbacks = [
+        Attempt(made.decision.event, made.at, Ending.REJECTED)
         for made in registry().decisions(config.name)
         if made.decision.outcome is Outcome.ROLLED_BACK
     ]
-    ended += [Attempt(made.decision.event, made.at, Ending.REJECTED) for made in undone]
-    ended.sort(key=lambda attempt: attempt.at)
+    ended = sorted(ended + rollbacks, key=lambda attempt: attempt.at)
     until = earliest_next(ended, timedelta(hours=config.cooldown_hours))
     if until is None or datetime.now(UTC) >= until:
         return ""
-    why = "a challenger was rejected or rolled back, and a retraining can be started by hand"
-    return f"cooling down until {until:%Y-%m-%d %H:%M} UTC; {why}"
+    last = next(one for one in reversed(ended) if one.ending is Ending.REJECTED)
+    undone = "rolled back" if last in rollbacks else "rejected"
+    return (
+        f"cooling down until {until:%Y-%m-%d %H:%M} UTC; the last challenger was {undone}, "
+        "and a retraining can be started by hand"
+    )
 
 
 def remember(config: RetrainConfig, champion: ModelVersion, done: RetrainSummary) -> None:

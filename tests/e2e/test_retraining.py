@@ -194,7 +194,7 @@ def test_the_next_drift_does_not_undo_a_rollback(released_classifier, settings, 
     waits = json.loads(
         released_classifier.foveal("retrain", "crops", "--config", file, "--json").stdout
     )
-    assert waits["state"] == "not_begun" and "rollback" in waits["reason"]
+    assert waits["state"] == "not_begun" and "was rolled back" in waits["reason"]
     file.write_text(f"cooldown_hours: 0\n{file.read_text()}")
     done = released_classifier.foveal("retrain", "crops", "--config", file, "--json")
     assert done.returncode == 0, done.stderr
