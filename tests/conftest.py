@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,18 @@ from xdist.scheduler import LoadScopeScheduling
 
 from components import telemetry
 from tests.network import Watched, recorded
+from tests.warm import warm
 
 telemetry.switch_off()
-# threads of torch that spin hold up all else on a busy machine
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# two workers share the cores: threads of torch that wait for each other hold up all else
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # a shell that starts us in the background has it ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIMIT_S = 1500  # for what takes a minute on an idle machine
 COMMAND = Path(sys.executable).parent / "foveal"
-MODEL = Path(__file__).parents[1] / "flows" / "assets" / "digits.pt"
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "flows" / "assets" / "digits.pt"
 
 
 def clean_environment(root: Path) -> dict[str, str]:
@@ -46,15 +49,7 @@ def foveal(
     *arguments: str | Path, root: Path, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the `foveal` command as a user; progress lines, which depend on time, are left out."""
-    done = subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        env=clean_environment(root),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_S,
-    )
+    done = warm().run([*map(str, arguments)], env=clean_environment(root), cwd=cwd, timeout=LIMIT_S)
     done.stderr = re.sub(r"^\d+:\d\d .*\n", "", done.stderr, flags=re.MULTILINE)
     return done
 
@@ -67,17 +62,26 @@ def complaints(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if not _PROGRESS.match(line)]
 
 
-class _ByFile(LoadScopeScheduling):
-    """Gives a file to one process, and all end-to-end tests to one: they share slow releases."""
+@cache
+def _release_of(file: str) -> str:
+    """The release that a file's tests share, or else the file."""
+    text = (ROOT / file).read_text()
+    names = (
+        name for name in ("released_classifier", "released") if re.search(rf"\b{name}\b", text)
+    )
+    return next(names, file) if file.startswith("tests/e2e/") else file
+
+
+class _ByRelease(LoadScopeScheduling):
+    """Gives a file to one process, and all files over one slow release to one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "tests/e2e" if file.startswith("tests/e2e/") else file
+        return _release_of(nodeid.partition("::")[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """How `pytest -n 2` shares the tests out."""
-    return _ByFile(config, log)
+    return _ByRelease(config, log)
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,10 @@ def scenes(tmp_path_factory) -> Path:
 def released(tmp_path_factory, scenes) -> Iterator[Released]:
     """The shipped detector, released once for the whole session."""
     folder = tmp_path_factory.mktemp("released")
+    (folder / "pair.toml").write_text(
+        'description = "CPU backends"\nbackends = ["onnxruntime", "openvino"]\ndevice = "cpu"\n'
+        'threads = 0\nprecisions = ["fp32", "int8"]\n'
+    )
     config = folder / "digits.yaml"
     config.write_text(
         "name: digits\n"
@@ -170,7 +178,7 @@ def released(tmp_path_factory, scenes) -> Iterator[Released]:
         "  calibration_images: 16\n"
         "  golden_split: golden\n"
         "  golden_images: 3\n"
-        "benchmark: {rounds: 7, calls: 20}\n"
+        "target: pair.toml\nbenchmark: {rounds: 6, calls: 22}\n"
     )
     yield from release(folder / "home", config, scenes.parent)
 

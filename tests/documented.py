@@ -77,8 +77,8 @@ NOT_RUN: dict[str, str] = {
     r"\nffmpeg |\nrsync ": "a program that is not installed with Foveal",
     r"\nfoveal up\b": "tests/e2e/test_network.py runs it with all services, test_up.py with "
     "options",
-    r"foveal drift calibrate": "takes minutes; tests/e2e/test_nightly.py runs it, with images to "
-    "damage too",
+    r"foveal drift calibrate": "takes minutes; test_nightly.py and test_calibration.py run it, "
+    "with images to damage too",
     r"foveal doctor --relocate": "tests/e2e/test_moved_root.py runs it where a root was moved",
     r"foveal compare .* --open": "tests/e2e/test_promotion_commands.py opens it in a browser",
     r"python in docs/design/": "a Protocol, quoted from the code",

@@ -122,9 +122,8 @@ def test_a_budget_that_no_variant_meets_says_which_limit_and_registers_nothing(r
         'precisions = ["fp32"]\n[budget]\nsize_mb = 0.1\n'
     )
     config = tmp_path / "config.yaml"
-    config.write_text(
-        released.config.read_text().replace("name: digits", "name: tiny") + f"target: {target}\n"
-    )
+    text = released.config.read_text().replace("name: digits", "name: tiny")
+    config.write_text(text.replace("target: pair.toml", f"target: {target}"))
     done = released.foveal("release", config)
     assert_one_clear_line(done, "MB exceeds the limit of 0.10 MB by")
     assert not (released.root / "releases" / "tiny").exists()

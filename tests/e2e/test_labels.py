@@ -21,7 +21,6 @@ from flows.cli.main import app
 from flows.config.retrain import RetrainDataInput
 from flows.tasks import labelling
 from flows.tasks.predict import predict_images
-from tests.conftest import complaints
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +183,3 @@ def test_a_night_is_handed_out_comes_back_and_becomes_training_data(released, sa
     )
     labelling.mark_learnt.fn("digits", "retraining-1", found.until)
     assert say("status", "digits")["fresh"] == 0
-
-
-def test_a_model_that_was_never_watched_says_what_to_do(released_classifier, tmp_path):
-    done = released_classifier.foveal("labels", "export", "crops", "--output", tmp_path / "out")
-    assert (done.returncode, len(complaints(done.stderr))) == (2, 1)
-    assert "foveal nightly" in done.stderr
-    assert not (tmp_path / "out").exists()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ from typer.main import get_command
 from benchmarks.browser import chromium
 from components.files import sha256_file
 from flows.cli.main import app
-from tests.conftest import COMMAND, MODEL, SERVE, Released, clean_environment
-from tests.network import Watched, namespaces_permitted, recorded
+from tests.conftest import COMMAND, MODEL, clean_environment
+from tests.network import namespaces_permitted, recorded
+from tests.silence import classifier_lines, copy_of, detector_lines, require_silence, watch
 
 UP = """
 import json, signal, subprocess, sys, time, urllib.error, urllib.request
@@ -73,41 +72,6 @@ ELSEWHERE = {  # commands that no list below has
     "asks",
 }
 ROOT = Path(__file__).parents[2]
-Line = Sequence[str | Path]
-
-
-def detector_lines(bundle: Path, images: Path, picture: Path, scratch: Path) -> list[Line]:
-    """Commands over a released detector."""
-    exported = scratch / "exported"
-    return [
-        ("bundle", "verify", bundle),
-        ("bundle", "run", bundle, picture),
-        ("predict", bundle, picture, "--output", scratch / "one"),
-        ("predict", "digits", images, "--output", scratch / "many"),
-        ("nightly", "digits", "--images", images),
-        ("monitor", "digits", "--images", images),
-        ("labels", "export", "digits", "--output", exported, "--format", "yolo", "--size", "5"),
-        ("labels", "import", "digits", exported, "--confirmed"),
-        ("labels", "status", "digits"),
-        ("drift", "calibrate", "digits", "--windows", "20", "--size", "20"),
-        ("history", "digits"),
-        ("models",),
-        ("doctor",),
-        ("deploy",),
-    ]
-
-
-def classifier_lines(data: Path, settings: Path) -> list[Line]:
-    """Commands over a released classifier and the version that a retraining makes."""
-    night = ("--labels", data, "--labels-split", "night")
-    return [
-        ("retrain", "crops", *night, "--config", settings),
-        ("compare", "crops", "1", "2"),
-        ("gates", "crops", "2", "--data", data),
-        ("ab", "crops", "1", "2", "--images", data / "night"),
-        ("promote", "crops", "2"),
-        ("rollback", "crops"),
-    ]
 
 
 def commands_of(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
@@ -147,10 +111,8 @@ def test_the_recorder_sees_what_native_code_and_children_ask_for(tmp_path):
     assert loopback == ()
 
 
-@pytest.mark.parametrize("fixture", ["released", "released_classifier"])
-def test_a_release_asks_nobody_and_leaves_the_home_folder_alone(request, fixture):
-    one: Released = request.getfixturevalue(fixture)
-    require_silence([one.watched], one.root.parent / "user")
+def test_a_release_asks_nobody_and_leaves_the_home_folder_alone(released):
+    require_silence([released.watched], released.root.parent / "user")
 
 
 def test_commands_ask_nobody_and_leave_the_home_folder_alone(released, tmp_path):
@@ -163,18 +125,6 @@ def test_commands_ask_nobody_and_leave_the_home_folder_alone(released, tmp_path)
     commands.append([sys.executable, "-c", TRAIN, data, tmp_path / "trained", MODEL])
     require_silence(
         watch(released, root, commands, tmp_path), tmp_path / "user", allowed=("doctor",)
-    )
-
-
-def test_retraining_and_comparing_ask_nobody(released_classifier, tmp_path):
-    one = released_classifier
-    root, settings = copy_of(one, tmp_path / "home"), tmp_path / "short.yaml"
-    settings.write_text("training: {epochs: 1}\ngates: {rounds: 6}\n")
-    lines = classifier_lines(one.data, settings)
-    watched = watch(one, root, [[COMMAND, *line] for line in lines], tmp_path)
-    # Whether so short a training makes a version that passes is not the question here.
-    require_silence(
-        watched, tmp_path / "user", allowed=("compare", "gates", "ab", "promote", "rollback")
     )
 
 
@@ -200,29 +150,6 @@ def test_pages_in_a_browser_ask_nobody(tmp_path):
     assert set(opened.asked) - set(blank.asked) == set()
 
 
-def copy_of(one: Released, place: Path) -> Path:
-    """The storage root of a release as it is now, without the Prefect server that tests share."""
-    if not namespaces_permitted():
-        pytest.skip("no namespaces here: a copy cannot be shown in the place of the original")
-    left = shutil.ignore_patterns("prefect.db*", "server.json", "users", "up.json")
-    shutil.copytree(one.root, place, ignore=left)
-    live, copied = one.root / "prefect" / "prefect.db", place / "prefect" / "prefect.db"
-    with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(copied)) as target:
-        source.backup(target)
-    return place
-
-
-def watch(
-    one: Released, root: Path, commands: Sequence[Sequence[str | Path]], scratch: Path
-) -> list[Watched]:
-    """Run commands over a copy of a root, shown in its place, and over one Prefect server."""
-    home = scratch / "user"
-    home.mkdir()
-    env = clean_environment(one.root) | {"HOME": str(home)}
-    background = [sys.executable, "-c", SERVE]
-    return recorded(commands, env=env, cwd=scratch, background=background, mounts={one.root: root})
-
-
 def measured_on_openvino(bundle: Path, copy: Path) -> Path:
     """A copy of a bundle that says that OpenVINO runs it, whichever won here."""
     shutil.copytree(bundle, copy)
@@ -237,17 +164,3 @@ def measured_on_openvino(bundle: Path, copy: Path) -> Path:
         "".join(f"{sha256_file(p)}  {p.relative_to(copy)}\n" for p in files)
     )
     return copy
-
-
-def require_silence(watched: Iterable[Watched], home: Path, *, allowed: Sequence[str] = ()) -> None:
-    """Fail on any name or address, and on any file in the home folder; also where a command failed.
-
-    Arguments:
-        watched: what was run.
-        home: its home folder.
-        allowed: subcommands that may exit with 1.
-    """
-    for one in watched:
-        assert one.returncode == 0 or one.command[1] in allowed, (one.command, one.stderr)
-        assert one.asked == (), one.command
-    assert [str(path) for path in home.rglob("*") if path.is_file()] == []

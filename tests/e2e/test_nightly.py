@@ -26,7 +26,6 @@ from components.monitoring import MonitoringStore, Watermark
 from components.monitoring.store.stored import evaluated_windows
 from components.runs.by_day import TIME
 from components.runs.finished import load_run, write_run
-from flows.tasks.calibrate import calibrate
 from model_registry import sqlite_uri
 from tests.conftest import COMMAND, LIMIT_S, clean_environment
 
@@ -246,18 +245,6 @@ def test_a_window_that_was_planned_before_a_promotion_stays_with_its_version(
     )
 
 
-def test_calibration_prints_the_alarms_errors_on_the_models_own_reference(released_classifier):
-    done = released_classifier.foveal("drift", "calibrate", "crops", "--windows", "20", "--json")
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["model"] == "crops/1"
-    assert (
-        [rate["windows"] for rate in said["false_alarms"]] == [20] * len(said["false_alarms"]) != []
-    )
-    assert all(rate["drifted"] <= 0.1 for rate in said["false_alarms"])
-    assert (said["accepted_windows"], said["nights"], said["power"]) == (0, None, [])
-
-
 def test_calibration_measures_the_policy_and_the_reference_that_nights_have(released, tmp_path):
     """After the nights above: what they accepted is pooled, each judged against the others."""
     settings = tmp_path / "foveal.yaml"
@@ -284,18 +271,6 @@ def test_calibration_measures_the_policy_and_the_reference_that_nights_have(rele
     assert warned <= 0.1 and more > 0.5
     unknown = released.foveal("drift", "calibrate", "crops", "--config", settings)
     assert unknown.returncode != 0 and "crops among the models of" in unknown.stderr
-
-
-def test_calibration_sees_a_strong_damage_of_a_few_images(released_classifier, monkeypatch):
-    monkeypatch.setenv("FOVEAL_HOME", str(released_classifier.root))
-    images = sorted((released_classifier.data / "day").rglob("*.jpg"))[::10][:20]
-    few = released_classifier.root / "few.txt"
-    few.write_text("\n".join(map(str, images)))
-    done = calibrate("crops", str(few), windows=20, sizes=(50,), damages=(("noise", 5),))
-    assert [(row.kind, row.severity, row.contamination) for row in done.power] == [
-        ("noise", 5, 1.0), ("noise", 5, 0.3), ("noise", 5, 0.1),
-    ]  # fmt: skip
-    assert done.power[0].raised == 1
 
 
 def test_old_rows_are_removed_on_a_quiet_night_too(released, tmp_path):

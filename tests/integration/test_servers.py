@@ -19,6 +19,8 @@ from components.images.object_store import Folder
 from components.monitoring import MonitoringStore
 from model_registry import Registry
 from model_registry.store import open_store
+from tests.conftest import LIMIT_S
+from tests.warm import warm
 
 pytestmark = [
     pytest.mark.timeout(3600),  # the first test waits for four servers and nine commands
@@ -57,10 +59,26 @@ def images(servers, scenes):
     return scenes
 
 
+class Warm(Machine):
+    """A computer whose commands are forks of a process that has imported their libraries."""
+
+    def foveal(self, *arguments):
+        done = warm().run(
+            [*map(str, arguments), "--json"],
+            env=self.environment,
+            cwd=self.folder,
+            timeout=LIMIT_S,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def machines(servers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("machines")
-    return Machine(folder / "one", servers), Machine(folder / "other", servers)
+    for name in ("one", "other"):
+        (folder / name).mkdir()
+    return Warm(folder / "one", servers), Warm(folder / "other", servers)
 
 
 @pytest.fixture(scope="module")
