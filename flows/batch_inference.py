@@ -62,6 +62,7 @@ def markdown(run: InferenceRun) -> str:
     rows: list[tuple[str, object]] = [
         ("model", to_model(run.model)),
         ("images", f"{total}, {len(run.failures)} unreadable"),
+        ("predicted", run.summary or None),
         ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else None),
         ("images.parquet", f"`{run.images}`"),
         ("detections.parquet", f"`{run.detections}`"),

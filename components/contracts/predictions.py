@@ -23,12 +23,14 @@ class Named(NamedTuple):
         score: 0–1.
         box: left, top, right, bottom in pixels of the upright image, or None.
         mask: (height, width) bool, or None.
+        values: what else the task says of it, by name, such as a count.
     """
 
     class_id: int
     score: float
     box: tuple[float, float, float, float] | None = None
     mask: Flags | None = None
+    values: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

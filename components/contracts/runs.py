@@ -29,6 +29,7 @@ class InferenceRun:
         statistics_recipe: version of the image statistics.
         unreachable: hosts and mounts that did not answer, each with how many of the failures are
             theirs.
+        summary: one line on what was predicted, in the words of its task; empty where nobody asked.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class InferenceRun:
     seconds: float
     statistics_recipe: int
     unreachable: tuple[tuple[str, int], ...] = ()
+    summary: str = ""
 
     @property
     def images(self) -> Path:

@@ -25,6 +25,7 @@ class Item:
         confidence: in 0–1.
         box: left, top, right, bottom in pixels of the original image; None for a classification.
         mask: (height, width) bool, or None.
+        values: what else its task says of it, by name, such as a count.
     """
 
     class_id: int
@@ -32,6 +33,7 @@ class Item:
     confidence: float
     box: tuple[float, float, float, float] | None = None
     mask: npt.NDArray[np.bool_] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """As plain JSON values; a mask becomes COCO's run lengths, see `run_lengths`."""
@@ -39,6 +41,7 @@ class Item:
             "class_id": self.class_id,
             "class_name": self.class_name,
             "confidence": self.confidence,
+            **self.values,
         }
         if self.box is not None:
             values["box"] = list(self.box)
@@ -101,7 +104,8 @@ def items_of(prediction: Prediction, class_names: tuple[str, ...]) -> tuple[Item
         class_names: index is class id.
     """
     return tuple(
-        Item(k, class_names[k], score, box, mask) for k, score, box, mask in prediction.named()
+        Item(k, class_names[k], score, box, mask, dict(values))
+        for k, score, box, mask, values in prediction.named()
     )
 
 

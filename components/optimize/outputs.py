@@ -11,6 +11,7 @@ from components.backends import get_backend
 from components.contracts import ModelArtifact, Output, TensorSpec
 from components.contracts.arrays import Array, Image
 from components.errors import ModelError
+from components.optimize.proof import SUM_SLACK
 from components.vision import task_for
 from components.vision.heads import head_of
 from components.vision.heads.scores import Logits
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-SUM_SLACK = 1e-2  # half precision rounds probabilities; a thousand of them sum to 1 within this
 RANGE_SLACK = 1e-3
 _LOOKED_AT = 8  # real images
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.contracts import ModelArtifact, VisionSpec
+from components.contracts import ModelArtifact, Output, VisionSpec
 from components.contracts.arrays import Array, Image, Outputs
 from components.vision import task_kind
 from components.vision.heads import head_of
 
 CONFIDENT = 0.25  # score from which a detection counts as one
 MAX_SAMPLES = 64  # calibration images that are searched for detections
+SUM_SLACK = 1e-2  # half precision rounds probabilities; a thousand sum to 1 within this
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +116,35 @@ def record_of(proof: Proof, one_by_one: str) -> dict[str, object]:
     return record | ({"largest_batch": 1, "one_by_one": one_by_one} if one_by_one else {})
 
 
+def assumption(proof: Proof, spec: VisionSpec) -> dict[str, object]:
+    """Return the record of a classifier's output that is taken for the logits of a softmax.
+
+    Networks that learnt several labels an image by a loss which holds the sigmoid end in the same
+    layer, and a constant added to all logits, which a softmax takes out, makes their values alike,
+    too: no statistic of them tells one from the other. Log-probabilities alone do, whose
+    exponentials sum to 1.
+
+    Returns:
+        An empty record for any other head, and for log-probabilities.
+    """
+    if spec.head != Output.LOGITS.head:
+        return {}
+    shares = np.exp(np.minimum(proof.expected[0], 1), dtype=np.float64).sum(axis=1)
+    known = bool((np.abs(shares - 1) <= SUM_SLACK).all())
+    return {} if known else {"assumed_output": Output.LOGITS.value}
+
+
 def remarks_on(artifact: ModelArtifact) -> tuple[str, ...]:
-    """Return the remarks for people on how an artifact was proved, one line each."""
+    """Return the remarks for people on how an artifact was opened and proved, one line each."""
     remarks = []
     for record in artifact.history:
         about = record.parameters
+        if "assumed_output" in about:
+            remarks.append(
+                "its outputs are read as the logits of one class an image (softmax), which its "
+                "file does not tell: say model.output: logits if so, or sigmoid_logits if each "
+                "class is a yes or no by itself"
+            )
         if "one_by_one" in about:
             remarks.append(f"the model is run image by image: {about['one_by_one']}")
         if about.get("built_in_nms"):

@@ -90,7 +90,8 @@ def reproduce(
 def to_items(prediction: Prediction, class_names: Sequence[str]) -> list[Item]:
     """Return a prediction as the runner writes it.
 
-    It is detections with a box, or the five most probable classes, best first.
+    It is detections with a box, or the five most probable classes, best first, each with what else
+    its task says of it.
     """
     return [
         {
@@ -98,6 +99,7 @@ def to_items(prediction: Prediction, class_names: Sequence[str]) -> list[Item]:
             "class_name": class_names[k],
             "confidence": score,
             **({"box": list(box)} if box else {}),
+            **dict(values),
         }
-        for k, score, box, _ in prediction.named()
+        for k, score, box, _, values in prediction.named()
     ]

@@ -45,7 +45,7 @@ Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
 Arrays = Sequence[Array]
 Json = dict[str, Any]  # an object of a file, as it was found there
-Item = Json  # class_id, class_name, confidence and, of detections, box
+Item = Json  # class_id, class_name, confidence, of detections box, and numbers of other tasks
 Infer = Callable[[Pixels], Arrays]
 Predict = Callable[[Path], tuple[Pixels, list[Item]]]
 
@@ -1192,9 +1192,17 @@ def _predict(bundle: Bundle, paths: Sequence[Path], *, as_json: bool) -> int:
             remark = result.get("error") or ("" if result["items"] else "nothing found")
             _say(f"{result['image']}: {remark}" if remark else result["image"])
             for item in result.get("items", []):
-                box = " ".join(f"{side:.1f}" for side in item.get("box", []))
-                _say(f"  {item['class_name']} {item['confidence']:.3f} {box}".rstrip())
+                _say(f"  {_line(item)}")
     return 1 if failed else 0
+
+
+def _line(item: Item) -> str:
+    """Write a prediction in one line: its class, confidence and box, and what else it holds."""
+    words = [item["class_name"], f"{item['confidence']:.3f}"]
+    words += [f"{side:.1f}" for side in item.get("box", [])]
+    known = {"class_id", "class_name", "confidence", "box"}
+    words += [f"{name} {value:g}" for name, value in item.items() if name not in known]
+    return " ".join(words)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from components.contracts import (
     ModelVersion,
     Target,
     Variant,
+    VisionSpec,
 )
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError, UnavailableError
@@ -25,6 +26,7 @@ from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
 from components.inference.batch.settings import BatchSettings, Spread
 from components.inference.batch.shards import Shard
+from components.vision import task_for
 from flows.config.release import Thresholds
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
@@ -215,9 +217,23 @@ def predict_images(
             thresholds=served.thresholds.model_copy(update=wanted),
             keep_going=keep_going or served.keep_going,
         )
-        return asked.run(
+        run = asked.run(
             sources, output, lambda done, total: advance("batch inference", done, total)
         )
+        return replace(run, summary=_summary(run, served.artifact.spec))
+
+
+def _summary(run: InferenceRun, spec: VisionSpec) -> str:
+    """Say what a run predicted, in the words of its task; empty where no image has a prediction."""
+    import pyarrow.parquet as pq
+
+    if not run.processed:
+        return ""
+    task = task_for(spec)
+    names = list(task.drift_columns([], []))
+    rows = pq.read_table(run.images, columns=names, filters=[("status", "=", "ok")])
+    columns = {name: rows[name].to_numpy() for name in names}
+    return task.summarise(columns, spec.class_names)
 
 
 @contextmanager

@@ -178,6 +178,22 @@ def test_drift_columns_have_one_value_an_image_as_quantity_or_category(task):
     assert dtypes == {name: column.dtype for name, column in task.drift_columns([], []).items()}
 
 
+def test_summary_says_in_one_line_what_was_predicted(task):
+    _, frames, predictions = predicted(task)
+    said = task.summarise(task.drift_columns(predictions, frames), NAMES)
+    assert said and "\n" not in said
+    best = predictions[0].labels[0] if task.spec.task == "classify" else 0
+    wanted = "object" if task.spec.task == "detect" else f"{NAMES[best]} "
+    assert wanted in said
+
+
+def test_what_is_named_of_a_prediction_is_plain(task):
+    _, _, predictions = predicted(task)
+    for one in predictions[0].named():
+        assert NAMES[one.class_id] and 0 <= one.score <= 1
+        assert all(isinstance(value, float) for _, value in one.values)
+
+
 def test_output_has_the_shape_that_its_head_states(task):
     output, _, _ = predicted(task)
     assert fits_shape(head_of(task.spec.head).shape(len(NAMES)), output.shape)

@@ -9,8 +9,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
+from model_registry import sqlite_uri
 
 
 def test_release_says_where_everything_is_and_it_is_there(released):
@@ -145,6 +149,34 @@ def test_predict_agrees_between_registry_and_bundle(released, tmp_path):
         table = pd.read_parquet(tmp_path / name / "detections.parquet")
         tables.append(table.drop(columns=[column for column in table if column == "model"]))
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_mlflow_keeps_pictures_of_the_evaluation_that_show_something(released, tmp_path):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(sqlite_uri(released.root / "mlflow" / "mlflow.db"))
+    run = client.get_model_version_by_alias("digits", "champion").run_id
+    names = {Path(found.path).name for found in client.list_artifacts(run, "evaluation")}
+    assert names == {"confusion_matrix.png", "precision_recall.png", "worst_images.png"}
+    folder = Path(client.download_artifacts(run, "evaluation", str(tmp_path)))
+    pictures = {}
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            assert (picture.format, min(picture.size) > 300) == ("PNG", True)
+            pictures[path.stem] = np.asarray(picture.convert("RGB"), np.int16)
+    for name, pixels in pictures.items():
+        assert 0.01 < (pixels < 250).any(axis=2).mean() < 0.99, f"{name} is blank"
+
+    worst, confusions = pictures["worst_images"], pictures["confusion_matrix"]
+    confusions = confusions[:, : confusions.shape[1] * 4 // 5]  # without the scale of colours
+    assert share_of(confusions, (8, 48, 107), 60) > 0.01  # most objects lie on the diagonal
+    assert share_of(worst, (16, 185, 129), 30) > 1e-4, "no label is drawn"
+    assert share_of(worst, (239, 68, 68), 30) > 1e-4, "no prediction is drawn"
+
+
+def share_of(pixels: np.ndarray, colour: tuple[int, int, int], within: int) -> float:
+    """Share of (h, w, 3) RGB pixels that differ from a colour by less than that in each channel."""
+    return float((np.abs(pixels - np.array(colour)) < within).all(axis=2).mean())
 
 
 def test_prefect_kept_the_history_with_artifacts(released):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from components.labelling.book import LabelStore
 from components.labelling.dataset import write_labelled
 from components.vision import TASKS
 from flows.runtime.settings import Settings
-from tests.conftest import LIMIT_S, clean_environment, prefect_server
+from tests.conftest import LIMIT_S, clean_environment, complaints, prefect_server
 
 pytestmark = pytest.mark.slow
 
@@ -141,10 +143,10 @@ class Toy:
         }
 
 
-def foveal(folder: Path, *arguments: str | Path, codes: Sequence[int] = (0,)) -> dict[str, Any]:
-    """Run a command with the toy's two lines in the tables; returns its JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.toy", *map(str, arguments), "--json"],
+def started(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command with the toy's two lines in the tables."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.toy", *map(str, arguments)],
         env=clean_environment(folder / "home") | {"PYTHONPATH": str(ROOT)},
         cwd=folder,
         capture_output=True,
@@ -152,6 +154,11 @@ def foveal(folder: Path, *arguments: str | Path, codes: Sequence[int] = (0,)) ->
         check=False,
         timeout=LIMIT_S,
     )
+
+
+def foveal(folder: Path, *arguments: str | Path, codes: Sequence[int] = (0,)) -> dict[str, Any]:
+    """The same; returns its JSON."""
+    done = started(folder, *arguments, "--json")
     assert done.returncode in codes, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -205,6 +212,66 @@ def test_bundle_verifies_and_its_own_runner_decodes_as_the_head_does(toy, tmp_pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert {line.split(":")[0] for line in done.stdout.splitlines()} == {"pass"}
+
+
+def test_predicted_counts_are_shown_by_predict_and_by_the_bundle(toy, tmp_path):
+    night = toy.folder / "data" / "images" / "night"
+    counts = toy.true("night")
+    done = started(toy.folder, "predict", "squares", night, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    lowest, highest = min(counts.values()), max(counts.values())
+    line = f"{sum(counts.values()):g} × square, {lowest:g} to {highest:g} an image"
+    assert line in done.stdout.splitlines()
+
+    image = night / next(iter(counts))
+    wanted = {"class_id": 0, "class_name": "square", "confidence": pytest.approx(1, abs=0.01)}
+    done = started(toy.folder, "bundle", "run", toy.said["bundle"], image, "--json")
+    (row,) = json.loads(done.stdout)
+    (item,) = row["items"]
+    assert (row["image"], item) == (str(image), wanted | {"value": counts[image.name]})
+    with zipfile.ZipFile(toy.said["bundle"]) as packed:
+        packed.extractall(tmp_path)
+    run = next(tmp_path.rglob("run.py"))
+    done = subprocess.run([sys.executable, run, image], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1].endswith(f" value {counts[image.name]:g}")
+
+
+def test_a_drift_of_what_cannot_be_retrained_asks_for_labels_and_says_so(toy, monkeypatch):
+    toy.foveal("monitor", "squares", "--images", toy.folder / "data" / "images" / "night")
+    asked = toy.folder / "asked.yaml"
+    asked.write_text("name: squares\ndata: {queue_size: 7}\n")
+    retrain = ("retrain", "squares", "--config", asked)
+    said = toy.foveal(*retrain, "--trigger", "drift", "--event", "night-1")
+
+    (champion,) = (one for one in (1, 2) if f"squares/{one} " in said["reason"])
+    reason = (
+        f"squares/{champion} was released from {('first', 'second')[champion - 1]}.onnx; "
+        "training takes detect and classify, not count; 7 images wait in the labelling queue: "
+        "train elsewhere and release the result"
+    )
+    assert said["reason"] == reason
+    assert (said["state"], said["champion"], said["queued"]) == ("not_trainable", champion, 7)
+    assert (said["challenger"], said["missing"], said["dataset"]) == (None, 0, None)
+    monkeypatch.setenv("FOVEAL_HOME", str(toy.folder / "home"))
+    waiting = LabelStore(Settings.from_environment().store, "squares").waiting()
+    names = {Path(image.uri).name for image in waiting}
+    assert len(names) == 7 and names <= toy.true("night").keys()
+    with closing(sqlite3.connect(toy.folder / "home" / "prefect" / "prefect.db")) as database:
+        runs = database.execute("select name, state_type, state_name from flow_run").fetchall()
+    assert ("squares: not trainable", "COMPLETED", "not trainable") in runs
+
+    again = toy.foveal(*retrain, "--trigger", "drift", "--event", "night-1")
+    assert (again["repeated"], again["queued"]) == (True, 7)
+
+
+def test_a_retraining_by_hand_of_what_cannot_be_retrained_is_an_error(toy):
+    toy.foveal("monitor", "squares", "--images", toy.folder / "data" / "images" / "night")
+    done = started(toy.folder, "retrain", "squares")
+    assert done.returncode != 0
+    (line,) = complaints(done.stderr)
+    assert "expected a champion that was released from a checkpoint" in line
+    assert "training takes detect and classify, not count" in line
+    assert "images of the queue, train elsewhere" in line
 
 
 def test_day_is_ok_and_night_with_more_squares_is_drift_of_the_count(toy):

@@ -24,4 +24,6 @@ def decode(
 ) -> list[dict[str, Any]]:
     """Decode the output of one image, (1,); see `run_template.decode`."""
     score = float(np.float32(certainties(output)[0]))
-    return [{"class_id": 0, "class_name": spec["class_names"][0], "confidence": score}]
+    value = float(quantities(output)[0])
+    name = spec["class_names"][0]
+    return [{"class_id": 0, "class_name": name, "confidence": score, "value": value}]

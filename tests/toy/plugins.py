@@ -51,7 +51,7 @@ class Count:
         return self.value
 
     def named(self) -> list[Named]:
-        return [Named(0, self.score)]
+        return [Named(0, self.score, values=(("value", self.value),))]
 
     def without_masks(self) -> Count:
         return self
@@ -187,6 +187,11 @@ class CountThings:
             "prediction_value": np.array([one.value for one in found], np.float64),
             "prediction_score": np.array([one.score for one in found], np.float64),
         }
+
+    @staticmethod
+    def summarise(columns: Any, class_names: tuple[str, ...]) -> str:
+        values = columns["prediction_value"]
+        return f"{values.sum():g} × {class_names[0]}, {values.min():g} to {values.max():g} an image"
 
     @staticmethod
     def from_labels(truth: Any) -> Count:

@@ -20,7 +20,7 @@ from components.optimize.graph.structure import PREFIX
 from components.optimize.graph.tidy import rename_values, tidy
 from components.optimize.meaning import UNIT, Network, Normalisation
 from components.optimize.opening.ultralytics_export import has_nms
-from components.optimize.proof import prove_on, record_of
+from components.optimize.proof import Proof, assumption, prove_on, record_of
 from components.optimize.verify import NetworkForm, OnnxNetwork, require_batches, require_singles
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def embed(
     network: Network,
     form: NetworkForm,
     context: PassContext,
-) -> tuple[onnx.ModelProto, dict[str, object]]:
+) -> tuple[onnx.ModelProto, Proof, str]:
     """Turn a network's ONNX export into a Foveal model, and prove that it still computes the same.
 
     The batch axis is freed where a whole batch of calibration images then gives what its images
@@ -118,8 +118,8 @@ def embed(
         context: the images to compare them on, and the largest batch that will be used.
 
     Returns:
-        The product, which besides the prediction gives an embedding (see `add_embedding`), and what
-        is to be recorded of the proof.
+        The product, which besides the prediction gives an embedding (see `add_embedding`), what it
+        was proved on, and why it is called image by image, or an empty string.
 
     Raises:
         PassError: the product's outputs differ from the original's.
@@ -153,7 +153,7 @@ def embed(
         proof.images[:1] if reason else proof.images,
         batch=1 if reason else "batch",
     )
-    return product, record_of(proof, reason)
+    return product, proof, reason
 
 
 def why_one_by_one(error: ModelError | PassError, batch: int, exported: int | None) -> str:
@@ -176,9 +176,11 @@ class EmbedPreprocessing:
 
     Arguments:
         normalisation: what the network expects of RGB in 0–1.
+        stated: the file or the user says what a classifier's outputs are.
     """
 
     normalisation: Normalisation = UNIT
+    stated: bool = True
     name: ClassVar[str] = "embed_preprocessing"
     accepts: ClassVar[frozenset[Format]] = frozenset({Format.ONNX})
     produces: ClassVar[Format] = Format.ONNX
@@ -187,7 +189,7 @@ class EmbedPreprocessing:
         require(artifact, self)
         original = read_onnx(artifact.path, outside=True)
         network = OnnxNetwork(original, artifact.path.name)
-        model, proved = embed(
+        model, proof, reason = embed(
             original, artifact, self.normalisation, network, network.form, context
         )
         origin: dict[str, object] = {
@@ -196,6 +198,10 @@ class EmbedPreprocessing:
         }
         if has_nms({entry.key: entry.value for entry in original.metadata_props}):
             origin["built_in_nms"] = True
-        record = PassRecord(self.name, asdict(self.normalisation) | origin | proved)
+        if not self.stated:
+            origin |= assumption(proof, artifact.spec)
+        record = PassRecord(
+            self.name, asdict(self.normalisation) | origin | record_of(proof, reason)
+        )
         target = product_path(artifact, context, "fp32.onnx")
         return save_onnx(model, target, artifact.spec, (*artifact.history, record))

@@ -15,6 +15,7 @@ from components.optimize.context import PassContext, product_path, require
 from components.optimize.meaning import UNIT, Normalisation
 from components.optimize.opening.checkpoint import load_torch
 from components.optimize.opening.embed import embed
+from components.optimize.proof import assumption, record_of
 from components.optimize.quiet import quiet
 from components.optimize.verify import NetworkForm
 
@@ -38,11 +39,13 @@ class ExportOnnx:
         normalisation: what the network expects of RGB in 0–1.
         opset: version of the ONNX operator set.
         end_to_end: of a YOLO26 or YOLOv10, the head that needs no NMS.
+        stated: the file or the user says what a classifier's outputs are.
     """
 
     normalisation: Normalisation = UNIT
     opset: int = OPSET
     end_to_end: bool = False
+    stated: bool = True
     name: ClassVar[str] = "export_onnx"
     accepts: ClassVar[frozenset[Format]] = frozenset({Format.TORCH})
     produces: ClassVar[Format] = Format.ONNX
@@ -51,14 +54,15 @@ class ExportOnnx:
         require(artifact, self)
         network = load_torch(artifact.path, trust=context.trust_pickle, end_to_end=self.end_to_end)
         exported = self._export(network.module, artifact)
-        model, proved = embed(
+        model, proof, reason = embed(
             exported, artifact, self.normalisation, network, NetworkForm(batch=1), context
         )
         parameters = {
             "opset": self.opset,
             "source_sha256": artifact.sha256,
             **asdict(self.normalisation),
-            **proved,
+            **record_of(proof, reason),
+            **({} if self.stated else assumption(proof, artifact.spec)),
         }
         history = (*artifact.history, PassRecord(self.name, parameters))
         return save_onnx(

@@ -15,7 +15,11 @@ from components.contracts.arrays import Image
 from components.errors import ConfigError, ModelError
 from components.optimize.context import PassContext
 from components.optimize.meaning import Fitting, Normalisation, StatedMeaning, agree, meaning_of
-from components.optimize.opening.checkpoint import describe_checkpoint, is_torch_file
+from components.optimize.opening.checkpoint import (
+    describe_checkpoint,
+    is_torch_file,
+    is_torchscript,
+)
 from components.optimize.opening.embed import EmbedPreprocessing
 from components.optimize.opening.export import ExportOnnx
 from components.optimize.opening.inputs import expected_of_input
@@ -49,8 +53,9 @@ class ModelOptions:
         normalisation: what the network expects, when that is not as usual: 0–1 for Ultralytics and
             for detectors, ImageNet's mean and deviation for other classifiers.
         output: what a classifier's numbers are, where neither the graph nor the numbers themselves
-            tell. Logits are taken to be those of a softmax: `Output.SIGMOID_LOGITS` says that each
-            class is a yes or no by itself.
+            tell. Logits are taken to be those of a softmax, which `remarks_on` then says:
+            `Output.LOGITS` confirms it, `Output.SIGMOID_LOGITS` says that each class is a yes or no
+            by itself.
         end_to_end: of a YOLO26 or YOLOv10 ``.pt``, take the head that needs no NMS, as Ultralytics
             does when it is given ``nms=False``.
         trust_pickle: your word that the file may execute code.
@@ -132,7 +137,8 @@ def open_model(
         artifact, normalisation = describe_checkpoint(
             path, user, trust=options.trust_pickle, end_to_end=end_to_end
         )
-        return ExportOnnx(normalisation, end_to_end=end_to_end).apply(
+        stated = bool(user.output) or not is_torchscript(path)  # checkpoints say which loss it was
+        return ExportOnnx(normalisation, end_to_end=end_to_end, stated=stated).apply(
             artifact, _with_images(context, artifact.spec, images)
         )
     return _open_onnx(path, user, context, images)
@@ -194,7 +200,9 @@ def _open_onnx(
     artifact = ModelArtifact(
         path, Format.ONNX, precision_of(model), sha256_model(path), spec, inputs, outputs
     )
-    return EmbedPreprocessing(normalisation).apply(artifact, _with_images(context, spec, images))
+    return EmbedPreprocessing(normalisation, stated=bool(user.output)).apply(
+        artifact, _with_images(context, spec, images)
+    )
 
 
 def _stated_by(model: onnx.ModelProto, network: OnnxNetwork, name: str) -> StatedMeaning:

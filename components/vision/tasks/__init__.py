@@ -17,6 +17,7 @@ from components.contracts import Fit, ImageFrame, Prediction, VisionSpec
 from components.contracts.arrays import Array, Image
 from components.errors import ModelError
 from components.plugins import plugin
+from components.printing import counted
 from components.vision.chance import HitsByChance
 from components.vision.heads import HEADS, head_of
 from components.vision.paired import Pair
@@ -29,6 +30,9 @@ TASKS = {
     "detect": "components.vision.tasks.detect:Detect",
     "classify": "components.vision.tasks.classify:Classify",
 }
+
+
+SHOWN_CLASSES = 5  # that a summary names
 
 
 class VisionTask(Protocol):
@@ -79,6 +83,15 @@ class VisionTask(Protocol):
         self, predictions: Sequence[Prediction], frames: Sequence[ImageFrame]
     ) -> dict[str, Array]:
         """Give each image one value a column: float64 for quantities, int64 for categories."""
+
+    @staticmethod
+    def summarise(columns: Mapping[str, Array], class_names: tuple[str, ...]) -> str:
+        """Say in one line, for people, what was predicted for some images.
+
+        Arguments:
+            columns: their `drift_columns`, (n,) each, n ≥ 1.
+            class_names: index is class id.
+        """
 
     @staticmethod
     def from_labels(truth: Prediction) -> Prediction:
@@ -182,6 +195,15 @@ def require_known(spec: VisionSpec, name: str) -> None:
                 found=f"{found} in {name}",
                 hint="add the plug-in that the model was made with to the table",
             )
+
+
+def most_frequent(ids: Array, class_names: Sequence[str]) -> str:
+    """List the most frequent classes of class ids (n,) int64, each with its number of images."""
+    found, counts = np.unique(ids, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    shown = [f"{class_names[found[k]]} {counts[k]:,}" for k in order[:SHOWN_CLASSES]]
+    more = len(order) - len(shown)
+    return ", ".join(shown) + (f" and {counted(more, 'more class')}" if more > 0 else "")
 
 
 def first(outputs: Sequence[Array]) -> Array | None:

@@ -20,7 +20,7 @@ from components.vision.fit import fit_image
 from components.vision.heads import head_of
 from components.vision.paired import Pair, TopOnePair
 from components.vision.scores import Sampling, Scorer, TopOne
-from components.vision.tasks import first, require_head
+from components.vision.tasks import first, most_frequent, require_head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,6 +114,12 @@ class Classify:
         return metrics.top_accuracy(
             metrics.only(Classification, predictions), metrics.only(Classification, truths)
         )
+
+    @staticmethod
+    def summarise(columns: Mapping[str, Array], class_names: tuple[str, ...]) -> str:
+        """Count images by class, with the median confidence; see `VisionTask.summarise`."""
+        classes = most_frequent(columns["prediction_class"], class_names)
+        return f"{classes}; median confidence {np.median(columns['prediction_confidence']):.2f}"
 
     @staticmethod
     def from_labels(truth: Prediction) -> Prediction:

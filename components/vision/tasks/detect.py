@@ -12,6 +12,7 @@ import numpy.typing as npt
 from components.contracts import Detections, Fit, ImageFrame, Prediction, VisionSpec
 from components.contracts.arrays import Array, Image
 from components.errors import ConfigError, ModelError
+from components.printing import counted
 from components.vision import boxes, metrics
 from components.vision.chance import HitsByChance, object_hits_by_chance
 from components.vision.combine import nms
@@ -20,7 +21,7 @@ from components.vision.heads import head_of
 from components.vision.heads.detections import SCORE_SLACK, Candidates, Suppression
 from components.vision.paired import BoxPair, Pair
 from components.vision.scores import BoxPrecision, Sampling, Scorer
-from components.vision.tasks import first, require_head
+from components.vision.tasks import first, most_frequent, require_head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,6 +159,18 @@ class Detect:
             classes=len(self.spec.class_names),
             max_detections=self.max_detections,
         )
+
+    @staticmethod
+    def summarise(columns: Mapping[str, Array], class_names: tuple[str, ...]) -> str:
+        """Count objects, and images by the class of the surest; see `VisionTask.summarise`."""
+        counts, best = columns["prediction_count"], columns["prediction_top_class"]
+        found = int((counts > 0).sum())
+        objects = counted(int(counts.sum()), "object")
+        said = f"{objects} on {found:,} of {counted(len(counts), 'image')}"
+        if not found:
+            return said
+        classes = most_frequent(best[counts > 0], class_names)
+        return f"{said}, up to {int(counts.max())} on one; surest of an image: {classes}"
 
     @staticmethod
     def from_labels(truth: Prediction) -> Prediction:

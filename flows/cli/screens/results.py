@@ -178,6 +178,8 @@ def run(done: InferenceRun) -> Iterator[Part]:
     """Show a finished batch."""
     predicted = f"{counted(done.processed, 'image')} predicted by {done.model}"
     yield f"{predicted} in {done.seconds:.1f} s, {len(done.failures)} failed"
+    if done.summary:
+        yield Text(done.summary)
     lines = [f"{failed.image_id}: {failed.error}" for failed in done.failures[:10]]
     if len(done.failures) > 10:
         lines.append(f"and {len(done.failures) - 10} more, in images.parquet")

@@ -6,6 +6,7 @@ import pytest
 from components.contracts import Classification, Detections
 from components.inference import PredictionResult
 from components.inference.results import run_lengths
+from tests.toy.plugins import Count
 
 NAMES = ("cat", "dog")
 
@@ -47,6 +48,12 @@ def test_json_holds_everything_that_a_client_needs():
         "metadata": {"camera": 3},
         "error": "",
     }
+
+
+def test_what_else_a_task_says_of_a_prediction_is_listed_by_name():
+    (item,) = PredictionResult("a", Count(5.0, 0.75), NAMES, 1.0).items
+    assert item.values == {"value": 5.0}
+    assert item.to_dict() == {"class_id": 0, "class_name": "cat", "confidence": 0.75, "value": 5.0}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torchvision
 
 from components.contracts import Fit
 from components.errors import ModelError, UntrustedModelError
-from components.optimize import ModelOptions, open_model
+from components.optimize import ModelOptions, open_model, remarks_on
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def test_foveals_classifier_needs_no_trust(contents, tmp_path):
     assert artifact.spec.fit is Fit.STRETCH
     assert artifact.spec.head == "logits"
     assert artifact.history[0].parameters["mean"] == [0.5, 0.4, 0.3]
+    assert not any("model.output" in remark for remark in remarks_on(artifact))
 
 
 @pytest.mark.parametrize(

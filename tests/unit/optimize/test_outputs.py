@@ -13,8 +13,8 @@ from onnx import helper, numpy_helper
 from components.backends import get_backend
 from components.contracts import Output
 from components.errors import ModelError
-from components.optimize import ModelOptions, open_model, require_sound
-from components.optimize.meaning import StatedMeaning, meaning_of, settle
+from components.optimize import ModelOptions, open_model, remarks_on, require_sound
+from components.optimize.meaning import Normalisation, StatedMeaning, meaning_of, settle
 from components.optimize.outputs import output_of_graph, settle_output
 from components.vision import task_for
 
@@ -227,6 +227,7 @@ def test_a_torchscript_says_what_its_outputs_are(end, head, tmp_path):
         workdir=tmp_path / "work",
     )
     assert artifact.spec.head == head
+    assert any("model.output" in remark for remark in remarks_on(artifact)) == (end is None)
 
 
 def test_a_model_is_looked_at_on_real_images(ending_in, tmp_path):
@@ -238,3 +239,114 @@ def test_a_model_is_looked_at_on_real_images(ending_in, tmp_path):
         ModelError, match=r"a probabilities head on real images, found others.*for 3 of 3"
     ):
         require_sound(replace(artifact, spec=replace(artifact.spec, head="probabilities")), images)
+
+
+def colours(count, *, several):
+    """Images (n, 32, 32, 3) uint8 BGR with halves in red, green or blue, and who is there, (n, 3).
+
+    Arguments:
+        count: n.
+        several: any number of colours an image, none included, or one.
+    """
+    rng = np.random.default_rng(4)
+    there = rng.random((count, 3)) < 0.5 if several else np.eye(3)[rng.integers(3, size=count)] > 0
+    images = rng.integers(0, 60, (count, 32, 32, 3), np.uint8)
+    for image, row in zip(images, there, strict=True):
+        for k in np.flatnonzero(row):
+            image[:, 10 * k : 10 * k + 10, 2 - k] = 255
+    return images, there.astype(np.float32)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Train a small network whose last layer gives logits, and export it to ONNX."""
+    import torch
+    from torch import nn
+
+    def train(loss, images, truths):
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+        )
+        pixels = torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255
+        optimizer = torch.optim.Adam(network.parameters(), 0.05)
+        for _ in range(120):
+            optimizer.zero_grad()
+            loss(network(pixels), torch.from_numpy(truths)).backward()
+            optimizer.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            path = tmp_path / "trained.onnx"
+            torch.onnx.export(network.eval(), (pixels[:1],), path, dynamo=False)
+        return path
+
+    return train
+
+
+def scores_of(artifact, images):
+    """Scores (n, classes) that a classifier's task reads from its outputs."""
+    task = task_for(artifact.spec)
+    fitted, frames = zip(*(task.preprocess(image) for image in images), strict=True)
+    with get_backend("onnxruntime").open(artifact, threads=1) as session:
+        outputs = [session.run(one[None]) for one in fitted]
+    return np.array(
+        [
+            task.postprocess(output, [frame])[0].probs
+            for output, frame in zip(outputs, frames, strict=True)
+        ]
+    )
+
+
+ZERO_TO_ONE = Normalisation()
+ASSUMED = "say model.output: logits if so, or sigmoid_logits"
+
+
+def test_logits_of_several_labels_an_image_are_never_read_as_a_softmax_in_silence(
+    trained, tmp_path
+):
+    from torch import nn
+
+    images, there = colours(48, several=True)
+    path = trained(nn.BCEWithLogitsLoss(), images, there)
+    plain = ModelOptions(normalisation=ZERO_TO_ONE)
+    assumed = open_model(path, plain, workdir=tmp_path / "assumed", images=images)
+    (remark,) = remarks_on(assumed)
+    assert ASSUMED in remark and "\n" not in remark
+    assert remarks_on(open_model(assumed.path, workdir=tmp_path, images=images)) == (remark,)
+
+    said = replace(plain, output=Output.SIGMOID_LOGITS)
+    stated = open_model(path, said, workdir=tmp_path / "stated", images=images)
+    assert remarks_on(stated) == ()
+    assert ((scores_of(stated, images) > 0.5) == there).mean() > 0.95
+
+
+@pytest.mark.parametrize("shift", [0, -6, 6])
+def test_a_classifier_trained_with_cross_entropy_is_read_as_one_wherever_its_logits_lie(
+    shift, trained, tmp_path
+):
+    from torch import nn
+
+    images, there = colours(48, several=False)
+    path = trained(nn.CrossEntropyLoss(), images, there)
+    model = onnx.load(path)
+    bias = next(tensor for tensor in model.graph.initializer if tensor.dims == [3])
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + shift, bias.name))
+    onnx.save(model, path)
+
+    plain = ModelOptions(normalisation=ZERO_TO_ONE)
+    assumed = open_model(path, plain, workdir=tmp_path / "assumed", images=images)
+    stated = open_model(
+        path, replace(plain, output=Output.LOGITS), workdir=tmp_path / "stated", images=images
+    )
+    assert (assumed.spec.head, remarks_on(stated)) == ("logits", ())
+    assert [ASSUMED in remark for remark in remarks_on(assumed)] == [True]
+    scores = scores_of(assumed, images)
+    assert (scores.argmax(axis=1) == there.argmax(axis=1)).mean() > 0.95
+    np.testing.assert_array_equal(scores, scores_of(stated, images))
+
+
+def test_outputs_that_tell_what_they_are_need_no_remark(ending_in, tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    for tail in ("softmax", "sigmoid", "softmax in steps"):
+        artifact = open_model(ending_in(tail), workdir=tmp_path / tail, images=images)
+        assert remarks_on(artifact) == ()

@@ -11,11 +11,18 @@ import pytest
 from onnx import helper, numpy_helper
 
 from components.backends import get_backend
-from components.contracts import Fit, Precision, VisionSpec
+from components.contracts import Fit, Output, Precision, VisionSpec
 from components.datasets.scenes import SceneCounts, write_detection_dataset
 from components.errors import PassError
 from components.images.reading import read_image
-from components.optimize import IMAGENET, PassContext, get_pass, open_model, remarks_on
+from components.optimize import (
+    IMAGENET,
+    ModelOptions,
+    PassContext,
+    get_pass,
+    open_model,
+    remarks_on,
+)
 from components.optimize.opening.embed import network_input
 from components.optimize.proof import prove_on
 from components.optimize.verify import require_lowered
@@ -220,11 +227,11 @@ def test_a_proof_rests_on_images_with_detections_in_every_place_of_the_batch():
 def test_a_proof_without_images_or_without_detections_is_called_weak(write_network, tmp_path):
     assert not prove_on(_numbered(5), SPEC, _sees(), 8).telling
     assert not prove_on(None, SPEC, _sees(), 8).telling
-    (remark,) = remarks_on(open_model(write_network(), workdir=tmp_path / "without"))
+    path, known = write_network(), ModelOptions(output=Output.LOGITS)
+    (remark,) = remarks_on(open_model(path, known, workdir=tmp_path / "without"))
     assert "random pixels" in remark
-    assert (
-        remarks_on(open_model(write_network(), workdir=tmp_path / "with", images=_images())) == ()
-    )
+    proved = open_model(path, known, workdir=tmp_path / "with", images=_images())
+    assert remarks_on(proved) == ()
 
 
 def test_a_lowered_model_that_loses_images_of_a_batch_is_refused(write_network, tmp_path):

@@ -110,3 +110,18 @@ def test_model_of_one_class_has_drift_columns():
     assert Classify(spec).drift_columns([Classification([0.75])], [FRAME])[
         "prediction_margin"
     ].tolist() == [0.75]
+
+
+def test_summary_counts_images_by_class_and_says_how_sure_the_model_was():
+    columns = {
+        "prediction_class": np.array([2, 0, 2, 2]),
+        "prediction_confidence": np.array([0.5, 0.9, 0.7, 0.8]),
+    }
+    assert Classify.summarise(columns, NAMES) == "cat 3, ant 1; median confidence 0.75"
+
+
+def test_summary_names_the_five_most_frequent_classes_and_counts_the_others():
+    ids = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 7])
+    columns = {"prediction_class": ids, "prediction_confidence": np.ones(len(ids))}
+    said = Classify.summarise(columns, tuple("abcdefg"))
+    assert said == "g 7, f 6, e 5, d 4, c 3 and 2 more classes; median confidence 1.00"

@@ -180,3 +180,23 @@ def test_drift_columns_describe_each_image():
     assert columns["prediction_top_class"].tolist() == [2, -1]
     undefined = set(columns) - {"prediction_count", "prediction_top_class"}
     assert all(np.isnan(columns[name][1]) for name in undefined)
+
+
+@pytest.mark.parametrize(
+    ("counts", "best", "said"),
+    [
+        (
+            [2, 0, 1, 4],
+            [1, -1, 1, 0],
+            "7 objects on 3 of 4 images, up to 4 on one; surest of an image: bee 2, ant 1",
+        ),
+        ([1], [2], "1 object on 1 of 1 image, up to 1 on one; surest of an image: cat 1"),
+        ([0, 0], [-1, -1], "0 objects on 0 of 2 images"),
+    ],
+)
+def test_summary_counts_objects_and_the_class_of_the_surest(counts, best, said):
+    columns = {
+        "prediction_count": np.array(counts, np.float64),
+        "prediction_top_class": np.array(best),
+    }
+    assert Detect.summarise(columns, NAMES) == said

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.contracts import InferenceRun
 from components.printing import counted
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import write
@@ -40,3 +41,11 @@ def test_a_reason_with_brackets_is_shown_whole(capsys):
     )
     write(screen.window("night", seen))
     assert "more [cat] than [dog]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("summary", ["7 objects on 3 of 4 images; [cat] 2", ""])
+def test_a_batch_shows_what_its_task_says_of_it(summary, capsys):
+    write(screen.run(InferenceRun(Path("out"), "parts/3", 4, (), 1.0, 1, summary=summary)))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "4 images predicted by parts/3 in 1.0 s, 0 failed"
+    assert (lines[1] == summary) == bool(summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -138,4 +139,6 @@ def test_the_table_of_variants_holds_peak_memory_and_a_batch_its_model(monkeypat
     assert (row["peak memory MB"], row["MB"], row["ships"]) == ("312", "2.00", "yes")
     run = InferenceRun(tmp_path, "parts/3", 118, (), 4.0, 1)
     assert "| model | parts/3 |" in batch_page(run)
+    summed_up = batch_page(replace(run, summary="9 objects on 4 of 118 images"))
+    assert "| predicted | 9 objects on 4 of 118 images |" in summed_up
     assert links.to_model("bundle") == "bundle"
