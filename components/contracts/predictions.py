@@ -144,12 +144,10 @@ class Detections:
 
     @property
     def count(self) -> int:
-        """Number of objects."""
         return len(self)
 
     @property
     def labels(self) -> list[int]:
-        """Class id of each object."""
         found: list[int] = self.class_ids.tolist()
         return found
 
@@ -162,7 +160,6 @@ class Detections:
         return float(self.scores.min(initial=1.0)) if len(self) else 0.0
 
     def renumbered(self, ids: Sequence[int], classes: int) -> Detections:
-        """Replace class ids; see `Prediction.renumbered`."""
         return Detections(
             self.xyxy, self.scores, np.array(ids, np.int64)[self.class_ids], self.masks
         )
@@ -176,7 +173,6 @@ class Detections:
         return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
 
     def label_content(self) -> object:
-        """Labels as JSON values, without scores."""
         return [self.class_ids.tolist(), self.xyxy.tolist()]
 
     def named(self) -> list[Named]:
@@ -190,7 +186,6 @@ class Detections:
         ]
 
     def without_masks(self) -> Detections:
-        """Leave out the masks; see `Prediction.without_masks`."""
         return Detections(self.xyxy, self.scores, self.class_ids)
 
     @classmethod
@@ -229,7 +224,6 @@ class Classification:
 
     @property
     def labels(self) -> list[int]:
-        """The most probable class."""
         return [self.class_id]
 
     @property
@@ -238,7 +232,6 @@ class Classification:
         return self.score
 
     def renumbered(self, ids: Sequence[int], classes: int) -> Classification:
-        """Replace class ids; see `Prediction.renumbered`."""
         probs = np.zeros(classes, np.float32)
         for old, new in enumerate(ids):
             if new >= 0:
@@ -250,7 +243,6 @@ class Classification:
         return self.labels == other.labels
 
     def label_content(self) -> object:
-        """The class id."""
         return self.class_id
 
     def named(self) -> list[Named]:
@@ -259,7 +251,6 @@ class Classification:
         return [Named(int(k), float(self.probs[k])) for k in best]
 
     def without_masks(self) -> Classification:
-        """Return itself: there are none."""
         return self
 
 
