@@ -30,12 +30,7 @@ from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.evaluation.cost_rules import latency_verdict
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import (
-    EvaluationResult,
-    Evidence,
-    Slice,
-    evaluate_gates,
-)
+from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates
 from components.evaluation.interleaved import Cost, Ratio, Side, Timing, measure_both
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for

@@ -10,14 +10,7 @@ import typer
 
 from flows.cli.screens import results as screen
 from flows.cli.screens.progress import progress
-from flows.cli.shared import (
-    KEEP_GOING,
-    WATCHING,
-    Json,
-    require_images,
-    running,
-    show,
-)
+from flows.cli.shared import KEEP_GOING, WATCHING, Json, require_images, running, show
 from flows.config.base import validate_config
 from flows.config.monitor import MonitorConfig, NightlyConfig
 from flows.reporting.summary import Window

@@ -6,12 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from components.contracts import (
-    DriftReport,
-    InferenceRun,
-    LoadedModel,
-    ModelVersion,
-)
+from components.contracts import DriftReport, InferenceRun, LoadedModel, ModelVersion
 from components.errors import RegistryError
 from components.files import is_whole, sha256_json, sha256_path
 from components.monitoring import MonitoringStore

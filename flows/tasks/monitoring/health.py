@@ -18,20 +18,13 @@ from components.contracts import (
 from components.datasets.dataset import load_dataset
 from components.errors import DatasetError, IncompatibleError
 from components.monitoring.alerts.book import KIND as ALERTS
-from components.monitoring.alerts.book import (
-    Alert,
-    AlertStore,
-    book_record,
-    latest_book,
-)
+from components.monitoring.alerts.book import Alert, AlertStore, book_record, latest_book
 from components.monitoring.performance.accuracy import (
     AccuracyReport,
     image_columns,
     measure_accuracy,
 )
-from components.monitoring.store.stored import (
-    EvaluatedWindow,
-)
+from components.monitoring.store.stored import EvaluatedWindow
 from components.runs.by_day import TIME
 from flows.config.monitor import WatchConfig
 from flows.reporting.progress import note

@@ -6,21 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.contracts import (
-    DriftDecision,
-    DriftReport,
-    InferenceRun,
-    LoadedModel,
-    ModelVersion,
-)
+from components.contracts import DriftDecision, DriftReport, InferenceRun, LoadedModel, ModelVersion
 from components.errors import OutageError
 from components.images.sources import is_gone, list_images
 from components.monitoring import PlannedWindow, Watermark
-from components.monitoring.alerts.book import (
-    Alert,
-    check_arrivals,
-    check_places,
-)
+from components.monitoring.alerts.book import Alert, check_arrivals, check_places
 from components.monitoring.alerts.health import Health, HealthContext, check_health
 from components.monitoring.drift.tables import read_reference
 from components.monitoring.store.store import content_of
