@@ -1,12 +1,18 @@
-"""Measures of the source by its syntax trees: sizes, parameters, questions of task or backend."""
+"""Measures of the source by its syntax trees: sizes, parameters, questions of task or backend.
+
+Docstrings and comments count as the lines that they fill at 100 columns, so that trees with longer
+lines of prose compare fairly; code is expected to be formatted alike.
+"""
 
 from __future__ import annotations
 
 import ast
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 PACKAGES = ("foveal", "flows", "components", "model_registry")
@@ -24,6 +30,7 @@ PLUG_INS = (
     "components/contracts",
 )
 FOLDER_FILES = 13  # most that a folder of source may hold
+COLUMNS = 100  # of prose; what is longer flows on, as an editor would wrap it
 COMMANDS = ("flows/cli", "flows/commands")  # the second before the layout
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -53,7 +60,7 @@ class Module:
 
     Arguments:
         path: relative to the root of the tree, with forward slashes.
-        lines: all lines, blank ones and comments too.
+        lines: all lines, blank ones too; docstrings and comments as wrapped at 100 columns.
         code: lines without docstrings, comments and blank lines.
         tree: its syntax tree.
     """
@@ -75,7 +82,7 @@ class Measures:
         parameters: most parameters of a function that is no command.
         branches: questions of task or backend outside plug-ins.
         any_per_1000: uses of `Any` per 1,000 lines.
-        lines: of all files.
+        lines: of all files, docstrings and comments as wrapped at 100 columns.
         code: lines of all files without docstrings, comments and blank lines.
     """
 
@@ -105,12 +112,33 @@ def parse_module(path: str, text: str) -> Module:
     tree = ast.parse(text)
     lines = text.splitlines()
     documented = _docstring_lines(tree)
-    code = [
-        number
+    filled = {number for number, line in enumerate(lines, 1) if line.strip()}
+    comments = {number for number in filled if lines[number - 1].lstrip().startswith("#")}
+    prose = [
+        line.rstrip() if number in documented | comments else ""
         for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
     ]
-    return Module(path, len(lines), len(set(code) - documented), tree)
+    total = len(lines) + added_by_wrapping(prose)
+    return Module(path, total, len(filled - comments - documented), tree)
+
+
+def added_by_wrapping(lines: list[str]) -> int:
+    """Count the lines that wrapping prose at 100 columns adds.
+
+    What does not fit a line goes to the front of the next one, unless that one is empty or less
+    indented; it has lines of its own then.
+    """
+    added, rest = 0, ""
+    for line, following in pairwise([*lines, ""]):
+        others = textwrap.wrap(f"{rest} {line.strip()}".strip(), COLUMNS - _indent(line))[1:]
+        ends = not following or _indent(following) < _indent(line)
+        added += len(others) if ends else 0
+        rest = "" if ends else " ".join(others)
+    return added
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _docstring_lines(tree: ast.Module) -> set[int]:

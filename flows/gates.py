@@ -10,7 +10,7 @@ from flows.config.gates import GatesConfig
 from flows.reporting import publish
 from flows.reporting.evidence import headline, held_by
 from flows.reporting.outcome import Conclusion, concluded
-from flows.tasks import components as tasks
+from flows.tasks import stores
 from flows.tasks.gates import GateData, gates, golden_hash, golden_split
 from flows.tasks.predict import served_as
 from flows.tasks.steps import Split
@@ -38,8 +38,8 @@ def check_gates(config: GatesConfig) -> GateReport:
     """
     recent = Split(*config.recent) if config.recent else None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        champion = tasks.fetch(config.name, config.against, Path(scratch) / "champion")
-        challenger = tasks.fetch(config.name, config.challenger, Path(scratch) / "challenger")
+        champion = stores.fetch(config.name, config.against, Path(scratch) / "champion")
+        challenger = stores.fetch(config.name, config.challenger, Path(scratch) / "challenger")
         golden = Split(
             config.data, config.golden_split or golden_split(champion.bundle, config.data)
         )

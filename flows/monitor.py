@@ -11,7 +11,8 @@ from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.summary import MonitorSummary, Seen
 from flows.tasks import components as tasks
-from flows.tasks import monitor as watching
+from flows.tasks import stores
+from flows.tasks.monitoring import window as watching
 from flows.tasks.predict import served_as
 from flows.tasks.steps import Images
 
@@ -33,16 +34,16 @@ def monitor(config: MonitorConfig) -> MonitorSummary:
         FovealError: no such version, no images, or a version without a reference.
     """
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        model = tasks.fetch(config.name, config.version, Path(scratch))
-        version, held_out = model.version, tasks.require_reference(model.reference, model.version)
+        model = stores.fetch(config.name, config.version, Path(scratch))
+        version, held_out = model.version, stores.require_reference(model.reference, model.version)
         if config.images is None:
-            run = tasks.stored_run(version, config.since, config.until)
+            run = stores.stored_run(version, config.since, config.until)
         else:
             run = tasks.predict(
                 Images(config.images), replace(served_as(model), keep_going=config.keep_going)
             )
         occasion = watching.keep_looked_at(config, run)
-        reference = tasks.pool_reference(held_out, version)
+        reference = stores.pool_reference(held_out, version)
         found = watching.evaluate_window(config, model, occasion, run, reference)
         report = watching.report_window(found, occasion, run, reference, Path(scratch) / "drift")
         alerts = watching.notify(model, occasion, found) if config.tell else ()

@@ -20,7 +20,9 @@ from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.summary import MonitorSummary, NightlySummary, Seen, lines_of
 from flows.tasks import components as tasks
-from flows.tasks import monitor as watching
+from flows.tasks import stores
+from flows.tasks.monitoring import window as watching
+from flows.tasks.monitoring.health import Occasion
 from flows.tasks.predict import served_as
 
 
@@ -35,7 +37,7 @@ def nightly(config: NightlyConfig) -> NightlySummary:
         FovealError: no such version, no such place, or a version without a reference.
     """
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        model = tasks.fetch(config.name, config.version, Path(scratch))
+        model = stores.fetch(config.name, config.version, Path(scratch))
         planned = watching.plan_window(config, model.version)
         window = planned.window
         publish.given_up(planned.given_up)
@@ -44,9 +46,9 @@ def nightly(config: NightlyConfig) -> NightlySummary:
             publish.nothing_new(model.version, config.images)
             return _without_window(config, model.version, arrivals, planned.given_up)
         if planned_for := watching.version_of_plan(window, model.version):
-            model = tasks.fetch(config.name, planned_for, Path(scratch) / "planned")
+            model = stores.fetch(config.name, planned_for, Path(scratch) / "planned")
         version = model.version
-        tasks.require_reference(model.reference, version)
+        stores.require_reference(model.reference, version)
         served = replace(served_as(model), keep_going=config.keep_going)
         try:
             run = tasks.predict(watching.images_of(window), served)
@@ -84,9 +86,9 @@ def _judge(
     """Evaluate, report and notify after inference; the window is committed last."""
     version = model.version
     watching.keep_window(run, window.key)
-    held_out = tasks.require_reference(model.reference, version)
-    reference = tasks.pool_reference(held_out, version, window.key)
-    occasion = watching.Occasion(window.key, window.planned_at, version.name)
+    held_out = stores.require_reference(model.reference, version)
+    reference = stores.pool_reference(held_out, version, window.key)
+    occasion = Occasion(window.key, window.planned_at, version.name)
     found = watching.evaluate_window(config, model, occasion, run, reference)
     report = watching.report_window(found, occasion, run, reference, scratch / "drift")
     alerts = watching.notify(model, occasion, found)

@@ -36,6 +36,7 @@ from flows.tasks.gates import decide_release
 from flows.tasks.predict import Served
 from flows.tasks.schedules import start_waiting
 from flows.tasks.steps import Images, Split
+from flows.tasks.stores import log_drift
 from model_registry import DataFacts, Release
 
 
@@ -107,7 +108,7 @@ def release(config: ReleaseConfig) -> ReleaseSummary:
     if data.images:
         run = tasks.predict(Images(data.images), served)
         drift = tasks.report_drift(run, reference)
-        page = tasks.log_drift(version, drift, drift.html.parent.name)
+        page = log_drift(version, drift, drift.html.parent.name)
         publish.drift(drift, version, page, run)
     done = replace(_conclude(version, report, bundle, gates, run, drift), input_shape=shape)
     note(done.remarks)

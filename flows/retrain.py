@@ -21,9 +21,8 @@ from flows.release import release
 from flows.reporting import publish
 from flows.reporting.outcome import concluded
 from flows.reporting.retraining import RetrainSummary
-from flows.tasks import components as tasks
 from flows.tasks import gates as gating
-from flows.tasks import labelling
+from flows.tasks import labelling, stores
 from flows.tasks import retrain as learning
 from flows.tasks.predict import served_as
 from flows.tasks.retrain import Champion
@@ -119,7 +118,7 @@ def _challenge(
         released = release(champion.released_again(dataset, trained.checkpoint))
     except (BudgetError, PassError, BundleError) as error:
         return RetrainSummary.unfit(config, champion.version, dataset, str(error))
-    made = tasks.fetch(config.name, str(released.version), scratch / "challenger")
+    made = stores.fetch(config.name, str(released.version), scratch / "challenger")
     challenger = made.version
     learning.log_dataset(config.name, dataset, challenger)
     learning.log_training(challenger, champion, trained, config)
@@ -140,7 +139,7 @@ def _challenge(
         return RetrainSummary.undecided(
             config, champion.version, challenger.version, dataset, report
         )
-    decision = tasks.decide(challenger, report, learning.rationale_of(report, config, dataset))
+    decision = gating.decide(challenger, report, learning.rationale_of(report, config, dataset))
     if decision.outcome is Outcome.PROMOTED:
         labelling.mark_learnt(config.name, f"version-{decision.version}", read_at)
     return RetrainSummary.decided(config, decision, dataset)

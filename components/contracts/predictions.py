@@ -146,12 +146,10 @@ class Detections:
 
     @property
     def count(self) -> int:
-        """Number of objects."""
         return len(self)
 
     @property
     def labels(self) -> list[int]:
-        """Class id of each object."""
         found: list[int] = self.class_ids.tolist()
         return found
 
@@ -164,7 +162,6 @@ class Detections:
         return float(self.scores.min(initial=1.0)) if len(self) else 0.0
 
     def renumbered(self, ids: Sequence[int], classes: int) -> Detections:
-        """Replace class ids; see `Prediction.renumbered`."""
         return Detections(
             self.xyxy, self.scores, np.array(ids, np.int64)[self.class_ids], self.masks
         )
@@ -178,7 +175,6 @@ class Detections:
         return first.shape == second.shape and bool(np.allclose(first, second, rtol=0, atol=1))
 
     def label_content(self) -> object:
-        """Labels as JSON values, without scores."""
         return [self.class_ids.tolist(), self.xyxy.tolist()]
 
     def named(self) -> list[Named]:
@@ -192,7 +188,6 @@ class Detections:
         ]
 
     def without_masks(self) -> Detections:
-        """Leave out the masks; see `Prediction.without_masks`."""
         return Detections(self.xyxy, self.scores, self.class_ids)
 
     @classmethod
@@ -231,7 +226,6 @@ class Classification:
 
     @property
     def labels(self) -> list[int]:
-        """The most probable class."""
         return [self.class_id]
 
     @property
@@ -240,7 +234,6 @@ class Classification:
         return self.score
 
     def renumbered(self, ids: Sequence[int], classes: int) -> Classification:
-        """Replace class ids; see `Prediction.renumbered`."""
         probs = np.zeros(classes, np.float32)
         for old, new in enumerate(ids):
             if new >= 0:
@@ -252,7 +245,6 @@ class Classification:
         return self.labels == other.labels
 
     def label_content(self) -> object:
-        """The class id."""
         return self.class_id
 
     def named(self) -> list[Named]:
@@ -261,7 +253,6 @@ class Classification:
         return [Named(int(k), float(self.probs[k])) for k in best]
 
     def without_masks(self) -> Classification:
-        """Return itself: there are none."""
         return self
 
 

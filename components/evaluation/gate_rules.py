@@ -11,11 +11,7 @@
   than the margin, and is significantly worse at all, is undecided. Both are tested over the whole
   family by Holm's method at 5 %, so that of challengers that are no worse one in twenty at most is
   held back by chance.
-- p95: the upper bound of the ratio must keep within 1 + increase, widened by what the champion
-  differs from itself in the same run. In a noise above 30 % only what keeps within the limit with
-  all of the noise added passes, nothing fails, and the times are to be measured again: noise may
-  neither excuse nor condemn what is twice as slow.
-- size and memory: ratios of single measurements.
+- times, size and memory: see `cost_rules`.
 
 Missing is not passing: what could not be measured, or has no limit, is `not_evaluated` and
 required.
@@ -27,14 +23,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
-from components.benchmark.selection import MAX_NOISE, is_busy
 from components.contracts import Check, Gate, Verdict
+from components.evaluation.cost_rules import check_gate, no_limit, p95_gate, ratio_gate, too_much
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.interleaved import Cost, Ratio
 from components.printing import counted
 from components.statistics.differences import Difference, holm
 from components.statistics.improvement import CONFIDENCE, evaluate_improvement
-from components.statistics.words import apart
 
 FAMILY_ERROR = 0.05  # of all slices together
 _METRICS = {"map50_95": "mAP50-95", "top1": "top-1"}
@@ -117,50 +112,18 @@ def evaluate_gates(
     elif evidence.recent:
         gates.append(_not_lost(evidence.recent, policy))
     gates += _slices(evidence, policy)
-    gates.append(_p95(evidence, policy.latency_increase))
+    costs = evidence.champion, evidence.challenger
+    gates.append(p95_gate(costs, evidence.ratio, policy.latency_increase, evidence.missing))
     sizes, memory = [], []
-    for cost in (evidence.champion, evidence.challenger):
+    for cost in costs:
         sizes.append(cost.size_mb if cost else None)
         memory.append(cost.peak_rss_mb if cost else None)
-    gates.append(_by_ratio("size_mb", sizes, policy.size_ratio, evidence.missing))
-    gates.append(_by_ratio("peak_rss_mb", memory, policy.memory_ratio, evidence.missing))
+    gates.append(ratio_gate("size_mb", sizes, policy.size_ratio, evidence.missing))
+    gates.append(ratio_gate("peak_rss_mb", memory, policy.memory_ratio, evidence.missing))
     for check in evidence.budget:
-        noise = _too_much(evidence.ratio.noise) if check.name == "p95_ms" else None
-        gates.append(replace(_of_check(f"budget {check.name}", check), noise=noise))
-    return (*gates, _of_check("bundle", evidence.bundle))
-
-
-def latency_verdict(ratio: Ratio, increase: float | None) -> Verdict:
-    """Evaluate whether the challenger's p95 keeps within 1 + `increase` times the champion's."""
-    if ratio.p95 is None or ratio.noise is None or increase is None:
-        return Verdict.NOT_EVALUATED
-    if is_busy(ratio.noise):
-        return (
-            Verdict.PASS
-            if ratio.p95.high * (1 + ratio.noise) <= 1 + increase
-            else Verdict.UNDECIDED
-        )
-    limit = _widened(ratio.noise, increase)
-    return (
-        Verdict.PASS
-        if ratio.p95.high <= limit
-        else Verdict.FAIL
-        if ratio.p95.low > limit
-        else Verdict.UNDECIDED
-    )
-
-
-def _too_much(noise: float | None) -> float | None:
-    """The noise of a busy machine; None for one that times can be decided in."""
-    return noise if is_busy(noise) else None
-
-
-def _widened(noise: float, increase: float) -> float:
-    """Return the limit that an interval's bound is compared with.
-
-    The noise of a busy machine is in the interval.
-    """
-    return (1 + increase) * (1 if is_busy(noise) else 1 + noise)
+        noise = too_much(evidence.ratio.noise) if check.name == "p95_ms" else None
+        gates.append(replace(check_gate(f"budget {check.name}", check), noise=noise))
+    return (*gates, check_gate("bundle", evidence.bundle))
 
 
 def _unknown(
@@ -197,7 +160,7 @@ def _non_inferior(golden: EvaluationResult, policy: GatePolicy) -> Gate:
             golden,
             "golden",
             limit,
-            golden.missing or _no_limit(margin, "margin") or "nothing to compare",
+            golden.missing or no_limit(margin, "margin") or "nothing to compare",
         )
     achievable = difference.achievable(CONFIDENCE)
     low, high = difference.low(CONFIDENCE), difference.high(CONFIDENCE)
@@ -236,7 +199,7 @@ def _improved(recent: EvaluationResult | None, policy: GatePolicy) -> Gate:
         return _unknown(None, "recent", least, "there are no recent labelled images")
     difference = recent.difference
     if least is None or difference is None or recent.missing:
-        reason = recent.missing or _no_limit(least, "least improvement") or "nothing to compare"
+        reason = recent.missing or no_limit(least, "least improvement") or "nothing to compare"
         return _unknown(recent, "recent", least, reason)
     found = evaluate_improvement(difference, recent.by_image, least)
     verdict, needed = found.verdict, found.needed
@@ -273,7 +236,7 @@ def _not_lost(recent: EvaluationResult, policy: GatePolicy) -> Gate:
     margin, difference = policy.margin, recent.difference
     limit = None if margin is None else -margin
     if margin is None or difference is None or recent.missing:
-        reason = recent.missing or _no_limit(margin, "margin") or "nothing to compare"
+        reason = recent.missing or no_limit(margin, "margin") or "nothing to compare"
         return _unknown(recent, "recent", limit, reason, required=False)
     at_best, verdict, words = (
         difference.high(CONFIDENCE),
@@ -324,7 +287,7 @@ def _slices(evidence: Evidence, policy: GatePolicy) -> Iterator[Gate]:
             yield _sliced(whole, part, margin, Verdict.NOT_EVALUATED, reason, required=False)
         elif margin is None:
             yield _sliced(
-                whole, part, None, Verdict.NOT_EVALUATED, _no_limit(margin, "margin of slices")
+                whole, part, None, Verdict.NOT_EVALUATED, no_limit(margin, "margin of slices")
             )
         else:
             verdict, words = _lost(
@@ -375,78 +338,6 @@ def _sliced(
         required,
         whole,
     )
-
-
-def _p95(evidence: Evidence, increase: float | None) -> Gate:
-    champion, challenger = (
-        cost.p95.value if cost and cost.p95 else None
-        for cost in (evidence.champion, evidence.challenger)
-    )
-    ratio, noise = evidence.ratio.p95, evidence.ratio.noise
-    calls = evidence.challenger.calls if evidence.challenger else 0
-    if increase is None or ratio is None or noise is None or champion is None or challenger is None:
-        reason = (
-            evidence.missing
-            or _no_limit(increase, "latency increase")
-            or evidence.ratio.missing
-            or "not measured"
-        )
-        limit = None if increase is None else 1 + increase
-        return Gate(
-            "p95_ms", champion, challenger, None, limit, None, calls, Verdict.NOT_EVALUATED, reason
-        )
-    limit = _widened(noise, increase)
-    reason = (
-        f"{champion:.1f} → {challenger:.1f} ms, {ratio.value:.2f}× [{ratio.low:.2f}, "
-        f"{ratio.high:.2f}] "
-        f"in {calls} interleaved calls each; the limit is {1 + increase:.2f}×"
-    )
-    if is_busy(noise):
-        reason = (
-            f"busy machine: measure again; a noise of {noise:.0%} is above {MAX_NOISE:.0%}; "
-            f"{reason}"
-        )
-    else:
-        reason += f", {limit:.2f}× with the noise of this run"
-    interval = (ratio.value, ratio.low, ratio.high)
-    verdict = latency_verdict(evidence.ratio, increase)
-    return Gate(
-        "p95_ms",
-        champion,
-        challenger,
-        interval,
-        limit,
-        None,
-        calls,
-        verdict,
-        reason,
-        noise=_too_much(noise),
-    )
-
-
-def _by_ratio(name: str, values: list[float | None], most: float | None, missing: str) -> Gate:
-    champion, challenger = values
-    if most is None or not champion or challenger is None:
-        reason = missing or _no_limit(most, "ratio") or "not measured"
-        return Gate(name, champion, challenger, None, most, None, 0, Verdict.NOT_EVALUATED, reason)
-    ratio = challenger / champion
-    verdict = Verdict.PASS if ratio <= most else Verdict.FAIL
-    times, limit = apart(ratio, most, 2)
-    reason = f"{champion:.2f} → {challenger:.2f} MB, {times}×; the limit is {limit}×"
-    return Gate(name, champion, challenger, (ratio, ratio, ratio), most, None, 0, verdict, reason)
-
-
-def _of_check(name: str, check: Check) -> Gate:
-    reason = check.reason
-    if check.value is not None and check.limit is not None:
-        reason = f"{check.value:.4g}, the limit is {check.limit:g}" + (
-            f"; {reason}" if reason else ""
-        )
-    return Gate(name, None, check.value, None, check.limit, None, 0, check.verdict, reason)
-
-
-def _no_limit(value: float | None, what: str) -> str:
-    return f"no {what} was given" if value is None else ""
 
 
 def _interval(difference: Difference) -> tuple[float, float, float]:

@@ -28,14 +28,9 @@ from components.contracts import (
 from components.datasets.classes import class_ids, in_classes_of, same_classes
 from components.datasets.dataset import LabelledDataset
 from components.errors import ConfigError, FovealError, IncompatibleError
+from components.evaluation.cost_rules import latency_verdict
 from components.evaluation.gate_policy import GatePolicy
-from components.evaluation.gate_rules import (
-    EvaluationResult,
-    Evidence,
-    Slice,
-    evaluate_gates,
-    latency_verdict,
-)
+from components.evaluation.gate_rules import EvaluationResult, Evidence, Slice, evaluate_gates
 from components.evaluation.interleaved import Cost, Ratio, Side, Timing, measure_both
 from components.statistics.differences import Difference, mean_difference
 from components.vision import task_for

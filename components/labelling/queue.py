@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import DriftState, InferenceRun
+from components.contracts.arrays import Floats
 from components.datasets.labels import Label, QueuedImage
 from components.errors import DatasetError
 from components.monitoring.drift.embeddings import projected
@@ -23,7 +24,6 @@ from components.monitoring.store.windows import WINDOW
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = npt.NDArray[np.float64]
 
 _FIELDS = ("image_id", "uri", "sha256", "width", "height", "model")
 # uncertainty of an image without detections: that of one at a threshold of 0.25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from components.backends.onnx_file import INPUT
 from components.backends.onnx_graph import precision_of, tensor_specs
 from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
 from components.backends.session import free_batch, one_line, translated
-from components.contracts import ImageFrame, ModelArtifact, Precision, VisionSpec
+from components.contracts import ImageFrame, ModelArtifact, Precision, TensorSpec, VisionSpec
 from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError, PassError
 from components.optimize.context import PassContext
@@ -260,17 +261,7 @@ def require_lowered(
         raise PassError(
             "a product that runs", found=f"{artifact.path.name}: {one_line(error)}"
         ) from error
-    for output, declared in zip((*together, *alone), artifact.outputs * 2, strict=True):
-        if (
-            output.shape[1:] != declared.shape[1:]
-            or output.dtype != declared.dtype
-            or not np.isfinite(output).all()
-        ):
-            raise PassError(
-                f"finite outputs of shape {declared.shape}, {declared.dtype}",
-                found=f"{output.shape}, {output.dtype}, {np.isfinite(output).mean():.0%} finite",
-                hint=hint,
-            )
+    _require_declared((*together, *alone), artifact.outputs * 2, hint)
     if agree(alone, together, artifact.spec, AGREEING_LOWERED) is False:
         # None: the benchmark shows that it fails
         raise PassError(
@@ -278,6 +269,20 @@ def require_lowered(
             found=f"other predictions from {artifact.path.name} in {precision.upper()}",
             hint=hint,
         )
+
+
+def _require_declared(outputs: Sequence[Array], declared: Sequence[TensorSpec], hint: str) -> None:
+    for output, wanted in zip(outputs, declared, strict=True):
+        if (
+            output.shape[1:] != wanted.shape[1:]
+            or output.dtype != wanted.dtype
+            or not np.isfinite(output).all()
+        ):
+            raise PassError(
+                f"finite outputs of shape {wanted.shape}, {wanted.dtype}",
+                found=f"{output.shape}, {output.dtype}, {np.isfinite(output).mean():.0%} finite",
+                hint=hint,
+            )
 
 
 def agree(expected: Outputs, found: Outputs, spec: VisionSpec, share: float) -> bool | None:

@@ -12,11 +12,9 @@ from math import ceil, sqrt
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from components.contracts.arrays import Floats
 from components.statistics.timings import Estimate
-
-Floats = npt.NDArray[np.float64]
 
 POWER = 0.8
 PILOT = 100  # images that the plan learns the spread of scores from

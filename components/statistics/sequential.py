@@ -22,11 +22,9 @@ from collections.abc import Sequence
 from math import log
 
 import numpy as np
-import numpy.typing as npt
 
+from components.contracts.arrays import Floats
 from components.statistics.timings import Estimate
-
-Floats = npt.NDArray[np.float64]
 
 _BOLDEST = 0.9  # share of the capital in a bet
 _HALVINGS = 24  # of the range that holds a bound: to 6e-8

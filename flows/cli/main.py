@@ -8,7 +8,6 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from components.datasets.classes import in_classes_of
 from components.datasets.dataset import load_dataset
 from components.errors import ConfigError, FovealError, InputError
 from components.files import write_text
-from flows.cli import deploy, doctor, improving, labels, up, versions
+from flows.cli import deploy, doctor, improving, labels, up, versions, watching
 from flows.cli.group import Group
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import failure, print_plainly, write_error
@@ -30,19 +29,17 @@ from flows.cli.screens.progress import progress
 from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.cli.shared import (
     IMPROVING,
+    KEEP_GOING,
     RUNNING,
-    WATCHING,
     Json,
     Refresh,
     require_images,
     running,
     show,
 )
-from flows.config.base import read_config, validate_config
+from flows.config.base import read_config
 from flows.config.demo import MODEL
-from flows.config.monitor import MonitorConfig, NightlyConfig
 from flows.config.release import ReleaseConfig
-from flows.reporting.summary import Window
 from flows.runtime.ending import STOPPED, Ended, end_in_order
 from flows.runtime.outages import full_disk
 from flows.runtime.settings import Settings
@@ -56,7 +53,6 @@ _PATHS = {
     errno.EISDIR,
     errno.ELOOP,
 }
-_KEEP_GOING = "A host that does not answer costs its own images"
 
 app = typer.Typer(
     name="foveal",
@@ -67,9 +63,8 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Verify and run a deployable bundle.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle", rich_help_panel=RUNNING)
+app.add_typer(watching.app)
 app.add_typer(versions.app)
-drift_app = typer.Typer(help="Know the drift alarm before you rely on it.", no_args_is_help=True)
-app.add_typer(drift_app, name="drift", rich_help_panel=WATCHING)
 app.add_typer(improving.app)
 app.add_typer(deploy.app)
 app.add_typer(up.app)
@@ -137,127 +132,6 @@ def release(
     show(done.to_json(), as_json, screen.release(done))
 
 
-@app.command(rich_help_panel=WATCHING)
-def monitor(
-    name: Annotated[
-        str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")
-    ],
-    images: Annotated[
-        str | None, typer.Option(help="A folder, a glob, a manifest or a URL of images.")
-    ] = None,
-    since: Annotated[
-        datetime | None, typer.Option(help="Judge what was kept from this moment on.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(help="Judge what was kept before this moment.")
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="Labels of them: a data.yaml or an image folder.")
-    ] = None,
-    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
-    tell: Annotated[
-        bool, typer.Option(help="Tell of drift and alerts, as a night does; or only look.")
-    ] = True,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Do what a night does with any images or time range: predict, keep, judge, report, tell."""
-    from flows.tasks.predict import split_reference
-
-    model, version = split_reference(name)
-    values = {
-        "name": model,
-        "version": version,
-        "images": images,
-        "since": since,
-        "until": until,
-        "tell": tell,
-    }
-    labelled = {"labels": labels, "labels_split": labels_split, "keep_going": keep_going}
-    parameters = validate_config({**values, **labelled}, MonitorConfig, source="the command line")
-    if images:
-        require_images(images)
-    with running(f"monitor {name}", as_json):
-        from flows.monitor import monitor as flow
-
-        done = flow(parameters)
-    show(done.to_json(), as_json, screen.monitor(done))
-    _require_some(done.window)
-
-
-@app.command(rich_help_panel=WATCHING)
-def nightly(
-    name: Annotated[
-        str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")
-    ],
-    images: Annotated[
-        str, typer.Option(help="Where images arrive: a folder, a glob, a manifest or a URL.")
-    ],
-    labels: Annotated[
-        Path | None, typer.Option(help="Labels as they arrive: a data.yaml or an image folder.")
-    ] = None,
-    labels_split: Annotated[str, typer.Option(help="The split of the labels.")] = "val",
-    keep_days: Annotated[
-        int | None, typer.Option(help="Remove stored rows that are older.")
-    ] = None,
-    keep_going: Annotated[
-        bool, typer.Option(help=f"{_KEEP_GOING} and is an alert, as long as others do.")
-    ] = True,
-    as_json: Json = False,
-) -> None:
-    """Look at the images that came since the last night: predict, keep, judge, report, tell."""
-    from flows.tasks.predict import split_reference
-
-    model, version = split_reference(name)
-    values = {
-        "name": model,
-        "version": version,
-        "images": images,
-        "labels": labels,
-        "labels_split": labels_split,
-    }
-    more = {"keep_days": keep_days, "keep_going": keep_going}
-    parameters = validate_config({**values, **more}, NightlyConfig, source="the command line")
-    require_images(images, may_be_empty=True)
-    with running(f"nightly {name}", as_json):
-        from flows.nightly import nightly as flow
-
-        done = flow(parameters)
-    show(done.to_json(), as_json, screen.nightly(done))
-    if done.shown:
-        _require_some(done.shown.window)
-
-
-@drift_app.command("calibrate")
-def drift_calibrate(
-    name: Annotated[
-        str, typer.Argument(help="A registered model: NAME, NAME@alias or NAME/version.")
-    ],
-    images: Annotated[
-        str | None, typer.Option(help="Ordinary images to damage, for the alarm's power.")
-    ] = None,
-    windows: Annotated[
-        int, typer.Option(min=20, help="Windows to draw for each share of false alarms.")
-    ] = 200,
-    size: Annotated[
-        list[int] | None, typer.Option(min=4, help="Images of a window; may be given again.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A foveal.yaml: the model's drift settings in it hold.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Measure on your own reference the false-alarm rate of the drift alarm, and what it sees."""
-    from flows.tasks.calibrate import calibrate, drift_settings
-
-    drift = drift_settings(config, name) if config else None
-    with progress(as_json):
-        done = calibrate(name, images, windows=windows, drift=drift, sizes=size or ())
-    show(done.to_json(), as_json, screen.calibration(done))
-
-
 @app.command(rich_help_panel=RUNNING)
 def predict(
     model: Annotated[
@@ -272,7 +146,7 @@ def predict(
         typer.Option(min=0, max=1, help="Detections below are dropped; by default as released."),
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")
+        bool, typer.Option("--keep-going", help=f"{KEEP_GOING}, as long as others do.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -334,12 +208,6 @@ def bundle_run(
         predictions = run_bundle(path, images)
     show(predictions, as_json, screen.predictions(predictions))
     if all("error" in row for row in predictions):
-        raise typer.Exit(1)
-
-
-def _require_some(window: Window) -> None:
-    """End with an exit code that says so when no image at all could be predicted."""
-    if window.nothing_predicted:
         raise typer.Exit(1)
 
 

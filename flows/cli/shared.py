@@ -21,6 +21,7 @@ WATCHING = "Every night"
 IMPROVING = "From drift to a better model"
 VERSIONS = "Registered versions"
 OPERATING = "Servers and this machine"
+KEEP_GOING = "A host that does not answer costs its own images"
 
 Refresh = Annotated[
     bool,

@@ -134,7 +134,7 @@ def plan(
     Raises:
         ConfigError: a release file is missing or wrong.
     """
-    wait, refuse = ConcurrencyLimitStrategy.ENQUEUE, ConcurrencyLimitStrategy.CANCEL_NEW
+    wait = ConcurrencyLimitStrategy.ENQUEUE
     first, at_once = config.models[0], config.retrainings_at_once
     waiting = {name for name, model in (ready or {}).items() if not model.released}
     untrainable = [
@@ -159,20 +159,7 @@ def plan(
             ConcurrencyLimitConfig(limit=1, collision_strategy=wait),
         ),
         *(
-            Plan(
-                nightly,
-                nightly_name(config, model),
-                texts.NIGHTLY.format(
-                    name=model.name,
-                    cron=model.cron,
-                    timezone=model.timezone,
-                    deadline=model.deadline,
-                ),
-                model.nightly(),
-                ConcurrencyLimitConfig(limit=1, collision_strategy=refuse),
-                Timer(model.cron, model.timezone, model.active, model.name in waiting),
-                (model.name,),
-            )
+            scheduled_nights(model, nightly_name(config, model), waits=model.name in waiting)
             for model in config.models
         ),
         Plan(
@@ -197,6 +184,16 @@ def plan(
         ),
         Plan(alert, "alert", texts.ALERT, trial),
     )
+
+
+def scheduled_nights(model: WatchedModel, name: str, *, waits: bool = False) -> Plan:
+    """A model's nights, one at a time: one that is due while another runs is left out."""
+    text = texts.NIGHTLY.format(
+        name=model.name, cron=model.cron, timezone=model.timezone, deadline=model.deadline
+    )
+    limit = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    timer = Timer(model.cron, model.timezone, model.active, waits)
+    return Plan(nightly, name, text, model.nightly(), limit, timer, (model.name,))
 
 
 def scheduled_retraining(model: WatchedModel, cron: str, *, waits: bool = False) -> Plan:

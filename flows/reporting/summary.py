@@ -252,7 +252,6 @@ class MonitorSummary(Record):
 
     @property
     def outcome(self) -> str:
-        """The drift decision."""
         return self.window.state.replace("_", " ")
 
     @property

@@ -75,7 +75,7 @@ def calibrate(
     version = registry.get(*split_reference(model))
     label, policy = f"{version.name}/{version.version}", drift or DriftPolicy()
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        from flows.tasks.components import require_reference
+        from flows.tasks.stores import require_reference
 
         folder = Path(scratch)
         held_out = require_reference(registry.download_reference(version, folder), version)

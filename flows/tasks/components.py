@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +14,11 @@ from components.contracts import (
     BenchmarkReport,
     Bundle,
     Check,
-    Decision,
     DriftDecision,
     DriftReport,
     Fit,
-    GateReport,
     InferenceRun,
     LabelledImage,
-    LoadedModel,
     ModelArtifact,
     ModelVersion,
     Prediction,
@@ -33,26 +27,25 @@ from components.contracts import (
     dump,
 )
 from components.datasets.dataset import load_dataset
-from components.errors import BaselineError, BudgetError, RegistryError
-from components.files import is_whole, replacing, sha256_json, sha256_path, write_json
+from components.errors import BaselineError, BudgetError
+from components.files import replacing, write_json
 from components.images.names import local_uri
 from components.images.reading import image_size, read_image
 from components.images.sources import ImageSource, list_images
-from components.monitoring import MonitoringStore
 from components.vision import task_for
 from flows.config.release import FitInput, ModelInput, Thresholds
 from flows.reporting.progress import advance, ask
 from flows.runtime.settings import Settings
 from flows.tasks.predict import Served
 from flows.tasks.steps import Images, Split, step, working_folder
-from model_registry import RELEASE, Rationale, Registry, Release
+from flows.tasks.stores import registry
+from model_registry import RELEASE, Rationale, Release
 
 if TYPE_CHECKING:
     from components.optimize import Fitting, ModelOptions
     from components.vision.input_shape import InputShape
 
 _SIZES_READ = 1000  # images whose headers are read for the shape of the input
-_POOLED_S = 24 * 3600  # how long a pooled reference is kept: a look by hand may be at work with it
 
 
 @step("open model")
@@ -334,74 +327,6 @@ def promote(version: ModelVersion) -> ModelVersion:
     )
 
 
-@step("decide", cached=False, retries=5)
-def decide(challenger: ModelVersion, report: GateReport, rationale: Rationale) -> Decision:
-    """Promote a challenger whose gates are all passed, or reject it; the grounds are written down.
-
-    A version that people took out of production passes no more: the same release comes from the
-    same labels again.
-    """
-    store = registry()
-    undone = store.history(challenger.name).taken_back(challenger.version)
-    if undone:
-        how, who = undone.decision.outcome.value.replace("_", " "), undone.decision.who
-        reason = (
-            f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
-        )
-        rationale = replace(
-            rationale,
-            reasons=(": ".join((reason, *undone.decision.reasons[:1])), *rationale.reasons),
-        )
-    move = store.promote if report.passed and not undone else store.reject
-    move(challenger.name, challenger.version, rationale)
-    made = (entry.decision for entry in reversed(store.decisions(challenger.name)))
-    return next(decision for decision in made if decision.version == challenger.version)
-
-
-@step("fetch model", cached=False, retries=5)
-def fetch(name: str, version: str, output: Path) -> LoadedModel:
-    """Fetch a registered version: copies of its bundle and of its drift reference."""
-    store = registry()
-    found = store.get(name, version)
-    return load_model(store, found, output / "bundle", store.download_reference(found, output))
-
-
-@step("stored run", cached=False, retries=5)
-def stored_run(version: ModelVersion, start: datetime | None, end: datetime | None) -> InferenceRun:
-    """Export what a version predicted in a time range from the monitoring store."""
-    from components.monitoring.store.stored import stored_run as export
-
-    asked = sha256_json([version.name, version.version, str(start), str(end)])
-    output = Settings.from_environment().steps / f"stored-run-{asked[:24]}"
-    return export(store(), version.name, version.version, output, start=start, end=end)
-
-
-@step("pool reference", cached=False, retries=5)
-def pool_reference(held_out: Path, version: ModelVersion, window: str = "") -> Path:
-    """Pool the held-out reference and the windows accepted since, except the one of that key."""
-    from components.monitoring.store.reference import pool_reference as pool
-    from components.monitoring.store.stored import accepted_batches, evaluated_windows
-
-    name, number = version.name, version.version
-    earlier = [
-        past
-        for past in evaluated_windows(store(), name, number)
-        if past.accepted and past.key != window
-    ]
-    if not earlier:
-        return held_out
-    made_of = sha256_json([sha256_path(held_out), [past.key for past in earlier]])
-    steps, prefix = Settings.from_environment().steps, f"pooled-reference-{name}-{number}-"
-    pooled = steps / f"{prefix}{made_of[:24]}.parquet"
-    if not is_whole(pooled):
-        pool(held_out, accepted_batches(store(), name, number, earlier), pooled)
-        outdated = time.time() - _POOLED_S
-        for other in steps.glob(f"{prefix}*.parquet"):
-            if other.stat().st_mtime < outdated:
-                other.unlink(missing_ok=True)
-    return pooled
-
-
 @step("drift report")
 def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
     """Decide whether a window drifted and show why, by Evidently's report within our own page."""
@@ -411,32 +336,6 @@ def report_drift(run: InferenceRun, reference: Path) -> DriftReport:
     return write_report(
         run, reference, decision, working_folder(), workspace=Settings.from_environment().evidently
     )
-
-
-@step("log drift", cached=False, retries=5)
-def log_drift(version: ModelVersion, report: DriftReport, window: str) -> str:
-    """Log decision and report with the version; give its MLflow page (`Registry.log_drift`)."""
-    return registry().log_drift(version, report, window)
-
-
-def load_model(
-    store: Registry, version: ModelVersion, bundle: Path, reference: Path | None
-) -> LoadedModel:
-    """Copy a version's bundle to the folder `bundle`; join it with the reference, if any."""
-    from components.package import read_manifest
-
-    folder = store.download_bundle(version, bundle)
-    return LoadedModel(version, folder, reference, read_manifest(folder).model.spec)
-
-
-def registry() -> Registry:
-    """The model registry that the environment names."""
-    return Settings.from_environment().registry()
-
-
-def store() -> MonitoringStore:
-    """The monitoring store that the environment names."""
-    return MonitoringStore(Settings.from_environment().store)
 
 
 def shape_of_input(artifact: ModelArtifact, validation: Split) -> InputShape | None:
@@ -457,21 +356,6 @@ def images_of(split: Split) -> Images:
         for image in dataset.images
     )
     return Images(f"{split.data}, {split.name}", tuple(sources))
-
-
-def require_reference(reference: Path | None, version: ModelVersion) -> Path:
-    """The reference, or the reason why drift cannot be measured.
-
-    Raises:
-        RegistryError: the version was logged without one.
-    """
-    if reference is None:
-        raise RegistryError(
-            f"a drift reference with {version.name}/{version.version}",
-            found="none",
-            hint="release the model again",
-        )
-    return reference
 
 
 def showing_something(images: tuple[LabelledImage, ...]) -> tuple[LabelledImage, ...]:

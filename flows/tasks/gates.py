@@ -10,14 +10,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from components.contracts import Check, GateReport, ModelVersion, Verdict, dump
+from components.contracts import Check, Decision, GateReport, ModelVersion, Verdict, dump
 from components.datasets.dataset import dataset_splits, load_dataset
 from components.errors import DatasetError
 from components.evaluation import EvaluationSet, GateInputs, GatePolicy, run_gates
@@ -28,9 +28,10 @@ from components.printing import counted
 from flows.reporting import publish
 from flows.reporting.progress import advance
 from flows.runtime.settings import Settings
-from flows.tasks import components as tasks
+from flows.tasks.components import evenly, promote
 from flows.tasks.predict import Served, served_as
 from flows.tasks.steps import Split, step, working_folder
+from flows.tasks.stores import fetch, registry
 from model_registry import CHAMPION, RELEASE, Rationale
 
 QUERIES = 3  # golden images that a bundle is asked about
@@ -69,7 +70,7 @@ def gates(
     """
     task = challenger.variant.artifact.spec.task
     evaluation_set = _evaluation_set(data.golden, task, settings.slices)
-    queries = [image.path for image in tasks.evenly(evaluation_set.dataset.images, QUERIES)]
+    queries = [image.path for image in evenly(evaluation_set.dataset.images, QUERIES)]
     report = run_gates(
         champion.variant if champion else None,
         challenger.variant,
@@ -206,11 +207,11 @@ def decide_release(
     Returns:
         The version with its aliases, and the gates where there was a champion to meet.
     """
-    record = tasks.registry().history(version.name)
+    record = registry().history(version.name)
     if record.champion is None or record.last_about(version.version):
-        return tasks.promote(version), None
+        return promote(version), None
     with tempfile.TemporaryDirectory(prefix="foveal-") as scratch:
-        champion = tasks.fetch(version.name, CHAMPION, Path(scratch))
+        champion = fetch(version.name, CHAMPION, Path(scratch))
         report = gates(
             served_as(champion),
             challenger,
@@ -222,5 +223,29 @@ def decide_release(
     if report.to_measure_again:
         return version, report
     rationale = Rationale(RELEASE, Settings.from_environment().user, report.reasons, gates=report)
-    tasks.decide(version, report, rationale)
-    return tasks.registry().get(version.name, version.version), report
+    decide(version, report, rationale)
+    return registry().get(version.name, version.version), report
+
+
+@step("decide", cached=False, retries=5)
+def decide(challenger: ModelVersion, report: GateReport, rationale: Rationale) -> Decision:
+    """Promote a challenger whose gates are all passed, or reject it; the grounds are written down.
+
+    A version that people took out of production passes no more: the same release comes from the
+    same labels again.
+    """
+    store = registry()
+    undone = store.history(challenger.name).taken_back(challenger.version)
+    if undone:
+        how, who = undone.decision.outcome.value.replace("_", " "), undone.decision.who
+        reason = (
+            f"{how} by {who} at {undone.at:%Y-%m-%d %H:%M} UTC, which only foveal promote undoes"
+        )
+        rationale = replace(
+            rationale,
+            reasons=(": ".join((reason, *undone.decision.reasons[:1])), *rationale.reasons),
+        )
+    move = store.promote if report.passed and not undone else store.reject
+    move(challenger.name, challenger.version, rationale)
+    made = (entry.decision for entry in reversed(store.decisions(challenger.name)))
+    return next(decision for decision in made if decision.version == challenger.version)

@@ -29,9 +29,9 @@ from components.training import OriginalData, compose_dataset
 from flows.config.retrain import RetrainDataInput
 from flows.reporting.progress import advance, note
 from flows.runtime.settings import Settings
-from flows.tasks.components import load_model, registry, require_reference, store
 from flows.tasks.predict import split_reference
 from flows.tasks.steps import Split, step
+from flows.tasks.stores import load_model, registry, require_reference, store
 
 _MAX_ROWS = 40_000  # of the latest windows, among which images are chosen
 

@@ -32,10 +32,10 @@ from flows.reporting.progress import advance
 from flows.reporting.retraining import RetrainSummary
 from flows.runtime.settings import Settings
 from flows.runtime.trusted_checkpoints import require_trusted
-from flows.tasks.components import load_model, registry, store
 from flows.tasks.predict import Served, served_as
 from flows.tasks.readiness import NOT_KEPT, why_untrainable
 from flows.tasks.steps import Split, step, working_folder
+from flows.tasks.stores import load_model, registry, store
 from model_registry import CHAMPION, Rationale
 
 

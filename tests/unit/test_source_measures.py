@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.source_measures import (
     Module,
+    added_by_wrapping,
     branches,
     files_by_folder,
     functions,
@@ -27,6 +28,33 @@ def test_lines_of_code_have_no_docstrings_comments_and_blank_lines():
         'def f():\n    """Do."""\n    return x\n'
     )
     assert (module(text).lines, module(text).code) == (12, 4)
+
+
+WORDS = "word " * 23  # 115 columns
+
+
+@pytest.mark.parametrize(
+    ("lines", "added"),
+    [
+        ([WORDS.strip()], 1),
+        ([WORDS.strip(), "short"], 0),  # flows on to the next line of the paragraph
+        ([WORDS.strip()] * 5, 1),
+        ([WORDS.strip()] * 7, 2),
+        ([WORDS.strip(), "", "short"], 1),
+        (["    " + WORDS.strip(), "short"], 1),
+        (["    " + "x" * 96, "    " + "x" * 96], 0),
+    ],
+)
+def test_longer_lines_of_prose_count_as_wrapped_at_100_columns(lines, added):
+    assert added_by_wrapping(lines) == added
+
+
+def test_docstrings_and_comments_are_wrapped_and_code_is_not():
+    long = "word " * 25
+    assert module(f'"""{long}"""\n').lines == 2
+    assert module(f"# {long}\n").lines == 2
+    assert module(f"x = '{long}'\n").lines == 1
+    assert module(f'"""{long}"""\n').code == 0
 
 
 @pytest.mark.parametrize(

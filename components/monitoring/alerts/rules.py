@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from components.contracts import Check, Verdict
+from components.contracts.arrays import Floats
 from components.errors import IncompatibleError
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.monitoring.store.stored import LATENCY
@@ -25,7 +25,6 @@ from components.statistics.intervals import difference, quantile_bounds, wilson
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = npt.NDArray[np.float64]
 ACCURACY, ERRORS = "accuracy_drop", "error_rate"
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Floats
 from components.errors import ConfigError
 from components.monitoring.drift.distances import smallest_change
 from components.printing import counted
 
-Floats = npt.NDArray[np.float64]
 Columns = Mapping[str, Floats]
 
 ERRORS = "error_share"  # in the summary of a window

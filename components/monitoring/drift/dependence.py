@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from components.contracts.arrays import Floats
+
 Sequences = npt.NDArray[np.int64]
 
 _QUANTILE = 3.09  # of the normal distribution, at 0.1 %: below it a sequence counts as independent

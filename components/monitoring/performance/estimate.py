@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Floats
 from components.errors import DatasetError
 from components.monitoring.performance.accuracy import AccuracyReport
 from components.statistics.intervals import effective_samples
@@ -16,8 +17,6 @@ from components.vision.scores import ROUNDS, Score
 METHOD = "calibrated confidence (isotonic; Zadrozny and Elkan, 2002)"
 _MINIMUM_IMAGES = 100
 _MINIMUM_ERRORS = 10  # fewer do not say at which confidences the model errs
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

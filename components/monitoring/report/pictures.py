@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from components.contracts.arrays import Floats
 from components.monitoring.drift.embeddings import projected
 from components.monitoring.drift.pairs import MISSING, Pair, without_value
 from components.monitoring.drift.tables import DriftTable, spread_rows
 from components.monitoring.store.pictures import Picture, picture_of
 
-Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 _TRIES = 3  # images that are looked for, for each that is shown: some are gone
 _LEARNT_FROM = 2000  # rows of each side

@@ -32,7 +32,6 @@ class _Scores:
         return ("batch", classes)
 
     def checked(self, output: Array | None, images: int | None, classes: int) -> Floats:
-        """Return it as float64; see `OutputHead`."""
         shape = () if output is None else output.shape
         count = images if images is not None else (shape[0] if shape else "n")
         if output is None or shape != (count, classes):

@@ -32,7 +32,6 @@ class YoloEndToEnd:
     def checked(
         self, output: Array | None, images: int | None, classes: int
     ) -> npt.NDArray[np.float32]:
-        """Return it as float32; see `OutputHead`."""
         shape = () if output is None else output.shape
         count = images if images is not None else (shape[0] if shape else "n")
         if output is None or len(shape) != 3 or shape[2] != COLUMNS or shape[0] != count:

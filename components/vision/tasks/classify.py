@@ -10,17 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import Classification, Fit, ImageFrame, Prediction, VisionSpec
-from components.contracts.arrays import Array, Image
+from components.contracts.arrays import Array
 from components.errors import ModelError
 from components.printing import counted
 from components.vision import metrics
 from components.vision.chance import HitsByChance, class_hits_by_chance
 from components.vision.combine import average
-from components.vision.fit import fit_image
 from components.vision.heads import head_of
 from components.vision.paired import Pair, TopOnePair
 from components.vision.scores import Sampling, Scorer, TopOne
-from components.vision.tasks import first, most_frequent, require_head
+from components.vision.tasks import ImageTask, first, most_frequent, require_head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +28,7 @@ TIE = 0.05  # classes whose probabilities are closer than this may swap places
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(ImageTask):
     """Meaning of a classifier's input and output.
 
     Arguments:
@@ -57,10 +56,6 @@ class Classify:
 
     def __post_init__(self) -> None:
         require_head(self.spec, self.name)
-
-    def preprocess(self, image: Image) -> tuple[Image, ImageFrame]:
-        """Return a uint8 BGR image (h, w, 3) as input, and how it was fitted; see `fit_image`."""
-        return fit_image(image, self.spec)
 
     def postprocess(
         self, outputs: Sequence[Array], frames: Sequence[ImageFrame]
@@ -95,22 +90,9 @@ class Classify:
             )
         return [Classification(row) for row in head.decode(output)]
 
-    def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
-        """Mark images with sound output, (n,) bool: finite, in 0–1, adding up as the head promises.
-
-        Raises:
-            ModelError: the output has another shape.
-        """
-        head, classes = head_of(self.spec.head), len(self.spec.class_names)
-        sound: npt.NDArray[np.bool_] = head.sound(
-            head.checked(first(outputs), None, classes), classes
-        )
-        return sound
-
     def evaluate(
         self, predictions: Sequence[Prediction], truths: Sequence[Prediction]
     ) -> dict[str, float]:
-        """`top1` and `top5` accuracy; see `metrics.top_accuracy` for what it raises."""
         return metrics.top_accuracy(
             metrics.only(Classification, predictions), metrics.only(Classification, truths)
         )
@@ -122,18 +104,12 @@ class Classify:
         return f"{classes}; median confidence {np.median(columns['prediction_confidence']):.2f}"
 
     @staticmethod
-    def from_labels(truth: Prediction) -> Prediction:
-        """Return the truth of a dataset, which is this task's as it is."""
-        return truth
-
-    @staticmethod
     def score_image(prediction: Classification, truth: Classification) -> float:
         """Return 1 for the right class, else 0."""
         return float(prediction.class_id == truth.class_id)
 
     @staticmethod
     def shown_at(prediction: Classification, confidence: float) -> Classification:
-        """Return the prediction as it is: a classification has no threshold."""
         return prediction
 
     @staticmethod
@@ -147,7 +123,6 @@ class Classify:
     def events(
         found: Classification | None, truth: Classification, nothing: int
     ) -> list[tuple[int, int, float]]:
-        """List (true class, predicted class, confidence); see `evaluation.evaluate_images`."""
         return [] if found is None else [(truth.class_id, found.class_id, found.score)]
 
     @staticmethod
@@ -157,14 +132,12 @@ class Classify:
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
     ) -> Pair:
-        """Pair two classifiers' predictions; see `paired.pair_up`."""
         return TopOnePair(_ids(champion), _ids(challenger), _ids(truths), class_names)
 
     @staticmethod
     def compare_with_chance(
         predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int
     ) -> HitsByChance:
-        """Compare hits with those of chance; see `chance.compare_with_chance`."""
         return class_hits_by_chance(_ids(predictions), _ids(truths), classes)
 
     @staticmethod
@@ -175,7 +148,6 @@ class Classify:
         class_names: tuple[str, ...],
         sampling: Sampling,
     ) -> Scorer:
-        """Score stored predictions against labels that came later."""
         found = np.array([row["prediction_class"] for row in rows], np.int64)
         return TopOne(found, _ids(truths), class_names, sampling.minimum)
 
@@ -209,13 +181,11 @@ class Classify:
         names: Sequence[str],
         colours: tuple[str, str],
     ) -> None:
-        """Write the two classes below an image on matplotlib axes."""
         said = "no answer" if answer is None else names[answer.class_id]
         text = f"{names[truth.class_id]} → {said}"
         axes.text(0.5, -0.02, text, transform=axes.transAxes, ha="center", va="top")
 
     def evaluation_settings(self) -> Classify:
-        """The same task: a classifier has no thresholds."""
         return self
 
     def drift_columns(

@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from components.contracts import Detections, Fit, ImageFrame, Prediction, VisionSpec
-from components.contracts.arrays import Array, Image
+from components.contracts.arrays import Array
 from components.errors import ConfigError, ModelError
 from components.printing import counted
 from components.vision import boxes, metrics
 from components.vision.chance import HitsByChance, object_hits_by_chance
 from components.vision.combine import nms
-from components.vision.fit import fit_image
 from components.vision.heads import head_of
 from components.vision.heads.detections import SCORE_SLACK, Candidates, Suppression
 from components.vision.paired import BoxPair, Pair
 from components.vision.scores import BoxPrecision, Sampling, Scorer
-from components.vision.tasks import first, most_frequent, require_head
+from components.vision.tasks import ImageTask, first, most_frequent, require_head
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +40,7 @@ _QUANTITIES = (
 
 
 @dataclass(frozen=True)
-class Detect:
+class Detect(ImageTask):
     """Meaning of a detector's input and output.
 
     Arguments:
@@ -89,10 +87,6 @@ class Detect:
         if self.max_detections < 1:
             raise ConfigError("max_detections of 1 or more", found=str(self.max_detections))
 
-    def preprocess(self, image: Image) -> tuple[Image, ImageFrame]:
-        """Return a uint8 BGR image (h, w, 3) as input, and how to come back; see `fit_image`."""
-        return fit_image(image, self.spec)
-
     def postprocess(
         self, outputs: Sequence[Array], frames: Sequence[ImageFrame]
     ) -> list[Prediction]:
@@ -118,20 +112,6 @@ class Detect:
         return [
             self._detections(found, frame) for found, frame in zip(candidates, frames, strict=True)
         ]
-
-    def valid_outputs(self, outputs: Sequence[Array]) -> npt.NDArray[np.bool_]:
-        """Mark images with sound output, (n,) bool: all finite, scores in 0–1, known classes.
-
-        Costs well under a millisecond an image: cheap enough for every batch in production.
-
-        Raises:
-            ModelError: the output has another shape.
-        """
-        head, classes = head_of(self.spec.head), len(self.spec.class_names)
-        sound: npt.NDArray[np.bool_] = head.sound(
-            head.checked(first(outputs), None, classes), classes
-        )
-        return sound
 
     def _detections(self, found: Candidates, frame: ImageFrame) -> Detections:
         xyxy, scores, class_ids = found
@@ -173,11 +153,6 @@ class Detect:
         return f"{said}, up to {int(counts.max())} on one; surest of an image: {classes}"
 
     @staticmethod
-    def from_labels(truth: Prediction) -> Prediction:
-        """Return the truth of a dataset, which is this task's as it is."""
-        return truth
-
-    @staticmethod
     def score_image(prediction: Detections, truth: Detections) -> float:
         """Return the F1 score at IoU 0.5; see `image_score.score_image`."""
         total = len(prediction) + len(truth)
@@ -185,7 +160,6 @@ class Detect:
 
     @staticmethod
     def shown_at(prediction: Detections, confidence: float) -> Detections:
-        """Reduce a prediction to what is shown in use; see `image_score.shown_at`."""
         order = np.argsort(-prediction.scores, kind="stable")
         order = order[prediction.scores[order] > confidence]
         _, first_of_each = np.unique(prediction.xyxy[order], axis=0, return_index=True)
@@ -196,14 +170,12 @@ class Detect:
 
     @staticmethod
     def counterparts(one: Detections, other: Detections) -> tuple[int, int]:
-        """Count both sides' detections with a counterpart, and all; see `agreement.agreement`."""
         return 2 * _pairs(one, other), len(one) + len(other)
 
     @staticmethod
     def events(
         found: Detections | None, truth: Detections, nothing: int
     ) -> list[tuple[int, int, float]]:
-        """List (true class, predicted class, confidence); see `evaluation.evaluate_images`."""
         if found is None:
             return [(int(k), nothing, 0.0) for k in truth.class_ids]
         overlap = (
@@ -234,7 +206,6 @@ class Detect:
         truths: Sequence[Prediction],
         class_names: tuple[str, ...],
     ) -> Pair:
-        """Pair two detectors' predictions; see `paired.pair_up`."""
         one, other, true = (
             metrics.only(Detections, some) for some in (champion, challenger, truths)
         )
@@ -244,7 +215,6 @@ class Detect:
     def compare_with_chance(
         predictions: Sequence[Prediction], truths: Sequence[Prediction], classes: int
     ) -> HitsByChance:
-        """Compare hits with those of chance; see `chance.compare_with_chance`."""
         return object_hits_by_chance(
             metrics.only(Detections, predictions), metrics.only(Detections, truths)
         )
@@ -257,7 +227,6 @@ class Detect:
         class_names: tuple[str, ...],
         sampling: Sampling,
     ) -> Scorer:
-        """Score stored predictions against labels that came later."""
         found, true = metrics.only(Detections, boxes_of()), metrics.only(Detections, truths)
         return BoxPrecision(found, true, class_names, sampling.minimum, sampling.seed)
 
@@ -272,7 +241,6 @@ class Detect:
         boxes_of: Callable[[], Sequence[Prediction]],
         classes: int,
     ) -> list[Prediction]:
-        """Restore the predictions of stored images."""
         return list(boxes_of())
 
     @staticmethod
@@ -283,7 +251,6 @@ class Detect:
         names: Sequence[str],
         colours: tuple[str, str],
     ) -> None:
-        """Draw boxes over an image on matplotlib axes; `colours` are of truth and answer."""
         from matplotlib.patches import Rectangle
 
         for colour, shown in zip(colours, (truth, answer), strict=True):

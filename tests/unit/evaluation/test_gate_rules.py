@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from components.contracts import Check, Gate, GateReport, Verdict
 from components.errors import ConfigError
+from components.evaluation.cost_rules import latency_verdict
 from components.evaluation.gate_policy import GatePolicy
 from components.evaluation.gate_rules import (
     EvaluationResult,
     Evidence,
     Slice,
     evaluate_gates,
-    latency_verdict,
 )
 from components.evaluation.interleaved import Cost, Ratio
 from components.statistics.differences import Difference, ScoreDifference, ShareDifference

@@ -31,7 +31,7 @@ from flows.config.retrain import RetrainConfig
 from flows.reporting.retraining import RetrainSummary
 from flows.reporting.summary import MonitorSummary, ReleaseSummary, Window
 from flows.tasks import retrain
-from flows.tasks.components import store
+from flows.tasks.stores import store
 
 DRIFT = RetrainConfig(name="digits", trigger="drift")
 

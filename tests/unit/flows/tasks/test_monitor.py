@@ -22,7 +22,8 @@ from flows.config.batch_inference import BatchConfig
 from flows.config.monitor import MonitorConfig, NightlyConfig
 from flows.reporting.progress import reading
 from flows.runtime.settings import Settings
-from flows.tasks import monitor as watching
+from flows.tasks.monitoring import window as watching
+from flows.tasks.monitoring.health import accuracy_of
 
 
 @pytest.fixture
@@ -178,14 +179,14 @@ def test_labels_of_a_class_that_the_model_lacks_cost_a_night_its_accuracy_alone(
     strange = labelled(tmp_path / "strange", {"cat": range(40), "unicorn": range(40, 43)})
     told = []
     with reading(told.append):
-        assert watching._accuracy(strange, MODEL, frozenset([key])) is None
+        assert accuracy_of(strange, MODEL, frozenset([key])) is None
     (line,) = told
     assert "accuracy is not measured: " in line
     assert "cat, dog" in line and "unicorn (images: 3)" in line
     with pytest.raises(IncompatibleError, match="unicorn"):
-        watching._accuracy(strange, MODEL, predicted)
+        accuracy_of(strange, MODEL, predicted)
     known = labelled(tmp_path / "known", {"cat": range(40), "dog": range(40, 43)})
-    report = watching._accuracy(known, MODEL, frozenset([key]))
+    report = accuracy_of(known, MODEL, frozenset([key]))
     assert report is not None and report.matched == 43
 
 
@@ -200,5 +201,5 @@ def test_labels_of_another_task_cost_a_night_its_accuracy_alone(shots, predicted
     config = NightlyConfig(name="digits", images="shots", labels=data)
     told = []
     with reading(told.append):
-        assert watching._accuracy(config, MODEL, frozenset([key])) is None
+        assert accuracy_of(config, MODEL, frozenset([key])) is None
     assert "accuracy is not measured: " in told[-1]

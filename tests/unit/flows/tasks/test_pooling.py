@@ -24,8 +24,9 @@ from components.monitoring.alerts.book import KIND as ALERTS
 from components.monitoring.drift.tables import read_reference
 from components.monitoring.store.stored import EvaluatedWindow, evaluated_windows, remember
 from flows.config.monitor import NightlyConfig
-from flows.tasks import components as tasks
-from flows.tasks import monitor as watching
+from flows.tasks import stores
+from flows.tasks.monitoring import window as watching
+from flows.tasks.monitoring.health import Occasion
 
 MONDAY = datetime(2026, 11, 23, 2, tzinfo=UTC)
 DIGITS = ModelVersion("digits", 3, "run")
@@ -49,7 +50,7 @@ def finished(folder, seed, at=MONDAY):
 def test_a_night_leaves_no_old_pooled_reference_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "home"))
     held_out = build_reference(finished(tmp_path / "held-out", 0), tmp_path / "reference.parquet")
-    assert tasks.pool_reference.fn(held_out, DIGITS) == held_out, "nothing was accepted yet"
+    assert stores.pool_reference.fn(held_out, DIGITS) == held_out, "nothing was accepted yet"
     store, pooled = MonitoringStore(tmp_path / "home" / "store"), []
     for night in range(3):
         at = MONDAY + timedelta(days=night)
@@ -63,8 +64,8 @@ def test_a_night_leaves_no_old_pooled_reference_behind(tmp_path, monkeypatch):
         )
         for path in pooled[-1:]:
             os.utime(path, (0, 0))
-        pooled.append(tasks.pool_reference.fn(held_out, DIGITS))
-        assert tasks.pool_reference.fn(held_out, DIGITS) == pooled[-1], (
+        pooled.append(stores.pool_reference.fn(held_out, DIGITS))
+        assert stores.pool_reference.fn(held_out, DIGITS) == pooled[-1], (
             "the same windows are pooled once"
         )
     assert [path.exists() for path in pooled] == [False, False, True]
@@ -83,7 +84,7 @@ def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_o
         NightlyConfig(name="digits", images="shots"),
     )
     run, store = finished(tmp_path / "night", 1), MonitoringStore(tmp_path / "home" / "store")
-    occasion = watching.Occasion(store.append(run), MONDAY, "digits")
+    occasion = Occasion(store.append(run), MONDAY, "digits")
     for _ in range(2):
         found = watching.evaluate_window.fn(config, model, occasion, run, reference)
         assert visit_collection(found, lambda value: value, return_data=True) == found, (
@@ -97,6 +98,6 @@ def test_a_window_that_is_done_again_from_its_beginning_is_told_and_remembered_o
     assert (kept.key, kept.decision.state, found.trend) == (occasion.key, DriftState.OK, ())
     assert store.records("digits", ALERTS) == ()
     later = watching.evaluate_window.fn(
-        config, model, watching.Occasion("next", MONDAY, "digits"), run, reference
+        config, model, Occasion("next", MONDAY, "digits"), run, reference
     )
     assert later.trend == (kept.trend_point,)

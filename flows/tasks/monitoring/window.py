@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.contracts import (
-    Check,
-    DriftDecision,
-    DriftReport,
-    DriftState,
-    InferenceRun,
-    LoadedModel,
-    ModelVersion,
-)
-from components.datasets.dataset import load_dataset
-from components.errors import DatasetError, IncompatibleError, OutageError
+from components.contracts import DriftDecision, DriftReport, InferenceRun, LoadedModel, ModelVersion
+from components.errors import OutageError
 from components.images.sources import is_gone, list_images
 from components.monitoring import PlannedWindow, Watermark
-from components.monitoring.alerts.book import KIND as ALERTS
-from components.monitoring.alerts.book import (
-    Alert,
-    AlertStore,
-    book_record,
-    check_arrivals,
-    check_places,
-    latest_book,
-)
+from components.monitoring.alerts.book import Alert, check_arrivals, check_places
 from components.monitoring.alerts.health import Health, HealthContext, check_health
 from components.monitoring.drift.tables import read_reference
-from components.monitoring.performance.accuracy import (
-    AccuracyReport,
-    image_columns,
-    measure_accuracy,
-)
 from components.monitoring.store.store import content_of
 from components.monitoring.store.stored import (
     EvaluatedWindow,
@@ -45,35 +22,18 @@ from components.monitoring.store.stored import (
     remember,
 )
 from components.printing import counted
-from components.runs.by_day import TIME
 from flows.config.monitor import MonitorConfig, NightlyConfig, WatchConfig
 from flows.reporting import publish
 from flows.reporting.progress import note
 from flows.reporting.summary import MonitorSummary, Seen
 from flows.runtime.settings import Settings
-from flows.tasks.components import keep, log_drift, registry, store
+from flows.tasks.components import keep
+from flows.tasks.monitoring.health import Occasion, accuracy_of, sound_nights, tell
 from flows.tasks.steps import Images, step
+from flows.tasks.stores import log_drift, registry, store
 
 # with places that do not answer, before the images that are due on them are given up
 PATIENCE = timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Occasion:
-    """Time and name under which a window is evaluated.
-
-    Arguments:
-        key: names the window wherever it is kept.
-        at: when it is judged.
-        subject: what its alerts are about: the model, or what of it was looked at by hand, so that
-            a look at other images ends no alert of the nights.
-        alone: judged without those before it, and no part of what those after it remember.
-    """
-
-    key: str
-    at: datetime
-    subject: str
-    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +153,7 @@ def watch_source(
         return Arrivals(key)
     since = now if window else _watermark(config).last_found(at=now)
     check = check_arrivals(since, now=now, limit_hours=config.quiet_hours, source=config.images)
-    return Arrivals(key, _tell(version, Occasion(key, now, subject), [check]))
+    return Arrivals(key, tell(version, Occasion(key, now, subject), [check]))
 
 
 @step("watch places", cached=False, retries=5)
@@ -203,7 +163,7 @@ def watch_places(
     """Tell people, once, that hosts or mounts did not answer, and that they answer again."""
     key, subject = f"{window.key}-places", f"{config.name}: {config.images}"
     check = check_places(run.unreachable, len(window.images))
-    return Arrivals(key, _tell(version, Occasion(key, datetime.now(UTC), subject), [check]))
+    return Arrivals(key, tell(version, Occasion(key, datetime.now(UTC), subject), [check]))
 
 
 def images_of(window: PlannedWindow) -> Images:
@@ -235,8 +195,8 @@ def evaluate_window(
         decision,
         HealthContext(
             labels=read_labels(reference),
-            accuracy=_accuracy(
-                config, model, run if occasion.alone else _sound(earlier, occasion, decision)
+            accuracy=accuracy_of(
+                config, model, run if occasion.alone else sound_nights(earlier, occasion, decision)
             ),
             accepted=engine_times(memory, name, number, earlier),
             summaries=[past.summary for past in earlier if past.accepted],
@@ -272,7 +232,7 @@ def report_window(
 @step("notify", cached=False, retries=5)
 def notify(model: LoadedModel, occasion: Occasion, found: Evaluation) -> tuple[Alert, ...]:
     """Tell people what began and what ended with a window, once."""
-    return _tell(model.version, occasion, found.health.checks)
+    return tell(model.version, occasion, found.health.checks)
 
 
 @step("remember window", cached=False, retries=5)
@@ -333,71 +293,3 @@ def remove_old(config: NightlyConfig) -> None:
 
 def _watermark(config: NightlyConfig) -> Watermark:
     return Watermark(Settings.from_environment().store, config.name, config.images)
-
-
-def _sound(
-    earlier: Sequence[EvaluatedWindow], occasion: Occasion, decision: DriftDecision
-) -> frozenset[str]:
-    """Return nights whose images may tell of accuracy: broken ones would tell of the breakage."""
-    told = [(past.key, past.decision) for past in earlier] + [(occasion.key, decision)]
-    return frozenset(key for key, said in told if said.state is not DriftState.DATA_FAULT)
-
-
-def _accuracy(
-    config: WatchConfig, model: LoadedModel, of: InferenceRun | frozenset[str]
-) -> AccuracyReport | None:
-    """Measure accuracy of a run, or of the newest of these nights that labels have come for.
-
-    A night does not wait for its labels: what is wrong with them is noted, and its accuracy is not
-    measured.
-
-    Raises:
-        DatasetError: labels for a run by hand cannot be read.
-        IncompatibleError: they are of another task or of classes that the model does not know.
-    """
-    if config.labels is None:
-        return None
-    try:
-        return _measured(config, config.labels, model, of)
-    except (DatasetError, IncompatibleError) as error:
-        if isinstance(of, InferenceRun):
-            raise
-        note((f"accuracy is not measured: {error}",), str(config.labels))
-        return None
-
-
-def _measured(
-    config: WatchConfig, place: Path, model: LoadedModel, of: InferenceRun | frozenset[str]
-) -> AccuracyReport | None:
-    from components.monitoring.store.recent import labelled_rows
-
-    split, task = config.labels_split, model.spec.task
-    labels = load_dataset(place, split, task=task, objects=False, only_labelled=True)
-    note(labels.remarks, str(place))
-    if isinstance(of, InferenceRun):
-        return measure_accuracy(of.images, of.detections, labels, model.spec, slices=config.slices)
-    wanted = [*image_columns(model.spec, config.slices), TIME]
-    ids = [image.image_id for image in labels.images]
-    rows = labelled_rows(
-        store(), model.version.name, model.version.version, ids, keys=of, columns=wanted
-    )
-    return measure_accuracy(*rows, labels, model.spec, slices=config.slices) if rows else None
-
-
-def _tell(version: ModelVersion, occasion: Occasion, checks: Sequence[Check]) -> tuple[Alert, ...]:
-    """Tell once what began and ended with this window; a resumed run finds that it was told."""
-    from components.monitoring.alerts.notify import send_alerts
-
-    records = store().records(version.name, ALERTS)
-    if told := [record for record in records if record.key == occasion.key]:
-        return AlertStore.from_records(told[0].content["sent"]).firing
-    before = latest_book(records, occasion.subject)
-    book, alerts = before.update(occasion.subject, checks, now=occasion.at)
-    if book == before and not alerts:
-        return ()
-    delivery = send_alerts(alerts, Settings.from_environment().alert_channels)
-    content = book_record(occasion.subject, book if delivery.reached else before, alerts)
-    store().put_record(
-        version.name, version.version, ALERTS, occasion.key, content, at=datetime.now(UTC)
-    )
-    return alerts
