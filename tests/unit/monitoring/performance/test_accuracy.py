@@ -1,10 +1,10 @@
 import os
 from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import replace
 
 from components.contracts import (
     Classification,
