@@ -10,9 +10,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 from weakref import finalize
 
-from components.backends.session import OpenSession, check_artifact, one_line, why_unavailable
+from components.backends.session import (
+    LIMIT_S,
+    OPENING_S,
+    OpenSession,
+    check_artifact,
+    one_line,
+    still_running,
+    why_unavailable,
+)
 from components.contracts import Format, ModelArtifact
 from components.contracts.arrays import Array, Image
+from components.daemons import call_engine
 from components.errors import ModelError, UnavailableError
 from components.telemetry import import_library
 
@@ -26,8 +35,7 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 
-LIMIT_S = 120.0  # for an image
-_BUILDING_S = 3600.0  # the same on TensorRT, whose first calls build its engines
+_BUILDING_S = 3600.0  # both limits on TensorRT, which builds its engines first
 _LOOK_S = 5.0
 _ERRORS, _SILENT = 3, 4  # of onnxruntime's levels
 
@@ -47,7 +55,11 @@ def import_onnxruntime() -> ModuleType:
 
 
 def quiet_session(
-    model: Path | bytes, *, provider: str = PROVIDERS["cpu"], threads: int = 0
+    model: Path | bytes,
+    *,
+    provider: str = PROVIDERS["cpu"],
+    threads: int = 0,
+    opening_s: float = OPENING_S,
 ) -> InferenceSession:
     """Return an `InferenceSession` that prints nothing and optimizes the graph fully.
 
@@ -57,7 +69,7 @@ def quiet_session(
     and spinning takes the cores from whatever decodes the next images.
 
     Raises:
-        ModelError: onnxruntime cannot load the model.
+        ModelError: onnxruntime cannot load the model, or not within `opening_s` seconds.
         UnavailableError: the provider is not on this machine.
     """
     runtime = import_onnxruntime()
@@ -75,7 +87,12 @@ def quiet_session(
             hint="install onnxruntime-gpu, or choose the device cpu",
         )
     try:
-        session = runtime.InferenceSession(source, options, providers=[provider], enable_fallback=0)
+        session: InferenceSession = call_engine(
+            opening_s,
+            lambda: runtime.InferenceSession(
+                source, options, providers=[provider], enable_fallback=0
+            ),
+        )
     except Exception as error:
         said = one_line(error).replace(source, name) if isinstance(source, str) else one_line(error)
         raise ModelError("a model that onnxruntime loads", found=f"{name}: {said}") from error
@@ -154,11 +171,7 @@ class _Watchdog:
         except Exception as error:
             if not call.options.terminate:
                 raise
-            raise ModelError(
-                f"a model that answers within {limit_s:g} s",
-                found="one that was still running",
-                hint="export it again",
-            ) from error
+            raise still_running(limit_s) from error
         finally:
             del self._calls[id(call)]
 
@@ -195,10 +208,14 @@ class OnnxRuntime:
         if device not in PROVIDERS:
             raise UnavailableError(f"one of the devices {', '.join(PROVIDERS)}", found=repr(device))
         check_artifact(artifact, self.formats, self.name)
-        session = quiet_session(artifact.path, provider=PROVIDERS[device], threads=threads)
-        return OnnxRuntimeSession(
-            artifact, session, limit_s=_BUILDING_S if device == "tensorrt" else LIMIT_S
+        builds = device == "tensorrt"
+        session = quiet_session(
+            artifact.path,
+            provider=PROVIDERS[device],
+            threads=threads,
+            opening_s=_BUILDING_S if builds else OPENING_S,
         )
+        return OnnxRuntimeSession(artifact, session, limit_s=_BUILDING_S if builds else LIMIT_S)
 
 
 class OnnxRuntimeSession(OpenSession):

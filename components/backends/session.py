@@ -1,4 +1,4 @@
-"""Base of all backends' sessions: checks before a call and the translation of errors after it."""
+"""Base of all backends' sessions: checks before a call, its limits, and errors after it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from components.errors import FovealError, ModelError, UnavailableError
 from components.files import sha256_file
 
 Self = TypeVar("Self", bound="OpenSession")
+
+LIMIT_S = 120.0  # of a call, for each of its images
+OPENING_S = 600.0  # of loading and compiling a model, which may compute all of its constants
 
 
 def free_batch(artifact: ModelArtifact) -> bool:
@@ -118,6 +121,15 @@ def check_artifact(artifact: ModelArtifact, formats: frozenset[Format], backend:
             found=f"{found[:12]}…: the file has changed",
             hint="describe it again if the change is meant, else restore it",
         )
+
+
+def still_running(limit_s: float) -> ModelError:
+    """Make the error of a call that took longer than `limit_s` seconds."""
+    return ModelError(
+        f"a model that answers within {limit_s:g} s",
+        found="one that was still running",
+        hint="export it again",
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -1,12 +1,37 @@
-"""The pickle inside a file that `torch.save` wrote, read as bytes: nothing of it is loaded."""
+"""What is inside a file that `torch.save` wrote, looked at as bytes: nothing of it is loaded."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
 
+from components.backends.session import translated
+from components.errors import ModelError
+
+# bytes that a checkpoint may gain by unpacking; torch compresses source code only
+MAX_GROWTH = 100_000_000
 _MAX_BYTES = 16 << 20  # of a checkpoint's description; a zip keeps weights in other entries
 _LEGACY = b"\x80\x02"  # how torch began its files before they were zip archives
+
+
+def entries_of(path: Path) -> set[str]:
+    """Return base names in a zip archive, none for a legacy pickle.
+
+    Raises:
+        ModelError: the archive is damaged, or would grow on reading.
+    """
+    if not zipfile.is_zipfile(path):
+        return set()
+    with translated(ModelError, "a whole checkpoint", path.name), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    unpacked, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if unpacked > size + MAX_GROWTH:
+        raise ModelError(
+            "a checkpoint as torch saves it, with its weights uncompressed",
+            found=f"{path.name}, which unpacks from {size / 1e6:.0f} to {unpacked / 1e6:.0f} MB",
+            hint="load it with torch and save it again, if you trust it",
+        )
+    return {entry.filename.rpartition("/")[2] for entry in entries}
 
 
 def pickle_of(path: Path) -> bytes:

@@ -28,6 +28,7 @@ class PassContext:
             when empty.
         trust_pickle: the user's word that a checkpoint may be unpickled.
         batch: the largest number of images that the product will be given in one call.
+        calibration_s: how long calibration may take from one image to the next, and after the last.
     """
 
     workdir: Path
@@ -35,6 +36,7 @@ class PassContext:
     calibration_sha256: str = ""
     trust_pickle: bool = False
     batch: int = BATCH
+    calibration_s: float = 1800.0
 
     def samples_for(self, artifact: ModelArtifact, limit: int) -> list[Image]:
         """Up to `limit` calibration inputs, evenly spread over all there are.

@@ -10,8 +10,8 @@ import numpy as np
 
 from components.backends.onnx_file import INPUT
 from components.backends.onnx_graph import precision_of, tensor_specs
-from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
-from components.backends.session import free_batch, one_line, translated
+from components.backends.onnxruntime import quiet_session, run_within
+from components.backends.session import LIMIT_S, free_batch, one_line, translated
 from components.contracts import ImageFrame, ModelArtifact, Precision, TensorSpec, VisionSpec
 from components.contracts.arrays import Array, Floats32, Outputs
 from components.errors import ModelError, PassError

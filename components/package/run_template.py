@@ -12,6 +12,7 @@ manifest.json what it is.
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ import math
 import os
 import re
 import runpy
+import signal
 import stat
 import sys
 import threading
@@ -26,7 +28,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
@@ -69,7 +73,8 @@ TOP_CLASSES = 5
 FAINT = 0.25  # an image without objects has scores near 0, whose relative difference says nothing
 # bytes that are read of one file
 MAX_IMAGE, MAX_TEXT, MAX_FILE = 512_000_000, 64_000_000, 16_000_000_000
-LIMIT_S = 120.0  # for an image, after which onnxruntime is told to end the call
+LIMIT_S = 120.0  # for an image, after which the model is given up
+OPENING_S = 600.0  # the same for loading and compiling it
 MAX_PIXELS = 170_000_000  # of one image; Pillow's own bound is a little above
 BAND = 4_000_000  # pixels that are converted at once
 # Pillow knows forty others, and starts Ghostscript for one of them.
@@ -131,7 +136,24 @@ class DamagedBundle(ValueError):
 
 
 class EndlessModel(RuntimeError):
-    """A call of the model that had to be ended, such as one of a loop without a condition."""
+    """A call of the model that had to be given up, such as one of a loop without a condition."""
+
+
+given_up: list[Any] = []  # what calls that were given up still use
+
+
+def give_up(used: Any) -> None:
+    """Keep what a call still uses, and have the process end without waiting for it."""
+    if not given_up:
+        atexit.register(leave, 1)
+    given_up.append(used)
+
+
+def leave(code: int) -> None:
+    """End the process without the clean-up of its libraries, which wait for their calls."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 # Reading files
@@ -707,10 +729,11 @@ def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, 
             settings.update(
                 {"INFERENCE_NUM_THREADS": config["threads"]} if config["threads"] else {}
             )
-            request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
-            return (
-                lambda batch: list(request.infer([batch]).values())
-            ), f"openvino {openvino.__version__}"
+            request = _opened_within(
+                lambda: openvino.Core().compile_model(path, "CPU", settings).create_infer_request(),
+                OPENING_S,
+            )
+            return partial(_wait_for, request), f"openvino {openvino.__version__}"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -718,12 +741,56 @@ def open_model(folder: Path, config: Json, *, accelerate: bool) -> tuple[Infer, 
     options.log_severity_level = 3
     wanted = config["execution_providers"] if accelerate else ["CPUExecutionProvider"]
     here = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
-    session = onnxruntime.InferenceSession(path, options, providers=here)
+    builds = any(provider.startswith("Tensorrt") for provider in here)
+    session = _opened_within(
+        lambda: onnxruntime.InferenceSession(path, options, providers=here),
+        6 * OPENING_S if builds else OPENING_S,
+    )
     name, provider = session.get_inputs()[0].name, session.get_providers()[0]
     ran_by = f"onnxruntime {onnxruntime.__version__}, {provider}"
     if provider.startswith("Tensorrt"):  # whose first calls build its engines
         return (lambda batch: session.run(None, {name: batch})), ran_by
     return (lambda batch: _run_within(session, {name: batch}, onnxruntime.RunOptions())), ran_by
+
+
+def _opened_within(load: Callable[[], Any], limit: float) -> Any:
+    """Load a model on a thread of its own, as what it computes of its constants may not end.
+
+    Raises:
+        EndlessModel: it took longer than `limit` seconds.
+    """
+    found: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            found.put((load(), None))
+        except Exception as error:
+            found.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        loaded, error = found.get(timeout=limit)
+    except Empty:
+        give_up(found)
+        raise EndlessModel(f"the model was still being loaded after {limit:g} s") from None
+    if error is not None:
+        raise error
+    return loaded
+
+
+def _wait_for(request: Any, batch: Pixels) -> Arrays:
+    """Run a request of OpenVINO once, which cannot end a call inside of a loop.
+
+    Raises:
+        EndlessModel: it took longer than `LIMIT_S` an image, or an earlier call still runs.
+    """
+    limit = LIMIT_S * len(batch)
+    if request not in given_up:
+        request.start_async([batch], share_inputs=True)
+        if request.wait_for(round(limit * 1000)):
+            return [np.array(tensor.data) for tensor in request.output_tensors]
+        give_up(request)
+    raise EndlessModel(f"the model was still running after {limit:g} s")
 
 
 def _run_within(session: Any, feeds: dict[str, Pixels], options: Any) -> Arrays:
@@ -1234,17 +1301,20 @@ def main() -> int:
         sys.stderr.write(f"run by {bundle.ran_by}\n")
         if arguments.verify:
             return _verify(bundle)
+        if arguments.confidence is not None:
+            bundle.config["confidence"] = arguments.confidence
+        return _predict(bundle, arguments.images, as_json=arguments.json)
     except DamagedBundle as error:
         sys.stderr.write(printed(f"FAIL: the bundle is damaged: {error}; fetch it again") + "\n")
-        return 1
-    if arguments.confidence is not None:
-        bundle.config["confidence"] = arguments.confidence
-    try:
-        return _predict(bundle, arguments.images, as_json=arguments.json)
     except EndlessModel as error:
         sys.stderr.write(f"FAIL: {error}\n")
-        return 1
+    return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Ctrl-C ends the process inside of a model, too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    code = main()
+    if given_up:
+        leave(code)
+    sys.exit(code)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.backends.neutral import neutral_copy
+from components.backends.torch_pickle import entries_of
 from components.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -103,13 +104,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; its network is built, with its weights, in evaluation mode.
 
     Raises:
-        ModelError: the file is missing, damaged, or of another kind.
+        ModelError: the file is missing, damaged, of another kind, or would grow on reading.
     """
     import torch
 
     expected, hint = "a classifier checkpoint that Foveal wrote", "train one with train_classifier"
     if not path.is_file():
         raise ModelError(expected, found=f"nothing at {path}", hint="check the path")
+    entries_of(path)
     try:
         with neutral_copy(path, ".pt") as copy:
             contents = torch.load(copy, map_location="cpu", weights_only=True)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from components.contracts import dump
 from components.credentials import redact
+from components.daemons import leave
 from components.datasets.classes import in_classes_of
 from components.datasets.dataset import load_dataset
 from components.errors import ConfigError, FovealError, InputError
@@ -243,6 +244,19 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     end_in_order()
     print_plainly()
+    try:
+        _run()
+    except SystemExit as ended:
+        leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
+
+
+def _run() -> None:
+    """Run a command; whatever it raises becomes one line and an exit code.
+
+    Raises:
+        SystemExit: always.
+    """
     try:
         _require_directory()
         app(standalone_mode=True)

@@ -185,6 +185,8 @@ def _read(source: pa.Table | Path, columns: Sequence[str], *optional: str) -> pa
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not isinstance(source, pa.Table) and not Path(source).is_file():
+        raise DatasetError("a table of a finished run", found=f"no regular file at {source}")
     try:
         names = (
             source.column_names

@@ -7,7 +7,8 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from components.backends.onnx_file import INPUT
-from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
+from components.backends.onnxruntime import quiet_session, run_within
+from components.backends.session import LIMIT_S
 from components.contracts import EMBEDDING
 from components.contracts.arrays import Image
 from components.optimize.graph.structure import EMBEDDING_PREFIX, decoding_nodes

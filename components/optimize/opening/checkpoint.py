@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from components import telemetry
 from components.backends.neutral import neutral_copy
 from components.backends.onnx_file import INPUT, SPEC_KEY, output_shape
 from components.backends.session import one_line, translated
+from components.backends.torch_pickle import entries_of
 from components.backends.torchscript_file import read_extra_files
 from components.backends.yolo import load_yolo
 from components.contracts import Fit, Format, ModelArtifact, Output, Precision, TensorSpec
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ultralytics import YOLO
 
 CLASSIFIER_KEY = "foveal_classifier"
-# bytes that a checkpoint may gain by unpacking; torch compresses source code only
-MAX_GROWTH = 100_000_000
 _HEADS = {"Detect", "v10Detect", "Classify"}
 
 
@@ -67,7 +65,7 @@ def is_torchscript(path: Path) -> bool:
     Raises:
         ModelError: it is damaged, or would grow on reading.
     """
-    return "constants.pkl" in _entries(path)
+    return "constants.pkl" in entries_of(path)
 
 
 def describe_checkpoint(
@@ -125,25 +123,6 @@ def load_torch(path: Path, *, trust: bool, end_to_end: bool = False) -> TorchNet
             hint="export the model to ONNX, or save it with Foveal's classifier training",
         )
     return _ultralytics(load_yolo(path, trust=trust), path.name, end_to_end)
-
-
-def _entries(path: Path) -> set[str]:
-    """Return base names in a zip archive, none for a legacy pickle.
-
-    An archive that would grow on reading is refused.
-    """
-    if not zipfile.is_zipfile(path):
-        return set()
-    with translated(ModelError, "a whole checkpoint", path.name), zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    unpacked, size = sum(entry.file_size for entry in entries), path.stat().st_size
-    if unpacked > size + MAX_GROWTH:
-        raise ModelError(
-            "a checkpoint as torch saves it, with its weights uncompressed",
-            found=f"{path.name}, which unpacks from {size / 1e6:.0f} to {unpacked / 1e6:.0f} MB",
-            hint="load it with torch and save it again, if you trust it",
-        )
-    return {entry.filename.rpartition("/")[2] for entry in entries}
 
 
 def weights_only(path: Path) -> Any:

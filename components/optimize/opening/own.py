@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from components.backends.onnx_file import INPUT, read_onnx, save_onnx
-from components.backends.onnxruntime import LIMIT_S, quiet_session, run_within
-from components.backends.session import free_batch
+from components.backends.onnxruntime import quiet_session, run_within
+from components.backends.session import LIMIT_S, free_batch
 from components.contracts import ModelArtifact, PassRecord, Precision
 from components.contracts.arrays import Image, Outputs
 from components.errors import ModelError, PassError

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from components.backends.onnx_file import INPUT, read_onnx, save_onnx
+from components.backends.onnx_file import read_onnx, save_onnx
 from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
 from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, preprocessing_nodes
+from components.optimize.passes.calibrating import calibrated
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_lowered
 from components.telemetry import import_library
@@ -55,15 +56,18 @@ class QuantizeInt8:
             advanced = nncf.AdvancedQuantizationParameters(
                 overflow_fix=nncf.OverflowFix(self.overflow_fix)
             )
-            model = nncf.quantize(
-                source,
-                nncf.Dataset(samples, lambda image: {INPUT: image[None]}),
-                preset=nncf.QuantizationPreset(self.preset),
-                subset_size=len(samples),
-                model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-                # NNCF drops nodes on integers
-                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
-                advanced_parameters=advanced,
+            model = calibrated(
+                lambda feeds: nncf.quantize(
+                    source,
+                    nncf.Dataset(samples, feeds.of),
+                    preset=nncf.QuantizationPreset(self.preset),
+                    subset_size=len(samples),
+                    model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+                    # NNCF drops nodes on integers
+                    ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
+                    advanced_parameters=advanced,
+                ),
+                context.calibration_s,
             )
         if self.preset == "mixed":
             _make_activations_unsigned(model)

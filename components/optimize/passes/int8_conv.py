@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from components.backends.onnx_file import INPUT, read_onnx, save_onnx
+from components.backends.onnx_file import read_onnx, save_onnx
 from components.backends.onnxruntime import import_onnxruntime
 from components.backends.session import translated
 from components.contracts import Format, ModelArtifact, PassRecord, Precision
@@ -16,6 +16,7 @@ from components.contracts.arrays import Image
 from components.errors import PassError
 from components.optimize.context import PassContext, product_path, require
 from components.optimize.graph.structure import decoding_nodes, last_layers
+from components.optimize.passes.calibrating import calibrated
 from components.optimize.quiet import quiet
 from components.optimize.verify import require_lowered
 
@@ -49,8 +50,12 @@ class QuantizeConvolutions:
         with (
             translated(PassError, "a model that onnxruntime quantizes", artifact.path.name),
             quiet(),
+            tempfile.TemporaryDirectory(prefix="foveal-int8-") as scratch,
         ):
-            model = self._quantize(source, samples)
+            model = calibrated(
+                lambda feeds: self._quantize(source, map(feeds.of, samples), Path(scratch)),
+                context.calibration_s,
+            )
         require_lowered(model, artifact, context, Precision.INT8)
         record = PassRecord(
             self.name,
@@ -68,31 +73,27 @@ class QuantizeConvolutions:
             (*artifact.history, record),
         )
 
-    def _quantize(self, source: onnx.ModelProto, samples: Sequence[Image]) -> onnx.ModelProto:
+    def _quantize(
+        self, source: onnx.ModelProto, feeds: Iterator[dict[str, Image]], scratch: Path
+    ) -> onnx.ModelProto:
         import onnx
         from onnxruntime import quantization
 
         class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-            def __init__(self) -> None:
-                self._batches: Iterator[dict[str, Image]] = (
-                    {INPUT: image[None]} for image in samples
-                )
-
             def get_next(self) -> dict[str, Image] | None:
-                return next(self._batches, None)
+                return next(feeds, None)
 
-        with tempfile.TemporaryDirectory(prefix="foveal-int8-") as scratch:
-            target = Path(scratch) / "model.onnx"
-            quantization.quantize_static(
-                source,
-                str(target),
-                Reader(),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=["Conv"],
-                nodes_to_exclude=[*decoding_nodes(source), *last_layers(source)],
-                per_channel=True,
-                reduce_range=self.reduce_range,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-            )
-            return onnx.load(target)
+        target = scratch / "model.onnx"
+        quantization.quantize_static(
+            source,
+            str(target),
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[*decoding_nodes(source), *last_layers(source)],
+            per_channel=True,
+            reduce_range=self.reduce_range,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        return onnx.load(target)

@@ -6,39 +6,19 @@ import threading
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from components.backends import save_onnx
 from components.backends.onnxruntime import OnnxRuntimeSession, quiet_session
 from components.errors import ModelError
+from tests.loops import endless_where_bright
 
 
 @pytest.fixture
 def bright_is_endless(tmp_path, spec, graph):
     """The classifier with a loop that goes on for ever where an image is not black."""
-    scalar, logits = [], ["batch", 3]
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["on"], ["still on"]),
-            helper.make_node("Add", ["total", "step"], ["more"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("turn", TensorProto.INT64, scalar),
-            helper.make_tensor_value_info("on", TensorProto.BOOL, scalar),
-            helper.make_tensor_value_info("total", TensorProto.FLOAT, logits),
-        ],
-        [
-            helper.make_tensor_value_info("still on", TensorProto.BOOL, scalar),
-            helper.make_tensor_value_info("more", TensorProto.FLOAT, logits),
-        ],
-        [numpy_helper.from_array(np.ones(1, np.float32), "step")],
-    )
     nodes = graph.graph.node
     nodes[-1].output[0] = "scores"
-    nodes.append(helper.make_node("ReduceMax", ["float"], ["brightest"], keepdims=0))
-    nodes.append(helper.make_node("Cast", ["brightest"], ["bright"], to=TensorProto.BOOL))
-    nodes.append(helper.make_node("Loop", ["", "bright", "scores"], ["logits"], body=body))
+    nodes.extend(endless_where_bright("images", "scores", "logits"))
     return save_onnx(graph, tmp_path / "endless.onnx", spec, ())
 
 

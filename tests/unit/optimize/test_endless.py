@@ -11,15 +11,18 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from components.backends import describe_onnx, save_onnx
+from components.backends.onnx_file import INPUT
 from components.contracts import ModelArtifact, Precision
 from components.errors import ModelError, PassError
-from components.optimize import ModelOptions, open_model
+from components.optimize import ModelOptions, get_pass, open_model
 from components.optimize.context import PassContext
 from components.optimize.graph.features import add_embedding
 from components.optimize.graph.structure import EMBEDDING_PREFIX
 from components.optimize.verify import require_lowered
-from tests.loops import endless_body
+from tests.loops import endless_body, endless_where_bright, run_apart
 
+HERE = "tests.unit.optimize.test_endless"
 IMAGES = np.random.default_rng(5).integers(0, 256, (4, 32, 32, 3), np.uint8)
 
 
@@ -56,3 +59,30 @@ def test_the_proof_of_a_lowered_model_ends(opened: ModelArtifact, tmp_path: Path
     context = PassContext(tmp_path, calibration=list(IMAGES))
     with pytest.raises(PassError, match=r"a product that runs.*still running"):
         require_lowered(endless(opened), opened, context, Precision.FP32, limit_s=2)
+
+
+def calibrate(path: str, name: str) -> list[ModelArtifact]:
+    """Apply a pass to a model that ends on a black image only, with others behind it."""
+    black = np.zeros((32, 32, 3), np.uint8)
+    context = PassContext(Path(path).parent, [black, black, *IMAGES], calibration_s=5)
+    return [get_pass(name).apply(describe_onnx(Path(path)), context)]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("name", "quantizer"), [("int8", "NNCF"), ("int8_conv", "onnxruntime")])
+def test_calibration_on_an_image_without_an_end_ends(
+    opened: ModelArtifact, tmp_path: Path, name: str, quantizer: str
+) -> None:
+    model = onnx.load(opened.path)
+    pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
+    at = list(model.graph.node).index(pool)
+    for node in reversed(endless_where_bright(INPUT, pool.input[0], "looped")):
+        model.graph.node.insert(at, node)
+    pool.input[0] = "looped"
+    path = save_onnx(model, tmp_path / "bright.onnx", opened.spec, opened.history).path
+    done = run_apart(HERE, f"calibrate({str(path)!r}, {name!r})")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"components.errors.PassError: expected a model that {quantizer} quantizes, found "
+        "bright.onnx: TimeoutError: no answer within 5 s"
+    )

@@ -21,10 +21,11 @@ from components.contracts import Bundle
 from components.package import run_bundle, run_template
 from components.package.run_template import damaged_files, disagreement
 from components.printing import printed
-from tests.loops import endless_body
+from tests.loops import endless_where_bright, hours_of_constants, run_apart
 
 pytestmark = pytest.mark.slow
 
+HERE = "tests.unit.package.test_package_runner"
 TOLERANCE = {"confidence": 0.02, "iou": 0.9}
 
 
@@ -256,16 +257,13 @@ def test_bundle_measured_on_openvino_runs_on_it_and_on_onnxruntime_where_it_is_m
     assert "run by onnxruntime" in elsewhere.stderr
 
 
-@pytest.mark.timeout(300)
-def test_a_model_that_does_not_end_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def write_bright_is_endless(folder: Path, *, constants: bool = False) -> None:
+    """Write m.onnx, whose output is its input, but that does not end where that is not black."""
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
-            helper.make_node("ReduceMax", ["float"], ["brightest"], keepdims=0),
-            helper.make_node("Cast", ["brightest"], ["bright"], to=TensorProto.BOOL),
-            helper.make_node("Loop", ["", "bright", "float"], ["scores"], body=endless_body()),
+            *endless_where_bright("images", "float", "bright" if constants else "scores"),
+            *(hours_of_constants("bright", "scores") if constants else ()),
         ],
         "endless where it is bright",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
@@ -273,12 +271,44 @@ def test_a_model_that_does_not_end_is_ended(
     )
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
-        tmp_path / "m.onnx",
+        folder / "m.onnx",
     )
-    config = {"model": "m.onnx", "backend": "onnxruntime", "threads": 1, "execution_providers": []}
-    infer, _ = run_template.open_model(tmp_path, config, accelerate=False)
-    monkeypatch.setattr(run_template, "LIMIT_S", 0.5)
-    black = np.zeros((2, 8, 8, 3), np.uint8)
-    assert infer(black)[0].shape == black.shape
-    with pytest.raises(run_template.EndlessModel, match="still running after 1 s"):
-        infer(black + 200)
+
+
+def opened(folder: str, backend: str) -> run_template.Infer:
+    config = {"model": "m.onnx", "backend": backend, "threads": 1, "execution_providers": []}
+    run_template.LIMIT_S, run_template.OPENING_S = 0.5, 1.0
+    return run_template.open_model(Path(folder), config, accelerate=False)[0]
+
+
+def predict_bright_images(folder: str, backend: str) -> list[str]:
+    """Predict black, bright and bright images again, and return what each call says."""
+    infer, black = opened(folder, backend), np.zeros((2, 8, 8, 3), np.uint8)
+    said = [str(infer(black)[0].shape)]
+    for _ in range(2):
+        with pytest.raises(run_template.EndlessModel) as error:
+            infer(black + 200)
+        said.append(str(error.value))
+    return said
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_model_that_does_not_end_is_given_up(tmp_path: Path, backend: str) -> None:
+    write_bright_is_endless(tmp_path)
+    done = run_apart(HERE, f"predict_bright_images({str(tmp_path)!r}, {backend!r})")
+    assert done.stdout.splitlines() == [
+        "(2, 8, 8, 3)",
+        *["the model was still running after 1 s"] * 2,
+    ], done.stderr
+    assert done.returncode == (backend == "openvino")  # which would wait for the call
+
+
+@pytest.mark.timeout(400)
+def test_a_model_that_cannot_be_loaded_in_time_is_given_up(tmp_path: Path) -> None:
+    write_bright_is_endless(tmp_path, constants=True)
+    done = run_apart(HERE, f"[opened({str(tmp_path)!r}, 'onnxruntime')]")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "EndlessModel: the model was still being loaded after 1 s"
+    )

@@ -7,7 +7,7 @@ import torch
 
 from components.backends.yolo import load_yolo
 from components.contracts import TrainedModel
-from components.errors import ConfigError, IncompatibleError, UntrustedModelError
+from components.errors import ConfigError, IncompatibleError, ModelError, UntrustedModelError
 from components.training import (
     ClassifierTraining,
     FineTuning,
@@ -135,3 +135,10 @@ def folders_in(checkpoint: Path) -> list[bytes]:
             next(name for name in archive.namelist() if name.endswith("data.pkl"))
         )
     return re.findall(rb"(?<!/)/[\w.-]+/[\x20-\x7e]*", pickled)
+
+
+def test_a_checkpoint_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", b"\0" * 120_000_000)
+    with pytest.raises(ModelError, match="unpacks from 0 to 120 MB"):
+        load_checkpoint(tmp_path / "bomb.pt")

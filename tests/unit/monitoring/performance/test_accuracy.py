@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -256,7 +257,8 @@ def test_a_slice_that_is_no_column_or_has_too_many_values_is_refused(answers):
 
 def test_a_file_that_is_no_table_is_a_clear_error(tmp_path, answers):
     (tmp_path / "images.parquet").write_bytes(b"no parquet")
-    for path in (tmp_path / "images.parquet", tmp_path / "absent.parquet"):
+    os.mkfifo(tmp_path / "pipe.parquet")
+    for path in (tmp_path / f"{name}.parquet" for name in ("images", "absent", "pipe")):
         with pytest.raises(DatasetError, match=r"a table of a finished run.*\.parquet"):
             measure_accuracy(path, None, answers[1], CLASSIFIER)
 
