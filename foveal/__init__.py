@@ -16,7 +16,7 @@ _NAMES = {
     "DriftPolicy": "components.monitoring.drift.policy:DriftPolicy",
     "FovealError": "components.errors:FovealError",
     "Hooks": "components.inference.ensemble.settings:Hooks",
-    "InferencePipeline": "flows.tasks.pipeline:InferencePipeline",
+    "InferencePipeline": "flows.tasks.predict:InferencePipeline",
     "ModelInput": "flows.config.release:ModelInput",
     "NightlyConfig": "flows.config.monitor:NightlyConfig",
     "PipelineSettings": "components.inference.ensemble.settings:PipelineSettings",

@@ -10,7 +10,7 @@ from flows.nightly import nightly
 from flows.release import release
 from flows.runtime.server import prefect_api
 from flows.runtime.settings import Settings
-from flows.tasks.pipeline import InferencePipeline
+from flows.tasks.predict import InferencePipeline
 from flows.tasks.predict import predict_images as predict
 from model_registry.registry import Registry
 
