@@ -13,7 +13,8 @@ from components.inference import (
     Member,
     PipelineSettings,
 )
-from components.vision import task_for
+from components.vision import TASKS, task_for
+from components.vision.heads import HEADS
 
 SIDE, ANCHORS = 128, 60
 FINDER = VisionSpec("detect", ("thing",), (SIDE, SIDE), Fit.LETTERBOX, "yolo")
@@ -213,3 +214,32 @@ def test_what_a_task_does_not_have_is_refused_before_the_first_image(classifier)
 def test_models_without_a_common_class_are_refused(detector, make_detector):
     with pytest.raises(IncompatibleError, match="share class names, such as blue"):
         InferencePipeline.open(detector, make_detector(class_names=("a", "b", "c")))
+
+
+class Counter:
+    """A session of the toy head that counts a fixed number of things in any image."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def run(self, batch):
+        return [np.full((len(batch), 1), np.log1p(self.count), np.float32)]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def toy_spec(monkeypatch):
+    monkeypatch.setitem(TASKS, "count", "tests.toy.plugins:CountThings")
+    monkeypatch.setitem(HEADS, "log_count", "tests.toy.plugins:LogCount")
+    return VisionSpec("count", ("square",), (32, 32), Fit.STRETCH, "log_count")
+
+
+def test_a_task_of_ones_own_says_how_its_predictions_are_combined(toy_spec):
+    members = [Member(Counter(count), task_for(toy_spec)) for count in (3, 9)]
+    settings = PipelineSettings(combine={"weights": [5, 1]}, flips=["vertical"])
+    with InferencePipeline(members, settings=settings) as pipeline:
+        assert pipeline.predict(picture()).prediction.value == 4
+    with pytest.raises(ConfigError, match="one of mean, found wbf"):
+        InferencePipeline(members, settings=PipelineSettings(combine={"method": "wbf"}))
