@@ -61,7 +61,7 @@ model: $(STAMP)  ## train the detector that the demo ships, again
 notebooks: $(STAMP)  ## the notebooks run over the tests' releases, their outputs kept
 	KEEP_OUTPUTS=1 $(BIN)/python -m pytest tests/e2e/test_notebook*.py
 
-BENCHES := accuracy parity speed demo classifier statistics alarms power store report loop gates \
+BENCHES := accuracy parity nms speed demo classifier statistics alarms power store report loop gates \
            identical ab promotion rollback events servers automation overhead together chaos ui \
            layout tests
 .PHONY: $(BENCHES:%=bench-%)

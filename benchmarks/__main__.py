@@ -15,6 +15,7 @@ from components.files import write_text
 ORDER = (
     "accuracy",
     "parity",
+    "nms",
     "speed",
     "demo",
     "classifier",

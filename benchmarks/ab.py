@@ -181,7 +181,7 @@ def shadow(a: ModelArtifact, b: ModelArtifact, data: Path) -> tuple[AbResult, Ro
     records: list[Shadowed] = []
     images = load_dataset(data, "val").images
     one, other = (
-        InferencePipeline.open([Variant(artifact.path.name, artifact, "onnxruntime")])
+        InferencePipeline.open(Variant(artifact.path.name, artifact, "onnxruntime"))
         for artifact in (a, b)
     )
     with ShadowPipeline(one, other, record=records.append) as pipeline:

@@ -20,6 +20,7 @@ from .predictions import Classification, Detections, ImageFrame, LabelledImage, 
 from .runs import EMBEDDING, FailedImage, InferenceRun
 from .targets import Budget, Target
 from .versions import Bundle, DatasetVersion, LoadedModel, ModelVersion, TrainedModel
+from .views import View
 
 __all__ = [
     "BATCH",
@@ -66,6 +67,7 @@ __all__ = [
     "TrainedModel",
     "Variant",
     "Verdict",
+    "View",
     "VisionSpec",
     "dump",
     "load",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts.arrays import Array, Flags, Floats32, Ints
+from components.contracts.views import View
 
 TOP_CLASSES = 5  # of a classification that are listed
 
@@ -87,6 +88,9 @@ class Prediction(Protocol):
 
     def named(self) -> list[Named]:
         """Every object in its own order, or the most probable classes, the most probable first."""
+
+    def placed(self, view: View) -> Prediction:
+        """Bring what was predicted of a view of an image into the pixels of the image."""
 
     def without_masks(self) -> Prediction:
         """Leave out masks, which are large and which no metric reads."""
@@ -187,6 +191,18 @@ class Detections:
             Named(k, score, (x1, y1, x2, y2), mask) for k, score, (x1, y1, x2, y2), mask in rows
         ]
 
+    def placed(self, view: View) -> Detections:
+        """Bring boxes and masks of a view into the pixels of the image."""
+        if view.is_plain:
+            return self
+        masks = None if self.masks is None else view.masks_in_image(self.masks)
+        return Detections(view.boxes_in_image(self.xyxy), self.scores, self.class_ids, masks)
+
+    def subset(self, rows: Array | Flags) -> Detections:
+        """Return some of the detections, by their indices in the wanted order, or by flags."""
+        masks = None if self.masks is None else self.masks[rows]
+        return Detections(self.xyxy[rows], self.scores[rows], self.class_ids[rows], masks)
+
     def without_masks(self) -> Detections:
         return Detections(self.xyxy, self.scores, self.class_ids)
 
@@ -251,6 +267,10 @@ class Classification:
         """The five most probable classes, the most probable first."""
         best = np.argsort(-self.probs, kind="stable")[:TOP_CLASSES]
         return [Named(int(k), float(self.probs[k])) for k in best]
+
+    def placed(self, view: View) -> Classification:
+        """Return itself: a class has no place."""
+        return self
 
     def without_masks(self) -> Classification:
         return self

@@ -1,4 +1,4 @@
-"""The production pipeline: pre-process → one or more models → combine → results.
+"""The production pipeline: pre-process → one or more models → combine → keep → results.
 
 It takes one image or many, and has asynchronous calls too.
 """
@@ -6,56 +6,42 @@ It takes one image or many, and has asynchronous calls too.
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from components.backends import Session
-from components.contracts import BATCH, Prediction, Variant
-from components.datasets.classes import class_ids, same_classes
+from components.contracts import BATCH, Prediction, Variant, View
 from components.errors import ConfigError, FovealError, IncompatibleError
 from components.images.reading import read_image
 from components.inference.engine import Fitted, describe, open_model, predict_inputs
+from components.inference.ensemble.members import (
+    Member,
+    Model,
+    check_members,
+    ensemble_of,
+    ids_of,
+    joined_classes,
+    variant_of,
+)
+from components.inference.ensemble.settings import Hooks, PipelineSettings
+from components.inference.ensemble.views import Views
 from components.inference.metrics import Metrics
 from components.inference.predictor import About, ImageIds, Picture, Predictor, require_one_each
-from components.inference.results import Metadata, PredictionResult
-from components.vision import VisionTask, task_kind
-from components.vision.combine import Combine
-from components.vision.heads import head_of
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One model of a pipeline.
-
-    Arguments:
-        session: the open model; the pipeline calls it from one thread at a time, and closes it.
-        task: what its input and outputs mean.
-        weight: how much it counts against the others.
-        name: for messages.
-
-    Raises:
-        ConfigError: the weight is not a positive number.
-    """
-
-    session: Session
-    task: VisionTask
-    weight: float = 1.0
-    name: str = "model"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise ConfigError(f"a positive weight for {self.name}", found=str(self.weight))
+from components.inference.results import Cause, Metadata, PredictionResult
+from components.vision import task_kind
+from components.vision.combining.ensemble import chosen
+from components.vision.fit import require_picture
+from components.vision.rules import filter_by
 
 
 @dataclass
@@ -65,9 +51,15 @@ class _Job:
     image_id: str
     metadata: Metadata
     image: npt.NDArray[np.uint8] | None = None
+    views: Sequence[View] = ()
+    seen: list[Prediction] = field(default_factory=list)  # by the present model, in its views
     predictions: list[Prediction] = field(default_factory=list)
     ms: float = 0.0
     error: str = ""
+    cause: Cause | None = None
+
+    def fail(self, cause: Cause, error: str) -> None:
+        self.cause, self.error = cause, error
 
 
 class InferencePipeline(Predictor[PredictionResult]):
@@ -77,81 +69,102 @@ class InferencePipeline(Predictor[PredictionResult]):
     methods may be called from several threads; an engine runs one batch at a time and has its own
     threads. Close the pipeline, or use it as a context manager.
 
+    Class names are those of the first model, then those that others add; models are matched by
+    these names, in whatever order they have them.
+
     Arguments:
-        members: the models; all of one task type with the same class names.
-        combine: how several predictions of an image become one; None is `nms` for detectors and
-            `average` for classifiers. It is not called for a single model.
-        batch: images per engine call at most.
+        members: the models, all of one task.
+        settings: how predictions are combined, and which are kept. Nothing is combined where an
+            image has one prediction.
+        hooks: functions of the caller's own.
+        batch: inputs per engine call at most.
         workers: how many async calls are worked on at once; the others wait their turn.
         metrics: where to count; None makes new ones.
 
     Raises:
-        ConfigError: there is no member, or a number is below 1.
-        IncompatibleError: the members differ in task type or class names.
+        ConfigError: there is no member, a number is below 1, there are not as many weights as
+            models, or the settings ask for what the task does not have.
+        IncompatibleError: the members differ in task or share no class names.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
         *,
-        combine: Combine | None = None,
+        settings: PipelineSettings | None = None,
+        hooks: Hooks | None = None,
         batch: int = BATCH,
         workers: int = 2,
         metrics: Metrics | None = None,
     ) -> None:
-        _check_members(members)
+        check_members(members)
         for name, value in (("batch", batch), ("workers", workers)):
             if value < 1:
                 raise ConfigError(f"{name} of at least 1", found=str(value))
-        spec = members[0].task.spec
-        self.class_names = spec.class_names
+        settings = settings or PipelineSettings()
+        kind = task_kind(members[0].task.spec.task)
+        self.class_names = joined_classes(members)
+        self.model_names = tuple(member.name for member in members)
         self.metrics = metrics or Metrics()
+        self._kind, self._settings, self._hooks = kind, settings, hooks or Hooks()
+        self._views = Views(settings, kind)
+        self._combine = chosen(kind.combiners, settings.combine.method, "to combine predictions")
+        self._keep = filter_by(settings.keep, kind.rules, self.class_names)
+        ids = ids_of(members, self.class_names)
+        voters = ensemble_of(members, ids, settings.combine.weights)
+        self._ensemble = voters.repeated(self._views.flips)
         self._members = [
-            (member, class_ids(member.task.spec.class_names, spec.class_names), threading.Lock())
-            for member in members
+            (member, own, threading.Lock()) for member, own in zip(members, ids, strict=True)
         ]
-        self._weights = [member.weight for member in members]
-        self._combine = combine or task_kind(spec.task).combine
         self._batch = batch
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="foveal-predict")
+        self._unpacked = ExitStack()
+
+    @classmethod
+    def resolve(cls, model: Model) -> AbstractContextManager[Variant]:
+        """Return what is run for a model, which is there for as long as the context is open.
+
+        Raises:
+            ConfigError: it is no `Variant`, artifact or path of an ONNX file. The public
+                `foveal.InferencePipeline` opens registered names and bundles, too.
+        """
+        return nullcontext(variant_of(model))
 
     @classmethod
     def open(
         cls,
-        models: Sequence[Variant],
-        *,
+        *models: Model,
+        settings: PipelineSettings | None = None,
+        hooks: Hooks | None = None,
         device: str = "cpu",
         threads: int = 0,
-        weights: Sequence[float] | None = None,
-        combine: Combine | None = None,
         batch: int = BATCH,
     ) -> Self:
         """Open models and make a pipeline of them.
 
         Arguments:
-            models: each a file on its backend, with its thresholds.
+            models: see `resolve`.
+            settings: see the class.
+            hooks: see the class.
             device: as the backends call it.
             threads: of each engine; 0 is all cores.
-            weights: of the models; None weighs them alike.
-            combine: see the class.
             batch: see the class.
 
         Raises:
-            ConfigError: there are not as many weights as models, or a number is out of range.
+            ConfigError: a model or a setting is none, or a number is out of range.
             ModelError: a model cannot be opened.
             UnavailableError: the backend or the device is not here.
         """
-        weights = [1.0] * len(models) if weights is None else weights
-        if len(weights) != len(models):
-            raise ConfigError(f"{len(models)} weights for as many models", found=str(len(weights)))
-        with ExitStack() as opened:
+        with ExitStack() as unpacked, ExitStack() as opened:
             members = []
-            for model, weight in zip(models, weights, strict=True):
-                session, task = open_model(model, device=device, threads=threads)
+            for model in models:
+                variant = unpacked.enter_context(cls.resolve(model))
+                session, task = open_model(variant, device=device, threads=threads)
                 opened.callback(session.close)
-                members.append(Member(session, task, weight, model.name))
-            pipeline = cls(members, combine=combine, batch=batch)
+                members.append(Member(session, task, variant.name))
+            pipeline = cls(members, settings=settings, hooks=hooks, batch=batch)
             opened.pop_all()
+            pipeline._unpacked = unpacked.pop_all()
         return pipeline
 
     def predict_batch(
@@ -188,53 +201,72 @@ class InferencePipeline(Predictor[PredictionResult]):
         self._pool.shutdown(cancel_futures=True)
         for member, *_ in self._members:
             member.session.close()
+        self._unpacked.close()
 
     def _run(self, jobs: list[_Job], images: Sequence[Picture]) -> list[PredictionResult]:
         for job, image in zip(jobs, images, strict=True):
             _read(job, image)
+            if job.image is not None:
+                job.views = self._views.of(*job.image.shape[:2])
         for member, ids, lock in self._members:
-            _predict(jobs, member, ids, lock)
+            waiting = iter([(job, view) for job in jobs for view in job.views])
+            while batch := list(_sound(waiting, self._batch)):
+                _predict(batch, member, lock)
+            for job in jobs:
+                self._gather(job, ids)
         return [self._result(job) for job in jobs]
 
+    def _gather(self, job: _Job, ids: Sequence[int]) -> None:
+        """Make one prediction of each flip of what a model saw, in the pipeline's class ids."""
+        if job.error or job.image is None:
+            return
+        started = time.perf_counter()
+        found = self._views.joined(job.seen, job.views)
+        if list(ids) != list(range(len(self.class_names))):
+            found = [one.renumbered(ids, len(self.class_names)) for one in found]
+        job.predictions += found
+        job.seen = []
+        job.ms += (time.perf_counter() - started) * 1e3
+
     def _result(self, job: _Job) -> PredictionResult:
+        started = time.perf_counter()
         prediction = None
         if not job.error:
-            started = time.perf_counter()
-            alone = len(job.predictions) == 1
-            prediction = (
-                job.predictions[0] if alone else self._combine(job.predictions, self._weights)
-            )
-            job.ms += (time.perf_counter() - started) * 1e3
+            try:
+                prediction = self._postprocessed(self._keep(self._combined(job)), job)
+            except Exception as error:
+                # a hook may raise anything, and it is this image's fault
+                job.fail(Cause.POSTPROCESSING, describe(error))
+        job.ms += (time.perf_counter() - started) * 1e3
         return PredictionResult(
-            job.image_id, prediction, self.class_names, job.ms, job.metadata, job.error
+            job.image_id,
+            prediction,
+            self.class_names,
+            job.ms,
+            job.metadata,
+            job.error,
+            cause=job.cause,
+            models=self.model_names,
         )
 
+    def _combined(self, job: _Job) -> Prediction:
+        if len(job.predictions) == 1:
+            return job.predictions[0]
+        if self._hooks.combine is not None:
+            return self._hooks.combine(job.predictions, self._ensemble.weights.tolist())
+        found = self._combine(job.predictions, self._ensemble, self._settings.combine)
+        return cast(Prediction, found)
 
-def _check_members(members: Sequence[Member]) -> None:
-    if not members:
-        raise ConfigError("at least one model", found="none")
-    first = members[0]
-    for other in members[1:]:
-        if other.task.spec.task != first.task.spec.task:
+    def _postprocessed(self, prediction: Prediction, job: _Job) -> Prediction:
+        if self._hooks.postprocess is None or job.image is None:
+            return prediction
+        found = self._hooks.postprocess(prediction, job.image)
+        is_one = isinstance(found, self._kind.prediction)
+        if not is_one:
             raise IncompatibleError(
-                "models of one task type",
-                found=f"{first.name} to {first.task.spec.task} and {other.name} to "
-                f"{other.task.spec.task}",
+                f"{self._kind.prediction.__name__} from postprocess", found=type(found).__name__
             )
-        if not same_classes(other.task.spec.class_names, first.task.spec.class_names):
-            raise IncompatibleError(
-                f"the class names of {first.name} in every model, in any order",
-                found=f"others in {other.name}",
-                hint="combine models that were trained on the same classes",
-            )
-        if head_of(other.task.spec.head).exclusive != head_of(first.task.spec.head).exclusive:
-            raise IncompatibleError(
-                "models whose scores mean the same, probabilities that sum to 1 or a sigmoid's of "
-                "each class",
-                found=f"{first.task.spec.head} of {first.name} and {other.task.spec.head} of "
-                f"{other.name}",
-                hint="combine models of one kind",
-            )
+        return found
 
 
 def _name(image: Picture, position: int) -> str:
@@ -244,34 +276,35 @@ def _name(image: Picture, position: int) -> str:
 def _read(job: _Job, image: Picture) -> None:
     started = time.perf_counter()
     try:
-        job.image = image if isinstance(image, np.ndarray) else read_image(image)
+        picture = image if isinstance(image, np.ndarray) else read_image(image)
+        require_picture(picture)
+        job.image = picture
     except FovealError as error:
-        job.error = describe(error)
+        job.fail(Cause.IMAGE, describe(error))
     job.ms += (time.perf_counter() - started) * 1e3
 
 
-def _predict(
-    jobs: Sequence[_Job], member: Member, ids: Sequence[int], lock: threading.Lock
-) -> None:
-    """Add one model's predictions, renumbered by `ids`, to the jobs without a failure so far."""
+def _sound(waiting: Iterator[tuple[_Job, View]], count: int) -> Iterator[tuple[_Job, View]]:
+    """Yield the next views, at most `count`, of images without a failure so far."""
+    return islice(((job, view) for job, view in waiting if not job.error), count)
+
+
+def _predict(batch: Sequence[tuple[_Job, View]], member: Member, lock: threading.Lock) -> None:
+    """Add one model's predictions of some views to their images."""
     ready: list[tuple[_Job, Fitted]] = []
-    for job in jobs:
-        if job.image is None or job.error:
-            continue
+    for job, view in batch:
         started = time.perf_counter()
         try:
-            ready.append((job, member.task.preprocess(job.image)))
+            if job.image is not None:
+                ready.append((job, member.task.preprocess(view.cut(job.image))))
         except FovealError as error:
-            job.error = describe(error)
+            job.fail(Cause.IMAGE, describe(error))
         job.ms += (time.perf_counter() - started) * 1e3
     with lock:
         outcomes = predict_inputs(member.session, member.task, [fitted for _, fitted in ready])
-    ordered = list(ids) == list(range(len(ids)))
     for (job, _), outcome in zip(ready, outcomes, strict=True):
         job.ms += outcome.inference_ms + outcome.postprocess_ms
         if outcome.prediction is not None:
-            job.predictions.append(
-                outcome.prediction if ordered else outcome.prediction.renumbered(ids, len(ids))
-            )
+            job.seen.append(outcome.prediction)
         elif outcome.error is not None:
-            job.error = f"{member.name}: {describe(outcome.error)}"
+            job.fail(Cause.MODEL, f"{member.name}: {describe(outcome.error)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,15 @@ import numpy.typing as npt
 from components.contracts import Prediction
 
 Metadata = Mapping[str, Any]  # the caller's own values
+
+
+class Cause(StrEnum):
+    """Step at which an image failed."""
+
+    IMAGE = "image"  # it cannot be read, or is no picture
+    MODEL = "model"  # the engine fails on it, or its output is not sound
+    POSTPROCESSING = "postprocessing"  # a function of the caller's own fails on it
+    OVERLOAD = "overload"  # it was passed over, as others were waiting
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +72,8 @@ class PredictionResult:
             went through.
         metadata: the caller's own, handed through.
         error: empty when all went well.
+        cause: step at which it failed; None when all went well.
+        models: names of the models whose predictions it was made of.
     """
 
     image_id: str
@@ -70,6 +82,8 @@ class PredictionResult:
     ms: float
     metadata: Metadata = field(default_factory=dict)
     error: str = ""
+    cause: Cause | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -89,6 +103,8 @@ class PredictionResult:
             "ms": self.ms,
             "metadata": dict(self.metadata),
             "error": self.error,
+            "cause": self.cause,
+            "models": list(self.models),
         }
 
     def to_json(self) -> str:

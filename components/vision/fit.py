@@ -32,14 +32,23 @@ def fit_image(image: Image, spec: VisionSpec) -> tuple[Image, ImageFrame]:
     Raises:
         ImageError: the array is not such an image.
     """
+    require_picture(image)
+    fitters = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CENTER_CROP: _center_crop}
+    return fitters[spec.fit](image, spec)
+
+
+def require_picture(image: Image) -> None:
+    """Refuse an array that is no picture: (h, w, 3) uint8, not empty.
+
+    Raises:
+        ImageError: it is none.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(
             "an image of shape (height, width, 3) and type uint8",
             found=f"shape {image.shape} and type {image.dtype}",
             hint="give a BGR picture: convert grey or transparent ones, and drop empty ones",
         )
-    fitters = {Fit.LETTERBOX: _letterbox, Fit.STRETCH: _stretch, Fit.CENTER_CROP: _center_crop}
-    return fitters[spec.fit](image, spec)
 
 
 def describe_fit(spec: VisionSpec) -> str:

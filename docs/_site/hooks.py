@@ -16,6 +16,7 @@ _FIRST = (
     "RetrainConfig",
     "GatesConfig",
     "AbConfig",
+    "PipelineSettings",
 )
 
 
@@ -59,7 +60,7 @@ def commands() -> str:
 
 
 def configuration() -> str:
-    """Every field of the flows' parameters with its kind, default and meaning."""
+    """Every field of the parameters of flows and pipeline with its kind, default and meaning."""
     from pydantic import BaseModel
 
     from components.settings import Parameters
@@ -68,6 +69,7 @@ def configuration() -> str:
         (Path(importlib.import_module("flows").__file__ or "").parent / "config").glob("[a-z]*.py")
     ):
         importlib.import_module(f"flows.config.{path.stem}")
+    importlib.import_module("components.inference.ensemble.settings")
     known = {kind.__name__: kind for kind in _below(Parameters) if kind.model_fields}
     nested = {inner.__name__ for kind in known.values() for inner in _models(kind)}
     ends = len(_FIRST)

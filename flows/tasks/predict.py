@@ -1,4 +1,4 @@
-"""Run a registered version or a bundle over images, without a flow: `foveal predict`."""
+"""Run registered versions or bundles without a flow: `foveal predict`, and in programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from components.errors import BundleError, ConfigError, NotRegisteredError, Unav
 from components.files import replacing
 from components.images.names import local_uri
 from components.images.sources import ImageSource, list_images
+from components.inference import pipeline
 from components.inference.batch.settings import BatchSettings, Spread
 from components.inference.batch.shards import Shard
+from components.inference.ensemble.members import Model, is_model_file
 from components.vision import task_for
 from flows.config.release import Thresholds
 from flows.reporting.progress import advance, note
@@ -290,6 +292,34 @@ def _registered(registry: Registry, model: str) -> ModelVersion:
             found=f"no model of that name, and no bundle at {Path(model).absolute()}",
             hint="check the name, or pass the folder that holds manifest.json",
         ) from error
+
+
+class InferencePipeline(pipeline.InferencePipeline):
+    """Predicts images in this process; see `components.inference.pipeline.InferencePipeline`.
+
+    `open` takes registered models (``"parts"``, ``"parts@champion"``, ``"parts/3"``) and bundles, a
+    folder or a zip, with their backend and thresholds, as well as ONNX files that Foveal wrote.
+
+        with InferencePipeline.open("parts@champion", "bolts/3") as pipeline:
+            result = pipeline.predict("shot.jpg")
+    """
+
+    @classmethod
+    def resolve(cls, model: Model) -> AbstractContextManager[Variant]:
+        """Return what is run for a model; bundles are checked and unpacked while it is open.
+
+        Raises:
+            FovealError: no such model or file, or a damaged bundle.
+        """
+        if isinstance(model, str | Path) and not is_model_file(model):
+            return _variant(str(model))
+        return super().resolve(model)
+
+
+@contextmanager
+def _variant(model: str) -> Iterator[Variant]:
+    with serving(model) as served:
+        yield served.variant
 
 
 @contextmanager

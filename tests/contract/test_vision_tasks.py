@@ -9,6 +9,8 @@ from components.backends.onnx_file import fits_shape
 from components.contracts import Classification, Detections, Fit, VisionSpec
 from components.errors import ConfigError, DatasetError, IncompatibleError, ModelError
 from components.vision import task_for
+from components.vision.combining.ensemble import Ensemble
+from components.vision.combining.settings import Combining
 from components.vision.heads import head_of
 from components.vision.tasks.classify import Classify
 from components.vision.tasks.detect import Detect
@@ -135,6 +137,19 @@ def test_no_images_give_no_predictions_and_empty_columns(task):
     assert task.postprocess([output_of(task, 3)[:0]], []) == []
     assert task.valid_outputs([output_of(task, 3)[:0]]).shape == (0,)
     assert {len(column) for column in task.drift_columns([], []).values()} == {0}
+
+
+def test_every_method_combines_what_agrees_into_the_same_labels(task):
+    _, _, predictions = predicted(task)
+    for name, method in task.combiners.items():
+        for found in predictions:
+            # nothing of it overlaps: the first method alone, without any overlap
+            first = next(iter(task.combiners.values()))
+            once = first([found], Ensemble.of([1], len(NAMES)), Combining(iou=0))
+            settings = Combining(method=name, decay="linear", iou=0.4)
+            joined = method([once, once], Ensemble.of([1, 2], len(NAMES)), settings)
+            assert isinstance(joined, task.prediction)
+            assert sorted(joined.labels) == sorted(once.labels), name
 
 
 def test_accuracy_without_ground_truth_is_refused(task):

@@ -196,6 +196,10 @@ def write_layout(folder: Path) -> None:
     release, deployments = (text for language, text in fences("README.md") if language == "yaml")
     (folder / "parts.yaml").write_text(release + CHEAP)
     (folder / "foveal.yaml").write_text(deployments)
+    (pipeline,) = (
+        text for language, text in fences("docs/howto/ensembles.md") if language == "yaml"
+    )
+    (folder / "pipeline.yaml").write_text(pipeline)
 
 
 # What people or other tools do between the lines, before the first command that a pattern fits.

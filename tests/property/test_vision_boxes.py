@@ -1,6 +1,7 @@
 """Boxes: suppression against torchvision's, and the way back from a fitted image, for any input."""
 
 import numpy as np
+import pytest
 import torch
 import torchvision
 from hypothesis import assume, given, settings
@@ -63,6 +64,36 @@ def test_suppression_of_a_crowd_keeps_what_torchvision_keeps(seed, limit, classe
         non_max_suppression(boxes, scores, ids, iou=0.6, limit=limit).tolist()
         == wanted[:limit].tolist()
     )
+
+
+@FAST
+@given(
+    arrays.arrays(np.int64, st.tuples(st.integers(0, 40), st.just(4)), elements=st.integers(0, 6)),
+    st.sampled_from(IOUS),
+    st.randoms(use_true_random=False),
+)
+def test_boxes_without_an_area_are_suppressed_as_by_torchvision(corners, iou, random):
+    """Lines, points, corners the wrong way round, and many boxes twice."""
+    scores = np.array(random.sample(range(1, 100), len(corners)), np.float64) / 100
+    boxes = corners.astype(np.float64)
+    wanted = torchvision.ops.nms(torch.tensor(boxes), torch.tensor(scores), iou)
+    ids = np.zeros(len(boxes), np.int64)
+    kept = non_max_suppression(boxes, scores, ids, iou=iou, limit=max(len(boxes), 1))
+    assert kept.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("spread", [3, 300])
+def test_suppression_of_many_boxes_at_one_place_keeps_what_torchvision_keeps(spread):
+    """More overlapping pairs than are held at once, in two classes."""
+    rng = np.random.default_rng(spread)
+    corners = rng.normal(0, spread, (4000, 2))
+    boxes, scores = np.hstack([corners, corners + 300]), rng.permutation(4000) / 4000 + 1e-4
+    ids = rng.integers(2, size=4000)
+    wanted = torchvision.ops.batched_nms(
+        torch.tensor(boxes), torch.tensor(scores), torch.tensor(ids), 0.5
+    )
+    kept = non_max_suppression(boxes, scores, ids, iou=0.5, limit=4000)
+    assert kept.tolist() == wanted.tolist()
 
 
 sides = st.integers(1, 700)

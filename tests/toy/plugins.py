@@ -53,6 +53,9 @@ class Count:
     def named(self) -> list[Named]:
         return [Named(0, self.score, values=(("value", self.value),))]
 
+    def placed(self, view: Any) -> Count:
+        return self
+
     def without_masks(self) -> Count:
         return self
 
@@ -135,6 +138,15 @@ class RightScorer:
         return {name: self.overall(np.ones(len(self.right), bool))["exact"] for name in self.names}
 
 
+def mean_count(predictions: Any, ensemble: Any, settings: Any) -> Count:
+    """Average counts by weight, and round."""
+    values, scores = ([getattr(one, name) for one in predictions] for name in ("value", "score"))
+    return Count(
+        float(np.rint(np.average(values, weights=ensemble.weights))),
+        float(np.average(scores, weights=ensemble.weights)),
+    )
+
+
 @dataclass(frozen=True)
 class CountThings:
     """See `VisionTask`."""
@@ -154,6 +166,9 @@ class CountThings:
     has_boxes = True
     why_no_estimate = "not evaluated: a count has no confidence"
     stored_columns = ("prediction_value", "prediction_score")
+    combiners = {"mean": mean_count}  # noqa: RUF012 - a table
+    joiners = {}  # noqa: RUF012
+    rules = {}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         require_head(self.spec, self.name)
@@ -234,16 +249,6 @@ class CountThings:
     ) -> RightScorer:
         found = [Count(row["prediction_value"]) for row in rows]
         return RightScorer(_right(found, truths), class_names, sampling.minimum)
-
-    @staticmethod
-    def combine(predictions: Any, weights: Any) -> Count:
-        values, scores = (
-            [getattr(one, name) for one in predictions] for name in ("value", "score")
-        )
-        return Count(
-            float(np.rint(np.average(values, weights=weights))),
-            float(np.average(scores, weights=weights)),
-        )
 
     @staticmethod
     def restored(rows: Any, boxes_of: Any, classes: int) -> list[Count]:

@@ -19,7 +19,7 @@ from components.inference.ab.split import Arm, ArmPair, ArmResult
 from components.inference.engine import describe
 from components.inference.pipeline import InferencePipeline
 from components.inference.predictor import About, ImageIds, Picture
-from components.inference.results import PredictionResult
+from components.inference.results import Cause, PredictionResult
 
 RECENT = 1000
 _LOG = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class ShadowPipeline(ArmPair):
         if sent:
             self._errands.put(_Errand([_held(image) for image in images], answers))
         elif wanted:
-            self._count_errors(len(answers))
+            self._count_errors(len(answers), Cause.OVERLOAD)
         return answers
 
     def _run_errands(self) -> None:
@@ -158,7 +158,7 @@ class ShadowPipeline(ArmPair):
             results = self._b.predict_batch(errand.images, image_ids=ids, metadata=about)
         except BaseException as error:  # B may be broken in any way, and none may end this thread
             results = _failed(errand.answers, describe(error))
-            self._count_errors(len(results))
+            self._count_errors(len(results), Cause.MODEL)
         for answer, result in zip(errand.answers, results, strict=True):
             try:
                 self._record(Shadowed(answer, ArmResult.of(result, Arm.B)))
@@ -166,14 +166,16 @@ class ShadowPipeline(ArmPair):
                 # a record that cannot be kept costs neither A's answer nor the next record
                 _LOG.exception("the record of %s was not kept", answer.image_id)
 
-    def _count_errors(self, images: int) -> None:
+    def _count_errors(self, images: int, cause: Cause) -> None:
         now = time.perf_counter()
-        self.arms[Arm.B].record(started=now, finished=now, latencies_ms=[], errors=images)
+        self.arms[Arm.B].record(started=now, finished=now, latencies_ms=[], errors={cause: images})
 
 
 def _failed(answers: Sequence[ArmResult], error: str) -> list[PredictionResult]:
     return [
-        PredictionResult(one.image_id, None, one.class_names, 0.0, one.metadata, error)
+        PredictionResult(
+            one.image_id, None, one.class_names, 0.0, one.metadata, error, cause=Cause.MODEL
+        )
         for one in answers
     ]
 

@@ -19,9 +19,11 @@ from components.errors import ModelError
 from components.plugins import plugin
 from components.printing import counted
 from components.vision.chance import HitsByChance
+from components.vision.combining.ensemble import Combiner, Joiner
 from components.vision.fit import fit_image
 from components.vision.heads import HEADS, head_of
 from components.vision.paired import Pair
+from components.vision.rules import Rule
 from components.vision.scores import Sampling, Scorer
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class VisionTask(Protocol):
     why_no_estimate: ClassVar[str]  # of accuracy before labels come; empty where there is one
     # of the table of images, from which predictions are restored
     stored_columns: ClassVar[tuple[str, ...]]
+    combiners: ClassVar[Mapping[str, Combiner]]  # of several predictions, the usual one first
+    joiners: ClassVar[Mapping[str, Joiner]]  # of what tiles of an image show; none: not in tiles
+    rules: ClassVar[Mapping[str, Rule]]  # by which what is named may be dropped; see `Rules`
 
     @property
     def spec(self) -> VisionSpec:
@@ -143,10 +148,6 @@ class VisionTask(Protocol):
         sampling: Sampling,
     ) -> Scorer:
         """Score stored predictions by later labels; see `restored` for the first two arguments."""
-
-    @staticmethod
-    def combine(predictions: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
-        """Merge several models' predictions of one image."""
 
     @staticmethod
     def restored(

@@ -15,9 +15,11 @@ from components.errors import ModelError
 from components.printing import counted
 from components.vision import metrics
 from components.vision.chance import HitsByChance, class_hits_by_chance
-from components.vision.combine import average
+from components.vision.combining.classifications import SCORE_COMBINERS
+from components.vision.combining.ensemble import Combiner, Joiner
 from components.vision.heads import head_of
 from components.vision.paired import Pair, TopOnePair
+from components.vision.rules import Rule
 from components.vision.scores import Sampling, Scorer, TopOne
 from components.vision.tasks import ImageTask, first, most_frequent, require_head
 
@@ -53,6 +55,9 @@ class Classify(ImageTask):
     has_boxes: ClassVar[bool] = False
     why_no_estimate: ClassVar[str] = ""
     stored_columns: ClassVar[tuple[str, ...]] = ("prediction_class", "prediction_confidence")
+    combiners: ClassVar[Mapping[str, Combiner]] = SCORE_COMBINERS
+    joiners: ClassVar[Mapping[str, Joiner]] = {}
+    rules: ClassVar[Mapping[str, Rule]] = {}
 
     def __post_init__(self) -> None:
         require_head(self.spec, self.name)
@@ -150,11 +155,6 @@ class Classify(ImageTask):
     ) -> Scorer:
         found = np.array([row["prediction_class"] for row in rows], np.int64)
         return TopOne(found, _ids(truths), class_names, sampling.minimum)
-
-    @staticmethod
-    def combine(predictions: Sequence[Prediction], weights: Sequence[float]) -> Classification:
-        """Merge several models' probabilities of an image by their weighted mean."""
-        return average(predictions, weights)
 
     @staticmethod
     def restored(

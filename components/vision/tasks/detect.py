@@ -14,10 +14,13 @@ from components.errors import ConfigError, ModelError
 from components.printing import counted
 from components.vision import boxes, metrics
 from components.vision.chance import HitsByChance, object_hits_by_chance
-from components.vision.combine import nms
+from components.vision.combining.detections import DETECTION_COMBINERS
+from components.vision.combining.ensemble import Combiner, Joiner
+from components.vision.combining.tiles import JOINERS
 from components.vision.heads import head_of
 from components.vision.heads.detections import SCORE_SLACK, Candidates, Suppression
 from components.vision.paired import BoxPair, Pair
+from components.vision.rules import DETECTION_RULES, Rule
 from components.vision.scores import BoxPrecision, Sampling, Scorer
 from components.vision.tasks import ImageTask, first, most_frequent, require_head
 
@@ -78,6 +81,9 @@ class Detect(ImageTask):
         "not evaluated: what a detector misses has no confidence; label images to know"
     )
     stored_columns: ClassVar[tuple[str, ...]] = ()
+    combiners: ClassVar[Mapping[str, Combiner]] = DETECTION_COMBINERS
+    joiners: ClassVar[Mapping[str, Joiner]] = JOINERS
+    rules: ClassVar[Mapping[str, Rule]] = DETECTION_RULES
 
     def __post_init__(self) -> None:
         require_head(self.spec, self.name)
@@ -229,11 +235,6 @@ class Detect(ImageTask):
     ) -> Scorer:
         found, true = metrics.only(Detections, boxes_of()), metrics.only(Detections, truths)
         return BoxPrecision(found, true, class_names, sampling.minimum, sampling.seed)
-
-    @staticmethod
-    def combine(predictions: Sequence[Prediction], weights: Sequence[float]) -> Detections:
-        """Merge several models' detections of an image by non-maximum suppression."""
-        return nms(predictions, weights)
 
     @staticmethod
     def restored(

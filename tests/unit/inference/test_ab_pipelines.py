@@ -21,6 +21,7 @@ from components.errors import ConfigError, IncompatibleError
 from components.images.reading import read_image
 from components.inference import (
     Arm,
+    Hooks,
     InferencePipeline,
     Member,
     ShadowPipeline,
@@ -34,7 +35,7 @@ ids = st.text(max_size=20)
 
 def open_pipeline(*artifacts, **options):
     models = [Variant(artifact.path.name, artifact, "onnxruntime") for artifact in artifacts]
-    return InferencePipeline.open(models, threads=1, **options)
+    return InferencePipeline.open(*models, threads=1, **options)
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ def test_any_error_of_b_is_a_recorded_failure_and_never_one_of_a(detector, pictu
     def broken(predictions, weights):
         raise error
 
-    a, b = open_pipeline(detector), open_pipeline(detector, detector, combine=broken)
+    a, b = open_pipeline(detector), open_pipeline(detector, detector, hooks=Hooks(combine=broken))
     with ShadowPipeline(a, b) as pipeline:
         results = pipeline.predict_batch(pictures)
         assert pipeline.wait(30)

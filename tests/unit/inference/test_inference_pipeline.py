@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from components.backends import describe_onnx, get_backend
-from components.contracts import Classification, Variant
+from components.contracts import Classification
 from components.errors import ConfigError, IncompatibleError, ModelError, UnavailableError
 from components.images.reading import read_image
-from components.inference import InferencePipeline, Member, Metrics
+from components.inference import Hooks, InferencePipeline, Member, Metrics, PipelineSettings
 from components.vision import task_for
 
 
@@ -20,9 +20,12 @@ def pictures(photos):
     return [read_image(path) for path in sorted(photos.iterdir())]
 
 
-def open_pipeline(*artifacts, **options):
-    models = [Variant(artifact.path.name, artifact, "onnxruntime") for artifact in artifacts]
-    return InferencePipeline.open(models, threads=1, **options)
+def open_pipeline(*artifacts, settings=None, hooks=None, device="cpu", batch=8, **changes):
+    """Open models with settings, given as a whole or as the fields that are not as usual."""
+    settings = settings or PipelineSettings(**changes)
+    return InferencePipeline.open(
+        *artifacts, settings=settings, hooks=hooks, device=device, threads=1, batch=batch
+    )
 
 
 class SlowSession:
@@ -142,7 +145,7 @@ def test_classifiers_are_averaged_by_weight(make_classifier, pictures):
     with (
         open_pipeline(sure) as one,
         open_pipeline(unsure) as other,
-        open_pipeline(sure, unsure, weights=[3, 1]) as both,
+        open_pipeline(sure, unsure, combine={"weights": [3, 1]}) as both,
     ):
         expected = (
             0.75 * one.predict(pictures[0]).prediction.probs
@@ -161,7 +164,9 @@ def test_a_combination_of_ones_own_is_used(detector, make_detector, pictures):
 
     with (
         open_pipeline(detector) as alone,
-        open_pipeline(detector, detector, weights=[1, 2], combine=first) as pipeline,
+        open_pipeline(
+            detector, detector, combine={"weights": [1, 2]}, hooks=Hooks(combine=first)
+        ) as pipeline,
     ):
         assert pipeline.predict(pictures[0]).prediction == alone.predict(pictures[0]).prediction
 
@@ -184,7 +189,7 @@ def test_models_that_do_not_belong_together_are_refused(detector, classifier, ma
     with pytest.raises(IncompatibleError, match="task"):
         open_pipeline(detector, classifier)
     with pytest.raises(IncompatibleError, match="class names"):
-        open_pipeline(detector, make_detector(class_names=("red", "green", "cyan")))
+        open_pipeline(detector, make_detector(class_names=("cyan", "magenta", "yellow")))
     scores = replace(classifier, spec=replace(classifier.spec, head="sigmoid_logits"))
     with pytest.raises(IncompatibleError, match="scores mean the same"):
         open_pipeline(classifier, scores)
@@ -198,7 +203,10 @@ def test_members_whose_classes_are_in_another_order_are_matched_by_name(
     def last(predictions, weights):
         return predictions[-1]
 
-    with open_pipeline(other) as alone, open_pipeline(detector, other, combine=last) as both:
+    with (
+        open_pipeline(other) as alone,
+        open_pipeline(detector, other, hooks=Hooks(combine=last)) as both,
+    ):
         for picture in pictures:
             one, result = alone.predict(picture), both.predict(picture)
             assert [item.class_name for item in result.items] == [
@@ -213,10 +221,10 @@ def test_wrong_arguments_are_refused(detector, pictures):
     with pytest.raises(ConfigError, match="at least one model"):
         InferencePipeline([])
     with pytest.raises(ConfigError, match="weights"):
-        open_pipeline(detector, weights=[1, 2])
+        open_pipeline(detector, combine={"weights": [1, 2]})
     for weight in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="positive weight"):
-            open_pipeline(detector, weights=[weight])
+            open_pipeline(detector, combine={"weights": [weight]})
     with pytest.raises(ConfigError, match="batch"):
         open_pipeline(detector, batch=0)
     with open_pipeline(detector) as pipeline:
@@ -287,7 +295,7 @@ def test_no_more_async_calls_run_at_once_than_workers(detector, pictures):
         return predictions[0]
 
     member = Member(get_backend("onnxruntime").open(detector, threads=1), task_for(detector.spec))
-    with InferencePipeline([member, member], combine=counting, workers=2) as pipeline:
+    with InferencePipeline([member, member], hooks=Hooks(combine=counting), workers=2) as pipeline:
 
         async def predict_all():
             await asyncio.gather(*(pipeline.apredict(picture) for picture in pictures))

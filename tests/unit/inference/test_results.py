@@ -37,7 +37,14 @@ def test_an_image_without_detections_is_ok_and_a_failed_one_is_not():
 
 
 def test_json_holds_everything_that_a_client_needs():
-    result = PredictionResult("a", Classification([0.25, 0.75]), NAMES, 1.5, {"camera": 3})
+    result = PredictionResult(
+        "a",
+        Classification([0.25, 0.75]),
+        NAMES,
+        1.5,
+        {"camera": 3},
+        models=("cats/1", "cats/2"),
+    )
     assert json.loads(result.to_json()) == {
         "image_id": "a",
         "items": [
@@ -47,6 +54,8 @@ def test_json_holds_everything_that_a_client_needs():
         "ms": 1.5,
         "metadata": {"camera": 3},
         "error": "",
+        "cause": None,
+        "models": ["cats/1", "cats/2"],
     }
 
 
