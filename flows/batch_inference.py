@@ -45,7 +45,12 @@ def batch(config: BatchConfig) -> InferenceRun:
 def infer(config: BatchConfig, output: Path) -> InferenceRun:
     """The same as `foveal predict` does; a run that was killed resumes."""
     return predict_images(
-        config.model, config.images, output, confidence=config.confidence, iou=config.iou
+        config.model,
+        config.images,
+        output,
+        confidence=config.confidence,
+        iou=config.iou,
+        column=config.column,
     )
 
 

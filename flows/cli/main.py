@@ -274,13 +274,22 @@ def predict(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help=f"{_KEEP_GOING}, as long as others do.")
     ] = False,
+    column: Annotated[
+        str,
+        typer.Option(
+            help="Of a list (.csv, .parquet): the column that names the image of each row; by "
+            "default path, uri or image. Its other columns appear in the results."
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""
     from flows.tasks.predict import predict_images
 
     with progress(as_json):
-        run = predict_images(model, images, output, confidence=confidence, keep_going=keep_going)
+        run = predict_images(
+            model, images, output, confidence=confidence, keep_going=keep_going, column=column
+        )
 
     show(dump(run), as_json, screen.run(run))
     if run.failures and not run.processed:

@@ -21,6 +21,11 @@ class BatchConfig(Parameters):
     images: str = Field(
         min_length=1, description="A folder, a glob, a manifest, a URL or one image."
     )
+    column: str = Field(
+        "",
+        description="Of a list (.csv, .parquet): the column that names the image of each row; "
+        "unset: path, uri or image. Its other columns appear in the results.",
+    )
     output: Path | None = Field(
         None,
         description="Folder for the Parquet files; unset: one below the storage root, named by "

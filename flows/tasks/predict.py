@@ -21,8 +21,9 @@ from components.contracts import (
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError, UnavailableError
 from components.files import replacing
+from components.images.lists.image_table import list_with_columns
 from components.images.names import local_uri
-from components.images.sources import ImageSource, list_images
+from components.images.sources import ImageSource
 from components.inference.batch.settings import BatchSettings, Spread
 from components.inference.batch.shards import Shard
 from flows.config.release import Thresholds
@@ -189,21 +190,24 @@ def predict_images(
     confidence: float | None = None,
     iou: float | None = None,
     keep_going: bool = False,
+    column: str = "",
 ) -> InferenceRun:
     """Run a model over images and write Parquet to a folder; a killed run resumes.
 
     Arguments:
         model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
-        images: a folder, a glob, a manifest, a URL or one image.
+        images: a folder, a glob, a manifest, a URL or one image. The other columns of a CSV or
+            Parquet list appear in `images.parquet`, after the columns of the results.
         output: folder for `images.parquet`, `detections.parquet` and `run.json`.
         confidence: detections below are dropped; by default as released.
         iou: overlap above which NMS keeps one box; by default as released.
         keep_going: a host that does not answer costs its own images, as long as others do.
+        column: of a list, which names the image of each row; by default `path`, `uri` or `image`.
 
     Raises:
         FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
     """
-    sources = list_images(images)
+    sources = list_with_columns(images, column)
     wanted = {
         name: value
         for name, value in (("confidence", confidence), ("iou", iou))

@@ -12,14 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from components.contracts import InferenceRun, Variant
-from components.errors import DatasetError, OutageError
-from components.files import replacing, sha256_json
-from components.images.sources import ImageSource, fingerprint
+from components.errors import OutageError
+from components.files import replacing
+from components.images.lists.image_table import own_columns
+from components.images.sources import ImageSource
 from components.images.statistics import STATISTICS_RECIPE
+from components.inference.batch.planning import LAYOUT, check_ids, run_key
 from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shard_worker import Progress, engine_fault, provenance_of
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
@@ -28,9 +30,6 @@ from components.inference.batch.tables import table_schemas
 from components.inference.lock import exclusive
 from components.runs.finished import check_replaceable, finished_run, write_run
 from components.vision import task_for
-
-# raise when the tables' columns or their meaning change: earlier results are then made anew
-LAYOUT = 2
 
 
 def run_batch(
@@ -54,7 +53,9 @@ def run_batch(
     decided by the artifact's hash, the settings that shape results, and each image's `fingerprint`.
 
     Arguments:
-        sources: the images, as `components.images.sources.list_images` names them.
+        sources: the images, as `components.images.sources.list_images` names them, or
+            `components.images.lists.image_table.list_with_columns`, whose own columns become the
+            last ones of `images.parquet`.
         model: the file on its backend with its thresholds, and its name and version for the tables,
             e.g. ``"digits/3"``.
         output: folder to write; it may not exist, be empty or hold an earlier run.
@@ -67,19 +68,19 @@ def run_batch(
         OutageError: a host does not answer, or with `keep_going` none does.
         ConfigError: a number is out of range, `output` holds other things, or another run is
             writing to it.
-        DatasetError: two sources have one image id.
+        DatasetError: two sources have one image id, or a column of a list is named like one of the
+            results.
         ModelError: the engine is at fault, not an image: it fails on everything it is given.
     """
     settings = settings or BatchSettings()
-    _check_ids(sources)
+    check_ids(sources)
     task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
     shaping = {
         **provenance_of(model), "device": settings.device, "confidence": model.confidence,
         "iou": model.iou, "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
     }  # fmt: skip
-    key = sha256_json(
-        [shaping, asdict(model.artifact.spec), [fingerprint(source) for source in sources]]
-    )
+    schemas = table_schemas(task, own_columns(sources))
+    key = run_key(shaping, model.artifact.spec, sources)
     output = Path(output).resolve()
     with exclusive(output), _disk_named(output):
         if (finished := finished_run(output, key)) and not finished.unreachable:
@@ -87,10 +88,10 @@ def run_batch(
             shutil.rmtree(work_root(output), ignore_errors=True)
             return finished
         check_replaceable(output)
-        work = WorkFolder(output, key, table_schemas(task))
+        work = WorkFolder(output, key, schemas)
         shards = plan_shards(len(sources), settings.shard_images)
         if todo := [shard for shard in shards if not work.holds(shard)]:
-            job = ShardJob(tuple(sources), model, replace(settings, spread=None), output, key)
+            job = ShardJob(sources, model, replace(settings, spread=None), output, key)
             if resumed and len(todo) < len(shards):
                 resumed(len(sources) - sum(map(len, todo)), len(sources))
             if settings.spread is None:
@@ -116,17 +117,6 @@ def _disk_named(output: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
             raise OSError(error.errno, os.strerror(error.errno), str(output)) from error
         raise
-
-
-def _check_ids(sources: Sequence[ImageSource]) -> None:
-    seen: dict[str, str] = {}
-    for source in sources:
-        if source.image_id in seen:
-            raise DatasetError(
-                "a different image_id for every image",
-                found=f"{source.image_id!r} for both {seen[source.image_id]} and {source.uri}",
-            )
-        seen[source.image_id] = source.uri
 
 
 def _publish(

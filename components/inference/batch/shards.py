@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from components.contracts import FailedImage, dump, load
 from components.errors import DatasetError
 from components.files import is_whole, replacing, write_json
-from components.inference.batch.tables import Row, Schemas, merge_tables, write_table
+from components.inference.batch.tables import Schemas, merge_tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RECORD_FILE = "shard.json"
 
@@ -97,18 +100,20 @@ class WorkFolder:
             json.loads((self._folder / shard.name / RECORD_FILE).read_text(encoding="utf-8")),
         )
 
-    def write(self, shard: Shard, rows: Mapping[str, Sequence[Row]], record: ShardRecord) -> None:
+    def write(self, shard: Shard, tables: Mapping[str, pa.Table], record: ShardRecord) -> None:
         """Keep a finished shard.
 
         Arguments:
             shard: which one.
-            rows: of each table, by the table's file name.
+            tables: by their file names, with the columns of the schemas.
             record: what they amount to.
         """
+        import pyarrow.parquet as pq
+
         with replacing(self._folder / shard.name) as aside:
             aside.mkdir()
             for name, schema in self._schemas.items():
-                write_table(aside / name, rows[name], schema)
+                pq.write_table(tables[name].cast(schema), aside / name, compression="zstd")
             write_json(aside / RECORD_FILE, dump(record))
 
     def merge(self, shards: Sequence[Shard]) -> Path:

@@ -1,11 +1,13 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,11 +16,13 @@ from hypothesis import strategies as st
 from components.backends import get_backend
 from components.contracts import InferenceRun, Variant
 from components.errors import ConfigError, DatasetError, ModelError, UnavailableError
-from components.files import sha256_file
+from components.files import sha256_file, sha256_json
+from components.images.lists.image_table import list_with_columns
 from components.images.reading import read_image
-from components.images.sources import ImageSource, list_images
+from components.images.sources import ImageSource, fingerprint, list_images
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE, image_statistics
 from components.inference import BatchSettings, run_batch
+from components.inference.batch.planning import run_key
 from components.inference.lock import exclusive
 from components.runs.finished import load_run
 from components.vision import task_for
@@ -39,7 +43,7 @@ def run(source, artifact, output, **changes) -> InferenceRun:
         {name: options.pop(name) for name in names if name in options}
         for names in (("name", "backend", "confidence", "iou"), ("progress", "resumed"))
     )
-    sources = source if isinstance(source, tuple | list) else list_images(source)
+    sources = list_images(source) if isinstance(source, Path) else source
     settings = BatchSettings(**options)
     return run_batch(
         sources, Variant(artifact=artifact, **model), output, settings=settings, **listeners
@@ -495,3 +499,45 @@ def test_two_images_with_one_id_are_refused(photos, detector, tmp_path):
     ]
     with pytest.raises(DatasetError, match="same"):
         run(sources, detector, tmp_path / "out")
+
+
+def listed(photos, tmp_path, **columns) -> Path:
+    """Write a list of the photos in the opposite order, with columns."""
+    paths = [str(path) for path in sorted(photos.iterdir(), reverse=True)]
+    ids = [Path(path).name for path in paths]
+    pq.write_table(pa.table({"path": paths, "image_id": ids, **columns}), tmp_path / "list.parquet")
+    return tmp_path / "list.parquet"
+
+
+def test_the_columns_of_a_list_appear_beside_their_images(photos, detector, tmp_path):
+    place = listed(photos, tmp_path, site=pa.array(range(9, -1, -1), pa.int8()))
+    result = run(list_with_columns(place), detector, tmp_path / "out")
+    images = pq.read_table(result.images)
+    assert images["site"].to_pylist() == list(range(10))
+    assert images.schema.names[-1] == "site" and images.schema.types[-1] == pa.int8()
+    plain = run(photos, detector, tmp_path / "plain")
+    pd.testing.assert_frame_equal(steady(result)[0].drop(columns="site"), steady(plain)[0])
+
+
+def test_other_values_of_a_lists_column_make_the_run_anew(photos, detector, tmp_path):
+    for first in (0, 1):
+        place = listed(photos, tmp_path, site=[first, *range(9)])
+        result = run(list_with_columns(place), detector, tmp_path / "out")
+        assert pq.read_table(result.images)["site"].to_pylist()[-1] == first
+
+
+def test_a_list_with_a_column_of_the_results_is_refused_before_anything_runs(
+    photos, detector, tmp_path
+):
+    place = listed(photos, tmp_path, status=["new"] * 10, site=[1] * 10)
+    with pytest.raises(DatasetError, match="found status; rename"):
+        run(list_with_columns(place), detector, tmp_path / "out", progress=pytest.fail)
+    assert not (tmp_path / "out").exists() and leftovers(tmp_path / "out") == []
+
+
+def test_a_key_does_not_depend_on_how_it_is_streamed(photos, detector):
+    sources = list_images(photos)
+    whole = sha256_json(
+        [{"a": 1}, asdict(detector.spec), [fingerprint(source) for source in sources]]
+    )
+    assert run_key({"a": 1}, detector.spec, sources) == whole
