@@ -51,6 +51,7 @@ def infer(config: BatchConfig, output: Path) -> InferenceRun:
         confidence=config.confidence,
         iou=config.iou,
         column=config.column,
+        options=config.options(),
     )
 
 
@@ -68,8 +69,8 @@ def markdown(run: InferenceRun) -> str:
         ("model", to_model(run.model)),
         ("images", f"{total}, {len(run.failures)} unreadable"),
         ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else None),
-        ("images.parquet", f"`{run.images}`"),
-        ("detections.parquet", f"`{run.detections}`"),
+        (run.images.name, f"`{run.images}`"),
+        (run.detections.name, f"`{run.detections}`"),
     ]
     failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
     return "\n".join([Table(("what", ""), rows).to_markdown(), "", *failures])

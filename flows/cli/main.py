@@ -281,14 +281,43 @@ def predict(
             "default path, uri or image. Its other columns appear in the results."
         ),
     ] = "",
+    parts: Annotated[
+        bool | None,
+        typer.Option(
+            "--parts/--one-file",
+            help="Results as folders of Parquet parts, or as single files; by default parts for "
+            "more than 50,000 images.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="As the backend calls it, such as cpu; as released.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=0, max=1024, help="Threads of the engine, 0 is all cores; as released."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Images per call of the engine.")
+    ] = None,
+    decode_threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads that read and fit images.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""
+    from components.inference.batch.settings import RunOptions
     from flows.tasks.predict import predict_images
 
+    options = RunOptions(device, threads, batch, decode_threads, parts=parts)
     with progress(as_json):
         run = predict_images(
-            model, images, output, confidence=confidence, keep_going=keep_going, column=column
+            model,
+            images,
+            output,
+            confidence=confidence,
+            keep_going=keep_going,
+            column=column,
+            options=options,
         )
 
     show(dump(run), as_json, screen.run(run))

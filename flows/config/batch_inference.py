@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from components.inference.batch.settings import RANGES, RunOptions
 from components.settings import Parameters
 from flows.config.base import check_address
 
@@ -38,5 +39,38 @@ class BatchConfig(Parameters):
     iou: float | None = Field(
         None, ge=0, le=1, description="Overlap above which NMS keeps one box; unset: as released."
     )
+
+    device: str | None = Field(
+        None, min_length=1, description="As the backend calls it, such as cpu; unset: as released."
+    )
+    threads: int | None = Field(
+        None,
+        ge=RANGES["threads"][0],
+        le=RANGES["threads"][1],
+        description="Threads of the engine; 0 is all cores; unset: as released.",
+    )
+    batch: int | None = Field(
+        None,
+        ge=RANGES["batch"][0],
+        le=RANGES["batch"][1],
+        description="Images per call of the engine; unset: 8.",
+    )
+    decode_threads: int | None = Field(
+        None,
+        ge=RANGES["decode_threads"][0],
+        le=RANGES["decode_threads"][1],
+        description="Threads that read and fit images; unset: one per core, at most 8.",
+    )
+    parts: bool | None = Field(
+        None,
+        description="Results as folders of Parquet parts, or as single files; unset: parts for "
+        "more than 50,000 images.",
+    )
+
+    def options(self) -> RunOptions:
+        """Return how the batch is to be run."""
+        return RunOptions(
+            self.device, self.threads, self.batch, self.decode_threads, parts=self.parts
+        )
 
     _images = field_validator("images")(lambda value: check_address(value))

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from components.contracts import (
@@ -24,7 +24,7 @@ from components.files import replacing
 from components.images.lists.image_table import list_with_columns
 from components.images.names import local_uri
 from components.images.sources import ImageSource
-from components.inference.batch.settings import BatchSettings, Spread
+from components.inference.batch.settings import BatchSettings, RunOptions, Spread
 from components.inference.batch.shards import Shard
 from flows.config.release import Thresholds
 from flows.reporting.progress import advance, note
@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 class Served:
     """A released model: how it is to be run, what counts as a detection, and what tables call it.
 
-    With `keep_going` a host that does not answer costs its own images and not the run.
+    With `keep_going` a host that does not answer costs its own images and not the run; `options`
+    say how a batch is to be run otherwise than as released.
     """
 
     artifact: ModelArtifact
@@ -47,6 +48,7 @@ class Served:
     label: str
     thresholds: Thresholds
     keep_going: bool = False
+    options: RunOptions = field(default_factory=RunOptions)
 
     @property
     def variant(self) -> Variant:
@@ -83,11 +85,13 @@ class Served:
                 sources,
                 replace(self.variant, artifact=artifact),
                 output,
-                settings=BatchSettings(
-                    device=self.target.device,
-                    threads=self.target.threads,
-                    keep_going=self.keep_going,
-                    spread=spread,
+                settings=self.options.over(
+                    BatchSettings(
+                        device=self.target.device,
+                        threads=self.target.threads,
+                        keep_going=self.keep_going,
+                        spread=spread,
+                    )
                 ),
                 progress=progress,
                 resumed=lambda done, total: note(
@@ -191,6 +195,7 @@ def predict_images(
     iou: float | None = None,
     keep_going: bool = False,
     column: str = "",
+    options: RunOptions | None = None,
 ) -> InferenceRun:
     """Run a model over images and write Parquet to a folder; a killed run resumes.
 
@@ -198,11 +203,12 @@ def predict_images(
         model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
         images: a folder, a glob, a manifest, a URL or one image. The other columns of a CSV or
             Parquet list appear in `images.parquet`, after the columns of the results.
-        output: folder for `images.parquet`, `detections.parquet` and `run.json`.
+        output: folder for the tables of images and of detections, and for `run.json`.
         confidence: detections below are dropped; by default as released.
         iou: overlap above which NMS keeps one box; by default as released.
         keep_going: a host that does not answer costs its own images, as long as others do.
         column: of a list, which names the image of each row; by default `path`, `uri` or `image`.
+        options: how it is run, where that is to be otherwise than as released.
 
     Raises:
         FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
@@ -218,6 +224,7 @@ def predict_images(
             served,
             thresholds=served.thresholds.model_copy(update=wanted),
             keep_going=keep_going or served.keep_going,
+            options=options or served.options,
         )
         return asked.run(
             sources, output, lambda done, total: advance("batch inference", done, total)

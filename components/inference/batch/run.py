@@ -41,7 +41,9 @@ def run_batch(
     progress: Progress | None = None,
     resumed: Progress | None = None,
 ) -> InferenceRun:
-    """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
+    """Run a model over images and write a table of images, one of detections and `run.json`.
+
+    A table is a Parquet file, or a folder of parts where `BatchSettings.in_parts` says so.
 
     Rows are in the order of the sources. An image that cannot be read, or that the engine fails on,
     is a row with status ``"error"`` and its other columns null where they are not known.
@@ -83,13 +85,14 @@ def run_batch(
     key = run_key(shaping, model.artifact.spec, sources)
     output = Path(output).resolve()
     with exclusive(output), _disk_named(output):
-        if (finished := finished_run(output, key)) and not finished.unreachable:
+        finished, parts = finished_run(output, key), settings.in_parts(len(sources))
+        if finished and not finished.unreachable and settings.parts in (None, finished.parts > 0):
             # of a run that was killed while it cleaned up
             shutil.rmtree(work_root(output), ignore_errors=True)
             return finished
         check_replaceable(output)
         work = WorkFolder(output, key, schemas)
-        shards = plan_shards(len(sources), settings.shard_images)
+        shards = plan_shards(len(sources), settings.shard_size(len(sources)))
         if todo := [shard for shard in shards if not work.holds(shard)]:
             job = ShardJob(sources, model, replace(settings, spread=None), output, key)
             if resumed and len(todo) < len(shards):
@@ -102,7 +105,9 @@ def run_batch(
         return _publish(
             work,
             shards,
-            InferenceRun(output, model.name, 0, (), 0.0, STATISTICS_RECIPE),
+            InferenceRun(
+                output, model.name, 0, (), 0.0, STATISTICS_RECIPE, parts=len(shards) if parts else 0
+            ),
             key,
             shaping,
         )
@@ -132,7 +137,7 @@ def _publish(
     _check_engine(work, records)
     unreachable = sum((Counter(dict(record.unreachable)) for record in records), Counter[str]())
     _check_places(work, records, unreachable)
-    merged = work.merge(shards)
+    merged = work.link(shards) if run.parts else work.merge(shards)
     run = replace(
         run,
         processed=sum(record.processed for record in records),
