@@ -22,6 +22,7 @@ ORDER = (
     "alarms",
     "power",
     "store",
+    "manifest",
     "report",
     "loop",
     "gates",
