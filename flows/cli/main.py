@@ -302,13 +302,21 @@ def predict(
     decode_threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Threads that read and fit images.")
     ] = None,
+    cache_mb: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=10_000_000,
+            help="Keep pre-processed images for the next run over them, so many MB at most.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""
     from components.inference.batch.settings import RunOptions
     from flows.tasks.predict import predict_images
 
-    options = RunOptions(device, threads, batch, decode_threads, parts=parts)
+    options = RunOptions(device, threads, batch, decode_threads, parts=parts, cache_mb=cache_mb)
     with progress(as_json):
         run = predict_images(
             model,

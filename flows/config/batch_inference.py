@@ -67,10 +67,23 @@ class BatchConfig(Parameters):
         "more than 50,000 images.",
     )
 
+    cache_mb: int | None = Field(
+        None,
+        ge=RANGES["cache_mb"][0],
+        le=RANGES["cache_mb"][1],
+        description="Keep pre-processed images below the storage root for the next run over them, "
+        "so many MB at most; unset: none.",
+    )
+
     def options(self) -> RunOptions:
         """Return how the batch is to be run."""
         return RunOptions(
-            self.device, self.threads, self.batch, self.decode_threads, parts=self.parts
+            self.device,
+            self.threads,
+            self.batch,
+            self.decode_threads,
+            parts=self.parts,
+            cache_mb=self.cache_mb,
         )
 
     _images = field_validator("images")(lambda value: check_address(value))

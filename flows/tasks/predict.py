@@ -90,6 +90,7 @@ class Served:
                         device=self.target.device,
                         threads=self.target.threads,
                         keep_going=self.keep_going,
+                        cache_folder=settings.root / "cache" / "inputs",
                         spread=spread,
                     )
                 ),

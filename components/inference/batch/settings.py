@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from components.contracts import BATCH
 from components.errors import ConfigError
+from components.inference.batch.input_cache import InputCache
 from components.inference.batch.shards import Shard
+from components.vision import VisionTask
 
 SINGLE_FILE_IMAGES = 50_000  # beyond, results are kept in parts
 SHARD_IMAGES, PART_IMAGES = 256, 4096
@@ -16,6 +19,7 @@ RANGES = {
     "batch": (1, 4096),
     "decode_threads": (1, 256),
     "shard_images": (1, 1_000_000),
+    "cache_mb": (0, 10_000_000),
 }
 
 Spread = Callable[[Callable[[Shard], None], Sequence[Shard]], Iterable[Shard]]
@@ -38,6 +42,8 @@ class BatchSettings:
             is written twice; None does so for more than 50,000 images.
         keep_going: a host that does not answer costs its own images, as long as others do; see
             `components.images.places`. Such a run is made again when it is asked for again.
+        cache_folder: where pre-processed inputs are kept for the next run over the same images.
+        cache_mb: bound of that folder; 0 keeps none.
         spread: has the shards done elsewhere, by processes that see the same files; None does them
             here.
 
@@ -52,6 +58,8 @@ class BatchSettings:
     shard_images: int | None = None
     parts: bool | None = None
     keep_going: bool = False
+    cache_folder: Path | None = None
+    cache_mb: int = 0
     spread: Spread | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +67,12 @@ class BatchSettings:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"{name} from {low} to {high}", found=str(value))
+
+    def input_cache(self, task: VisionTask) -> InputCache | None:
+        """Return the cache of inputs that a task fits; None where none is wanted."""
+        if self.cache_folder is None or not self.cache_mb:
+            return None
+        return InputCache(self.cache_folder, task, self.cache_mb * 1_000_000)
 
     def in_parts(self, images: int) -> bool:
         """Tell whether a run over so many images keeps its results in parts."""
@@ -81,6 +95,7 @@ class RunOptions:
         batch: images per engine call.
         decode_threads: threads that read and fit images.
         parts: results as folders of parts, or as single files.
+        cache_mb: bound of the cache of pre-processed inputs; 0 keeps none.
     """
 
     device: str | None = None
@@ -88,6 +103,7 @@ class RunOptions:
     batch: int | None = None
     decode_threads: int | None = None
     parts: bool | None = None
+    cache_mb: int | None = None
 
     def over(self, settings: BatchSettings) -> BatchSettings:
         """Return the settings with what is given here in their place.

@@ -94,6 +94,7 @@ class ShardWorker:
             settings.batch,
             model.artifact.embedding,
         )
+        self._inputs = settings.input_cache(task)
         self._decode_threads = settings.decode_threads or min(
             os.cpu_count() or 1, MAX_DECODE_THREADS
         )
@@ -115,7 +116,7 @@ class ShardWorker:
         """
         done, own = len(sources) - sum(map(len, todo)), own_columns(sources)
         images = (source for shard in todo for source in sources[shard.start : shard.stop])
-        read = partial(prepare, task=self._task, places=self._places)
+        read = partial(prepare, task=self._task, places=self._places, inputs=self._inputs)
         prepared = ahead(read, images, threads=self._decode_threads, limit=2 * self._batch)
         clock = time.perf_counter()
         with closing(prepared):
