@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+import time
 import traceback
 from contextlib import suppress
 from datetime import datetime
@@ -26,8 +27,8 @@ from flows.cli import deploy, doctor, improving, labels, up, versions
 from flows.cli.group import Group
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import failure, print_plainly, write_error
-from flows.cli.screens.progress import progress
-from flows.cli.screens.verbosity import Verbosity, verbosity
+from flows.cli.screens.progress import progress, tell_event
+from flows.cli.screens.verbosity import Verbosity, log_as_json, verbosity
 from flows.cli.shared import (
     IMPROVING,
     RUNNING,
@@ -328,6 +329,14 @@ def predict(
             options=options,
         )
 
+    tell_event(
+        "info",
+        "predicted",
+        model=run.model,
+        images=run.processed + len(run.failures),
+        failed=len(run.failures),
+        seconds=round(run.seconds, 3),
+    )
     show(dump(run), as_json, screen.run(run))
     if run.failures and not run.processed:
         raise typer.Exit(1)
@@ -423,6 +432,9 @@ def main() -> None:
     print_plainly()
     try:
         _require_directory()
+        if "--log-json" in sys.argv[1:]:  # what is wrong with the arguments is an event, too
+            log_as_json()
+            sys.exit(_run_telling())
         app(standalone_mode=True)
     except Ended:
         failure(STOPPED)
@@ -437,6 +449,24 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         sys.exit(_fault(error))
+
+
+def _run_telling() -> int:
+    """Run the command, tell of wrong arguments and of its end as events, and give the exit code."""
+    started = time.perf_counter()
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # Typer's own, which it does not export
+            raise
+        failure(error.format_message())
+        return int(getattr(error, "exit_code", 2))
+    finally:
+        seconds = round(time.perf_counter() - started, 3)
+        tell_event("info", "ended", command=" ".join(sys.argv[1:]), seconds=seconds)
+    return code if isinstance(code, int) else 0
 
 
 def _require_directory() -> None:
