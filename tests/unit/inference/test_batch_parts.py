@@ -205,3 +205,44 @@ def test_every_reader_takes_parts(photos, detector, tmp_path):
         store.append(done)
         assert len(store.images("colours")) == 10
         assert len(store.detections("colours")) == len(pq.read_table(single.detections))
+
+
+def test_a_served_model_is_run_as_the_options_say(photos, detector, tmp_path, monkeypatch):
+    from components.contracts import Budget, Precision, Target
+    from flows.config.batch_inference import BatchConfig
+    from flows.config.release import Thresholds
+    from flows.tasks.predict import Served
+
+    monkeypatch.setenv("FOVEAL_HOME", str(tmp_path / "root"))
+    monkeypatch.delenv("FOVEAL_DASK", raising=False)
+    form = BatchConfig(
+        model="colours",
+        images="photos",
+        threads=1,
+        decode_threads=1,
+        batch=2,
+        parts=True,
+        cache_mb=9,
+    )
+    assert form.options() == RunOptions(None, 1, 2, 1, parts=True, cache_mb=9)
+    target = Target("test", "", ("onnxruntime",), "cpu", 2, (Precision.FP32,), Budget())
+    served = Served(
+        detector, "onnxruntime", target, "colours/1", Thresholds(), options=form.options()
+    )
+    done = served.run(list_images(photos), tmp_path / "out")
+    assert (done.processed, done.parts) == (10, 1)
+    kept = [path for path in (tmp_path / "root/cache/inputs").rglob("*") if path.is_file()]
+    assert len(kept) == 10
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"threads": -1}, {"batch": 0}, {"decode_threads": 999}, {"cache_mb": -1}, {"device": ""}],
+)
+def test_a_form_with_a_number_out_of_range_is_one_line(given):
+    from flows.config.base import validate_config
+    from flows.config.batch_inference import BatchConfig
+
+    with pytest.raises(ConfigError, match=next(iter(given))) as raised:
+        validate_config({"model": "m", "images": "i", **given}, BatchConfig, source="the form")
+    assert "\n" not in str(raised.value)
