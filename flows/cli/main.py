@@ -295,19 +295,15 @@ def predict(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=0, max=1024, help="Threads of the engine, 0 is all cores; as released."),
+        typer.Option(help="Threads of the engine, 0 is all cores; as released."),
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Images per call of the engine.")
-    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per call of the engine.")] = None,
     decode_threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Threads that read and fit images.")
+        int | None, typer.Option(help="Threads that read and fit images.")
     ] = None,
     cache_mb: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            max=10_000_000,
             help="Keep pre-processed images for the next run over them, so many MB at most.",
         ),
     ] = None,

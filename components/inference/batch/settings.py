@@ -63,10 +63,7 @@ class BatchSettings:
     spread: Spread | None = None
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} from {low} to {high}", found=str(value))
+        _check_ranges(self)
 
     def input_cache(self, task: VisionTask) -> InputCache | None:
         """Return the cache of inputs that a task fits; None where none is wanted."""
@@ -96,6 +93,9 @@ class RunOptions:
         decode_threads: threads that read and fit images.
         parts: results as folders of parts, or as single files.
         cache_mb: bound of the cache of pre-processed inputs; 0 keeps none.
+
+    Raises:
+        ConfigError: a number is out of range.
     """
 
     device: str | None = None
@@ -105,11 +105,17 @@ class RunOptions:
     parts: bool | None = None
     cache_mb: int | None = None
 
-    def over(self, settings: BatchSettings) -> BatchSettings:
-        """Return the settings with what is given here in their place.
+    def __post_init__(self) -> None:
+        _check_ranges(self)
 
-        Raises:
-            ConfigError: a number is out of range.
-        """
+    def over(self, settings: BatchSettings) -> BatchSettings:
+        """Return the settings with what is given here in their place."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return replace(settings, **given)
+
+
+def _check_ranges(settings: BatchSettings | RunOptions) -> None:
+    for name, (low, high) in RANGES.items():
+        value = getattr(settings, name, None)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{name} from {low} to {high}", found=str(value))

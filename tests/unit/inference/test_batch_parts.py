@@ -171,7 +171,7 @@ def test_a_run_killed_while_it_is_published_keeps_its_shards(
 )
 def test_a_number_out_of_range_is_one_line(name, value, found):
     with pytest.raises(ConfigError, match=found) as raised:
-        RunOptions(**{name: value}).over(BatchSettings())
+        RunOptions(**{name: value})
     assert "\n" not in str(raised.value)
 
 
