@@ -63,7 +63,7 @@ notebooks: $(STAMP)  ## the notebooks run over the tests' releases, their output
 
 BENCHES := accuracy parity nms speed demo classifier statistics alarms power store report loop gates \
            identical ab promotion rollback events servers automation overhead together chaos ui \
-           layout tests
+           layout tests manifest
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$*

@@ -23,6 +23,7 @@ ORDER = (
     "alarms",
     "power",
     "store",
+    "manifest",
     "report",
     "loop",
     "gates",

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +347,8 @@ def measure(trials: Trials = Trials()) -> Figure:
             batch = Batch(served, root.data / "images" / "day", folder / "out")
             right, changes = kill_batches(batch, tally, rng, trials.random_kills)
             empty_batches(batch, right, changes, tally, rng, trials.emptied // 2)
+            in_parts = replace(batch, output=folder / "parts", parts=True)
+            kill_batches(in_parts, tally, rng, 0)
         with tally.part("nights"), root.serving():
             kill_nights(root, Nights(root, served, folder / "nights"), tally, rng, trials.nights)
             empty_steps(root, tally, rng, trials.emptied - trials.emptied // 2)

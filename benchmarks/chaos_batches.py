@@ -21,7 +21,7 @@ from components.images.sources import list_images
 from components.inference.batch.run import run_batch
 from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shards import plan_shards, work_root
-from components.runs.finished import DETECTIONS, FILES, IMAGES
+from components.runs.finished import FILES, RUN, load_run
 from flows.tasks.predict import Served
 
 # images; the three shards of 48 images make the changes to the file system that are killed at
@@ -32,7 +32,7 @@ RANDOM_KILL, CHANGE_KILL, EMPTIED_FILE = (
     "emptied file",
 )
 DRAWS = 10  # moments drawn for each kill that is wanted: a run may end before its moment comes
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 VOLATILE = ("decode_ms", "preprocess_ms", "inference_ms", "postprocess_ms", "predicted_at")
 
 
@@ -43,6 +43,7 @@ class Batch:
     served: Served
     images: Path
     output: Path
+    parts: bool = False  # results as folders of parts
 
     def run(self, die_at: int = 0, count: Any = None) -> None:
         """Do it; the process dies just before its change number `die_at` to the file system."""
@@ -61,7 +62,9 @@ class Batch:
             list_images(str(self.images)),
             served.variant,
             self.output,
-            settings=BatchSettings(threads=1, decode_threads=1, batch=2, shard_images=SHARD),
+            settings=BatchSettings(
+                threads=1, decode_threads=1, batch=2, shard_images=SHARD, parts=self.parts
+            ),
         )
         if count is not None:
             count.value = changes
@@ -96,12 +99,11 @@ class Batch:
         """Hash the finished tables but for times; empty where there is no finished run."""
         import pyarrow.parquet as pq
 
-        if not all((self.output / name).exists() for name in FILES):
+        if not (self.output / RUN).exists():
             return ""
         try:
-            return digest_rows(
-                *(pq.read_table(self.output / name) for name in (IMAGES, DETECTIONS))
-            )
+            run = load_run(self.output)
+            return digest_rows(pq.read_table(run.images), pq.read_table(run.detections))
         except Exception:
             return "unreadable"
 

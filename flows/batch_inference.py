@@ -45,7 +45,13 @@ def batch(config: BatchConfig) -> InferenceRun:
 def infer(config: BatchConfig, output: Path) -> InferenceRun:
     """The same as `foveal predict` does; a run that was killed resumes."""
     return predict_images(
-        config.model, config.images, output, confidence=config.confidence, iou=config.iou
+        config.model,
+        config.images,
+        output,
+        confidence=config.confidence,
+        iou=config.iou,
+        column=config.column,
+        options=config.options(),
     )
 
 
@@ -64,8 +70,8 @@ def markdown(run: InferenceRun) -> str:
         ("images", f"{total}, {len(run.failures)} unreadable"),
         ("predicted", run.summary or None),
         ("speed", f"{total / run.seconds:.0f} images/s" if run.seconds else None),
-        ("images.parquet", f"`{run.images}`"),
-        ("detections.parquet", f"`{run.detections}`"),
+        (run.images.name, f"`{run.images}`"),
+        (run.detections.name, f"`{run.detections}`"),
     ]
     failures = [f"- `{failure.image_id}`: {failure.error}" for failure in run.failures[:20]]
     return "\n".join([Table(("what", ""), rows).to_markdown(), "", *failures])

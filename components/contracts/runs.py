@@ -21,7 +21,7 @@ class InferenceRun:
     """A finished batch: one Parquet row per image, one per detection.
 
     Arguments:
-        folder: holds `images.parquet`, `detections.parquet` and `run.json`.
+        folder: holds the two tables and `run.json`.
         model: name and version of the model, e.g. ``"digits/3"``.
         processed: images with a prediction.
         failures: the others.
@@ -30,6 +30,8 @@ class InferenceRun:
         unreachable: hosts and mounts that did not answer, each with how many of the failures are
             theirs.
         summary: one line on what was predicted, in the words of its task; empty where nobody asked.
+        parts: files of each table, in the folders `images` and `detections`; 0 is a single file of
+            each, `images.parquet` and `detections.parquet`.
     """
 
     folder: Path
@@ -40,13 +42,17 @@ class InferenceRun:
     statistics_recipe: int
     unreachable: tuple[tuple[str, int], ...] = ()
     summary: str = ""
+    parts: int = 0
 
     @property
     def images(self) -> Path:
-        """Table of images."""
-        return self.folder / "images.parquet"
+        """Table of images: a Parquet file, or a folder of them."""
+        return self._table("images")
 
     @property
     def detections(self) -> Path:
-        """Table of detections."""
-        return self.folder / "detections.parquet"
+        """Table of detections, likewise."""
+        return self._table("detections")
+
+    def _table(self, name: str) -> Path:
+        return self.folder / (name if self.parts else f"{name}.parquet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -125,6 +125,26 @@ def stat_file(uri: str) -> os.stat_result | None:
         return None
     _silence.end(path)
     return found
+
+
+def stat_files(uris: Sequence[str]) -> list[os.stat_result | None]:
+    """Return what `stat_file` does of each file, in one call for all where their mounts answer."""
+    paths = [local_path(uri) for uri in uris]
+    folders = {f"{path.rpartition('/')[0]}/" for path in paths if path is not None}
+    if not any(map(_silence.covers, folders)):
+        try:
+            call = partial(list[os.stat_result | None], map(_stat, paths))
+            return call_within(Limits.from_environment().seconds, call)
+        except TimeoutError:
+            pass  # one of them hangs: each is asked on its own
+    return [stat_file(uri) for uri in uris]
+
+
+def _stat(path: str | None) -> os.stat_result | None:
+    try:
+        return None if path is None else os.stat(path)
+    except (OSError, ValueError):
+        return None
 
 
 def read_bytes(uri: str) -> bytes:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from components.credentials import redact
 from components.daemons import call_within
 from components.errors import DatasetError, FovealError, OutageError
-from components.images.bounded import read_bytes, stat_file
+from components.images.bounded import read_bytes, stat_files
+from components.images.lists.reading import LIST_SUFFIXES, read_list
 from components.images.names import local_path, local_uri, printable
 from components.images.remote import ask, is_file, open_remote, reason, require_no_credentials
 from components.limits import Limits
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".avif"}
 )
-MANIFEST_SUFFIXES = frozenset({".txt", ".csv"})
-_LISTED_AT_ONCE = 1000  # matches of a glob that are found within one time limit
+MANIFEST_SUFFIXES = frozenset({".txt", *LIST_SUFFIXES})
+_LISTED_AT_ONCE = 1000  # matches of a glob, or files, that are asked for within one time limit
 _CHECK_URL = "check the URL and your access to it"
 # what a listing says of an object's content, in lower case; its storage class or when it was read
 # are no part of that
@@ -43,7 +44,7 @@ _CONTENT = frozenset(
 _WRITTEN = frozenset({"size", "generation", "md5hash", "crc32c"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageSource:
     """One image by name.
 
@@ -74,8 +75,9 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
 
     Arguments:
         source: a folder (searched recursively), a glob, one image, a manifest (`.txt` with one path
-            a line, or `.csv` with a column `path` or `uri` and perhaps `image_id`), or the URL of
-            any of these, such as ``"s3://bucket/shots"`` or ``"memory://shots/*.jpg"``.
+            a line, `.csv` with a column `path` or `uri` and perhaps `image_id`, or `.parquet` with
+            those or `image`), or the URL of any of these, such as ``"s3://bucket/shots"`` or
+            ``"memory://shots/*.jpg"``.
         may_be_empty: a place that holds no images is no error.
 
     Raises:
@@ -87,7 +89,7 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
     text = str(source)
     place = local_path(text)
     listed = list(_remote(text) if place is None else _answered(_local(place), text))
-    found = sorted(_told_apart(listed), key=lambda image: image.image_id)
+    found = sorted(tell_apart(listed), key=lambda image: image.image_id)
     if not found and not may_be_empty:
         known = " ".join(sorted(IMAGE_SUFFIXES))
         raise DatasetError("images", found=f"none in {text}", hint=f"known suffixes: {known}")
@@ -101,7 +103,7 @@ def list_images(source: str | Path, *, may_be_empty: bool = False) -> tuple[Imag
     return tuple(found)
 
 
-def _told_apart(images: Sequence[ImageSource]) -> Iterator[ImageSource]:
+def tell_apart(images: Sequence[ImageSource]) -> Iterator[ImageSource]:
     """Yield the images, with a short hash of the URL in those ids that are equal.
 
     They are equal because a secret was taken out of them.
@@ -139,10 +141,18 @@ def fingerprint(source: ImageSource) -> tuple[str | int, ...]:
     A remote image that a manifest names was not listed; it is taken for the same as long as its
     names are.
     """
-    stat = stat_file(source.uri)
-    if stat is None:  # remote, or not there: then reading it will tell
-        return source.image_id, source.address, source.state
-    return source.image_id, source.address, stat.st_size, stat.st_mtime_ns
+    return next(fingerprints([source]))
+
+
+def fingerprints(sources: Iterable[ImageSource]) -> Iterator[tuple[str | int, ...]]:
+    """Yield the `fingerprint` of each image, a thousand files within one time limit."""
+    remaining = iter(sources)
+    while some := list(islice(remaining, _LISTED_AT_ONCE)):
+        for source, stat in zip(some, stat_files([one.uri for one in some]), strict=True):
+            if stat is None:  # remote, or not there: then reading it will tell
+                yield source.image_id, source.address, source.state
+            else:
+                yield source.image_id, source.address, stat.st_size, stat.st_mtime_ns
 
 
 def is_gone(source: ImageSource, listed: Container[str]) -> bool:
@@ -185,13 +195,13 @@ def _local(text: str) -> Iterator[list[ImageSource]]:
     path = os.path.abspath(os.path.expanduser(text))
     if os.path.isdir(path):
         yield from (list(_visible(files, path)) for files in _walk(path))
-    elif os.path.isfile(path) and _suffix(path) in MANIFEST_SUFFIXES:
+    elif os.path.isfile(path) and suffix_of(path) in MANIFEST_SUFFIXES:
         try:
             content = read_regular(path)
         except OSError as error:
             raise DatasetError("a readable manifest", found=f"{path}: {error.strerror}") from error
         yield list(_manifest(content, path))
-    elif os.path.isfile(path) and _suffix(path) in IMAGE_SUFFIXES:
+    elif os.path.isfile(path) and suffix_of(path) in IMAGE_SUFFIXES:
         yield [ImageSource(printable(os.path.basename(path)), local_uri(path))]
     elif glob.has_magic(path):
         matches = (match for match in glob.iglob(path, recursive=True) if not os.path.isdir(match))
@@ -255,9 +265,9 @@ def _state(entry: Mapping[str, Any]) -> str:
 
 
 def _remote_file(url: str, filesystem: AbstractFileSystem, path: str) -> Iterator[ImageSource]:
-    if _suffix(path) in MANIFEST_SUFFIXES:
+    if suffix_of(path) in MANIFEST_SUFFIXES:
         yield from _manifest(read_bytes(url), filesystem.unstrip_protocol(path))
-    elif _suffix(path) in IMAGE_SUFFIXES:
+    elif suffix_of(path) in IMAGE_SUFFIXES:
         yield ImageSource(printable(path.rpartition("/")[2]), filesystem.unstrip_protocol(path))
     else:
         _nothing(url, exists=True)
@@ -271,30 +281,60 @@ def _visible(paths: Iterable[str], base: str, *, listed: bool = False) -> Iterat
     for path in paths:
         name = path.removeprefix(base).replace(os.sep, "/").lstrip("/")
         hidden = any(part.startswith(".") for part in name.split("/"))
-        if _suffix(name) in IMAGE_SUFFIXES and not hidden:
+        if suffix_of(name) in IMAGE_SUFFIXES and not hidden:
             yield ImageSource(printable(name), path if listed else local_uri(path))
 
 
 def _manifest(content: bytes, manifest: str) -> Iterator[ImageSource]:
-    try:
-        text = io.StringIO(content.decode("utf-8-sig"), newline="")
-        lines = ({"path": line.removesuffix("\n").removesuffix("\r")} for line in text)
-        rows = list(csv.DictReader(text) if _suffix(manifest) == ".csv" else lines)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            "a manifest as UTF-8 text", found=f"{manifest}: {error}", hint="save it again"
-        ) from error
-    folder = manifest.rpartition("/" if "://" in manifest else os.sep)[0]
-    for number, row in enumerate(rows, 1):
+    folder = manifest_folder(manifest)
+    if suffix_of(manifest) == ".parquet":
+        columns = read_list(io.BytesIO(content), manifest)
+        paths = columns.paths.to_pylist()
+        ids = columns.ids.to_pylist() if columns.ids else [None] * len(paths)
+        for path, image_id in zip(paths, ids, strict=True):
+            yield listed_image(folder, path, image_id)
+        return
+    for number, row in enumerate(_text_rows(content, manifest), 1):
         path = row.get("path") or row.get("uri") or ""
         if path.strip():  # but never cut: a name may begin or end with a space
-            require_no_credentials(path)
-            yield ImageSource(printable(redact(row.get("image_id") or path)), _beside(folder, path))
-        elif _suffix(manifest) == ".csv":
+            yield listed_image(folder, path, row.get("image_id"))
+        elif suffix_of(manifest) == ".csv":
             raise DatasetError(
                 "a column path or uri that is filled in every row",
                 found=f"row {number} of {manifest} with the columns {', '.join(map(str, row))}",
             )
+
+
+def _text_rows(content: bytes, manifest: str) -> list[dict[str, str]]:
+    try:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        lines = ({"path": line.removesuffix("\n").removesuffix("\r")} for line in text)
+        return list(csv.DictReader(text) if suffix_of(manifest) == ".csv" else lines)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            "a manifest as UTF-8 text", found=f"{manifest}: {error}", hint="save it again"
+        ) from error
+
+
+def manifest_folder(manifest: str) -> str:
+    """The folder of a manifest, a path or a URL, to which its paths are relative."""
+    return manifest.rpartition("/" if "://" in manifest else os.sep)[0]
+
+
+def listed_image(folder: str, path: str, image_id: str | None) -> ImageSource:
+    """An image as a manifest names it.
+
+    Arguments:
+        folder: of the manifest.
+        path: a path, relative to it or not, or a URL.
+        image_id: its name, if it has one other than the path.
+
+    Raises:
+        ConfigError: the URL holds a user or a password.
+    """
+    if "://" in path:
+        require_no_credentials(path)
+    return ImageSource(printable(redact(image_id or path)), _beside(folder, path))
 
 
 def _beside(folder: str, path: str) -> str:
@@ -316,13 +356,14 @@ def _fixed_part(pattern: str) -> str:
     return "/".join(parts[:wild])
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """The last suffix of a path or URL, in lower case."""
     return PurePosixPath(name).suffix.lower()
 
 
 def _nothing(source: str, *, exists: bool) -> NoReturn:
     raise DatasetError(
-        "a folder, a glob, an image, a manifest (.txt, .csv) or a URL of one",
+        "a folder, a glob, an image, a manifest (.txt, .csv, .parquet) or a URL of one",
         found=f"{source}, a file of another kind" if exists else f"nothing at {source}",
         hint="" if exists else "check the path",
     )

@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from components.daemons import DaemonPool
 from components.errors import FovealError, OutageError, UnavailableError
@@ -54,13 +54,26 @@ class Prepared:
     unreachable: str = ""
 
 
-def prepare(source: ImageSource, task: VisionTask, places: Places) -> Prepared:
+class Inputs(Protocol):
+    """Pre-processed images that are kept from run to run, by the sha256 of their files."""
+
+    def get(self, sha256: str) -> tuple[Fitted, Mapping[str, float]] | None:
+        """Return the model's input and the statistics; None where they are not kept."""
+
+    def put(self, sha256: str, fitted: Fitted, statistics: Mapping[str, float]) -> None:
+        """Keep them."""
+
+
+def prepare(
+    source: ImageSource, task: VisionTask, places: Places, inputs: Inputs | None = None
+) -> Prepared:
     """Read, decode, measure and fit one image.
 
     Arguments:
         source: which image.
         task: whose input it is fitted to.
         places: knows which hosts and mounts answer, and whether the run goes on without them.
+        inputs: are taken where they are kept, and kept; None makes each anew.
 
     Returns:
         An image that cannot be read comes back with `error` set.
@@ -82,7 +95,16 @@ def prepare(source: ImageSource, task: VisionTask, places: Places) -> Prepared:
             raise
         except FovealError as error:
             return Prepared(source, error=str(error))
-        return _fitted(source, data, task, started)
+        if inputs is None:
+            return _fitted(source, data, task, started)
+        kept = inputs.get(digest := hashlib.sha256(data).hexdigest())
+        if kept is not None:
+            spent_ms = (time.perf_counter() - started) * 1e3
+            return Prepared(source, len(data), digest, *kept, spent_ms, 0.0)
+        made = _fitted(source, data, task, started)
+        if made.fitted is not None:
+            inputs.put(digest, made.fitted, made.statistics)
+        return made
 
 
 def _fitted(source: ImageSource, data: bytes, task: VisionTask, started: float) -> Prepared:

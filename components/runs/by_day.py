@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from components.contracts import InferenceRun
 from components.errors import ConfigError, DatasetError
+from components.runs.parts import RunTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -157,24 +158,20 @@ class _DayFiles:
 
 
 @contextmanager
-def _table(path: Path, *columns: str) -> Iterator[pq.ParquetFile]:
+def _table(path: Path, *columns: str) -> Iterator[RunTable]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     expected = f"the {path.name} of a finished run"
     try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise DatasetError(
-                    expected, found=f"{path} without {', '.join(missing)}", hint=_HINT
-                )
-            yield file
+        file = RunTable(path)
+        if missing := [name for name in columns if name not in file.schema_arrow.names]:
+            raise DatasetError(expected, found=f"{path} without {', '.join(missing)}", hint=_HINT)
+        yield file
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(expected, found=f"{path}: {error}", hint=_HINT) from error
 
 
-def _check_times(file: pq.ParquetFile, path: Path) -> None:
+def _check_times(file: RunTable, path: Path) -> None:
     import pyarrow as pa
 
     found = file.schema_arrow.field(TIME).type

@@ -1,4 +1,4 @@
-"""The `foveal` command as a group, with `-v` and `-q` before or after a command's name."""
+"""The `foveal` command as a group; `-v`, `-q` and `--log-json` go before or after a command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.cli.screens.verbosity import Verbosity, say
+from flows.cli.screens.verbosity import Verbosity, log_as_json, say
 
 _template = typer.Typer(add_completion=False)
 
@@ -36,6 +36,11 @@ def _quiet(given: bool) -> None:
         say(Verbosity.QUIET)
 
 
+def _json(given: bool) -> None:
+    if given:
+        log_as_json()
+
+
 @_template.command()
 def _options(
     verbose: Annotated[
@@ -56,6 +61,16 @@ def _options(
             expose_value=False,
             callback=_quiet,
             help="Show results and errors alone.",
+        ),
+    ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json",
+            expose_value=False,
+            is_eager=True,
+            callback=_json,
+            help="Write notes, progress and errors as one JSON object a line to standard error.",
         ),
     ] = False,
 ) -> None:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+import time
 import traceback
 from contextlib import suppress
 from importlib.metadata import version as version_of
@@ -26,8 +27,8 @@ from flows.cli import deploy, doctor, improving, labels, up, versions, watching
 from flows.cli.group import Group
 from flows.cli.screens import results as screen
 from flows.cli.screens.console import failure, print_plainly, write_error
-from flows.cli.screens.progress import progress
-from flows.cli.screens.verbosity import Verbosity, verbosity
+from flows.cli.screens.progress import progress, tell_event
+from flows.cli.screens.verbosity import Verbosity, log_as_json, verbosity
 from flows.cli.shared import (
     IMPROVING,
     KEEP_GOING,
@@ -149,14 +150,64 @@ def predict(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help=f"{KEEP_GOING}, as long as others do.")
     ] = False,
+    column: Annotated[
+        str,
+        typer.Option(
+            help="Of a list (.csv, .parquet): the column that names the image of each row; by "
+            "default path, uri or image. Its other columns appear in the results."
+        ),
+    ] = "",
+    parts: Annotated[
+        bool | None,
+        typer.Option(
+            "--parts/--one-file",
+            help="Results as folders of Parquet parts, or as single files; by default parts for "
+            "more than 50,000 images.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="As the backend calls it, such as cpu; as released.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads of the engine, 0 is all cores; as released."),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per call of the engine.")] = None,
+    decode_threads: Annotated[
+        int | None, typer.Option(help="Threads that read and fit images.")
+    ] = None,
+    cache_mb: Annotated[
+        int | None,
+        typer.Option(
+            help="Keep pre-processed images for the next run over them, so many MB at most.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model over images and write Parquet: one row per image, one per detection."""
+    from components.inference.batch.settings import RunOptions
     from flows.tasks.predict import predict_images
 
+    options = RunOptions(device, threads, batch, decode_threads, parts=parts, cache_mb=cache_mb)
     with progress(as_json):
-        run = predict_images(model, images, output, confidence=confidence, keep_going=keep_going)
+        run = predict_images(
+            model,
+            images,
+            output,
+            confidence=confidence,
+            keep_going=keep_going,
+            column=column,
+            options=options,
+        )
 
+    tell_event(
+        "info",
+        "predicted",
+        model=run.model,
+        images=run.processed + len(run.failures),
+        failed=len(run.failures),
+        seconds=round(run.seconds, 3),
+    )
     show(dump(run), as_json, screen.run(run))
     if run.failures and not run.processed:
         raise typer.Exit(1)
@@ -259,6 +310,9 @@ def _run() -> None:
     """
     try:
         _require_directory()
+        if "--log-json" in sys.argv[1:]:  # what is wrong with the arguments is an event, too
+            log_as_json()
+            sys.exit(_run_telling())
         app(standalone_mode=True)
     except Ended:
         failure(STOPPED)
@@ -273,6 +327,24 @@ def _run() -> None:
         sys.exit(130)
     except Exception as error:
         sys.exit(_fault(error))
+
+
+def _run_telling() -> int:
+    """Run the command, tell of wrong arguments and of its end as events, and give the exit code."""
+    started = time.perf_counter()
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # Typer's own, which it does not export
+            raise
+        failure(error.format_message())
+        return int(getattr(error, "exit_code", 2))
+    finally:
+        seconds = round(time.perf_counter() - started, 3)
+        tell_event("info", "ended", command=" ".join(sys.argv[1:]), seconds=seconds)
+    return code if isinstance(code, int) else 0
 
 
 def _require_directory() -> None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from components.contracts import (
@@ -22,10 +22,11 @@ from components.contracts import (
 from components.datasets.dataset import LabelledDataset
 from components.errors import BundleError, ConfigError, NotRegisteredError, UnavailableError
 from components.files import replacing
+from components.images.lists.image_table import list_with_columns
 from components.images.names import local_uri
-from components.images.sources import ImageSource, list_images
+from components.images.sources import ImageSource
 from components.inference import pipeline
-from components.inference.batch.settings import BatchSettings, Spread
+from components.inference.batch.settings import BatchSettings, RunOptions, Spread
 from components.inference.batch.shards import Shard
 from components.inference.ensemble.members import Model, is_model_file
 from components.vision import task_for
@@ -41,7 +42,8 @@ _log = logging.getLogger(__name__)
 class Served:
     """A released model: how it is to be run, what counts as a detection, and what tables call it.
 
-    With `keep_going` a host that does not answer costs its own images and not the run.
+    With `keep_going` a host that does not answer costs its own images and not the run; `options`
+    say how a batch is to be run otherwise than as released.
     """
 
     artifact: ModelArtifact
@@ -50,6 +52,7 @@ class Served:
     label: str
     thresholds: Thresholds
     keep_going: bool = False
+    options: RunOptions = field(default_factory=RunOptions)
 
     @property
     def variant(self) -> Variant:
@@ -86,11 +89,14 @@ class Served:
                 sources,
                 replace(self.variant, artifact=artifact),
                 output,
-                settings=BatchSettings(
-                    device=self.target.device,
-                    threads=self.target.threads,
-                    keep_going=self.keep_going,
-                    spread=spread,
+                settings=self.options.over(
+                    BatchSettings(
+                        device=self.target.device,
+                        threads=self.target.threads,
+                        keep_going=self.keep_going,
+                        cache_folder=settings.root / "cache" / "inputs",
+                        spread=spread,
+                    )
                 ),
                 progress=progress,
                 resumed=lambda done, total: note(
@@ -193,21 +199,26 @@ def predict_images(
     confidence: float | None = None,
     iou: float | None = None,
     keep_going: bool = False,
+    column: str = "",
+    options: RunOptions | None = None,
 ) -> InferenceRun:
     """Run a model over images and write Parquet to a folder; a killed run resumes.
 
     Arguments:
         model: a bundle's folder or zip, or a registered `NAME`, `NAME@alias`, `NAME/version`.
-        images: a folder, a glob, a manifest, a URL or one image.
-        output: folder for `images.parquet`, `detections.parquet` and `run.json`.
+        images: a folder, a glob, a manifest, a URL or one image. The other columns of a CSV or
+            Parquet list appear in `images.parquet`, after the columns of the results.
+        output: folder for the tables of images and of detections, and for `run.json`.
         confidence: detections below are dropped; by default as released.
         iou: overlap above which NMS keeps one box; by default as released.
         keep_going: a host that does not answer costs its own images, as long as others do.
+        column: of a list, which names the image of each row; by default `path`, `uri` or `image`.
+        options: how it is run, where that is to be otherwise than as released.
 
     Raises:
         FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
     """
-    sources = list_images(images)
+    sources = list_with_columns(images, column)
     wanted = {
         name: value
         for name, value in (("confidence", confidence), ("iou", iou))
@@ -218,6 +229,7 @@ def predict_images(
             served,
             thresholds=served.thresholds.model_copy(update=wanted),
             keep_going=keep_going or served.keep_going,
+            options=options or served.options,
         )
         run = asked.run(
             sources, output, lambda done, total: advance("batch inference", done, total)

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -191,6 +193,9 @@ def write_layout(folder: Path) -> None:
     images("day", 16, 24, "tonight")
     images("val", 0, 8, "shots")
     shutil.copy(folder / "shots" / "val_00000.jpg", folder / "shot.jpg")
+    files = [path.relative_to(folder).as_posix() for path in sorted((folder / "shots").iterdir())]
+    listed = pa.table({"file": files, "camera": [number % 2 for number in range(len(files))]})
+    pq.write_table(listed, folder / "shots.parquet")
     shutil.copy(MODEL, folder / "best.pt")
     (folder / "quick.toml").write_text(TARGET)
     release, deployments = (text for language, text in fences("README.md") if language == "yaml")

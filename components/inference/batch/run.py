@@ -12,14 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from components.contracts import InferenceRun, Variant
-from components.errors import DatasetError, OutageError
-from components.files import replacing, sha256_json
-from components.images.sources import ImageSource, fingerprint
+from components.errors import OutageError
+from components.files import replacing
+from components.images.lists.image_table import own_columns
+from components.images.sources import ImageSource
 from components.images.statistics import STATISTICS_RECIPE
+from components.inference.batch.planning import LAYOUT, check_ids, run_key
 from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shard_worker import Progress, engine_fault, provenance_of
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder, plan_shards, work_root
@@ -28,9 +30,6 @@ from components.inference.batch.tables import table_schemas
 from components.inference.lock import exclusive
 from components.runs.finished import check_replaceable, finished_run, write_run
 from components.vision import task_for
-
-# raise when the tables' columns or their meaning change: earlier results are then made anew
-LAYOUT = 2
 
 
 def run_batch(
@@ -42,7 +41,9 @@ def run_batch(
     progress: Progress | None = None,
     resumed: Progress | None = None,
 ) -> InferenceRun:
-    """Run a model over images and write `images.parquet`, `detections.parquet` and `run.json`.
+    """Run a model over images and write a table of images, one of detections and `run.json`.
+
+    A table is a Parquet file, or a folder of parts where `BatchSettings.in_parts` says so.
 
     Rows are in the order of the sources. An image that cannot be read, or that the engine fails on,
     is a row with status ``"error"`` and its other columns null where they are not known.
@@ -54,7 +55,9 @@ def run_batch(
     decided by the artifact's hash, the settings that shape results, and each image's `fingerprint`.
 
     Arguments:
-        sources: the images, as `components.images.sources.list_images` names them.
+        sources: the images, as `components.images.sources.list_images` names them, or
+            `components.images.lists.image_table.list_with_columns`, whose own columns become the
+            last ones of `images.parquet`.
         model: the file on its backend with its thresholds, and its name and version for the tables,
             e.g. ``"digits/3"``.
         output: folder to write; it may not exist, be empty or hold an earlier run.
@@ -67,30 +70,31 @@ def run_batch(
         OutageError: a host does not answer, or with `keep_going` none does.
         ConfigError: a number is out of range, `output` holds other things, or another run is
             writing to it.
-        DatasetError: two sources have one image id.
+        DatasetError: two sources have one image id, or a column of a list is named like one of the
+            results.
         ModelError: the engine is at fault, not an image: it fails on everything it is given.
     """
     settings = settings or BatchSettings()
-    _check_ids(sources)
+    check_ids(sources)
     task = task_for(model.artifact.spec, confidence=model.confidence, iou=model.iou)
     shaping = {
         **provenance_of(model), "device": settings.device, "confidence": model.confidence,
         "iou": model.iou, "statistics_recipe": STATISTICS_RECIPE, "layout": LAYOUT,
     }  # fmt: skip
-    key = sha256_json(
-        [shaping, asdict(model.artifact.spec), [fingerprint(source) for source in sources]]
-    )
+    schemas = table_schemas(task, own_columns(sources))
+    key = run_key(shaping, model.artifact.spec, sources)
     output = Path(output).resolve()
     with exclusive(output), _disk_named(output):
-        if (finished := finished_run(output, key)) and not finished.unreachable:
+        finished, parts = finished_run(output, key), settings.in_parts(len(sources))
+        if finished and not finished.unreachable and settings.parts in (None, finished.parts > 0):
             # of a run that was killed while it cleaned up
             shutil.rmtree(work_root(output), ignore_errors=True)
             return finished
         check_replaceable(output)
-        work = WorkFolder(output, key, table_schemas(task))
-        shards = plan_shards(len(sources), settings.shard_images)
+        work = WorkFolder(output, key, schemas)
+        shards = plan_shards(len(sources), settings.shard_size(len(sources)))
         if todo := [shard for shard in shards if not work.holds(shard)]:
-            job = ShardJob(tuple(sources), model, replace(settings, spread=None), output, key)
+            job = ShardJob(sources, model, replace(settings, spread=None), output, key)
             if resumed and len(todo) < len(shards):
                 resumed(len(sources) - sum(map(len, todo)), len(sources))
             if settings.spread is None:
@@ -101,7 +105,9 @@ def run_batch(
         return _publish(
             work,
             shards,
-            InferenceRun(output, model.name, 0, (), 0.0, STATISTICS_RECIPE),
+            InferenceRun(
+                output, model.name, 0, (), 0.0, STATISTICS_RECIPE, parts=len(shards) if parts else 0
+            ),
             key,
             shaping,
         )
@@ -118,17 +124,6 @@ def _disk_named(output: Path) -> Iterator[None]:
         raise
 
 
-def _check_ids(sources: Sequence[ImageSource]) -> None:
-    seen: dict[str, str] = {}
-    for source in sources:
-        if source.image_id in seen:
-            raise DatasetError(
-                "a different image_id for every image",
-                found=f"{source.image_id!r} for both {seen[source.image_id]} and {source.uri}",
-            )
-        seen[source.image_id] = source.uri
-
-
 def _publish(
     work: WorkFolder,
     shards: Sequence[Shard],
@@ -142,7 +137,7 @@ def _publish(
     _check_engine(work, records)
     unreachable = sum((Counter(dict(record.unreachable)) for record in records), Counter[str]())
     _check_places(work, records, unreachable)
-    merged = work.merge(shards)
+    merged = work.link(shards) if run.parts else work.merge(shards)
     run = replace(
         run,
         processed=sum(record.processed for record in records),

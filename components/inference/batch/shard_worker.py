@@ -5,26 +5,37 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from components.backends import Session
 from components.contracts import FailedImage, Variant
 from components.errors import ModelError
+from components.images.lists.image_table import own_columns
 from components.images.places import Places
 from components.images.sources import ImageSource
 from components.inference.batch.settings import BatchSettings
 from components.inference.batch.shards import Shard, ShardRecord, WorkFolder
-from components.inference.batch.tables import Row, detection_rows, image_rows
+from components.inference.batch.tables import (
+    Schemas,
+    TableBuilder,
+    detection_rows,
+    image_rows,
+    table_schemas,
+)
 from components.inference.engine import Outcome, describe, predict_inputs
 from components.inference.prepare import Prepared, ahead, prepare
 from components.printing import counted
 from components.runs.finished import DETECTIONS, IMAGES
 from components.vision import VisionTask
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +54,16 @@ def engine_fault(error: str, failed: int) -> ModelError:
 def provenance_of(model: Variant) -> dict[str, str]:
     """Return the columns that are the same in all rows of a run."""
     return {"model": model.name, "artifact_sha256": model.artifact.sha256, "backend": model.backend}
+
+
+class _Found:
+    """Results of the shard that is being done."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self.tables = {name: TableBuilder(schema) for name, schema in schemas.items()}
+        self.failures: list[FailedImage] = []
+        self.errors: dict[str, None] = {}  # a set that keeps its order
+        self.unreachable: Counter[str] = Counter()
 
 
 class ShardWorker:
@@ -73,6 +94,7 @@ class ShardWorker:
             settings.batch,
             model.artifact.embedding,
         )
+        self._inputs = settings.input_cache(task)
         self._decode_threads = settings.decode_threads or min(
             os.cpu_count() or 1, MAX_DECODE_THREADS
         )
@@ -92,24 +114,22 @@ class ShardWorker:
             ModelError: the engine fails on everything it is given; shards that were finished before
                 stay.
         """
-        done = len(sources) - sum(map(len, todo))
+        done, own = len(sources) - sum(map(len, todo)), own_columns(sources)
         images = (source for shard in todo for source in sources[shard.start : shard.stop])
-        read = partial(prepare, task=self._task, places=self._places)
+        read = partial(prepare, task=self._task, places=self._places, inputs=self._inputs)
         prepared = ahead(read, images, threads=self._decode_threads, limit=2 * self._batch)
         clock = time.perf_counter()
         with closing(prepared):
             for shard in todo:
-                rows: dict[str, list[Row]] = {IMAGES: [], DETECTIONS: []}
-                errors: dict[str, None] = {}  # a set that keeps its order
-                unreachable: Counter[str] = Counter()
+                found = _Found(table_schemas(self._task))
                 for chunk in self._chunks(prepared, len(shard)):
-                    errors |= dict.fromkeys(self._predict(chunk, rows))
-                    unreachable.update(image.unreachable for image in chunk if image.unreachable)
+                    self._predict(chunk, found)
                     done += len(chunk)
                     if progress:
                         progress(done, len(sources))
                 clock, since = time.perf_counter(), clock
-                self._keep(shard, rows, tuple(errors), unreachable, clock - since)
+                mine = own.slice(shard.start, len(shard)) if own is not None else None
+                self._keep(shard, found, mine, clock - since)
 
     def _chunks(self, prepared: Iterator[Prepared], count: int) -> Iterator[list[Prepared]]:
         """Yield batches that do not cross the shard's end.
@@ -120,43 +140,44 @@ class ShardWorker:
         while chunk := list(islice(shard, self._batch)):
             yield chunk
 
-    def _predict(self, chunk: Sequence[Prepared], rows: dict[str, list[Row]]) -> list[str]:
-        """Add a batch's rows; return what the engine complained about."""
+    def _predict(self, chunk: Sequence[Prepared], found: _Found) -> None:
+        """Add a batch's rows, failures and what the engine complained about."""
         ready = [image.fitted for image in chunk if image.fitted is not None]
-        found = predict_inputs(self._session, self._task, ready, embedding=self._embedding)
-        remaining = iter(found)
+        results = predict_inputs(self._session, self._task, ready, embedding=self._embedding)
+        remaining = iter(results)
         outcomes: list[Outcome | None] = [
             None if image.fitted is None else next(remaining) for image in chunk
         ]
-        rows[IMAGES] += image_rows(chunk, outcomes, self._task, self._provenance)
+        rows = image_rows(chunk, outcomes, self._task, self._provenance)
+        found.tables[IMAGES].add(rows)
+        found.failures += [
+            FailedImage(row["image_id"], row["error"]) for row in rows if row["status"] == "error"
+        ]
         for image, outcome in zip(chunk, outcomes, strict=True):
             if outcome is not None and outcome.prediction is not None:
-                rows[DETECTIONS] += detection_rows(
-                    image.source.image_id, outcome.prediction, self._task.spec.class_names
+                found.tables[DETECTIONS].add(
+                    detection_rows(
+                        image.source.image_id, outcome.prediction, self._task.spec.class_names
+                    )
                 )
                 self._probe = image.fitted or self._probe
-        return [describe(outcome.error) for outcome in found if outcome.error is not None]
+        errors = (describe(outcome.error) for outcome in results if outcome.error is not None)
+        found.errors |= dict.fromkeys(errors)
+        found.unreachable.update(image.unreachable for image in chunk if image.unreachable)
 
-    def _keep(
-        self,
-        shard: Shard,
-        rows: dict[str, list[Row]],
-        errors: tuple[str, ...],
-        unreachable: Mapping[str, int],
-        seconds: float,
-    ) -> None:
-        failures = tuple(
-            FailedImage(row["image_id"], row["error"])
-            for row in rows[IMAGES]
-            if row["status"] == "error"
-        )
+    def _keep(self, shard: Shard, found: _Found, own: pa.Table | None, seconds: float) -> None:
+        errors, failures = tuple(found.errors), tuple(found.failures)
         processed = len(shard) - len(failures)
         if errors and not processed:
             self._check_engine(errors, len(failures))
+        tables = {
+            name: builder.table(own if name == IMAGES else None)
+            for name, builder in found.tables.items()
+        }
         self._work.write(
             shard,
-            rows,
-            ShardRecord(processed, failures, errors, seconds, tuple(unreachable.items())),
+            tables,
+            ShardRecord(processed, failures, errors, seconds, tuple(found.unreachable.items())),
         )
 
     def _check_engine(self, errors: tuple[str, ...], failed: int) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from components.contracts import FailedImage, dump, load
 from components.errors import DatasetError
 from components.files import is_whole, replacing, write_json
-from components.inference.batch.tables import Row, Schemas, merge_tables, write_table
+from components.inference.batch.tables import Schemas, merge_tables
+from components.runs.finished import IMAGES
+from components.runs.parts import part_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RECORD_FILE = "shard.json"
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 @dataclass(frozen=True)
@@ -97,18 +105,20 @@ class WorkFolder:
             json.loads((self._folder / shard.name / RECORD_FILE).read_text(encoding="utf-8")),
         )
 
-    def write(self, shard: Shard, rows: Mapping[str, Sequence[Row]], record: ShardRecord) -> None:
+    def write(self, shard: Shard, tables: Mapping[str, pa.Table], record: ShardRecord) -> None:
         """Keep a finished shard.
 
         Arguments:
             shard: which one.
-            rows: of each table, by the table's file name.
+            tables: by their file names, with the columns of the schemas.
             record: what they amount to.
         """
+        import pyarrow.parquet as pq
+
         with replacing(self._folder / shard.name) as aside:
             aside.mkdir()
             for name, schema in self._schemas.items():
-                write_table(aside / name, rows[name], schema)
+                pq.write_table(tables[name].cast(schema), aside / name, compression="zstd")
             write_json(aside / RECORD_FILE, dump(record))
 
     def merge(self, shards: Sequence[Shard]) -> Path:
@@ -118,9 +128,7 @@ class WorkFolder:
             DatasetError: a table cannot be read; its shard is removed, and the next run makes it
                 again.
         """
-        merged = self._folder / "merged"
-        shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed while it merged
-        merged.mkdir(parents=True)
+        merged = self._fresh_folder()
         for name, schema in self._schemas.items():
             merge_tables(
                 [self._folder / shard.name / name for shard in shards],
@@ -128,6 +136,43 @@ class WorkFolder:
                 schema,
                 self._damaged,
             )
+        return merged
+
+    def link(self, shards: Sequence[Shard]) -> Path:
+        """Put the shards' tables side by side as parts, uncopied, in a folder that may be moved.
+
+        They have a second name there, so that a run that is killed keeps its finished shards.
+
+        Raises:
+            DatasetError: a table is damaged; its shard is removed, and the next run makes it again.
+        """
+        merged = self._fresh_folder()
+        for name, schema in self._schemas.items():
+            folder = merged / Path(name).stem
+            folder.mkdir()
+            for number, shard in enumerate(shards):
+                table = self._folder / shard.name / name
+                self._check_footer(table, schema, len(shard) if name == IMAGES else None)
+                _link(table, folder / part_name(number))
+        return merged
+
+    def _check_footer(self, table: Path, schema: pa.Schema, rows: int | None) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(table) as file:
+                if not file.schema_arrow.equals(schema):
+                    raise pa.ArrowInvalid("other columns than this run writes")
+                if rows not in (None, file.metadata.num_rows):
+                    raise pa.ArrowInvalid(f"{file.metadata.num_rows} rows in place of {rows}")
+        except (pa.ArrowException, OSError) as error:
+            self._damaged(table, error)
+
+    def _fresh_folder(self) -> Path:
+        merged = self._folder / "merged"
+        shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed while it merged
+        merged.mkdir(parents=True)
         return merged
 
     def _damaged(self, table: Path, error: Exception) -> NoReturn:
@@ -142,3 +187,13 @@ class WorkFolder:
     def remove(self) -> None:
         """Remove everything: the output is complete, or must not be built on."""
         shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _link(file: Path, name: Path) -> None:
+    """Give a file a second name, or a copy where the file system knows no hard links."""
+    try:
+        os.link(file, name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(file, name)

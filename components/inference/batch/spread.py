@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.contracts import Variant
+from components.images.lists.image_table import own_columns
 from components.images.places import Places
 from components.images.sources import ImageSource
 from components.inference.batch.settings import BatchSettings, Spread
@@ -29,7 +30,7 @@ class ShardJob:
     the same paths.
     """
 
-    sources: tuple[ImageSource, ...]
+    sources: Sequence[ImageSource]
     model: Variant
     settings: BatchSettings
     output: Path
@@ -52,7 +53,7 @@ class ShardJob:
             yield ShardWorker(
                 session,
                 task,
-                WorkFolder(self.output, self.key, table_schemas(task)),
+                WorkFolder(self.output, self.key, table_schemas(task, own_columns(self.sources))),
                 model=self.model,
                 places=Places(
                     (source.uri for source in self.sources), keep_going=settings.keep_going

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.contracts import EMBEDDING, Prediction
+from components.errors import DatasetError
 from components.images.statistics import IMAGE_COLUMNS, STATISTICS_RECIPE
 from components.inference.engine import Outcome, describe
 from components.inference.prepare import Prepared
@@ -24,15 +25,34 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Schemas = Mapping[str, "pa.Schema"]  # by the table's file name
 
+_BUILT_AT_ONCE = 256  # rows that are Python objects
 ROW_GROUP = 65_536  # rows; a compromise between memory while writing and speed of reading
 
 
-def table_schemas(task: VisionTask) -> Schemas:
+def table_schemas(task: VisionTask, own: pa.Table | None = None) -> Schemas:
     """Return the columns of both tables.
 
     They are the same for an empty run and for one in which every image failed.
+
+    Arguments:
+        task: names the ``prediction_…`` columns.
+        own: the caller's own columns, which come last in the table of images.
+
+    Raises:
+        DatasetError: one of them is named like a column of the results.
     """
-    return {IMAGES: images_schema(task), DETECTIONS: detections_schema()}
+    images = images_schema(task)
+    if own is None:
+        return {IMAGES: images, DETECTIONS: detections_schema()}
+    if clash := [name for name in own.column_names if name in images.names]:
+        raise DatasetError(
+            "columns of the list that are named unlike those of the results",
+            found=", ".join(clash),
+            hint="rename them, or leave them out",
+        )
+    for field in own.schema:
+        images = images.append(field)
+    return {IMAGES: images, DETECTIONS: detections_schema()}
 
 
 def images_schema(task: VisionTask) -> pa.Schema:
@@ -159,6 +179,45 @@ def detection_rows(
         }
         for number, item in enumerate(items_of(prediction, class_names))
     ]  # fmt: skip
+
+
+class TableBuilder:
+    """Collects rows as Arrow columns; as Python objects there are only a few at a time.
+
+    Arguments:
+        schema: of the table; a value that a row lacks is null.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema, self._rows = schema, list[Row]()
+        self._parts: list[pa.Table] = []
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Append rows."""
+        self._rows += rows
+        if len(self._rows) >= _BUILT_AT_ONCE:
+            self._build()
+
+    def table(self, own: pa.Table | None = None) -> pa.Table:
+        """Return all rows.
+
+        Arguments:
+            own: further columns, a row for each.
+        """
+        import pyarrow as pa
+
+        self._build()
+        table = pa.concat_tables(self._parts).combine_chunks()
+        if own is not None:
+            for field in own.schema:
+                table = table.append_column(field, own[field.name])
+        return table
+
+    def _build(self) -> None:
+        import pyarrow as pa
+
+        self._parts.append(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
 
 
 def write_table(path: Path, rows: Sequence[Row], schema: pa.Schema) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from components.contracts import EMBEDDING, InferenceRun
 from components.errors import DatasetError, IncompatibleError
 from components.images.statistics import IMAGE_COLUMNS
+from components.runs.parts import RunTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -208,9 +209,7 @@ def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    with opened(
-        run.images, "the images.parquet of a finished run", "run batch inference again"
-    ) as file:
+    with opened_run(run.images) as file:
         present = file.schema_arrow.names
         if missing := [name for name in ("status", *IMAGE_COLUMNS) if name not in present]:
             raise IncompatibleError(
@@ -224,7 +223,7 @@ def accepted_rows(run: InferenceRun) -> tuple[pa.Table, int]:
             *predictions,
             *(name for name in (*NAMES, EMBEDDING) if name in present),
         ]
-        total = file.metadata.num_rows
+        total = file.num_rows
         accepted = sum(
             pc.sum(pc.equal(part["status"], "ok")).as_py() or 0
             for part in file.iter_batches(columns=["status"])
@@ -266,6 +265,20 @@ def opened(path: Path, expected: str, hint: str) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             # or all that is to be read would be held
             yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(expected, found=f"{path}: {error}", hint=hint) from error
+
+
+@contextmanager
+def opened_run(path: Path) -> Iterator[RunTable]:
+    """A table of a finished run, in a file or in parts; what is wrong becomes an error of ours."""
+    import pyarrow as pa
+
+    expected, hint = f"the {path.name} of a finished run", "run batch inference again"
+    if not path.exists():
+        raise DatasetError(expected, found=f"nothing at {path}", hint=hint)
+    try:
+        yield RunTable(path)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(expected, found=f"{path}: {error}", hint=hint) from error
 

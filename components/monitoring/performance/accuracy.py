@@ -19,6 +19,7 @@ from components.datasets.matching import find_matches
 from components.errors import ConfigError, DatasetError, IncompatibleError
 from components.printing import counted
 from components.runs.by_day import TIME
+from components.runs.parts import read_schema
 from components.vision import task_kind
 from components.vision.scores import Sampling, Score
 
@@ -181,7 +182,7 @@ def image_columns(spec: VisionSpec, slices: Sequence[str] = ()) -> list[str]:
 
 
 def _read(source: pa.Table | Path, columns: Sequence[str], *optional: str) -> pa.Table:
-    """Read these columns of a pyarrow.Table or a Parquet file, and the optional ones it has."""
+    """Read these columns of a table, in memory, a file or parts, and the optional ones it has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -189,9 +190,7 @@ def _read(source: pa.Table | Path, columns: Sequence[str], *optional: str) -> pa
         raise DatasetError("a table of a finished run", found=f"no regular file at {source}")
     try:
         names = (
-            source.column_names
-            if isinstance(source, pa.Table)
-            else pq.read_schema(Path(source)).names
+            source.column_names if isinstance(source, pa.Table) else read_schema(Path(source)).names
         )
         missing = [name for name in columns if name not in names]
         if missing:

@@ -16,7 +16,7 @@ from components.monitoring.drift.pairs import Pair, aligned, label, pair_columns
 from components.monitoring.drift.tables import (
     PIECE,
     DriftTable,
-    opened,
+    opened_run,
     read_reference,
     read_window,
     spread_rows,
@@ -209,12 +209,10 @@ def class_names(run: InferenceRun) -> dict[str, str]:
     """
     import pyarrow as pa
 
-    if not run.detections.is_file():
+    if not run.detections.exists():
         return {}
     names: dict[str, str] = {}
-    with opened(
-        run.detections, "the detections.parquet of a finished run", "run batch inference again"
-    ) as file:
+    with opened_run(run.detections) as file:
         for part in file.iter_batches(columns=["class_id", "class_name"], batch_size=PIECE):
             unique = (
                 pa.Table.from_batches([part]).group_by(["class_id", "class_name"]).aggregate([])

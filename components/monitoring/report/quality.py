@@ -15,7 +15,7 @@ import numpy.typing as npt
 from components.contracts import FailedImage, InferenceRun
 from components.images.statistics import IMAGE_COLUMNS
 from components.monitoring.drift.faults import BLANK_CONTRAST
-from components.monitoring.drift.tables import PIECE, is_prediction, opened
+from components.monitoring.drift.tables import PIECE, is_prediction, opened_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,9 +77,7 @@ def read_quality(run: InferenceRun) -> Quality:
     times: list[datetime] = []
     latencies: list[npt.NDArray[np.float64]] = []
     blank = accepted = 0
-    with opened(
-        run.images, "the images.parquet of a finished run", "run batch inference again"
-    ) as file:
+    with opened_run(run.images) as file:
         present = file.schema_arrow.names
         described = [name for name in present if name in IMAGE_COLUMNS or is_prediction(name)]
         extra = [name for name in (TIME, HASH, LATENCY) if name in present]
@@ -97,7 +95,7 @@ def read_quality(run: InferenceRun) -> Quality:
                 times += [
                     time for time in pc.min_max(part[TIME]).as_py().values() if time is not None
                 ]
-        total = file.metadata.num_rows
+        total = file.num_rows
     named = {f"{size.real:,.0f} × {size.imag:,.0f}": count for size, count in sizes.most_common()}
     return Quality(
         total,

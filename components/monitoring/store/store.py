@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.contracts import InferenceRun
 from components.errors import ConfigError, DatasetError, IncompatibleError
-from components.files import sha256_file, sha256_json
+from components.files import sha256_json, sha256_path
 from components.images.object_store import Folder, checked_part, undamaged
 from components.monitoring.store.windows import (
     Columns,
@@ -455,7 +455,7 @@ def content_of(run: InferenceRun) -> str:
         DatasetError: a table is not there.
     """
     try:
-        return sha256_json([sha256_file(run.images), sha256_file(run.detections)])
+        return sha256_json([sha256_path(run.images), sha256_path(run.detections)])
     except OSError as error:
         raise DatasetError(
             "the two tables of a finished run",

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from components.printing import printed
 from components.tables import Table
+from flows.cli.screens import json_log
 
 Part = str | Text | Table
 
@@ -53,11 +54,15 @@ def write(parts: Iterable[Part], console: Console | None = None) -> None:
 
 def write_error(line: str | Text) -> None:
     """Print a line on standard error."""
+    if json_log.is_on():
+        return json_log.emit("info", "line", message=str(line))
     write([line], make_console(stderr=True))
 
 
 def failure(line: str) -> None:
     """Print an error on standard error."""
+    if json_log.is_on():
+        return json_log.emit("error", "failed", message=line)
     write_error(Text.assemble(("error: ", "bold red"), line))
 
 

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.prompt import Confirm
 from rich.text import Text
 
+from flows.cli.screens import json_log
 from flows.cli.screens.console import make_console, write
 from flows.cli.screens.verbosity import Verbosity, verbosity
 from flows.reporting.progress import answering, listening, reading, timing
@@ -125,13 +126,68 @@ class Bars:
             self._progress.start()
 
 
+class Events:
+    """Tells of work as events: what is new at once, and how far it is now and then.
+
+    Arguments:
+        emit: takes an event's level, its name and its fields.
+        pause_s: seconds between two events of the same work; its end is told at once.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[..., None],
+        *,
+        pause_s: float = FIRST_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._emit, self._pause_s, self._clock = emit, pause_s, clock
+        self._due: dict[str, float] = {}
+        self._notes: set[str] = set()
+
+    def phase(self, what: str) -> None:
+        """Name what is going on."""
+        self._emit("info", "phase", what=what)
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Tell of `done` of `total` units of `what`; a step begins with a total of 0."""
+        if not total:
+            return self._emit("info", "step", what=what)
+        now = self._clock()
+        if done == total or now >= self._due.get(what, now - 1):
+            self._due[what] = now + self._pause_s
+            self._emit("info", "progress", what=what, done=done, total=total)
+
+    def note(self, line: str) -> None:
+        """Tell of a note that is new."""
+        if line not in self._notes:
+            self._notes.add(line)
+            self._emit("info", "note", message=line)
+
+    def time(self, step: str, seconds: float) -> None:
+        """Tell how long a step took."""
+        self._emit("info", "step ended", what=step, seconds=round(seconds, 3))
+
+
+def tell_event(level: str, event: str, **fields: object) -> None:
+    """Write an event of the structured log where one is wanted, unless errors alone are."""
+    if json_log.is_on() and (verbosity() is not Verbosity.QUIET or level == "error"):
+        json_log.emit(level, event, **fields)
+
+
 @contextmanager
-def progress(quiet: bool) -> Iterator[Bars | Lines]:
+def progress(quiet: bool) -> Iterator[Bars | Lines | Events]:
     """Show progress bars on stderr, gone after the block; lines off a terminal; none when `quiet`.
 
     On a terminal a flow may ask. Details, where they are wanted, would tear bars apart: lines go
-    between them.
+    between them. With `--log-json` they are events.
     """
+    if json_log.is_on():
+        events = Events(tell_event)
+        with listening(events.advance), reading(events.note), timing(events.time):
+            yield events
+        return
     quiet = quiet or verbosity() is Verbosity.QUIET
     if quiet or verbosity() is Verbosity.VERBOSE or not _err.is_terminal:
         lines = Lines(lambda line: None if quiet else write([line], _err))

@@ -182,7 +182,7 @@ def run(done: InferenceRun) -> Iterator[Part]:
         yield Text(done.summary)
     lines = [f"{failed.image_id}: {failed.error}" for failed in done.failures[:10]]
     if len(done.failures) > 10:
-        lines.append(f"and {len(done.failures) - 10} more, in images.parquet")
+        lines.append(f"and {len(done.failures) - 10} more, in {done.images.name}")
     lines += [
         f"no answer of {place}: {counted(images, 'image')}" for place, images in done.unreachable
     ]

@@ -1,5 +1,6 @@
 import os
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,7 +22,12 @@ def work(tmp_path):
 
 
 def rows(*image_ids):
-    return {IMAGES: [{"image_id": one, "status": "ok"} for one in image_ids], DETECTIONS: []}
+    images, detections = table_schemas(TASK).values()
+    found = [{"image_id": one, "status": "ok"} for one in image_ids]
+    return {
+        IMAGES: pa.Table.from_pylist(found, schema=images),
+        DETECTIONS: detections.empty_table(),
+    }
 
 
 def test_a_shard_is_held_once_it_is_written_and_tells_what_it_amounts_to(work):
@@ -37,7 +43,7 @@ def test_nothing_is_on_disk_before_the_first_shard(work, tmp_path):
 
 def test_a_shard_that_cannot_be_written_is_not_held_and_leaves_nothing(work, tmp_path):
     with pytest.raises(KeyError):
-        work.write(FIRST, {IMAGES: []}, RECORD)
+        work.write(FIRST, {IMAGES: rows("a", "b")[IMAGES]}, RECORD)
     assert not work.holds(FIRST)
     assert list((work_root(tmp_path / "out") / "key").iterdir()) == []
 

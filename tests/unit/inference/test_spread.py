@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import signal
 from dataclasses import replace
+from functools import partial
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from components.contracts import Budget, Precision, Target, Variant
 from components.errors import ModelError, UnavailableError
+from components.images.lists.image_table import list_with_columns
 from components.images.sources import list_images
 from components.inference import BatchSettings, run_batch
 from flows.config.release import Thresholds
@@ -51,6 +56,68 @@ def test_shards_that_are_done_elsewhere_give_the_same_tables(photos, detector, t
     )
     assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
     assert told == [(2, 10), (6, 10), (10, 10)]
+
+
+def listed(photos, tmp_path):
+    """A list of the photos with a column of its own, a row for each."""
+    paths = [str(path) for path in sorted(photos.iterdir(), reverse=True)]
+    table = pa.table({"path": paths, "site": pa.array(range(len(paths)), pa.int8())})
+    pq.write_table(table, tmp_path / "list.parquet")
+    return list_with_columns(tmp_path / "list.parquet")
+
+
+def run_list(sources, detector, output, spread=None):
+    model = Variant("colours/1", detector, "onnxruntime")
+    settings = BatchSettings(threads=1, batch=3, shard_images=4, spread=spread, parts=True)
+    return run_batch(sources, model, output, settings=settings)
+
+
+def test_a_list_with_columns_is_spread_in_parts(photos, detector, tmp_path):
+    sources = listed(photos, tmp_path)
+    here, there = (
+        run_list(sources, detector, tmp_path / str(spread is None), spread)
+        for spread in (None, elsewhere)
+    )
+    assert there.parts == here.parts == 3
+    columns = [*STEADY, "site"]
+    found = pq.read_table(there.images, columns=columns)
+    assert found.equals(pq.read_table(here.images, columns=columns))
+    assert found["site"].to_pylist() == list(range(9, -1, -1))
+    assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
+
+
+def test_a_worker_that_is_killed_costs_its_shard(photos, detector, tmp_path):
+    from distributed import LocalCluster
+
+    died = tmp_path / "died"
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+        ) as cluster,
+        on_cluster(cluster.scheduler_address) as spread,
+    ):
+
+        def killing(work, shards):
+            return spread(partial(dying, work, died), shards)
+
+        there = run_list(listed(photos, tmp_path), detector, tmp_path / "there", killing)
+    assert died.exists(), "no worker died"
+    here = run_list(listed(photos, tmp_path), detector, tmp_path / "here")
+    assert there.processed == here.processed == 10
+    assert pq.read_table(there.detections).equals(pq.read_table(here.detections))
+    assert pq.read_table(there.images)["site"].to_pylist() == list(range(9, -1, -1))
+
+
+def dying(work, died, shard):
+    """Do a shard; the first worker that is given the second one dies of it."""
+    if shard.start == 4 and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    work(shard)
 
 
 def test_workers_that_do_not_see_the_folder_a_bundle_was_unpacked_in_have_its_model(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from flows.cli.screens.progress import Events
 from tests.conftest import clean_environment
 
 SCRIPT = """
@@ -103,3 +106,50 @@ def test_a_folder_that_cannot_be_written_is_one_line_that_names_the_variable(tmp
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert "/proc/foveal" in done.stderr and "FOVEAL_HOME" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--log-json", "try"), ("try", "--log-json")])
+def test_the_log_as_json_is_one_object_a_line_without_secrets(tmp_path, arguments):
+    done = attempt(*arguments, cwd=tmp_path)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert (done.returncode, done.stdout) == (2, "the result\n")
+    assert [(one["level"], one["event"]) for one in events] == [
+        ("info", "note"),
+        ("info", "ended"),
+        ("error", "failed"),
+    ]
+    assert events[0]["message"] == "a night was picked up"
+    assert events[1]["command"] == " ".join(arguments) and events[1]["seconds"] >= 0
+    assert events[2]["message"].startswith("expected a model")
+    assert all(datetime.fromisoformat(one["time"]).tzinfo is not None for one in events)
+    assert "secret" not in done.stderr
+
+
+def test_the_level_of_the_json_log_follows_the_options(tmp_path):
+    quiet, verbose = (
+        [json.loads(line) for line in attempt("try", *options, cwd=tmp_path).stderr.splitlines()]
+        for options in (("-q", "--log-json"), ("-v", "--log-json"))
+    )
+    assert [one["event"] for one in quiet] == ["failed"]
+    (log,) = (one for one in verbose if one["event"] == "log")
+    assert (log["level"], log["logger"]) == ("debug", "components.inference")
+    assert log["message"].startswith("from https://") and "secret" not in log["message"]
+
+
+def test_wrong_arguments_are_an_event_of_the_json_log(tmp_path):
+    done = attempt("try", "--log-json", "--no-such-option", cwd=tmp_path)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [one["event"] for one in events] == ["failed", "ended"]
+    assert done.returncode == 2 and "--no-such-option" in events[0]["message"]
+
+
+def test_progress_is_told_now_and_then_and_at_its_end():
+    told, now = [], [0.0]
+    events = Events(lambda *_, **fields: told.append(fields), pause_s=5.0, clock=lambda: now[0])
+    for done in range(1, 12):
+        events.advance("images", done, 11)
+        now[0] += 1.0
+    assert [fields["done"] for fields in told] == [1, 6, 11]
+    for _ in range(2):
+        events.note("once")
+    assert [fields for fields in told if "message" in fields] == [{"message": "once"}]

@@ -27,7 +27,7 @@ def run(source, artifact, output, **changes) -> InferenceRun:
         {name: options.pop(name) for name in names if name in options}
         for names in (("name", "backend", "confidence", "iou"), ("progress", "resumed"))
     )
-    sources = source if isinstance(source, tuple | list) else list_images(source)
+    sources = list_images(source) if isinstance(source, Path | str) else source
     settings = BatchSettings(**options)
     return run_batch(
         sources, Variant(artifact=artifact, **model), output, settings=settings, **listeners

@@ -1,0 +1,1 @@
+"""Lists of images as tables, with columns of the caller's own."""
