@@ -80,7 +80,7 @@ class _ByRelease(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """How `pytest -n 2` shares the tests out."""
+    """How `pytest -n 3` shares the tests out."""
     return _ByRelease(config, log)
 
 
@@ -163,7 +163,8 @@ def scenes(tmp_path_factory) -> Path:
 def released(tmp_path_factory, scenes) -> Iterator[Released]:
     """The shipped detector, released once for the whole session."""
     folder = tmp_path_factory.mktemp("released")
-    (folder / "pair.toml").write_text(
+    target = tmp_path_factory.mktemp("target") / "pair.toml"
+    target.write_text(
         'description = "CPU backends"\nbackends = ["onnxruntime", "openvino"]\ndevice = "cpu"\n'
         'threads = 0\nprecisions = ["fp32", "int8"]\n'
     )
@@ -178,7 +179,7 @@ def released(tmp_path_factory, scenes) -> Iterator[Released]:
         "  calibration_images: 16\n"
         "  golden_split: golden\n"
         "  golden_images: 3\n"
-        "target: pair.toml\nbenchmark: {rounds: 6, calls: 22}\n"
+        f"target: {target}\nbenchmark: {{rounds: 6, calls: 22}}\n"
     )
     yield from release(folder / "home", config, scenes.parent)
 
