@@ -22,8 +22,8 @@ install: $(STAMP)  ## the virtual environment with everything in it
 demo: $(STAMP)  ## the whole loop on real data
 	$(BIN)/foveal demo
 
-test: $(STAMP)  ## every test; three at once on two cores, as many of them wait
-	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
+test: $(STAMP)  ## every test
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test-fast: $(STAMP)  ## unit, property, contract and architecture tests without those marked slow
 	$(BIN)/python -m pytest -n 2 -m "not slow" \

@@ -15,7 +15,7 @@ def measure() -> Figure:
     """Run pytest as `make test` does after installation."""
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "3", "--no-loadscope-reorder"],
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--no-loadscope-reorder"],
         capture_output=True,
         text=True,
         check=False,
