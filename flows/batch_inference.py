@@ -48,9 +48,8 @@ def infer(config: BatchConfig, output: Path) -> InferenceRun:
         config.model,
         config.images,
         output,
-        confidence=config.confidence,
-        iou=config.iou,
         column=config.column,
+        thresholds={"confidence": config.confidence, "iou": config.iou},
         options=config.options(),
     )
 

@@ -188,16 +188,13 @@ def predict(
     from components.inference.batch.settings import RunOptions
     from flows.tasks.predict import predict_images
 
-    options = RunOptions(device, threads, batch, decode_threads, parts=parts, cache_mb=cache_mb)
+    options = RunOptions(
+        device, threads, batch, decode_threads, parts, cache_mb, keep_going=keep_going or None
+    )
+    asked = {"confidence": confidence}
     with progress(as_json):
         run = predict_images(
-            model,
-            images,
-            output,
-            confidence=confidence,
-            keep_going=keep_going,
-            column=column,
-            options=options,
+            model, images, output, column=column, thresholds=asked, options=options
         )
 
     tell_event(

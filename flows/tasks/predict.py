@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -196,10 +196,8 @@ def predict_images(
     images: str,
     output: Path,
     *,
-    confidence: float | None = None,
-    iou: float | None = None,
-    keep_going: bool = False,
     column: str = "",
+    thresholds: Mapping[str, float | None] | None = None,
     options: RunOptions | None = None,
 ) -> InferenceRun:
     """Run a model over images and write Parquet to a folder; a killed run resumes.
@@ -209,26 +207,19 @@ def predict_images(
         images: a folder, a glob, a manifest, a URL or one image. The other columns of a CSV or
             Parquet list appear in `images.parquet`, after the columns of the results.
         output: folder for the tables of images and of detections, and for `run.json`.
-        confidence: detections below are dropped; by default as released.
-        iou: overlap above which NMS keeps one box; by default as released.
-        keep_going: a host that does not answer costs its own images, as long as others do.
         column: of a list, which names the image of each row; by default `path`, `uri` or `image`.
+        thresholds: `confidence` and `iou` of `Thresholds`; those that are None, as released.
         options: how it is run, where that is to be otherwise than as released.
 
     Raises:
         FovealError: no such model, a damaged bundle, no images, or a host that does not answer.
     """
     sources = list_with_columns(images, column)
-    wanted = {
-        name: value
-        for name, value in (("confidence", confidence), ("iou", iou))
-        if value is not None
-    }
+    wanted = {name: value for name, value in (thresholds or {}).items() if value is not None}
     with serving(model) as served:
         asked = replace(
             served,
             thresholds=served.thresholds.model_copy(update=wanted),
-            keep_going=keep_going or served.keep_going,
             options=options or served.options,
         )
         run = asked.run(

@@ -93,6 +93,7 @@ class RunOptions:
         decode_threads: threads that read and fit images.
         parts: results as folders of parts, or as single files.
         cache_mb: bound of the cache of pre-processed inputs; 0 keeps none.
+        keep_going: a host that does not answer costs its own images, as long as others do.
 
     Raises:
         ConfigError: a number is out of range.
@@ -104,6 +105,7 @@ class RunOptions:
     decode_threads: int | None = None
     parts: bool | None = None
     cache_mb: int | None = None
+    keep_going: bool | None = None
 
     def __post_init__(self) -> None:
         _check_ranges(self)
