@@ -11,7 +11,7 @@ import typer
 from flows.cli.screens import results as screen
 from flows.cli.screens.progress import progress
 from flows.cli.shared import KEEP_GOING, WATCHING, Json, require_images, running, show
-from flows.config.base import validate_config
+from flows.config.base import C, validate_config
 from flows.config.monitor import MonitorConfig, NightlyConfig
 from flows.reporting.summary import Window
 
@@ -47,19 +47,17 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Do what a night does with any images or time range: predict, keep, judge, report, tell."""
-    from flows.tasks.predict import split_reference
-
-    model, version = split_reference(name)
-    values = {
-        "name": model,
-        "version": version,
-        "images": images,
-        "since": since,
-        "until": until,
-        "tell": tell,
-    }
-    labelled = {"labels": labels, "labels_split": labels_split, "keep_going": keep_going}
-    parameters = validate_config({**values, **labelled}, MonitorConfig, source="the command line")
+    parameters = _parameters(
+        MonitorConfig,
+        name,
+        images=images,
+        since=since,
+        until=until,
+        labels=labels,
+        labels_split=labels_split,
+        tell=tell,
+        keep_going=keep_going,
+    )
     if images:
         require_images(images)
     with running(f"monitor {name}", as_json):
@@ -89,18 +87,15 @@ def nightly(
     as_json: Json = False,
 ) -> None:
     """Look at the images that came since the last night: predict, keep, judge, report, tell."""
-    from flows.tasks.predict import split_reference
-
-    model, version = split_reference(name)
-    values = {
-        "name": model,
-        "version": version,
-        "images": images,
-        "labels": labels,
-        "labels_split": labels_split,
-    }
-    more = {"keep_days": keep_days, "keep_going": keep_going}
-    parameters = validate_config({**values, **more}, NightlyConfig, source="the command line")
+    parameters = _parameters(
+        NightlyConfig,
+        name,
+        images=images,
+        labels=labels,
+        labels_split=labels_split,
+        keep_days=keep_days,
+        keep_going=keep_going,
+    )
     require_images(images, may_be_empty=True)
     with running(f"nightly {name}", as_json):
         from flows.nightly import nightly as flow
@@ -135,6 +130,15 @@ def drift_calibrate(
     with progress(as_json):
         done = calibrate(name, images, windows=windows, drift=drift, sizes=size or ())
     show(done.to_json(), as_json, screen.calibration(done))
+
+
+def _parameters(kind: type[C], reference: str, **options: object) -> C:
+    """Make a flow's parameters of a model's reference and a command's options."""
+    from flows.tasks.predict import split_reference
+
+    name, version = split_reference(reference)
+    values = {"name": name, "version": version, **options}
+    return validate_config(values, kind, source="the command line")
 
 
 def _require_some(window: Window) -> None:

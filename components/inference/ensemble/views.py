@@ -34,7 +34,7 @@ class Views:
 
     @property
     def flips(self) -> int:
-        """How many predictions of an image each model makes, in the end."""
+        """Count the predictions of an image that each model makes, once tiles are joined."""
         return len(self._flips)
 
     def of(self, height: int, width: int) -> list[View]:
