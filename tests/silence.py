@@ -80,7 +80,7 @@ def noise(watched: Iterable[Watched], home: Path, *, allowed: Sequence[str] = ()
     Arguments:
         watched: what was run.
         home: its home folder.
-        allowed: subcommands that may exit with 1.
+        allowed: subcommands that may fail.
     """
     watched = list(watched)
     failed = [
