@@ -52,7 +52,7 @@ class InputCache:
         self._room: float = 0.0  # bytes that may be written before the folder is looked at again
 
     def get(self, sha256: str) -> Kept | None:
-        """The input that was made of a file; None where there is none that is whole.
+        """Return the input that was made of a file; None where none is whole.
 
         Arguments:
             sha256: of the file's bytes, in hex.
